@@ -1,0 +1,31 @@
+/**
+ * Two projects: `unit` runs anywhere and in parallel; `netns` makes network namespaces, so it runs serially
+ * inside a namespace of its own (tools/netns.ts) and leaves nothing behind.
+ */
+const shared = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': '<rootDir>/tools/jest-strip-types.cjs' },
+  injectGlobals: false,
+};
+
+const ignored = ['/node_modules/', '/dist/'];
+
+export default {
+  reporters: ['default', '<rootDir>/tools/count-reporter.mjs'],
+  testTimeout: 30_000,
+  projects: [
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{packages,tools,e2e}/**/*.test.ts'],
+      testPathIgnorePatterns: [...ignored, '\\.netns\\.test\\.ts$'],
+    },
+    {
+      ...shared,
+      displayName: 'netns',
+      testMatch: ['<rootDir>/{packages,e2e}/**/*.netns.test.ts'],
+      testPathIgnorePatterns: ignored,
+    },
+  ],
+};

@@ -1,0 +1,58 @@
+import { describe, expect, test } from '@jest/globals';
+import { formatLogFilter, LogRoot, levelFor, parseLogFilter } from './log.ts';
+
+function collect(format: 'plain' | 'json', filter: string) {
+  const lines: string[] = [];
+  const parsed = parseLogFilter(filter);
+  if (!parsed) throw new Error(`bad filter ${filter}`);
+  const root = new LogRoot({
+    filter: parsed,
+    format,
+    destination: { write: (line) => void lines.push(line) },
+  });
+  return { root, lines };
+}
+
+describe('parseLogFilter', () => {
+  test.each(['info', 'access=debug,info', 'a::b=trace,off'])('%s reads back as itself', (text) => {
+    const filter = parseLogFilter(text);
+    expect(filter && formatLogFilter(filter)).toBe(text);
+  });
+  test.each(['', 'loud', 'access:debug', 'access', 'a=b=c', 'a b=info'])('%j is refused', (text) => {
+    expect(parseLogFilter(text)).toBeUndefined();
+  });
+});
+
+test('the longest scope that fits decides the level', () => {
+  const filter = parseLogFilter('a=warn,a::b=debug,info') ?? { base: 'off', scopes: new Map() };
+  expect(['a', 'a::b::c', 'ab', 'z'].map((scope) => levelFor(filter, scope))).toEqual([
+    'warn',
+    'debug',
+    'info',
+    'info',
+  ]);
+});
+
+test('plain lines have tabs between the parts and quotes around strings', () => {
+  const { root, lines } = collect('plain', 'info');
+  root
+    .scope('access')
+    .info('connection complete', { 'src.addr': '10.0.0.1:1', bytes_sent: 11, error: undefined });
+  expect(lines[0]?.split('\t').slice(1)).toEqual([
+    'info',
+    'access',
+    'connection complete',
+    'src.addr="10.0.0.1:1" bytes_sent=11\n',
+  ]);
+});
+
+test('a level changes while the process runs, for one scope alone', () => {
+  const { root, lines } = collect('json', 'warn');
+  const log = root.scope('xds').scope('client');
+  log.info('unseen');
+  const filter = parseLogFilter('xds=debug,warn');
+  if (filter) root.filter = filter;
+  log.debug('seen');
+  root.scope('other').info('unseen');
+  expect(lines.map((line) => (JSON.parse(line) as { message: string }).message)).toEqual(['seen']);
+});
