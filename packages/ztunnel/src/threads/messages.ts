@@ -1,0 +1,103 @@
+/**
+ * What the control thread and the data workers of a ztunnel say to each other.
+ *
+ * The control thread owns everything that changes slowly (mesh state, certificates, which pods exist); a worker owns
+ * sockets and the connections on them. Messages are plain values that structured clone copies; the one exception is a
+ * private key, which travels as a `KeyObject` and nowhere else. Order within one direction is kept.
+ */
+import type { KeyObject } from 'node:crypto';
+
+/** A pod as the node agent announces it; `uid` is the Kubernetes pod UID. */
+export interface PodInfo {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** A change of mesh state, as bytes in shared memory: one copy, however many workers read it. */
+export interface MeshDeltaMessage {
+  readonly kind: 'mesh-delta';
+  readonly typeUrl: string;
+  /** `upserts[i].value` is `bytes.subarray(offset, offset + length)`, a resource the control thread has validated. */
+  readonly bytes: Uint8Array;
+  readonly upserts: readonly { readonly name: string; readonly offset: number; readonly length: number }[];
+  readonly removed: readonly string[];
+  /** Counts deltas; a worker reports the last one it has applied. */
+  readonly version: number;
+}
+
+export interface CertificateMessage {
+  readonly kind: 'certificate';
+  readonly identity: string;
+  readonly chainPem: readonly string[];
+  readonly rootsPem: readonly string[];
+  readonly privateKey: KeyObject;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly serial: string;
+}
+
+/** Open listeners for a pod. `netnsFd` is open in the whole process and stays so until `pod-stopped`. */
+export interface StartPodMessage {
+  readonly kind: 'start-pod';
+  readonly pod: PodInfo;
+  /** `undefined`: this process's own namespace (dedicated mode, or ztunnel's own metrics). */
+  readonly netnsFd: number | undefined;
+  /** What this pod's identity is until mesh state says more. */
+  readonly identity: string;
+  /** Only 15008, for a proxy that is itself the workload. */
+  readonly inboundOnly: boolean;
+}
+
+export type ControlToWorker =
+  | MeshDeltaMessage
+  | CertificateMessage
+  | StartPodMessage
+  | { readonly kind: 'certificate-failed'; readonly identity: string; readonly reason: string }
+  | { readonly kind: 'forget-certificate'; readonly identity: string }
+  /** Close listeners at once; let connections end for at most `deadlineMs` (0: cut them now). */
+  | { readonly kind: 'stop-pod'; readonly uid: string; readonly deadlineMs: number }
+  /** Stop everything, as `stop-pod` for every pod, then exit. */
+  | { readonly kind: 'drain'; readonly deadlineMs: number }
+  | { readonly kind: 'log-filter'; readonly filter: string }
+  | { readonly kind: 'ask'; readonly id: number; readonly question: WorkerQuestion };
+
+export type WorkerQuestion = { readonly what: 'connections' } | { readonly what: 'metrics' };
+
+/** One open connection, for `/config_dump` and `ambit connections`. */
+export interface ConnectionReport {
+  readonly podUid: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly src: string;
+  readonly originalDst: string | undefined;
+  readonly actualDst: string;
+  readonly protocol: 'TCP' | 'HBONE' | 'DOUBLEHBONE';
+  readonly srcIdentity: string | undefined;
+  readonly dstIdentity: string | undefined;
+  readonly openedAtMs: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** Counters since the worker started: per metric, per label set (values in the metric's label order). */
+export interface MetricReport {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly labelNames: readonly string[];
+  readonly samples: readonly { readonly labels: readonly string[]; readonly value: number }[];
+}
+
+export type WorkerToControl =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'pod-started'; readonly uid: string }
+  | { readonly kind: 'pod-failed'; readonly uid: string; readonly reason: string }
+  | { readonly kind: 'pod-stopped'; readonly uid: string }
+  /** A connection needs this identity's certificate now. Answered by `certificate` or `certificate-failed`. */
+  | { readonly kind: 'need-certificate'; readonly identity: string }
+  /** XDS_ON_DEMAND: fetch this address or hostname; a delta follows, or a removal of `key`. */
+  | { readonly kind: 'need-address'; readonly key: string }
+  | { readonly kind: 'mesh-applied'; readonly version: number }
+  | { readonly kind: 'drained' }
+  | { readonly kind: 'answer'; readonly id: number; readonly connections: readonly ConnectionReport[] }
+  | { readonly kind: 'answer'; readonly id: number; readonly metrics: readonly MetricReport[] };
