@@ -1,6 +1,6 @@
 /**
- * Two projects: `unit` runs anywhere and in parallel; `netns` makes network namespaces, so it runs serially
- * inside a namespace of its own (tools/netns.ts) and leaves nothing behind.
+ * Three projects: `unit` runs anywhere and in parallel; `netns` makes network namespaces, so it runs serially inside a
+ * namespace of its own (tools/netns.ts) and leaves nothing behind; `e2e` starts the whole mesh as a user would.
  */
 const shared = {
   testEnvironment: 'node',
@@ -19,12 +19,18 @@ export default {
       ...shared,
       displayName: 'unit',
       testMatch: ['<rootDir>/{packages,tools,e2e}/**/*.test.ts'],
-      testPathIgnorePatterns: [...ignored, '\\.netns\\.test\\.ts$'],
+      testPathIgnorePatterns: [...ignored, '\\.(netns|e2e)\\.test\\.ts$'],
     },
     {
       ...shared,
       displayName: 'netns',
       testMatch: ['<rootDir>/{packages,e2e}/**/*.netns.test.ts'],
+      testPathIgnorePatterns: ignored,
+    },
+    {
+      ...shared,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/e2e/**/*.e2e.test.ts'],
       testPathIgnorePatterns: ignored,
     },
   ],

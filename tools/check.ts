@@ -1,0 +1,105 @@
+/**
+ * `npm test`: format, lint, types, unit suites and the suites that need network namespaces, in that order.
+ *
+ * Every step runs even after one failed, so that one run tells all. A suite that this machine cannot run is said in the
+ * last lines, with the reason; where CI is set that is a failure, since it could have run there. The last line is plain:
+ * `N passed, N failed`.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A step that ends with this status could not run here, and said why on standard error. */
+const NOT_RUN_STATUS = 77;
+
+interface Step {
+  readonly name: string;
+  readonly command: readonly string[];
+}
+
+const STEPS: readonly Step[] = [
+  {
+    name: 'static checks',
+    command: ['turbo', 'run', '--ui=stream', '--output-logs=errors-only', ...turboTasks()],
+  },
+  { name: 'unit suites', command: ['npm', 'run', '--silent', 'test:unit'] },
+  { name: 'network namespace suites', command: ['npm', 'run', '--silent', 'test:netns'] },
+];
+
+function turboTasks(): string[] {
+  return ['//#generate:check', '//#format:check', '//#lint', '//#typecheck'];
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+function main(): number {
+  const only = process.argv.slice(2);
+  if (only.length > 0) return runJestOn(only);
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-test-'));
+  const countsFile = join(folder, 'counts');
+  const env = {
+    ...process.env,
+    AMBIT_TEST_COUNTS: countsFile,
+    TURBO_TELEMETRY_DISABLED: '1',
+    DO_NOT_TRACK: '1',
+  };
+  const failedSteps: string[] = [];
+  const notRun: string[] = [];
+  for (const step of STEPS) {
+    process.stdout.write(`\n── ${step.name}\n`);
+    const [command = '', ...args] = step.command;
+    const result = spawnSync(command, args, { stdio: 'inherit', env });
+    if (result.status === NOT_RUN_STATUS) notRun.push(step.name);
+    else if (result.status !== 0) failedSteps.push(step.name);
+  }
+  const counts = readCounts(countsFile);
+  rmSync(folder, { recursive: true, force: true });
+  return report(counts, failedSteps, notRun);
+}
+
+/** `npm test -- path`: the unit and netns tests below that path alone. */
+function runJestOn(paths: readonly string[]): number {
+  const statuses = ['test:unit', 'test:netns'].map(
+    (script) =>
+      spawnSync('npm', ['run', '--silent', script, '--', '--passWithNoTests', ...paths], { stdio: 'inherit' })
+        .status,
+  );
+  return statuses.every((status) => status === 0) ? 0 : 1;
+}
+
+function report(counts: Counts, failedSteps: readonly string[], notRun: readonly string[]): number {
+  const inCi = process.env['CI'] === 'true';
+  const failedRuns = failedSteps.length + (inCi ? notRun.length : 0);
+  process.stdout.write('\n');
+  for (const step of failedSteps) process.stdout.write(`FAILED: ${step}\n`);
+  for (const step of notRun) process.stdout.write(`NOT RUN: ${step} (the reason is above)\n`);
+  if (counts.skipped > 0) process.stdout.write(`SKIPPED: ${counts.skipped} tests\n`);
+  const steps = STEPS.length - failedSteps.length - notRun.length;
+  const failed = Math.max(counts.failed, 0) + failedRuns + counts.skipped;
+  process.stdout.write(`${counts.passed + steps} passed, ${failed} failed\n`);
+  return failed === 0 ? 0 : 1;
+}
+
+function readCounts(file: string): Counts {
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  let text = '';
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return { ...total, failed: 1 };
+  }
+  for (const line of text.split('\n').filter((line) => line !== '')) {
+    const { passed, failed, skipped } = JSON.parse(line) as Counts;
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped;
+  }
+  return total;
+}
+
+process.exitCode = main();
