@@ -1,0 +1,22 @@
+/** The bounds of what the model accepts from outside; beyond one, the resource is a problem and is left out. */
+
+/** Addresses of one workload, and VIPs or CIDR VIPs of one service. */
+export const MAX_ADDRESSES = 256;
+/** Services that one workload may belong to, and waypoints that one service may split its traffic over. */
+export const MAX_MEMBERSHIPS = 1024;
+/** Ports of one service, or of one membership. */
+export const MAX_PORTS = 1024;
+/** Policies that one workload may name. */
+export const MAX_POLICY_REFERENCES = 1024;
+/** Matchers (leaves of rules, clauses and matches) in one policy. */
+export const MAX_POLICY_MATCHERS = 100_000;
+/** Characters of one name, hostname or identity. */
+export const MAX_NAME_LENGTH = 1024;
+/** Endpoints that wait for a service which has not arrived, over all services. */
+export const MAX_STAGED_ENDPOINTS = 1_000_000;
+/** Values that an interner remembers before it starts afresh. */
+export const MAX_INTERNED = 65_536;
+/** Bytes of a local mesh file. */
+export const MAX_LOCAL_FILE_BYTES = 64 * 1024 * 1024;
+/** Lookups that one question about needed addresses may take in on-demand mode. */
+export const MAX_NEEDED_ADDRESSES = 8;
