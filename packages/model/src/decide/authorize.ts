@@ -6,8 +6,10 @@
  * `missing`, and the caller waits for it for a while and then refuses (or was told to ignore it).
  */
 import type { Endpoint } from '@ambit/core/ip';
-import type { MeshView } from '../mesh.ts';
+import type { MeshView, WorkloadPolicies } from '../mesh.ts';
+import type { Policy } from '../policy.ts';
 import type { Workload } from '../workload.ts';
+import { type Facts, factsOf, matchingRule } from './match.ts';
 
 /** The connection, as policies see it. */
 export interface AuthorizationRequest {
@@ -32,9 +34,51 @@ export interface AuthorizeOptions {
   readonly missingPolicy: 'refuse' | 'ignore';
 }
 
-export type Authorize = (
+export function authorize(
   mesh: MeshView,
   workload: Workload,
   request: AuthorizationRequest,
   options: AuthorizeOptions,
-) => Verdict;
+): Verdict {
+  const facts = factsOf(request.identity, request.sourceIp, request.destination);
+  return verdictOf(mesh.policiesFor(workload), facts, options);
+}
+
+/** The verdict alone; {@link authorize} and the explanation both end here. */
+export function verdictOf(bound: WorkloadPolicies, facts: Facts, options: AuthorizeOptions): Verdict {
+  const deny = firstMatching(bound.policies, 'Deny', facts);
+  if (deny) return { kind: 'deny', by: deny.key };
+  if (bound.missing.length > 0 && options.missingPolicy === 'refuse') {
+    return { kind: 'missing', policies: bound.missing };
+  }
+  const allow = firstMatching(bound.policies, 'Allow', facts);
+  if (allow) return { kind: 'allow', by: allow.key };
+  const allowExists = bound.policies.some((policy) => policy.action === 'Allow' && !policy.dryRun);
+  return allowExists ? { kind: 'no-allow-matched' } : { kind: 'allow', by: undefined };
+}
+
+/** Why a verdict refuses, in the words of access logs; `undefined` when it allows. */
+export function refusalOf(verdict: Verdict): string | undefined {
+  switch (verdict.kind) {
+    case 'allow':
+      return undefined;
+    case 'deny':
+      return `explicitly denied by: ${verdict.by}`;
+    case 'no-allow-matched':
+      return 'allow policies exist, but none allowed';
+    case 'missing':
+      return `policies named by the workload have not arrived: ${verdict.policies.join(', ')}`;
+    default:
+      return verdict satisfies never;
+  }
+}
+
+function firstMatching(
+  policies: readonly Policy[],
+  action: Policy['action'],
+  facts: Facts,
+): Policy | undefined {
+  return policies.find(
+    (policy) => policy.action === action && !policy.dryRun && matchingRule(policy, facts) >= 0,
+  );
+}

@@ -67,4 +67,10 @@ export interface RouteResolution {
 
 export type RouteDecision = Route | RouteRefusal | RouteResolution;
 
-export type SelectRoute = (mesh: MeshView, request: RouteRequest, random: Random) => RouteDecision;
+export interface RouteOptions {
+  readonly random: Random;
+  /** Ports of the proxy itself: a connection to one of them on loopback would come back for ever. */
+  readonly illegalPorts: ReadonlySet<number>;
+}
+
+export type SelectRoute = (mesh: MeshView, request: RouteRequest, options: RouteOptions) => RouteDecision;

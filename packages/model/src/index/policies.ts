@@ -1,0 +1,56 @@
+/** Policies by key, and by the namespace that they bind. */
+import type { WorkloadPolicies } from '../mesh.ts';
+import type { Policy } from '../policy.ts';
+import type { Workload } from '../workload.ts';
+
+/** Where policies of scope Global are filed; no namespace has this name. */
+const EVERYWHERE = '';
+
+export class PolicyIndex {
+  readonly byKey = new Map<string, Policy>();
+  readonly #byNamespace = new Map<string, readonly Policy[]>();
+
+  insert(policy: Policy): void {
+    this.remove(policy.key);
+    this.byKey.set(policy.key, policy);
+    const namespace = namespaceOf(policy);
+    if (namespace === undefined) return;
+    this.#byNamespace.set(namespace, [...(this.#byNamespace.get(namespace) ?? []), policy]);
+  }
+
+  remove(key: string): void {
+    const policy = this.byKey.get(key);
+    if (!policy) return;
+    this.byKey.delete(key);
+    const namespace = namespaceOf(policy);
+    if (namespace === undefined) return;
+    const left = this.#byNamespace.get(namespace)?.filter((other) => other !== policy) ?? [];
+    if (left.length > 0) this.#byNamespace.set(namespace, left);
+    else this.#byNamespace.delete(namespace);
+  }
+
+  for(workload: Workload): WorkloadPolicies {
+    const named = workload.authorizationPolicies.map((key) => this.byKey.get(key) ?? key);
+    return {
+      policies: [
+        ...(workload.namespace === EVERYWHERE ? [] : (this.#byNamespace.get(workload.namespace) ?? [])),
+        ...(this.#byNamespace.get(EVERYWHERE) ?? []),
+        ...named.filter((found) => typeof found !== 'string'),
+      ],
+      missing: named.filter((found) => typeof found === 'string'),
+    };
+  }
+}
+
+function namespaceOf(policy: Policy): string | undefined {
+  switch (policy.scope) {
+    case 'Global':
+      return EVERYWHERE;
+    case 'Namespace':
+      return policy.namespace;
+    case 'WorkloadSelector':
+      return undefined;
+    default:
+      return policy.scope satisfies never;
+  }
+}

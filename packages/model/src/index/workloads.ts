@@ -1,0 +1,63 @@
+/** Workloads by uid, by address and, for those of this node, by the pod that they are. */
+import type { LocalPod, Workload } from '../workload.ts';
+import { AddressMap } from './address-map.ts';
+
+export class WorkloadIndex {
+  readonly byUid = new Map<string, Workload>();
+  readonly #byAddress = new AddressMap<Workload>();
+  readonly #byPod = new Map<string, readonly Workload[]>();
+  readonly #nodeName: string;
+
+  constructor(nodeName: string) {
+    this.#nodeName = nodeName;
+  }
+
+  /** The caller has removed what had this uid before. */
+  insert(workload: Workload): void {
+    this.byUid.set(workload.uid, workload);
+    if (workload.networkMode === 'Standard') {
+      for (const ip of workload.addresses) this.#byAddress.add(workload.network, ip, workload);
+    }
+    if (this.#isLocal(workload)) {
+      const key = podKey(workload);
+      this.#byPod.set(key, [...(this.#byPod.get(key) ?? []), workload]);
+    }
+  }
+
+  remove(workload: Workload): void {
+    this.byUid.delete(workload.uid);
+    for (const ip of workload.addresses) this.#byAddress.remove(workload.network, ip, workload);
+    const key = podKey(workload);
+    const left = this.#byPod.get(key)?.filter((other) => other !== workload) ?? [];
+    if (left.length > 0) this.#byPod.set(key, left);
+    else this.#byPod.delete(key);
+  }
+
+  at(network: string, ip: string): Workload | undefined {
+    return bestOf(this.#byAddress.get(network, ip));
+  }
+
+  local(pod: LocalPod): Workload | undefined {
+    return bestOf(this.#byPod.get(podKey(pod)) ?? []);
+  }
+
+  #isLocal(workload: Workload): boolean {
+    return this.#nodeName === '' || workload.node === this.#nodeName;
+  }
+}
+
+function podKey({ namespace, name, serviceAccount }: LocalPod): string {
+  return `${namespace}/${name}/${serviceAccount}`;
+}
+
+/** Pods win over other kinds, then meshed over plain; among equals the one that came last. */
+function bestOf(workloads: readonly Workload[]): Workload | undefined {
+  let best = workloads[0];
+  for (const workload of workloads)
+    if (best !== undefined && rankOf(workload) >= rankOf(best)) best = workload;
+  return best;
+}
+
+function rankOf(workload: Workload): number {
+  return (workload.uid.includes('//Pod/') ? 2 : 0) + (workload.protocol === 'HBONE' ? 1 : 0);
+}
