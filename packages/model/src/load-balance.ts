@@ -1,0 +1,200 @@
+/**
+ * Which endpoint of a service takes a connection, and on which of its addresses.
+ *
+ * Endpoints are excluded for a reason, then ranked by how far they share the client's locality, then drawn by weight.
+ * The two passes over the endpoints allocate nothing, since a service may have ten thousand.
+ */
+import type { Random } from '@ambit/core/clock';
+import { familyOf } from '@ambit/core/ip';
+import type { MeshView } from './mesh.ts';
+import type { LoadBalancer, Scope, Service, ServiceEndpoint } from './service.ts';
+import type { Workload } from './workload.ts';
+
+/**
+ * `Standard` is a connection of an application, which needs the service to list the port; `Waypoint` is one to the HBONE
+ * port of a waypoint, which may be reached by its application tunnel alone.
+ */
+export type UpstreamMode = 'Standard' | 'Waypoint';
+
+export interface EndpointRequest {
+  readonly service: Service;
+  /** The service port that the client asked for. */
+  readonly port: number;
+  readonly source: Workload;
+  readonly mode: UpstreamMode;
+}
+
+export interface ChosenEndpoint {
+  readonly workload: Workload;
+  readonly targetPort: number;
+}
+
+export type EndpointExclusion =
+  | 'unknown-workload'
+  | 'no-address'
+  | 'port-not-served'
+  | 'no-weight'
+  | 'locality';
+
+/** Draws an endpoint; `undefined` when none can take the connection. */
+export function chooseEndpoint(
+  mesh: MeshView,
+  request: EndpointRequest,
+  random: Random,
+): ChosenEndpoint | undefined {
+  if (!listsPort(request)) return undefined;
+  const wanted = wantedRank(mesh, request);
+  if (wanted === undefined) return undefined;
+  let remaining = random() * wanted.weight;
+  let chosen: ChosenEndpoint | undefined;
+  for (const endpoint of mesh.endpointsOf(request.service.key)) {
+    const workload = mesh.workloadByUid(endpoint.workloadUid);
+    if (workload === undefined || exclusionOf(workload, endpoint, request) !== undefined) continue;
+    if (rankOf(workload, request) !== wanted.rank) continue;
+    chosen = { workload, targetPort: targetPortOf(workload, endpoint, request) ?? 0 };
+    remaining -= workload.capacity;
+    if (remaining < 0) break;
+  }
+  return chosen;
+}
+
+/** Whether the service can take connections on the port at all, whatever its endpoints. */
+export function listsPort({ service, port, mode }: EndpointRequest): boolean {
+  return mode === 'Waypoint' || service.ports.has(port);
+}
+
+/** Why an endpoint cannot take the connection, but for locality, which depends on the others. */
+export function exclusionOf(
+  workload: Workload | undefined,
+  endpoint: ServiceEndpoint,
+  request: EndpointRequest,
+): EndpointExclusion | undefined {
+  if (workload === undefined) return 'unknown-workload';
+  if (workload.addresses.length === 0 && workload.hostname === '') {
+    const reachable = workload.network !== request.source.network && workload.networkGateway !== undefined;
+    if (!reachable) return 'no-address';
+  }
+  if (targetPortOf(workload, endpoint, request) === undefined) return 'port-not-served';
+  return workload.capacity === 0 ? 'no-weight' : undefined;
+}
+
+/** The endpoint's own port wins over the service's; 0 means that the service has none of its own. */
+export function targetPortOf(
+  workload: Workload,
+  endpoint: ServiceEndpoint,
+  { service, port }: EndpointRequest,
+): number | undefined {
+  const own = endpoint.ports.get(port) ?? service.ports.get(port) ?? 0;
+  if (own > 0) return own;
+  return workload.applicationTunnel?.port === undefined ? undefined : port;
+}
+
+/**
+ * How many of the routing preferences, in order, the workload shares with the client. When the network comes first, a
+ * workload of another network is still compared, and one of the same outranks all of those.
+ */
+export function rankOf(workload: Workload, { service, source }: EndpointRequest): number {
+  const preferences = preferencesOf(service.loadBalancer);
+  const networkFirst = preferences[0] === 'Network';
+  let rank = 0;
+  for (const [index, scope] of preferences.entries()) {
+    const same = scopeOf(workload, scope) === scopeOf(source, scope);
+    if (same) rank += networkFirst && index === 0 ? preferences.length : 1;
+    else if (!(networkFirst && index === 0)) break;
+  }
+  return rank;
+}
+
+/** The rank that the chosen endpoint must have, and the weight of all that have it; `undefined` when there is none. */
+export function wantedRank(
+  mesh: MeshView,
+  request: EndpointRequest,
+): { readonly rank: number; readonly weight: number } | undefined {
+  const perfect = perfectRank(request.service.loadBalancer);
+  let rank = perfect ?? 0;
+  let weight = 0;
+  for (const endpoint of mesh.endpointsOf(request.service.key)) {
+    const workload = mesh.workloadByUid(endpoint.workloadUid);
+    if (workload === undefined || exclusionOf(workload, endpoint, request) !== undefined) continue;
+    const own = rankOf(workload, request);
+    if (own > rank && perfect === undefined) {
+      rank = own;
+      weight = 0;
+    }
+    if (own === rank) weight += workload.capacity;
+  }
+  return weight > 0 ? { rank, weight } : undefined;
+}
+
+/** The rank that `Strict` demands; `undefined` where the best present will do. */
+function perfectRank(balancer: LoadBalancer | undefined): number | undefined {
+  if (balancer?.mode !== 'Strict') return undefined;
+  const count = balancer.routingPreferences.length;
+  return balancer.routingPreferences[0] === 'Network' ? 2 * count - 1 : count;
+}
+
+function preferencesOf(balancer: LoadBalancer | undefined): readonly Scope[] {
+  return balancer === undefined || balancer.mode === 'Standard' ? [] : balancer.routingPreferences;
+}
+
+function scopeOf(workload: Workload, scope: Scope): string {
+  switch (scope) {
+    case 'Region':
+      return workload.locality.region;
+    case 'Zone':
+      return workload.locality.zone;
+    case 'Subzone':
+      return workload.locality.subzone;
+    case 'Node':
+      return workload.node;
+    case 'Cluster':
+      return workload.clusterId;
+    case 'Network':
+      return workload.network;
+    default:
+      return scope satisfies never;
+  }
+}
+
+/** The addresses of a workload that a service allows. */
+function allowedAddresses(addresses: readonly string[], service: Service | undefined): readonly string[] {
+  const families = service?.ipFamilies;
+  if (families !== 'IPv4' && families !== 'IPv6') return addresses;
+  return addresses.filter((ip) => familyOf(ip) === (families === 'IPv4' ? 4 : 6));
+}
+
+/**
+ * The address that the client named if it is one of them, else one of the same family, else the first.
+ *
+ * @returns `undefined` when the workload has no address that the service allows.
+ */
+export function chooseAddress(
+  addresses: readonly string[],
+  service: Service | undefined,
+  targetIp: string,
+): string | undefined {
+  if (addresses.includes(targetIp)) return targetIp;
+  const allowed = allowedAddresses(addresses, service);
+  return allowed.find((ip) => familyOf(ip) === familyOf(targetIp)) ?? allowed[0];
+}
+
+/** One of the addresses that DNS gave, at random, of the client's family if there is one. */
+export function chooseResolved(ips: readonly string[], targetIp: string, random: Random): string | undefined {
+  const same = ips.filter((ip) => familyOf(ip) === familyOf(targetIp));
+  const from = same.length > 0 ? same : ips;
+  return from[Math.floor(random() * from.length)];
+}
+
+/** One of the values, drawn by weight; `undefined` when none has any. */
+export function drawWeighted<T extends { readonly weight: number }>(
+  values: readonly T[],
+  random: Random,
+): T | undefined {
+  const total = values.reduce((sum, { weight }) => sum + weight, 0);
+  let remaining = random() * total;
+  for (const value of values) {
+    remaining -= value.weight;
+    if (remaining < 0) return value;
+  }
+  return undefined;
+}
