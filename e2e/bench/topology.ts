@@ -1,0 +1,104 @@
+/**
+ * Two pods on one link, made fresh for each measurement: thousands of TIME_WAIT sockets of an earlier row would make
+ * source ports slow for any proxy. Runs inside the sandbox of tools/netns.ts, which removes what is left.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+
+export const CLIENT_IP = '10.77.0.2';
+export const SERVER_IP = '10.77.0.3';
+export const IPERF_PORT = 5201;
+export const REDIS_PORT = 6379;
+
+export interface Topology extends AsyncDisposable {
+  /** Names for `ip netns exec`. */
+  readonly client: string;
+  readonly server: string;
+  /** The link that both pods are on, seen from the client's side: what crosses it is what is on the wire. */
+  readonly clientInterface: string;
+}
+
+let made = 0;
+
+/** Makes both namespaces and starts the servers that the load tools talk to. */
+export async function makeTopology(): Promise<Topology> {
+  made += 1;
+  const client = `bench-c${made}`;
+  const server = `bench-s${made}`;
+  for (const name of [client, server]) ip('netns', 'add', name);
+  ip('link', 'add', 'dev', 'eth0', 'netns', client, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', server);
+  for (const [name, address] of [
+    [client, CLIENT_IP],
+    [server, SERVER_IP],
+  ] as const) {
+    ip('-n', name, 'link', 'set', 'lo', 'up');
+    ip('-n', name, 'address', 'add', `${address}/24`, 'dev', 'eth0');
+    ip('-n', name, 'link', 'set', 'eth0', 'up');
+  }
+  const servers = [
+    startIn(server, ['iperf3', '--server', '--port', String(IPERF_PORT)]),
+    startIn(server, [
+      ...['redis-server', '--port', String(REDIS_PORT), '--protected-mode', 'no', '--bind', '0.0.0.0'],
+      ...['--save', '', '--maxclients', '9000', '--tcp-backlog', '4096', '--loglevel', 'warning'],
+    ]),
+  ];
+  await listening(server, IPERF_PORT);
+  await listening(server, REDIS_PORT);
+  return {
+    client,
+    server,
+    clientInterface: 'eth0',
+    async [Symbol.asyncDispose]() {
+      await Promise.all(servers.map(end));
+      for (const name of [client, server]) ip('netns', 'delete', name);
+    },
+  };
+}
+
+/** Starts a program in a namespace; its output is dropped. */
+export function startIn(namespace: string, command: readonly string[]): ChildProcess {
+  return spawn('ip', ['netns', 'exec', namespace, ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+/** Runs a program in a namespace to its end and gives its standard output. */
+export async function runIn(
+  namespace: string,
+  command: readonly string[],
+  timeoutMs: number,
+): Promise<string> {
+  const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: timeoutMs,
+  });
+  const chunks: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  const output = Buffer.concat(chunks).toString();
+  if (code !== 0)
+    throw new Error(`${command.join(' ')}: ended with ${code ?? signal}\n${output.slice(-2_000)}`);
+  return output;
+}
+
+/** Ends a child and waits for it. */
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const closed = once(child, 'close');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  await closed;
+  clearTimeout(timer);
+}
+
+export function ip(...args: readonly string[]): string {
+  const result = spawnSync('ip', args, { encoding: 'utf8' });
+  if (result.status !== 0) throw new Error(`ip ${args.join(' ')}: ${result.stderr.trim()}`);
+  return result.stdout;
+}
+
+async function listening(namespace: string, port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (ip('netns', 'exec', namespace, 'ss', '-Hltn', `sport = :${port}`).trim() !== '') return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`nothing listens on ${port} in ${namespace} after 5 s`);
+}

@@ -1,0 +1,49 @@
+/**
+ * The shop's front end: answers `/` with what the API says, and calls the API all the time by itself, as real traffic
+ * would. `/stats` tells how many of those calls went well: the demo's proof that enrolling failed none of them.
+ *
+ * Arguments: port to listen on, URL of the API, milliseconds between calls.
+ */
+import { createServer, get } from 'node:http';
+
+const [port = '8080', apiUrl = 'http://api.shop/items', everyMs = '100'] = process.argv.slice(2);
+
+const stats = { ok: 0, failed: 0, lastError: '' };
+
+/** One request on a connection of its own, so that each meets the rules as they are at that moment. */
+function callApi(done: (error: Error | undefined, body: string) => void): void {
+  const request = get(apiUrl, { agent: false, timeout: 5_000 }, (response) => {
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    response.on('error', (error) => done(error, ''));
+    response.on('end', () => {
+      const body = Buffer.concat(chunks).toString();
+      done(response.statusCode === 200 ? undefined : new Error(`status ${response.statusCode}`), body);
+    });
+  });
+  request.on('timeout', () => request.destroy(new Error('no answer within 5 s')));
+  request.on('error', (error) => done(error, ''));
+}
+
+function record(error: Error | undefined): void {
+  if (!error) {
+    stats.ok += 1;
+    return;
+  }
+  stats.failed += 1;
+  stats.lastError = error.message;
+}
+
+createServer((request, response) => {
+  if (request.url === '/stats') {
+    response.end(`${JSON.stringify(stats)}\n`);
+    return;
+  }
+  callApi((error, body) => {
+    response.statusCode = error ? 502 : 200;
+    response.end(error ? `the API failed: ${error.message}\n` : `<h1>shop</h1>\n${body}`);
+  });
+}).listen(Number(port));
+
+globalThis.setInterval(() => callApi(record), Number(everyMs));
+process.once('SIGTERM', () => process.exit(0));
