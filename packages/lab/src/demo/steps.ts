@@ -26,7 +26,12 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
   const fetch = (namespace: string, name: string, url: string, signal: AbortSignal) =>
     world.runIn({ namespace, name }, 'fetch', [url], signal);
   const statsNow = async (signal: AbortSignal): Promise<Stats> => {
-    const { output } = await world.runIn({ namespace: SHOP, name: 'web' }, 'fetch', ['http://127.0.0.1:8080/stats'], signal);
+    const { output } = await world.runIn(
+      { namespace: SHOP, name: 'web' },
+      'fetch',
+      ['http://127.0.0.1:8080/stats'],
+      signal,
+    );
     return JSON.parse(output.slice(output.indexOf('{'))) as Stats;
   };
   const wire = async (signal: AbortSignal) => summarize(await world.capture(CAPTURE_MS, signal), SHOP_WORDS);
@@ -38,7 +43,10 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
     memory.stats = now;
     const failed = now.failed - before.failed;
     const why = failed > 0 ? ` (${now.lastError})` : '';
-    return [failed === 0 && now.ok > before.ok, `${now.ok - before.ok} requests of web to api meanwhile, ${failed} failed${why}`];
+    return [
+      failed === 0 && now.ok > before.ok,
+      `${now.ok - before.ok} requests of web to api meanwhile, ${failed} failed${why}`,
+    ];
   };
 
   return [
@@ -60,7 +68,10 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
         return result(
           [answer.status === 0, `web answers: ${firstLine(answer)}`],
           [memory.pods.length === 4, `pods running: ${memory.pods.map((pod) => pod.name).join(', ')}`],
-          [seen.readableSegments > 0, `on the link between the nodes, readable: ${JSON.stringify(seen.example ?? '')}`],
+          [
+            seen.readableSegments > 0,
+            `on the link between the nodes, readable: ${JSON.stringify(seen.example ?? '')}`,
+          ],
           [seen.hboneSegments === 0, 'nothing goes to port 15008'],
         );
       },
@@ -79,7 +90,13 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
         );
         const seen = await settle(world, () => wire(signal), isEncrypted, SETTLE_TIMEOUT_MS, signal);
         return result(
-          [pods.every((pod) => pod.enrolled), `enrolled: ${pods.filter((pod) => pod.enrolled).map((pod) => pod.name).join(', ')}`],
+          [
+            pods.every((pod) => pod.enrolled),
+            `enrolled: ${pods
+              .filter((pod) => pod.enrolled)
+              .map((pod) => pod.name)
+              .join(', ')}`,
+          ],
           [samePods(memory.pods, pods), 'the same pods: same UIDs, start times and restart counts'],
           ...wireChecks(seen),
           await unharmed(signal),
@@ -92,26 +109,35 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
       run: async (signal) => {
         const web = `spiffe://cluster.local/ns/${SHOP}/sa/web`;
         const api = `spiffe://cluster.local/ns/${SHOP}/sa/api`;
-        const isPair = (one: { sourceIdentity: string | undefined; destinationIdentity: string | undefined }) =>
-          one.sourceIdentity === web && one.destinationIdentity === api;
+        const isPair = (one: {
+          sourceIdentity: string | undefined;
+          destinationIdentity: string | undefined;
+        }) => one.sourceIdentity === web && one.destinationIdentity === api;
         const logged = await settle(
           world,
           () => world.loggedConnections(signal),
-          (all) => ['outbound', 'inbound'].every((end) => all.some((one) => one.direction === end && isPair(one))),
+          (all) =>
+            ['outbound', 'inbound'].every((end) => all.some((one) => one.direction === end && isPair(one))),
           SETTLE_TIMEOUT_MS,
           signal,
         );
         return result(
           ...(['outbound', 'inbound'] as const).map((end): readonly [boolean, string] => {
             const one = logged.find((candidate) => candidate.direction === end && isPair(candidate));
-            return [one !== undefined, `${end} on ${one?.node ?? '?'}: ${one?.sourceIdentity ?? '?'} → ${one?.destinationIdentity ?? '?'}`];
+            return [
+              one !== undefined,
+              `${end} on ${one?.node ?? '?'}: ${one?.sourceIdentity ?? '?'} → ${one?.destinationIdentity ?? '?'}`,
+            ];
           }),
         );
       },
     },
     {
       title: 'STRICT: whoever has no identity is refused',
-      commands: ['kubectl apply -f strict.yaml', `kubectl exec -n ${OUTSIDE} stranger -- curl http://web.${SHOP}/`],
+      commands: [
+        'kubectl apply -f strict.yaml',
+        `kubectl exec -n ${OUTSIDE} stranger -- curl http://web.${SHOP}/`,
+      ],
       run: async (signal) => {
         const before = await fetch(OUTSIDE, 'stranger', `http://web.${SHOP}/`, signal);
         await world.apply(STRICT, signal);
@@ -148,8 +174,14 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
         return result(
           [before.status === 0, `before, batch is served: ${firstLine(before)}`],
           [after.status !== 0, `after, batch is refused: ${firstLine(after)}`],
-          [why.output.includes(`${SHOP}/api-only-web`) && why.output.includes('principals'), 'ambit why names the policy and the clause:'],
-          ...why.output.trim().split('\n').map((line): readonly [boolean, string] => [true, `  ${line}`]),
+          [
+            why.output.includes(`${SHOP}/api-only-web`) && why.output.includes('principals'),
+            'ambit why names the policy and the clause:',
+          ],
+          ...why.output
+            .trim()
+            .split('\n')
+            .map((line): readonly [boolean, string] => [true, `  ${line}`]),
           await unharmed(signal),
         );
       },
@@ -171,7 +203,10 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
     },
     {
       title: 'Take the label off: clear traffic again, and nothing noticed',
-      commands: [`kubectl delete peerauthentication -n ${SHOP} default`, `kubectl label namespace ${SHOP} ${MODE_LABEL}-`],
+      commands: [
+        `kubectl delete peerauthentication -n ${SHOP} default`,
+        `kubectl label namespace ${SHOP} ${MODE_LABEL}-`,
+      ],
       run: async (signal) => {
         await world.remove(STRICT, signal);
         await world.labelNamespace(SHOP, MODE_LABEL, undefined, signal);
@@ -208,9 +243,15 @@ function isEncrypted(seen: WireSummary): boolean {
 function wireChecks(seen: WireSummary): (readonly [boolean, string])[] {
   const elsewhere = seen.dataSegments - seen.hboneSegments;
   return [
-    [seen.tlsRecords > 0, `on the link: ${seen.hboneSegments} segments to or from 15008, ${seen.tlsRecords} of them begin a TLS record`],
+    [
+      seen.tlsRecords > 0,
+      `on the link: ${seen.hboneSegments} segments to or from 15008, ${seen.tlsRecords} of them begin a TLS record`,
+    ],
     [seen.readableSegments === 0, `${seen.readableSegments} readable segments`],
-    [elsewhere === 0, `${elsewhere} segments of pods on any other port${elsewhere > 0 ? ` (${seen.ports.join(', ')})` : ''}`],
+    [
+      elsewhere === 0,
+      `${elsewhere} segments of pods on any other port${elsewhere > 0 ? ` (${seen.ports.join(', ')})` : ''}`,
+    ],
   ];
 }
 
@@ -225,10 +266,15 @@ function firstLine(outcome: CommandOutcome): string {
 }
 
 /** For the closing lines. */
-export function summaryOf(outcome: { readonly passed: number; readonly failed: number }, steps: number): StepResult {
+export function summaryOf(
+  outcome: { readonly passed: number; readonly failed: number },
+  steps: number,
+): StepResult {
   const left = steps - outcome.passed - outcome.failed;
   return {
     passed: outcome.failed === 0 && left === 0,
-    seen: [`${outcome.passed} steps passed, ${outcome.failed} failed${left > 0 ? `, ${left} not reached` : ''}`],
+    seen: [
+      `${outcome.passed} steps passed, ${outcome.failed} failed${left > 0 ? `, ${left} not reached` : ''}`,
+    ],
   };
 }

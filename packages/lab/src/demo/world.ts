@@ -35,7 +35,12 @@ export interface World {
   /** Deletes what `yaml` names, as `kubectl delete -f` does. */
   remove(yaml: string, signal: AbortSignal): Promise<void>;
   /** Sets a label of a namespace; `undefined` takes it off. */
-  labelNamespace(namespace: string, label: string, value: string | undefined, signal: AbortSignal): Promise<void>;
+  labelNamespace(
+    namespace: string,
+    label: string,
+    value: string | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
   pods(namespace: string, signal: AbortSignal): Promise<readonly PodInstance[]>;
   /** Runs one of the demo's programs in a pod's namespace. */
   runIn(pod: PodName, program: string, args: readonly string[], signal: AbortSignal): Promise<CommandOutcome>;
