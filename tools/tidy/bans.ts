@@ -27,7 +27,11 @@ const BANS: readonly Ban[] = [
   },
   { what: /^export default\b/m, why: 'exports are named', except: /\.config\.ts$/ },
   { what: /\b(TODO|FIXME|XXX|HACK)\b/, why: 'what is left goes into an issue', except: /^tools\/tidy\// },
-  { what: /\.(only|skip|todo)\(/, why: 'a test that does not run says so by failing', except: /^tools\/tidy\// },
+  {
+    what: /\.(only|skip|todo)\(/,
+    why: 'a test that does not run says so by failing',
+    except: /^tools\/tidy\//,
+  },
 ];
 
 /** Decisions are synchronous functions of their arguments: no I/O, no time, no waiting. */
@@ -40,7 +44,8 @@ export function banProblems(files: readonly SourceFile[]): readonly string[] {
       (ban) => `${path}: ${ban.what.exec(code)?.[0] ?? ''}: ${ban.why}`,
     );
     const pure = PURE.test(path) && !path.endsWith('.test.ts');
-    const impure = pure && (/\bawait\b|\basync\b/.test(code) || importsOf(text).some((from) => from.startsWith('node:')));
+    const impure =
+      pure && (/\bawait\b|\basync\b/.test(code) || importsOf(text).some((from) => from.startsWith('node:')));
     const headless = !/^(#!.*\n)?\s*\/\*\*|^(#!.*\n)?\s*\/\//.test(text) && !path.endsWith('.test.ts');
     return [
       ...banned,

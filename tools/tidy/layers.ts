@@ -40,7 +40,9 @@ export function layerProblems(files: readonly SourceFile[]): readonly string[] {
     const own = /^packages\/([^/]+)\//.exec(path)?.[1];
     const isTest = path.endsWith('.test.ts') || path.includes('/testing/');
     return importsOf(text).flatMap((specifier) => {
-      const foreign = Object.entries(ONLY_IN).find(([name]) => specifier === name || specifier.startsWith(`${name}/`));
+      const foreign = Object.entries(ONLY_IN).find(
+        ([name]) => specifier === name || specifier.startsWith(`${name}/`),
+      );
       if (foreign && !foreign[1].test(path)) return [`${path}: only ${foreign[1]} may import ${foreign[0]}`];
       const target = /^@ambit\/([^/]+)/.exec(specifier)?.[1];
       if (own === undefined || target === undefined || target === own) return [];

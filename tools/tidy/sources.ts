@@ -11,7 +11,10 @@ export const TOP = new URL('../../', import.meta.url).pathname;
 
 export function sourceFiles(): readonly SourceFile[] {
   const patterns = ['packages/*/src/**/*.ts', 'tools/**/*.ts', 'e2e/**/*.ts'];
-  return globSync(patterns, { cwd: TOP, exclude: (path) => path.includes('node_modules') || path.includes('dist/') })
+  return globSync(patterns, {
+    cwd: TOP,
+    exclude: (path) => path.includes('node_modules') || path.includes('dist/'),
+  })
     .filter((path) => !path.includes('/src/gen/'))
     .sort()
     .map((path) => ({ path, text: readFileSync(TOP + path, 'utf8') }));
@@ -24,6 +27,7 @@ export function withoutComments(text: string): string {
 
 /** What a file imports, as written. */
 export function importsOf(text: string): readonly string[] {
-  const pattern = /^\s*(?:import|export)\b[^'";]*?\bfrom\s+'([^']+)'|^\s*import\s+'([^']+)'|\bimport\(\s*'([^']+)'/gm;
+  const pattern =
+    /^\s*(?:import|export)\b[^'";]*?\bfrom\s+'([^']+)'|^\s*import\s+'([^']+)'|\bimport\(\s*'([^']+)'/gm;
   return [...withoutComments(text).matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
 }
