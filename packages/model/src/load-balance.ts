@@ -78,15 +78,20 @@ export function exclusionOf(
   return workload.capacity === 0 ? 'no-weight' : undefined;
 }
 
-/** The endpoint's own port wins over the service's; 0 means that the service has none of its own. */
+/**
+ * The endpoint's own port wins over the service's; 0 means that the service has none of its own. A waypoint's HBONE port
+ * need not be on its service when the endpoint has an application tunnel.
+ */
 export function targetPortOf(
   workload: Workload,
   endpoint: ServiceEndpoint,
-  { service, port }: EndpointRequest,
+  { service, port, mode }: EndpointRequest,
 ): number | undefined {
+  const tunnel = mode === 'Waypoint' ? workload.applicationTunnel : undefined;
+  if (!service.ports.has(port) && tunnel === undefined) return undefined;
   const own = endpoint.ports.get(port) ?? service.ports.get(port) ?? 0;
   if (own > 0) return own;
-  return workload.applicationTunnel?.port === undefined ? undefined : port;
+  return tunnel?.port === undefined ? undefined : port;
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * Called after the method was checked and before authorization, whose destination is this decision's `to`.
  */
-import { type Endpoint, familyOf, formatHostPort, parseHostPort } from '@ambit/core/ip';
+import { type Endpoint, familyOf, parseHostPort } from '@ambit/core/ip';
 import { type ServiceKey, serviceKey } from '../address.ts';
 import type { MeshView } from '../mesh.ts';
 import type { Service } from '../service.ts';

@@ -1,0 +1,75 @@
+/**
+ * A delta of xDS resources, decoded and applied to the mesh as one batch.
+ *
+ * A resource that cannot be decoded rejects only itself; the rest of its delta is applied, and what the mesh held under
+ * its name stays.
+ */
+import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
+import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
+import { decodeAddress } from './decode/address.ts';
+import { decodePolicy } from './decode/authorization.ts';
+import type { Interner } from './intern.ts';
+import type { MeshDelta, MeshStore } from './store.ts';
+import type { Policy } from './policy.ts';
+import type { Service } from './service.ts';
+import type { Workload } from './workload.ts';
+
+export interface XdsDelta {
+  readonly upserts: readonly { readonly name: string; readonly value: Uint8Array }[];
+  readonly removed: readonly string[];
+}
+
+/** A resource that was refused, and why: what a NACK says. */
+export interface Rejection {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** Types other than addresses and policies change nothing. */
+export function applyXdsDelta(
+  mesh: MeshStore,
+  typeUrl: string,
+  delta: XdsDelta,
+  interner: Interner,
+): readonly Rejection[] {
+  const { changes, rejections } = decodeXdsDelta(typeUrl, delta, interner);
+  mesh.apply(changes);
+  return rejections;
+}
+
+export function decodeXdsDelta(
+  typeUrl: string,
+  delta: XdsDelta,
+  interner: Interner,
+): { readonly changes: MeshDelta; readonly rejections: readonly Rejection[] } {
+  if (typeUrl === ADDRESS_TYPE_URL) return decodeAddresses(delta, interner);
+  if (typeUrl === AUTHORIZATION_TYPE_URL) return decodePolicies(delta);
+  return { changes: {}, rejections: [] };
+}
+
+function decodeAddresses(
+  { upserts, removed }: XdsDelta,
+  interner: Interner,
+): ReturnType<typeof decodeXdsDelta> {
+  const workloads: Workload[] = [];
+  const services: Service[] = [];
+  const rejections: Rejection[] = [];
+  for (const { name, value } of upserts) {
+    const decoded = decodeAddress(value, interner);
+    if (decoded.kind === 'workload') workloads.push(decoded.workload);
+    else if (decoded.kind === 'service') services.push(decoded.service);
+    else rejections.push({ name, reason: decoded.problem });
+  }
+  return { changes: { workloads, services, removedAddresses: removed }, rejections };
+}
+
+function decodePolicies({ upserts, removed }: XdsDelta): ReturnType<typeof decodeXdsDelta> {
+  const policies: Policy[] = [];
+  const rejections: Rejection[] = [];
+  for (const { name, value } of upserts) {
+    const decoded = decodePolicy(name, value);
+    if (decoded.kind === 'policy') policies.push(decoded.policy);
+    else rejections.push({ name, reason: decoded.problem });
+  }
+  return { changes: { policies, removedPolicies: removed }, rejections };
+}
