@@ -1,0 +1,29 @@
+/** Every bound of this package, in one place. */
+
+/** An answer that is read whole; a page of a list at {@link LIST_PAGE_ITEMS} stays well below. */
+export const MAX_BODY_BYTES = 256 * 1024 * 1024;
+/** One line of a watch is one object; etcd refuses objects above 1.5 MiB. */
+export const MAX_WATCH_LINE_BYTES = 16 * 1024 * 1024;
+/** Of an error answer, what is kept for the message. */
+export const MAX_ERROR_TEXT_CHARS = 2_000;
+export const LIST_PAGE_ITEMS = 500;
+/** A list that goes on for longer than this many pages is refused. */
+export const MAX_LIST_PAGES = 10_000;
+/** Open connections to one API server; each watch holds one. */
+export const MAX_SOCKETS = 64;
+export const REQUEST_TIMEOUT_MS = 60_000;
+export const TCP_KEEPALIVE_MS = 30_000;
+/** How long a service account token or a kubeconfig's credentials are used before they are read again. */
+export const CREDENTIALS_REUSE_MS = 10_000;
+/** The server ends a watch after a time between these two, so that clients spread. */
+export const WATCH_TIMEOUT_MIN_S = 300;
+export const WATCH_TIMEOUT_MAX_S = 600;
+/** How much longer than its own timeout a watch may stay open before we end it. */
+export const WATCH_GRACE_MS = 30_000;
+export const RETRY_INITIAL_MS = 200;
+export const RETRY_MAX_MS = 30_000;
+/** How often a resource type that the server does not know is asked for again. */
+export const MISSING_TYPE_RETRY_MS = 10_000;
+/** What a forwarded port may hold for a slow reader before its socket is paused. */
+export const PORT_FORWARD_BUFFER_BYTES = 1024 * 1024;
+export const PORT_FORWARD_MESSAGE_MAX_BYTES = 4 * 1024 * 1024;

@@ -1,0 +1,176 @@
+/**
+ * Objects of one kind as a collection: a list, then a watch from there, for as long as it is wanted.
+ *
+ * What was seen stays when the server is away, so a consumer acts on the last known state and not on none. Lost time is
+ * made up by resuming; when the server no longer has that version (410, as a status or as an event), by listing again,
+ * which tells consumers only of what differs. A kind that the server does not know (404) counts as empty and synced,
+ * and is asked for again.
+ */
+import { Backoff } from '@ambit/core/backoff';
+import { type Clock, type Random, systemClock, systemRandom } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { type Logger, silentLogger } from '@ambit/core/log';
+import { MapCollection } from '@ambit/collections/map-collection';
+import type { KubeClient, Selection } from './client.ts';
+import { isExpired, isNotFound, KubeStatusError } from './errors.ts';
+import {
+  MISSING_TYPE_RETRY_MS,
+  RETRY_INITIAL_MS,
+  RETRY_MAX_MS,
+  WATCH_TIMEOUT_MAX_S,
+  WATCH_TIMEOUT_MIN_S,
+} from './limits.ts';
+import { keyOf, type KubeObject, type Resource } from './resource.ts';
+import type { WatchEvent } from './watch-stream.ts';
+
+export interface WatchCollectionOptions<T> extends Selection {
+  /** Default: the plural of the kind. */
+  readonly name?: string;
+  /** Cuts an object down to what is read, to save memory. Must keep the metadata's names, uid and version. */
+  readonly trim?: (object: T) => T;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Logger;
+}
+
+/** Keyed `namespace/name`, or by name alone for cluster-wide kinds. Starts at once; dispose of it to stop. */
+export class WatchCollection<T extends KubeObject>
+  extends MapCollection<string, T>
+  implements AsyncDisposable
+{
+  readonly #client: KubeClient;
+  readonly #resource: Resource<T>;
+  readonly #options: WatchCollectionOptions<T>;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: Logger;
+  readonly #backoff: Backoff;
+  readonly #abort = new AbortController();
+  readonly #running: Promise<void>;
+  /** Where to resume; `undefined` until a list has succeeded, and again when that list is too old. */
+  #resourceVersion: string | undefined;
+
+  constructor(client: KubeClient, resource: Resource<T>, options: WatchCollectionOptions<T> = {}) {
+    super({ name: options.name ?? resource.plural, equals: sameVersion });
+    this.#client = client;
+    this.#resource = resource;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
+    this.#log = (options.log ?? silentLogger).scope(this.name);
+    this.#backoff = new Backoff(
+      { initialMs: RETRY_INITIAL_MS, maxMs: RETRY_MAX_MS, jitter: 0.2 },
+      this.#random,
+    );
+    this.#running = this.#run();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      try {
+        if (this.#resourceVersion === undefined) await this.#list();
+        await this.#watch();
+      } catch (error) {
+        if (signal.aborted) return;
+        const waitMs = this.#afterFailure(error);
+        await this.#clock.sleep(waitMs, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #list(): Promise<void> {
+    const { items, resourceVersion } = await this.#client.list(
+      this.#resource,
+      this.#options,
+      this.#abort.signal,
+    );
+    const next = new Map(items.map((item) => [keyOf(item), this.#trim(item)]));
+    const gone = [...this.keys()].filter((key) => !next.has(key));
+    this.commit([...gone.map((key) => [key, undefined] as const), ...next]);
+    this.#resourceVersion = resourceVersion;
+    this.markSynced();
+  }
+
+  async #watch(): Promise<void> {
+    const spread = WATCH_TIMEOUT_MAX_S - WATCH_TIMEOUT_MIN_S;
+    const timeoutSeconds = WATCH_TIMEOUT_MIN_S + Math.floor(this.#random() * spread);
+    const resourceVersion = this.#resourceVersion ?? '0';
+    const startedMs = this.#clock.monotonicMs();
+    const options = { ...this.#options, resourceVersion, timeoutSeconds };
+    let batches = 0;
+    for await (const events of this.#client.watch(this.#resource, options, this.#abort.signal)) {
+      batches += 1;
+      this.#apply(events);
+      this.#backoff.reset();
+    }
+    // A server that ends every watch at once must not be asked in a loop.
+    if (batches === 0 && this.#clock.monotonicMs() - startedMs < 1_000) {
+      await this.#clock.sleep(this.#backoff.nextMs(), this.#abort.signal);
+    }
+  }
+
+  #apply(events: readonly WatchEvent<T>[]): void {
+    const changes: (readonly [string, T | undefined])[] = [];
+    for (const { type, object } of events) {
+      if (type === 'DELETED') changes.push([keyOf(object), undefined]);
+      else if (type !== 'BOOKMARK') changes.push([keyOf(object), this.#trim(object)]);
+      this.#resourceVersion = object.metadata?.resourceVersion ?? this.#resourceVersion;
+    }
+    this.commit(changes);
+  }
+
+  /** What a failed list or watch means, and how long to wait before the next try. */
+  #afterFailure(error: unknown): number {
+    if (isExpired(error)) {
+      this.#log.debug('resource version too old, listing again');
+      this.#resourceVersion = undefined;
+      return this.#backoff.nextMs();
+    }
+    if (isNotFound(error)) {
+      this.#resourceVersion = undefined;
+      this.commit([...this.keys()].map((key) => [key, undefined] as const));
+      if (!this.synced.value)
+        this.#log.info('the API server does not serve this kind', { kind: this.#resource.kind });
+      this.markSynced();
+      return MISSING_TYPE_RETRY_MS;
+    }
+    const waitMs = Math.max(
+      this.#backoff.nextMs(),
+      (error instanceof KubeStatusError && error.retryAfterMs) || 0,
+    );
+    this.#log.warn('cannot follow the API server, trying again', { error: messageOf(error), waitMs });
+    // The server did not like what we asked (its credentials and load apart): a list starts afresh.
+    if (error instanceof KubeStatusError && error.status < 500 && ![401, 403, 429].includes(error.status))
+      this.#resourceVersion = undefined;
+    return waitMs;
+  }
+
+  #trim(object: T): T {
+    const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
+    const lean = { ...object, metadata };
+    return this.#options.trim?.(lean) ?? lean;
+  }
+}
+
+/** Starts following the objects of a kind; see {@link WatchCollection}. */
+export function watchCollection<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource<T>,
+  options: WatchCollectionOptions<T> = {},
+): WatchCollection<T> {
+  return new WatchCollection(client, resource, options);
+}
+
+/** An event told twice, or a list after a watch, is no news. */
+function sameVersion(a: KubeObject, b: KubeObject): boolean {
+  const { uid, resourceVersion } = a.metadata;
+  return (
+    resourceVersion !== undefined && resourceVersion === b.metadata.resourceVersion && uid === b.metadata.uid
+  );
+}
