@@ -1,0 +1,178 @@
+/**
+ * TCP and UDP sockets in any network namespace, as file descriptors that Node then adopts: `server.listen({fd})`,
+ * `new net.Socket({fd})`, `dgram.bind({fd})`.
+ *
+ * A socket belongs for ever to the namespace it was made in, so only these few synchronous calls happen there. A
+ * function that throws has closed what it opened. The fds are non-blocking and close-on-exec; the caller owns them.
+ */
+import { familyOf, formatHostPort } from '@ambit/core/ip';
+import { LinuxError } from './errors.ts';
+import { check, lastErrno, libc } from './libc.ts';
+import { enterNetns, leaveNetns, NETNS_CURRENT } from './netns.ts';
+import {
+  type KeepAlive,
+  keepAlive,
+  setBindAddressNoPort,
+  setMark,
+  setNoDelay,
+  setReuseAddress,
+  setReusePort,
+  setTransparent,
+  setV6Only,
+  trySetTransparent,
+} from './options.ts';
+import { AF_INET, AF_INET6, addressBuffer, writeAddress } from './socket-address.ts';
+
+export { type KeepAlive, keepAlive, NETNS_CURRENT, setNoDelay };
+
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
+const DEFAULT_BACKLOG = 128;
+
+const address = addressBuffer();
+
+export interface ListenOptions {
+  /** Where the socket lives. Default: the namespace this thread is in. */
+  readonly netnsFd?: number;
+  readonly ip: string;
+  /** 0: the kernel chooses. */
+  readonly port: number;
+  /** Connections that wait for accept. Default 128. Node sets it anew when it adopts the fd. */
+  readonly backlog?: number;
+  readonly mark?: number;
+  /** Whether connections may be accepted for, and made from, foreign addresses. Default 'never'. */
+  readonly transparent?: 'never' | 'try' | 'must';
+  /** Several sockets share the port; the kernel spreads connections over them. Default false. */
+  readonly reusePort?: boolean;
+  /** For an IPv6 `ip`: refuse IPv4 peers. Default false. */
+  readonly v6only?: boolean;
+  /** Inherited by accepted connections, at no cost per connection. */
+  readonly keepalive?: KeepAlive;
+  /** Inherited by accepted connections. Default false. */
+  readonly noDelay?: boolean;
+}
+
+export interface ListeningSocket {
+  readonly fd: number;
+  /** Whether foreign addresses work: never true for 'never', always for 'must'. */
+  readonly transparent: boolean;
+}
+
+/**
+ * A bound, listening TCP socket.
+ *
+ * @throws {@link LinuxError} EADDRINUSE if the port is taken, EPERM for a mark or 'must' without the capability.
+ */
+export function listenTcp(options: ListenOptions): ListeningSocket {
+  const family = familyOf(options.ip);
+  const { transparent: wish = 'never' } = options;
+  return inNetns(options.netnsFd, family, SOCK_STREAM, (fd) => {
+    setReuseAddress(fd);
+    if (options.reusePort) setReusePort(fd);
+    if (options.mark !== undefined) setMark(fd, options.mark);
+    if (options.keepalive) keepAlive(fd, options.keepalive);
+    if (options.noDelay) setNoDelay(fd);
+    if (family === 6) setV6Only(fd, options.v6only ?? false);
+    if (wish === 'must') setTransparent(fd, family);
+    const transparent = wish === 'must' || (wish === 'try' && trySetTransparent(fd, family));
+    bind(fd, options.ip, options.port, family);
+    check(
+      libc.listen(fd, options.backlog ?? DEFAULT_BACKLOG),
+      'listen',
+      formatHostPort(options.ip, options.port),
+    );
+    return { fd, transparent };
+  });
+}
+
+export interface TcpSocketOptions {
+  readonly netnsFd?: number;
+  readonly family: 4 | 6;
+  readonly mark?: number;
+  /** The source address. With `transparent` it may be anybody's: the original client's. Port 0: chosen at connect. */
+  readonly bind?: { readonly ip: string; readonly port: number; readonly transparent: boolean };
+  readonly keepalive?: KeepAlive;
+}
+
+/**
+ * An unconnected TCP socket, for `new net.Socket({fd})` and `connect`. On the path of every new connection, so it
+ * allocates nothing and makes no call that its options do not need.
+ *
+ * @throws {@link LinuxError} EPERM for a mark or transparency without the capability; EADDRNOTAVAIL for the source.
+ */
+export function tcpSocket(options: TcpSocketOptions): number {
+  const { family, mark, bind: source, keepalive } = options;
+  const fd = openIn(options.netnsFd, family === 4 ? AF_INET : AF_INET6);
+  try {
+    if (mark !== undefined) setMark(fd, mark);
+    if (keepalive) keepAlive(fd, keepalive);
+    if (source) {
+      if (source.transparent) setTransparent(fd, family);
+      if (source.port === 0) setBindAddressNoPort(fd);
+      bind(fd, source.ip, source.port, family);
+    }
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+export interface UdpSocketOptions {
+  readonly netnsFd?: number;
+  readonly ip: string;
+  /** 0: the kernel chooses. */
+  readonly port: number;
+  readonly mark?: number;
+  readonly reusePort?: boolean;
+}
+
+/** A bound UDP socket, for `dgram.createSocket(…).bind({fd})`. IPv6 sockets take IPv6 alone. */
+export function udpSocket(options: UdpSocketOptions): number {
+  const family = familyOf(options.ip);
+  return inNetns(options.netnsFd, family, SOCK_DGRAM, (fd) => {
+    if (options.reusePort) setReusePort(fd);
+    if (options.mark !== undefined) setMark(fd, options.mark);
+    if (family === 6) setV6Only(fd, true);
+    bind(fd, options.ip, options.port, family);
+    return fd;
+  });
+}
+
+/** The fd behind a Node socket or server; `undefined` once it is closed. */
+export function fdOf(socket: object): number | undefined {
+  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } | null };
+  const fd = handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
+}
+
+function openIn(netnsFd: number | undefined, domain: number): number {
+  const previous = enterNetns(netnsFd ?? NETNS_CURRENT);
+  try {
+    return check(libc.socket(domain, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
+  } finally {
+    leaveNetns(previous);
+  }
+}
+
+function inNetns<T>(netnsFd: number | undefined, family: 4 | 6, type: number, prepare: (fd: number) => T): T {
+  const previous = enterNetns(netnsFd ?? NETNS_CURRENT);
+  try {
+    const fd = check(libc.socket(family === 4 ? AF_INET : AF_INET6, type | NONBLOCK_CLOEXEC, 0), 'socket');
+    try {
+      return prepare(fd);
+    } catch (error) {
+      libc.close(fd);
+      throw error;
+    }
+  } finally {
+    leaveNetns(previous);
+  }
+}
+
+function bind(fd: number, ip: string, port: number, family: 4 | 6): void {
+  const size = writeAddress(address, ip, port, family);
+  if (libc.bind(fd, address.bytes, size) === -1)
+    throw new LinuxError('bind', lastErrno(), formatHostPort(ip, port));
+}
