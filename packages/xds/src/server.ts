@@ -1,0 +1,161 @@
+/**
+ * The server end of delta xDS: hands it to a gRPC server, tells every stream of a feed's changes, counts clients.
+ *
+ * It owns no port. A control plane serves certificates on the same one, so the gRPC server is the caller's.
+ * Invariant: no byte of mesh state leaves before `authenticate` has resolved.
+ */
+import { randomUUID } from 'node:crypto';
+import type { DeltaDiscoveryRequest } from '@ambit/api/discovery';
+import { MAX_DISCOVERY_REQUEST_BYTES } from '@ambit/api/limits';
+import type { Clock } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
+import { type Metadata, type Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { DELTA_SERVICE } from './grpc.ts';
+import {
+  AUTHENTICATION_TIMEOUT_MS,
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  MAX_CLIENTS,
+} from './limits.ts';
+import type { ClientNode, ResourceFeed } from './resource-feed.ts';
+import {
+  type ClientState,
+  ClientStream,
+  type ServedFeed,
+  type ServerObserver,
+} from './server/client-stream.ts';
+import { ResponseWriter } from './server/frames.ts';
+
+/** What the gRPC server must be made with: a reconnecting client names all that it holds, and dead clients are found. */
+export const XDS_SERVER_OPTIONS = {
+  'grpc.max_receive_message_length': MAX_DISCOVERY_REQUEST_BYTES,
+  'grpc.max_send_message_length': -1,
+  'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
+  'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+};
+
+/** A stream that wants in. */
+export interface ClientCredentials {
+  readonly metadata: Metadata;
+  /** `ip:port`. */
+  readonly address: string;
+}
+
+export interface DeltaXdsServerOptions {
+  readonly feeds: readonly ResourceFeed[];
+  /** Who this is; rejects if nobody. Aborted after a limit or when the client leaves. */
+  readonly authenticate: (credentials: ClientCredentials, signal: AbortSignal) => Promise<string>;
+  /** Why an authenticated client may not be served as the node that it says it is. Default: it always may. */
+  readonly refuse?: (identity: string, node: ClientNode) => string | undefined;
+  /** Goes into each response for people to see. Default: empty. */
+  readonly systemVersion?: () => string;
+  readonly observer?: ServerObserver;
+  readonly maxClients?: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class DeltaXdsServer implements Disposable {
+  readonly #options: DeltaXdsServerOptions;
+  readonly #feeds: ReadonlyMap<string, ServedFeed>;
+  readonly #streams = new Set<ClientStream>();
+  readonly #subscriptions: readonly Disposable[];
+  readonly #noncePrefix = randomUUID().slice(0, 8);
+  #open = 0;
+  #opened = 0;
+  #stopped = false;
+
+  constructor(options: DeltaXdsServerOptions) {
+    this.#options = options;
+    this.#feeds = new Map(
+      options.feeds.map((feed) => [feed.typeUrl, { feed, writer: new ResponseWriter(feed.typeUrl) }]),
+    );
+    this.#subscriptions = options.feeds.map((feed) =>
+      feed.subscribe((change) => {
+        for (const stream of this.#streams) stream.feedChanged(feed.typeUrl, change);
+      }),
+    );
+  }
+
+  /** Serves delta xDS on `server`, which the caller binds and stops. */
+  addTo(server: Server): void {
+    server.addService(DELTA_SERVICE, {
+      deltaAggregatedResources: (call: ServerDuplexStream<DeltaDiscoveryRequest, Buffer>) => {
+        void this.#serve(call);
+      },
+    });
+  }
+
+  clients(): readonly ClientState[] {
+    return [...this.#streams].map((stream) => stream.state);
+  }
+
+  /** Ends every stream, so that clients go to another replica. */
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, 'the control plane is shutting down');
+  }
+
+  async #serve(call: ServerDuplexStream<DeltaDiscoveryRequest, Buffer>): Promise<void> {
+    const { authenticate, log, clock, observer = {}, maxClients = MAX_CLIENTS } = this.#options;
+    const abort = new AbortController();
+    let stream: ClientStream | undefined;
+    let gone = false;
+    this.#open += 1;
+    const leave = () => {
+      if (gone) return;
+      gone = true;
+      abort.abort(new Error('the client left'));
+      this.#open -= 1;
+      if (!stream) return;
+      this.#streams.delete(stream);
+      stream.closed();
+      observer.disconnected?.();
+    };
+    call.on('cancelled', leave);
+    call.on('close', leave);
+    call.on('finish', leave);
+    call.on('error', leave);
+    if (this.#stopped || this.#open > maxClients) {
+      refuseCall(call, status.UNAVAILABLE, this.#stopped ? 'shutting down' : 'too many clients');
+      return;
+    }
+    const limit = clock.after(AUTHENTICATION_TIMEOUT_MS, () => {
+      abort.abort(new Error('authentication timed out'));
+      refuseCall(call, status.UNAUTHENTICATED, 'authentication timed out');
+    });
+    try {
+      const identity = await authenticate({ metadata: call.metadata, address: call.getPeer() }, abort.signal);
+      if (gone || this.#stopped || abort.signal.aborted) return;
+      this.#opened += 1;
+      stream = new ClientStream({
+        call,
+        identity,
+        feeds: this.#feeds,
+        refuse: this.#options.refuse ?? (() => undefined),
+        systemVersion: this.#options.systemVersion ?? (() => ''),
+        noncePrefix: `${this.#noncePrefix}-${this.#opened}`,
+        observer,
+        clock,
+        log,
+      });
+      this.#streams.add(stream);
+      observer.connected?.();
+    } catch (error) {
+      log.warn('client not authenticated', { address: call.getPeer(), error: messageOf(error) });
+      if (!abort.signal.aborted) refuseCall(call, status.UNAUTHENTICATED, 'authentication failure');
+    } finally {
+      limit.cancel();
+    }
+  }
+}
+
+function refuseCall(
+  call: ServerDuplexStream<DeltaDiscoveryRequest, Buffer>,
+  code: status,
+  details: string,
+): void {
+  call.emit('error', Object.assign(new Error(details), { code, details }));
+}

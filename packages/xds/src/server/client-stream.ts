@@ -1,0 +1,237 @@
+/**
+ * One client's stream: requests in, updates out, never more than one response on its way.
+ *
+ * Back-pressure in both directions hangs on that one response: until the transport has taken it, nothing more is
+ * encoded for this client and nothing more is read from it. What changes meanwhile is remembered as names.
+ */
+import type { DeltaDiscoveryRequest, Node } from '@ambit/api/discovery';
+import type { Clock, Timer } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { ClientLimitError } from '../errors.ts';
+import { MAX_NACK_LENGTH_CHARS, MAX_TYPES_PER_CLIENT, MAX_WRITE_STALL_MS } from '../limits.ts';
+import type { ClientNode, FeedChange, ResourceFeed } from '../resource-feed.ts';
+import type { ResponseWriter } from './frames.ts';
+import { Subscription } from './subscription.ts';
+
+/** A feed and its encodings, shared by all clients. */
+export interface ServedFeed {
+  readonly feed: ResourceFeed;
+  readonly writer: ResponseWriter;
+}
+
+/** What somebody outside may count. */
+export interface ServerObserver {
+  connected?(): void;
+  disconnected?(): void;
+  pushed?(typeUrl: string, resources: number, bytes: number): void;
+  refused?(typeUrl: string, message: string): void;
+}
+
+/** One row of the list of clients. */
+export interface ClientState {
+  readonly identity: string;
+  readonly address: string;
+  readonly nodeId: string;
+  readonly connectedAtMs: number;
+  readonly types: readonly {
+    readonly typeUrl: string;
+    readonly wildcard: boolean;
+    readonly keys: number;
+    readonly nonceSent: string;
+    readonly nonceAcknowledged: string;
+    readonly lastRefusal: string | undefined;
+  }[];
+}
+
+export interface ClientStreamOptions {
+  readonly call: ServerDuplexStream<DeltaDiscoveryRequest, Buffer>;
+  readonly identity: string;
+  readonly feeds: ReadonlyMap<string, ServedFeed>;
+  /** Why this client may not be served, or `undefined`. */
+  readonly refuse: (identity: string, node: ClientNode) => string | undefined;
+  readonly systemVersion: () => string;
+  readonly noncePrefix: string;
+  readonly observer: ServerObserver;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class ClientStream {
+  readonly #options: ClientStreamOptions;
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #refusals = new Map<string, string>();
+  readonly #connectedAtMs: number;
+  #node: ClientNode | undefined;
+  #responses = 0;
+  #sending = false;
+  #scheduled = false;
+  #ended = false;
+  #stall: Timer | undefined;
+
+  constructor(options: ClientStreamOptions) {
+    this.#options = options;
+    this.#connectedAtMs = options.clock.now();
+    const { call } = options;
+    call.on('data', (request: DeltaDiscoveryRequest) => this.#guarded(() => this.#receive(request)));
+    call.on('end', () => this.#end(() => call.end()));
+  }
+
+  get state(): ClientState {
+    return {
+      identity: this.#options.identity,
+      address: this.#options.call.getPeer(),
+      nodeId: this.#node?.id ?? '',
+      connectedAtMs: this.#connectedAtMs,
+      types: [...this.#subscriptions].map(([typeUrl, subscription]) => ({
+        typeUrl,
+        wildcard: subscription.wildcard,
+        keys: subscription.keys,
+        nonceSent: subscription.nonceSent,
+        nonceAcknowledged: subscription.nonceAcknowledged,
+        lastRefusal: this.#refusals.get(typeUrl),
+      })),
+    };
+  }
+
+  feedChanged(typeUrl: string, change: FeedChange): void {
+    const subscription = this.#subscriptions.get(typeUrl);
+    if (!subscription || this.#ended) return;
+    this.#guarded(() => subscription.changed(change));
+    this.#schedule();
+  }
+
+  /** Ends the stream with a status that the client sees. */
+  fail(code: status, details: string): void {
+    this.#end(() => this.#options.call.emit('error', Object.assign(new Error(details), { code, details })));
+  }
+
+  /** The transport is gone. */
+  closed(): void {
+    this.#end(() => undefined);
+  }
+
+  #end(how: () => void): void {
+    this.#stall?.cancel();
+    if (this.#ended) return;
+    this.#ended = true;
+    how();
+  }
+
+  #guarded(run: () => void): void {
+    if (this.#ended) return;
+    try {
+      run();
+    } catch (error) {
+      const code = error instanceof ClientLimitError ? status.RESOURCE_EXHAUSTED : status.INTERNAL;
+      this.#options.log.warn('stream of a client ended', {
+        node: this.#node?.id,
+        address: this.#options.call.getPeer(),
+        error: messageOf(error),
+      });
+      this.fail(code, messageOf(error));
+    }
+  }
+
+  #receive(request: DeltaDiscoveryRequest): void {
+    const { log, identity, refuse } = this.#options;
+    if (request.node && !this.#node) {
+      const node = clientNode(request.node);
+      const reason = refuse(identity, node);
+      if (reason !== undefined) {
+        log.warn('client refused', { node: node.id, identity, reason });
+        this.fail(status.PERMISSION_DENIED, reason);
+        return;
+      }
+      this.#node = node;
+      log.debug('client connected', { node: node.id, identity });
+    }
+    if (!this.#node) {
+      this.fail(status.INVALID_ARGUMENT, 'the first request must name its node');
+      return;
+    }
+    const subscription = this.#subscription(request.typeUrl, this.#node);
+    if (!subscription) return;
+    const outcome = subscription.request(request);
+    if (outcome === 'refused') this.#refused(request);
+    if (outcome === 'answer') this.#schedule();
+  }
+
+  #subscription(typeUrl: string, node: ClientNode): Subscription | undefined {
+    const known = this.#subscriptions.get(typeUrl);
+    if (known) return known;
+    const served = this.#options.feeds.get(typeUrl);
+    if (!served) {
+      this.#options.log.warn('client asks for a type that is not served', {
+        node: node.id,
+        type: typeUrl.slice(0, 200),
+      });
+      return undefined;
+    }
+    if (this.#subscriptions.size >= MAX_TYPES_PER_CLIENT)
+      throw new ClientLimitError('types of one client', MAX_TYPES_PER_CLIENT);
+    const subscription = new Subscription(served.feed, node);
+    this.#subscriptions.set(typeUrl, subscription);
+    return subscription;
+  }
+
+  #refused(request: DeltaDiscoveryRequest): void {
+    const message = (request.errorDetail?.message ?? '').slice(0, MAX_NACK_LENGTH_CHARS);
+    this.#refusals.set(request.typeUrl, message);
+    this.#options.observer.refused?.(request.typeUrl, message);
+    this.#options.log.warn('client refused a push', { node: this.#node?.id, type: request.typeUrl, message });
+  }
+
+  /** Sends after all that happens in this turn, so that a burst of changes is one response. */
+  #schedule(): void {
+    if (this.#scheduled || this.#sending || this.#ended) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#guarded(() => this.#sendNext());
+    });
+  }
+
+  #sendNext(): void {
+    if (this.#sending) return;
+    for (const [typeUrl, subscription] of this.#subscriptions) {
+      const update = subscription.take();
+      if (!update) continue;
+      this.#responses += 1;
+      const nonce = `${this.#options.noncePrefix}-${this.#responses}`;
+      const writer = this.#options.feeds.get(typeUrl)?.writer;
+      const bytes = writer?.response(update, nonce, this.#options.systemVersion());
+      if (!bytes) continue;
+      subscription.sent(nonce);
+      this.#options.observer.pushed?.(typeUrl, update.resources.length, bytes.length);
+      this.#write(bytes);
+      // Whoever was sent something goes to the end, so that no type waits behind a busy one.
+      this.#subscriptions.delete(typeUrl);
+      this.#subscriptions.set(typeUrl, subscription);
+      return;
+    }
+  }
+
+  #write(bytes: Buffer): void {
+    const { call, clock } = this.#options;
+    this.#sending = true;
+    call.pause();
+    this.#stall = clock.after(MAX_WRITE_STALL_MS, () =>
+      this.fail(status.RESOURCE_EXHAUSTED, `a response was not read for ${MAX_WRITE_STALL_MS} ms`),
+    );
+    call.write(bytes, () => {
+      this.#stall?.cancel();
+      this.#sending = false;
+      if (this.#ended) return;
+      call.resume();
+      this.#guarded(() => this.#sendNext());
+    });
+  }
+}
+
+function clientNode(node: Node): ClientNode {
+  const entries: readonly (readonly [string, unknown])[] = Object.entries(node.metadata ?? {});
+  const texts = entries.filter((entry): entry is readonly [string, string] => typeof entry[1] === 'string');
+  return { id: node.id, metadata: Object.fromEntries(texts) };
+}

@@ -1,0 +1,376 @@
+import { createServer, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import {
+  createDeltaRequest,
+  decodeDeltaResponse,
+  type DeltaDiscoveryRequest,
+  DELTA_ADS_PATH,
+  encodeDeltaRequest,
+} from '@ambit/api/discovery';
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { until } from '@ambit/core/watch';
+import {
+  Client,
+  credentials,
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { DeltaXdsClient, type DeltaXdsClientOptions } from './client.ts';
+import type { Rejection, ResourceDelta, TypeHandler } from './client/type-state.ts';
+import { bufferOf } from './grpc.ts';
+import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from './server.ts';
+import { MemoryFeed } from './testing/memory-feed.ts';
+
+const ADDRESS = 'type.googleapis.com/istio.workload.Address';
+const POLICY = 'type.googleapis.com/istio.security.Authorization';
+const NODE = { id: 'ztunnel~10.0.0.1~z.ns~ns.svc.cluster.local', cluster: '', metadata: { NODE_NAME: 'n1' } };
+
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const soon = (condition: () => boolean) => async () => {
+  const deadline = Date.now() + 5_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`not within 5 s: ${condition.toString()}`);
+    await systemClock.sleep(5);
+  }
+};
+const eventually = (condition: () => boolean) => soon(condition)();
+
+async function serve(feeds: readonly MemoryFeed[], over: Partial<DeltaXdsServerOptions> = {}, port = 0) {
+  const xds = new DeltaXdsServer({
+    feeds,
+    authenticate: async () => 'somebody',
+    clock: systemClock,
+    log: silentLogger,
+    ...over,
+  });
+  const server = new Server(XDS_SERVER_OPTIONS);
+  xds.addTo(server);
+  const bound = await new Promise<number>((resolve, reject) =>
+    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) =>
+      error ? reject(error) : resolve(at),
+    ),
+  );
+  const stop = () => {
+    xds[Symbol.dispose]();
+    server.forceShutdown();
+  };
+  cleanups.push(stop);
+  return { xds, port: bound, stop };
+}
+
+/** Keeps what it is given; values that are `bad` are rejected. */
+class Holder implements TypeHandler {
+  readonly typeUrl: string;
+  readonly onDemand: boolean;
+  readonly held = new Map<string, string>();
+  readonly deltas: { upserts: string[]; removed: string[] }[] = [];
+
+  constructor(typeUrl: string, onDemand = false) {
+    this.typeUrl = typeUrl;
+    this.onDemand = onDemand;
+  }
+
+  apply({ upserts, removed }: ResourceDelta): Rejection[] {
+    this.deltas.push({ upserts: upserts.map(({ name }) => name), removed: [...removed] });
+    for (const name of removed) this.held.delete(name);
+    const bad: Rejection[] = [];
+    for (const { name, value } of upserts) {
+      const text = Buffer.from(value).toString();
+      if (text.startsWith('bad')) bad.push({ name, reason: 'no such thing' });
+      else this.held.set(name, text);
+    }
+    return bad;
+  }
+
+  get last() {
+    return this.deltas.at(-1);
+  }
+}
+
+async function connect(
+  port: number,
+  types: readonly TypeHandler[],
+  over: Partial<DeltaXdsClientOptions> = {},
+) {
+  const client = new DeltaXdsClient({
+    address: `127.0.0.1:${port}`,
+    credentials: () => credentials.createInsecure(),
+    headers: async () => ({ authorization: 'Bearer token', clusterid: 'Kubernetes' }),
+    node: NODE,
+    types,
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLogger,
+    ...over,
+  });
+  cleanups.push(() => client.drain());
+  await client.start(AbortSignal.timeout(5_000));
+  return client;
+}
+
+const synced = (client: DeltaXdsClient) => until(client.synced, (value) => value, AbortSignal.timeout(5_000));
+
+describe('both ends together', () => {
+  test('everything at first, then differences; an empty type is answered too', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ a: '1', b: '2' });
+    const { port } = await serve([feed, new MemoryFeed(POLICY)]);
+    const addresses = new Holder(ADDRESS);
+    const client = await connect(port, [addresses, new Holder(POLICY)]);
+    await synced(client);
+    expect(Object.fromEntries(addresses.held)).toEqual({ a: '1', b: '2' });
+    feed.set({ b: '3', c: '4' });
+    feed.remove('a');
+    await eventually(() => addresses.held.get('c') === '4');
+    expect(addresses.last).toEqual({ upserts: ['b', 'c'], removed: ['a'] });
+  });
+
+  test('a bad resource is refused by name and the others are used', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ good: '1', worse: 'bad', worst: 'bad too' });
+    const refusals: string[] = [];
+    const { port, xds } = await serve([feed], {
+      observer: { refused: (_, message) => refusals.push(message) },
+    });
+    const addresses = new Holder(ADDRESS);
+    await synced(await connect(port, [addresses]));
+    await eventually(() => refusals.length === 1);
+    expect(refusals).toEqual(['worse: no such thing; worst: no such thing']);
+    expect([...addresses.held.keys()]).toEqual(['good']);
+    expect(xds.clients()[0]?.types[0]?.lastRefusal).toBe(refusals[0]);
+    feed.set({ worse: 'better' });
+    await eventually(() => addresses.held.has('worse'));
+    expect(addresses.last).toEqual({ upserts: ['worse'], removed: [] });
+  });
+
+  test('after a restart of the server only differences come, and refused resources are sent again', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ same: '1', changed: '2', gone: '3', spoilt: '4', bad: 'bad' });
+    const first = await serve([feed]);
+    const addresses = new Holder(ADDRESS);
+    const client = await connect(first.port, [addresses]);
+    await synced(client);
+    feed.set({ spoilt: 'bad now' });
+    await eventually(() => addresses.deltas.length === 2);
+    first.stop();
+    await until(client.state, (state) => state !== 'connected', AbortSignal.timeout(5_000));
+    expect(addresses.held.get('same')).toBe('1');
+    feed.set({ changed: 'new' });
+    feed.remove('gone');
+    await serve([feed], {}, first.port);
+    await eventually(() => addresses.held.get('changed') === 'new');
+    expect(addresses.last?.upserts.toSorted()).toEqual(['bad', 'changed', 'spoilt']);
+    expect(addresses.last?.removed).toEqual(['gone']);
+  });
+
+  test('on demand: a key brings its resource, a miss is an answer, waiting can be given up', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ w: '1', x: '2' }, { w: ['net/10.0.0.1'] });
+    const { port } = await serve([feed, new MemoryFeed(POLICY)]);
+    const addresses = new Holder(ADDRESS, true);
+    const client = await connect(port, [addresses, new Holder(POLICY)]);
+    await synced(client);
+    const signal = AbortSignal.timeout(5_000);
+    await client.demand(ADDRESS, 'net/10.0.0.1', signal);
+    expect(Object.fromEntries(addresses.held)).toEqual({ w: '1' });
+    await Promise.all([client.demand(ADDRESS, 'nobody', signal), client.demand(ADDRESS, 'nobody', signal)]);
+    expect(addresses.last).toEqual({ upserts: [], removed: ['nobody'] });
+    await expect(client.demand(ADDRESS, 'z', AbortSignal.abort(new Error('enough')))).rejects.toThrow(
+      'enough',
+    );
+  });
+
+  test('on demand: what was asked for while there was no connection is answered by the next', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ w: '1' });
+    const first = await serve([feed]);
+    const addresses = new Holder(ADDRESS, true);
+    const client = await connect(first.port, [addresses]);
+    await until(client.state, (state) => state === 'connected', AbortSignal.timeout(5_000));
+    first.stop();
+    await until(client.state, (state) => state !== 'connected', AbortSignal.timeout(5_000));
+    const answer = client.demand(ADDRESS, 'w', AbortSignal.timeout(5_000));
+    await serve([feed], {}, first.port);
+    await answer;
+    expect(addresses.held.get('w')).toBe('1');
+  });
+
+  test('stopping ends the stream and all who wait', async () => {
+    const { port, xds } = await serve([new MemoryFeed(ADDRESS)], {
+      authenticate: (_, signal) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('left')))),
+    });
+    const client = await connect(port, [new Holder(ADDRESS, true)]);
+    const waiting = client.demand(ADDRESS, 'x', AbortSignal.timeout(5_000));
+    const outcome = expect(waiting).rejects.toThrow('shutting down');
+    await client.drain();
+    await outcome;
+    expect(xds.clients()).toEqual([]);
+  });
+
+  test('a resource of another type, and one without a name, are refused', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ '': 'nameless', fine: '1' });
+    const refusals: string[] = [];
+    const { port } = await serve([feed], { observer: { refused: (_, message) => refusals.push(message) } });
+    const addresses = new Holder(ADDRESS);
+    await synced(await connect(port, [addresses]));
+    await eventually(() => refusals.length === 1);
+    expect(refusals[0]).toContain('a name has 1 to');
+    expect([...addresses.held.keys()]).toEqual(['fine']);
+  });
+});
+
+describe('authentication', () => {
+  test('the token is looked at, and nothing is sent without it', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ secret: '1' });
+    const seen: unknown[] = [];
+    const { port } = await serve([feed], {
+      authenticate: async ({ metadata }) => {
+        seen.push(metadata.get('authorization')[0], metadata.get('clusterid')[0]);
+        throw new Error('who?');
+      },
+    });
+    const raw = rawStream(port);
+    raw.send({ node: NODE, typeUrl: ADDRESS });
+    expect((await raw.ended).code).toBe(status.UNAUTHENTICATED);
+    expect(raw.received).toEqual([]);
+    await connect(port, [new Holder(ADDRESS)]);
+    await eventually(() => seen.length >= 4);
+    expect(seen.slice(2, 4)).toEqual(['Bearer token', 'Kubernetes']);
+  });
+
+  test('an authenticated client may still be refused as the node it claims to be', async () => {
+    const { port } = await serve([new MemoryFeed(ADDRESS)], {
+      refuse: (identity, node) => `${identity} is not ${node.metadata['NODE_NAME']}`,
+    });
+    const raw = rawStream(port);
+    raw.send({ node: NODE, typeUrl: ADDRESS });
+    expect(await raw.ended).toMatchObject({ code: status.PERMISSION_DENIED, details: 'somebody is not n1' });
+  });
+
+  test('a first request without a node, and more clients than allowed', async () => {
+    const { port } = await serve([new MemoryFeed(ADDRESS)], { maxClients: 1 });
+    const raw = rawStream(port);
+    raw.send({ typeUrl: ADDRESS });
+    const second = rawStream(port);
+    expect((await second.ended).code).toBe(status.UNAVAILABLE);
+    expect((await raw.ended).code).toBe(status.INVALID_ARGUMENT);
+    const third = rawStream(port);
+    third.send({ node: NODE, typeUrl: ADDRESS });
+    await eventually(() => third.received.length === 1);
+  });
+});
+
+describe('a client that does not read', () => {
+  test('gets one response later, not one for each change', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    const big = (n: number) => new Uint8Array(400_000).fill(n);
+    feed.set({ a: big(0) });
+    let pushes = 0;
+    const { port } = await serve([feed], { observer: { pushed: () => (pushes += 1) } });
+    const raw = rawStream(port);
+    raw.stream.pause();
+    raw.send({ node: NODE, typeUrl: ADDRESS });
+    await eventually(() => pushes === 1);
+    for (let i = 1; i <= 200; i++) {
+      feed.set({ [`r${i % 10}`]: big(i) });
+      await systemClock.sleep(1);
+    }
+    expect(pushes).toBeLessThan(20);
+    raw.stream.resume();
+    const newest = () =>
+      raw.received
+        .flatMap(({ resources }) => resources)
+        .filter(({ name }) => name === 'r0')
+        .at(-1);
+    await eventually(() => newest()?.resource?.value[0] === 200);
+    expect(raw.received.length).toBe(pushes);
+  });
+
+  test('and one that floods with questions is slowed down, others are not', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set({ a: new Uint8Array(100_000) });
+    let pushes = 0;
+    const { port } = await serve([feed], { observer: { pushed: () => (pushes += 1) } });
+    const raw = rawStream(port);
+    raw.stream.pause();
+    raw.send({ node: NODE, typeUrl: ADDRESS, resourceNamesSubscribe: ['a'] });
+    for (let i = 0; i < 2_000; i++) raw.send({ typeUrl: ADDRESS, resourceNamesSubscribe: ['a'] });
+    await synced(await connect(port, [new Holder(ADDRESS)]));
+    await systemClock.sleep(50);
+    expect(pushes).toBeLessThan(50);
+  });
+});
+
+describe('a control plane that misbehaves', () => {
+  test('is tried again, more and more slowly', async () => {
+    let attempts = 0;
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      attempts += 1;
+      sockets.add(socket);
+      socket.on('error', () => undefined).destroy();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => void server.close());
+    const address = server.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    const reasons: string[] = [];
+    await connect(port, [new Holder(ADDRESS)], {
+      observer: { terminated: (reason) => reasons.push(reason) },
+    });
+    await systemClock.sleep(1_000);
+    expect(attempts).toBeGreaterThan(2);
+    expect(attempts).toBeLessThan(12);
+    expect(new Set(reasons)).toEqual(new Set(['ConnectionError']));
+  });
+
+  test('a token that cannot be read is a failed attempt, not the end', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    const { port } = await serve([feed]);
+    let reads = 0;
+    const client = await connect(port, [new Holder(ADDRESS)], {
+      headers: async () => {
+        reads += 1;
+        if (reads < 3) throw new Error('no token');
+        return {};
+      },
+    });
+    await synced(client);
+    expect(reads).toBe(3);
+  });
+});
+
+/** A client by hand. */
+function rawStream(port: number) {
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const stream = client.makeBidiStreamRequest(
+    DELTA_ADS_PATH,
+    (request: DeltaDiscoveryRequest) => bufferOf(encodeDeltaRequest(request)),
+    decodeDeltaResponse,
+    new Metadata(),
+  );
+  const received: ReturnType<typeof decodeDeltaResponse>[] = [];
+  stream.on('data', (response) => received.push(response));
+  const ended = new Promise<ServiceError>((resolve) => stream.on('error', resolve));
+  cleanups.push(() => {
+    stream.cancel();
+    client.close();
+  });
+  return {
+    stream,
+    received,
+    ended,
+    send: (request: Partial<DeltaDiscoveryRequest>) => stream.write(createDeltaRequest(request)),
+  };
+}
