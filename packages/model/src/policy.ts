@@ -48,3 +48,8 @@ export interface Policy {
   /** Evaluated and reported, never enforced. */
   readonly dryRun: boolean;
 }
+
+/** A match of the fields that list anything. */
+export function withoutEmptyFields(lists: Required<PolicyMatch>): PolicyMatch {
+  return Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)) as PolicyMatch;
+}

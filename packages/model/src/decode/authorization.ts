@@ -16,7 +16,7 @@ import {
 import { messageOf } from '@ambit/core/errors';
 import { type Cidr, cidrOf } from '@ambit/core/ip';
 import { MAX_POLICY_MATCHERS } from '../limits.ts';
-import type { Policy, PolicyMatch, StringMatch } from '../policy.ts';
+import { type Policy, type PolicyMatch, type StringMatch, withoutEmptyFields } from '../policy.ts';
 import { nameOf, pick, Problem } from './problem.ts';
 
 export type DecodedPolicy =
@@ -71,35 +71,27 @@ function matchersIn(match: MatchMessage): number {
 const NEVER: PolicyMatch = {};
 
 function matchOf(message: MatchMessage, action: Policy['action']): PolicyMatch {
-  const match: PolicyMatch = {
-    ...field('namespaces', message.namespaces, textOf),
-    ...field('notNamespaces', message.notNamespaces, textOf),
-    ...field('principals', message.principals, textOf),
-    ...field('notPrincipals', message.notPrincipals, textOf),
-    ...field('sourceIps', message.sourceIps, blockOf),
-    ...field('notSourceIps', message.notSourceIps, blockOf),
-    ...field('destinationIps', message.destinationIps, blockOf),
-    ...field('notDestinationIps', message.notDestinationIps, blockOf),
-    ...field('destinationPorts', message.destinationPorts, (port) => port),
-    ...field('notDestinationPorts', message.notDestinationPorts, (port) => port),
-    ...field('serviceAccounts', message.serviceAccounts, (account) => account),
-    ...field('notServiceAccounts', message.notServiceAccounts, (account) => account),
+  const lists: Required<PolicyMatch> = {
+    namespaces: read(message.namespaces, textOf),
+    notNamespaces: read(message.notNamespaces, textOf),
+    principals: read(message.principals, textOf),
+    notPrincipals: read(message.notPrincipals, textOf),
+    sourceIps: read(message.sourceIps, blockOf),
+    notSourceIps: read(message.notSourceIps, blockOf),
+    destinationIps: read(message.destinationIps, blockOf),
+    notDestinationIps: read(message.notDestinationIps, blockOf),
+    destinationPorts: message.destinationPorts,
+    notDestinationPorts: message.notDestinationPorts,
+    serviceAccounts: message.serviceAccounts,
+    notServiceAccounts: message.notServiceAccounts,
   };
-  const kept = Object.values(match).reduce(
-    (sum: number, values: readonly unknown[]) => sum + values.length,
-    0,
-  );
+  const kept = Object.values(lists).reduce((sum: number, values) => sum + values.length, 0);
   const dropped = matchersIn(message) - message.extensions.length - kept;
-  return action === 'Allow' && dropped > 0 ? NEVER : match;
+  return action === 'Allow' && dropped > 0 ? NEVER : withoutEmptyFields(lists);
 }
 
-function field<Name extends keyof PolicyMatch, Message, Value>(
-  name: Name,
-  messages: readonly Message[],
-  read: (message: Message) => Value | undefined,
-): Partial<Record<Name, readonly Value[]>> {
-  const values = messages.map(read).filter((value) => value !== undefined);
-  return values.length === 0 ? {} : ({ [name]: values } as Record<Name, readonly Value[]>);
+function read<M, V>(messages: readonly M[], toValue: (message: M) => V | undefined): readonly V[] {
+  return messages.map(toValue).filter((value) => value !== undefined);
 }
 
 function textOf({ matchType }: StringMatchMessage): StringMatch | undefined {
