@@ -56,6 +56,8 @@ export type ControlToWorker =
   | StartPodMessage
   | { readonly kind: 'certificate-failed'; readonly identity: string; readonly reason: string }
   | { readonly kind: 'forget-certificate'; readonly identity: string }
+  /** PEM or DER of the revocation lists; replaces the last. Open tunnels are checked again. */
+  | { readonly kind: 'revocations'; readonly bytes: Uint8Array }
   /** Close listeners at once; let connections end for at most `deadlineMs` (0: cut them now). */
   | { readonly kind: 'stop-pod'; readonly uid: string; readonly deadlineMs: number }
   /** Stop everything, as `stop-pod` for every pod, then exit. */
@@ -80,7 +82,10 @@ export interface ConnectionReport {
   readonly bytesReceived: number;
 }
 
-/** Counters since the worker started: per metric, per label set (values in the metric's label order). */
+/**
+ * Counters since the worker started: per metric, per label set (values in the metric's label order; an empty value leaves
+ * its label out). `name` is without `_total`.
+ */
 export interface MetricReport {
   readonly name: string;
   readonly type: 'counter' | 'gauge';

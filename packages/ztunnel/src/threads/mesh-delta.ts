@@ -1,0 +1,47 @@
+/**
+ * Changes of mesh state on their way from the control thread to the workers, and what a worker does with them.
+ *
+ * The bytes lie in shared memory once, whatever the number of workers. A local file travels as its own text, since its
+ * defaults differ from those of the wire.
+ */
+import type { Interner } from '@ambit/model/intern';
+import { readLocalMesh } from '@ambit/model/local-file';
+import type { MeshStore } from '@ambit/model/store';
+import { applyXdsDelta, type XdsDelta } from '@ambit/model/xds-delta';
+import type { MeshDeltaMessage } from './messages.ts';
+
+/** The type of a delta whose one resource is the text of a local mesh file. */
+export const LOCAL_FILE_TYPE_URL = 'ambit/local-file';
+
+export function meshDeltaMessage(typeUrl: string, delta: XdsDelta, version: number): MeshDeltaMessage {
+  const total = delta.upserts.reduce((sum, { value }) => sum + value.length, 0);
+  const bytes = new Uint8Array(new SharedArrayBuffer(total));
+  let offset = 0;
+  const upserts = delta.upserts.map(({ name, value }) => {
+    bytes.set(value, offset);
+    const placed = { name, offset, length: value.length };
+    offset += value.length;
+    return placed;
+  });
+  return { kind: 'mesh-delta', typeUrl, bytes, upserts, removed: delta.removed, version };
+}
+
+export function localFileMessage(text: string, version: number): MeshDeltaMessage {
+  const value = Buffer.from(text);
+  return meshDeltaMessage(LOCAL_FILE_TYPE_URL, { upserts: [{ name: 'file', value }], removed: [] }, version);
+}
+
+/** Applies what the control thread has validated; a resource that cannot be read here cannot be read there either. */
+export function applyMeshDelta(mesh: MeshStore, message: MeshDeltaMessage, interner: Interner): void {
+  const upserts = message.upserts.map(({ name, offset, length }) => ({
+    name,
+    value: message.bytes.subarray(offset, offset + length),
+  }));
+  if (message.typeUrl !== LOCAL_FILE_TYPE_URL) {
+    applyXdsDelta(mesh, message.typeUrl, { upserts, removed: message.removed }, interner);
+    return;
+  }
+  for (const { name, value } of upserts) {
+    mesh.apply(readLocalMesh(Buffer.from(value).toString('utf8'), name, interner));
+  }
+}
