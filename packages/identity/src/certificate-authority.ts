@@ -1,0 +1,140 @@
+/**
+ * A certificate authority in memory: it signs what it is told to, and says by which roots that is verified.
+ *
+ * Whether the asker may have the name is not decided here (`ca-server.ts` asks); a request gives its key and nothing
+ * else. The material may be replaced while it runs: a plugged-in CA is reloaded, a root is rotated.
+ */
+import { X509Certificate } from 'node:crypto';
+import type { Clock } from '@ambit/core/clock';
+import { CertificateError } from './errors.ts';
+import { generateKeys } from './keys.ts';
+import { DEFAULT_LEAF_TTL_MS, MAX_LEAF_TTL_MS } from './limits.ts';
+import { parseSpiffeId } from './spiffe-id.ts';
+import { type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
+import { createLeaf, type KeyPair, readRequest, type Signer, type SubjectNames } from './x509.ts';
+
+/** What a CA signs with, and what those who verify need. */
+export interface AuthorityMaterial {
+  readonly signer: Signer;
+  /** From the signer's certificate up, without the root; empty when the root itself signs. */
+  readonly chainPem: readonly string[];
+  /** Every root that peers shall trust: more than one while roots are rotated or meshes joined. */
+  readonly rootsPem: readonly string[];
+}
+
+export interface AuthorityOptions {
+  readonly clock: Clock;
+  /** When a request names no lifetime. Default 24 h. */
+  readonly defaultTtlMs?: number;
+  /** A request for more is refused. Default 90 days. */
+  readonly maxTtlMs?: number;
+}
+
+export interface IssueRequest {
+  readonly csrPem: string;
+  /** SPIFFE IDs that the certificate proves, as URI names. */
+  readonly identities: readonly string[];
+  /** 0 or less: the default. */
+  readonly ttlMs: number;
+}
+
+/** A server's certificate for plain TLS, as node:tls takes it. */
+export interface ServerCertificate {
+  readonly certificatePem: string;
+  readonly keys: KeyPair;
+  readonly notAfterMs: number;
+}
+
+/** The clocks of two machines may differ by this much. */
+const CLOCK_SKEW_MS = 2 * 60_000;
+
+export class CertificateAuthority {
+  readonly #clock: Clock;
+  readonly #defaultTtlMs: number;
+  readonly #maxTtlMs: number;
+  #material: AuthorityMaterial;
+
+  constructor(material: AuthorityMaterial, options: AuthorityOptions) {
+    this.#material = material;
+    this.#clock = options.clock;
+    this.#defaultTtlMs = options.defaultTtlMs ?? DEFAULT_LEAF_TTL_MS;
+    this.#maxTtlMs = options.maxTtlMs ?? MAX_LEAF_TTL_MS;
+  }
+
+  get material(): AuthorityMaterial {
+    return this.#material;
+  }
+
+  /** From now on signs with, and announces, `material`. */
+  use(material: AuthorityMaterial): void {
+    this.#material = material;
+  }
+
+  /**
+   * Signs a request: leaf, intermediates and, as the last element, all roots in one text.
+   *
+   * @throws {@link CertificateError} if the request is bad, asks for too long, or the CA has expired.
+   */
+  async issue(request: IssueRequest): Promise<readonly string[]> {
+    const unusable = request.identities.find((identity) => parseSpiffeId(identity) === undefined);
+    if (unusable !== undefined || request.identities.length === 0)
+      throw new CertificateError(`not a SPIFFE identity: ${JSON.stringify(unusable ?? '')}`);
+    const ttlMs = this.#lifetimeMs(request.ttlMs);
+    const { publicKey, commonName } = await readRequest(request.csrPem);
+    const names = { uris: request.identities, ...(commonName === undefined ? {} : { commonName }) };
+    const material = this.#material;
+    const leaf = await createLeaf({ names, publicKey, ...this.#validity(material, ttlMs) }, material.signer);
+    return [leaf, ...material.chainPem, material.rootsPem.join('')];
+  }
+
+  /** Makes a key and a certificate for it in one go: for a process that is its own CA. */
+  async issueWorkload(identity: string, ttlMs = 0): Promise<WorkloadCertificate> {
+    if (!parseSpiffeId(identity))
+      throw new CertificateError(`not a SPIFFE identity: ${JSON.stringify(identity)}`);
+    const keys = await generateKeys();
+    const material = this.#material;
+    const validity = this.#validity(material, this.#lifetimeMs(ttlMs));
+    const leaf = await createLeaf(
+      { names: { uris: [identity] }, publicKey: keys.publicKey, ...validity },
+      material.signer,
+    );
+    const answer = [leaf, ...material.chainPem, material.rootsPem.join('')];
+    return workloadCertificate(identity, keys.privateKey, answer);
+  }
+
+  /** A certificate for a server that plain TLS clients reach by name, with its chain. */
+  async issueServer(names: SubjectNames, ttlMs = 0): Promise<ServerCertificate> {
+    const keys = await generateKeys();
+    const material = this.#material;
+    const validity = this.#validity(material, this.#lifetimeMs(ttlMs));
+    const leaf = await createLeaf(
+      { names, publicKey: keys.publicKey, usages: ['serverAuth'], ...validity },
+      material.signer,
+    );
+    return {
+      certificatePem: [leaf, ...material.chainPem].join(''),
+      keys,
+      notAfterMs: validity.notAfterMs,
+    };
+  }
+
+  #lifetimeMs(requestedMs: number): number {
+    if (requestedMs > this.#maxTtlMs)
+      throw new CertificateError(
+        `requested TTL of ${requestedMs / 1_000} s is longer than the longest allowed, ${this.#maxTtlMs / 1_000} s`,
+      );
+    return requestedMs > 0 ? requestedMs : this.#defaultTtlMs;
+  }
+
+  /** A leaf never outlives any certificate above it. */
+  #validity(material: AuthorityMaterial, ttlMs: number) {
+    const nowMs = this.#clock.now();
+    const above = [material.signer.certificatePem, ...material.chainPem].map((pem) =>
+      new X509Certificate(pem).validToDate.getTime(),
+    );
+    const expiresMs = Math.min(...above);
+    if (expiresMs <= nowMs)
+      throw new CertificateError(`the CA certificate has expired (${new Date(expiresMs).toISOString()})`);
+    return { notBeforeMs: nowMs - CLOCK_SKEW_MS, notAfterMs: Math.min(nowMs + ttlMs, expiresMs) };
+  }
+}
