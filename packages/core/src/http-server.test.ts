@@ -1,0 +1,105 @@
+import { connect } from 'node:net';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { gunzipSync } from 'node:zlib';
+import {
+  BindError,
+  type HttpHandler,
+  type HttpResponse,
+  HttpServer,
+  MAX_HTTP_BODY_BYTES,
+} from './http-server.ts';
+import { silentLogger } from './log.ts';
+
+const servers: HttpServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server[Symbol.asyncDispose]();
+});
+
+async function serve(handler: HttpHandler, hosts = ['127.0.0.1'], port = 0): Promise<string> {
+  const server = new HttpServer({ name: 'admin', handler, hosts, port, log: silentLogger });
+  servers.push(server);
+  await server.start(AbortSignal.timeout(1_000));
+  return `http://127.0.0.1:${server.port}`;
+}
+
+describe('requests', () => {
+  test('arrive with method, path, query and body', async () => {
+    const at = await serve(({ method, path, query, body }) => ({
+      status: 201,
+      body: `${method} ${path} ${query.get('level')} ${body}`,
+    }));
+    const response = await fetch(`${at}/logging?level=info`, { method: 'POST', body: 'x' });
+    expect([response.status, await response.text()]).toEqual([201, 'POST /logging info x']);
+    expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8');
+  });
+
+  test('of which the handler throws are a 500 that says why', async () => {
+    const at = await serve(() => {
+      throw new Error('no idea');
+    });
+    const response = await fetch(at);
+    expect([response.status, await response.text()]).toEqual([500, 'no idea\n']);
+  });
+
+  test('with too long a body are refused', async () => {
+    const at = await serve(() => ({ status: 200, body: '' }));
+    const response = await fetch(at, { method: 'POST', body: 'x'.repeat(MAX_HTTP_BODY_BYTES + 1) });
+    expect(response.status).toBe(413);
+  });
+
+  test('are answered compressed where asked for and worth it', async () => {
+    const text = 'metric 1\n'.repeat(1_000);
+    const at = await serve(({ path }) => ({
+      status: 200,
+      body: path === '/long' ? text : 'short',
+      compress: true,
+    }));
+    const raw = await new Promise<Buffer>((resolve) => {
+      const chunks: Buffer[] = [];
+      const socket = connect(Number(new URL(at).port), '127.0.0.1');
+      socket.write('GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\r\n');
+      socket
+        .on('data', (chunk: Buffer) => chunks.push(chunk))
+        .on('end', () => resolve(Buffer.concat(chunks)));
+    });
+    const body = raw.subarray(raw.indexOf('\r\n\r\n') + 4);
+    expect(raw.toString('latin1')).toContain('content-encoding: gzip');
+    expect(gunzipSync(body).toString()).toBe(text);
+    expect((await fetch(`${at}/short`)).headers.get('content-encoding')).toBeNull();
+    const plain = await fetch(`${at}/long`, { headers: { 'accept-encoding': 'gzip;q=0' } });
+    expect([plain.headers.get('content-encoding'), await plain.text()]).toEqual([null, text]);
+  });
+});
+
+describe('ports', () => {
+  test('a taken one is named', async () => {
+    const at = await serve(() => ({ status: 200, body: '' }));
+    const { port } = new URL(at);
+    await expect(serve(() => ({ status: 200, body: '' }), ['127.0.0.1'], Number(port))).rejects.toThrow(
+      `cannot listen on 127.0.0.1:${port} for admin: address in use`,
+    );
+  });
+
+  test('an address that the machine does not have is left out, but not all of them', async () => {
+    await serve(() => ({ status: 200, body: '' }), ['127.0.0.1', '2001:db8::1']);
+    await expect(serve(() => ({ status: 200, body: '' }), ['2001:db8::1', '2001:db8::2'])).rejects.toThrow(
+      BindError,
+    );
+  });
+
+  test('draining answers what is under way and takes nothing new', async () => {
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<HttpResponse>();
+    const at = await serve(() => {
+      asked.resolve();
+      return answer.promise;
+    });
+    const pending = fetch(at);
+    await asked.promise;
+    const drained = servers[0]?.drain();
+    await expect(fetch(at)).rejects.toThrow('fetch failed');
+    answer.resolve({ status: 200, body: 'late', headers: { connection: 'close' } });
+    expect(await (await pending).text()).toBe('late');
+    await drained;
+  });
+});
