@@ -1,0 +1,113 @@
+/**
+ * The part of OpenAPI that our custom kinds use, to write schemas in and to check values with.
+ *
+ * A schema here is exactly what stands in the CRD, so what the API server refuses and what we refuse agree.
+ */
+
+export interface StructuralSchema {
+  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, StructuralSchema>>;
+  readonly additionalProperties?: StructuralSchema;
+  readonly items?: StructuralSchema;
+  readonly required?: readonly string[];
+  readonly enum?: readonly string[];
+  readonly format?: string;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly maxItems?: number;
+  readonly maxProperties?: number;
+  readonly 'x-kubernetes-list-type'?: 'map';
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[];
+  readonly 'x-kubernetes-preserve-unknown-fields'?: true;
+}
+
+interface ObjectOptions {
+  readonly description?: string;
+  readonly required?: readonly string[];
+}
+
+export function object(
+  properties: Readonly<Record<string, StructuralSchema>>,
+  options: ObjectOptions = {},
+): StructuralSchema {
+  return { type: 'object', ...options, properties };
+}
+
+export function map(values: StructuralSchema, description?: string): StructuralSchema {
+  return { type: 'object', ...(description && { description }), additionalProperties: values };
+}
+
+export function list(items: StructuralSchema, description?: string): StructuralSchema {
+  return { type: 'array', ...(description && { description }), items };
+}
+
+export function text(
+  description?: string,
+  limits: { minLength?: number; maxLength?: number } = {},
+): StructuralSchema {
+  return { type: 'string', ...(description && { description }), ...limits };
+}
+
+export function oneOf(words: readonly string[], description?: string): StructuralSchema {
+  return { type: 'string', ...(description && { description }), enum: words };
+}
+
+/** How many problems of one object are told; the rest would not help. */
+const MAX_PROBLEMS = 20;
+
+/** What of `value` does not fit `schema`, each as `path: problem`. Unknown fields are problems too. */
+export function schemaProblems(schema: StructuralSchema, value: unknown, path: string): readonly string[] {
+  return [...problems(schema, value, path)].slice(0, MAX_PROBLEMS);
+}
+
+function* problems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
+  switch (schema.type) {
+    case 'object':
+      yield* objectProblems(schema, value, path);
+      return;
+    case 'array':
+      if (!Array.isArray(value)) yield `${path}: must be a list`;
+      else if (schema.maxItems !== undefined && value.length > schema.maxItems)
+        yield `${path}: must have at most ${schema.maxItems} items`;
+      else if (schema.items)
+        for (const [i, item] of value.entries()) yield* problems(schema.items, item, `${path}[${i}]`);
+      return;
+    case 'string':
+      yield* textProblems(schema, value, path);
+      return;
+    case 'integer':
+      if (!Number.isSafeInteger(value)) yield `${path}: must be a whole number`;
+      return;
+    case 'boolean':
+      if (typeof value !== 'boolean') yield `${path}: must be true or false`;
+      return;
+    default:
+      schema.type satisfies never;
+  }
+}
+
+function* objectProblems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    yield `${path}: must be an object`;
+    return;
+  }
+  for (const name of schema.required ?? [])
+    if (!Object.hasOwn(value, name)) yield `${path}.${name}: is required`;
+  for (const [name, field] of Object.entries(value) as [string, unknown][]) {
+    const known = Object.hasOwn(schema.properties ?? {}, name) ? schema.properties?.[name] : undefined;
+    const fieldSchema = known ?? schema.additionalProperties;
+    if (fieldSchema) yield* problems(fieldSchema, field, `${path}.${name}`);
+    else if (!schema['x-kubernetes-preserve-unknown-fields']) yield `${path}.${name}: is not a known field`;
+  }
+}
+
+function* textProblems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
+  if (typeof value !== 'string') yield `${path}: must be text`;
+  else if (schema.enum && !schema.enum.includes(value))
+    yield `${path}: must be one of ${schema.enum.join(', ')}`;
+  else if (schema.minLength !== undefined && value.length < schema.minLength)
+    yield `${path}: must have at least ${schema.minLength} characters`;
+  else if (schema.maxLength !== undefined && value.length > schema.maxLength)
+    yield `${path}: must have at most ${schema.maxLength} characters`;
+}
