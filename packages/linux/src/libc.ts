@@ -56,6 +56,11 @@ export const libc = {
     'void *',
     'uint32',
   ]),
+  socketpair: declare<(family: number, type: number, protocol: number, fds: Pointer) => number>(
+    'socketpair',
+    'int',
+    ['int', 'int', 'int', 'void *'],
+  ),
   accept4: declare<(fd: number, address: Pointer, size: Pointer, flags: number) => number>('accept4', 'int', [
     'int',
     'void *',
@@ -83,22 +88,6 @@ export const libc = {
     'void *',
     'ulong',
     'int',
-  ]),
-  poll: declare<(fds: Pointer, count: number, timeoutMs: number) => number>('poll', 'int', [
-    'void *',
-    'ulong',
-    'int',
-  ]),
-  eventfd: declare<(initial: number, flags: number) => number>('eventfd', 'int', ['uint', 'int']),
-  read: declare<(fd: number, bytes: Pointer, size: number) => number>('read', 'long', [
-    'int',
-    'void *',
-    'ulong',
-  ]),
-  write: declare<(fd: number, bytes: Pointer, size: number) => number>('write', 'long', [
-    'int',
-    'void *',
-    'ulong',
   ]),
   /** Variadic in C; with one integer argument the convention is the same on x64 and arm64. */
   ioctl: declare<(fd: number, request: number, argument: number) => number>('ioctl', 'int', [

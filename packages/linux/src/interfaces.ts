@@ -1,0 +1,45 @@
+/** The addresses that interfaces of a network namespace carry. */
+import { formatIp } from '@ambit/core/ip';
+import { memory } from './libc.ts';
+import { MAX_LISTED_ADDRESSES } from './limits.ts';
+import { askNetlink, attributes, NETLINK_ROUTE, NLM_F_DUMP } from './netlink.ts';
+
+const RTM_GETADDR = 22;
+const IFADDRMSG_BYTES = 8;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+
+export interface InterfaceAddress {
+  /** Canonical. */
+  readonly ip: string;
+  readonly prefixLength: number;
+  readonly interfaceIndex: number;
+}
+
+/** All addresses, of interfaces that are up and of those that are not, loopback included. */
+export function interfaceAddresses(netnsFd: number): readonly InterfaceAddress[] {
+  const found: InterfaceAddress[] = [];
+  const request = {
+    netnsFd,
+    protocol: NETLINK_ROUTE,
+    type: RTM_GETADDR,
+    flags: NLM_F_DUMP,
+    payload: memory(IFADDRMSG_BYTES).bytes,
+    purpose: 'listing interface addresses',
+  };
+  askNetlink(request, MAX_LISTED_ADDRESSES, (answer) => {
+    const address = decodeAddress(answer);
+    if (address) found.push(address);
+  });
+  return found;
+}
+
+function decodeAddress(answer: DataView): InterfaceAddress | undefined {
+  if (answer.byteLength < IFADDRMSG_BYTES) return undefined;
+  const values = new Map([...attributes(answer, IFADDRMSG_BYTES)].map(({ type, value }) => [type, value]));
+  // Of a point-to-point link, IFA_ADDRESS is the other end.
+  const own = values.get(IFA_LOCAL) ?? values.get(IFA_ADDRESS);
+  const ip = own && formatIp(new Uint8Array(own.buffer, own.byteOffset, own.byteLength));
+  if (ip === undefined) return undefined;
+  return { ip, prefixLength: answer.getUint8(1), interfaceIndex: answer.getUint32(4, true) };
+}

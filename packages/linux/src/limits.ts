@@ -1,0 +1,19 @@
+/** Every bound of this package. */
+
+/** A message on a SEQPACKET socket; ZDS reads with a buffer of this size on both sides. */
+export const MAX_MESSAGE_BYTES = 1024;
+
+/** `sun_path` of a Unix socket address, without the terminating zero. */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
+/** Connections that wait for accept on a SEQPACKET listener. */
+export const SEQPACKET_BACKLOG = 16;
+
+/** What one netlink answer may bring in one read. */
+export const NETLINK_READ_BYTES = 256 * 1024;
+
+/** Connections that one listing of a namespace returns. */
+export const MAX_LISTED_CONNECTIONS = 100_000;
+
+/** Addresses that one listing of a namespace returns. */
+export const MAX_LISTED_ADDRESSES = 10_000;
