@@ -1,0 +1,98 @@
+/**
+ * Frames waiting to be written to a transport.
+ *
+ * Small frames of one turn of the event loop are gathered into one write, however many streams they belong to; a
+ * large one goes out by itself, uncopied, when nothing is ahead of it. A connection with nothing to send owns no buffer.
+ */
+import { GATHER_BELOW_BYTES, OUTBOX_HARD_BYTES, OUTBOX_SOFT_BYTES } from '../limits.ts';
+import type { Transport } from './transport.ts';
+
+const CHUNK_BYTES = 64 * 1024;
+const SPARE_CHUNKS = 16;
+
+const spares: Buffer[] = [];
+const dirty: Outbox[] = [];
+
+interface Chunk {
+  readonly bytes: Buffer;
+  length: number;
+}
+
+export class Outbox {
+  readonly #transport: Transport;
+  readonly #chunks: Chunk[] = [];
+  #queuedBytes = 0;
+  #scheduled = false;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Streams should keep their data back. */
+  get congested(): boolean {
+    return this.#queuedBytes >= OUTBOX_SOFT_BYTES;
+  }
+
+  /** The peer has us answer more than it reads. */
+  get overflowing(): boolean {
+    return this.#queuedBytes >= OUTBOX_HARD_BYTES;
+  }
+
+  get empty(): boolean {
+    return this.#queuedBytes === 0;
+  }
+
+  /** Takes `bytes` (a whole number of frames); they are the caller's again on return. */
+  put(bytes: Buffer): void {
+    if (bytes.length >= GATHER_BELOW_BYTES && this.#queuedBytes === 0 && this.#transport.idle) {
+      this.#transport.write(bytes);
+      return;
+    }
+    this.#append(bytes);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    if (dirty.push(this) === 1) setImmediate(flushAll);
+  }
+
+  /** Writes what is gathered if the transport takes it now. */
+  flush(): void {
+    this.#scheduled = false;
+    const chunk = this.#chunks[0];
+    if (!chunk || !this.#transport.idle) return;
+    this.#chunks.shift();
+    this.#queuedBytes -= chunk.length;
+    this.#transport.write(chunk.bytes.subarray(0, chunk.length));
+    giveBack(chunk.bytes);
+  }
+
+  clear(): void {
+    for (const chunk of this.#chunks) giveBack(chunk.bytes);
+    this.#chunks.length = 0;
+    this.#queuedBytes = 0;
+  }
+
+  #append(bytes: Buffer): void {
+    let at = 0;
+    while (at < bytes.length) {
+      let last = this.#chunks.at(-1);
+      if (!last || last.length === CHUNK_BYTES) {
+        last = { bytes: spares.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES), length: 0 };
+        this.#chunks.push(last);
+      }
+      const to = Math.min(bytes.length, at + CHUNK_BYTES - last.length);
+      bytes.copy(last.bytes, last.length, at, to);
+      last.length += to - at;
+      at = to;
+    }
+    this.#queuedBytes += bytes.length;
+  }
+}
+
+function flushAll(): void {
+  const outboxes = dirty.splice(0);
+  for (const outbox of outboxes) outbox.flush();
+}
+
+function giveBack(chunk: Buffer): void {
+  if (spares.length < SPARE_CHUNKS) spares.push(chunk);
+}

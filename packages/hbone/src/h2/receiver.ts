@@ -1,0 +1,307 @@
+/**
+ * What each frame from the peer does (RFC 9113 §5, §6), and which are refused.
+ *
+ * Throws `H2ConnectionError` for what ends the connection and `HpackError` likewise; what concerns one stream resets
+ * that stream here. The order of checks decides which error code the peer sees, and h2spec looks.
+ */
+import type { Clock } from '@ambit/core/clock';
+import { H2ConnectionError, H2StreamError, StreamResetError } from '../errors.ts';
+import { type HeaderFields, HpackDecoder } from '../hpack/decoder.ts';
+import * as limits from '../limits.ts';
+import { FloodGuard } from './flood.ts';
+import type { FrameSink } from './frame-reader.ts';
+import { type CompleteBlock, HeaderBlock } from './header-block.ts';
+import { FLAG, FRAME, H2, h2CodeName } from './protocol.ts';
+import type { ReceiveWindows } from './receive-windows.ts';
+import type { H2Stream } from './stream.ts';
+import { requestProblem, responseProblem, trailersProblem, fieldValue } from './validate.ts';
+
+/** What the receiver asks of its session. */
+export interface ReceiverHost {
+  readonly role: 'client' | 'server';
+  readonly streams: ReadonlyMap<number, H2Stream>;
+  readonly windows: ReceiveWindows;
+  /** Whether the id was used, by either side. */
+  wasOpened(streamId: number): boolean;
+  wasResetByUs(streamId: number): boolean;
+  /** A request: the session opens the stream or refuses it. */
+  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): void;
+  reset(stream: H2Stream, h2Code: number, tellOwner: boolean): void;
+  /** A frame for a stream that the session does not know any more. */
+  refuse(streamId: number, h2Code: number): void;
+  remoteEnded(stream: H2Stream): void;
+  resetByPeer(stream: H2Stream, error: StreamResetError): void;
+  applySettings(payload: Buffer): void;
+  widen(stream: H2Stream | undefined, bytes: number): void;
+  ping(payload: Buffer, isPong: boolean): void;
+  goaway(lastStreamId: number, h2Code: number): void;
+}
+
+type Guards = { readonly [kind in keyof typeof limits.FLOOD]: FloodGuard };
+
+export class Receiver implements FrameSink {
+  readonly #host: ReceiverHost;
+  readonly #decoder: HpackDecoder;
+  readonly #block = new HeaderBlock();
+  readonly #guards: Guards;
+  #settingsReceived = false;
+  /** The stream whose DATA frame is being read, unless its bytes are dropped. */
+  #data: H2Stream | undefined;
+
+  constructor(host: ReceiverHost, listBytes: number, clock: Clock) {
+    this.#host = host;
+    this.#decoder = new HpackDecoder(limits.HEADER_TABLE_BYTES, listBytes);
+    this.#guards = {
+      ping: new FloodGuard(limits.FLOOD.ping, clock),
+      settings: new FloodGuard(limits.FLOOD.settings, clock),
+      rapidReset: new FloodGuard(limits.FLOOD.rapidReset, clock),
+      useless: new FloodGuard(limits.FLOOD.useless, clock),
+    };
+  }
+
+  get settingsReceived(): boolean {
+    return this.#settingsReceived;
+  }
+
+  onDataBegin(streamId: number, length: number): void {
+    this.#require(FRAME.data);
+    if (streamId === 0) throw new H2ConnectionError(H2.protocolError, 'DATA on stream 0');
+    this.#data = undefined;
+    const stream = this.#host.streams.get(streamId);
+    if (!stream && !this.#host.wasOpened(streamId)) {
+      throw new H2ConnectionError(H2.protocolError, 'DATA on an idle stream');
+    }
+    this.#host.windows.receivedOnConnection(length);
+    if (!stream) {
+      this.#late(streamId);
+      return;
+    }
+    if (stream.remoteEnded) {
+      this.#host.reset(stream, H2.streamClosed, true);
+      return;
+    }
+    if (length === 0) this.#admit('useless', 'empty DATA frames');
+    try {
+      this.#host.windows.receivedOnStream(stream, length);
+    } catch (error) {
+      this.#streamError(stream, error);
+      return;
+    }
+    this.#data = stream;
+  }
+
+  onDataBytes(bytes: Buffer): void {
+    const stream = this.#data;
+    if (stream && !stream.closed) stream.handler.onData(stream, bytes);
+  }
+
+  onPadding(bytes: number): void {
+    const stream = this.#data;
+    if (stream && !stream.closed) stream.credit(bytes);
+  }
+
+  onDataEnd(endStream: boolean): void {
+    const stream = this.#data;
+    this.#data = undefined;
+    if (stream && endStream && !stream.closed) this.#host.remoteEnded(stream);
+  }
+
+  onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
+    this.#require(type);
+    switch (type) {
+      case FRAME.headers:
+        this.#onBlock(this.#block.begin(streamId, flags, payload));
+        return;
+      case FRAME.continuation:
+        this.#onBlock(this.#block.continue(streamId, flags, payload));
+        return;
+      case FRAME.rstStream:
+        this.#onRstStream(streamId, payload);
+        return;
+      case FRAME.settings:
+        this.#onSettings(flags, streamId, payload);
+        return;
+      case FRAME.pushPromise:
+        throw new H2ConnectionError(H2.protocolError, 'PUSH_PROMISE is not allowed');
+      case FRAME.ping:
+        this.#onPing(flags, streamId, payload);
+        return;
+      case FRAME.goaway:
+        this.#onGoaway(streamId, payload);
+        return;
+      case FRAME.windowUpdate:
+        this.#onWindowUpdate(streamId, payload);
+        return;
+      case FRAME.priority:
+        this.#onPriority(streamId, payload);
+        return;
+      default:
+        this.#admit('useless', 'frames of unknown types');
+    }
+  }
+
+  #require(type: number): void {
+    if (!this.#settingsReceived && type !== FRAME.settings) {
+      throw new H2ConnectionError(H2.protocolError, 'the first frame is not SETTINGS');
+    }
+    if (this.#block.unfinished !== 0 && type !== FRAME.continuation) {
+      throw new H2ConnectionError(H2.protocolError, 'a frame within a header block');
+    }
+  }
+
+  #onBlock(complete: CompleteBlock | undefined): void {
+    if (!complete) return;
+    const { streamId, endStream, block } = complete;
+    const { fields, tooLarge } = this.#decoder.decode(block);
+    const stream = this.#host.streams.get(streamId);
+    if (stream) {
+      this.#onStreamHeaders(stream, fields, tooLarge, endStream);
+      return;
+    }
+    if (this.#host.wasOpened(streamId)) {
+      if (this.#host.wasResetByUs(streamId)) {
+        this.#admit('useless', 'HEADERS for streams that are over');
+        return;
+      }
+      throw new H2ConnectionError(H2.streamClosed, 'HEADERS on a closed stream');
+    }
+    if (this.#host.role === 'client' || streamId % 2 === 0) {
+      throw new H2ConnectionError(H2.protocolError, `the peer may not open stream ${streamId}`);
+    }
+    const problem = tooLarge ? 'header list too large' : requestProblem(fields);
+    this.#host.openByPeer(streamId, problem === undefined ? fields : [], endStream);
+    if (problem === undefined) return;
+    this.#admit('useless', 'malformed requests');
+    this.#host.refuse(streamId, tooLarge ? H2.enhanceYourCalm : H2.protocolError);
+  }
+
+  #onStreamHeaders(stream: H2Stream, fields: HeaderFields, tooLarge: boolean, endStream: boolean): void {
+    if (stream.remoteEnded) {
+      this.#host.reset(stream, H2.streamClosed, true);
+      return;
+    }
+    const isResponse = this.#host.role === 'client' && !stream.answered;
+    const problem = isResponse ? responseProblem(fields) : trailersProblem(fields);
+    if (tooLarge || problem !== undefined || (!isResponse && !endStream)) {
+      this.#host.reset(stream, tooLarge ? H2.enhanceYourCalm : H2.protocolError, true);
+      return;
+    }
+    if (isResponse) {
+      const informational = fieldValue(fields, ':status')?.startsWith('1') === true;
+      if (informational && endStream) {
+        this.#host.reset(stream, H2.protocolError, true);
+        return;
+      }
+      if (informational) {
+        this.#admit('useless', 'informational responses');
+        return;
+      }
+      stream.answered = true;
+    }
+    stream.handler.onHeaders(stream, fields);
+    if (endStream && !stream.closed) this.#host.remoteEnded(stream);
+  }
+
+  #onRstStream(streamId: number, payload: Buffer): void {
+    if (payload.length !== 4)
+      throw new H2ConnectionError(H2.frameSizeError, 'RST_STREAM is not 4 bytes long');
+    const stream = this.#host.streams.get(streamId);
+    if (!stream) {
+      if (streamId === 0 || !this.#host.wasOpened(streamId)) {
+        throw new H2ConnectionError(H2.protocolError, 'RST_STREAM on an idle stream');
+      }
+      this.#admit('useless', 'RST_STREAM for streams that are over');
+      return;
+    }
+    if (this.#host.role === 'server' && !stream.answered)
+      this.#admit('rapidReset', 'streams reset before an answer');
+    this.#host.resetByPeer(stream, new StreamResetError(payload.readUInt32BE(0), 'peer'));
+  }
+
+  #onSettings(flags: number, streamId: number, payload: Buffer): void {
+    if (streamId !== 0) throw new H2ConnectionError(H2.protocolError, 'SETTINGS on a stream');
+    if (flags & FLAG.ack) {
+      if (payload.length > 0)
+        throw new H2ConnectionError(H2.frameSizeError, 'SETTINGS acknowledgement with payload');
+      if (!this.#settingsReceived)
+        throw new H2ConnectionError(H2.protocolError, 'acknowledgement before SETTINGS');
+      this.#host.windows.acknowledged(this.#host.streams.values());
+      return;
+    }
+    this.#admit('settings', 'SETTINGS frames');
+    this.#settingsReceived = true;
+    this.#host.applySettings(payload);
+  }
+
+  #onPing(flags: number, streamId: number, payload: Buffer): void {
+    if (streamId !== 0) throw new H2ConnectionError(H2.protocolError, 'PING on a stream');
+    if (payload.length !== 8) throw new H2ConnectionError(H2.frameSizeError, 'PING is not 8 bytes long');
+    const isPong = (flags & FLAG.ack) !== 0;
+    if (!isPong) this.#admit('ping', 'PING frames');
+    this.#host.ping(payload, isPong);
+  }
+
+  #onGoaway(streamId: number, payload: Buffer): void {
+    if (streamId !== 0) throw new H2ConnectionError(H2.protocolError, 'GOAWAY on a stream');
+    if (payload.length < 8) throw new H2ConnectionError(H2.frameSizeError, 'GOAWAY too short');
+    this.#admit('useless', 'GOAWAY frames');
+    this.#host.goaway(payload.readUInt32BE(0) & 0x7fff_ffff, payload.readUInt32BE(4));
+  }
+
+  #onWindowUpdate(streamId: number, payload: Buffer): void {
+    if (payload.length !== 4)
+      throw new H2ConnectionError(H2.frameSizeError, 'WINDOW_UPDATE is not 4 bytes long');
+    const bytes = payload.readUInt32BE(0) & 0x7fff_ffff;
+    const stream = this.#host.streams.get(streamId);
+    if (streamId === 0) {
+      if (bytes === 0) throw new H2ConnectionError(H2.protocolError, 'WINDOW_UPDATE of 0');
+      this.#host.widen(undefined, bytes);
+      return;
+    }
+    if (!stream) {
+      if (!this.#host.wasOpened(streamId)) {
+        throw new H2ConnectionError(H2.protocolError, 'WINDOW_UPDATE on an idle stream');
+      }
+      return;
+    }
+    if (bytes === 0) {
+      this.#host.reset(stream, H2.protocolError, true);
+      return;
+    }
+    try {
+      this.#host.widen(stream, bytes);
+    } catch (error) {
+      this.#streamError(stream, error);
+    }
+  }
+
+  #onPriority(streamId: number, payload: Buffer): void {
+    if (streamId === 0) throw new H2ConnectionError(H2.protocolError, 'PRIORITY on stream 0');
+    if (payload.length !== 5) throw new H2ConnectionError(H2.frameSizeError, 'PRIORITY is not 5 bytes long');
+    if ((payload.readUInt32BE(0) & 0x7fff_ffff) === streamId) {
+      throw new H2ConnectionError(H2.protocolError, 'stream depends on itself');
+    }
+    this.#admit('useless', 'PRIORITY frames');
+  }
+
+  /** DATA for a stream that is over: in silence if we reset it and the peer may not know yet. */
+  #late(streamId: number): void {
+    this.#admit('useless', 'frames for streams that are over');
+    if (!this.#host.wasResetByUs(streamId)) this.#host.refuse(streamId, H2.streamClosed);
+  }
+
+  #streamError(stream: H2Stream, error: unknown): void {
+    if (!(error instanceof H2StreamError)) throw error;
+    this.#host.reset(stream, error.h2Code, true);
+  }
+
+  #admit(kind: keyof Guards, what: string): void {
+    if (this.#guards[kind].admits()) return;
+    throw new H2ConnectionError(H2.enhanceYourCalm, `too many ${what}`);
+  }
+}
+
+/** Why a peer's GOAWAY came, for logs. */
+export function goawayReason(h2Code: number): string {
+  return `the peer said GOAWAY (${h2CodeName(h2Code)})`;
+}

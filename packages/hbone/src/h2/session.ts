@@ -1,0 +1,415 @@
+/**
+ * One HTTP/2 connection, either end (RFC 9113): strict about what it accepts, and about what it costs.
+ *
+ * Synchronous throughout: bytes in, owners called, frames gathered. The connection's window is given back as data
+ * arrives and only a stream's own window waits for its reader, so a stalled stream never holds up its neighbours.
+ */
+import type { Clock, Timer } from '@ambit/core/clock';
+import { H2ConnectionError, HpackError, StreamResetError, TunnelClosedError } from '../errors.ts';
+import type { HeaderFields } from '../hpack/decoder.ts';
+import { type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
+import * as limits from '../limits.ts';
+import { FrameReader } from './frame-reader.ts';
+import { frame, numbersFrame } from './frame-writer.ts';
+import { Keepalive, pong } from './keepalive.ts';
+import { Outbox } from './outbox.ts';
+import { FLAG, FRAME, H2, LARGEST_STREAM_ID, PREFACE, SETTING } from './protocol.ts';
+import { ReceiveWindows } from './receive-windows.ts';
+import { goawayReason, Receiver, type ReceiverHost } from './receiver.ts';
+import { Sender } from './sender.ts';
+import { encodeSettings, PeerSettings } from './settings.ts';
+import { H2Stream, type StreamHandler } from './stream.ts';
+import type { Transport, TransportEvents } from './transport.ts';
+
+export interface SessionOptions {
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly maxFrameBytes: number;
+  readonly clock: Clock;
+  readonly keepaliveIntervalMs: number;
+  readonly keepaliveTimeoutMs: number;
+}
+
+export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
+  streamWindowBytes: limits.STREAM_WINDOW_BYTES,
+  connectionWindowBytes: limits.CONNECTION_WINDOW_BYTES,
+  maxFrameBytes: limits.MAX_FRAME_BYTES,
+  keepaliveIntervalMs: limits.KEEPALIVE_INTERVAL_MS,
+  keepaliveTimeoutMs: limits.KEEPALIVE_TIMEOUT_MS,
+};
+
+/** The session's owner. */
+export interface SessionHandler {
+  /** Server: a request came; the answer handles its stream. */
+  onStream?(stream: H2Stream, fields: HeaderFields): StreamHandler;
+  /** A stream ended, the peer's settings came or changed, or it takes no more streams: look again. */
+  onChange?(): void;
+  /** Exactly once, last. */
+  onClosed(error: Error | undefined): void;
+}
+
+export class H2Session implements TransportEvents, ReceiverHost {
+  readonly role: 'client' | 'server';
+  readonly peer: string;
+  /** @internal */
+  readonly streams = new Map<number, H2Stream>();
+  /** @internal */
+  readonly windows: ReceiveWindows;
+  readonly #transport: Transport;
+  readonly #handler: SessionHandler;
+  readonly #options: SessionOptions;
+  readonly #reader: FrameReader;
+  readonly #receiver: Receiver;
+  readonly #encoder = new HpackEncoder();
+  readonly #outbox: Outbox;
+  readonly #settings = new PeerSettings();
+  readonly #sender: Sender;
+  readonly #keepalive: Keepalive;
+  readonly #recentlyReset = new Set<number>();
+  #state: 'open' | 'draining' | 'closed' = 'open';
+  #lastPeerId = 0;
+  #lastOwnId: number;
+  #goawayTimer: Timer | undefined;
+  #error: Error | undefined;
+
+  constructor(
+    role: 'client' | 'server',
+    transport: Transport,
+    handler: SessionHandler,
+    options: SessionOptions,
+  ) {
+    const isServer = role === 'server';
+    const listBytes = isServer ? limits.SERVER_HEADER_LIST_BYTES : limits.CLIENT_HEADER_LIST_BYTES;
+    const put = (bytes: Buffer) => this.#put(bytes);
+    this.role = role;
+    this.peer = transport.peer;
+    this.#transport = transport;
+    this.#handler = handler;
+    this.#options = options;
+    this.#lastOwnId = isServer ? 0 : -1;
+    this.#outbox = new Outbox(transport);
+    this.windows = new ReceiveWindows(options.connectionWindowBytes, options.streamWindowBytes, put);
+    this.#receiver = new Receiver(this, listBytes, options.clock);
+    this.#reader = new FrameReader(this.#receiver, options.maxFrameBytes, isServer);
+    this.#sender = new Sender(transport, this.#outbox, this.#settings, (stream) => this.#localEnded(stream));
+    this.#keepalive = new Keepalive(options, put, () =>
+      this.destroy(H2.noError, new TunnelClosedError('no answer to PING')),
+    );
+    if (!isServer) this.#put(PREFACE);
+    this.#put(frame(FRAME.settings, 0, 0, this.#firstSettings(isServer, listBytes)));
+    this.windows.announced(options.streamWindowBytes);
+    this.windows.open();
+    transport.start(this);
+  }
+
+  /** Whether new streams may be opened. */
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  get openStreams(): number {
+    return this.streams.size;
+  }
+
+  /** How many streams the peer lets us have at a time; assumed until its SETTINGS are here. */
+  get maxStreams(): number {
+    return this.#receiver.settingsReceived ? this.#settings.maxStreams : limits.POOL_STREAMS_PER_CONNECTION;
+  }
+
+  /**
+   * Client: opens a stream.
+   *
+   * @throws {@link TunnelClosedError} The connection takes no more streams.
+   */
+  request(fields: readonly HeaderField[], handler: StreamHandler, endStream = false): H2Stream {
+    if (this.#state !== 'open' || this.#lastOwnId + 2 > LARGEST_STREAM_ID)
+      throw new TunnelClosedError('no new streams');
+    this.#lastOwnId += 2;
+    const stream = this.#newStream(this.#lastOwnId, handler);
+    this.sendHeaders(stream, fields, endStream);
+    return stream;
+  }
+
+  /** What each stream may hold for its reader from now on; at most what the options say. */
+  limitStreamWindow(bytes: number): void {
+    const window = Math.min(bytes, this.#options.streamWindowBytes);
+    if (window === this.windows.current || this.#state === 'closed') return;
+    this.windows.announced(window);
+    this.#put(frame(FRAME.settings, 0, 0, encodeSettings([[SETTING.initialWindowSize, window]])));
+  }
+
+  /** No new streams either way; the connection ends when the last one has. */
+  drain(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'draining';
+    if (this.role === 'client') {
+      this.#endIfIdle();
+      return;
+    }
+    this.#put(numbersFrame(FRAME.goaway, 0, LARGEST_STREAM_ID, H2.noError));
+    this.#goawayTimer = this.#options.clock.after(limits.GOAWAY_CONFIRM_MS, () => this.#confirmGoaway());
+    this.#keepalive.probe(() => this.#confirmGoaway());
+  }
+
+  /** Ends the connection now: the peer is told why, open streams are reset. */
+  destroy(h2Code: number = H2.noError, error?: Error): void {
+    if (this.#state === 'closed') return;
+    this.#error ??= error;
+    this.#outbox.put(numbersFrame(FRAME.goaway, 0, this.#lastPeerId, h2Code));
+    this.#outbox.flush();
+    const flushed = this.#outbox.empty;
+    this.#close();
+    if (flushed) this.#transport.end();
+    else this.#transport.destroy();
+  }
+
+  // What streams ask.
+
+  /** @internal */
+  sendHeaders(stream: H2Stream, fields: readonly HeaderField[], endStream: boolean): void {
+    if (stream.closed || stream.ending) return;
+    if (this.role === 'server') stream.answered = true;
+    const block = this.#encoder.encode(fields);
+    const max = this.#settings.maxFrameBytes;
+    for (let at = 0; at === 0 || at < block.length; at += max) {
+      const flags =
+        (at + max >= block.length ? FLAG.endHeaders : 0) | (at === 0 && endStream ? FLAG.endStream : 0);
+      const type = at === 0 ? FRAME.headers : FRAME.continuation;
+      this.#put(frame(type, flags, stream.id, block.subarray(at, at + max)));
+    }
+    if (!endStream) return;
+    stream.ending = true;
+    this.#localEnded(stream);
+  }
+
+  /** @internal */
+  sendData(stream: H2Stream, buffer: Buffer, from: number, to: number): boolean {
+    return stream.closed || stream.ending || this.#sender.send(stream, buffer, from, to);
+  }
+
+  /** @internal */
+  endStream(stream: H2Stream): void {
+    if (stream.closed || stream.ending) return;
+    stream.ending = true;
+    this.#sender.sendEnd(stream);
+  }
+
+  /** @internal */
+  creditStream(stream: H2Stream, bytes: number): void {
+    if (!stream.closed && !stream.remoteEnded) this.windows.taken(stream, bytes);
+  }
+
+  /** @internal */
+  keep(): void {
+    this.#transport.keep();
+  }
+
+  // What the transport tells.
+
+  /** @internal */
+  onBytes(bytes: Buffer): void {
+    try {
+      this.#reader.read(bytes);
+      if (this.#state !== 'closed') this.#sender.resume();
+    } catch (error) {
+      if (!(error instanceof H2ConnectionError || error instanceof HpackError)) throw error;
+      this.destroy(error instanceof H2ConnectionError ? error.h2Code : H2.compressionError, error);
+    }
+  }
+
+  /** @internal */
+  onIdle(): void {
+    this.#outbox.flush();
+    if (this.#state !== 'closed') this.#sender.resume();
+  }
+
+  /** @internal */
+  onClosed(error: Error | undefined): void {
+    this.#error ??= error;
+    this.#close();
+    this.#handler.onClosed(this.#error);
+  }
+
+  // What the receiver finds.
+
+  /** @internal */
+  wasOpened(streamId: number): boolean {
+    const isPeers = streamId % 2 === (this.role === 'server' ? 1 : 0);
+    return streamId <= (isPeers ? this.#lastPeerId : this.#lastOwnId);
+  }
+
+  /** @internal */
+  wasResetByUs(streamId: number): boolean {
+    return this.#recentlyReset.has(streamId);
+  }
+
+  /** @internal No fields: the request is malformed, and only its number is used up. */
+  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): void {
+    this.#lastPeerId = streamId;
+    if (fields.length === 0) return;
+    const open = this.#handler.onStream;
+    if (!open || this.#state === 'closed' || this.streams.size >= limits.SERVER_MAX_STREAMS) {
+      this.refuse(streamId, H2.refusedStream);
+      return;
+    }
+    const stream = this.#newStream(streamId, UNOWNED);
+    stream.handler = open.call(this.#handler, stream, fields);
+    if (endStream && !stream.closed) this.remoteEnded(stream);
+  }
+
+  /** @internal */
+  reset(stream: H2Stream, h2Code: number, tellOwner: boolean): void {
+    if (stream.closed) return;
+    this.refuse(stream.id, h2Code);
+    this.#forget(stream);
+    if (tellOwner) stream.handler.onReset(stream, new StreamResetError(h2Code, 'us'));
+  }
+
+  /** @internal */
+  refuse(streamId: number, h2Code: number): void {
+    this.#put(numbersFrame(FRAME.rstStream, streamId, h2Code));
+    this.#recentlyReset.add(streamId);
+    if (this.#recentlyReset.size <= limits.RECENTLY_RESET_STREAMS) return;
+    for (const oldest of this.#recentlyReset) {
+      this.#recentlyReset.delete(oldest);
+      break;
+    }
+  }
+
+  /** @internal */
+  remoteEnded(stream: H2Stream): void {
+    stream.remoteEnded = true;
+    if (stream.localEnded) this.#forget(stream);
+    stream.handler.onEnd(stream);
+  }
+
+  /** @internal */
+  resetByPeer(stream: H2Stream, error: StreamResetError): void {
+    this.#forget(stream);
+    stream.handler.onReset(stream, error);
+  }
+
+  /** @internal */
+  applySettings(payload: Buffer): void {
+    const before = this.#settings.initialWindowBytes;
+    this.#settings.apply(payload, this.role === 'client');
+    this.#encoder.limitTable(this.#settings.headerTableBytes);
+    const change = this.#settings.initialWindowBytes - before;
+    if (change !== 0) for (const stream of this.streams.values()) this.#sender.shiftStream(stream, change);
+    this.#put(frame(FRAME.settings, FLAG.ack, 0, NOTHING));
+    this.#handler.onChange?.();
+  }
+
+  /** @internal */
+  widen(stream: H2Stream | undefined, bytes: number): void {
+    if (stream) this.#sender.widenStream(stream, bytes);
+    else this.#sender.widenConnection(bytes);
+  }
+
+  /** @internal */
+  ping(payload: Buffer, isPong: boolean): void {
+    if (isPong) this.#keepalive.onPong(payload);
+    else this.#put(pong(payload));
+  }
+
+  /** @internal */
+  goaway(lastStreamId: number, h2Code: number): void {
+    if (this.#state === 'open') this.#state = 'draining';
+    const error = new TunnelClosedError(goawayReason(h2Code));
+    for (const stream of [...this.streams.values()]) {
+      if (this.role === 'client' && stream.id > lastStreamId && !stream.closed) {
+        this.resetByPeer(stream, new StreamResetError(H2.refusedStream, 'connection', { cause: error }));
+      }
+    }
+    if (h2Code !== H2.noError) this.#error ??= error;
+    this.#handler.onChange?.();
+    this.#endIfIdle();
+  }
+
+  #newStream(id: number, handler: StreamHandler): H2Stream {
+    const stream = new H2Stream(this, id, handler, this.#settings.initialWindowBytes, this.windows.initial);
+    this.streams.set(id, stream);
+    return stream;
+  }
+
+  #localEnded(stream: H2Stream): void {
+    stream.localEnded = true;
+    if (stream.remoteEnded) this.#forget(stream);
+  }
+
+  #forget(stream: H2Stream): void {
+    stream.closed = true;
+    this.#sender.forget(stream);
+    this.streams.delete(stream.id);
+    if (this.#state === 'closed') return;
+    this.#handler.onChange?.();
+    this.#endIfIdle();
+  }
+
+  #confirmGoaway(): void {
+    this.#goawayTimer?.cancel();
+    if (this.#state === 'closed' || !this.#goawayTimer) return;
+    this.#goawayTimer = undefined;
+    this.#put(numbersFrame(FRAME.goaway, 0, this.#lastPeerId, H2.noError));
+    this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    if (this.#state === 'draining' && this.streams.size === 0 && !this.#goawayTimer) this.destroy();
+  }
+
+  #close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#keepalive.stop();
+    this.#goawayTimer?.cancel();
+    this.#reader.stop();
+    this.#outbox.clear();
+    const error = this.#error;
+    for (const stream of [...this.streams.values()]) {
+      if (stream.closed) continue;
+      this.#forget(stream);
+      stream.handler.onReset(
+        stream,
+        new StreamResetError(H2.internalError, 'connection', error ? { cause: error } : {}),
+      );
+    }
+    this.#handler.onChange?.();
+  }
+
+  #put(bytes: Buffer): void {
+    if (this.#state === 'closed') return;
+    if (!this.#outbox.overflowing) {
+      this.#outbox.put(bytes);
+      return;
+    }
+    this.#error ??= new H2ConnectionError(H2.enhanceYourCalm, 'the peer does not read what it asks for');
+    this.#close();
+    this.#transport.destroy();
+  }
+
+  #firstSettings(isServer: boolean, listBytes: number): Buffer {
+    const { streamWindowBytes, maxFrameBytes } = this.#options;
+    return encodeSettings([
+      isServer ? [SETTING.maxConcurrentStreams, limits.SERVER_MAX_STREAMS] : [SETTING.enablePush, 0],
+      [SETTING.initialWindowSize, streamWindowBytes],
+      [SETTING.maxFrameSize, maxFrameBytes],
+      [SETTING.maxHeaderListSize, listBytes],
+    ]);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** A stream between its opening and its owner's answer. */
+const UNOWNED: StreamHandler = {
+  onHeaders() {},
+  onData() {},
+  onEnd() {},
+  onReset() {},
+  onWritable() {},
+};

@@ -1,0 +1,69 @@
+/** SETTINGS: what each side tells the other about itself (RFC 9113 §6.5). */
+import { H2ConnectionError } from '../errors.ts';
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  DEFAULT_WINDOW_BYTES,
+  H2,
+  LARGEST_MAX_FRAME_BYTES,
+  LARGEST_WINDOW_BYTES,
+  SETTING,
+} from './protocol.ts';
+
+const ENTRY_BYTES = 6;
+
+/** The peer's settings as they stand. */
+export class PeerSettings {
+  headerTableBytes = 4_096;
+  maxStreams = Number.POSITIVE_INFINITY;
+  initialWindowBytes = DEFAULT_WINDOW_BYTES;
+  maxFrameBytes = DEFAULT_MAX_FRAME_BYTES;
+
+  /** @throws {@link H2ConnectionError} A value is not allowed. */
+  apply(payload: Buffer, fromServer: boolean): void {
+    if (payload.length % ENTRY_BYTES !== 0) {
+      throw new H2ConnectionError(H2.frameSizeError, 'SETTINGS length is not a multiple of 6');
+    }
+    for (let at = 0; at < payload.length; at += ENTRY_BYTES) {
+      this.#set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2), fromServer);
+    }
+  }
+
+  #set(id: number, value: number, fromServer: boolean): void {
+    switch (id) {
+      case SETTING.headerTableSize:
+        this.headerTableBytes = value;
+        break;
+      case SETTING.enablePush:
+        if (value > 1 || (fromServer && value !== 0)) {
+          throw new H2ConnectionError(H2.protocolError, `ENABLE_PUSH is ${value}`);
+        }
+        break;
+      case SETTING.maxConcurrentStreams:
+        this.maxStreams = value;
+        break;
+      case SETTING.initialWindowSize:
+        if (value > LARGEST_WINDOW_BYTES) {
+          throw new H2ConnectionError(H2.flowControlError, `INITIAL_WINDOW_SIZE is ${value}`);
+        }
+        this.initialWindowBytes = value;
+        break;
+      case SETTING.maxFrameSize:
+        if (value < DEFAULT_MAX_FRAME_BYTES || value > LARGEST_MAX_FRAME_BYTES) {
+          throw new H2ConnectionError(H2.protocolError, `MAX_FRAME_SIZE is ${value}`);
+        }
+        this.maxFrameBytes = value;
+        break;
+      default:
+    }
+  }
+}
+
+/** The payload that announces these values, in this order. */
+export function encodeSettings(entries: readonly (readonly [id: number, value: number])[]): Buffer {
+  const payload = Buffer.allocUnsafe(entries.length * ENTRY_BYTES);
+  entries.forEach(([id, value], i) => {
+    payload.writeUInt16BE(id, i * ENTRY_BYTES);
+    payload.writeUInt32BE(value, i * ENTRY_BYTES + 2);
+  });
+  return payload;
+}

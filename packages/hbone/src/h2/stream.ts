@@ -1,0 +1,120 @@
+/**
+ * One HTTP/2 stream, seen by whoever owns it.
+ *
+ * Data goes out through `write`, which takes everything it is given: what the windows do not permit is copied and
+ * sent later, and the answer `false` asks the owner to stop until `onWritable`. Data comes in through `onData`; the
+ * owner says `credit` when the bytes have left its hands, and until then the peer cannot replace them.
+ */
+import type { StreamResetError } from '../errors.ts';
+import type { HeaderFields } from '../hpack/decoder.ts';
+import type { HeaderField } from '../hpack/encoder.ts';
+import { FRAME_HEADER_BYTES, H2 } from './protocol.ts';
+import type { H2Session } from './session.ts';
+
+/** The stream's owner. After `onReset` nothing more is called; after both ends finished, nothing either. */
+export interface StreamHandler {
+  /** The response, or a trailing section. */
+  onHeaders(stream: H2Stream, fields: HeaderFields): void;
+  /** `bytes` are valid during the call, or for good after `stream.keep()`. */
+  onData(stream: H2Stream, bytes: Buffer): void;
+  /** The peer will send no more. */
+  onEnd(stream: H2Stream): void;
+  onReset(stream: H2Stream, error: StreamResetError): void;
+  onWritable(stream: H2Stream): void;
+}
+
+export class H2Stream {
+  readonly id: number;
+  readonly session: H2Session;
+  handler: StreamHandler;
+
+  /** @internal Kept by the session. */
+  sendWindow: number;
+  /** @internal */
+  receiveWindow: number;
+  /** @internal Taken by the owner and not yet told to the peer. */
+  unannounced = 0;
+  /** @internal Each with room for a frame header in front. */
+  readonly pending: Buffer[] = [];
+  /** @internal `end` was called; END_STREAM went out. */
+  ending = false;
+  /** @internal */
+  localEnded = false;
+  /** @internal */
+  remoteEnded = false;
+  /** @internal Reset, or finished both ways: the session no longer knows it. */
+  closed = false;
+  /** @internal The final response went out or came in. */
+  answered = false;
+  /** @internal The owner was told to stop and waits for `onWritable`. */
+  stopped = false;
+
+  constructor(
+    session: H2Session,
+    id: number,
+    handler: StreamHandler,
+    sendWindow: number,
+    receiveWindow: number,
+  ) {
+    this.session = session;
+    this.id = id;
+    this.handler = handler;
+    this.sendWindow = sendWindow;
+    this.receiveWindow = receiveWindow;
+  }
+
+  /** Whether the peer has ended or reset, and we have too. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  get hasRemoteEnded(): boolean {
+    return this.remoteEnded;
+  }
+
+  /** Sends the response; with `endStream` nothing may follow. */
+  respond(fields: readonly HeaderField[], endStream: boolean): void {
+    this.session.sendHeaders(this, fields, endStream);
+  }
+
+  /**
+   * Sends `buffer[from..to)`, overwriting the nine octets before `from` (so `from` is at least 9) with a header.
+   *
+   * @returns Whether more may follow at once; if not, `onWritable` comes.
+   */
+  writeInPlace(buffer: Buffer, from: number, to: number): boolean {
+    return this.session.sendData(this, buffer, from, to);
+  }
+
+  /** As {@link writeInPlace}, for bytes without room in front of them. */
+  write(bytes: Uint8Array): boolean {
+    return this.writeInPlace(withRoom(bytes), FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + bytes.length);
+  }
+
+  /** We send no more; what is pending goes out first. */
+  end(): void {
+    this.session.endStream(this);
+  }
+
+  /** Both directions end at once. The handler is not called any more. */
+  reset(h2Code: number = H2.cancel): void {
+    this.session.reset(this, h2Code, false);
+  }
+
+  /** The owner is done with this many bytes of `onData`. */
+  credit(bytes: number): void {
+    this.session.creditStream(this, bytes);
+  }
+
+  /** Within `onData`: its bytes are the owner's for good. */
+  keep(): void {
+    this.session.keep();
+  }
+}
+
+/** A copy with room for a frame header in front. */
+export function withRoom(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafe(FRAME_HEADER_BYTES + bytes.length);
+  copy.set(bytes, FRAME_HEADER_BYTES);
+  return copy;
+}

@@ -1,0 +1,212 @@
+/**
+ * A TCP connection to an application.
+ *
+ * All of a thread's connections read into one buffer: what `onData` gets must be used up within the call, and never
+ * be passed to `write` of another plain socket, which may keep pointing into it. An idle connection owns no buffer.
+ * What `write` is given stays lent until it says `done`, or until `onWritten`.
+ */
+import { getSystemErrorName } from 'node:util';
+import type { Endpoint } from '@ambit/core/ip';
+import { PLAIN_READ_BYTES } from '../limits.ts';
+import { FRAME_HEADER_BYTES } from '../h2/protocol.ts';
+import {
+  type AddressInfo,
+  connectTcp,
+  own,
+  shutdown,
+  type StreamOwner,
+  type TcpHandle,
+  UV_EOF,
+  write,
+} from './native.ts';
+
+/** Reads land behind room for a frame header, which a tunnel writes in place. */
+const shared = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + PLAIN_READ_BYTES);
+const landing = shared.subarray(FRAME_HEADER_BYTES);
+
+export interface PlainSocketEvents {
+  /** `buffer[from..to)`, with nine octets to spare in front; gone when this returns. */
+  onData(buffer: Buffer, from: number, to: number): void;
+  onEnd(): void;
+  /** The write that was `held` is through. */
+  onWritten(): void;
+  /** The connection broke (`ECONNRESET`), or could not be made. It is closed. */
+  onError(code: string): void;
+  onConnected?(): void;
+}
+
+export class PlainSocket implements StreamOwner {
+  readonly #handle: TcpHandle | undefined;
+  #events: PlainSocketEvents;
+  #reading = false;
+  #held = false;
+  #closed = false;
+  #shutdown: 'no' | 'wanted' | 'done' = 'no';
+
+  /** Adopts an accepted handle, or an unconnected socket that connects to `to`: then `onConnected` or `onError`. */
+  constructor(from: TcpHandle | { readonly fd: number; readonly to: Endpoint }, events: PlainSocketEvents) {
+    this.#events = events;
+    if (!('to' in from)) {
+      this.#handle = from;
+      this.#adopt(from);
+      return;
+    }
+    const handle = connectTcp(from.fd, this, from.to.ip, from.to.port);
+    if (typeof handle === 'number') {
+      this.#closed = true;
+      queueMicrotask(() => this.#events.onError(nameOf(handle)));
+      return;
+    }
+    this.#handle = handle;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether a write is held: none may follow before `onWritten`. */
+  get isHeld(): boolean {
+    return this.#held;
+  }
+
+  /** -1 once closed. */
+  get fd(): number {
+    return this.#closed ? -1 : (this.#handle?.fd ?? -1);
+  }
+
+  /** Who hears of this socket from now on. */
+  set events(events: PlainSocketEvents) {
+    this.#events = events;
+  }
+
+  peer(): Endpoint {
+    return this.#address('getpeername');
+  }
+
+  local(): Endpoint {
+    return this.#address('getsockname');
+  }
+
+  resume(): void {
+    if (this.#reading || this.#closed) return;
+    this.#reading = true;
+    this.#handle?.readStart();
+  }
+
+  pause(): void {
+    if (!this.#reading || this.#closed) return;
+    this.#reading = false;
+    this.#handle?.readStop();
+  }
+
+  /**
+   * Writes bytes that stay untouched until they are through.
+   *
+   * @returns `done`: through, the memory is free. `held`: lent until `onWritten`. `failed`: `onError` follows.
+   */
+  write(bytes: Uint8Array): 'done' | 'held' | 'failed' {
+    if (this.#closed || !this.#handle) return 'failed';
+    const outcome = write(this.#handle, this, bytes);
+    if (outcome === 'done') return 'done';
+    if (outcome === 'held') {
+      this.#held = true;
+      return 'held';
+    }
+    queueMicrotask(() => this.#fail(outcome));
+    return 'failed';
+  }
+
+  /** FIN, after a held write. */
+  end(): void {
+    if (this.#closed || this.#shutdown !== 'no') return;
+    this.#shutdown = 'wanted';
+    if (!this.#held) this.#sendFin();
+  }
+
+  /** Closes at once; nothing is called any more. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (!this.#handle) return;
+    this.#handle.owner = undefined;
+    this.#handle.close();
+  }
+
+  /** Closes with RST, so that the peer sees an error. */
+  reset(): void {
+    if (this.#closed || !this.#handle) return;
+    this.#closed = true;
+    this.#handle.owner = undefined;
+    if (this.#handle.reset() !== 0) this.#handle.close();
+  }
+
+  /** @internal */
+  onRead(count: number): undefined {
+    if (!this.#closed) this.#events.onData(shared, FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count);
+  }
+
+  /** @internal */
+  onReadEnd(status: number): void {
+    if (this.#closed) return;
+    if (status !== UV_EOF) {
+      this.#fail(status);
+      return;
+    }
+    this.#reading = false;
+    this.#events.onEnd();
+  }
+
+  /** @internal */
+  onWritten(status: number): void {
+    this.#held = false;
+    if (this.#closed) return;
+    if (status !== 0) {
+      this.#fail(status);
+      return;
+    }
+    if (this.#shutdown === 'wanted') this.#sendFin();
+    this.#events.onWritten();
+  }
+
+  /** @internal */
+  onConnected(status: number): void {
+    if (this.#closed || !this.#handle) return;
+    if (status !== 0) {
+      this.#fail(status);
+      return;
+    }
+    this.#adopt(this.#handle);
+    this.#events.onConnected?.();
+  }
+
+  #adopt(handle: TcpHandle): void {
+    handle.setNoDelay(true);
+    own(handle, this, landing);
+  }
+
+  #sendFin(): void {
+    this.#shutdown = 'done';
+    if (this.#handle) shutdown(this.#handle);
+  }
+
+  #fail(status: number): void {
+    if (this.#closed) return;
+    this.close();
+    this.#events.onError(nameOf(status));
+  }
+
+  #address(of: 'getpeername' | 'getsockname'): Endpoint {
+    const info: AddressInfo = {};
+    if (!this.#closed) this.#handle?.[of](info);
+    return { ip: canonicalIp(info.address ?? ''), port: info.port ?? 0 };
+  }
+}
+
+/** An IPv4-mapped address as IPv4; the kernel's other spellings are canonical already. */
+export function canonicalIp(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
+}
+
+function nameOf(status: number): string {
+  return getSystemErrorName(status);
+}
