@@ -20,3 +20,16 @@ export const MAX_LEAF_TTL_MS = 90 * 24 * 3_600_000;
 export const ROOT_LIFETIME_MS = 10 * 365 * 24 * 3_600_000;
 /** Certificates of a peer's chain that are kept for revocation checks. */
 export const MAX_CHAIN_CERTIFICATES = 10;
+/** Identities of one node: its pods' service accounts. */
+export const MAX_IDENTITIES = 4_096;
+/** Requests to the CA at a time, as Istio. */
+export const MAX_REQUESTS_IN_FLIGHT = 8;
+/** A request that takes longer counts as failed. */
+export const REQUEST_TIMEOUT_MS = 15_000;
+/** However short a certificate lives or wrong a clock is, nobody asks more often. */
+export const MIN_REFRESH_INTERVAL_MS = 1_000;
+/** Wait before asking again after a failure: the first time, and at most. As Istio. */
+export const RETRY_INITIAL_MS = 500;
+export const RETRY_MAX_MS = 150_000;
+/** Long waits are cut into pieces of this length, since timers overflow and machines sleep. */
+export const MAX_TIMER_MS = 3_600_000;

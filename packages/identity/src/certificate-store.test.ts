@@ -1,0 +1,240 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import { silentLogger } from '@ambit/core/log';
+import { type CertificateEvent, CertificateStore, type FetchCertificate } from './certificate-store.ts';
+import { MAX_IDENTITIES } from './limits.ts';
+import { FakeClock } from './testing/fake-clock.ts';
+import type { WorkloadCertificate } from './workload-certificate.ts';
+
+const ALICE = 'spiffe://td/ns/shop/sa/alice';
+const HOUR_MS = 3_600_000;
+const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const forever = new AbortController().signal;
+
+/** A CA that answers as each request is told to, and remembers who asked when. */
+class ScriptedCa {
+  readonly asked: { identity: string; atMs: number }[] = [];
+  readonly open: { identity: string; answer: (outcome: WorkloadCertificate | Error) => void }[] = [];
+  readonly clock = new FakeClock();
+  /** How the next requests go, without waiting; `undefined`: they wait in `open`. */
+  policy: (() => Error | 'certificate') | undefined = () => 'certificate';
+  lifetimeMs = 24 * HOUR_MS;
+  #serial = 0;
+
+  readonly fetch: FetchCertificate = (identity, signal) => {
+    this.asked.push({ identity, atMs: this.clock.now() });
+    if (!this.policy) {
+      return new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+        this.open.push({
+          identity,
+          answer: (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome)),
+        });
+      });
+    }
+    const outcome = this.policy();
+    return outcome === 'certificate' ? Promise.resolve(this.certificate(identity)) : Promise.reject(outcome);
+  };
+
+  certificate(identity: string): WorkloadCertificate {
+    this.#serial += 1;
+    const notBeforeMs = this.clock.now();
+    return {
+      identity,
+      chainPem: [],
+      rootsPem: [],
+      privateKey,
+      notBeforeMs,
+      notAfterMs: notBeforeMs + this.lifetimeMs,
+      serial: String(this.#serial),
+    };
+  }
+
+  store(random = () => 0.5): CertificateStore {
+    return new CertificateStore({ fetch: this.fetch, clock: this.clock, random, log: silentLogger });
+  }
+}
+
+describe('CertificateStore', () => {
+  test('asks once however many want it, and answers from memory afterwards', async () => {
+    const ca = new ScriptedCa();
+    using store = ca.store();
+    const all = await Promise.all(Array.from({ length: 50 }, () => store.get(ALICE, 'real-time', forever)));
+    expect(new Set(all).size).toBe(1);
+    expect(await store.get(ALICE, 'real-time', forever)).toBe(all[0]);
+    expect(ca.asked).toHaveLength(1);
+    expect(store.states()).toMatchObject([{ identity: ALICE, state: 'Available' }]);
+  });
+
+  test('renews at half of the life, and tells', async () => {
+    const ca = new ScriptedCa();
+    using store = ca.store();
+    const events: CertificateEvent[] = [];
+    store.subscribe((event) => events.push(event));
+    const first = await store.get(ALICE, 'real-time', forever);
+    await ca.clock.advance(12 * HOUR_MS - 1);
+    expect(ca.asked).toHaveLength(1);
+    await ca.clock.advance(1);
+    expect(ca.asked).toHaveLength(2);
+    expect((await store.get(ALICE, 'real-time', forever)).serial).not.toBe(first.serial);
+    expect(events.map((event) => event.kind)).toEqual(['available', 'available']);
+  });
+
+  test('jitter moves the renewal to either side', async () => {
+    for (const [chance, share] of [
+      [0, 0.45],
+      [0.999_999, 0.55],
+    ] as const) {
+      const ca = new ScriptedCa();
+      using store = ca.store(() => chance);
+      await store.get(ALICE, 'real-time', forever);
+      const begunMs = ca.clock.now();
+      await ca.clock.advance(23 * HOUR_MS);
+      expect(((ca.asked[1]?.atMs ?? 0) - begunMs) / (24 * HOUR_MS)).toBeCloseTo(share, 3);
+    }
+  });
+
+  test('a life longer than timers can wait is renewed once, not at once', async () => {
+    const ca = new ScriptedCa();
+    ca.lifetimeMs = 90 * 24 * HOUR_MS;
+    using store = ca.store();
+    await store.get(ALICE, 'real-time', forever);
+    await ca.clock.advance(44 * 24 * HOUR_MS);
+    expect(ca.asked).toHaveLength(1);
+    await ca.clock.advance(2 * 24 * HOUR_MS);
+    expect(ca.asked).toHaveLength(2);
+  });
+
+  test('a failed first request refuses those who wait, later ones at once, and is repeated with backoff', async () => {
+    const ca = new ScriptedCa();
+    ca.policy = () => new Error('connect ECONNREFUSED');
+    using store = ca.store();
+    const begunMs = ca.clock.now();
+    await expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow(
+      `no certificate for ${ALICE}: connect ECONNREFUSED`,
+    );
+    await expect(store.get(ALICE, 'real-time', forever)).rejects.toMatchObject({
+      code: 'CERTIFICATE_REQUEST',
+    });
+    expect(ca.asked).toHaveLength(1);
+    await ca.clock.advance(10_000);
+    expect(ca.asked.map(({ atMs }) => atMs - begunMs)).toEqual([0, 500, 1_500, 3_500, 7_500]);
+    await ca.clock.advance(HOUR_MS);
+    const gaps = ca.asked.slice(1).map(({ atMs }, i) => atMs - (ca.asked[i]?.atMs ?? 0));
+    expect(Math.max(...gaps)).toBe(150_000);
+    expect(store.states()).toMatchObject([{ state: expect.stringMatching(/^Unavailable: .*ECONNREFUSED/) }]);
+    ca.policy = () => 'certificate';
+    await ca.clock.advance(150_000);
+    await expect(store.get(ALICE, 'real-time', forever)).resolves.toBeDefined();
+  });
+
+  test('a valid certificate stays while its renewal fails, and ends with its validity', async () => {
+    const ca = new ScriptedCa();
+    using store = ca.store();
+    const failures: string[] = [];
+    store.subscribe((event) => event.kind === 'failed' && failures.push(event.reason));
+    const first = await store.get(ALICE, 'real-time', forever);
+    ca.policy = () => new Error('CA is down');
+    await ca.clock.advance(23 * HOUR_MS);
+    expect(ca.asked.length).toBeGreaterThan(10);
+    expect(await store.get(ALICE, 'real-time', forever)).toBe(first);
+    expect(failures).toEqual([]);
+    await ca.clock.advance(HOUR_MS);
+    await expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow('CA is down');
+    expect(failures[0]).toContain('CA is down');
+    ca.policy = () => 'certificate';
+    await ca.clock.advance(150_000);
+    expect((await store.get(ALICE, 'real-time', forever)).serial).not.toBe(first.serial);
+  });
+
+  test('eight requests at a time; who is waited for goes first, then who came first', async () => {
+    const ca = new ScriptedCa();
+    ca.policy = undefined;
+    using store = ca.store();
+    const name = (n: number) => `spiffe://td/ns/shop/sa/w${n}`;
+    for (let n = 0; n < 12; n++) store.prefetch(name(n));
+    const wanted = store.get(name(11), 'real-time', forever);
+    expect(ca.open).toHaveLength(8);
+    ca.open[0]?.answer(ca.certificate(name(0)));
+    await ca.clock.advance(0);
+    expect(ca.open.map(({ identity }) => identity).slice(8)).toEqual([name(11)]);
+    ca.open[8]?.answer(ca.certificate(name(11)));
+    await wanted;
+    await ca.clock.advance(0);
+    expect(ca.open.at(-1)?.identity).toBe(name(8));
+    expect(ca.open).toHaveLength(10);
+  });
+
+  test('a request without an answer fails after a while and frees its place', async () => {
+    const ca = new ScriptedCa();
+    ca.policy = undefined;
+    using store = ca.store();
+    const outcome = store.get(ALICE, 'real-time', forever);
+    const refused = expect(outcome).rejects.toThrow('no answer of the CA within 15000 ms');
+    await ca.clock.advance(15_000);
+    await refused;
+    await ca.clock.advance(500);
+    expect(ca.asked).toHaveLength(2);
+  });
+
+  test('who gives up does not stop the others', async () => {
+    const ca = new ScriptedCa();
+    ca.policy = undefined;
+    using store = ca.store();
+    const impatient = new AbortController();
+    const one = store.get(ALICE, 'real-time', impatient.signal);
+    const two = store.get(ALICE, 'real-time', forever);
+    impatient.abort(new Error('gave up'));
+    await expect(one).rejects.toThrow('gave up');
+    await expect(store.get(ALICE, 'real-time', impatient.signal)).rejects.toThrow('gave up');
+    ca.open[0]?.answer(ca.certificate(ALICE));
+    await expect(two).resolves.toMatchObject({ identity: ALICE });
+    expect(ca.asked).toHaveLength(1);
+  });
+
+  test('a forgotten identity is dropped with its request, its timer and those who wait', async () => {
+    const ca = new ScriptedCa();
+    ca.policy = undefined;
+    using store = ca.store();
+    const events: CertificateEvent[] = [];
+    store.subscribe((event) => events.push(event));
+    const waiting = store.get(ALICE, 'real-time', forever);
+    const refused = expect(waiting).rejects.toThrow('no workload of this node uses it any more');
+    store.forget(ALICE);
+    await refused;
+    ca.open[0]?.answer(ca.certificate(ALICE));
+    await ca.clock.advance(24 * HOUR_MS);
+    expect(store.states()).toEqual([]);
+    expect(ca.asked).toHaveLength(1);
+    expect(events).toEqual([{ kind: 'forgotten', identity: ALICE }]);
+    store.forget(ALICE);
+    expect(events).toHaveLength(1);
+  });
+
+  test('a CA whose clock is ahead is not asked without end', async () => {
+    const ca = new ScriptedCa();
+    const make = ca.certificate.bind(ca);
+    ca.certificate = (identity) => ({ ...make(identity), notBeforeMs: ca.clock.now() + HOUR_MS });
+    using store = ca.store();
+    await store.get(ALICE, 'real-time', forever);
+    await ca.clock.advance(10_000);
+    expect(ca.asked.length).toBeLessThanOrEqual(11);
+  });
+
+  test('identities have a limit', async () => {
+    const ca = new ScriptedCa();
+    using store = ca.store();
+    for (let n = 0; n < MAX_IDENTITIES; n++) store.prefetch(`spiffe://td/ns/a/sa/w${n}`);
+    store.prefetch(ALICE);
+    await expect(store.get(ALICE, 'real-time', forever)).rejects.toMatchObject({ code: 'LIMIT' });
+  });
+
+  test('nothing happens after it is disposed of', async () => {
+    const ca = new ScriptedCa();
+    const store = ca.store();
+    await store.get(ALICE, 'real-time', forever);
+    store[Symbol.dispose]();
+    await ca.clock.advance(48 * HOUR_MS);
+    expect(ca.asked).toHaveLength(1);
+  });
+});
