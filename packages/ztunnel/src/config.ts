@@ -1,0 +1,300 @@
+/**
+ * What ztunnel is told from outside, read once at start: environment variables, the mesh file, and what follows from them.
+ *
+ * Every problem is reported at once, in one ConfigError. Nothing here opens a socket or waits; files are asked for through
+ * `ConfigFiles`.
+ */
+import { ConfigError, type Infer, loadConfig } from '@ambit/core/config/schema';
+import { formatLogFilter, type LogFilter, parseLogFilter } from '@ambit/core/log';
+import { type Endpoint, parseHostPort } from '@ambit/core/ip';
+import { mergedProxyConfig, type ProxyConfig } from './config/proxy-config.ts';
+import { variables, type WorkloadInfo } from './config/variables.ts';
+import { workerThreadCount } from './config/worker-threads.ts';
+
+export const MESH_FILE = './etc/istio/config/mesh';
+const DEFAULT_TOKEN_FILE = './var/run/secrets/tokens/istio-token';
+const DEFAULT_TERMINATION_MS = 5_000;
+const DEFAULT_SHARED_MARK = 1337;
+
+export const PORTS = {
+  admin: 15_000,
+  outbound: 15_001,
+  inboundPlaintext: 15_006,
+  inbound: 15_008,
+  stats: 15_020,
+  readiness: 15_021,
+  dns: 15_053,
+  socks5: 15_080,
+} as const;
+
+/** What the configuration looks at besides the environment. */
+export interface ConfigFiles {
+  exists(path: string): boolean;
+  /** `undefined` if there is none; throws if it cannot be read. */
+  read(path: string): string | undefined;
+  readonly machineCpus: number;
+}
+
+/** Where a server is: `https` unless the address says otherwise. */
+export interface ServerAddress {
+  readonly uri: string;
+  /** `host:port`. */
+  readonly authority: string;
+  readonly tls: boolean;
+}
+
+export type RootSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'system' }
+  | { readonly kind: 'pem'; readonly pem: string };
+
+export type TokenSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'literal'; readonly token: string };
+
+export type Headers = readonly (readonly [name: string, value: string])[];
+
+/** Loopback, in both families, or one address. */
+export type ListenAddress =
+  | { readonly kind: 'localhost'; readonly port: number }
+  | ({ readonly kind: 'ip' } & Endpoint);
+
+export interface Config extends Infer<typeof variables> {
+  readonly clusterId: string;
+  readonly dns: boolean;
+  readonly dnsAddress: ListenAddress;
+  readonly adminPort: number;
+  readonly statsPort: number;
+  readonly xds: ServerAddress | undefined;
+  readonly xdsRoot: RootSource;
+  readonly xdsHeaders: Headers;
+  readonly ca: ServerAddress | undefined;
+  readonly caRoot: RootSource;
+  readonly caHeaders: Headers;
+  readonly token: TokenSource | undefined;
+  readonly localSource: { readonly kind: 'file' | 'inline'; readonly value: string } | undefined;
+  /** The workload that this ztunnel itself is. */
+  readonly self: WorkloadInfo | undefined;
+  readonly packetMark: number | undefined;
+  readonly terminationDeadlineMs: number;
+  readonly workers: number;
+  /** Node metadata that is text: ProxyConfig's and ISTIO_META_ variables. */
+  readonly proxyMetadata: Readonly<Record<string, string>>;
+  /** Node metadata of ISTIO_METAJSON_ variables. */
+  readonly jsonMetadata: Readonly<Record<string, unknown>>;
+  readonly log: { readonly filter: LogFilter; readonly format: 'plain' | 'json' };
+  readonly tls: { readonly tls12: boolean; readonly postQuantumOnly: boolean };
+  readonly illegalPorts: readonly number[];
+  /** What was wrong, but not so wrong that it stops the start. */
+  readonly warnings: readonly string[];
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws {@link ConfigError} naming everything that is wrong. */
+export function configFrom(env: Environment, files: ConfigFiles): Config {
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const values = loadedVariables(env, problems);
+  if (!values) throw new ConfigError(problems);
+  const meshFile = attempt(problems, `cannot read ${MESH_FILE}`, () => files.read(MESH_FILE));
+  const proxy = mergedProxyConfig(meshFile, values.proxyConfig);
+  problems.push(...proxy.problems);
+  const proxyMetadata = textMetadata(proxy.config, env);
+  const jsonMetadata = parsedMetadata(env, warnings);
+  const dnsCapture = values.metaDnsCapture ?? proxyMetadata['DNS_CAPTURE'];
+  const dns = dnsCapture === undefined || dnsCapture.toLowerCase() === 'true';
+  const fallback =
+    values.kubernetesServiceHost === undefined ? 'localhost:15012' : 'istiod.istio-system.svc:15012';
+  const xds = serverAddress(
+    problems,
+    'XDS_ADDRESS',
+    values.xdsAddress ?? proxy.config.discoveryAddress ?? fallback,
+  );
+  const ca = serverAddress(problems, 'CA_ADDRESS', values.caAddress ?? fallback);
+  const filter = logFilter(problems, values.logFilter);
+  problems.push(...contradictions(values, dns, ca));
+  const config: Config = {
+    ...values,
+    clusterId: values.metaClusterId ?? values.clusterId,
+    dns,
+    dnsAddress: listenAddress(problems, values.metaDnsProxyAddress ?? proxyMetadata['DNS_PROXY_ADDR']),
+    adminPort: proxy.config.proxyAdminPort ?? PORTS.admin,
+    statsPort: proxy.config.statsPort ?? PORTS.stats,
+    xds,
+    xdsRoot: rootSource(values.xdsRootCa, files),
+    xdsHeaders: headers(problems, env, 'XDS_HEADER_'),
+    ca,
+    caRoot: rootSource(values.caRootCa, files),
+    caHeaders: headers(problems, env, 'CA_HEADER_'),
+    token: tokenSource(values.authToken, files),
+    localSource: localSource(values),
+    self: selfWorkload(values),
+    packetMark: values.packetMark ?? (values.mode === 'shared' ? DEFAULT_SHARED_MARK : undefined),
+    terminationDeadlineMs: terminationDeadline(values),
+    workers: workerThreadCount({
+      ...values,
+      concurrency: proxy.config.concurrency,
+      machineCpus: files.machineCpus,
+    }),
+    proxyMetadata,
+    jsonMetadata,
+    log: { filter, format: values.logFormat === 'json' ? 'json' : 'plain' },
+    tls: { tls12: values.tls12 === 'true', postQuantumOnly: values.compliancePolicy === 'pqc' },
+    illegalPorts: [
+      PORTS.inbound,
+      PORTS.inboundPlaintext,
+      PORTS.outbound,
+      ...(values.socks5 ? [PORTS.socks5] : []),
+    ],
+    warnings,
+  };
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+type Values = Infer<typeof variables>;
+
+function loadedVariables(env: Environment, problems: string[]): Values | undefined {
+  try {
+    return loadConfig(variables, env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
+    return undefined;
+  }
+}
+
+function contradictions(values: Values, dns: boolean, ca: ServerAddress | undefined): readonly string[] {
+  const { mode, workloadInfo, proxyEnabled, onDemand, localMesh, localMeshPath, fakeCa } = values;
+  return [
+    ...(mode === 'dedicated' && !workloadInfo
+      ? ['PROXY_WORKLOAD_INFO must be set with PROXY_MODE=dedicated']
+      : []),
+    ...(!proxyEnabled && !dns ? ['ztunnel run without any servers enabled'] : []),
+    ...(onDemand && dns ? ['XDS_ON_DEMAND needs ISTIO_META_DNS_CAPTURE=false'] : []),
+    ...(localMesh !== undefined && localMeshPath !== undefined
+      ? ['only one of LOCAL_XDS_PATH and LOCAL_XDS may be set']
+      : []),
+    ...(ca === undefined && !fakeCa ? ['CA_ADDRESS must be set to use a CA'] : []),
+  ];
+}
+
+function attempt<T>(problems: string[], what: string, run: () => T): T | undefined {
+  try {
+    return run();
+  } catch (error) {
+    problems.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
+/** ProxyConfig's metadata without its prefix, then every ISTIO_META_ variable, which wins. */
+function textMetadata(proxy: ProxyConfig, env: Environment): Readonly<Record<string, string>> {
+  const entries = Object.entries(proxy.proxyMetadata).map(([key, value]) => [
+    key.replace(/^ISTIO_META_/, ''),
+    value,
+  ]);
+  return Object.fromEntries([...entries, ...withPrefix(env, 'ISTIO_META_')]) as Record<string, string>;
+}
+
+function parsedMetadata(env: Environment, warnings: string[]): Readonly<Record<string, unknown>> {
+  const entries = withPrefix(env, 'ISTIO_METAJSON_').flatMap(([name, value]) => {
+    try {
+      return [[name, JSON.parse(value) as unknown] as const];
+    } catch {
+      warnings.push(`ISTIO_METAJSON_${name} is not JSON and is left out`);
+      return [];
+    }
+  });
+  return Object.fromEntries(entries);
+}
+
+function withPrefix(env: Environment, prefix: string): readonly (readonly [string, string])[] {
+  return Object.entries(env).flatMap(([name, value]) =>
+    name.startsWith(prefix) && name.length > prefix.length && value !== undefined
+      ? [[name.slice(prefix.length), value] as const]
+      : [],
+  );
+}
+
+/** gRPC metadata: names in lower case, none that gRPC would take for binary, values of printable ASCII. */
+function headers(problems: string[], env: Environment, prefix: string): Headers {
+  return withPrefix(env, prefix).flatMap(([name, value]) => {
+    const key = name.toLowerCase();
+    const good = /^[0-9a-z_.-]+$/.test(key) && !key.endsWith('-bin') && /^[\x20-\x7e]*$/.test(value);
+    if (!good) problems.push(`failed to parse header key/value: ${prefix}${name}`);
+    return good ? [[key, value] as const] : [];
+  });
+}
+
+function serverAddress(problems: string[], variable: string, address: string): ServerAddress | undefined {
+  if (address === '') return undefined;
+  const uri = /^[a-z][a-z0-9+.-]*:\/\//i.test(address) ? address : `https://${address}`;
+  const url = URL.parse(uri);
+  if (!url || !/^https?:$/.test(url.protocol) || url.hostname === '') {
+    problems.push(`invalid env var ${variable}=${address}: invalid uri`);
+    return undefined;
+  }
+  const tls = url.protocol === 'https:';
+  return { uri, authority: `${url.hostname}:${url.port || (tls ? 443 : 80)}`, tls };
+}
+
+function rootSource(value: string, files: ConfigFiles): RootSource {
+  if (files.exists(value)) return { kind: 'file', path: value };
+  return value === 'SYSTEM' ? { kind: 'system' } : { kind: 'pem', pem: value };
+}
+
+function tokenSource(value: string | undefined, files: ConfigFiles): TokenSource | undefined {
+  if (value === undefined) {
+    return files.exists(DEFAULT_TOKEN_FILE) ? { kind: 'file', path: DEFAULT_TOKEN_FILE } : undefined;
+  }
+  return files.exists(value) ? { kind: 'file', path: value } : { kind: 'literal', token: value };
+}
+
+function localSource({ localMesh, localMeshPath }: Values): Config['localSource'] {
+  if (localMeshPath !== undefined) return { kind: 'file', value: localMeshPath };
+  return localMesh === undefined ? undefined : { kind: 'inline', value: localMesh };
+}
+
+function selfWorkload({ mode, podName, podNamespace, serviceAccount }: Values): WorkloadInfo | undefined {
+  if (mode !== 'shared' || !podName || !podNamespace || !serviceAccount) return undefined;
+  return { name: podName, namespace: podNamespace, serviceAccount };
+}
+
+function terminationDeadline({ terminationDeadlineMs, terminationGraceSeconds: grace }: Values): number {
+  if (terminationDeadlineMs !== undefined) return terminationDeadlineMs;
+  if (grace === undefined) return DEFAULT_TERMINATION_MS;
+  return (grace > 10 ? grace - 5 : Math.max(grace - 1, 1)) * 1_000;
+}
+
+function listenAddress(problems: string[], text: string | undefined): ListenAddress {
+  const fallback: ListenAddress = { kind: 'localhost', port: PORTS.dns };
+  if (text === undefined) return fallback;
+  const localhost = /^localhost:([0-9]{1,5})$/.exec(text);
+  const endpoint = parseHostPort(localhost ? `127.0.0.1:${localhost[1]}` : text);
+  if (!endpoint) {
+    problems.push(`failed to parse DNS_PROXY_ADDR: ${text}: want localhost:PORT or IP:PORT`);
+    return fallback;
+  }
+  return localhost ? { kind: 'localhost', port: endpoint.port } : { kind: 'ip', ...endpoint };
+}
+
+/** As RUST_LOG: a bare scope logs everything, scopes may carry the crate's name in front, and its name alone is all. */
+function logFilter(problems: string[], text: string): LogFilter {
+  const directives = text.split(',').map((directive) => {
+    const own = directive
+      .trim()
+      .replace(/^ztunnel(::|=)/, '')
+      .replace(/^ztunnel$/, 'trace');
+    const isScope = /^[\w:.-]+$/.test(own) && !/^(off|error|warn|info|debug|trace)$/i.test(own);
+    return isScope ? `${own}=trace` : own;
+  });
+  const filter = parseLogFilter(directives.filter((directive) => directive !== '').join(',') || 'error');
+  if (!filter) problems.push(`invalid env var RUST_LOG=${text}: want levels such as info,access=debug`);
+  return filter ?? { base: 'info', scopes: new Map() };
+}
+
+export function logFilterText(config: Config): string {
+  return formatLogFilter(config.log.filter);
+}

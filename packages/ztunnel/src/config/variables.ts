@@ -1,0 +1,294 @@
+/**
+ * Every environment variable of ztunnel, with Istio's names wherever Istio has one; those of our own begin with `AMBIT_`.
+ *
+ * What depends on other variables, on files or on a prefix of names is put together in config.ts. A variable that is unset
+ * has the default `undefined` here when its default depends on something else.
+ */
+import { durationMs, flag, integer, oneOf, parsed, text } from '@ambit/core/config/schema';
+import { parseCpus, parseWorkerThreads } from './worker-threads.ts';
+
+const U16 = 65_535;
+const U32 = 4_294_967_295;
+
+export const variables = {
+  mode: oneOf({
+    env: 'PROXY_MODE',
+    of: ['shared', 'dedicated'],
+    default: 'shared',
+    doc: 'shared: the pods of a node, as the node agent tells them. dedicated: one workload, in this network namespace.',
+  }),
+  workloadInfo: parsed<WorkloadInfo | undefined>({
+    env: 'PROXY_WORKLOAD_INFO',
+    default: undefined,
+    want: 'namespace/name/serviceAccount',
+    parse: parseWorkloadInfo,
+    doc: 'Who the one workload is; needed with PROXY_MODE=dedicated.',
+  }),
+  proxyEnabled: flag({ env: 'ENABLE_PROXY', default: true, doc: 'Whether connections are proxied at all.' }),
+  ipv6: flag({
+    env: 'IPV6_ENABLED',
+    default: true,
+    doc: 'false: wildcard and loopback listeners are IPv4 only.',
+  }),
+  network: text({ env: 'NETWORK', default: '', doc: 'The network that this node is in.' }),
+  nodeName: text({
+    env: 'NODE_NAME',
+    default: undefined,
+    doc: 'The node whose workloads are local; unset: all are.',
+  }),
+  metaClusterId: text({ env: 'ISTIO_META_CLUSTER_ID', default: undefined, doc: 'Wins over CLUSTER_ID.' }),
+  clusterId: text({ env: 'CLUSTER_ID', default: 'Kubernetes', doc: 'The cluster that this node is in.' }),
+  clusterDomain: text({ env: 'CLUSTER_DOMAIN', default: 'cluster.local', doc: 'DNS suffix of the cluster.' }),
+  metaDnsCapture: text({
+    env: 'ISTIO_META_DNS_CAPTURE',
+    default: undefined,
+    doc: 'Whether DNS of pods is answered: when unset or true.',
+  }),
+  metaDnsProxyAddress: text({
+    env: 'ISTIO_META_DNS_PROXY_ADDR',
+    default: undefined,
+    doc: 'Where DNS is answered: localhost:PORT or IP:PORT. Default localhost:15053.',
+  }),
+  xdsAddress: text({
+    env: 'XDS_ADDRESS',
+    default: undefined,
+    doc: 'The control plane, as URI or host:port. Empty: none. Default: istiod.istio-system.svc:15012 on Kubernetes.',
+  }),
+  caAddress: text({
+    env: 'CA_ADDRESS',
+    default: undefined,
+    doc: 'The certificate authority, as URI or host:port. Default: as XDS_ADDRESS.',
+  }),
+  kubernetesServiceHost: text({
+    env: 'KUBERNETES_SERVICE_HOST',
+    default: undefined,
+    doc: 'Its presence decides the default of XDS_ADDRESS and CA_ADDRESS.',
+  }),
+  xdsRootCa: text({
+    env: 'XDS_ROOT_CA',
+    default: './var/run/secrets/istio/root-cert.pem',
+    doc: 'Who vouches for the control plane: a file, SYSTEM, or PEM text.',
+  }),
+  caRootCa: text({
+    env: 'CA_ROOT_CA',
+    default: './var/run/secrets/istio/root-cert.pem',
+    doc: 'Who vouches for the certificate authority: a file, SYSTEM, or PEM text.',
+  }),
+  altXdsHostname: text({
+    env: 'ALT_XDS_HOSTNAME',
+    default: undefined,
+    doc: 'Another name that the control plane may prove.',
+  }),
+  altCaHostname: text({
+    env: 'ALT_CA_HOSTNAME',
+    default: undefined,
+    doc: 'Another name that the certificate authority may prove.',
+  }),
+  fakeCa: flag({
+    env: 'FAKE_CA',
+    default: false,
+    doc: 'INSECURE: certificates from a key that everybody knows, for tests and trials.',
+  }),
+  secretTtlMs: durationMs({
+    env: 'SECRET_TTL',
+    default: 86_400_000,
+    doc: 'How long the certificates that are asked for live.',
+  }),
+  authToken: text({
+    env: 'AUTH_TOKEN',
+    default: undefined,
+    secret: true,
+    doc: 'Token for control plane and CA: a file, read for each request, or the token. Default ./var/run/secrets/tokens/istio-token if that exists.',
+  }),
+  onDemand: flag({
+    env: 'XDS_ON_DEMAND',
+    default: false,
+    doc: 'Ask for addresses when a connection needs them. Needs ISTIO_META_DNS_CAPTURE=false.',
+  }),
+  localMeshPath: text({
+    env: 'LOCAL_XDS_PATH',
+    default: undefined,
+    doc: 'A YAML file with workloads, services and policies.',
+  }),
+  localMesh: text({ env: 'LOCAL_XDS', default: undefined, doc: 'The same, as the text itself.' }),
+  preferredServiceNamespace: text({
+    env: 'PREFERED_SERVICE_NAMESPACE',
+    default: undefined,
+    doc: "DNS: the namespace that wins after the client's own.",
+  }),
+  serviceAccount: text({
+    env: 'SERVICE_ACCOUNT',
+    default: undefined,
+    doc: 'With POD_NAME and POD_NAMESPACE: ztunnel is a workload itself and takes tunnels to its metrics.',
+  }),
+  podName: text({ env: 'POD_NAME', default: undefined, doc: "This process's pod." }),
+  podNamespace: text({ env: 'POD_NAMESPACE', default: undefined, doc: "This process's pod's namespace." }),
+  trustDomain: text({
+    env: 'TRUST_DOMAIN',
+    default: 'cluster.local',
+    doc: 'Of identities, until the control plane says otherwise.',
+  }),
+  instanceIp: text({
+    env: 'INSTANCE_IP',
+    default: '1.1.1.1',
+    doc: "This process's address, for the control plane.",
+  }),
+  proxyConfig: text({
+    env: 'PROXY_CONFIG',
+    default: undefined,
+    doc: 'ProxyConfig as YAML or JSON: discoveryAddress, proxyAdminPort, statsPort, concurrency, proxyMetadata.',
+  }),
+  agentSocket: text({
+    env: 'INPOD_UDS',
+    default: '/var/run/ztunnel/ztunnel.sock',
+    doc: "The node agent's socket.",
+  }),
+  portReuse: flag({ env: 'INPOD_PORT_REUSE', default: true, doc: 'SO_REUSEPORT on listeners of pods.' }),
+  packetMark: integer({
+    env: 'PACKET_MARK',
+    default: undefined,
+    max: U32,
+    doc: 'SO_MARK of every socket. Default 1337 with PROXY_MODE=shared, else none.',
+  }),
+  requireOriginalSource: flag({
+    env: 'ENABLE_ORIG_SRC',
+    default: undefined,
+    doc: 'Whether applications see the client\u2019s address: must, never, or (unset) where possible.',
+  }),
+  localhostApplicationTunnel: flag({
+    env: 'LOCALHOST_APP_TUNNEL',
+    default: true,
+    doc: 'Application tunnels are reached on loopback.',
+  }),
+  responseBaggage: flag({
+    env: 'ENABLE_RESPONSE_BAGGAGE',
+    default: true,
+    doc: 'Tell clients in answers who the workload is.',
+  }),
+  crlPath: text({ env: 'CRL_PATH', default: undefined, doc: 'A file of certificate revocation lists.' }),
+  keepaliveEnabled: flag({ env: 'KEEPALIVE_ENABLED', default: true, doc: 'TCP keepalive.' }),
+  keepaliveTimeMs: durationMs({
+    env: 'KEEPALIVE_TIME',
+    default: 180_000,
+    doc: 'Idle time before the first probe.',
+  }),
+  keepaliveIntervalMs: durationMs({
+    env: 'KEEPALIVE_INTERVAL',
+    default: 180_000,
+    doc: 'Time between probes.',
+  }),
+  keepaliveRetries: integer({
+    env: 'KEEPALIVE_RETRIES',
+    default: 9,
+    max: U32,
+    doc: 'Probes before giving up.',
+  }),
+  userTimeoutEnabled: flag({
+    env: 'USER_TIMEOUT_ENABLED',
+    default: false,
+    doc: 'TCP_USER_TIMEOUT that follows from keepalive.',
+  }),
+  poolMaxStreams: integer({
+    env: 'POOL_MAX_STREAMS_PER_CONNECTION',
+    default: 100,
+    min: 1,
+    max: U16,
+    doc: 'Connections in one tunnel before another is opened.',
+  }),
+  poolUnusedReleaseMs: durationMs({
+    env: 'POOL_UNUSED_RELEASE_TIMEOUT',
+    default: 300_000,
+    doc: 'How long an unused tunnel is kept.',
+  }),
+  streamWindowBytes: integer({
+    env: 'HTTP2_STREAM_WINDOW_SIZE',
+    default: 4_194_304,
+    min: 1,
+    max: 2_147_483_647,
+    doc: 'Bytes of one connection that may wait in a tunnel.',
+  }),
+  connectionWindowBytes: integer({
+    env: 'HTTP2_CONNECTION_WINDOW_SIZE',
+    default: 16_777_216,
+    min: 1,
+    max: 2_147_483_647,
+    doc: 'The same for all connections of a tunnel together.',
+  }),
+  frameBytes: integer({
+    env: 'HTTP2_FRAME_SIZE',
+    default: 1_048_576,
+    min: 16_384,
+    max: 16_777_215,
+    doc: 'Largest HTTP/2 frame that is accepted.',
+  }),
+  terminationDeadlineMs: durationMs({
+    env: 'CONNECTION_TERMINATION_DEADLINE',
+    default: undefined,
+    doc: 'How long open connections may outlive SIGTERM. Default: from TERMINATION_GRACE_PERIOD_SECONDS, else 5s.',
+  }),
+  terminationGraceSeconds: integer({
+    env: 'TERMINATION_GRACE_PERIOD_SECONDS',
+    default: undefined,
+    max: 31_536_000,
+    doc: "The pod's own: more than 10 leaves 5 s for the rest, else 1 s.",
+  }),
+  workerThreads: parsed({
+    env: 'ZTUNNEL_WORKER_THREADS',
+    default: undefined,
+    want: 'a number of threads (0: one for each core) or a share of the cores such as 50%',
+    parse: parseWorkerThreads,
+    doc: 'Data workers.',
+  }),
+  cpuLimit: integer({ env: 'ZTUNNEL_CPU_LIMIT', default: undefined, doc: 'Cores, by the downward API.' }),
+  resourceCpuLimit: parsed({
+    env: 'ZTUNNEL_RESOURCE_CPU_LIMIT',
+    default: undefined,
+    want: 'cores such as 2 or 1.5, or 500m',
+    parse: parseCpus,
+    doc: 'The CPU limit, if one is set.',
+  }),
+  resourceCpuRequest: parsed({
+    env: 'ZTUNNEL_RESOURCE_CPU_REQUEST',
+    default: undefined,
+    want: 'cores such as 2 or 1.5, or 500m',
+    parse: parseCpus,
+    doc: 'The CPU request, if one is set.',
+  }),
+  socks5: flag({ env: 'UNSTABLE_ENABLE_SOCKS5', default: false, doc: 'SOCKS5 on 127.0.0.1:15080.' }),
+  authzInfoLogging: text({
+    env: 'AUTHZ_POLICY_INFO_LOGGING',
+    default: undefined,
+    doc: 'true: verdicts of policies are logged at info.',
+  }),
+  compliancePolicy: text({
+    env: 'COMPLIANCE_POLICY',
+    default: undefined,
+    doc: 'pqc: only X25519MLKEM768 as TLS key exchange.',
+  }),
+  tls12: text({ env: 'TLS12_ENABLED', default: undefined, doc: 'true: TLS 1.2 as well.' }),
+  logFilter: text({ env: 'RUST_LOG', default: 'info', doc: 'What is logged: info,access=debug.' }),
+  logFormat: text({ env: 'LOG_FORMAT', default: undefined, doc: 'json, or else text.' }),
+  istioVersion: text({
+    env: 'ISTIO_META_ISTIO_VERSION',
+    default: undefined,
+    doc: 'Shown in metrics and dumps.',
+  }),
+  missingPolicy: oneOf({
+    env: 'AMBIT_MISSING_POLICY',
+    of: ['refuse', 'ignore'],
+    default: 'refuse',
+    doc: 'A policy that a workload names and that has not arrived: refuse connections, or (as Istio) act as if it were not named.',
+  }),
+};
+
+export interface WorkloadInfo {
+  readonly namespace: string;
+  readonly name: string;
+  readonly serviceAccount: string;
+}
+
+function parseWorkloadInfo(value: string): WorkloadInfo | undefined {
+  const [namespace, name, ...rest] = value.split('/');
+  const serviceAccount = rest.join('/');
+  return namespace && name && serviceAccount ? { namespace, name, serviceAccount } : undefined;
+}
