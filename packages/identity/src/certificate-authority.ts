@@ -6,7 +6,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '@ambit/core/clock';
-import { CertificateError } from './errors.ts';
+import { AuthorityError, CertificateError } from './errors.ts';
 import { generateKeys } from './keys.ts';
 import { DEFAULT_LEAF_TTL_MS, MAX_LEAF_TTL_MS } from './limits.ts';
 import { parseSpiffeId } from './spiffe-id.ts';
@@ -73,7 +73,8 @@ export class CertificateAuthority {
   /**
    * Signs a request: leaf, intermediates and, as the last element, all roots in one text.
    *
-   * @throws {@link CertificateError} if the request is bad, asks for too long, or the CA has expired.
+   * @throws {@link CertificateError} if the request is bad or asks for too long; {@link AuthorityError} if the CA has
+   * expired.
    */
   async issue(request: IssueRequest): Promise<readonly string[]> {
     const unusable = request.identities.find((identity) => parseSpiffeId(identity) === undefined);
@@ -134,7 +135,7 @@ export class CertificateAuthority {
     );
     const expiresMs = Math.min(...above);
     if (expiresMs <= nowMs)
-      throw new CertificateError(`the CA certificate has expired (${new Date(expiresMs).toISOString()})`);
+      throw new AuthorityError(`the CA certificate has expired (${new Date(expiresMs).toISOString()})`);
     return { notBeforeMs: nowMs - CLOCK_SKEW_MS, notAfterMs: Math.min(nowMs + ttlMs, expiresMs) };
   }
 }

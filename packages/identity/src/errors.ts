@@ -7,6 +7,12 @@ export class CertificateError extends MeshError {
   readonly side = 'internal';
 }
 
+/** A CA that cannot sign: its own certificate has expired, or its files do not fit together. */
+export class AuthorityError extends MeshError {
+  readonly code = 'AUTHORITY';
+  readonly side = 'internal';
+}
+
 /** The CA did not give a certificate: unreachable, refused, or its answer cannot be used. */
 export class CertificateRequestError extends MeshError {
   readonly code = 'CERTIFICATE_REQUEST';

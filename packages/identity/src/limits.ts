@@ -33,3 +33,5 @@ export const RETRY_INITIAL_MS = 500;
 export const RETRY_MAX_MS = 150_000;
 /** Long waits are cut into pieces of this length, since timers overflow and machines sleep. */
 export const MAX_TIMER_MS = 3_600_000;
+/** A service-account token; Kubernetes' are about 1 KiB. */
+export const MAX_TOKEN_SIZE_BYTES = 16 * 1024;
