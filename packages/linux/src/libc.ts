@@ -89,10 +89,15 @@ export const libc = {
     'ulong',
     'int',
   ]),
-  /** Variadic in C; with one integer argument the convention is the same on x64 and arm64. */
+  /** Variadic in C, as `fcntl`; with one integer argument the convention is the same on x64 and arm64. */
   ioctl: declare<(fd: number, request: number, argument: number) => number>('ioctl', 'int', [
     'int',
     'ulong',
+    'ulong',
+  ]),
+  fcntl: declare<(fd: number, command: number, argument: number) => number>('fcntl', 'int', [
+    'int',
+    'int',
     'ulong',
   ]),
   close: declare<(fd: number) => number>('close', 'int', ['int']),

@@ -1,0 +1,108 @@
+/**
+ * The messages of ZDS as values, to and from the bytes of one datagram.
+ *
+ * Decoding throws nothing but `ZdsProtocolError`; a message without the part that gives it meaning is malformed.
+ */
+import {
+  decodeWorkloadRequest,
+  decodeWorkloadResponse,
+  decodeZdsHello,
+  encodeWorkloadRequest,
+  encodeWorkloadResponse,
+  encodeZdsHello,
+  Version,
+} from '@ambit/api/zds';
+import { messageOf } from '@ambit/core/errors';
+import { ZdsProtocolError } from './errors.ts';
+import { MAX_ACK_ERROR_BYTES } from './limits.ts';
+
+export interface ZdsPod {
+  /** Kubernetes pod UID. */
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** What the agent tells ztunnel. `add` alone travels with a descriptor: the pod's network namespace. */
+export type ZdsRequest =
+  | { readonly kind: 'add'; readonly pod: ZdsPod }
+  | { readonly kind: 'keep'; readonly uid: string }
+  | { readonly kind: 'del'; readonly uid: string }
+  | { readonly kind: 'snapshot-sent' };
+
+export function encodeHello(): Uint8Array {
+  return encodeZdsHello({ version: Version.V1 });
+}
+
+/** The version number; nothing depends on it so far. */
+export function decodeHello(bytes: Uint8Array): number {
+  return decoded(() => decodeZdsHello(bytes).version);
+}
+
+export function encodeRequest(request: ZdsRequest): Uint8Array {
+  switch (request.kind) {
+    case 'add': {
+      const { uid, name, namespace, serviceAccount } = request.pod;
+      const workloadInfo = { name, namespace, serviceAccount };
+      return encodeWorkloadRequest({ payload: { $case: 'add', value: { uid, workloadInfo } } });
+    }
+    case 'keep':
+      return encodeWorkloadRequest({ payload: { $case: 'keep', value: { uid: request.uid } } });
+    case 'del':
+      return encodeWorkloadRequest({ payload: { $case: 'del', value: { uid: request.uid } } });
+    case 'snapshot-sent':
+      return encodeWorkloadRequest({ payload: { $case: 'snapshotSent', value: {} } });
+    default:
+      return request satisfies never;
+  }
+}
+
+export function decodeRequest(bytes: Uint8Array): ZdsRequest {
+  const { payload } = decoded(() => decodeWorkloadRequest(bytes));
+  switch (payload?.$case) {
+    case 'add': {
+      const { workloadInfo } = payload.value;
+      if (!workloadInfo) throw new ZdsProtocolError('AddWorkload without workload_info');
+      const { name, namespace, serviceAccount } = workloadInfo;
+      return { kind: 'add', pod: { uid: uidOf(payload.value), name, namespace, serviceAccount } };
+    }
+    case 'keep':
+    case 'del':
+      return { kind: payload.$case, uid: uidOf(payload.value) };
+    case 'snapshotSent':
+      return { kind: 'snapshot-sent' };
+    case undefined:
+      throw new ZdsProtocolError('WorkloadRequest without a payload that we know');
+    default:
+      return payload satisfies never;
+  }
+}
+
+/** @param error - Empty: done. Cut if it is long. */
+export function encodeAck(error: string): Uint8Array {
+  const short = Buffer.from(error).subarray(0, MAX_ACK_ERROR_BYTES);
+  // A character that the cut went through is dropped with its replacement.
+  const text = new TextDecoder().decode(short).replace(/\uFFFD$/, '');
+  return encodeWorkloadResponse({ payload: { $case: 'ack', value: { error: text } } });
+}
+
+/** The reason of a refusal; empty means done. */
+export function decodeAck(bytes: Uint8Array): string {
+  const { payload } = decoded(() => decodeWorkloadResponse(bytes));
+  if (!payload) throw new ZdsProtocolError('WorkloadResponse without an ack');
+  return payload.value.error;
+}
+
+function uidOf({ uid }: { readonly uid: string }): string {
+  if (uid === '') throw new ZdsProtocolError('message without a pod uid');
+  return uid;
+}
+
+function decoded<T>(decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    throw new ZdsProtocolError(messageOf(error), { cause: error });
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * ztunnel's end: dials the agent for ever, and turns what it says into pods to serve.
+ *
+ * Messages are handled one after another and each is answered exactly once, because the agent matches answers to messages
+ * by order alone. A pod that cannot be served is refused, kept, and tried again. What breaks the protocol ends the
+ * connection, never the process: pods that are served stay served, and readiness says that the agent is not heard.
+ */
+import { fstatSync } from 'node:fs';
+import { Backoff } from '@ambit/core/backoff';
+import type { Clock, Random, Timer } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
+import type { Service } from '@ambit/core/service';
+import { type Watch, Watched } from '@ambit/core/watch';
+import { closeFd, duplicateFd } from '@ambit/linux/descriptors';
+import { connectSeqpacket, type ReceivedMessage, type SeqpacketConnection } from '@ambit/linux/seqpacket';
+import { ZdsProtocolError } from './errors.ts';
+import { RECONNECT_INITIAL_MS, RECONNECT_MAX_MS, RETRY_INTERVAL_MS, START_TIMEOUT_MS } from './limits.ts';
+import { decodeRequest, encodeAck, encodeHello, type ZdsPod, type ZdsRequest } from './messages.ts';
+import { type NetnsId, ZdsSession } from './session.ts';
+
+/** Serves pods. Calls for one pod come in order, but a call may come before an earlier one has settled. */
+export interface ZdsHandler {
+  /**
+   * Opens the pod's listeners and resolves when they accept.
+   *
+   * @param netnsFd - The handler owns it and closes it, also when it rejects.
+   * @throws Any error: the agent is told its message, and the same pod comes again some seconds later.
+   */
+  add(pod: ZdsPod, netnsFd: number): Promise<void>;
+  /** Stops serving. Nobody waits for the result; a rejection is logged. */
+  remove(uid: string): Promise<void>;
+}
+
+export interface ZdsState {
+  readonly connected: boolean;
+  readonly snapshotReceived: boolean;
+  /** Pods announced that could not be served so far. */
+  readonly pending: readonly string[];
+  /** The agent is connected and all it named is served. */
+  readonly ready: boolean;
+}
+
+export interface ZdsClientOptions {
+  /** Of the agent's socket. */
+  readonly path: string;
+  readonly handler: ZdsHandler;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+interface PendingPod {
+  readonly pod: ZdsPod;
+  readonly netns: NetnsId;
+  /** Ours; each attempt gets a duplicate. */
+  readonly fd: number;
+  attempting: boolean;
+}
+
+export class ZdsClient implements Service {
+  readonly name = 'zds';
+  readonly #options: ZdsClientOptions;
+  readonly #session = new ZdsSession();
+  readonly #pending = new Map<string, PendingPod>();
+  readonly #state = new Watched<ZdsState>({
+    connected: false,
+    snapshotReceived: false,
+    pending: [],
+    ready: false,
+  });
+  readonly #stop = new AbortController();
+  #connection: SeqpacketConnection | undefined;
+  #loop: Promise<void> | undefined;
+  #retries: Timer | undefined;
+
+  constructor(options: ZdsClientOptions) {
+    this.#options = options;
+  }
+
+  get state(): Watch<ZdsState> {
+    return this.#state;
+  }
+
+  /** Starts dialling; does not wait for the agent, which `state` tells about. */
+  start(_signal: AbortSignal): Promise<void> {
+    this.#retries = this.#options.clock.every(RETRY_INTERVAL_MS, () => void this.#retryPending());
+    this.#loop = this.#run();
+    return Promise.resolve();
+  }
+
+  /** Stops listening to the agent. Pods stay as they are. */
+  async drain(): Promise<void> {
+    this.#stop.abort();
+    this.#retries?.cancel();
+    this.#connection?.close();
+    await this.#loop;
+    this.#forgetPending();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random, log, path } = this.#options;
+    const backoff = new Backoff(
+      { initialMs: RECONNECT_INITIAL_MS, maxMs: RECONNECT_MAX_MS, jitter: 0.2 },
+      random,
+    );
+    while (!this.#stop.signal.aborted) {
+      try {
+        using connection = connectSeqpacket(path);
+        this.#connection = connection;
+        await this.#converse(connection, () => backoff.reset());
+        log.info('node agent closed the connection');
+      } catch (error) {
+        log.warn('conversation with the node agent failed', { path, error: messageOf(error) });
+      }
+      this.#session.disconnected();
+      this.#publish(false);
+      if (this.#stop.signal.aborted) return;
+      await clock.sleep(backoff.nextMs(), this.#stop.signal).catch(() => undefined);
+    }
+  }
+
+  /** Until the agent closes; throws what ended the conversation otherwise. */
+  async #converse(connection: SeqpacketConnection, heard: () => void): Promise<void> {
+    this.#forgetPending();
+    this.#session.connected();
+    connection.send(encodeHello());
+    this.#publish(true);
+    this.#options.log.info('connected to the node agent', { path: this.#options.path });
+    for (;;) {
+      const message = await this.#receive(connection);
+      if (!message) return;
+      const answer = await this.#handle(connection, message);
+      // Only what was understood counts: an agent that speaks nonsense is not dialled in a loop.
+      heard();
+      this.#publish(true);
+      connection.send(encodeAck(answer));
+    }
+  }
+
+  async #receive(connection: SeqpacketConnection): Promise<ReceivedMessage | undefined> {
+    try {
+      return await connection.receive();
+    } catch (error) {
+      refuse(connection, `failure to read message: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  /** The text of the ack. */
+  async #handle(connection: SeqpacketConnection, message: ReceivedMessage): Promise<string> {
+    let request: ZdsRequest;
+    try {
+      request = decodeRequest(message.bytes);
+      if (request.kind === 'add' && message.fd === undefined)
+        throw new ZdsProtocolError('AddWorkload without a network namespace');
+      if (request.kind !== 'add' && message.fd !== undefined)
+        throw new ZdsProtocolError(`${request.kind} message with a descriptor`);
+    } catch (error) {
+      if (message.fd !== undefined) closeFd(message.fd);
+      refuse(connection, `failure to read message: ${messageOf(error)}`);
+      throw error;
+    }
+    try {
+      return await this.#apply(request, message.fd ?? -1);
+    } catch (error) {
+      refuse(connection, `failure to process message: ${messageOf(error)}`);
+      throw error;
+    }
+  }
+
+  async #apply(request: ZdsRequest, fd: number): Promise<string> {
+    switch (request.kind) {
+      case 'add':
+        return await this.#add(request.pod, fd);
+      case 'keep':
+        this.#session.keep(request.uid);
+        return '';
+      case 'del':
+        this.#remove(this.#session.delete(request.uid));
+        return '';
+      case 'snapshot-sent':
+        this.#remove(this.#session.snapshotSent());
+        return '';
+      default:
+        return request satisfies never;
+    }
+  }
+
+  async #add(pod: ZdsPod, fd: number): Promise<string> {
+    let netns: NetnsId;
+    let decision: ReturnType<ZdsSession['add']>;
+    try {
+      const { dev, ino } = fstatSync(fd, { bigint: true });
+      netns = `${dev}:${ino}`;
+      decision = this.#session.add(pod, netns);
+    } catch (error) {
+      closeFd(fd);
+      throw error;
+    }
+    if (decision === 'running') {
+      closeFd(fd);
+      return '';
+    }
+    if (decision === 'restart' || this.#pending.get(pod.uid)?.attempting) this.#remove([pod.uid]);
+    this.#forget(pod.uid);
+    const pending: PendingPod = { pod, netns, fd, attempting: false };
+    this.#pending.set(pod.uid, pending);
+    const problem = await this.#attempt(pending);
+    return problem === undefined ? '' : `failure to start proxy: ${problem}`;
+  }
+
+  /** What kept it from starting within the time that the agent waits; a slower start may still succeed. */
+  async #attempt(pending: PendingPod): Promise<string | undefined> {
+    const { clock, handler, log } = this.#options;
+    const { pod } = pending;
+    pending.attempting = true;
+    const attempt = (async () => {
+      try {
+        await handler.add(pod, duplicateFd(pending.fd));
+      } catch (error) {
+        log.warn('a pod cannot be served', { ...fieldsOf(pod), error: messageOf(error) });
+        return messageOf(error);
+      } finally {
+        pending.attempting = false;
+      }
+      if (this.#pending.get(pod.uid) !== pending || !this.#session.started(pod.uid, pending.netns))
+        return undefined;
+      this.#forget(pod.uid);
+      this.#publish(this.#state.value.connected);
+      return undefined;
+    })();
+    const patience = new AbortController();
+    const timeout = clock.sleep(START_TIMEOUT_MS, patience.signal).then(
+      () => `not serving after ${START_TIMEOUT_MS} ms`,
+      () => undefined,
+    );
+    const problem = await Promise.race([attempt, timeout]);
+    patience.abort();
+    return problem;
+  }
+
+  async #retryPending(): Promise<void> {
+    const waiting = [...this.#pending.values()].filter(({ attempting }) => !attempting);
+    await Promise.all(waiting.map((pending) => this.#attempt(pending)));
+  }
+
+  #remove(uids: readonly string[]): void {
+    for (const uid of uids) {
+      this.#forget(uid);
+      this.#options.handler.remove(uid).catch((error: unknown) => {
+        this.#options.log.warn('a pod was not stopped cleanly', { uid, error: messageOf(error) });
+      });
+    }
+  }
+
+  #forget(uid: string): void {
+    const pending = this.#pending.get(uid);
+    if (pending) closeFd(pending.fd);
+    this.#pending.delete(uid);
+  }
+
+  #forgetPending(): void {
+    for (const [uid, { attempting }] of this.#pending) {
+      // What is just being started may succeed after all, and nobody would ever stop it.
+      if (attempting) this.#remove([uid]);
+      else this.#forget(uid);
+    }
+  }
+
+  #publish(connected: boolean): void {
+    const { snapshotReceived, pending, ready } = this.#session;
+    this.#state.set({ connected, snapshotReceived, pending, ready: connected && ready });
+  }
+}
+
+/** Tells the agent why the conversation ends, if it still listens. */
+function refuse(connection: SeqpacketConnection, reason: string): void {
+  try {
+    connection.send(encodeAck(reason));
+  } catch {
+    // The connection ends either way, and the reason is on its way to the log.
+  }
+}
+
+function fieldsOf({ uid, namespace, name }: ZdsPod) {
+  return { uid, namespace, pod: name };
+}
