@@ -1,0 +1,18 @@
+/** What every part of the graph is built with. */
+import type { Scheduler } from '@ambit/collections/scheduler';
+import { isDeepStrictEqual } from 'node:util';
+import type { Logger } from '@ambit/core/log';
+import type { Inputs } from '../inputs.ts';
+import type { MeshSettings } from '../translate/settings.ts';
+
+export interface GraphContext {
+  readonly inputs: Inputs;
+  readonly settings: MeshSettings;
+  readonly scheduler: Scheduler;
+  readonly log: Logger;
+}
+
+/** For small results: stops a change of what nobody reads (a heartbeat, a status) from going any further. */
+export function sameContent(a: unknown, b: unknown): boolean {
+  return isDeepStrictEqual(a, b);
+}

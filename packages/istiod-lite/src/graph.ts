@@ -1,0 +1,44 @@
+/**
+ * The control plane in one page: inputs → derived collections → what xDS serves. Read this first.
+ *
+ * Every arrow is a pure function in translate/; derive/ says which collections it looks at. A change of one object
+ * recomputes what looked at it, and only results that differ go further.
+ */
+import type { Collection, GraphNode } from '@ambit/collections/collection';
+import { JoinedCollection } from '@ambit/collections/join';
+import type { GraphContext } from './derive/context.ts';
+import { derivePolicies } from './derive/policies.ts';
+import { deriveServices } from './derive/services.ts';
+import { deriveWorkloads } from './derive/workloads.ts';
+import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
+import type { AddressEntry } from './push/encode.ts';
+import type { TranslatedPolicy } from './translate/authorization-policy.ts';
+
+export interface Graph {
+  readonly addressFeed: AddressFeed;
+  readonly authorizationFeed: AuthorizationFeed;
+  /** By `namespace/name` of the AuthorizationPolicy: what its status shall say. */
+  readonly translatedPolicies: Collection<string, TranslatedPolicy>;
+  /** By resource name: workloads and services. */
+  readonly addresses: Collection<string, AddressEntry>;
+  /** What everything here is computed from and ends in, for the dump. */
+  readonly roots: readonly GraphNode[];
+}
+
+export function buildGraph(context: GraphContext): Graph {
+  const { scheduler } = context;
+  const policies = derivePolicies(context);
+  const services = deriveServices(context);
+  const workloads = deriveWorkloads(context, services, policies);
+  const addresses = new JoinedCollection({
+    name: 'addresses',
+    from: [workloads.ofPods, workloads.ofSlices, services.addresses],
+  });
+  return {
+    addressFeed: new AddressFeed(scheduler, addresses),
+    authorizationFeed: new AuthorizationFeed(scheduler, policies.authorizations),
+    translatedPolicies: policies.translated,
+    addresses,
+    roots: [addresses, policies.authorizations],
+  };
+}

@@ -1,0 +1,84 @@
+/** Every Kubernetes kind that the control plane watches, as collections; cut down to what is read. */
+import type { Collection } from '@ambit/collections/collection';
+import type { KubeClient } from '@ambit/kube/client';
+import type { KubeObject } from '@ambit/kube/resource';
+import {
+  type Container,
+  type EndpointSlice,
+  endpointSlices,
+  type Namespace,
+  namespaces,
+  type Node,
+  nodes,
+  type Pod,
+  pods,
+  type Service,
+  services,
+} from '@ambit/kube/resources/core';
+import {
+  type AuthorizationPolicy,
+  authorizationPolicies,
+  type PeerAuthentication,
+  peerAuthentications,
+} from '@ambit/kube/resources/security';
+import { watchCollection, type WatchCollectionOptions } from '@ambit/kube/watch-collection';
+
+/** Keyed as `@ambit/kube` keys objects: `namespace/name`, or the name. */
+export interface Inputs {
+  readonly namespaces: Collection<string, Namespace>;
+  readonly nodes: Collection<string, Node>;
+  readonly pods: Collection<string, Pod>;
+  readonly services: Collection<string, Service>;
+  readonly endpointSlices: Collection<string, EndpointSlice>;
+  readonly authorizationPolicies: Collection<string, AuthorizationPolicy>;
+  readonly peerAuthentications: Collection<string, PeerAuthentication>;
+}
+
+export interface WatchedInputs extends Inputs, AsyncDisposable {}
+
+export function watchInputs(
+  client: KubeClient,
+  options: Pick<WatchCollectionOptions<KubeObject>, 'clock' | 'random' | 'log'>,
+): WatchedInputs {
+  const scope = new AsyncDisposableStack();
+  return {
+    namespaces: scope.use(watchCollection(client, namespaces, options)),
+    nodes: scope.use(watchCollection(client, nodes, { ...options, trim: trimNode })),
+    pods: scope.use(watchCollection(client, pods, { ...options, trim: trimPod })),
+    services: scope.use(watchCollection(client, services, options)),
+    endpointSlices: scope.use(watchCollection(client, endpointSlices, options)),
+    authorizationPolicies: scope.use(watchCollection(client, authorizationPolicies, options)),
+    peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),
+    [Symbol.asyncDispose]: () => scope.disposeAsync(),
+  };
+}
+
+function trimNode({ metadata }: Node): Node {
+  return { metadata };
+}
+
+/** A pod's specification is most of its bytes, and hardly any of it matters here. */
+function trimPod({ metadata, spec = {}, status = {} }: Pod): Pod {
+  const { nodeName, hostNetwork, serviceAccountName, containers, initContainers } = spec;
+  const { phase, podIP, podIPs, conditions } = status;
+  return {
+    metadata,
+    spec: {
+      ...(nodeName !== undefined && { nodeName }),
+      ...(hostNetwork !== undefined && { hostNetwork }),
+      ...(serviceAccountName !== undefined && { serviceAccountName }),
+      ...(containers && { containers: containers.map(trimContainer) }),
+      ...(initContainers && { initContainers: initContainers.map(trimContainer) }),
+    },
+    status: {
+      ...(phase !== undefined && { phase }),
+      ...(podIP !== undefined && { podIP }),
+      ...(podIPs && { podIPs }),
+      ...(conditions && { conditions: conditions.filter(({ type }) => type === 'Ready') }),
+    },
+  };
+}
+
+function trimContainer({ name, ports, restartPolicy }: Container): Container {
+  return { name, ...(ports && { ports }), ...(restartPolicy !== undefined && { restartPolicy }) };
+}

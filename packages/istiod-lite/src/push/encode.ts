@@ -1,0 +1,66 @@
+/** Workloads, services and policies as the bytes, names and versions that go out. */
+import { type Authorization, encodeAuthorization } from '@ambit/api/authorization';
+import { encodeAddress, type NetworkAddress, type Service, type Workload } from '@ambit/api/workload';
+import { formatIp } from '@ambit/core/ip';
+import { contentVersion } from '@ambit/xds/content-version';
+import type { EncodedResource } from '@ambit/xds/resource-feed';
+
+/** An address resource, and what it is looked up by. */
+export interface AddressEntry {
+  readonly resource: EncodedResource;
+  /** Of a workload: the node it runs on; empty for services and where there is none. */
+  readonly node: string;
+  /** Of a workload: `namespace/hostname` of each service that it is an endpoint of. Of a service: none. */
+  readonly memberOf: readonly string[];
+}
+
+export function workloadEntry(workload: Workload): AddressEntry {
+  const value = encodeAddress({ type: { $case: 'workload', value: workload } });
+  return {
+    resource: {
+      name: workload.uid,
+      version: contentVersion(value),
+      aliases: workload.addresses.map((address) => `${workload.network}/${formatIp(address) ?? ''}`),
+      value,
+    },
+    node: workload.node,
+    memberOf: [...workload.services.keys()],
+  };
+}
+
+export function serviceEntry(service: Service): AddressEntry {
+  const value = encodeAddress({ type: { $case: 'service', value: service } });
+  return {
+    resource: {
+      name: `${service.namespace}/${service.hostname}`,
+      version: contentVersion(value),
+      aliases: service.addresses.map(aliasOf),
+      value,
+    },
+    node: '',
+    memberOf: [],
+  };
+}
+
+export function authorizationResource(authorization: Authorization): EncodedResource {
+  const value = encodeAuthorization(authorization);
+  return {
+    name: `${authorization.namespace}/${authorization.name}`,
+    version: contentVersion(value),
+    aliases: [],
+    value,
+  };
+}
+
+export function sameEntry(a: AddressEntry, b: AddressEntry): boolean {
+  return sameResource(a.resource, b.resource);
+}
+
+export function sameResource(a: EncodedResource, b: EncodedResource): boolean {
+  return a.version === b.version && a.name === b.name;
+}
+
+function aliasOf({ network, address, length }: NetworkAddress): string {
+  const ip = formatIp(address) ?? '';
+  return length === undefined ? `${network}/${ip}` : `${network}/${ip}/${length}`;
+}

@@ -1,0 +1,123 @@
+/** A graph fed from a user's YAML, and its results in words: for golden tests. */
+import { StaticCollection } from '@ambit/collections/static';
+import { Scheduler } from '@ambit/collections/scheduler';
+import { decodeAuthorization } from '@ambit/api/authorization';
+import { decodeAddress } from '@ambit/api/workload';
+import { formatIp } from '@ambit/core/ip';
+import { silentLogger } from '@ambit/core/log';
+import { keyOf, type KubeObject } from '@ambit/kube/resource';
+import type { EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
+import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
+import { parseAllDocuments } from 'yaml';
+import { buildGraph, type Graph } from '../graph.ts';
+import type { MeshSettings } from '../translate/settings.ts';
+
+export const testSettings: MeshSettings = {
+  clusterId: 'Kubernetes',
+  trustDomain: 'cluster.local',
+  domain: 'cluster.local',
+  systemNamespace: 'istio-system',
+  rootNamespace: 'istio-system',
+  l7WithoutWaypoint: 'deny',
+  dryRun: false,
+};
+
+export class TestMesh {
+  readonly errors: string[] = [];
+  readonly scheduler = new Scheduler({
+    defer: () => undefined,
+    onError: (collection, key, error) => this.errors.push(`${collection} ${key}: ${String(error)}`),
+  });
+  readonly inputs = {
+    namespaces: new StaticCollection<string, Namespace>({ name: 'namespaces' }),
+    nodes: new StaticCollection<string, Node>({ name: 'nodes' }),
+    pods: new StaticCollection<string, Pod>({ name: 'pods' }),
+    services: new StaticCollection<string, Service>({ name: 'services' }),
+    endpointSlices: new StaticCollection<string, EndpointSlice>({ name: 'endpoint slices' }),
+    authorizationPolicies: new StaticCollection<string, AuthorizationPolicy>({
+      name: 'authorization policies',
+    }),
+    peerAuthentications: new StaticCollection<string, PeerAuthentication>({ name: 'peer authentications' }),
+  };
+  readonly graph: Graph;
+
+  constructor(settings: Partial<MeshSettings> = {}) {
+    this.graph = buildGraph({
+      inputs: this.inputs,
+      settings: { ...testSettings, ...settings },
+      scheduler: this.scheduler,
+      log: silentLogger,
+    });
+  }
+
+  apply(yaml: string): void {
+    for (const document of parseAllDocuments(yaml)) {
+      const object = document.toJS() as KubeObject | null;
+      if (object) this.#collectionOf(object).set(keyOf(object), object);
+    }
+    this.scheduler.flush();
+  }
+
+  delete(kind: string, key: string): void {
+    this.#collectionOf({ kind, metadata: { name: '' } }).delete(key);
+    this.scheduler.flush();
+  }
+
+  /** What is served and what statuses say, in a form that a person can check. */
+  results(): object {
+    const addresses = [...this.graph.addressFeed.all()].map(({ name, aliases, value }) => {
+      const { type } = decodeAddress(value);
+      return [name, { aliases, [type?.$case ?? 'nothing']: readable(type?.value) }] as const;
+    });
+    const policies = [...this.graph.authorizationFeed.all()].map(
+      ({ name, value }) => [name, readable(decodeAuthorization(value))] as const,
+    );
+    const statuses = [...this.graph.translatedPolicies.entries()].map(
+      ([name, { acceptance }]) => [name, acceptance ?? 'not for ztunnel'] as const,
+    );
+    return {
+      addresses: sorted(addresses),
+      authorizations: sorted(policies),
+      statuses: sorted(statuses),
+    };
+  }
+
+  #collectionOf({ kind = '' }: KubeObject): StaticCollection<string, KubeObject> {
+    const byKind: Record<string, unknown> = {
+      Namespace: this.inputs.namespaces,
+      Node: this.inputs.nodes,
+      Pod: this.inputs.pods,
+      Service: this.inputs.services,
+      EndpointSlice: this.inputs.endpointSlices,
+      AuthorizationPolicy: this.inputs.authorizationPolicies,
+      PeerAuthentication: this.inputs.peerAuthentications,
+    };
+    const collection = byKind[kind];
+    if (!collection) throw new Error(`no collection for ${kind}`);
+    return collection as StaticCollection<string, KubeObject>;
+  }
+}
+
+function sorted<T>(entries: readonly (readonly [string, T])[]): Readonly<Record<string, T>> {
+  return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Addresses as text, maps as objects, and without the fields that say nothing. */
+function readable(value: unknown): unknown {
+  if (value instanceof Uint8Array) return formatIp(value) ?? Buffer.from(value).toString('hex');
+  if (value instanceof Map) return readable(Object.fromEntries(value as Map<string, unknown>));
+  if (Array.isArray(value)) return value.map(readable);
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([name, field]) => [name, readable(field)] as const);
+  return Object.fromEntries(fields.filter(([name, field]) => name === 'clauses' || says(field)));
+}
+
+function says(value: unknown): boolean {
+  return (
+    value !== undefined &&
+    value !== '' &&
+    value !== 0 &&
+    value !== false &&
+    !(Array.isArray(value) && value.length === 0)
+  );
+}

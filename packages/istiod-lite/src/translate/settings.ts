@@ -1,0 +1,20 @@
+/** What the translation of every kind depends on besides the object itself; fixed while the process lives. */
+import type { PolicySettings } from './authorization-policy.ts';
+
+export interface MeshSettings extends PolicySettings {
+  readonly clusterId: string;
+  readonly trustDomain: string;
+  /** `cluster.local`: what service names end with. */
+  readonly domain: string;
+  /** Where the control plane lives; its namespace's label names the network. */
+  readonly systemNamespace: string;
+}
+
+/** Elided on the wire. */
+const DEFAULT_TRUST_DOMAIN = 'cluster.local';
+
+export function wireTrustDomain({ trustDomain }: MeshSettings): string {
+  return trustDomain === DEFAULT_TRUST_DOMAIN ? '' : trustDomain;
+}
+
+export const NETWORK_LABEL = 'topology.istio.io/network';
