@@ -18,7 +18,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'istiod-lite': ['api', 'core', 'model', 'xds', 'identity', 'collections', 'kube'],
   cni: ['api', 'core', 'linux', 'model', 'zds', 'collections', 'kube'],
   embedded: ['core', 'identity', 'kube'],
-  lab: ['core', 'linux', 'kube', 'embedded', 'identity'],
+  lab: ['core', 'linux', 'collections', 'kube', 'embedded', 'identity'],
   cli: ['core', 'model', 'kube'],
   testkit: ['api', 'core', 'linux', 'model', 'xds', 'identity', 'hbone', 'zds', 'collections', 'kube'],
 };
