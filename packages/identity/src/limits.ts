@@ -35,3 +35,6 @@ export const RETRY_MAX_MS = 150_000;
 export const MAX_TIMER_MS = 3_600_000;
 /** A service-account token; Kubernetes' are about 1 KiB. */
 export const MAX_TOKEN_SIZE_BYTES = 16 * 1024;
+/** A file of revocation lists, and the certificates of one list. */
+export const MAX_REVOCATION_FILE_SIZE_BYTES = 16 * 1024 * 1024;
+export const MAX_REVOKED_CERTIFICATES = 200_000;

@@ -10,7 +10,7 @@ import { Crypto as WebCrypto } from '@peculiar/webcrypto';
 import * as x509 from '@peculiar/x509';
 import { CertificateError } from './errors.ts';
 import { MAX_PEM_BLOCK_SIZE_BYTES, MAX_RSA_KEY_SIZE_BITS, MIN_RSA_KEY_SIZE_BITS } from './limits.ts';
-import { pemBlocks } from './pem.ts';
+import { pemBlocks, toPem } from './pem.ts';
 
 const crypto = new WebCrypto();
 
@@ -174,7 +174,7 @@ export async function createRevocationList(
     },
     crypto,
   );
-  return `${list.toString('pem')}\n`;
+  return toPem(new Uint8Array(list.rawData), 'X509 CRL');
 }
 
 function alternativeNames(names: SubjectNames): x509.SubjectAlternativeNameExtension {
