@@ -21,4 +21,4 @@ export const MAX_LOCAL_FILE_BYTES = 64 * 1024 * 1024;
 /** Lookups that one question about needed addresses may take in on-demand mode. */
 export const MAX_NEEDED_ADDRESSES = 8;
 /** Values in a local mesh file, with every alias counted as what it stands for. */
-export const MAX_LOCAL_FILE_NODES = 5_000_000;
+export const MAX_LOCAL_FILE_NODES = 1_000_000;

@@ -4,7 +4,17 @@
  * A reader looks at one node; `at` is its path as a person would write it, `workloads[3].protocol`.
  */
 import { MeshError } from '@ambit/core/errors';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from 'yaml';
 import { MAX_LOCAL_FILE_NODES } from '../limits.ts';
 
 /** A local mesh file does not say what it should; the message names file, line and column. */
@@ -16,7 +26,7 @@ export class LocalFileError extends MeshError {
 interface Source {
   readonly file: string;
   readonly lines: LineCounter;
-  readonly resolve: (node: Node) => Node | undefined;
+  readonly anchors: ReadonlyMap<string, Node>;
   nodesLeft: number;
 }
 
@@ -31,8 +41,21 @@ export function readYaml(text: string, file: string): YamlReader | undefined {
   }
   const { contents } = document;
   if (contents === null || (isScalar(contents) && contents.value === null)) return undefined;
-  const resolve = (node: Node) => (isAlias(node) ? node.resolve(document) : node);
-  return new YamlReader(contents, '', { file, lines, resolve, nodesLeft: MAX_LOCAL_FILE_NODES });
+  const anchors = anchorsOf(document, file);
+  return new YamlReader(contents, '', { file, lines, anchors, nodesLeft: MAX_LOCAL_FILE_NODES });
+}
+
+/** Collected once, since the library looks for an alias's anchor through the whole document each time. */
+function anchorsOf(document: Document, file: string): ReadonlyMap<string, Node> {
+  const anchors = new Map<string, Node>();
+  visit(document, {
+    Value: (_, node) => {
+      if (node.anchor === undefined) return;
+      if (anchors.has(node.anchor)) throw new LocalFileError(`${file}: two anchors are named ${node.anchor}`);
+      anchors.set(node.anchor, node);
+    },
+  });
+  return anchors;
 }
 
 export class YamlReader {
@@ -44,7 +67,7 @@ export class YamlReader {
     if (source.nodesLeft === 0)
       throw new LocalFileError(`${source.file}: more than ${MAX_LOCAL_FILE_NODES} values`);
     source.nodesLeft -= 1;
-    this.#node = source.resolve(node) ?? node;
+    this.#node = isAlias(node) ? (source.anchors.get(node.source) ?? node) : node;
     this.#source = source;
     this.at = at;
   }
