@@ -5,8 +5,10 @@
  * `ConfigFiles`.
  */
 import { ConfigError, type Infer, loadConfig } from '@ambit/core/config/schema';
-import { formatLogFilter, type LogFilter, parseLogFilter } from '@ambit/core/log';
+import { formatLogFilter, type LogFilter } from '@ambit/core/log';
+import type { RootSource, TokenSource } from '@ambit/identity/control-plane-tls';
 import { type Endpoint, parseHostPort } from '@ambit/core/ip';
+import { logFilterOfVariable } from './config/log-filter.ts';
 import { mergedProxyConfig, type ProxyConfig } from './config/proxy-config.ts';
 import { variables, type WorkloadInfo } from './config/variables.ts';
 import { workerThreadCount } from './config/worker-threads.ts';
@@ -43,15 +45,6 @@ export interface ServerAddress {
   readonly tls: boolean;
 }
 
-export type RootSource =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'system' }
-  | { readonly kind: 'pem'; readonly pem: string };
-
-export type TokenSource =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'literal'; readonly token: string };
-
 export type Headers = readonly (readonly [name: string, value: string])[];
 
 /** Loopback, in both families, or one address. */
@@ -71,7 +64,7 @@ export interface Config extends Infer<typeof variables> {
   readonly ca: ServerAddress | undefined;
   readonly caRoot: RootSource;
   readonly caHeaders: Headers;
-  readonly token: TokenSource | undefined;
+  readonly token: TokenSource;
   readonly localSource: { readonly kind: 'file' | 'inline'; readonly value: string } | undefined;
   /** The workload that this ztunnel itself is. */
   readonly self: WorkloadInfo | undefined;
@@ -240,14 +233,15 @@ function serverAddress(problems: string[], variable: string, address: string): S
   return { uri, authority: `${url.hostname}:${url.port || (tls ? 443 : 80)}`, tls };
 }
 
+/** A file that does not exist yet may still come: only what looks like PEM is taken for PEM. */
 function rootSource(value: string, files: ConfigFiles): RootSource {
-  if (files.exists(value)) return { kind: 'file', path: value };
-  return value === 'SYSTEM' ? { kind: 'system' } : { kind: 'pem', pem: value };
+  if (value === 'SYSTEM' && !files.exists(value)) return { kind: 'system' };
+  return value.includes('-----BEGIN ') ? { kind: 'pem', pem: value } : { kind: 'file', path: value };
 }
 
-function tokenSource(value: string | undefined, files: ConfigFiles): TokenSource | undefined {
+function tokenSource(value: string | undefined, files: ConfigFiles): TokenSource {
   if (value === undefined) {
-    return files.exists(DEFAULT_TOKEN_FILE) ? { kind: 'file', path: DEFAULT_TOKEN_FILE } : undefined;
+    return files.exists(DEFAULT_TOKEN_FILE) ? { kind: 'file', path: DEFAULT_TOKEN_FILE } : { kind: 'none' };
   }
   return files.exists(value) ? { kind: 'file', path: value } : { kind: 'literal', token: value };
 }
@@ -280,17 +274,8 @@ function listenAddress(problems: string[], text: string | undefined): ListenAddr
   return localhost ? { kind: 'localhost', port: endpoint.port } : { kind: 'ip', ...endpoint };
 }
 
-/** As RUST_LOG: a bare scope logs everything, scopes may carry the crate's name in front, and its name alone is all. */
 function logFilter(problems: string[], text: string): LogFilter {
-  const directives = text.split(',').map((directive) => {
-    const own = directive
-      .trim()
-      .replace(/^ztunnel(::|=)/, '')
-      .replace(/^ztunnel$/, 'trace');
-    const isScope = /^[\w:.-]+$/.test(own) && !/^(off|error|warn|info|debug|trace)$/i.test(own);
-    return isScope ? `${own}=trace` : own;
-  });
-  const filter = parseLogFilter(directives.filter((directive) => directive !== '').join(',') || 'error');
+  const filter = logFilterOfVariable(text);
   if (!filter) problems.push(`invalid env var RUST_LOG=${text}: want levels such as info,access=debug`);
   return filter ?? { base: 'info', scopes: new Map() };
 }

@@ -1,0 +1,124 @@
+/**
+ * Certificates of this node's workloads, and who is told of them: every worker gets every certificate, a worker that asked
+ * for one that cannot be had is told why.
+ *
+ * In shared mode a workload that mesh state places on this node is asked for before its first connection, and an identity
+ * is forgotten with the last workload and pod that used it.
+ */
+import type { Logger } from '@ambit/core/log';
+import { messageOf } from '@ambit/core/errors';
+import type { CertificateState, CertificateStore } from '@ambit/identity/certificate-store';
+import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
+import type { MeshStore } from '@ambit/model/store';
+import { formatIdentity, type Workload } from '@ambit/model/workload';
+import type { CertificateMessage, ControlToWorker, PodInfo } from '../threads/messages.ts';
+import type { WorkerEvent } from './worker-pool.ts';
+
+export interface CertificateWorkers {
+  broadcast(message: ControlToWorker): void;
+  send(worker: number, message: ControlToWorker): void;
+  subscribe(listener: (event: WorkerEvent, worker: number) => void): Disposable;
+}
+
+export interface CertificatesOptions {
+  readonly store: CertificateStore;
+  readonly mesh: MeshStore;
+  readonly workers: CertificateWorkers;
+  /** Prefetch what mesh state places here. `undefined`: nothing. Empty: every workload is local. */
+  readonly prefetchNode: string | undefined;
+  readonly podUses: (namespace: string, serviceAccount: string) => boolean;
+  readonly log: Logger;
+}
+
+export class Certificates implements Disposable {
+  readonly #options: CertificatesOptions;
+  readonly #disposables = new DisposableStack();
+  /** Local workloads that were asked for: uid → identity. */
+  readonly #local = new Map<string, Workload>();
+  readonly #stop = new AbortController();
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+    const { store, mesh, workers, prefetchNode } = options;
+    this.#disposables.use(
+      store.subscribe((event) => {
+        if (event.kind === 'available') workers.broadcast(certificateMessage(event.certificate));
+        if (event.kind === 'forgotten')
+          workers.broadcast({ kind: 'forget-certificate', identity: event.identity });
+      }),
+    );
+    this.#disposables.use(
+      workers.subscribe((event, worker) => {
+        if (event.kind === 'need-certificate') void this.#answer(event.identity, worker);
+      }),
+    );
+    if (prefetchNode !== undefined) {
+      this.#disposables.use(mesh.changes.subscribe((change) => this.#followLocal(change.workloads)));
+    }
+  }
+
+  states(): readonly CertificateState[] {
+    return this.#options.store.states();
+  }
+
+  /** A pod came: its certificate will be needed soon. */
+  podStarted(identity: string): void {
+    this.#options.store.prefetch(identity);
+  }
+
+  podStopped({ namespace, serviceAccount }: PodInfo): void {
+    this.#forgetIfUnused({ namespace, serviceAccount });
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort(new Error('stopping'));
+    this.#disposables.dispose();
+  }
+
+  async #answer(identity: string, worker: number): Promise<void> {
+    const { store, workers, log } = this.#options;
+    try {
+      const certificate = await store.get(identity, 'real-time', this.#stop.signal);
+      workers.send(worker, certificateMessage(certificate));
+    } catch (error) {
+      const reason = messageOf(error);
+      log.debug('no certificate for a connection', { identity, error: reason });
+      workers.send(worker, { kind: 'certificate-failed', identity, reason });
+    }
+  }
+
+  #followLocal(uids: ReadonlySet<string>): void {
+    const { mesh, store } = this.#options;
+    const gone: Workload[] = [];
+    for (const uid of uids) {
+      const before = this.#local.get(uid);
+      const now = mesh.workloadByUid(uid);
+      if (before) gone.push(before);
+      this.#local.delete(uid);
+      if (!now || !this.#isLocal(now)) continue;
+      this.#local.set(uid, now);
+      if (before?.identity !== now.identity) store.prefetch(now.identity);
+    }
+    for (const workload of gone) this.#forgetIfUnused(workload);
+  }
+
+  #isLocal(workload: Workload): boolean {
+    const { prefetchNode } = this.#options;
+    const here = prefetchNode === '' || workload.node === prefetchNode;
+    return here && (workload.nativeTunnel || workload.protocol === 'HBONE');
+  }
+
+  #forgetIfUnused({ namespace, serviceAccount }: Pick<Workload, 'namespace' | 'serviceAccount'>): void {
+    const { store, podUses } = this.#options;
+    const isSame = (workload: Workload) =>
+      workload.namespace === namespace && workload.serviceAccount === serviceAccount;
+    if (podUses(namespace, serviceAccount) || this.#local.values().some(isSame)) return;
+    const suffix = formatIdentity({ trustDomain: '', namespace, serviceAccount }).slice('spiffe://'.length);
+    for (const { identity } of store.states()) if (identity.endsWith(suffix)) store.forget(identity);
+  }
+}
+
+export function certificateMessage(certificate: WorkloadCertificate): CertificateMessage {
+  const { identity, chainPem, rootsPem, privateKey, notBeforeMs, notAfterMs, serial } = certificate;
+  return { kind: 'certificate', identity, chainPem, rootsPem, privateKey, notBeforeMs, notAfterMs, serial };
+}

@@ -1,0 +1,104 @@
+/**
+ * Mesh state of this process: decoded and checked once here, kept for decisions of the control thread, and sent on to the
+ * workers as the same bytes.
+ *
+ * Only what was accepted is sent on, in the order in which it was accepted; `applied` says how far the slowest worker is.
+ */
+import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
+import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
+import type { Logger } from '@ambit/core/log';
+import { type Watch, Watched } from '@ambit/core/watch';
+import { Interner } from '@ambit/model/intern';
+import { readLocalMesh } from '@ambit/model/local-file';
+import { MeshStore } from '@ambit/model/store';
+import { applyXdsDelta } from '@ambit/model/xds-delta';
+import type { Rejection, ResourceDelta, TypeHandler } from '@ambit/xds/client/type-state';
+import { localFileMessage, meshDeltaMessage } from '../threads/mesh-delta.ts';
+import type { MeshDeltaMessage } from '../threads/messages.ts';
+import type { WorkerEvent } from './worker-pool.ts';
+
+export interface MeshWorkers {
+  readonly size: number;
+  broadcast(message: MeshDeltaMessage): void;
+  subscribe(listener: (event: WorkerEvent, worker: number) => void): Disposable;
+}
+
+export interface MeshStateOptions {
+  readonly nodeName: string;
+  readonly onDemand: boolean;
+  readonly workers: MeshWorkers;
+  readonly log: Logger;
+}
+
+export class MeshState implements Disposable {
+  readonly store: MeshStore;
+  readonly #options: MeshStateOptions;
+  readonly #interner = new Interner();
+  readonly #appliedBy: number[];
+  readonly #applied = new Watched(0);
+  readonly #subscription: Disposable;
+  #version = 0;
+
+  constructor(options: MeshStateOptions) {
+    this.#options = options;
+    this.store = new MeshStore({ nodeName: options.nodeName });
+    this.#appliedBy = Array.from({ length: options.workers.size }, () => 0);
+    this.#subscription = options.workers.subscribe((event, worker) => {
+      if (event.kind !== 'mesh-applied') return;
+      this.#appliedBy[worker] = event.version;
+      this.#applied.set(Math.min(...this.#appliedBy));
+    });
+  }
+
+  /** Counts what was sent to the workers. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The last version that every worker has. */
+  get applied(): Watch<number> {
+    return this.#applied;
+  }
+
+  /** What an xDS client hands its responses to, in the order in which it shall ask. */
+  handlers(): readonly TypeHandler[] {
+    return [
+      {
+        typeUrl: ADDRESS_TYPE_URL,
+        onDemand: this.#options.onDemand,
+        apply: (delta) => this.#apply(ADDRESS_TYPE_URL, delta),
+      },
+      { typeUrl: AUTHORIZATION_TYPE_URL, apply: (delta) => this.#apply(AUTHORIZATION_TYPE_URL, delta) },
+    ];
+  }
+
+  /** @throws LocalFileError naming line and column of what is wrong; then nothing was changed. */
+  loadLocal(text: string, file: string): void {
+    const delta = readLocalMesh(text, file, this.#interner);
+    this.store.apply(delta);
+    this.#version += 1;
+    this.#options.workers.broadcast(localFileMessage(text, this.#version));
+    this.#options.log.info('local mesh loaded', {
+      file,
+      workloads: delta.workloads.length,
+      services: delta.services.length,
+      policies: delta.policies.length,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#subscription[Symbol.dispose]();
+  }
+
+  #apply(typeUrl: string, delta: ResourceDelta): readonly Rejection[] {
+    const rejections = applyXdsDelta(this.store, typeUrl, delta, this.#interner);
+    const rejected = new Set(rejections.map(({ name }) => name));
+    const upserts = delta.upserts.filter(({ name }) => !rejected.has(name));
+    if (upserts.length === 0 && delta.removed.length === 0) return rejections;
+    this.#version += 1;
+    this.#options.workers.broadcast(
+      meshDeltaMessage(typeUrl, { upserts, removed: delta.removed }, this.#version),
+    );
+    return rejections;
+  }
+}

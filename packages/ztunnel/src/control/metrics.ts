@@ -1,0 +1,187 @@
+/**
+ * What this process counts: the control thread's own, and the workers' summed, under Istio's names.
+ *
+ * A worker's counters restart with the process only, so sums never go back while it runs.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import {
+  formatMetrics,
+  type MetricFamily,
+  MetricRegistry,
+  type MetricSample,
+  metricsContentType,
+} from '@ambit/core/metrics';
+import type { HttpRequest, HttpResponse } from '@ambit/core/http-server';
+import type { ClientObserver } from '@ambit/xds/client';
+import type { MetricReport } from '../threads/messages.ts';
+import type { PodObserver } from './pods.ts';
+
+/** Words for the workers' metrics. Any other is told as it comes, and is unstable. */
+const WORKER_HELP: Readonly<Record<string, { readonly help: string; readonly stable: boolean }>> = {
+  istio_tcp_connections_opened: { help: 'The total number of TCP connections opened', stable: true },
+  istio_tcp_connections_closed: { help: 'The total number of TCP connections closed', stable: true },
+  istio_tcp_received_bytes: {
+    help: 'The size of total bytes received during request in case of a TCP connection',
+    stable: true,
+  },
+  istio_tcp_sent_bytes: {
+    help: 'The size of total bytes sent during response in case of a TCP connection',
+    stable: true,
+  },
+  istio_tcp_connections_failed: { help: 'The total number of TCP connections that failed', stable: false },
+  istio_tcp_sockets_open: { help: 'The number of TCP sockets open now', stable: false },
+  istio_on_demand_dns: { help: 'The total number of hostnames resolved for connections', stable: false },
+  istio_crl_policy_rejections: {
+    help: 'The total number of connections with a revoked certificate',
+    stable: false,
+  },
+  istio_crl_untracked_connections: {
+    help: 'The total number of tunnels that revocation cannot end',
+    stable: false,
+  },
+};
+
+export interface ControlMetricsOptions {
+  /** The version shown in `istio_build`. */
+  readonly tag: string;
+  readonly podCount: (state: 'Up' | 'Pending') => number;
+  /** The workers' counts, for one scrape. */
+  readonly workerReports: () => Promise<readonly (readonly MetricReport[])[]>;
+}
+
+export class ControlMetrics {
+  readonly registry = new MetricRegistry();
+  readonly xds: ClientObserver;
+  readonly pods: PodObserver;
+  readonly #options: ControlMetricsOptions;
+
+  constructor(options: ControlMetricsOptions) {
+    this.#options = options;
+    const { registry } = this;
+    const build = registry.gauge({
+      name: 'istio_build',
+      help: 'Istio component build info',
+      labels: ['component', 'tag'],
+      stable: true,
+    });
+    build.set(1, { component: 'ztunnel', tag: options.tag });
+    this.xds = xdsObserver(registry);
+    this.pods = podObserver(registry, options.podCount);
+    processMetrics(registry);
+  }
+
+  async scrape(): Promise<string> {
+    const reports = await this.#options.workerReports();
+    return formatMetrics([...mergedReports(reports), ...this.registry.collect()]);
+  }
+}
+
+function xdsObserver(registry: MetricRegistry): ClientObserver {
+  const terminations = registry.counter({
+    name: 'istio_xds_connection_terminations',
+    help: 'The total number of completed connections to xds server',
+    labels: ['reason'],
+  });
+  const messages = registry.counter({
+    name: 'istio_xds_message',
+    help: 'Total number of messages received',
+    labels: ['url'],
+  });
+  const bytes = registry.counter({
+    name: 'istio_xds_message_bytes',
+    help: 'Total number of bytes received',
+    labels: ['url'],
+  });
+  return {
+    received: (url, size) => {
+      messages.inc({ url });
+      bytes.inc({ url }, size);
+    },
+    terminated: (reason) => terminations.inc({ reason }),
+  };
+}
+
+function podObserver(registry: MetricRegistry, count: ControlMetricsOptions['podCount']): PodObserver {
+  const active = registry.gauge({
+    name: 'workload_manager_active_proxy_count',
+    help: 'Pods that are served',
+  });
+  const pending = registry.gauge({
+    name: 'workload_manager_pending_proxy_count',
+    help: 'Pods that could not be served so far',
+  });
+  const started = registry.counter({ name: 'workload_manager_proxies_started', help: 'Pods started' });
+  const stopped = registry.counter({ name: 'workload_manager_proxies_stopped', help: 'Pods stopped' });
+  started.inc(undefined, 0);
+  stopped.inc(undefined, 0);
+  registry.beforeCollect(() => {
+    active.set(count('Up'));
+    pending.set(count('Pending'));
+  });
+  return { started: () => started.inc(), stopped: () => stopped.inc() };
+}
+
+function processMetrics(registry: MetricRegistry): void {
+  const open = registry.gauge({
+    name: 'process_open_fds',
+    help: 'Number of open file descriptors',
+    stable: true,
+  });
+  const max = registry.gauge({
+    name: 'process_max_fds',
+    help: 'Maximum number of open file descriptors',
+    stable: true,
+  });
+  const memory = registry.gauge({
+    name: 'ambit_process_memory_bytes',
+    help: 'Memory of this process',
+    labels: ['kind'],
+  });
+  registry.beforeCollect(() => {
+    // The listing itself holds one.
+    open.set(readdirSync('/proc/self/fd').length - 1);
+    max.set(Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 0));
+    const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
+    memory.set(rss, { kind: 'resident' });
+    memory.set(heapUsed, { kind: 'control_heap' });
+    memory.set(external + arrayBuffers, { kind: 'control_external' });
+  });
+}
+
+/** Sums what several workers counted, series by series. */
+export function mergedReports(reports: readonly (readonly MetricReport[])[]): readonly MetricFamily[] {
+  const families = new Map<string, { report: MetricReport; series: Map<string, MetricSample> }>();
+  for (const report of reports.flat()) {
+    const family = families.get(report.name) ?? { report, series: new Map<string, MetricSample>() };
+    families.set(report.name, family);
+    for (const { labels: values, value } of report.samples) {
+      const key = values.join('\u0000');
+      const known = family.series.get(key);
+      const labels = known?.labels ?? labelsOf(report.labelNames, values);
+      const suffix = report.type === 'counter' ? '_total' : '';
+      family.series.set(key, { suffix, labels, value: (known?.value ?? 0) + value });
+    }
+  }
+  return [...families.values()].map(({ report: { name, type }, series }) => {
+    const known = WORKER_HELP[name];
+    const help = known?.help ?? 'Counted by the data workers';
+    return { name, type, help: known?.stable ? help : `${help} (unstable)`, samples: [...series.values()] };
+  });
+}
+
+function labelsOf(names: readonly string[], values: readonly string[]): MetricSample['labels'] {
+  return names.flatMap((name, i) => (values[i] ? [[name, values[i]] as const] : []));
+}
+
+export function metricsHandler(metrics: ControlMetrics): (request: HttpRequest) => Promise<HttpResponse> {
+  return async ({ path, headers }) => {
+    if (path !== '/metrics' && path !== '/stats/prometheus') return { status: 404, body: 'Not Found\n' };
+    const accept = Array.isArray(headers['accept']) ? headers['accept'].join() : headers['accept'];
+    return {
+      status: 200,
+      headers: { 'content-type': metricsContentType(accept) },
+      body: await metrics.scrape(),
+      compress: true,
+    };
+  };
+}

@@ -1,0 +1,229 @@
+/**
+ * Which pods this node's proxy serves: started on every worker before the node agent hears that they are, stopped on
+ * every worker before their namespace is let go.
+ *
+ * What is done to one pod is done in order, one after the other; different pods do not wait for each other. The same pod
+ * in the same namespace is a no-op, in another namespace it is replaced.
+ */
+import type { Clock } from '@ambit/core/clock';
+import { LimitError, MeshError, messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
+import { MAX_PODS, POD_DRAIN_MS, POD_START_TIMEOUT_MS, POD_STOP_GRACE_MS } from '../limits.ts';
+import type { ControlToWorker, PodInfo } from '../threads/messages.ts';
+import type { WorkerEvent } from './worker-pool.ts';
+
+/** A namespace held open: `@ambit/linux/netns`, or a stand-in. */
+export interface PodNetns {
+  readonly fd: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  close(): void;
+}
+
+/** As much of the pool as pods need. */
+export interface PodWorkers {
+  readonly size: number;
+  broadcast(message: ControlToWorker): void;
+  subscribe(listener: (event: WorkerEvent, worker: number) => void): Disposable;
+}
+
+/** A pod's listeners could not all be opened. */
+export class PodStartError extends MeshError {
+  readonly code = 'POD_START';
+  readonly side = 'internal';
+}
+
+export type PodState = 'Pending' | 'Up';
+
+interface Pod {
+  readonly info: PodInfo;
+  readonly netns: PodNetns | undefined;
+  state: PodState;
+}
+
+/** What happens to pods, for metrics and certificates. */
+export interface PodObserver {
+  started?(info: PodInfo): void;
+  stopped?(info: PodInfo): void;
+  changed?(): void;
+}
+
+export interface PodsOptions {
+  readonly workers: PodWorkers;
+  /** What a pod's identity is until mesh state says more. */
+  readonly identityOf: (info: PodInfo) => string;
+  readonly observer?: PodObserver;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class Pods implements Disposable {
+  readonly #options: PodsOptions;
+  readonly #pods = new Map<string, Pod>();
+  /** The last thing that is done to each pod. */
+  readonly #order = new Map<string, Promise<void>>();
+  /** Removed, with connections that may still go on. */
+  readonly #draining = new Set<string>();
+  readonly #waiting = new Map<string, (event: WorkerEvent) => void>();
+  readonly #subscription: Disposable;
+
+  constructor(options: PodsOptions) {
+    this.#options = options;
+    this.#subscription = options.workers.subscribe((event) => {
+      if ('uid' in event) this.#waiting.get(event.uid)?.(event);
+    });
+  }
+
+  /** Every pod with its state, for the dump. */
+  states(): readonly { readonly info: PodInfo; readonly state: PodState }[] {
+    return [...this.#pods.values()].map(({ info, state }) => ({ info, state }));
+  }
+
+  count(state: PodState): number {
+    return this.#pods.values().reduce((sum, pod) => sum + (pod.state === state ? 1 : 0), 0);
+  }
+
+  uses(namespace: string, serviceAccount: string): boolean {
+    return this.#pods
+      .values()
+      .some(({ info }) => info.namespace === namespace && info.serviceAccount === serviceAccount);
+  }
+
+  /**
+   * Resolves when every worker listens for the pod. Takes over `netns`, also when it fails.
+   *
+   * @throws {@link PodStartError} when a worker cannot; the pod then is `Pending` and serves nothing.
+   */
+  add(info: PodInfo, netns: PodNetns | undefined, inboundOnly = false): Promise<void> {
+    if (this.#draining.has(info.uid)) {
+      this.#options.workers.broadcast({ kind: 'stop-pod', uid: info.uid, deadlineMs: 0 });
+    }
+    return this.#inOrder(info.uid, async () => {
+      const known = this.#pods.get(info.uid);
+      if (known?.state === 'Up' && isSameNetns(known.netns, netns)) {
+        netns?.close();
+        return;
+      }
+      if (known) await this.#stop(known, 0);
+      if (this.#pods.size >= MAX_PODS) {
+        netns?.close();
+        throw new LimitError('pods of this node', MAX_PODS, 'pods');
+      }
+      await this.#start({ info, netns, state: 'Pending' }, inboundOnly);
+    });
+  }
+
+  /** Stops the pod, in the background; unknown ones are fine. */
+  remove(uid: string, drainMs: number = POD_DRAIN_MS): void {
+    const removed = this.#inOrder(uid, async () => {
+      const known = this.#pods.get(uid);
+      if (known) await this.#stop(known, drainMs);
+    });
+    removed.catch((error: unknown) =>
+      this.#options.log.error('pod not stopped', { pod: uid, error: messageOf(error) }),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#subscription[Symbol.dispose]();
+    for (const { netns } of this.#pods.values()) netns?.close();
+    this.#pods.clear();
+  }
+
+  #inOrder(uid: string, run: () => Promise<void>): Promise<void> {
+    const before = this.#order.get(uid) ?? Promise.resolve();
+    const done = before.then(run, run);
+    const settled = done.catch(() => undefined);
+    this.#order.set(uid, settled);
+    void settled.then(() => {
+      if (this.#order.get(uid) === settled) this.#order.delete(uid);
+    });
+    return done;
+  }
+
+  async #start(pod: Pod, inboundOnly: boolean): Promise<void> {
+    const { workers, identityOf, observer, log } = this.#options;
+    const { info, netns } = pod;
+    this.#pods.set(info.uid, pod);
+    observer?.changed?.();
+    const started = this.#fromEveryWorker(info.uid, 'pod-started', POD_START_TIMEOUT_MS);
+    workers.broadcast({
+      kind: 'start-pod',
+      pod: info,
+      netnsFd: netns?.fd,
+      identity: identityOf(info),
+      inboundOnly,
+    });
+    try {
+      await started;
+    } catch (error) {
+      const reason = messageOf(error);
+      log.warn('pod not started', {
+        pod: info.name,
+        namespace: info.namespace,
+        uid: info.uid,
+        error: reason,
+      });
+      await this.#release(pod, 0);
+      this.#pods.set(info.uid, { info, netns: undefined, state: 'Pending' });
+      observer?.changed?.();
+      throw new PodStartError(reason, { cause: error });
+    }
+    pod.state = 'Up';
+    log.info('pod started', { pod: info.name, namespace: info.namespace, uid: info.uid });
+    observer?.started?.(info);
+    observer?.changed?.();
+  }
+
+  async #stop(pod: Pod, drainMs: number): Promise<void> {
+    const { observer, log } = this.#options;
+    const { info } = pod;
+    this.#pods.delete(info.uid);
+    observer?.changed?.();
+    if (pod.state === 'Pending') return;
+    await this.#release(pod, drainMs);
+    log.info('pod stopped', { pod: info.name, namespace: info.namespace, uid: info.uid });
+    observer?.stopped?.(info);
+  }
+
+  /** Stops the pod on every worker, and lets its namespace go when none uses it. */
+  async #release({ info, netns }: Pod, drainMs: number): Promise<void> {
+    const stopped = this.#fromEveryWorker(info.uid, 'pod-stopped', drainMs + POD_STOP_GRACE_MS);
+    this.#options.workers.broadcast({ kind: 'stop-pod', uid: info.uid, deadlineMs: drainMs });
+    this.#draining.add(info.uid);
+    try {
+      await stopped;
+    } catch (error) {
+      this.#options.log.error('pod not stopped in time', { uid: info.uid, error: messageOf(error) });
+    } finally {
+      this.#draining.delete(info.uid);
+      netns?.close();
+    }
+  }
+
+  /** Resolves when each worker has sent `kind` about the pod; rejects when one failed, or not all did in time. */
+  #fromEveryWorker(uid: string, kind: 'pod-started' | 'pod-stopped', timeoutMs: number): Promise<void> {
+    const { workers, clock } = this.#options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let missing = workers.size;
+    const late = clock.after(timeoutMs, () =>
+      reject(
+        new PodStartError(`${missing} of ${workers.size} workers did not answer within ${timeoutMs} ms`),
+      ),
+    );
+    this.#waiting.set(uid, (event) => {
+      if (event.kind === 'pod-failed' && kind === 'pod-started') reject(new PodStartError(event.reason));
+      if (event.kind !== kind) return;
+      missing -= 1;
+      if (missing === 0) resolve();
+    });
+    return promise.finally(() => {
+      late.cancel();
+      this.#waiting.delete(uid);
+    });
+  }
+}
+
+function isSameNetns(a: PodNetns | undefined, b: PodNetns | undefined): boolean {
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
+}

@@ -1,0 +1,31 @@
+/** Bounds of the control thread, each with its unit. */
+
+/** How long a worker may take to be ready after it was started. */
+export const WORKER_START_TIMEOUT_MS = 20_000;
+
+/** How long a worker may take to answer a question of the admin pages or of a scrape. */
+export const WORKER_ANSWER_TIMEOUT_MS = 5_000;
+
+/** Listeners of a pod open within this, on every worker, or the pod is refused and retried. */
+export const POD_START_TIMEOUT_MS = 4_000;
+
+/** How long connections of a removed pod may go on while its namespace lives. */
+export const POD_DRAIN_MS = 5_000;
+
+/** After that, how long workers may take to say that they have stopped. */
+export const POD_STOP_GRACE_MS = 5_000;
+
+/** Pods of one node. */
+export const MAX_PODS = 10_000;
+
+/** How long the control plane may take to answer an address that a connection waits for. */
+export const DEMAND_TIMEOUT_MS = 5_000;
+
+/** Time beyond the drain deadline in which workers must be gone. */
+export const DRAIN_GRACE_MS = 1_000;
+
+/** A file of revocation lists. */
+export const MAX_CRL_BYTES = 16_777_216;
+
+/** How often the revocation lists are looked at. */
+export const CRL_POLL_INTERVAL_MS = 2_000;
