@@ -13,19 +13,13 @@ const NAMES: Readonly<Record<number, string>> = {
 /** Captures while `handshake` runs; `none seen` if no ServerHello crossed the link. */
 export async function cipherDuring(topology: Topology, handshake: () => Promise<unknown>): Promise<string> {
   const file = `/tmp/ambit-bench-${process.pid}.pcap`;
-  const filter = 'tcp src port 15008';
-  const capture = spawn(
-    'ip',
-    [
-      ...['netns', 'exec', topology.client, 'tcpdump', '-i', topology.clientInterface, '-U', '-s', '400'],
-      ...['-c', '50', '-w', file, filter],
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
+  const where = `netns exec ${topology.client} tcpdump -i ${topology.clientInterface}`;
+  const how = `-U -s 400 -Z root --immediate-mode -w ${file} tcp src port 15008`;
+  const capture = spawn('ip', `${where} ${how}`.split(' '), { stdio: ['ignore', 'ignore', 'pipe'] });
+  const closed = once(capture, 'close');
   await once(capture.stderr, 'data');
   await handshake();
   await new Promise((resolve) => setTimeout(resolve, 300));
-  const closed = once(capture, 'close');
   capture.kill('SIGINT');
   await closed;
   const cipher = cipherIn(readFileSync(file));

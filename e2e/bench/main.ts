@@ -1,0 +1,317 @@
+/**
+ * `npm run bench`: the L4 path, measured; with `-- --peer-ztunnel PATH`, beside another ztunnel in the same run.
+ *
+ * Each side is started alike, in namespaces made fresh, with the same pods, rules, load tools and worker count; rounds are
+ * interleaved, so that a noisy minute hits both. A row is the median of the rounds. Output: a Markdown table, and the same as
+ * JSON in bench-results/.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { cipherDuring } from './cipher.ts';
+import { bulk, requests, seed } from './loads.ts';
+import { cpuSeconds, memory } from './process-usage.ts';
+import { type Proxy, type Side, startProxy } from './proxy.ts';
+import { type Better, markdown, median, type Report, type Row } from './report.ts';
+import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
+
+const USAGE = `npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes128|aes256] [--quick]
+
+  --peer-ztunnel PATH  run the same table against this ztunnel too, and print ratios
+  --rounds N           rounds of each measurement, of which the median counts (default 3)
+  --seconds N          length of one throughput measurement (default 4)
+  --workers N          data worker threads of each side (default 2)
+  --cipher NAME        offer this cipher alone on our side, to compare on the peer's cipher
+  --quick              one round of one second each: to see that it works, not to quote
+`;
+
+const IDLE_CONNECTIONS = 3_000;
+const EXTRA_WORKLOADS = 10_000;
+const SETTLE_MS = 2_000;
+
+interface Options {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly workers: number;
+  /** Scales the number of requests. */
+  readonly share: number;
+}
+
+/** Every value measured, by row and side; rows in the order they were first measured. */
+class Measurements {
+  readonly #rows = new Map<string, { unit: string; better: Better; values: Map<string, number[]> }>();
+
+  add(name: string, unit: string, better: Better, side: string, value: number): void {
+    const row = this.#rows.get(name) ?? { unit, better, values: new Map<string, number[]>() };
+    this.#rows.set(name, row);
+    row.values.set(side, [...(row.values.get(side) ?? []), value]);
+  }
+
+  rows(): Row[] {
+    return [...this.#rows].map(([name, { unit, better, values }]) => ({
+      name,
+      unit,
+      better,
+      values: Object.fromEntries([...values].map(([side, all]) => [side, median(all)])),
+    }));
+  }
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      'peer-ztunnel': { type: 'string' },
+      rounds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '4' },
+      workers: { type: 'string', default: '2' },
+      cipher: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const options: Options = {
+    rounds: values.quick ? 1 : Number(values.rounds),
+    seconds: values.quick ? 1 : Number(values.seconds),
+    workers: Number(values.workers),
+    share: values.quick ? 0.1 : 1,
+  };
+  if (
+    ![options.rounds, options.seconds, options.workers].every(
+      (number) => Number.isInteger(number) && number > 0,
+    )
+  ) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  const sides = sidesOf(values['peer-ztunnel'], values.cipher);
+  const measurements = new Measurements();
+  const ciphers: string[] = [];
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const side of [...sides, undefined]) {
+      process.stderr.write(`round ${round} of ${options.rounds}: ${side?.name ?? 'no mesh'}\n`);
+      await measureLoads(side, options, measurements, round === 1 ? ciphers : undefined);
+    }
+  }
+  for (const side of sides) {
+    process.stderr.write(`memory: ${side.name}\n`);
+    await measureMemory(side, options, measurements);
+  }
+  const report: Report = {
+    sides: [...sides.map((side) => side.name), 'no mesh'],
+    facts: factsOf(options, sides, ciphers),
+    rows: measurements.rows(),
+  };
+  const table = markdown(report);
+  process.stdout.write(`${table}\n`);
+  mkdirSync('bench-results', { recursive: true });
+  writeFileSync('bench-results/l4.md', table);
+  writeFileSync('bench-results/l4.json', `${JSON.stringify(report, undefined, 2)}\n`);
+  return 0;
+}
+
+function sidesOf(peer: string | undefined, cipher: string | undefined): readonly Side[] {
+  const main = new URL('../../packages/ztunnel/src/main.ts', import.meta.url).pathname;
+  const env: Record<string, string> = cipher === undefined ? {} : { AMBIT_TLS_CIPHERS: cipher };
+  const ours: Side = { name: 'ambit', command: [process.execPath, main], env };
+  return peer === undefined ? [ours] : [ours, { name: 'peer', command: [peer, 'proxy', 'ztunnel'], env: {} }];
+}
+
+/** The rows of throughput, round trips and new connections, once. No side: the same loads without any proxy. */
+async function measureLoads(
+  side: Side | undefined,
+  options: Options,
+  measurements: Measurements,
+  ciphers: string[] | undefined,
+): Promise<void> {
+  const name = side?.name ?? 'no mesh';
+  {
+    await using topology = await makeTopology();
+    await using proxy =
+      side && (await startProxy(topology, side, { workers: options.workers, extraWorkloads: 0 }));
+    if (ciphers && proxy) ciphers.push(`${name} ${await cipherDuring(topology, () => seed(topology))}`);
+    await seed(topology);
+    await bulk(topology, { connections: 2, reverse: false, seconds: 1 });
+    for (const reverse of [false, true]) {
+      for (const connections of [1, 4]) {
+        const row = `${reverse ? 'server → client' : 'client → server'}, ${plural(connections)}`;
+        const [result, cpu] = await withCpu(proxy, () =>
+          bulk(topology, { connections, reverse, seconds: options.seconds }),
+        );
+        measurements.add(row, 'Gbit/s', 'more', name, result.bitsPerSecond / 1e9);
+        if (cpu !== undefined)
+          measurements.add(row.concat(', CPU'), 'CPU-s/GB', 'less', name, cpu / (result.bytes / 1e9));
+      }
+    }
+    for (const [connections, count] of [
+      [1, 30_000],
+      [16, 200_000],
+      [64, 250_000],
+    ] as const) {
+      const amount = Math.round(count * options.share);
+      await requests(topology, { connections, requests: Math.round(amount / 4), keepAlive: true });
+      await measureRequests(
+        topology,
+        proxy,
+        { connections, requests: amount, keepAlive: true, side: name },
+        measurements,
+      );
+    }
+    if (proxy)
+      measurements.add(
+        'memory, peak under these loads',
+        'MB',
+        'less',
+        name,
+        memory(proxy.pid).peakBytes / 1e6,
+      );
+  }
+  for (const [connections, count] of [
+    [1, 8_000],
+    [16, 16_000],
+  ] as const) {
+    await using topology = await makeTopology();
+    await using proxy =
+      side && (await startProxy(topology, side, { workers: options.workers, extraWorkloads: 0 }));
+    const amount = Math.round(count * options.share);
+    await seed(topology);
+    await requests(topology, { connections, requests: Math.round(amount / 4), keepAlive: false });
+    await measureRequests(
+      topology,
+      proxy,
+      { connections, requests: amount, keepAlive: false, side: name },
+      measurements,
+    );
+  }
+}
+
+async function measureRequests(
+  topology: Topology,
+  proxy: Proxy | undefined,
+  load: { connections: number; requests: number; keepAlive: boolean; side: string },
+  measurements: Measurements,
+): Promise<void> {
+  const row = `${load.keepAlive ? '64-byte round trips' : 'new connection + round trip'}, ${plural(load.connections)}`;
+  const [result, cpu] = await withCpu(proxy, () => requests(topology, load));
+  measurements.add(row, '/s', 'more', load.side, result.perSecond);
+  measurements.add(`${row}, p50`, 'µs', 'less', load.side, result.p50Ms * 1_000);
+  measurements.add(`${row}, p99`, 'µs', 'less', load.side, result.p99Ms * 1_000);
+  if (cpu !== undefined)
+    measurements.add(`${row}, CPU`, 'CPU-µs each', 'less', load.side, (cpu / result.requests) * 1e6);
+}
+
+async function withCpu<T>(
+  proxy: Proxy | undefined,
+  load: () => Promise<T>,
+): Promise<[T, number | undefined]> {
+  if (!proxy) return [await load(), undefined];
+  const before = cpuSeconds(proxy.pid);
+  const result = await load();
+  return [result, cpuSeconds(proxy.pid) - before];
+}
+
+/** Idle, with idle connections, and with many workloads: each from a fresh start. */
+async function measureMemory(side: Side, options: Options, measurements: Measurements): Promise<void> {
+  let idleBytes = 0;
+  {
+    await using topology = await makeTopology();
+    await using proxy = await startProxy(topology, side, { workers: options.workers, extraWorkloads: 0 });
+    await settle();
+    idleBytes = memory(proxy.pid).residentBytes;
+    measurements.add('memory, idle', 'MB', 'less', side.name, idleBytes / 1e6);
+    await seed(topology);
+    await settle();
+    const before = memory(proxy.pid).residentBytes;
+    await holding(topology, IDLE_CONNECTIONS, async () => {
+      await settle();
+      const each = (memory(proxy.pid).residentBytes - before) / IDLE_CONNECTIONS;
+      measurements.add(
+        `memory, each of ${IDLE_CONNECTIONS} idle connections, both ends`,
+        'KB',
+        'less',
+        side.name,
+        each / 1e3,
+      );
+    });
+  }
+  await using topology = await makeTopology();
+  await using proxy = await startProxy(topology, side, {
+    workers: options.workers,
+    extraWorkloads: EXTRA_WORKLOADS,
+  });
+  await settle();
+  const added = memory(proxy.pid).residentBytes - idleBytes;
+  measurements.add(`memory, added by ${EXTRA_WORKLOADS} workloads`, 'MB', 'less', side.name, added / 1e6);
+}
+
+async function holding(topology: Topology, count: number, measure: () => Promise<void>): Promise<void> {
+  const script = new URL('./hold-connections.ts', import.meta.url).pathname;
+  const child = spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      topology.client,
+      process.execPath,
+      script,
+      SERVER_IP,
+      String(REDIS_PORT),
+      String(count),
+    ],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  try {
+    await Promise.race([
+      once(child.stdout, 'data'),
+      once(child, 'close').then(() => Promise.reject(new Error(`${count} connections could not be opened`))),
+    ]);
+    await measure();
+  } finally {
+    await end(child);
+  }
+}
+
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+}
+
+function plural(connections: number): string {
+  return connections === 1 ? '1 connection' : `${connections} connections`;
+}
+
+function factsOf(
+  options: Options,
+  sides: readonly Side[],
+  ciphers: readonly string[],
+): Record<string, string> {
+  const [first] = cpus();
+  return {
+    topology:
+      'client pod → ztunnel → HBONE → the same ztunnel → server pod; one process holds both ends; two network namespaces, one veth',
+    'data workers of each side': String(options.workers),
+    cipher: ciphers.join(', '),
+    rounds: `${options.rounds}, median; sides interleaved`,
+    machine: `${cpus().length} × ${first?.model.trim() ?? 'unknown'}, load generators and servers on the same cores`,
+    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
+    node: process.version,
+    sides: sides
+      .map((side) => `${side.name} = ${side.command.slice(0, 2).map(baseName).join(' ')}`)
+      .join(', '),
+    'memory is': 'resident set of the one process, all threads',
+  };
+}
+
+function baseName(path: string): string {
+  return path
+    .split('/')
+    .slice(-3)
+    .join('/')
+    .replace(/^.*node_modules\/[^/]+\//, '');
+}
+
+process.exitCode = await main();
