@@ -18,7 +18,7 @@ export const MAX_STAGED_ENDPOINTS = 1_000_000;
 export const MAX_INTERNED = 65_536;
 /** Bytes of a local mesh file. */
 export const MAX_LOCAL_FILE_BYTES = 64 * 1024 * 1024;
-/** Lookups that one question about needed addresses may take in on-demand mode. */
-export const MAX_NEEDED_ADDRESSES = 8;
 /** Values in a local mesh file, with every alias counted as what it stands for. */
 export const MAX_LOCAL_FILE_NODES = 1_000_000;
+/** Endpoints that an explanation lists; the rest are counted. */
+export const MAX_EXPLAINED_ENDPOINTS = 50;

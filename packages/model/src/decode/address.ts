@@ -196,7 +196,7 @@ function serviceOf(message: ServiceMessage, interner: Interner): Service {
 function vipOf({ network, address, length }: NetworkAddressMessage): NetworkAddress | NetworkCidr {
   if (length === undefined || length === address.length * 8)
     return { network, ip: ipOf(address, 'addresses') };
-  const cidr = cidrOf(address, length);
+  const cidr = cidrOf(new Uint8Array(address), length);
   if (cidr === undefined)
     throw new Problem(`addresses: ${address.length} bytes with a prefix of ${length} bits`);
   return { network, cidr };

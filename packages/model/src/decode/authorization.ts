@@ -109,6 +109,7 @@ function textOf({ matchType }: StringMatchMessage): StringMatch | undefined {
   }
 }
 
+/** Copied: the policy outlives the response that the bytes are part of. */
 function blockOf({ address, length }: BlockMessage): Cidr | undefined {
-  return cidrOf(address, length);
+  return cidrOf(new Uint8Array(address), length);
 }
