@@ -57,7 +57,7 @@ export async function makeTopology(): Promise<Topology> {
 
 /** Starts a program in a namespace; its output is dropped. */
 export function startIn(namespace: string, command: readonly string[]): ChildProcess {
-  return spawn('ip', ['netns', 'exec', namespace, ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
+  return spawn('ip', ['netns', 'exec', namespace, ...command], { stdio: 'ignore' });
 }
 
 /** Runs a program in a namespace to its end and gives its standard output. */
