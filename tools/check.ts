@@ -21,7 +21,7 @@ interface Step {
 const STEPS: readonly Step[] = [
   {
     name: 'static checks',
-    command: ['turbo', 'run', '--ui=stream', '--output-logs=errors-only', ...turboTasks()],
+    command: ['turbo', 'run', '--ui=stream', '--output-logs=errors-only', '--continue', ...turboTasks()],
   },
   { name: 'unit suites', command: ['npm', 'run', '--silent', 'test:unit'] },
   { name: 'network namespace suites', command: ['npm', 'run', '--silent', 'test:netns'] },
