@@ -19,7 +19,8 @@ import type { Logger } from '@ambit/core/log';
 import type { Service } from '@ambit/core/service';
 import { type Watch, Watched } from '@ambit/core/watch';
 import {
-  type ChannelCredentials,
+  ChannelCredentials,
+  type ChannelOptions,
   Client,
   type ClientDuplexStream,
   Metadata,
@@ -44,11 +45,17 @@ export interface ClientObserver {
   terminated?(reason: TerminationReason): void;
 }
 
+/** TLS of a connection. */
+export interface ChannelSecurity {
+  readonly credentials: ChannelCredentials;
+  readonly options?: ChannelOptions;
+}
+
 export interface DeltaXdsClientOptions {
   /** `host:port`. */
   readonly address: string;
-  /** Made anew for each connection, so that a changed root is used. May throw. */
-  readonly credentials: () => ChannelCredentials | Promise<ChannelCredentials>;
+  /** Made anew for each connection, so that a changed root is used. May reject. `undefined`: no TLS. */
+  readonly channel: () => Promise<ChannelSecurity | undefined>;
   /** `authorization`, `clusterid` and others, read anew for each stream. May reject. */
   readonly headers: () => Promise<Readonly<Record<string, string>>>;
   readonly node: Node;
@@ -145,14 +152,12 @@ export class DeltaXdsClient implements Service {
   async #connectOnce(): Promise<StreamEnd> {
     let client: Client | undefined;
     try {
-      const [credentials, headers] = await Promise.all([
-        this.#options.credentials(),
-        this.#options.headers(),
-      ]);
+      const [security, headers] = await Promise.all([this.#options.channel(), this.#options.headers()]);
       const metadata = new Metadata();
       for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
       if (this.#stop.signal.aborted) return { reason: 'Complete', message: 'stopped', answered: false };
-      client = new Client(this.#options.address, credentials, CHANNEL_OPTIONS);
+      const credentials = security?.credentials ?? ChannelCredentials.createInsecure();
+      client = new Client(this.#options.address, credentials, { ...CHANNEL_OPTIONS, ...security?.options });
       const stream: Stream = client.makeBidiStreamRequest(
         DELTA_ADS_PATH,
         (request: DeltaDiscoveryRequest) => bufferOf(encodeDeltaRequest(request)),

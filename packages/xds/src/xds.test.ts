@@ -102,7 +102,7 @@ async function connect(
 ) {
   const client = new DeltaXdsClient({
     address: `127.0.0.1:${port}`,
-    credentials: () => credentials.createInsecure(),
+    channel: async () => undefined,
     headers: async () => ({ authorization: 'Bearer token', clusterid: 'Kubernetes' }),
     node: NODE,
     types,

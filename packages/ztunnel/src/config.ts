@@ -169,6 +169,7 @@ function contradictions(values: Values, dns: boolean, ca: ServerAddress | undefi
     ...(localMesh !== undefined && localMeshPath !== undefined
       ? ['only one of LOCAL_XDS_PATH and LOCAL_XDS may be set']
       : []),
+    ...(ca && !ca.tls && !fakeCa ? [`CA_ADDRESS=${ca.uri}: want https, since a token goes there`] : []),
     ...(ca === undefined && !fakeCa ? ['CA_ADDRESS must be set to use a CA'] : []),
   ];
 }

@@ -7,7 +7,7 @@
 import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
 import type { Logger } from '@ambit/core/log';
-import { type Watch, Watched } from '@ambit/core/watch';
+import { until, type Watch, Watched } from '@ambit/core/watch';
 import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';
@@ -58,6 +58,12 @@ export class MeshState implements Disposable {
   /** The last version that every worker has. */
   get applied(): Watch<number> {
     return this.#applied;
+  }
+
+  /** Resolves when every worker has what this thread has now. */
+  async reachedWorkers(signal: AbortSignal): Promise<void> {
+    const wanted = this.#version;
+    if (this.#options.workers.size > 0) await until(this.#applied, (version) => version >= wanted, signal);
   }
 
   /** What an xDS client hands its responses to, in the order in which it shall ask. */

@@ -206,6 +206,7 @@ export class Pods implements Disposable {
     const { workers, clock } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let missing = workers.size;
+    if (missing === 0) resolve();
     const late = clock.after(timeoutMs, () =>
       reject(
         new PodStartError(`${missing} of ${workers.size} workers did not answer within ${timeoutMs} ms`),

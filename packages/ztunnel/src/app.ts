@@ -1,0 +1,336 @@
+/**
+ * READ FIRST: the whole control thread, wired from top to bottom.
+ *
+ * It owns what changes slowly: mesh state, certificates, which pods there are, DNS, admin pages and metrics. Connections
+ * belong to the data workers (worker/), which it starts, tells and asks. A start that fails half-way undoes itself.
+ */
+import { readFileSync } from 'node:fs';
+import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
+import type { Clock, Random } from '@ambit/core/clock';
+import { MeshError, messageOf } from '@ambit/core/errors';
+import { HttpServer } from '@ambit/core/http-server';
+import { formatLogFilter, type LogRoot } from '@ambit/core/log';
+import { CertificateStore } from '@ambit/identity/certificate-store';
+import { missingForProxy } from '@ambit/linux/capabilities';
+import { netnsOfFd } from '@ambit/linux/netns';
+import { formatIdentity } from '@ambit/model/workload';
+import type { DeltaXdsClient } from '@ambit/xds/client';
+import { ZdsClient } from '@ambit/zds/proxy-side';
+import { type Config, PORTS } from './config.ts';
+import { configDump } from './control/admin/config-dump.ts';
+import { dumpConfig } from './control/admin/dump-config.ts';
+import { Profiler } from './control/admin/profile.ts';
+import { adminHandler } from './control/admin/routes.ts';
+import { handleWhy } from './control/admin/why.ts';
+import { Certificates } from './control/certificates.ts';
+import { certificateSource, xdsClient } from './control/control-plane.ts';
+import { ControlMetrics, metricsHandler } from './control/metrics.ts';
+import { MeshState } from './control/mesh-state.ts';
+import { Pods } from './control/pods.ts';
+import { Readiness, readinessHandler } from './control/readiness.ts';
+import { followRevocations } from './control/revocations.ts';
+import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
+import { workerOptions } from './control/worker-options.ts';
+import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS } from './limits.ts';
+import type { PodInfo } from './threads/messages.ts';
+import type { WorkerOptions } from './threads/worker-options.ts';
+import { VERSION } from './version.ts';
+
+export interface AppDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: LogRoot;
+  readonly spawnWorker: (options: WorkerOptions) => WorkerThread;
+  /** Of the command line, for the dump. */
+  readonly args: readonly string[];
+  /** Whether this machine has IPv6. */
+  readonly machineHasIpv6: boolean;
+  /** Somebody asked this process to end gracefully. */
+  readonly onShutdown: (reason: string) => void;
+  /** What cannot be gone on from. */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface App extends AsyncDisposable {
+  /** Closes listeners, lets connections end for as long as the configuration says, and stops everything. */
+  stop(): Promise<void>;
+}
+
+/** This process may not do what it is for. */
+export class PrivilegeError extends MeshError {
+  readonly code = 'PRIVILEGE';
+  readonly side = 'internal';
+
+  constructor(problems: readonly string[]) {
+    const needs =
+      'run as root with CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_NET_RAW, or use PROXY_MODE=dedicated';
+    super(`this process may not serve other network namespaces (${problems.join('; ')}): ${needs}`);
+  }
+}
+
+const SELF_UID = 'self';
+
+/** @throws MeshError naming what stands in the way: a port, a privilege, a local file, a worker. */
+export async function startApp(config: Config, deps: AppDeps, signal: AbortSignal): Promise<App> {
+  await using scope = new AsyncDisposableStack();
+  const { clock, random } = deps;
+  const log = deps.log.scope('app');
+  for (const warning of config.warnings) log.warn(warning);
+  checkPrivileges(config);
+  const ipv6 = config.ipv6 && deps.machineHasIpv6;
+  const readiness = new Readiness();
+  readiness.block('state manager');
+  if (config.mode === 'dedicated' && config.proxyEnabled) readiness.block('proxy');
+  if (config.mode === 'shared') readiness.block('workload proxy manager');
+
+  const workers = scope.use(
+    new WorkerPool({
+      count: config.proxyEnabled ? config.workers : 0,
+      spawn: (index) => deps.spawnWorker(workerOptions(config, index, ipv6)),
+      onDeath: deps.onFatal,
+      clock,
+      log: deps.log.scope('workers'),
+    }),
+  );
+  await workers.start();
+  log.info('data workers started', { workers: workers.size });
+
+  const mesh = scope.use(
+    new MeshState({
+      nodeName: config.nodeName ?? '',
+      onDemand: config.onDemand,
+      workers,
+      log: deps.log.scope('state'),
+    }),
+  );
+  const source = scope.use(await certificateSource(config, clock, deps.log.scope('ca')));
+  const store = scope.use(
+    new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
+  );
+  const identityOf = (info: PodInfo) =>
+    mesh.store.localWorkload(info)?.identity ?? formatIdentity({ trustDomain: config.trustDomain, ...info });
+  const metrics = new ControlMetrics({
+    tag: config.istioVersion ?? 'unknown',
+    podCount: (state) => pods.count(state),
+    workerReports: () => workers.metrics(),
+  });
+  const podDeps = { workers, identityOf, clock, log: deps.log.scope('inpod') };
+  const pods: Pods = scope.use(
+    new Pods({
+      ...podDeps,
+      observer: {
+        started: (info) => {
+          metrics.pods.started?.(info);
+          certificates.podStarted(identityOf(info));
+        },
+        stopped: (info) => {
+          metrics.pods.stopped?.(info);
+          certificates.podStopped(info);
+        },
+      },
+    }),
+  );
+  /** The workload that this process itself is: not one of the node agent's, and not counted among them. */
+  const own = scope.use(new Pods(podDeps));
+  const certificates: Certificates = scope.use(
+    new Certificates({
+      store,
+      mesh: mesh.store,
+      workers,
+      prefetchNode: config.mode === 'shared' ? (config.nodeName ?? '') : undefined,
+      podUses: (namespace, serviceAccount) =>
+        pods.uses(namespace, serviceAccount) || own.uses(namespace, serviceAccount),
+      log: deps.log.scope('identity'),
+    }),
+  );
+
+  loadLocalMesh(config, mesh);
+  if (config.crlPath) {
+    scope.use(await followRevocations({ path: config.crlPath, workers, clock, log: deps.log.scope('crl') }));
+  }
+
+  const logging = {
+    initial: deps.log.filter,
+    current: () => deps.log.filter,
+    change: (filter: LogRoot['filter']) => {
+      deps.log.filter = filter;
+      workers.broadcast({ kind: 'log-filter', filter: formatLogFilter(filter) });
+    },
+  };
+  const version = {
+    version: VERSION,
+    gitRevision: 'unknown',
+    rustVersion: `none: Node.js ${process.versions.node}`,
+    buildProfile: 'release',
+    buildStatus: 'Clean',
+    istioVersion: config.istioVersion ?? 'unknown',
+    cryptoProvider: 'tls-openssl',
+  };
+  const admin = adminHandler({
+    configDump: () =>
+      configDump({
+        mesh: mesh.store,
+        certificates: () => certificates.states(),
+        pods: () => pods.states(),
+        connections: () => workers.connections(),
+        localFile: () => localText(config),
+        config: dumpConfig(config, deps.args),
+        version,
+        shared: config.mode === 'shared',
+        log: deps.log.scope('admin'),
+      }),
+    connections: () => workers.connections(),
+    pods: () => [...pods.states(), ...own.states()],
+    why: (query) =>
+      handleWhy(query, {
+        mesh: mesh.store,
+        serves: ({ name, namespace }) =>
+          [...pods.states(), ...own.states()].some(
+            ({ info }) => info.name === name && info.namespace === namespace,
+          ),
+        certificate: (identity) => certificates.states().find((state) => state.identity === identity),
+        options: {
+          network: config.network,
+          clusterDomain: config.clusterDomain,
+          nodeName: config.nodeName ?? '',
+          version: VERSION,
+          illegalPorts: new Set(config.illegalPorts),
+          localhostApplicationTunnel: config.localhostApplicationTunnel,
+          missingPolicy: config.missingPolicy,
+        },
+      }),
+    logging,
+    profiler: new Profiler(clock),
+    shutdown: deps.onShutdown,
+  });
+  const loopback = ['127.0.0.1', ...(ipv6 ? ['::1'] : [])];
+  const wildcard = [ipv6 ? '::' : '0.0.0.0'];
+  const httpLog = deps.log.scope('http');
+  for (const server of [
+    new HttpServer({ name: 'admin', handler: admin, hosts: loopback, port: config.adminPort, log: httpLog }),
+    new HttpServer({
+      name: 'stats',
+      handler: metricsHandler(metrics),
+      hosts: wildcard,
+      port: config.statsPort,
+      log: httpLog,
+    }),
+    new HttpServer({
+      name: 'readiness',
+      handler: readinessHandler(readiness),
+      hosts: wildcard,
+      port: PORTS.readiness,
+      log: httpLog,
+    }),
+  ]) {
+    scope.use(server);
+    await server.start(signal);
+  }
+
+  const stopping = new AbortController();
+  scope.defer(() => stopping.abort(new Error('stopping')));
+  const xds = config.xds
+    ? scope.use(
+        xdsClient(config, config.xds, {
+          handlers: mesh.handlers(),
+          observer: metrics.xds,
+          clock,
+          random,
+          log: deps.log.scope('xds'),
+        }),
+      )
+    : undefined;
+  await xds?.start(signal);
+  followSync(xds, mesh, readiness, stopping.signal);
+  if (xds) answerDemands(workers, xds, clock, deps.log);
+
+  if (config.self) await own.add({ uid: SELF_UID, ...config.self }, undefined, true);
+  if (config.mode === 'dedicated' && config.workloadInfo && config.proxyEnabled) {
+    await own.add({ uid: SELF_UID, ...config.workloadInfo }, undefined);
+    readiness.done('proxy');
+  }
+  const zds = config.mode === 'shared' ? scope.use(zdsClient(config, pods, deps)) : undefined;
+  zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));
+  await zds?.start(signal);
+  log.info('started', { mode: config.mode, admin: config.adminPort, stats: config.statsPort });
+
+  const owned = scope.move();
+  return {
+    stop: async () => {
+      log.info('draining', { deadlineMs: config.terminationDeadlineMs });
+      await zds?.drain();
+      const late = clock
+        .sleep(config.terminationDeadlineMs + DRAIN_GRACE_MS, stopping.signal)
+        .catch(() => undefined);
+      await Promise.race([workers.drain(config.terminationDeadlineMs), late]);
+      log.info('drained');
+      await owned.disposeAsync();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function checkPrivileges({ mode, packetMark }: Config): void {
+  if (mode !== 'shared') return;
+  const problems = missingForProxy(packetMark ?? 0);
+  if (problems.length > 0) throw new PrivilegeError(problems);
+}
+
+function localText({ localSource }: Config): { readonly text: string; readonly file: string } | undefined {
+  if (!localSource) return undefined;
+  if (localSource.kind === 'inline') return { text: localSource.value, file: 'LOCAL_XDS' };
+  return { text: readFileSync(localSource.value, 'utf8'), file: localSource.value };
+}
+
+function loadLocalMesh(config: Config, mesh: MeshState): void {
+  const local = localText(config);
+  if (local) mesh.loadLocal(local.text, local.file);
+}
+
+/** Ready when the first answer of each type is on every worker. Without a control plane that is what the file said. */
+function followSync(
+  xds: DeltaXdsClient | undefined,
+  mesh: MeshState,
+  readiness: Readiness,
+  signal: AbortSignal,
+): void {
+  const reach = () => {
+    mesh.reachedWorkers(signal).then(
+      () => readiness.done('state manager'),
+      () => undefined,
+    );
+  };
+  if (!xds || xds.synced.value) reach();
+  else xds.synced.subscribe(reach);
+}
+
+/** What a worker needs to know before it can go on with a connection. The answer reaches it as mesh state. */
+function answerDemands(workers: WorkerPool, xds: DeltaXdsClient, clock: Clock, root: LogRoot): void {
+  const log = root.scope('xds');
+  workers.subscribe((event) => {
+    if (event.kind !== 'need-address') return;
+    const late = new AbortController();
+    const timer = clock.after(DEMAND_TIMEOUT_MS, () =>
+      late.abort(new Error(`no answer within ${DEMAND_TIMEOUT_MS} ms`)),
+    );
+    xds
+      .demand(ADDRESS_TYPE_URL, event.key, late.signal)
+      .catch((error: unknown) =>
+        log.debug('address not fetched', { key: event.key, error: messageOf(error) }),
+      )
+      .finally(() => timer.cancel());
+  });
+}
+
+function zdsClient(config: Config, pods: Pods, deps: AppDeps): ZdsClient {
+  return new ZdsClient({
+    path: config.agentSocket,
+    handler: {
+      add: async (pod, fd) => await pods.add(pod, netnsOfFd(fd)),
+      remove: async (uid) => pods.remove(uid),
+    },
+    clock: deps.clock,
+    random: deps.random,
+    log: deps.log.scope('zds'),
+  });
+}

@@ -1,0 +1,110 @@
+#!/usr/bin/env node
+/**
+ * The process: command line, environment, signals and exit codes. Everything else is app.ts.
+ *
+ * Exit codes: 0 after a graceful end, 1 for whatever kept it from starting or could not be gone on from.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { codeOf, messageOf } from '@ambit/core/errors';
+import { LogRoot } from '@ambit/core/log';
+import { startApp } from './app.ts';
+import { type Config, type ConfigFiles, configFrom } from './config.ts';
+import { VERSION } from './version.ts';
+
+const HELP = `usage: ztunnel [proxy|version|help]
+
+proxy    (default) proxy the pods of this node, or with PROXY_MODE=dedicated one workload
+version  print the version
+help     print this
+
+Everything is configured by environment variables; see docs/reference/config.md.
+`;
+
+const FILES: ConfigFiles = {
+  exists: (path) => existsSync(path),
+  read: (path) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+      throw error;
+    }
+  },
+  machineCpus: availableParallelism(),
+};
+
+async function proxy(args: readonly string[]): Promise<void> {
+  const config = configFrom(process.env, FILES);
+  const log = new LogRoot({ filter: config.log.filter, format: config.log.format });
+  const logger = log.scope('main');
+  const end = Promise.withResolvers<string>();
+  const fatal = (error: unknown) => {
+    logger.error('cannot go on', { error: messageOf(error) });
+    process.exit(1);
+  };
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+  logger.info('ztunnel', {
+    version: VERSION,
+    node: process.versions.node,
+    pid: process.pid,
+    ...summary(config),
+  });
+  const stopStart = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end.resolve(signal));
+  const app = await startApp(
+    config,
+    {
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      args,
+      machineHasIpv6: existsSync('/proc/net/if_inet6'),
+      spawnWorker: (workerData) =>
+        new Worker(new URL('./worker/main.ts', import.meta.url), { workerData, env: {} }),
+      onShutdown: (reason) => end.resolve(reason),
+      onFatal: fatal,
+    },
+    stopStart.signal,
+  );
+  logger.info('shutting down', { reason: await end.promise });
+  await app.stop();
+}
+
+function summary({ mode, workers, xds, ca, fakeCa, localSource }: Config) {
+  return {
+    mode,
+    workers,
+    xds: xds?.uri ?? 'none',
+    ca: fakeCa ? 'fake' : (ca?.uri ?? 'none'),
+    localMesh: localSource?.kind ?? 'none',
+  };
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command = 'proxy'] = args;
+  switch (command) {
+    case 'proxy':
+      await proxy(args);
+      return 0;
+    case 'version':
+      process.stdout.write(`ambit ztunnel ${VERSION} (Node.js ${process.versions.node})\n`);
+      return 0;
+    case 'help':
+      process.stdout.write(HELP);
+      return 0;
+    default:
+      process.stderr.write(`unknown command: ${command}\n${HELP}`);
+      return 1;
+  }
+}
+
+try {
+  process.exit(await main(process.argv.slice(2)));
+} catch (error) {
+  process.stderr.write(`Error: ${messageOf(error)}\n`);
+  process.exit(1);
+}
