@@ -33,6 +33,11 @@ describe('requests', () => {
     expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8');
   });
 
+  test('tell where they came from, as a canonical address', async () => {
+    const at = await serve(({ peerIp }) => ({ status: 200, body: peerIp ?? 'nowhere' }), ['::']);
+    expect(await (await fetch(at)).text()).toBe('127.0.0.1');
+  });
+
   test('of which the handler throws are a 500 that says why', async () => {
     const at = await serve(() => {
       throw new Error('no idea');

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { brotliCompress, gzip } from 'node:zlib';
 import { codeOf, MeshError, messageOf } from './errors.ts';
 import type { Logger } from './log.ts';
-import { formatHostPort } from './ip.ts';
+import { formatHostPort, parseIp } from './ip.ts';
 import type { Service } from './service.ts';
 
 /** Connections of one port at once. */
@@ -30,6 +30,8 @@ export interface HttpRequest {
   readonly query: URLSearchParams;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;
+  /** The address that the request came from, canonical; absent when the connection is already gone. */
+  readonly peerIp?: string | undefined;
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal;
 }
@@ -175,6 +177,7 @@ export class HttpServer implements Service {
         query: new URLSearchParams(query.join('?')),
         headers: incoming.headers,
         body,
+        peerIp: parseIp(incoming.socket.remoteAddress ?? ''),
         signal,
       });
     } catch (error) {

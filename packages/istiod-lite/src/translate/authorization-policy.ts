@@ -53,6 +53,8 @@ export interface TranslatedPolicy {
   readonly labels: Labels | undefined;
   /** Absent: the policy is not ztunnel's business. */
   readonly acceptance: Acceptance | undefined;
+  /** Of the object that this was made from. */
+  readonly generation: number | undefined;
 }
 
 export const DRY_RUN_ANNOTATION = 'istio.io/dry-run';
@@ -61,6 +63,12 @@ export function translateAuthorizationPolicy(
   policy: AuthorizationPolicy,
   settings: PolicySettings,
 ): TranslatedPolicy {
+  return { ...translate(policy, settings), generation: policy.metadata.generation };
+}
+
+type Translation = Omit<TranslatedPolicy, 'generation'>;
+
+function translate(policy: AuthorizationPolicy, settings: PolicySettings): Translation {
   const { spec = {}, metadata } = policy;
   const dryRun = metadata.annotations?.[DRY_RUN_ANNOTATION] === 'true';
   if (dryRun && !settings.dryRun) return notSent('ztunnel does not support dry-run policies');
@@ -81,7 +89,7 @@ export function translateAuthorizationPolicy(
   };
 }
 
-function notSent(message: string): TranslatedPolicy {
+function notSent(message: string): Translation {
   return {
     authorization: undefined,
     labels: undefined,
@@ -94,7 +102,7 @@ function refusingAll(
   settings: PolicySettings,
   dryRun: boolean,
   errors: readonly string[],
-): TranslatedPolicy {
+): Translation {
   const action = policy.spec?.action === 'DENY' ? 'DENY' : 'ALLOW';
   const rules: readonly Rule[] = action === 'DENY' ? [{ clauses: [] }] : [];
   // A selector that cannot be read makes the policy count for its whole namespace.

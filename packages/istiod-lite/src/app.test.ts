@@ -1,0 +1,481 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { AUTHORIZATION_TYPE_URL, decodeAuthorization } from '@ambit/api/authorization';
+import { ADDRESS_TYPE_URL, decodeAddress } from '@ambit/api/workload';
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { until } from '@ambit/core/watch';
+import { CaClient } from '@ambit/identity/ca-client';
+import { controlPlaneChannel } from '@ambit/identity/control-plane-tls';
+import { AccessSource } from '@ambit/kube/access';
+import { KubeClient } from '@ambit/kube/client';
+import type { KubeObject } from '@ambit/kube/resource';
+import type { ConfigMap } from '@ambit/kube/resources/core';
+import type { AuthorizationPolicy } from '@ambit/kube/resources/security';
+import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
+import { DeltaXdsClient } from '@ambit/xds/client';
+import { type ControlPlane, startControlPlane } from './app.ts';
+import { type Config, configFrom } from './config.ts';
+
+const PODS = '/api/v1/pods';
+const SERVICES = '/api/v1/services';
+const NAMESPACES = '/api/v1/namespaces';
+const CONFIG_MAPS = '/api/v1/configmaps';
+const SECRETS = '/api/v1/secrets';
+const POLICIES = '/apis/security.istio.io/v1/authorizationpolicies';
+const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+
+const ANY_PORTS = {
+  AMBIT_BIND_ADDRESS: '127.0.0.1',
+  AMBIT_SECURE_GRPC_PORT: '0',
+  AMBIT_GRPC_PORT: '0',
+  AMBIT_WEBHOOK_PORT: '0',
+  AMBIT_HTTP_PORT: '0',
+  AMBIT_MONITORING_PORT: '0',
+};
+
+/** Whom the API server takes the bearers of these tokens for. */
+const BEARERS: Record<string, { account: string; pod?: string }> = {
+  'ztunnel-n1': { account: 'istio-system:ztunnel', pod: 'ztunnel-n1' },
+  'ztunnel-gone': { account: 'istio-system:ztunnel', pod: 'ztunnel-gone' },
+  'ztunnel-unbound': { account: 'istio-system:ztunnel' },
+  web: { account: 'shop:web', pod: 'web' },
+};
+
+function reviewToken(method: string, path: string, body: unknown) {
+  if (method !== 'POST' || !path.endsWith('/tokenreviews')) return undefined;
+  const { token, audiences } = (body as { spec: { token: string; audiences: string[] } }).spec;
+  const bearer = BEARERS[token];
+  const extra = bearer?.pod && {
+    'authentication.kubernetes.io/pod-name': [bearer.pod],
+    'authentication.kubernetes.io/pod-uid': [`uid-of-${bearer.pod}`],
+  };
+  const user = bearer && {
+    username: `system:serviceaccount:${bearer.account}`,
+    groups: ['system:serviceaccounts'],
+    ...(extra && { extra }),
+  };
+  return {
+    status: 201,
+    body: { status: bearer ? { authenticated: true, audiences, user } : { authenticated: false } },
+  };
+}
+
+const namespace = (name: string) => ({ metadata: { name } });
+const pod = (ns: string, name: string, node: string, ip: string) => ({
+  metadata: { namespace: ns, name, uid: `uid-of-${name}`, labels: { app: name } },
+  spec: { nodeName: node, serviceAccountName: ns === 'istio-system' ? 'ztunnel' : name },
+  status: { phase: 'Running', podIPs: [{ ip }], conditions: [{ type: 'Ready', status: 'True' }] },
+});
+const policy = (name: string, spec: object) => ({
+  metadata: { namespace: 'shop', name, generation: 1 },
+  spec,
+});
+
+let scope: AsyncDisposableStack;
+let api: FakeApiServer;
+let client: KubeClient;
+let url: string;
+
+beforeEach(async () => {
+  scope = new AsyncDisposableStack();
+  api = scope.use(new FakeApiServer());
+  api.intercept = reviewToken;
+  url = await api.start();
+  const access = { server: new URL(url), tls: {}, headers: {}, namespace: 'default' };
+  client = scope.use(new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock)));
+  for (const name of ['istio-system', 'shop', 'kube-system', 'kube-public'])
+    api.put(NAMESPACES, namespace(name));
+  api.put(PODS, pod('istio-system', 'ztunnel-n1', 'n1', '10.0.0.9'));
+});
+afterEach(() => scope.disposeAsync());
+
+async function start(env: Record<string, string> = {}): Promise<ControlPlane> {
+  const config: Config = configFrom({ ...ANY_PORTS, ROOT_CA_DIR: '/nonexistent', ...env });
+  const deps = { client, version: 'test', clock: systemClock, random: systemRandom, log: silentLogger };
+  return scope.use(await startControlPlane(config, deps, AbortSignal.timeout(10_000)));
+}
+
+async function eventually<T>(what: () => T | undefined | false, deadlineMs = 8_000): Promise<T> {
+  const endMs = performance.now() + deadlineMs;
+  for (;;) {
+    const value = what();
+    if (value !== undefined && value !== false) return value;
+    if (performance.now() > endMs) throw new Error(`never came true: ${what.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const find = <T extends KubeObject>(path: string, ns: string, name: string) =>
+  api.find(path, ns, name) as T | undefined;
+const rootOf = (ns: string) =>
+  find<ConfigMap>(CONFIG_MAPS, ns, 'istio-ca-root-cert')?.data?.['root-cert.pem'];
+
+/** A ztunnel's state of the mesh, by resource name. */
+async function follow(plane: ControlPlane, token: string, nodeNamespace = 'istio-system') {
+  const root = await eventually(() => rootOf('istio-system'));
+  const held = new Map<string, unknown>();
+  const handler = (typeUrl: string, decode: (value: Uint8Array) => unknown) => ({
+    typeUrl,
+    onDemand: false,
+    apply: ({
+      upserts,
+      removed,
+    }: {
+      upserts: readonly { name: string; value: Uint8Array }[];
+      removed: readonly string[];
+    }) => {
+      for (const { name, value } of upserts) held.set(name, decode(value));
+      for (const name of removed) held.delete(name);
+      return [];
+    },
+    held: () => new Map(),
+  });
+  const address = `localhost:${plane.ports.secure}`;
+  const xds = new DeltaXdsClient({
+    address,
+    channel: () => Promise.resolve(controlPlaneChannel(address, [root])),
+    headers: () => Promise.resolve({ authorization: `Bearer ${token}`, clusterid: 'Kubernetes' }),
+    node: {
+      id: `ztunnel~10.0.0.9~ztunnel-n1.${nodeNamespace}~${nodeNamespace}.svc.cluster.local`,
+      cluster: '',
+      metadata: { NODE_NAME: 'n1', NAMESPACE: nodeNamespace },
+    },
+    types: [
+      handler(ADDRESS_TYPE_URL, (value) => decodeAddress(value).type?.value),
+      handler(AUTHORIZATION_TYPE_URL, decodeAuthorization),
+    ],
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLogger,
+  });
+  scope.use(xds);
+  await xds.start(AbortSignal.timeout(5_000));
+  return { xds, held };
+}
+
+async function requestCertificate(plane: ControlPlane, token: string, identity: string, impersonate = true) {
+  const root = await eventually(() => rootOf('istio-system'));
+  using ca = new CaClient({
+    address: `localhost:${plane.ports.secure}`,
+    root: { kind: 'pem', pem: root },
+    token: { kind: 'literal', token },
+    clusterId: 'Kubernetes',
+    headers: {},
+    impersonate,
+    ttlMs: 3_600_000,
+    clock: systemClock,
+    log: silentLogger,
+  });
+  return await ca.fetch(identity, AbortSignal.timeout(8_000));
+}
+
+describe('xDS', () => {
+  test('what is there at the start, and every change, reaches a ztunnel', async () => {
+    api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));
+    const plane = await start();
+    const { xds, held } = await follow(plane, 'ztunnel-n1');
+    await until(xds.synced, Boolean, AbortSignal.timeout(5_000));
+    expect([...held.keys()].sort()).toEqual([
+      'Kubernetes//Pod/istio-system/ztunnel-n1',
+      'Kubernetes//Pod/shop/web',
+    ]);
+    api.put(SERVICES, {
+      metadata: { namespace: 'shop', name: 'web' },
+      spec: { clusterIPs: ['10.1.0.1'], selector: { app: 'web' }, ports: [{ port: 80 }] },
+    } as KubeObject);
+    api.put(
+      POLICIES,
+      policy('p', {
+        selector: { matchLabels: { app: 'web' } },
+        rules: [{ from: [{ source: { namespaces: ['shop'] } }] }],
+      }),
+    );
+    await eventually(() => held.has('shop/web.shop.svc.cluster.local') && held.has('shop/p'));
+    await eventually(() => {
+      const workload = held.get('Kubernetes//Pod/shop/web') as {
+        authorizationPolicies: string[];
+        services: Map<string, unknown>;
+      };
+      return workload.authorizationPolicies.includes('shop/p') && workload.services.size === 1;
+    });
+    api.remove(PODS, 'shop', 'web');
+    await eventually(() => !held.has('Kubernetes//Pod/shop/web'));
+  });
+
+  test.each(
+    Object.entries({
+      'an unknown token': { token: 'nobody', ns: 'istio-system' },
+      'a token of another namespace than the node says': { token: 'web', ns: 'istio-system' },
+    }),
+  )('%s gets nothing', async (_, { token, ns }) => {
+    const { xds, held } = await follow(await start(), token, ns);
+    await systemClock.sleep(300);
+    expect(xds.synced.value).toBe(false);
+    expect(held.size).toBe(0);
+  });
+});
+
+describe('the CA', () => {
+  const web = 'spiffe://cluster.local/ns/shop/sa/web';
+
+  test('gives a node the certificates of its own pods', async () => {
+    api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));
+    const certificate = await requestCertificate(await start(), 'ztunnel-n1', web);
+    expect(certificate.identity).toBe(web);
+    expect(certificate.rootsPem.join('')).toBe(rootOf('istio-system'));
+  });
+
+  test('waits for a pod that it has not heard of yet', async () => {
+    const plane = await start();
+    setTimeout(() => api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1')), 300);
+    expect((await requestCertificate(plane, 'ztunnel-n1', web)).identity).toBe(web);
+  });
+
+  test('gives a workload its own identity', async () => {
+    const certificate = await requestCertificate(await start(), 'web', web, false);
+    expect(certificate.identity).toBe(web);
+  });
+
+  const refused: Record<string, { token: string; identity: string; node?: string; want: string }> = {
+    'somebody without a token that is good': {
+      token: 'nobody',
+      identity: web,
+      want: 'request authenticate failure',
+    },
+    'a workload that asks for another': {
+      token: 'web',
+      identity: 'spiffe://cluster.local/ns/shop/sa/db',
+      want: 'request impersonation authentication failure',
+    },
+    'a node that asks for a pod of another node': {
+      token: 'ztunnel-n1',
+      identity: web,
+      node: 'n2',
+      want: 'request impersonation authentication failure',
+    },
+    'a proxy whose pod is no more': {
+      token: 'ztunnel-gone',
+      identity: web,
+      node: 'n1',
+      want: 'request impersonation authentication failure',
+    },
+    'a token that is bound to no pod': {
+      token: 'ztunnel-unbound',
+      identity: web,
+      node: 'n1',
+      want: 'request impersonation authentication failure',
+    },
+    'another trust domain': {
+      token: 'ztunnel-n1',
+      identity: 'spiffe://elsewhere/ns/shop/sa/web',
+      node: 'n1',
+      want: 'request impersonation authentication failure',
+    },
+    'what is no identity': {
+      token: 'ztunnel-n1',
+      identity: 'spiffe://cluster.local/shop',
+      node: 'n1',
+      want: 'request impersonation authentication failure',
+    },
+  };
+  test.each(Object.entries(refused))('refuses %s', async (_, { token, identity, node, want }) => {
+    if (node) api.put(PODS, pod('shop', 'web', node, '10.0.0.1'));
+    await expect(requestCertificate(await start(), token, identity)).rejects.toThrow(want);
+  });
+
+  test('survives a restart, and is shared by two replicas that start together', async () => {
+    const [first, second] = await Promise.all([start(), start()]);
+    const root = await eventually(() => rootOf('shop'));
+    await first.stop();
+    await second.stop();
+    api.remove(CONFIG_MAPS, 'shop', 'istio-ca-root-cert');
+    await start();
+    expect(await eventually(() => rootOf('shop'))).toBe(root);
+    expect(find(SECRETS, 'istio-system', 'istio-ca-secret')).toMatchObject({ type: 'istio.io/ca-root' });
+  });
+
+  test("its root is in every namespace but Kubernetes' own, and put back when it is touched", async () => {
+    await start();
+    const root = await eventually(() => rootOf('kube-system'));
+    api.put(CONFIG_MAPS, {
+      metadata: { namespace: 'shop', name: 'istio-ca-root-cert' },
+      data: { 'root-cert.pem': 'other' },
+    } as KubeObject);
+    await eventually(() => rootOf('shop') === root);
+    api.put(NAMESPACES, namespace('new'));
+    await eventually(() => rootOf('new') === root);
+    api.remove(CONFIG_MAPS, 'new', 'istio-ca-root-cert');
+    await eventually(() => rootOf('new') === root);
+    expect(rootOf('kube-public')).toBeUndefined();
+  });
+});
+
+/** Asks the webhook as the API server does. */
+async function review(
+  plane: ControlPlane,
+  body: unknown,
+  ca: string,
+): Promise<{ status: number; body: unknown }> {
+  const outgoing = request({
+    host: 'localhost',
+    port: plane.ports.webhook,
+    path: '/validate',
+    method: 'POST',
+    ca,
+    servername: 'istiod.istio-system.svc',
+  });
+  outgoing.end(JSON.stringify(body));
+  const [response] = (await once(outgoing, 'response')) as [NodeJS.ReadableStream & { statusCode: number }];
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return { status: response.statusCode, body: JSON.parse(text) as unknown };
+}
+
+describe('validation', () => {
+  const admission = (object: unknown, kind = 'AuthorizationPolicy') => ({
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: {
+      uid: 'u',
+      operation: 'CREATE',
+      kind: { group: 'security.istio.io', version: 'v1', kind },
+      object,
+    },
+  });
+  const bad = policy('bad', { action: 'DENY', rules: [{ to: [{ operation: { ports: ['http'] } }] }] });
+
+  test('the webhook refuses what is wrong, in words, and warns of what is doubtful', async () => {
+    const plane = await start();
+    const root = await eventually(() => rootOf('istio-system'));
+    expect(await review(plane, admission(bad), root)).toMatchObject({
+      status: 200,
+      body: {
+        kind: 'AdmissionReview',
+        response: {
+          uid: 'u',
+          allowed: false,
+          status: {
+            message:
+              'invalid AuthorizationPolicy: spec.rules[0].to[0].operation.ports: "http" is not a port from 1 to 65535',
+          },
+        },
+      },
+    });
+    const doubtful = policy('l7', { action: 'DENY', rules: [{ to: [{ operation: { paths: ['/a'] } }] }] });
+    expect(await review(plane, admission(doubtful), root)).toMatchObject({
+      body: { response: { allowed: true, warnings: [expect.stringContaining('needs a waypoint (paths)')] } },
+    });
+    expect(await review(plane, admission({ metadata: { name: 'x' } }, 'Sidecar'), root)).toMatchObject({
+      body: { response: { allowed: true } },
+    });
+    expect((await review(plane, { request: {} }, root)).status).toBe(400);
+    expect((await review(plane, 'nonsense', root)).status).toBe(400);
+  });
+
+  test('its configuration gets our root and is closed', async () => {
+    const webhook = {
+      name: 'rev.validation.istio.io',
+      failurePolicy: 'Ignore',
+      clientConfig: { service: { name: 'istiod', namespace: 'istio-system' } },
+    };
+    api.put(WEBHOOKS, {
+      metadata: { name: 'istio-validator-istio-system' },
+      webhooks: [webhook],
+    } as KubeObject);
+    api.put(WEBHOOKS, { metadata: { name: 'not-ours' }, webhooks: [webhook] } as KubeObject);
+    await start();
+    const root = await eventually(() => rootOf('istio-system'));
+    const wanted = {
+      ...webhook,
+      failurePolicy: 'Fail',
+      clientConfig: { ...webhook.clientConfig, caBundle: btoa(root) },
+    };
+    await eventually(() =>
+      JSON.stringify(
+        find<KubeObject & { webhooks: unknown }>(WEBHOOKS, '', 'istio-validator-istio-system')?.webhooks,
+      ).includes('Fail'),
+    );
+    expect(find(WEBHOOKS, '', 'istio-validator-istio-system')).toMatchObject({ webhooks: [wanted] });
+    expect(find(WEBHOOKS, '', 'not-ours')).toMatchObject({ webhooks: [webhook] });
+  });
+
+  test('what got in all the same reaches no proxy as it is: it refuses, and its status says so', async () => {
+    api.put(POLICIES, bad);
+    const { held } = await follow(await start(), 'ztunnel-n1');
+    expect(await eventually(() => held.get('shop/bad'))).toMatchObject({
+      action: 1,
+      rules: [{ clauses: [] }],
+    });
+    const condition = () => find<AuthorizationPolicy>(POLICIES, 'shop', 'bad')?.status?.conditions?.[0];
+    expect(await eventually(condition)).toMatchObject({
+      type: 'ZtunnelAccepted',
+      status: 'False',
+      reason: 'Invalid',
+      observedGeneration: 1,
+    });
+    const writes = () => api.requests.filter((line) => line.includes('/bad/status')).length;
+    const before = writes();
+    await systemClock.sleep(200);
+    expect(writes()).toBe(before);
+  });
+});
+
+describe('the process', () => {
+  test('starts, says that it is ready, and ends well when told to', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'ambit-istiod-'));
+    scope.defer(() => rm(directory, { recursive: true }));
+    const path = join(directory, 'kubeconfig');
+    await writeFile(
+      path,
+      JSON.stringify({
+        'current-context': 'c',
+        contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+        clusters: [{ name: 'k', cluster: { server: url } }],
+        users: [{ name: 'u', user: {} }],
+      }),
+    );
+    const child = spawn(process.execPath, [new URL('./main.ts', import.meta.url).pathname], {
+      env: { ...ANY_PORTS, KUBECONFIG: path, LOG_FORMAT: 'json', ROOT_CA_DIR: directory },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    scope.defer(() => void child.kill('SIGKILL'));
+    let output = '';
+    child.stdout.on('data', (chunk) => (output += String(chunk)));
+    child.stderr.on('data', (chunk) => (output += String(chunk)));
+    const serving = await eventually(
+      () => output.split('\n').find((line) => line.includes('"serving"')),
+      20_000,
+    );
+    const { http, monitoring } = JSON.parse(serving) as { http: number; monitoring: number };
+    expect((await fetch(`http://127.0.0.1:${http}/ready`)).status).toBe(200);
+    expect(await (await fetch(`http://127.0.0.1:${http}/debug/krtz`)).text()).toContain('addresses: 1 from');
+    const mesh = (await (await fetch(`http://127.0.0.1:${http}/debug/ambientz`)).json()) as {
+      workloads: unknown[];
+    };
+    expect(mesh.workloads).toHaveLength(1);
+    expect(await (await fetch(`http://127.0.0.1:${monitoring}/metrics`)).text()).toContain(
+      'ambit_istiod_resources{type="address"} 1',
+    );
+    expect(output).not.toContain('PRIVATE KEY');
+    child.kill('SIGTERM');
+    const [code] = (await once(child, 'exit')) as [number];
+    expect(code).toBe(0);
+  });
+
+  test('with nonsense in its environment does not start, and says what all is wrong', () => {
+    const env = {
+      AMBIT_HTTP_PORT: '70000',
+      CA_TRUSTED_NODE_ACCOUNTS: 'ztunnel',
+      AMBIT_L7_POLICY_WITHOUT_WAYPOINT: 'maybe',
+    };
+    expect(() => configFrom(env)).toThrow(
+      /CA_TRUSTED_NODE_ACCOUNTS=ztunnel[\s\S]*AMBIT_L7_POLICY_WITHOUT_WAYPOINT=maybe/,
+    );
+  });
+});

@@ -1,0 +1,263 @@
+/**
+ * The control plane wired, top to bottom. Nothing is served before everything that was there at the start is known:
+ * an answer made from half of it would make proxies forget the rest.
+ */
+import { createServer } from 'node:net';
+import { Scheduler } from '@ambit/collections/scheduler';
+import type { Clock, Random } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { BindError, HttpServer } from '@ambit/core/http-server';
+import { formatHostPort } from '@ambit/core/ip';
+import type { Logger } from '@ambit/core/log';
+import { type Service, stop } from '@ambit/core/service';
+import { until } from '@ambit/core/watch';
+import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
+import type { KubeClient } from '@ambit/kube/client';
+import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from '@ambit/xds/server';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { adminHandler, monitoringHandler } from './admin/routes.ts';
+import { startAuthority } from './ca/authority.ts';
+import { NodeAuthorization } from './ca/node-authorization.ts';
+import { RootDistribution } from './ca/root-distribution.ts';
+import { TokenAuthenticator } from './ca/token-authenticator.ts';
+import type { Config } from './config.ts';
+import { buildGraph } from './graph.ts';
+import { RenewedCredentials } from './grpc-credentials.ts';
+import { watchInputs } from './inputs.ts';
+import { ControlPlaneMetrics } from './metrics.ts';
+import { nodeProblem } from './push/client-check.ts';
+import { ServingCertificate, servingNames } from './serving-certificate.ts';
+import { PolicyStatus } from './status/policy-status.ts';
+import { WebhookRegistration } from './webhook/registration.ts';
+import { WebhookServer } from './webhook/server.ts';
+
+export interface Deps {
+  readonly client: KubeClient;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface ControlPlane extends AsyncDisposable {
+  readonly ports: {
+    readonly secure: number;
+    readonly plaintext: number | undefined;
+    readonly webhook: number;
+    readonly http: number;
+    readonly monitoring: number;
+  };
+  /** Ends every stream so that clients go elsewhere, then stops; within the drain deadline. */
+  stop(): Promise<void>;
+}
+
+export async function startControlPlane(
+  config: Config,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<ControlPlane> {
+  const { client, clock, random, log } = deps;
+  await using scope = new AsyncDisposableStack(); // undoes a start that fails half-way
+  const settings = {
+    ...config,
+    systemNamespace: config.namespace,
+    rootNamespace: config.rootNamespace ?? config.namespace,
+  };
+  const common = { client, clock, random, log };
+  const host = config.bindAddress === '::' ? await anyAddress() : config.bindAddress;
+
+  const scheduler = new Scheduler({
+    onError: (collection, key, error) =>
+      log.error('computation failed', { collection, key, error: messageOf(error) }),
+  });
+  const inputs = scope.use(watchInputs(client, { clock, random, log: log.scope('watch') }));
+  const graph = buildGraph({ inputs, settings, scheduler, log: log.scope('graph') });
+  const metrics = new ControlPlaneMetrics(graph);
+  const nodes = new NodeAuthorization({
+    ...config,
+    pods: inputs.pods,
+    scheduler,
+    trustedAccounts: config.trustedNodeAccounts,
+    clock,
+  });
+  const tokens = new TokenAuthenticator({ ...config, client, clock, audiences: config.audience.split(',') });
+
+  let ready = false;
+  const xdsServers: DeltaXdsServer[] = [];
+  const http = scope.use(
+    new HttpServer({
+      name: 'http',
+      hosts: [host],
+      port: config.httpPort,
+      handler: adminHandler({ ready: () => ready, graph, xds: () => xdsServers }),
+      log: log.scope('http'),
+    }),
+  );
+  const monitoring = scope.use(
+    new HttpServer({
+      name: 'monitoring',
+      hosts: [host],
+      port: config.monitoringPort,
+      handler: monitoringHandler(metrics.registry, deps.version),
+      log: log.scope('http'),
+    }),
+  );
+  await http.start(signal);
+  await monitoring.start(signal);
+
+  const ca = scope.use(await startAuthority({ ...common, config, log: log.scope('ca') }, signal));
+  const serving = scope.use(
+    await ServingCertificate.create({
+      authority: ca.authority,
+      dnsNames: [...servingNames(config.namespace, config.revision, config.domain), 'localhost'],
+      ips: ['127.0.0.1', '::1'],
+      clock,
+      log: log.scope('ca'),
+    }),
+  );
+  for (const root of graph.roots) await until(root.synced, Boolean, signal);
+  log.info('everything is known', { addresses: graph.addresses.size });
+
+  const xdsOptions: Omit<DeltaXdsServerOptions, 'authenticate'> = {
+    feeds: [graph.addressFeed, graph.authorizationFeed],
+    systemVersion: () => deps.version,
+    observer: metrics.xds,
+    clock,
+    log: log.scope('xds'),
+  };
+  const secure = new Server(XDS_SERVER_OPTIONS);
+  scope.defer(() => secure.forceShutdown());
+  const xds = scope.use(
+    new DeltaXdsServer({
+      ...xdsOptions,
+      authenticate: async ({ metadata }) =>
+        config.xdsAuth ? ((await tokens.authenticate(metadata)).identities[0] ?? '') : '',
+      ...(config.xdsAuth && config.xdsIdentityCheck && { refuse: nodeProblem }),
+    }),
+  );
+  xdsServers.push(xds);
+  xds.addTo(secure);
+  secure.addService(
+    CA_SERVICE,
+    createCaService({
+      authority: { issue: (request) => metrics.issuing(() => ca.authority.issue(request)) },
+      authenticate: tokens.authenticate,
+      authorize: nodes.authorize,
+      log: log.scope('ca'),
+    }),
+  );
+  const credentials = scope.use(new RenewedCredentials(serving.pair));
+  const securePort = await bind(secure, 'xDS and CA', host, config.securePort, credentials);
+
+  let plaintextPort: number | undefined;
+  if (config.plaintext) {
+    const plaintext = new Server(XDS_SERVER_OPTIONS);
+    scope.defer(() => plaintext.forceShutdown());
+    const plain = scope.use(new DeltaXdsServer({ ...xdsOptions, authenticate: () => Promise.resolve('') }));
+    xdsServers.push(plain);
+    plain.addTo(plaintext);
+    plaintextPort = await bind(
+      plaintext,
+      'plaintext xDS',
+      '127.0.0.1',
+      config.plaintextPort,
+      ServerCredentials.createInsecure(),
+    );
+  }
+
+  const webhook = scope.use(
+    new WebhookServer({
+      host,
+      port: config.webhookPort,
+      certificate: serving.pair,
+      settings,
+      log: log.scope('webhook'),
+    }),
+  );
+  await webhook.start(signal);
+
+  const rootsPem = () => ca.authority.material.rootsPem.join('');
+  const roots = scope.use(
+    new RootDistribution({ ...common, namespaces: inputs.namespaces, name: config.rootConfigMap, rootsPem }),
+  );
+  const registration =
+    config.webhookConfiguration === ''
+      ? undefined
+      : scope.use(
+          new WebhookRegistration({
+            ...common,
+            name: config.webhookConfiguration,
+            revision: config.revision,
+            rootsPem,
+          }),
+        );
+  scope.use(
+    ca.changed.subscribe(() => {
+      roots.all();
+      registration?.all();
+      void serving.renew();
+    }),
+  );
+  if (config.status) {
+    const { authorizationPolicies: policies } = inputs;
+    scope.use(new PolicyStatus({ ...common, policies, translated: graph.translatedPolicies }));
+  }
+  ready = true;
+  log.info('serving', {
+    secure: securePort,
+    webhook: webhook.port,
+    http: http.port,
+    monitoring: monitoring.port,
+  });
+
+  const owned = scope.move(); // success: from here the caller owns everything
+  const listeners: readonly Service[] = [webhook, http, monitoring];
+  return {
+    ports: {
+      secure: securePort,
+      plaintext: plaintextPort,
+      webhook: webhook.port,
+      http: http.port,
+      monitoring: monitoring.port,
+    },
+    stop: async () => {
+      ready = false;
+      for (const server of xdsServers) server[Symbol.dispose]();
+      await Promise.all(listeners.map((service) => stop(service, config.drainDeadlineMs, clock)));
+      await owned.disposeAsync();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Every address of the machine, both families where there are both. */
+async function anyAddress(): Promise<string> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen({ host: '::', port: 0 }, resolve);
+    });
+    return '::';
+  } catch {
+    return '0.0.0.0';
+  } finally {
+    probe.close();
+  }
+}
+
+function bind(
+  server: Server,
+  what: string,
+  host: string,
+  port: number,
+  credentials: ServerCredentials,
+): Promise<number> {
+  const address = formatHostPort(host, port);
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, bound) => {
+      if (error) reject(new BindError(what, address, error));
+      else resolve(bound);
+    });
+  });
+}

@@ -1,0 +1,60 @@
+/** The mesh's CA: the operator's files if there are any, else a self-signed root kept in a Secret. */
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import { type Watch, Watched } from '@ambit/core/watch';
+import { CertificateAuthority } from '@ambit/identity/certificate-authority';
+import { readCaFolder, watchCaFolder } from '@ambit/identity/plugged-in-ca';
+import type { KubeClient } from '@ambit/kube/client';
+import type { Config } from '../config.ts';
+import { keepRoot, loadRoot } from './root-secret.ts';
+
+export interface AuthorityOptions {
+  readonly client: KubeClient;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface RunningAuthority extends Disposable {
+  readonly authority: CertificateAuthority;
+  /** Counts how often signer or roots became others. */
+  readonly changed: Watch<number>;
+}
+
+/** @throws AuthorityError if the operator's files are there and cannot be used. */
+export async function startAuthority(
+  options: AuthorityOptions,
+  signal: AbortSignal,
+): Promise<RunningAuthority> {
+  const { client, config, clock, random, log } = options;
+  const changed = new Watched(0);
+  const tell = () => changed.set(changed.value + 1);
+  const limits = { clock, defaultTtlMs: config.defaultTtlMs, maxTtlMs: config.maxTtlMs };
+  const pluggedIn = await readCaFolder(config.caDirectory, clock.now());
+  if (pluggedIn) {
+    const authority = new CertificateAuthority(pluggedIn, limits);
+    const watching = await watchCaFolder({
+      folder: config.caDirectory,
+      authority,
+      clock,
+      log,
+      reloaded: tell,
+    });
+    log.info("using the operator's CA", { directory: config.caDirectory });
+    return { authority, changed, [Symbol.dispose]: () => watching[Symbol.dispose]() };
+  }
+  const secret = {
+    client,
+    namespace: config.namespace,
+    name: config.caSecret,
+    organization: config.trustDomain,
+    lifetimeMs: config.caTtlMs,
+    clock,
+    random,
+    log,
+  };
+  const authority = new CertificateAuthority(await loadRoot(secret, signal), limits);
+  const keeping = keepRoot(secret, authority, tell);
+  return { authority, changed, [Symbol.dispose]: () => keeping[Symbol.dispose]() };
+}

@@ -1,0 +1,145 @@
+/** Everything the control plane can be told from outside. The names are Istio's wherever Istio has one. */
+import {
+  durationMs,
+  flag,
+  type Infer,
+  integer,
+  loadConfig,
+  oneOf,
+  parsed,
+  text,
+} from '@ambit/core/config/schema';
+
+const ACCOUNT = /^[a-z0-9.-]+\/[a-z0-9.-]+$/;
+
+/** `namespace/name` pairs, comma-separated. */
+function parseAccounts(value: string): ReadonlySet<string> | undefined {
+  const accounts = value
+    .split(',')
+    .map((account) => account.trim())
+    .filter((account) => account !== '');
+  return accounts.every((account) => ACCOUNT.test(account)) ? new Set(accounts) : undefined;
+}
+
+const port = (env: string, fallback: number, doc: string) =>
+  integer({ env, default: fallback, max: 65_535, doc });
+
+export const schema = {
+  namespace: text({ env: 'POD_NAMESPACE', default: 'istio-system', doc: 'Where the control plane runs.' }),
+  rootNamespace: text({
+    env: 'ROOT_NAMESPACE',
+    default: undefined,
+    doc: 'Policies here count for the whole mesh. Default: the namespace of the control plane.',
+  }),
+  revision: text({ env: 'REVISION', default: '', doc: 'Name of this control plane among several.' }),
+  clusterId: text({
+    env: 'CLUSTER_ID',
+    default: 'Kubernetes',
+    doc: 'Name of this cluster in workload UIDs.',
+  }),
+  trustDomain: text({
+    env: 'TRUST_DOMAIN',
+    default: 'cluster.local',
+    doc: 'The first part of every identity.',
+  }),
+  domain: text({ env: 'CLUSTER_DOMAIN', default: 'cluster.local', doc: 'What service names end with.' }),
+  kubeconfig: text({
+    env: 'KUBECONFIG',
+    default: undefined,
+    doc: 'How to reach the API server. Default: as a pod.',
+  }),
+  bindAddress: text({
+    env: 'AMBIT_BIND_ADDRESS',
+    default: '::',
+    doc: 'Where all ports but 15010 and /debug listen.',
+  }),
+  securePort: port('AMBIT_SECURE_GRPC_PORT', 15_012, 'xDS and CA over TLS.'),
+  plaintextPort: port('AMBIT_GRPC_PORT', 15_010, 'xDS without TLS, on loopback.'),
+  webhookPort: port('AMBIT_WEBHOOK_PORT', 15_017, 'Validation of policies, for the API server.'),
+  httpPort: port('AMBIT_HTTP_PORT', 8_080, '/ready for anybody; /debug for loopback.'),
+  monitoringPort: port('AMBIT_MONITORING_PORT', 15_014, '/metrics and /version.'),
+  plaintext: flag({ env: 'AMBIT_PLAINTEXT_XDS', default: true, doc: 'Whether 15010 is opened at all.' }),
+  xdsAuth: flag({ env: 'XDS_AUTH', default: true, doc: 'Whether xDS clients must prove who they are.' }),
+  xdsIdentityCheck: flag({
+    env: 'PILOT_ENABLE_XDS_IDENTITY_CHECK',
+    default: true,
+    doc: 'Whether an xDS client must be of the namespace that its node says.',
+  }),
+  audience: text({
+    env: 'TOKEN_AUDIENCES',
+    default: 'istio-ca',
+    doc: 'Whom tokens must be for; comma-separated.',
+  }),
+  trustedNodeAccounts: parsed<ReadonlySet<string>>({
+    env: 'CA_TRUSTED_NODE_ACCOUNTS',
+    default: new Set(['istio-system/ztunnel']),
+    doc: 'Service accounts whose pods may ask for certificates of pods on their node; comma-separated.',
+    want: 'namespace/name, comma-separated',
+    parse: parseAccounts,
+  }),
+  caDirectory: text({
+    env: 'ROOT_CA_DIR',
+    default: './etc/cacerts',
+    doc: "The operator's CA, if there is one.",
+  }),
+  caSecret: text({
+    env: 'AMBIT_CA_SECRET',
+    default: 'istio-ca-secret',
+    doc: 'Where a self-signed CA is kept.',
+  }),
+  caTtlMs: durationMs({
+    env: 'CITADEL_SELF_SIGNED_CA_CERT_TTL',
+    default: 87_600 * 3_600_000,
+    doc: 'Lifetime of a self-signed root.',
+  }),
+  defaultTtlMs: durationMs({
+    env: 'DEFAULT_WORKLOAD_CERT_TTL',
+    default: 24 * 3_600_000,
+    doc: 'Lifetime of a certificate whose request names none.',
+  }),
+  maxTtlMs: durationMs({
+    env: 'MAX_WORKLOAD_CERT_TTL',
+    default: 2_160 * 3_600_000,
+    doc: 'A request for more is refused.',
+  }),
+  rootConfigMap: text({
+    env: 'PILOT_CA_CERT_CONFIGMAP',
+    default: 'istio-ca-root-cert',
+    doc: 'Where every namespace finds the roots.',
+  }),
+  webhookConfiguration: text({
+    env: 'VALIDATION_WEBHOOK_CONFIG_NAME',
+    default: 'istio-validator-istio-system',
+    doc: 'The ValidatingWebhookConfiguration to keep right; empty: none.',
+  }),
+  status: flag({
+    env: 'AMBIENT_ENABLE_STATUS',
+    default: true,
+    doc: 'Whether statuses of policies are written.',
+  }),
+  dryRun: flag({
+    env: 'AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY',
+    default: false,
+    doc: 'Whether policies annotated istio.io/dry-run are sent, to be logged only.',
+  }),
+  l7WithoutWaypoint: oneOf({
+    env: 'AMBIT_L7_POLICY_WITHOUT_WAYPOINT',
+    of: ['deny', 'istio', 'refuse'],
+    default: 'deny',
+    doc: 'What a DENY rule that needs a waypoint does without one: deny more, what Istio does, or not be admitted.',
+  }),
+  drainDeadlineMs: durationMs({
+    env: 'AMBIT_DRAIN_DEADLINE',
+    default: 10_000,
+    doc: 'How long a stop may take.',
+  }),
+  logLevel: text({ env: 'AMBIT_LOG', default: 'info', doc: 'Levels, as info,xds=debug.' }),
+  logFormat: oneOf({ env: 'LOG_FORMAT', of: ['plain', 'json'], default: 'plain', doc: 'Form of log lines.' }),
+};
+
+export type Config = Infer<typeof schema>;
+
+/** @throws ConfigError naming everything that is wrong. */
+export function configFrom(env: Readonly<Record<string, string | undefined>>): Config {
+  return loadConfig(schema, env);
+}

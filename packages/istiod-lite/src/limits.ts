@@ -1,0 +1,27 @@
+/** Every bound of this package, in one place. */
+
+/** A token that was reviewed is not reviewed again for this long; so late is a revocation seen. */
+export const TOKEN_CACHE_MS = 10_000;
+export const MAX_CACHED_TOKENS = 2_000;
+export const MAX_TOKEN_CHARS = 16_384;
+export const TOKEN_REVIEW_TIMEOUT_MS = 5_000;
+/** How long a certificate request waits for a pod that the API server has not told us of yet. */
+export const UNKNOWN_POD_WAIT_MS = 2_000;
+/** Certificate requests that wait so; further ones are refused at once. */
+export const MAX_WAITING_REQUESTS = 1_000;
+/** Objects written to the API server at once, by each writer. */
+export const WRITE_CONCURRENCY = 4;
+export const WRITE_RETRY_INITIAL_MS = 200;
+export const WRITE_RETRY_MAX_MS = 30_000;
+/** How often the self-signed root is looked at, and how much of that is chance. */
+export const ROOT_CHECK_MS = 3_600_000;
+/** The secret with the CA's key is asked for again after this, when it could not be had. */
+export const SECRET_RETRY_MAX_MS = 10_000;
+/** The certificate of our own ports. */
+export const SERVING_TTL_MS = 24 * 3_600_000;
+/** What the API server sends for review: an object, and the old one. */
+export const MAX_ADMISSION_BODY_BYTES = 8 * 1024 * 1024;
+export const ADMISSION_REQUEST_TIMEOUT_MS = 10_000;
+export const MAX_ADMISSION_CONNECTIONS = 256;
+/** Characters of one warning of an admission answer; kubectl cuts longer ones. */
+export const MAX_WARNING_CHARS = 250;

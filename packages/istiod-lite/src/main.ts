@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/** The process: environment in, signals in, exit code out. 0: stopped when told to; 1: could not start, or a bug. */
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { LogRoot, parseLogFilter } from '@ambit/core/log';
+import { KubeClient } from '@ambit/kube/client';
+import { startControlPlane } from './app.ts';
+import { configFrom } from './config.ts';
+
+const VERSION = '0.1.0';
+
+async function main(): Promise<void> {
+  const config = configFrom(process.env);
+  const filter = parseLogFilter(config.logLevel) ?? { base: 'info', scopes: new Map() };
+  const log = new LogRoot({ filter, format: config.logFormat }).scope('istiod');
+  const told = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => told.abort(new Error(name)));
+  const client = await KubeClient.load({ kubeconfigPath: config.kubeconfig, env: process.env });
+  const deps = { client, version: VERSION, clock: systemClock, random: systemRandom, log };
+  const controlPlane = await startControlPlane(config, deps, told.signal).catch((error: unknown) => {
+    if (told.signal.aborted) return undefined;
+    throw error;
+  });
+  if (controlPlane) {
+    if (!told.signal.aborted) await new Promise((resolve) => told.signal.addEventListener('abort', resolve));
+    log.info('stopping', { reason: messageOf(told.signal.reason) });
+    await controlPlane.stop();
+  }
+  client[Symbol.dispose]();
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  process.stderr.write(`istiod: ${messageOf(error)}\n`);
+  process.exit(1);
+}
