@@ -22,3 +22,5 @@ export const MAX_LOCAL_FILE_BYTES = 64 * 1024 * 1024;
 export const MAX_LOCAL_FILE_NODES = 1_000_000;
 /** Endpoints that an explanation lists; the rest are counted. */
 export const MAX_EXPLAINED_ENDPOINTS = 50;
+/** Addresses in one DNS answer: what fits into the largest message, with room to spare. */
+export const MAX_DNS_ADDRESSES = 1000;
