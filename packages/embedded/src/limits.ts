@@ -48,6 +48,8 @@ export const WEBHOOK_ANSWER_BYTES = 1024 * 1024;
 export const PORT_FORWARDS = 256;
 export const PORT_FORWARD_PORTS = 64;
 export const PORT_FORWARD_QUEUE_BYTES = 1024 * 1024;
+/** One message of a WebSocket. */
+export const WEB_SOCKET_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** Streams of one SPDY connection, and the largest frame read. */
 export const SPDY_STREAMS = 256;
 export const SPDY_FRAME_BYTES = 1024 * 1024;

@@ -15,6 +15,8 @@ import { serveCustomResources } from './controllers/custom-resources.ts';
 import { GarbageCollector } from './controllers/garbage.ts';
 import { NamespaceController } from './controllers/namespaces.ts';
 import { EmbeddedOptionError, InsideClusterError } from './errors.ts';
+import type { PodDialer } from './forward/dial.ts';
+import { PortForwards } from './forward/port-forward.ts';
 import { type ListenTarget, Listeners } from './http/listeners.ts';
 import { OpenApi } from './http/openapi.ts';
 import { Router } from './http/router.ts';
@@ -45,6 +47,8 @@ export interface EmbeddedApiOptions {
   readonly hosts?: readonly string[];
   /** Users beside `admin`; they are written into the kubeconfig as further contexts. */
   readonly users?: readonly EmbeddedUser[];
+  /** Connects to ports of pods, if somebody runs them: for port-forward. */
+  readonly podDialer?: PodDialer;
   /** Logs of pods, if somebody runs them. */
   readonly podLogs?: PodLogs;
   readonly clock?: Clock;
@@ -101,6 +105,7 @@ export async function startEmbeddedApi(options: EmbeddedApiOptions): Promise<Emb
     watches,
     openApi: new OpenApi(registry),
     podLogs: options.podLogs,
+    portForwards: scope.use(new PortForwards(options.podDialer, log)),
     notReady: () => undefined,
   });
   const certificate = await newServingCertificate(secrets.authority, [host, ...(options.hosts ?? [])], clock);

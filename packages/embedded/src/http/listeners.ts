@@ -43,7 +43,10 @@ export class Listeners implements AsyncDisposable {
     server.on('tlsClientError', (error) =>
       this.#log.debug('TLS handshake failed', { error: messageOf(error) }),
     );
-    server.on('upgrade', (request, socket: Duplex) => void this.#router.upgrade(request, socket));
+    server.on(
+      'upgrade',
+      (request, socket: Duplex, head: Buffer) => void this.#router.upgrade(request, socket, head),
+    );
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(target, () => {

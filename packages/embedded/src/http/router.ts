@@ -5,8 +5,10 @@ import { messageOf } from '@ambit/core/errors';
 import { type Authenticator, bearerToken } from '../access/authenticate.ts';
 import { type Attributes, authorize } from '../access/rbac.ts';
 import type { User } from '../access/user.ts';
-import { quoted, StatusError, statusOf } from '../errors.ts';
-import { storageKeyOf } from '../kinds/resource.ts';
+import { notFound, quoted, StatusError, statusOf } from '../errors.ts';
+import type { PortForwards } from '../forward/port-forward.ts';
+import { storageKeyOf, subjectOf } from '../kinds/resource.ts';
+import { objectKey } from '../storage/store.ts';
 import { decodeBody, mediaType, readBody } from './body.ts';
 import { handlePath, type PathDependencies } from './path-handler.ts';
 import { type RequestInfo, requestInfo, type ResourceRequest, verbOf } from './request-info.ts';
@@ -16,6 +18,7 @@ import { answerReview } from './reviews.ts';
 
 export interface RouterDependencies extends ResourceDependencies, PathDependencies {
   readonly authenticator: Authenticator;
+  readonly portForwards: PortForwards;
 }
 
 /** A request that is known, and allowed. */
@@ -58,18 +61,25 @@ export class Router {
     if (!request.complete) request.resume();
   }
 
-  /** A connection that wants to become something else. */
-  async upgrade(request: IncomingMessage, socket: Duplex): Promise<void> {
+  /** A connection that wants to become something else: a port-forward, and nothing more. Never rejects. */
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     try {
-      await this.admit(request);
-      throw new StatusError('BadRequest', 'nothing here can be upgraded');
+      const { info, query } = await this.admit(request);
+      if (
+        info.kind !== 'resource' ||
+        storageKeyOf(info.resource) !== 'pods' ||
+        info.subresource !== 'portforward'
+      ) {
+        throw new StatusError('BadRequest', 'only port-forwards to pods can be upgraded');
+      }
+      const { namespace, name } = info;
+      if (!this.#dependencies.context.store.get('pods', objectKey(namespace, name))) {
+        throw notFound(subjectOf(info.resource, name));
+      }
+      this.#dependencies.portForwards.upgrade({ request, socket, head, query }, { namespace, name });
     } catch (error) {
-      const body = JSON.stringify(statusOf(asStatusError(error)));
-      const { status } = asStatusError(error);
-      socket.end(
-        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-      );
+      refuseUpgrade(socket, asStatusError(error));
     }
   }
 
@@ -151,6 +161,17 @@ export class Router {
     if (review) sendJson(reply, 201, review);
     return review !== undefined;
   }
+}
+
+function refuseUpgrade(socket: Duplex, error: StatusError): void {
+  const body = JSON.stringify(statusOf(error));
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? ''}`,
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized');
