@@ -51,7 +51,7 @@ export function adminHandler(sources: AdminSources): HttpHandler {
     },
     {
       path: '/debug/why',
-      doc: 'what would become of a connection (source=NAMESPACE/POD, destination=HOST-OR-IP:PORT)',
+      doc: 'what would become of a connection (source=NAMESPACE/POD, destination=HOST-OR-IP:PORT; in clear: captured=false, sourceIp)',
       handle: ({ query }) => sources.why(query),
     },
   ];

@@ -104,8 +104,20 @@ describe('/debug/why', () => {
     expect(outcomes(ask(routes, query).answer)).toEqual(want);
   });
 
+  test('a connection that nobody captured at its source proves nothing', () => {
+    const { answer } = ask(guarded, 'captured=false&sourceIp=10.0.0.9&destination=10.0.0.2:8080', ['cart']);
+    expect(outcomes(answer)).toEqual(['inbound ok', 'authorization refuse']);
+    expect(answer.destination).toEqual({ workload: 'b', address: '10.0.0.2:8080', served: true });
+    const reached = ask(guarded, 'captured=false&destination=10.0.0.2:15008').answer;
+    expect(outcomes(reached)).toEqual(['inbound refuse']);
+    expect(outcomes(ask(guarded, 'captured=false&destination=192.0.2.1:1').answer)).toEqual([
+      'inbound unknown',
+    ]);
+  });
+
   test.each([
     '',
+    'captured=false&destination=c',
     'source=a&destination=b:1',
     'source=a/b&destination=c',
     'source=a/b&destination=c:70000',

@@ -10,7 +10,8 @@ import type { CertificateState } from '@ambit/identity/certificate-store';
 import { decideInbound, decidePlaintext, type InboundDecision } from '@ambit/model/decide/inbound';
 import { refusalOf } from '@ambit/model/decide/authorize';
 import { type AuthorizationTrace, explainAuthorization } from '@ambit/model/decide/explain-authorization';
-import { type Route, type RouteDecision, selectRoute } from '@ambit/model/decide/route';
+import { type Route, type RouteDecision, type RouteRequest, selectRoute } from '@ambit/model/decide/route';
+import { type Explanation, explainOutbound } from '@ambit/model/decide/why';
 import type { Service } from '@ambit/model/service';
 import { chooseService } from '@ambit/model/service-choice';
 import type { MeshStore } from '@ambit/model/store';
@@ -62,12 +63,15 @@ export function handleWhy(query: URLSearchParams, sources: WhySources): HttpResp
   const [namespace = '', pod = '', ...rest] = (query.get('source') ?? '').split('/');
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(destination);
   const port = Number(match?.[3]);
-  if (namespace === '' || pod === '' || rest.length > 0 || !match || port < 1 || port > 65_535) {
+  const inClear = query.get('captured') === 'false';
+  const named = namespace !== '' && pod !== '' && rest.length === 0;
+  if ((!named && !inClear) || !match || port < 1 || port > 65_535) {
     const body = 'want source=NAMESPACE/POD and destination=HOST-OR-IP:PORT\n';
     return { status: 400, body };
   }
   const host = match[1] ?? match[2] ?? '';
-  const answer = why({ namespace, pod, host, port, sourceIp: query.get('sourceIp') ?? undefined }, sources);
+  const question = { namespace, pod, host, port, sourceIp: query.get('sourceIp') ?? undefined };
+  const answer = inClear ? whyInClear(question, sources) : why(question, sources);
   return { status: 200, headers: { 'content-type': 'application/json' }, body: `${sortedJson(answer)}\n` };
 }
 
@@ -93,8 +97,10 @@ export function why(question: Question, sources: WhySources): WhyAnswer {
   outbound.push(sourceStep(source, serves(source)));
   const about = { workload: source.uid, identity: source.identity, served: serves(source) };
   const target = targetOf(question, source, sources, outbound);
-  const decision = target && routeOf(source, target, question, sources);
-  if (decision) outbound.push(routeStep(decision));
+  const request = target && routeRequest(source, target, question, sources);
+  const decision =
+    request && selectRoute(mesh, request, { random: () => 0, illegalPorts: options.illegalPorts });
+  if (decision) outbound.push(routeStep(decision, explainOutbound(mesh, request, options).steps));
   if (decision?.kind !== 'route') return { proxy, source: about, destination: undefined, outbound, inbound };
   if (decision.protocol !== 'TCP') outbound.push(certificateStep(source, sources));
   const local = decision.workload;
@@ -102,6 +108,33 @@ export function why(question: Question, sources: WhySources): WhyAnswer {
   const address = formatHostPort(decision.destination.ip, decision.destination.port);
   const destination = local && { workload: local.uid, address, served: serves(local) };
   return { proxy, source: about, destination, outbound, inbound };
+}
+
+/** The way in alone, of a connection that no proxy captured at its source: it arrives in clear and proves nothing. */
+export function whyInClear({ host, port, sourceIp = '' }: Question, sources: WhySources): WhyAnswer {
+  const { mesh, serves, options } = sources;
+  const proxy = { node: options.nodeName, version: options.version, meshVersion: mesh.version };
+  const ip = parseIp(host);
+  const local = ip === undefined ? undefined : mesh.workloadAt(options.network, ip);
+  if (ip === undefined || !local) {
+    const message = `no workload with address ${host} is known`;
+    return {
+      proxy,
+      source: undefined,
+      destination: undefined,
+      outbound: [],
+      inbound: [{ step: 'inbound', outcome: 'unknown', message }],
+    };
+  }
+  const to = { ip, port };
+  const decision = decidePlaintext(mesh, { local, originalDestination: to }, options);
+  const inbound: Step[] = [inboundStep(decision)];
+  if (decision.kind === 'accept') {
+    const request = { identity: undefined, sourceIp, destination: decision.to };
+    inbound.push(authorizationStep(local, explainAuthorization(mesh, local, request, options)));
+  }
+  const destination = { workload: local.uid, address: formatHostPort(ip, port), served: serves(local) };
+  return { proxy, source: undefined, destination, outbound: [], inbound };
 }
 
 function findPod(mesh: MeshStore, { namespace, pod }: Question): Workload | undefined {
@@ -169,25 +202,29 @@ function addressOf(mesh: MeshStore, service: Service, network: string): string |
   return undefined;
 }
 
-function routeOf(
+function routeRequest(
   source: Workload,
   target: Endpoint,
   question: Question,
-  { mesh, options }: WhySources,
-): RouteDecision {
-  const sourceIp = question.sourceIp ?? source.addresses[0] ?? '';
-  const { network, illegalPorts } = options;
-  return selectRoute(mesh, { source, sourceIp, target, network }, { random: () => 0, illegalPorts });
+  { options }: WhySources,
+): RouteRequest {
+  return {
+    source,
+    sourceIp: question.sourceIp ?? source.addresses[0] ?? '',
+    target,
+    network: options.network,
+  };
 }
 
-function routeStep(decision: RouteDecision): Step {
+/** @param explained - The same decision, told by the model step by step. */
+function routeStep(decision: RouteDecision, explained: Explanation['steps']): Step {
   if (decision.kind === 'refuse') {
     const { message, reason } = decision;
-    return { step: 'route', outcome: 'refuse', message, detail: { reason } };
+    return { step: 'route', outcome: 'refuse', message, detail: { reason, explained } };
   }
   if (decision.kind === 'resolve') {
     const message = `${decision.hostname} must be resolved by DNS first`;
-    return { step: 'route', outcome: 'unknown', message };
+    return { step: 'route', outcome: 'unknown', message, detail: { explained } };
   }
   const { via, protocol, to, authority, expectedIdentities, innerIdentities, service, workload } = decision;
   const detail = {
@@ -199,6 +236,7 @@ function routeStep(decision: RouteDecision): Step {
     innerIdentities,
     service: service?.key,
     workload: workload?.uid,
+    explained,
   };
   return { step: 'route', outcome: 'ok', message: routeText(decision), detail };
 }
