@@ -27,7 +27,10 @@ beforeEach(async () => {
   });
   server.on('upgrade', (request, socket, head) => {
     requested = `${request.url} ${request.headers.authorization}`;
-    if (request.url?.includes('forbidden')) return socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+    if (request.url?.includes('forbidden')) {
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+      return;
+    }
     sockets.handleUpgrade(request, socket, head, (accepted) => {
       for (const frame of PORT_FRAMES) accepted.send(frame);
       accepted.on('message', (message) => behave(accepted, message as Buffer));

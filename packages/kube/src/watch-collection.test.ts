@@ -6,12 +6,16 @@ import { systemClock } from '@ambit/core/clock';
 import { AccessSource } from './access.ts';
 import { KubeClient } from './client.ts';
 import { MAX_WATCH_LINE_BYTES } from './limits.ts';
+import type { KubeObject } from './resource.ts';
 import { type Pod, pods } from './resources/core.ts';
+import { authorizationPolicies } from './resources/security.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
 import { type WatchCollection, watchCollection } from './watch-collection.ts';
 import { LineSplitter } from './watch-stream.ts';
 
 const PODS = '/api/v1/pods';
+const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const POLICIES = '/apis/security.istio.io/v1/authorizationpolicies';
 const pod = (name: string, labels: Record<string, string> = {}) => ({
   metadata: { namespace: 'ns', name, labels },
 });
@@ -154,6 +158,48 @@ describe('watchCollection', () => {
     server.put(PODS, pod('a'));
     server.unknown.clear();
     await eventually(() => collection.size === 1);
+  });
+
+  test('a custom kind that is defined but not served yet is waited for', async () => {
+    server.unknown.add(POLICIES);
+    server.put(CRDS, { metadata: { name: 'authorizationpolicies.security.istio.io' } });
+    server.put(POLICIES, pod('p'));
+    const collection = stack.use(watchCollection(client, authorizationPolicies, { clock: hurried }));
+    await eventually(() => server.requests.filter((request) => request.includes(POLICIES)).length > 3);
+    expect(collection.synced.value).toBe(false);
+    server.unknown.clear();
+    await eventually(() => collection.synced.value && collection.has('ns/p'));
+  });
+
+  test('a custom kind that is not defined is empty, also for those who may not ask', async () => {
+    server.unknown.add(POLICIES);
+    const collection = stack.use(watchCollection(client, authorizationPolicies, { clock: hurried }));
+    await eventually(() => collection.synced.value);
+    server.intercept = (_, path) => (path.startsWith(CRDS) ? { status: 403, body: {} } : undefined);
+    const another = stack.use(watchCollection(client, authorizationPolicies, { clock: hurried }));
+    await eventually(() => another.synced.value);
+  });
+
+  test('a server that has forgotten a kind does not make us forget its objects', async () => {
+    server.put(POLICIES, pod('p'));
+    const collection = stack.use(watchCollection(client, authorizationPolicies, { clock: hurried }));
+    await eventually(() => server.openWatches === 1);
+    server.unknown.add(POLICIES);
+    server.dropConnections();
+    await eventually(() => server.requests.filter((request) => request.includes(POLICIES)).length > 4);
+    expect([...collection.keys()]).toEqual(['ns/p']);
+  });
+
+  test('fields that are null are as if they were absent', async () => {
+    server.put(PODS, {
+      ...pod('a'),
+      spec: null,
+      status: { podIPs: [{ ip: null }], conditions: null },
+    } as KubeObject);
+    const collection = watchPods();
+    await eventually(() => collection.synced.value);
+    const object = collection.get('ns/a');
+    expect(object).toEqual({ metadata: object?.metadata, status: { podIPs: [{}] } });
   });
 
   test('nonsense in a watch does not end the following', async () => {

@@ -3,8 +3,9 @@
  *
  * What was seen stays when the server is away, so a consumer acts on the last known state and not on none. Lost time is
  * made up by resuming; when the server no longer has that version (410, as a status or as an event), by listing again,
- * which tells consumers only of what differs. A kind that the server does not know (404) counts as empty and synced,
- * and is asked for again.
+ * which tells consumers only of what differs. A kind that is not installed counts as empty and synced, and is asked for
+ * again. A 404 alone does not say that: a server that is starting answers so before it has loaded its custom kinds, and
+ * forgetting all policies then would open the mesh; so its definition is asked for as well.
  */
 import { Backoff } from '@ambit/core/backoff';
 import { type Clock, type Random, systemClock, systemRandom } from '@ambit/core/clock';
@@ -12,7 +13,7 @@ import { messageOf } from '@ambit/core/errors';
 import { type Logger, silentLogger } from '@ambit/core/log';
 import { MapCollection } from '@ambit/collections/map-collection';
 import type { KubeClient, Selection } from './client.ts';
-import { isExpired, isNotFound, KubeStatusError } from './errors.ts';
+import { isExpired, isNotFound, KubeStatusError, statusOf } from './errors.ts';
 import {
   MISSING_TYPE_RETRY_MS,
   RETRY_INITIAL_MS,
@@ -21,7 +22,9 @@ import {
   WATCH_TIMEOUT_MIN_S,
 } from './limits.ts';
 import { keyOf, type KubeObject, type Resource } from './resource.ts';
+import { customResourceDefinitions } from './resources/authentication.ts';
 import type { WatchEvent } from './watch-stream.ts';
+import { withoutNulls } from './without-nulls.ts';
 
 export interface WatchCollectionOptions<T> extends Selection {
   /** Default: the plural of the kind. */
@@ -78,7 +81,7 @@ export class WatchCollection<T extends KubeObject>
         await this.#watch();
       } catch (error) {
         if (signal.aborted) return;
-        const waitMs = this.#afterFailure(error);
+        const waitMs = isNotFound(error) ? await this.#afterNotFound(error) : this.#afterFailure(error);
         await this.#clock.sleep(waitMs, signal).catch(() => undefined);
       }
     }
@@ -132,14 +135,6 @@ export class WatchCollection<T extends KubeObject>
       this.#resourceVersion = undefined;
       return this.#backoff.nextMs();
     }
-    if (isNotFound(error)) {
-      this.#resourceVersion = undefined;
-      this.commit([...this.keys()].map((key) => [key, undefined] as const));
-      if (!this.synced.value)
-        this.#log.info('the API server does not serve this kind', { kind: this.#resource.kind });
-      this.markSynced();
-      return MISSING_TYPE_RETRY_MS;
-    }
     const waitMs = Math.max(
       this.#backoff.nextMs(),
       (error instanceof KubeStatusError && error.retryAfterMs) || 0,
@@ -151,9 +146,31 @@ export class WatchCollection<T extends KubeObject>
     return waitMs;
   }
 
+  async #afterNotFound(error: unknown): Promise<number> {
+    this.#resourceVersion = undefined;
+    if (this.synced.value && this.size > 0) return this.#afterFailure(error);
+    if (await this.#isDefined()) return this.#afterFailure(error);
+    if (!this.synced.value) this.#log.info('this kind is not installed', { kind: this.#resource.kind });
+    this.markSynced();
+    return MISSING_TYPE_RETRY_MS;
+  }
+
+  /** Whether the server has a definition of the kind, though it does not serve it. Built-in kinds have none. */
+  async #isDefined(): Promise<boolean> {
+    const { plural, group } = this.#resource;
+    if (!group.includes('.')) return false;
+    try {
+      const name = `${plural}.${group}`;
+      return (await this.#client.find(customResourceDefinitions, { name }, this.#abort.signal)) !== undefined;
+    } catch (error) {
+      // Not allowed to ask: then the 404 has to do.
+      return statusOf(error) !== 403;
+    }
+  }
+
   #trim(object: T): T {
     const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
-    const lean = { ...object, metadata };
+    const lean = withoutNulls({ ...object, metadata });
     return this.#options.trim?.(lean) ?? lean;
   }
 }
