@@ -1,112 +1,23 @@
 /**
- * Makes committed files from their sources; `--check` makes them elsewhere and fails on any difference.
+ * Makes committed files from their sources; `--check` makes them again and fails on any difference.
  *
- * protobuf texts (packages/api/proto) → packages/api/src/gen, through buf and ts-proto, neither of which needs the
- * network. The generator's output is then tightened by the few rewrites below, each for a reason that stands beside it;
- * a rewrite that no longer finds its text fails, so that an update of the generator cannot drop one silently.
+ * Each output folder belongs to its generator alone: what it does not make is removed.
  */
-import { spawnSync } from 'node:child_process';
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { configReference } from './generate/config-reference.ts';
+import { differences, filesBelow, type Output, TOP, writeFolder } from './generate/files.ts';
+import { generateProtobuf } from './generate/protobuf.ts';
 
-const TOP = new URL('../', import.meta.url).pathname;
-const API = join(TOP, 'packages/api');
-const COMMITTED = join(API, 'src/gen');
-
-interface Rewrite {
-  readonly why: string;
-  readonly from: RegExp;
-  readonly to: string;
+interface Target {
+  /** From the top of the repository. */
+  readonly folder: string;
+  readonly make: () => Output;
 }
 
-const REWRITES: readonly Rewrite[] = [
-  {
-    why: 'sources run as they are, so nothing but erasable syntax',
-    from: /\nexport namespace \w+ \{\n(?: {2}export type .*\n)+\}\n/g,
-    to: '',
-  },
-  {
-    why: 'a message that ends inside or beyond its own length is malformed, not short',
-    from: /( +)return message;\n( +)\} finally \{/g,
-    to: "$1if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');\n$1return message;\n$2} finally {",
-  },
-  {
-    why: 'a group that ends without having begun, or field number 0, is malformed, not an end',
-    from: /\(tag & 7\) === 4 \|\| tag === 0\) \{\n( +)break;/g,
-    to: "(tag & 7) === 4 || tag === 0) {\n$1throw new globalThis.Error('illegal protobuf tag');",
-  },
-  {
-    why: 'text that is not UTF-8 must not turn into other text',
-    from: /\breader\.string\(\)/g,
-    to: 'reader.string(true)',
-  },
+const TARGETS: readonly Target[] = [
+  { folder: 'packages/api/src/gen', make: generateProtobuf },
+  { folder: 'docs/reference/config', make: configReference },
 ];
-
-/** File name (below the output folder) → text. */
-type Output = ReadonlyMap<string, string>;
-
-function generateProtobuf(): Output {
-  const folder = mkdtempSync(join(tmpdir(), 'ambit-generate-'));
-  try {
-    const buf = spawnSync(join(TOP, 'node_modules/.bin/buf'), ['generate', '--output', folder], {
-      cwd: API,
-      encoding: 'utf8',
-      env: {
-        ...process.env,
-        PATH: `${join(TOP, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`,
-        BUF_CACHE_DIR: join(folder, 'cache'),
-      },
-    });
-    if (buf.status !== 0) {
-      throw new Error(`buf generate: ${buf.stderr || buf.stdout || String(buf.error)}`, { cause: buf.error });
-    }
-    return tightened(filesBelow(join(folder, 'src/gen')));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-function tightened(files: Output): Output {
-  for (const { from, why } of REWRITES) {
-    if (![...files.values()].some((text) => text.search(from) >= 0)) {
-      throw new Error(`the generator's output has changed, nothing left to rewrite for: ${why}`);
-    }
-  }
-  return new Map(
-    [...files].map(([name, text]) => [
-      name,
-      REWRITES.reduce((before, { from, to }) => before.replace(from, to), text),
-    ]),
-  );
-}
-
-function filesBelow(folder: string): Output {
-  const names = globSync('**/*.ts', { cwd: folder }).sort();
-  return new Map(names.map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
-}
-
-function write(files: Output): void {
-  rmSync(COMMITTED, { recursive: true, force: true });
-  for (const [name, text] of files) {
-    mkdirSync(dirname(join(COMMITTED, name)), { recursive: true });
-    writeFileSync(join(COMMITTED, name), text);
-  }
-}
-
-/** One line for each file that is not what it should be. */
-function differences(wanted: Output, found: Output): readonly string[] {
-  const names = [...new Set([...wanted.keys(), ...found.keys()])].sort();
-  return names.flatMap((name) => {
-    if (wanted.get(name) === found.get(name)) return [];
-    const what = !found.has(name)
-      ? 'missing'
-      : wanted.has(name)
-        ? 'differs from its source'
-        : 'has no source';
-    return [`packages/api/src/gen/${name}: ${what}`];
-  });
-}
 
 function main(args: readonly string[]): number {
   const [mode, ...rest] = args;
@@ -114,12 +25,12 @@ function main(args: readonly string[]): number {
     process.stderr.write('usage: node tools/generate.ts [--check]\n');
     return 2;
   }
-  const wanted = generateProtobuf();
-  if (mode === undefined) {
-    write(wanted);
-    return 0;
+  const problems: string[] = [];
+  for (const { folder, make } of TARGETS) {
+    const wanted = make();
+    if (mode === undefined) writeFolder(join(TOP, folder), wanted);
+    else problems.push(...differences(folder, wanted, filesBelow(join(TOP, folder))));
   }
-  const problems = differences(wanted, filesBelow(COMMITTED));
   for (const problem of problems) process.stderr.write(`${problem}\n`);
   if (problems.length > 0) process.stderr.write('run: npm run generate\n');
   return problems.length > 0 ? 1 : 0;

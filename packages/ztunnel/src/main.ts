@@ -20,7 +20,7 @@ proxy    (default) proxy the pods of this node, or with PROXY_MODE=dedicated one
 version  print the version
 help     print this
 
-Everything is configured by environment variables; see docs/reference/config.md.
+Everything is configured by environment variables; see docs/reference/config/ztunnel.md.
 `;
 
 const FILES: ConfigFiles = {

@@ -1,0 +1,57 @@
+/** Reference pages of environment variables, from the tables that the components read them by. */
+import type { Schema, Variable } from '@ambit/core/config/schema';
+import { variables as ztunnel } from '../../packages/ztunnel/src/config/variables.ts';
+import type { Output } from './files.ts';
+
+interface Component {
+  readonly name: string;
+  readonly schema: Schema;
+  /** Markdown, after the table. */
+  readonly also: string;
+}
+
+const COMPONENTS: readonly Component[] = [
+  {
+    name: 'ztunnel',
+    schema: ztunnel,
+    also: `Besides these, by prefix: \`ISTIO_META_X\` and \`ISTIO_METAJSON_X\` become node metadata \`X\` (text, and parsed JSON, which wins);
+\`XDS_HEADER_X\` and \`CA_HEADER_X\` become headers \`x\` of requests to the control plane and to the CA. The file
+\`./etc/istio/config/mesh\` may hold a MeshConfig, of which \`defaultConfig\` is read; \`PROXY_CONFIG\` wins over it.`,
+  },
+];
+
+export function configReference(): Output {
+  return new Map(COMPONENTS.map((component) => [`${component.name}.md`, page(component)]));
+}
+
+function page({ name, schema, also }: Component): string {
+  const rows = Object.values(schema)
+    .toSorted((a, b) => (a.env < b.env ? -1 : 1))
+    .map(row);
+  return `# Environment variables of ${name}
+
+Generated from the table that ${name} reads them by (\`npm run generate\`).
+
+| variable | value | default | meaning |
+| --- | --- | --- | --- |
+${rows.join('\n')}
+
+${also}
+`;
+}
+
+function row({ env, want, default: fallback, doc, secret }: Variable<unknown>): string {
+  const shown = secret ? `${want} (secret)` : want;
+  return `| \`${env}\` | ${cell(shown)} | ${defaultText(env, fallback)} | ${cell(doc)} |`;
+}
+
+function defaultText(env: string, value: unknown): string {
+  if (value === undefined) return '';
+  if (value === '') return 'empty';
+  const isDuration = typeof value === 'number' && /(_TTL|_TIME|_INTERVAL|_TIMEOUT|_DEADLINE)$/.test(env);
+  return `\`${isDuration ? `${value / 1_000}s` : String(value)}\``;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
