@@ -12,6 +12,8 @@ import { silentLogger } from '@ambit/core/log';
 import { until } from '@ambit/core/watch';
 import { CaClient } from '@ambit/identity/ca-client';
 import { controlPlaneChannel } from '@ambit/identity/control-plane-tls';
+import { caSecretFiles } from '@ambit/identity/plugged-in-ca';
+import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
@@ -298,6 +300,25 @@ describe('the CA', () => {
     await start();
     expect(await eventually(() => rootOf('shop'))).toBe(root);
     expect(find(SECRETS, 'istio-system', 'istio-ca-secret')).toMatchObject({ type: 'istio.io/ca-root' });
+  });
+
+  test("the operator's own CA is used where there is one, and a new one of theirs reaches everybody", async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'ambit-cacerts-'));
+    scope.defer(() => rm(directory, { recursive: true }));
+    const install = async () => {
+      const files = caSecretFiles(await createSelfSignedMaterial({ intermediate: true }, systemClock));
+      for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
+      return files['root-cert.pem'];
+    };
+    const first = await install();
+    const plane = await start({ ROOT_CA_DIR: directory });
+    expect(await eventually(() => rootOf('shop'))).toBe(first);
+    api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));
+    expect((await requestCertificate(plane, 'ztunnel-n1', web)).rootsPem.join('')).toBe(first);
+    const second = await install();
+    await eventually(() => rootOf('shop') === second && rootOf('istio-system') === second);
+    expect((await requestCertificate(plane, 'ztunnel-n1', web)).rootsPem.join('')).toBe(second);
+    expect(find(SECRETS, 'istio-system', 'istio-ca-secret')).toBeUndefined();
   });
 
   test("its root is in every namespace but Kubernetes' own, and put back when it is touched", async () => {

@@ -125,8 +125,14 @@ export async function startControlPlane(
     clock,
     log: log.scope('xds'),
   };
-  const secure = new Server(XDS_SERVER_OPTIONS);
-  scope.defer(() => secure.forceShutdown());
+  const grpcServers: Server[] = [];
+  const newServer = () => {
+    const server = new Server(XDS_SERVER_OPTIONS);
+    grpcServers.push(server);
+    scope.defer(() => server.forceShutdown());
+    return server;
+  };
+  const secure = newServer();
   const xds = scope.use(
     new DeltaXdsServer({
       ...xdsOptions,
@@ -151,8 +157,7 @@ export async function startControlPlane(
 
   let plaintextPort: number | undefined;
   if (config.plaintext) {
-    const plaintext = new Server(XDS_SERVER_OPTIONS);
-    scope.defer(() => plaintext.forceShutdown());
+    const plaintext = newServer();
     const plain = scope.use(new DeltaXdsServer({ ...xdsOptions, authenticate: () => Promise.resolve('') }));
     xdsServers.push(plain);
     plain.addTo(plaintext);
@@ -223,10 +228,21 @@ export async function startControlPlane(
     stop: async () => {
       ready = false;
       for (const server of xdsServers) server[Symbol.dispose]();
-      await Promise.all(listeners.map((service) => stop(service, config.drainDeadlineMs, clock)));
+      const services = [...listeners, ...grpcServers.map(asService)];
+      await Promise.all(services.map((service) => stop(service, config.drainDeadlineMs, clock)));
       await owned.disposeAsync();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** A certificate that is being issued is still handed out; streams have been ended before. */
+function asService(server: Server): Service {
+  return {
+    name: 'grpc',
+    start: () => Promise.resolve(),
+    drain: () => new Promise((resolve) => server.tryShutdown(() => resolve())),
+    [Symbol.asyncDispose]: () => Promise.resolve(server.forceShutdown()),
   };
 }
 

@@ -1,0 +1,73 @@
+import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { KeyedWorker } from './keyed-worker.ts';
+import { WRITE_CONCURRENCY } from './limits.ts';
+
+const quick = { ...systemClock, after: (_: number, run: () => void) => systemClock.after(1, run) };
+const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+function worker(work: (key: string) => Promise<void>): KeyedWorker {
+  return new KeyedWorker({ name: 'test', work, clock: quick, random: () => 0.5, log: silentLogger });
+}
+
+describe('KeyedWorker', () => {
+  test('tries again what failed', async () => {
+    const done: string[] = [];
+    let failures = 3;
+    await using subject = worker((key) => {
+      done.push(key);
+      return failures-- > 0 ? Promise.reject(new Error('no')) : Promise.resolve();
+    });
+    subject.add('a');
+    await soon();
+    expect(done).toEqual(['a', 'a', 'a', 'a']);
+  });
+
+  test('a key added while it is worked on is worked on once more, and never twice at once', async () => {
+    let running = 0;
+    let most = 0;
+    let runs = 0;
+    await using subject = worker(async () => {
+      running += 1;
+      runs += 1;
+      most = Math.max(most, running);
+      await systemClock.sleep(3);
+      running -= 1;
+    });
+    subject.add('a');
+    subject.add('a');
+    subject.add('a');
+    await soon();
+    expect([runs, most]).toEqual([2, 1]);
+  });
+
+  test('works on a few keys at once, no more', async () => {
+    let running = 0;
+    let most = 0;
+    await using subject = worker(async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await systemClock.sleep(1);
+      running -= 1;
+    });
+    for (let i = 0; i < 50; i++) subject.add(String(i));
+    await soon();
+    await soon();
+    expect(most).toBe(WRITE_CONCURRENCY);
+  });
+
+  test('disposed of, it waits for what runs and does no more', async () => {
+    const done: string[] = [];
+    const subject = worker(async (key) => {
+      await systemClock.sleep(5);
+      done.push(key);
+    });
+    for (let i = 0; i < 10; i++) subject.add(String(i));
+    await subject[Symbol.asyncDispose]();
+    expect(done).toHaveLength(WRITE_CONCURRENCY);
+    subject.add('late');
+    await soon();
+    expect(done).toHaveLength(WRITE_CONCURRENCY);
+  });
+});
