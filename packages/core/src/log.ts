@@ -147,6 +147,52 @@ class ScopedLogger implements Logger {
   }
 }
 
+export interface BufferedOutputOptions {
+  readonly fd: number;
+  /** Lines gather until there are so many bytes, or until {@link BufferedOutput.flush}. */
+  readonly gatherBytes: number;
+  /** Lines that do not fit are dropped and counted: a reader that stalls must not stall the writer. */
+  readonly maxQueuedBytes: number;
+}
+
+/** Many lines a second without a system call for each. */
+export class BufferedOutput {
+  readonly #destination: ReturnType<typeof pino.destination>;
+  #dropped = 0;
+
+  constructor(options: BufferedOutputOptions) {
+    const { fd, gatherBytes, maxQueuedBytes } = options;
+    this.#destination = pino.destination({
+      fd,
+      sync: false,
+      minLength: gatherBytes,
+      maxLength: maxQueuedBytes,
+    });
+    this.#destination.on('drop', () => {
+      this.#dropped += 1;
+    });
+    this.#destination.on('error', () => undefined);
+  }
+
+  /** Lines that were dropped since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  write(line: string): void {
+    this.#destination.write(line);
+  }
+
+  flush(): void {
+    this.#destination.flush();
+  }
+
+  /** For the last words of a process. */
+  flushSync(): void {
+    this.#destination.flushSync();
+  }
+}
+
 /** Takes every line and keeps none: the default of tests. */
 export const silentLogger: Logger = {
   enabled: () => false,

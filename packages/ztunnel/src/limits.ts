@@ -29,3 +29,6 @@ export const MAX_CRL_BYTES = 16_777_216;
 
 /** How often the revocation lists are looked at. */
 export const CRL_POLL_INTERVAL_MS = 2_000;
+
+/** Label combinations that one worker counts apart. */
+export const MAX_TRAFFIC_SERIES = 20_000;
