@@ -1,0 +1,130 @@
+/**
+ * `ambit enroll` and `ambit unenroll`: the label that decides, and then the wait until every pod followed.
+ *
+ * The label is all that is written. The node agents do the rest, so this ends when their annotations say so; a pod that
+ * does not follow is named, with the node whose agent to look at.
+ */
+import { type Namespace, namespaces, type Pod, pods } from '@ambit/kube/resources/core';
+import type { Context } from '../context.ts';
+import {
+  AMBIENT,
+  exemption,
+  isCaptured,
+  isEnrolled,
+  isRunning,
+  MODE_LABEL,
+  NONE,
+  nameOf,
+} from '../enrolment.ts';
+import { NotFoundError, UsageError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { ENROL_POLL_MS } from '../limits.ts';
+
+type Direction = 'enroll' | 'unenroll';
+
+interface Subject {
+  readonly namespace: Namespace;
+  /** `undefined`: the whole namespace. */
+  readonly pod: Pod | undefined;
+}
+
+interface Progress {
+  readonly followed: readonly Pod[];
+  readonly behind: readonly Pod[];
+}
+
+export async function enroll(context: Context, operands: readonly string[]): Promise<ExitCode> {
+  return await change(context, 'enroll', operands[0] ?? '');
+}
+
+export async function unenroll(context: Context, operands: readonly string[]): Promise<ExitCode> {
+  return await change(context, 'unenroll', operands[0] ?? '');
+}
+
+async function change(context: Context, direction: Direction, operand: string): Promise<ExitCode> {
+  const { client, options, signal } = context;
+  const subject = await find(context, operand);
+  const labels = { [MODE_LABEL]: labelFor(direction, subject) };
+  const patch = { type: 'merge', body: { metadata: { labels } } } as const;
+  const manager = { fieldManager: 'ambit' };
+  if (subject.pod) await client.patch(pods, subject.pod.metadata, patch, manager, signal);
+  else await client.patch(namespaces, subject.namespace.metadata, patch, manager, signal);
+  const progress = options.wait
+    ? await follow(context, direction, subject)
+    : await look(context, direction, subject);
+  report(context, direction, operand, progress);
+  return options.wait && progress.behind.length > 0 ? EXIT.timeout : EXIT.ok;
+}
+
+/** A pod of an enrolled namespace needs a word of its own to stay out. */
+function labelFor(direction: Direction, { namespace, pod }: Subject): string | null {
+  if (direction === 'enroll') return AMBIENT;
+  return pod && isEnrolled(namespace) ? NONE : null;
+}
+
+async function find({ client, signal }: Context, operand: string): Promise<Subject> {
+  const [name = '', podName, ...rest] = operand.split('/');
+  if (name === '' || podName === '' || rest.length > 0)
+    throw new UsageError(`"${operand}" is neither NAMESPACE nor NAMESPACE/POD`);
+  const namespace = await client.find(namespaces, { name }, signal);
+  if (!namespace) throw new NotFoundError(`there is no namespace ${name}`);
+  if (podName === undefined) return { namespace, pod: undefined };
+  const pod = await client.find(pods, { namespace: name, name: podName }, signal);
+  if (!pod) throw new NotFoundError(`there is no pod ${podName} in namespace ${name}`);
+  return { namespace, pod };
+}
+
+async function follow(context: Context, direction: Direction, subject: Subject): Promise<Progress> {
+  const { clock, options, signal } = context;
+  const deadlineMs = clock.monotonicMs() + options.timeoutMs;
+  for (;;) {
+    const progress = await look(context, direction, subject);
+    if (progress.behind.length === 0 || clock.monotonicMs() >= deadlineMs) return progress;
+    await clock.sleep(ENROL_POLL_MS, signal);
+  }
+}
+
+/** Which of the pods concerned are where they shall be. */
+async function look({ client, signal }: Context, direction: Direction, subject: Subject): Promise<Progress> {
+  const { name } = subject.namespace.metadata;
+  const [namespace, { items }] = await Promise.all([
+    client.find(namespaces, { name }, signal),
+    client.list(pods, { namespace: name }, signal),
+  ]);
+  const concerned = items
+    .filter((pod) => subject.pod === undefined || pod.metadata.name === subject.pod.metadata.name)
+    .filter(isRunning)
+    .filter((pod) => (exemption(pod, namespace) === undefined) === (direction === 'enroll'));
+  const done = (pod: Pod) => isCaptured(pod) === (direction === 'enroll');
+  return { followed: concerned.filter(done), behind: concerned.filter((pod) => !done(pod)) };
+}
+
+function report(
+  context: Context,
+  direction: Direction,
+  subject: string,
+  { followed, behind }: Progress,
+): void {
+  const { options, print, warn } = context;
+  const total = followed.length + behind.length;
+  const enrolled = direction === 'enroll';
+  if (options.output === 'json') {
+    const rows = [...followed, ...behind].map((pod) => ({
+      pod: nameOf(pod),
+      node: pod.spec?.nodeName ?? '',
+      captured: isCaptured(pod),
+    }));
+    print(`${JSON.stringify({ subject, enrolled, pods: rows }, undefined, 2)}\n`);
+  } else {
+    const what = enrolled ? 'captured' : 'released';
+    print(
+      `${subject} is ${enrolled ? 'enrolled' : 'un-enrolled'}: ${followed.length} of ${total} running pods ${what}\n`,
+    );
+  }
+  if (!options.wait || behind.length === 0) return;
+  const names = behind.map((pod) => `${nameOf(pod)} on ${pod.spec?.nodeName ?? 'no node'}`).join(', ');
+  const state = enrolled ? 'not captured' : 'still captured';
+  warn(
+    `${state} after ${options.timeoutMs / 1_000} s: ${names}; the log of istio-cni-node on that node says why`,
+  );
+}

@@ -1,0 +1,61 @@
+/** What the command says about itself. */
+import { COMMANDS, OPTION_HELP } from '../command-line.ts';
+import { UsageError } from '../errors.ts';
+
+const EXIT_CODES = `Exit codes: 0 done, or the connection is allowed; 1 error; 2 wrong command line; 3 the connection is
+refused; 4 not known, as a proxy could not be asked, or the mesh is not well; 5 pods did not follow in time.`;
+
+const COMMON = [
+  ['--kubeconfig FILE', 'how to reach the cluster; default $KUBECONFIG, then ~/.kube/config'],
+  ['--context NAME', "the kubeconfig's context to use"],
+  ['--mesh-namespace NAME', 'where the mesh runs; default istio-system'],
+  ['-h, --help', 'help of a command'],
+] as const;
+
+const DETAILS: Readonly<Record<string, string>> = {
+  why: `SOURCE is a pod (NAME or NAMESPACE/NAME; the beginning of a name, such as its Deployment's, is enough) or an IP.
+DESTINATION is a service, a pod, a host name or an IP. Both halves are decided by the proxies themselves, on what they
+hold now: the source's ztunnel says where the connection goes, the destination's whether policies let it in.`,
+  enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured.`,
+  unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
+  connections: `Of ztunnels that are not Ambit's, identities are not shown.`,
+};
+
+/** @throws {@link UsageError} if there is no such command. */
+export function helpText(command: string | undefined): string {
+  if (command === undefined) return overview();
+  const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
+  if (!shape) throw new UsageError(`unknown command "${command}"; "ambit help" lists them`);
+  const usage = ['ambit', command, shape.operands, '[options]'].filter(Boolean).join(' ');
+  const details = DETAILS[command];
+  const options = [...shape.options.map((name) => OPTION_HELP[name]), ...COMMON];
+  return [
+    `${command}: ${shape.summary}`,
+    `Usage: ${usage}`,
+    ...(details === undefined ? [] : [details]),
+    `Options:\n${columns(options)}`,
+    EXIT_CODES,
+  ]
+    .map((part) => `${part}\n`)
+    .join('\n');
+}
+
+function overview(): string {
+  const commands = Object.entries(COMMANDS).map(
+    ([name, { operands, summary }]) => [`${name} ${operands}`.trim(), summary] as const,
+  );
+  return [
+    'ambit asks the mesh questions, and takes workloads into it.',
+    'Usage: ambit COMMAND [options]',
+    `Commands:\n${columns(commands)}`,
+    `Options of every command:\n${columns(COMMON)}`,
+    EXIT_CODES,
+  ]
+    .map((part) => `${part}\n`)
+    .join('\n');
+}
+
+function columns(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join('\n');
+}

@@ -1,0 +1,181 @@
+/**
+ * `ambit status`: whether every part runs, every node's ztunnel answers and every enrolled pod is captured.
+ *
+ * What is not well is a sentence each, at the end, where people look; any of them makes the exit code 4.
+ */
+import { isNotFound, statusOf } from '@ambit/kube/errors';
+import { namespaces, nodes, type Pod, pods } from '@ambit/kube/resources/core';
+import { byTexts, type Context } from '../context.ts';
+import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { table } from '../table.ts';
+
+interface Component {
+  readonly name: string;
+  readonly ready: number;
+  readonly total: number;
+}
+
+interface NodeRow {
+  readonly node: string;
+  readonly version: string;
+  readonly podsUp: number;
+  readonly podsPending: number;
+  readonly certificates: number;
+  readonly certificatesMissing: number;
+  readonly workloads: number;
+}
+
+interface NamespaceRow {
+  readonly namespace: string;
+  readonly captured: number;
+  readonly total: number;
+}
+
+interface Report {
+  readonly components: readonly Component[];
+  readonly nodes: readonly NodeRow[];
+  readonly namespaces: readonly NamespaceRow[];
+  readonly problems: readonly string[];
+}
+
+/** Labels as Istio's charts set them. */
+const COMPONENTS: readonly { readonly name: string; readonly is: (pod: Pod) => boolean }[] = [
+  { name: 'istiod', is: ({ metadata }) => metadata.labels?.['app'] === 'istiod' },
+  { name: 'istio-cni-node', is: ({ metadata }) => metadata.labels?.['k8s-app'] === 'istio-cni-node' },
+  {
+    name: 'ztunnel',
+    is: ({ metadata }) =>
+      metadata.labels?.['app'] === 'ztunnel' ||
+      (metadata.labels?.['app'] === undefined && metadata.name.startsWith('ztunnel')),
+  },
+];
+
+export async function status(context: Context): Promise<ExitCode> {
+  const report = await examine(context);
+  if (context.options.output === 'json') context.print(`${JSON.stringify(report, undefined, 2)}\n`);
+  else context.print(render(report));
+  return report.problems.length === 0 ? EXIT.ok : EXIT.unknown;
+}
+
+async function examine(context: Context): Promise<Report> {
+  const problems: string[] = [];
+  const components = await examineComponents(context, problems);
+  const nodeRows = await examineNodes(context, problems);
+  const namespaceRows = await examineNamespaces(context, problems);
+  return { components, nodes: nodeRows, namespaces: namespaceRows, problems };
+}
+
+async function examineComponents(context: Context, problems: string[]): Promise<readonly Component[]> {
+  const { client, options, signal } = context;
+  const { items } = await client.list(pods, { namespace: options.meshNamespace }, signal);
+  return COMPONENTS.map(({ name, is }) => {
+    const own = items.filter(is).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    const ready = own.filter(isReady).length;
+    if (own.length === 0) problems.push(`no pod of ${name} is in namespace ${options.meshNamespace}`);
+    else if (ready < own.length)
+      problems.push(`${own.length - ready} of ${own.length} pods of ${name} are not ready`);
+    return { name, ready, total: own.length };
+  });
+}
+
+async function examineNodes(context: Context, problems: string[]): Promise<readonly NodeRow[]> {
+  const { ztunnels } = context;
+  const all = await ztunnels.all();
+  const covered = new Set(all.map(({ node }) => node));
+  for (const node of await nodeNames(context)) {
+    if (!covered.has(node)) problems.push(`no ztunnel runs on node ${node}`);
+  }
+  const outcomes = await ztunnels.each(all, (one) => ztunnels.configDump(one));
+  return outcomes.flatMap((outcome): readonly NodeRow[] => {
+    if ('problem' in outcome) {
+      problems.push(outcome.problem);
+      return [];
+    }
+    const { answer, ztunnel } = outcome;
+    const missing = answer.certificates.filter(({ state }) => state.startsWith('Unavailable'));
+    for (const { identity, state } of missing) problems.push(`${ztunnel.node}: ${identity}: ${state}`);
+    const up = answer.pods.filter(({ state }) => state === 'Up').length;
+    return [
+      {
+        node: ztunnel.node,
+        version: answer.version,
+        podsUp: up,
+        podsPending: answer.pods.length - up,
+        certificates: answer.certificates.length - missing.length,
+        certificatesMissing: missing.length,
+        workloads: answer.workloads.length,
+      },
+    ];
+  });
+}
+
+/** A user who may not list nodes still gets the rest. */
+async function nodeNames({ client, signal }: Context): Promise<readonly string[]> {
+  try {
+    return (await client.list(nodes, {}, signal)).items.map(({ metadata }) => metadata.name);
+  } catch (error) {
+    if (isNotFound(error) || statusOf(error) === 403) return [];
+    throw error;
+  }
+}
+
+async function examineNamespaces(context: Context, problems: string[]): Promise<readonly NamespaceRow[]> {
+  const { client, signal } = context;
+  const { items } = await client.list(namespaces, {}, signal);
+  const rows = await Promise.all(
+    items.map(async (namespace): Promise<readonly NamespaceRow[]> => {
+      const { name } = namespace.metadata;
+      const found = await client.list(pods, { namespace: name }, signal);
+      const due = found.items.filter(isRunning).filter((pod) => exemption(pod, namespace) === undefined);
+      const captured = due.filter(isCaptured).length;
+      if (captured < due.length)
+        problems.push(`${due.length - captured} of ${due.length} pods of ${name} are not captured`);
+      return due.length > 0 || isEnrolled(namespace)
+        ? [{ namespace: name, captured, total: due.length }]
+        : [];
+    }),
+  );
+  return rows.flat().sort(byTexts((row) => [row.namespace]));
+}
+
+function isReady({ status: is }: Pod): boolean {
+  return is?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false;
+}
+
+function render(report: Report): string {
+  const sections = [
+    table(
+      [
+        { title: 'COMPONENT', of: (row: Component) => row.name },
+        { title: 'READY', of: (row: Component) => `${row.ready}/${row.total}` },
+      ],
+      report.components,
+    ),
+    table(
+      [
+        { title: 'NODE', of: (row: NodeRow) => row.node },
+        { title: 'ZTUNNEL', of: (row: NodeRow) => row.version },
+        { title: 'PODS', of: (row: NodeRow) => `${row.podsUp}/${row.podsUp + row.podsPending}` },
+        {
+          title: 'CERTIFICATES',
+          of: (row: NodeRow) => `${row.certificates}/${row.certificates + row.certificatesMissing}`,
+        },
+        { title: 'WORKLOADS KNOWN', of: (row: NodeRow) => String(row.workloads) },
+      ],
+      report.nodes,
+    ),
+    table(
+      [
+        { title: 'ENROLLED NAMESPACE', of: (row: NamespaceRow) => row.namespace },
+        { title: 'PODS CAPTURED', of: (row: NamespaceRow) => `${row.captured}/${row.total}` },
+      ],
+      report.namespaces,
+    ),
+  ];
+  const verdict =
+    report.problems.length === 0
+      ? 'The mesh is well.\n'
+      : `Not well:\n${report.problems.map((problem) => `  ${problem}\n`).join('')}`;
+  return [...sections, verdict].join('\n');
+}

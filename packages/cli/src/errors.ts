@@ -1,0 +1,20 @@
+/** What ends a command; each is told to the user as one sentence. */
+import { MeshError } from '@ambit/core/errors';
+
+/** The command line is wrong; the message says how, and names the help. */
+export class UsageError extends MeshError {
+  readonly code = 'USAGE';
+  readonly side = 'downstream';
+}
+
+/** Nothing in the cluster is what the user named. */
+export class NotFoundError extends MeshError {
+  readonly code = 'NOT_FOUND';
+  readonly side = 'downstream';
+}
+
+/** A proxy could not be asked, or what it said makes no sense. */
+export class ProxyError extends MeshError {
+  readonly code = 'PROXY';
+  readonly side = 'upstream';
+}

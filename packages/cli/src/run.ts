@@ -1,0 +1,88 @@
+/** From words to an exit code: parses, connects, runs one command, and turns whatever fails into one sentence. */
+import type { Clock } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { KubeClient } from '@ambit/kube/client';
+import { isNotFound, statusOf } from '@ambit/kube/errors';
+import { portForward } from '@ambit/kube/port-forward';
+import { type CommandLine, parseCommandLine } from './command-line.ts';
+import { certificates } from './commands/certificates.ts';
+import { connections } from './commands/connections.ts';
+import { enroll, unenroll } from './commands/enroll.ts';
+import { helpText } from './commands/help.ts';
+import { policies } from './commands/policies.ts';
+import { services } from './commands/services.ts';
+import { status } from './commands/status.ts';
+import { version } from './commands/version.ts';
+import { why } from './commands/why.ts';
+import { workloads } from './commands/workloads.ts';
+import type { Context } from './context.ts';
+import { UsageError } from './errors.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
+import { printable } from './table.ts';
+import { type PodDialer, Ztunnels } from './ztunnels.ts';
+
+/** What the command needs of the process that it runs in. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly print: (text: string) => void;
+  readonly printError: (text: string) => void;
+  /** Default: a port-forward through the API server. */
+  readonly dial?: PodDialer;
+}
+
+type Command = (context: Context, operands: readonly string[]) => Promise<ExitCode>;
+
+const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
+  why,
+  status,
+  enroll,
+  unenroll,
+  workloads,
+  services,
+  policies,
+  certificates,
+  connections,
+};
+
+export async function run(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
+  const fail = (code: ExitCode, sentence: string) => {
+    surroundings.printError(`ambit: ${sentence}\n`);
+    return code;
+  };
+  try {
+    return await perform(parseCommandLine(args), surroundings);
+  } catch (error) {
+    if (error instanceof UsageError) return fail(EXIT.usage, messageOf(error));
+    if (surroundings.signal.aborted) return fail(EXIT.error, 'interrupted');
+    return fail(EXIT.error, printable(sentenceOf(error)));
+  }
+}
+
+async function perform(line: CommandLine, surroundings: Surroundings): Promise<ExitCode> {
+  const { command, operands, options } = line;
+  const { print } = surroundings;
+  if (command === 'version') return await version(options, print);
+  const perform = CLUSTER_COMMANDS[command];
+  if (!perform) {
+    print(helpText(operands[0]));
+    return EXIT.ok;
+  }
+  const { env, clock, signal, printError } = surroundings;
+  const { kubeconfig, context, meshNamespace } = options;
+  using client = await KubeClient.load({ env, kubeconfigPath: kubeconfig, context, clock });
+  const dial = surroundings.dial ?? ((to, until) => portForward(client, to, until));
+  const ztunnels = new Ztunnels({ client, dial, meshNamespace, clock, signal });
+  const warn = (sentence: string) => printError(`ambit: ${printable(sentence)}\n`);
+  return await perform({ client, ztunnels, options, clock, signal, print, warn }, operands);
+}
+
+/** The API server's refusals name a request; a user wants to know what they lack. */
+function sentenceOf(error: unknown): string {
+  const message = messageOf(error);
+  if (statusOf(error) === 401) return `the cluster does not accept these credentials: ${message}`;
+  if (statusOf(error) === 403) return `you may not do this in the cluster: ${message}`;
+  if (isNotFound(error)) return `not found: ${message}`;
+  return message;
+}

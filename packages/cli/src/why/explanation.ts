@@ -1,0 +1,160 @@
+/**
+ * Joins what is known of a connection into one explanation: where it comes from, which way it takes, what lets it in.
+ *
+ * Pure. Each half was decided by the proxy that would decide it; this only puts them side by side, and says where one of
+ * them could not be asked or where the two do not agree.
+ */
+import type { DumpedPolicy } from '../config-dump.ts';
+import type { Half, Step, WhyAnswer } from './answer.ts';
+import { describePolicies } from './policy-lines.ts';
+
+/** A pod at one end. */
+export interface PodEnd {
+  /** `namespace/name`. */
+  readonly name: string;
+  readonly node: string;
+  /** Why its traffic is not captured; `undefined`: it is. */
+  readonly notCaptured: string | undefined;
+}
+
+/** What a proxy said, or why it said nothing. */
+export type Asked =
+  | { readonly node: string; readonly answer: WhyAnswer }
+  | { readonly node: string; readonly problem: string };
+
+export interface Findings {
+  /** As the user will recognise the two ends: `shop/web-1`, `service shop/api port 80`. */
+  readonly sourceName: string;
+  readonly destinationName: string;
+  /** `undefined`: no pod of this cluster. */
+  readonly source: PodEnd | undefined;
+  readonly destination: PodEnd | undefined;
+  /** The source's proxy; `undefined` when the source is not captured. */
+  readonly outbound: Asked | undefined;
+  /** The destination's proxy; `undefined` when the destination is not captured, or nothing leads there. */
+  readonly inbound: Asked | undefined;
+  /** The destination cannot be reached whatever the mesh says: no endpoint. */
+  readonly obstacle: string | undefined;
+  /** As the destination's proxy holds them, to say what a clause wants. */
+  readonly policies: readonly DumpedPolicy[];
+  readonly notes: readonly string[];
+}
+
+export type Mark = 'ok' | 'refused' | 'unknown' | 'note';
+
+export interface Line {
+  readonly about: string;
+  readonly mark: Mark;
+  readonly text: string;
+  readonly details: readonly string[];
+}
+
+export interface Explanation {
+  readonly verdict: 'allowed' | 'refused' | 'unknown';
+  readonly sentence: string;
+  readonly lines: readonly Line[];
+}
+
+export function explain(findings: Findings): Explanation {
+  const lines = [
+    ...findings.notes.map((text) => line('note', 'note', text)),
+    sourceLine(findings),
+    ...outboundLines(findings),
+    ...(findings.obstacle === undefined ? [] : [line('destination', 'refused', findings.obstacle)]),
+    ...inboundLines(findings),
+    ...disagreements(findings),
+  ];
+  const { sourceName, destinationName } = findings;
+  const refusal = lines.find(({ mark }) => mark === 'refused');
+  if (refusal) {
+    const sentence = `${sourceName} may not connect to ${destinationName}: ${refusal.text}`;
+    return { verdict: 'refused', sentence, lines };
+  }
+  const doubt = lines.find(({ mark }) => mark === 'unknown');
+  if (doubt) {
+    const sentence = `whether ${sourceName} may connect to ${destinationName} is not known: ${doubt.text}`;
+    return { verdict: 'unknown', sentence, lines };
+  }
+  return { verdict: 'allowed', sentence: `${sourceName} may connect to ${destinationName}`, lines };
+}
+
+function line(about: string, mark: Mark, text: string, details: readonly string[] = []): Line {
+  return { about, mark, text, details };
+}
+
+function sourceLine({ source, sourceName, outbound }: Findings): Line {
+  if (!source)
+    return line(
+      'source',
+      'note',
+      `${sourceName} is no pod of this cluster: what it sends is in clear and proves no identity`,
+    );
+  const where = `${source.name} on ${source.node || 'no node'}`;
+  if (source.notCaptured !== undefined) {
+    const text = `${where} is not in the mesh (${source.notCaptured}): what it sends is in clear and proves no identity`;
+    return line('source', 'note', text);
+  }
+  const identity = outbound && 'answer' in outbound ? outbound.answer.source?.identity : undefined;
+  return line('source', 'ok', identity ? `${where} is ${identity}` : `${where} is in the mesh`);
+}
+
+function outboundLines({ outbound }: Findings): readonly Line[] {
+  if (!outbound) return [];
+  if ('problem' in outbound) return [line('route', 'unknown', outbound.problem)];
+  const steps = outbound.answer.outbound.filter((step) => step.step !== 'source' || step.outcome !== 'ok');
+  const lines = steps.map((step) => stepLine(step, []));
+  const { source } = outbound.answer;
+  if (source && !source.served) {
+    const text = `the ztunnel of ${outbound.node} does not serve ${podName(source)}: the pod is not announced to it`;
+    lines.push(line('capture', 'unknown', text));
+  }
+  return lines;
+}
+
+function inboundLines(findings: Findings): readonly Line[] {
+  const { destination, inbound, policies } = findings;
+  if (destination?.notCaptured !== undefined) {
+    const where = `${destination.name} on ${destination.node || 'no node'}`;
+    const text = `${where} is not in the mesh (${destination.notCaptured}): what reaches it is in clear, and no policy is enforced there`;
+    return [line('destination', 'note', text)];
+  }
+  if (!inbound) return [];
+  const where = destination
+    ? [line('destination', 'ok', `${destination.name} on ${destination.node || 'no node'}`)]
+    : [];
+  if ('problem' in inbound) return [...where, line('inbound', 'unknown', inbound.problem)];
+  return [
+    ...where,
+    ...inbound.answer.inbound.map((step) =>
+      stepLine(step, step.step === 'authorization' ? describePolicies(step, policies) : []),
+    ),
+  ];
+}
+
+/** A certificate that nobody needed yet is no doubt: it is asked for with the first connection. */
+function stepLine({ step, outcome, message }: Step, details: readonly string[]): Line {
+  const pending = step === 'certificate' && outcome === 'unknown';
+  const mark = outcome === 'refuse' ? 'refused' : pending ? 'note' : outcome;
+  return line(step, mark, message, details);
+}
+
+/** Two proxies that answered differently, or are of different versions. */
+function disagreements({ outbound, inbound }: Findings): readonly Line[] {
+  if (!outbound || !inbound || !('answer' in outbound) || !('answer' in inbound)) return [];
+  const [from, to] = [outbound.answer, inbound.answer];
+  const lines: Line[] = [];
+  if (from.version !== to.version) {
+    const text = `${outbound.node} runs ztunnel ${from.version || '(unknown)'}, ${inbound.node} runs ${to.version || '(unknown)'}: they may decide by different rules`;
+    lines.push(line('versions', 'note', text));
+  }
+  const [left, right] = [from.destination?.workload, to.destination?.workload];
+  if (left !== undefined && right !== undefined && left !== right) {
+    const text = `${outbound.node} would choose ${left}, ${inbound.node} would choose ${right}: one of them does not have the latest state yet`;
+    lines.push(line('state', 'note', text));
+  }
+  return lines;
+}
+
+function podName({ workload }: Half): string {
+  return workload.split('//Pod/')[1] ?? workload;
+}

@@ -1,0 +1,44 @@
+/** Each policy that was considered, as one sentence: what it did, and the first clause of each rule that did not hold. */
+import type { DumpedPolicy } from '../config-dump.ts';
+import { type JsonObject, listOf, objectOf, textOf } from '../json-value.ts';
+import { policiesOf, type PolicyTrace, type Step } from './answer.ts';
+
+/** @param held - The policies with their rules, where they could be had; without them only the fields are named. */
+export function describePolicies(step: Step, held: readonly DumpedPolicy[]): readonly string[] {
+  return policiesOf(step).map((trace) => describe(trace, rulesOf(trace.policy, held)));
+}
+
+type Rules = DumpedPolicy['rules'];
+
+function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
+  return held.find(({ namespace, name }) => `${namespace}/${name}` === key)?.rules ?? [];
+}
+
+function describe(trace: PolicyTrace, rules: Rules): string {
+  const { policy, action, dryRun, matchedRule, failures } = trace;
+  const head = `policy ${policy} (${action.toUpperCase()}${dryRun ? ', dry run: not enforced' : ''})`;
+  if (matchedRule !== undefined) return `${head}: rule ${matchedRule + 1} matches`;
+  if (failures.length === 0) return `${head}: has no rules, so it matches nothing`;
+  const reasons = failures.map(({ rule, clause, failed }) => {
+    const wanted = failed.map((field, i) => alternative(field, rules[rule]?.[clause]?.[i])).join(' or ');
+    return `rule ${rule + 1} does not match, as its clause ${clause + 1} wants ${wanted}`;
+  });
+  return `${head}: ${reasons.join('; ')}`;
+}
+
+function alternative(field: string, match: JsonObject | undefined): string {
+  if (field === 'empty') return 'nothing that can be (an empty match never holds)';
+  const values = listOf(match?.[field]).map(valueText);
+  return values.length === 0 ? field : `${field} ${values.join(', ')}`;
+}
+
+/** `{"Prefix": "a"}` as `a*`; a service account as `namespace/name`. */
+function valueText(value: unknown): string {
+  const object = objectOf(value);
+  if ('Exact' in object) return textOf(object['Exact']);
+  if ('Prefix' in object) return `${textOf(object['Prefix'])}*`;
+  if ('Suffix' in object) return `*${textOf(object['Suffix'])}`;
+  if ('Presence' in object) return '*';
+  if ('serviceAccount' in object) return `${textOf(object['namespace'])}/${textOf(object['serviceAccount'])}`;
+  return textOf(value);
+}
