@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
+import { join } from 'node:path';
 import { type Clock, type Random, systemClock, systemRandom } from '@ambit/core/clock';
 import { formatHostPort } from '@ambit/core/ip';
 import { type Logger, silentLogger } from '@ambit/core/log';
@@ -27,7 +28,10 @@ import type { Context } from './objects/context.ts';
 import { newServingCertificate } from './pki/serving.ts';
 import { writeKubeconfig } from './pki/kubeconfig.ts';
 import { loadOrMakeSecrets } from './pki/secrets.ts';
+import { openFolder, type SyncPolicy } from './storage/folder.ts';
 import { ObjectStore } from './storage/store.ts';
+import { webhookCaller } from './admission/webhook-call.ts';
+import { webhookAdmission } from './admission/webhooks.ts';
 
 export interface EmbeddedUser {
   readonly name: string;
@@ -41,6 +45,10 @@ export interface EmbeddedApiOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where the admin's kubeconfig is written, for its owner alone. */
   readonly kubeconfigPath: string;
+  /** Where objects and keys are kept over a restart, for the owner alone. Default: nowhere. */
+  readonly folder?: string;
+  /** Whether every change is on the disk before it is answered, or those of the last 100 ms may be lost with power. */
+  readonly sync?: SyncPolicy;
   /** Default: 127.0.0.1 and a free port. */
   readonly listen?: { readonly host?: string; readonly port?: number };
   /** More names and addresses that the serving certificate is for. */
@@ -83,11 +91,19 @@ export async function startEmbeddedApi(options: EmbeddedApiOptions): Promise<Emb
     throw new EmbeddedOptionError(`listen.host must be an address, not ${JSON.stringify(host)}`);
 
   await using scope = new AsyncDisposableStack();
-  const secrets = await loadOrMakeSecrets(undefined, clock);
+  const secrets = await loadOrMakeSecrets(
+    options.folder === undefined ? undefined : join(options.folder, 'pki'),
+    clock,
+  );
   // Numbers go on from the time, so that a client of an earlier run lists anew instead of waiting for old numbers.
-  const store = new ObjectStore({ revision: clock.now(), objects: [] });
+  const kept = options.folder === undefined ? undefined : scope.use(openFolder(options.folder, log));
+  const revision = Math.max(clock.now(), (kept?.revision ?? 0) + 1);
+  const store = new ObjectStore({ revision, objects: kept?.objects ?? [] }, kept);
+  kept?.follow(store, options.sync ?? 'batched', clock);
   const registry = new ResourceRegistry();
-  const context: Context = { store, registry, admission: async () => [], clock, random, log };
+  const call = webhookCaller(store, options.podDialer, clock);
+  const admission = webhookAdmission({ store, call, log: log.scope('webhooks') });
+  const context: Context = { store, registry, admission, clock, random, log };
   const watches = new Watches(store, clock, random);
   scope.use(serveCustomResources(store, registry, (which) => watches.close(which)));
 

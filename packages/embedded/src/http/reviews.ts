@@ -2,6 +2,7 @@
 import type { Authenticator } from '../access/authenticate.ts';
 import { type Attributes, authorize, rulesFor } from '../access/rbac.ts';
 import type { User } from '../access/user.ts';
+import { userInfo } from '../access/user-info.ts';
 import { badRequest } from '../errors.ts';
 import { isObject, type Json, type JsonObject, objectAt, textAt, textsAt } from '../json.ts';
 import { groupVersionOf, type Resource } from '../kinds/resource.ts';
@@ -64,17 +65,6 @@ async function tokenStatus(authenticator: Authenticator, spec: JsonObject): Prom
   const verdict = await authenticator.verify(token, textsAt(spec, 'audiences'));
   if (!verdict.valid) return { user: {}, error: `[invalid bearer token, ${verdict.reason}]` };
   return { authenticated: true, user: userInfo(verdict.user), audiences: [...verdict.audiences] };
-}
-
-export function userInfo({ name, uid, groups, extra }: User): JsonObject {
-  return {
-    username: name,
-    ...(uid !== '' && { uid }),
-    groups: [...groups],
-    ...(Object.keys(extra).length > 0 && {
-      extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])),
-    }),
-  };
 }
 
 function subjectOf(spec: JsonObject): User {
