@@ -1,6 +1,6 @@
 /** The shop as YAML, as a user would apply it: a web front end, an API, a database, and two who come from elsewhere. */
 
-const PROGRAMS = new URL('./programs/', import.meta.url).pathname;
+export const PROGRAMS = new URL('./programs/', import.meta.url).pathname;
 
 export const SHOP = 'shop';
 export const OUTSIDE = 'outside';

@@ -1,0 +1,148 @@
+/**
+ * `npm run demo`: a mesh on one machine, proving itself. With `-- --keep` it stays until Ctrl-C.
+ *
+ * The same file runs twice: outside it makes the sandbox and, with `--keep`, the way in for `kubectl`; inside it runs the
+ * story. Whatever the inside made ends with it.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { messageOf } from '@ambit/core/errors';
+import { systemClock } from '@ambit/core/clock';
+import { LogRoot, parseLogFilter } from '@ambit/core/log';
+import { startLab } from '../lab.ts';
+import { installMesh } from '../mesh.ts';
+import { probeSandbox, SANDBOX_VARIABLE, spawnInSandbox } from '../sandbox.ts';
+import { bridge, writeKubeconfigFor } from './api-bridge.ts';
+import { labWorld } from './lab-world.ts';
+import { runSteps } from './step.ts';
+import { demoSteps, summaryOf } from './steps.ts';
+
+const USAGE = `npm run demo -- [--keep] [--verbose]
+
+  --keep     leave it running at the end, and print how to reach it with kubectl
+  --verbose  print what the lab itself logs
+`;
+
+/** Where inside and outside meet; set by the outer process. */
+const FOLDER_VARIABLE = 'AMBIT_DEMO_FOLDER';
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      keep: { type: 'boolean', default: false },
+      verbose: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const folder = process.env[FOLDER_VARIABLE];
+  return process.env[SANDBOX_VARIABLE] === '1' && folder !== undefined
+    ? await inside(folder, values)
+    : await outside(values);
+}
+
+/** Makes the sandbox and waits for it; Ctrl-C reaches the inside by the terminal, and kills it if it does not end. */
+async function outside(values: { readonly keep: boolean; readonly verbose: boolean }): Promise<number> {
+  const asRoot = process.getuid?.() === 0;
+  probeSandbox(asRoot);
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-demo-'));
+  try {
+    const flags = Object.entries(values).flatMap(([name, set]) => (set === true ? [`--${name}`] : []));
+    const command = [process.execPath, new URL(import.meta.url).pathname, ...flags];
+    const child = spawnInSandbox(command, { asRoot, env: { ...process.env, [FOLDER_VARIABLE]: folder } });
+    const ended = new Promise<number>((resolve) => {
+      child.on('close', (status, signal) => resolve(status ?? (signal === null ? 1 : 130)));
+    });
+    process.on('SIGINT', () => void systemClock.after(10_000, () => child.kill('SIGKILL')));
+    process.on('SIGTERM', () => child.kill('SIGKILL'));
+    if (values.keep) await openWayIn(folder, ended);
+    return await ended;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits for the inside's socket, then listens on loopback for it. */
+async function openWayIn(folder: string, ended: Promise<number>): Promise<void> {
+  const socket = join(folder, 'api.sock');
+  let running = true;
+  void ended.then(() => {
+    running = false;
+  });
+  while (running && !existsSync(socket)) await systemClock.sleep(100);
+  if (!running) return;
+  const server = await bridge({ host: '127.0.0.1', port: 0 }, { path: socket });
+  server.unref();
+  const address = server.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  writeKubeconfigFor(port, join(folder, 'kubeconfig.inside'), join(folder, 'kubeconfig'));
+}
+
+async function inside(
+  folder: string,
+  values: { readonly keep: boolean; readonly verbose: boolean },
+): Promise<number> {
+  const abort = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => abort.abort(new Error(name)));
+  const write = (line: string) => void process.stdout.write(`${line}\n`);
+  const filter = parseLogFilter(values.verbose ? 'info' : 'error');
+  const log = new LogRoot({ filter: filter ?? { base: 'error', scopes: new Map() }, format: 'plain' }).scope(
+    'lab',
+  );
+  const startedMs = systemClock.monotonicMs();
+  try {
+    write('Ambit demo: two nodes and a shop, made of network namespaces.');
+    const kubeconfigPath = join(folder, 'kubeconfig.inside');
+    await using lab = await startLab({ nodes: 2, environment: process.env, kubeconfigPath, log });
+    abort.signal.throwIfAborted();
+    await installMesh(lab, abort.signal);
+    const [first = '', second = ''] = lab.nodes.map((node) => node.name);
+    write(`Nodes ${first} and ${second} are up, with a CNI agent and a ztunnel each; istiod-lite runs.`);
+    const steps = demoSteps(labWorld(lab, process.env), [first, second]);
+    const outcome = await runSteps(steps, write, abort.signal);
+    const summary = summaryOf(outcome, steps.length);
+    const seconds = Math.round((systemClock.monotonicMs() - startedMs) / 1_000);
+    write('');
+    write(`${summary.seen.join(' ')} in ${seconds} s`);
+    if (values.keep) await keep(lab.api.url, folder, write, abort.signal);
+    return summary.passed ? 0 : 1;
+  } catch (error) {
+    if (abort.signal.aborted) {
+      write('\nStopped. Nothing is left behind.');
+      return 130;
+    }
+    process.stderr.write(`the demo cannot go on: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+/** Holds the lab until Ctrl-C, and says how to reach it. */
+async function keep(
+  apiUrl: string,
+  folder: string,
+  write: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { hostname, port } = new URL(apiUrl);
+  const server = await bridge({ path: join(folder, 'api.sock') }, { host: hostname, port: Number(port) });
+  write('');
+  write('It stays until Ctrl-C. From another terminal:');
+  write(`   export KUBECONFIG=${join(folder, 'kubeconfig')}`);
+  write('   kubectl get pods -A -o wide');
+  write('   kubectl label namespace shop istio.io/dataplane-mode=ambient');
+  write('   npx ambit why shop/batch shop/api:80');
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  server.close();
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`ambit demo: ${messageOf(error)}\n`);
+  process.exitCode = 1;
+}
