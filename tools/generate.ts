@@ -4,6 +4,7 @@
  * Each output folder belongs to its generator alone: what it does not make is removed.
  */
 import { join } from 'node:path';
+import { crdFiles } from '../packages/istiod-lite/src/schema/crd.ts';
 import { configReference } from './generate/config-reference.ts';
 import { differences, filesBelow, type Output, TOP, writeFolder } from './generate/files.ts';
 import { generateProtobuf } from './generate/protobuf.ts';
@@ -17,6 +18,7 @@ interface Target {
 const TARGETS: readonly Target[] = [
   { folder: 'packages/api/src/gen', make: generateProtobuf },
   { folder: 'docs/reference/config', make: configReference },
+  { folder: 'deploy/crds', make: crdFiles },
 ];
 
 function main(args: readonly string[]): number {

@@ -1,5 +1,6 @@
 /** Reference pages of environment variables, from the tables that the components read them by. */
 import type { Schema, Variable } from '@ambit/core/config/schema';
+import { schema as istiod } from '../../packages/istiod-lite/src/config.ts';
 import { variables as ztunnel } from '../../packages/ztunnel/src/config/variables.ts';
 import type { Output } from './files.ts';
 
@@ -17,6 +18,11 @@ const COMPONENTS: readonly Component[] = [
     also: `Besides these, by prefix: \`ISTIO_META_X\` and \`ISTIO_METAJSON_X\` become node metadata \`X\` (text, and parsed JSON, which wins);
 \`XDS_HEADER_X\` and \`CA_HEADER_X\` become headers \`x\` of requests to the control plane and to the CA. The file
 \`./etc/istio/config/mesh\` may hold a MeshConfig, of which \`defaultConfig\` is read; \`PROXY_CONFIG\` wins over it.`,
+  },
+  {
+    name: 'istiod-lite',
+    schema: istiod,
+    also: `The API server is found by \`KUBECONFIG\` if that file exists, else as a pod finds it, else by \`~/.kube/config\`.`,
   },
 ];
 
@@ -48,6 +54,8 @@ function row({ env, want, default: fallback, doc, secret }: Variable<unknown>): 
 function defaultText(env: string, value: unknown): string {
   if (value === undefined) return '';
   if (value === '') return 'empty';
+  if (value instanceof Set) return `\`${[...value].join(',')}\``;
+  if (typeof value === 'object') return '';
   const isDuration = typeof value === 'number' && /(_TTL|_TIME|_INTERVAL|_TIMEOUT|_DEADLINE)$/.test(env);
   return `\`${isDuration ? `${value / 1_000}s` : String(value)}\``;
 }

@@ -9,6 +9,7 @@ import {
   parsed,
   text,
 } from '@ambit/core/config/schema';
+import { type LogFilter, parseLogFilter } from '@ambit/core/log';
 
 const ACCOUNT = /^[a-z0-9.-]+\/[a-z0-9.-]+$/;
 
@@ -43,11 +44,6 @@ export const schema = {
     doc: 'The first part of every identity.',
   }),
   domain: text({ env: 'CLUSTER_DOMAIN', default: 'cluster.local', doc: 'What service names end with.' }),
-  kubeconfig: text({
-    env: 'KUBECONFIG',
-    default: undefined,
-    doc: 'How to reach the API server. Default: as a pod.',
-  }),
   bindAddress: text({
     env: 'AMBIT_BIND_ADDRESS',
     default: '::',
@@ -133,7 +129,13 @@ export const schema = {
     default: 10_000,
     doc: 'How long a stop may take.',
   }),
-  logLevel: text({ env: 'AMBIT_LOG', default: 'info', doc: 'Levels, as info,xds=debug.' }),
+  logFilter: parsed<LogFilter>({
+    env: 'AMBIT_LOG',
+    default: { base: 'info', scopes: new Map() },
+    doc: 'Levels, as info,istiod::xds=debug. Default: info.',
+    want: 'a level, or scope=level, comma-separated',
+    parse: parseLogFilter,
+  }),
   logFormat: oneOf({ env: 'LOG_FORMAT', of: ['plain', 'json'], default: 'plain', doc: 'Form of log lines.' }),
 };
 

@@ -2,7 +2,7 @@
 /** The process: environment in, signals in, exit code out. 0: stopped when told to; 1: could not start, or a bug. */
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
-import { LogRoot, parseLogFilter } from '@ambit/core/log';
+import { LogRoot } from '@ambit/core/log';
 import { KubeClient } from '@ambit/kube/client';
 import { startControlPlane } from './app.ts';
 import { configFrom } from './config.ts';
@@ -11,11 +11,10 @@ const VERSION = '0.1.0';
 
 async function main(): Promise<void> {
   const config = configFrom(process.env);
-  const filter = parseLogFilter(config.logLevel) ?? { base: 'info', scopes: new Map() };
-  const log = new LogRoot({ filter, format: config.logFormat }).scope('istiod');
+  const log = new LogRoot({ filter: config.logFilter, format: config.logFormat }).scope('istiod');
   const told = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => told.abort(new Error(name)));
-  const client = await KubeClient.load({ kubeconfigPath: config.kubeconfig, env: process.env });
+  const client = await KubeClient.load({ env: process.env });
   const deps = { client, version: VERSION, clock: systemClock, random: systemRandom, log };
   const controlPlane = await startControlPlane(config, deps, told.signal).catch((error: unknown) => {
     if (told.signal.aborted) return undefined;

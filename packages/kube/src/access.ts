@@ -5,6 +5,7 @@
  * `@kubernetes/client-node` (exec plugins, OIDC, proxies' certificates) is loaded only when there is a kubeconfig: it
  * costs 80 MB, which a pod of ours need not pay.
  */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
@@ -74,15 +75,18 @@ export class AccessSource {
 }
 
 /**
- * The way in, by the first of: what `options` names, `KUBECONFIG`, a pod's service account, `~/.kube/config`.
+ * The way in, by the first of: what `options` names, `KUBECONFIG` if that file exists (Istio's chart names one that may
+ * not), a pod's service account, `~/.kube/config`.
  *
  * @throws {@link KubeConfigError} if there is none, or it cannot be read.
  */
 export async function accessSource(options: AccessOptions, clock: Clock): Promise<AccessSource> {
   const env = options.env ?? {};
-  const given = options.kubeconfigPath ?? (options.inCluster ? undefined : env['KUBECONFIG']?.split(':')[0]);
+  const named = options.inCluster ? undefined : env['KUBECONFIG']?.split(':')[0];
+  const inPod = env['KUBERNETES_SERVICE_HOST'] !== undefined;
+  const given = options.kubeconfigPath ?? (named && inPod && !existsSync(named) ? undefined : named);
   const home = env['HOME'];
-  if (!given && (options.inCluster || env['KUBERNETES_SERVICE_HOST'])) {
+  if (!given && (options.inCluster || inPod)) {
     const source = new AccessSource(() => inCluster(options, env), clock);
     await source.current();
     return source;

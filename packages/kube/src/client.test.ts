@@ -118,7 +118,11 @@ describe('accessSource', () => {
     await writeFile(join(directory, 'token'), 'one\n');
     let nowMs = 0;
     const clock = { ...systemClock, monotonicMs: () => nowMs };
-    const env = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
+    const env = {
+      KUBERNETES_SERVICE_HOST: 'fd00::1',
+      KUBERNETES_SERVICE_PORT: '443',
+      KUBECONFIG: '/nonexistent',
+    };
     const source = await accessSource({ env, serviceAccountDirectory: directory }, clock);
     expect((await source.current()).server.href).toBe('https://[fd00::1]/');
     await writeFile(join(directory, 'token'), 'two');

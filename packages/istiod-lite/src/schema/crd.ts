@@ -1,8 +1,8 @@
 /** A CustomResourceDefinition from a kind's schemas, as an object and as the text that is committed in deploy/crds. */
 import { stringify } from 'yaml';
-import type { CustomKind } from './kinds.ts';
+import { type CustomKind, customKinds } from './kinds.ts';
 
-export function customResourceDefinition(kind: CustomKind): object {
+function customResourceDefinition(kind: CustomKind): object {
   const schema = {
     openAPIV3Schema: {
       type: 'object',
@@ -43,12 +43,16 @@ export function customResourceDefinition(kind: CustomKind): object {
 }
 
 /** `security.istio.io_peerauthentications.yaml`. */
-export function crdFileName(kind: CustomKind): string {
+function crdFileName(kind: CustomKind): string {
   return `${kind.group}_${kind.plural}.yaml`;
 }
 
-export function crdText(kind: CustomKind): string {
-  const head =
-    '# Generated from packages/istiod-lite/src/schema; to change it, change that and run its generate-main.ts.\n';
+function crdText(kind: CustomKind): string {
+  const head = '# Generated from packages/istiod-lite/src/schema (`npm run generate`).\n';
   return head + stringify(customResourceDefinition(kind), { lineWidth: 110, aliasDuplicateObjects: false });
+}
+
+/** The content of deploy/crds, by file name. */
+export function crdFiles(): ReadonlyMap<string, string> {
+  return new Map(customKinds.map((kind) => [crdFileName(kind), crdText(kind)]));
 }
