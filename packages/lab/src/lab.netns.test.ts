@@ -1,0 +1,350 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { portForward } from '@ambit/kube/port-forward';
+import { endpointSlices, type Pod, pods } from '@ambit/kube/resources/core';
+import { applyAll, parseManifests } from './apply.ts';
+import { type Lab, startLab } from './lab.ts';
+import { run } from './network/command.ts';
+
+const SERVER = `
+  const { createServer } = require('node:http');
+  createServer((request, response) => {
+    console.log('asked', request.url);
+    if (request.url === '/exit') process.exit(3);
+    response.end(process.env.NAME + ' says hello to ' + request.socket.remoteAddress + '\\n');
+  }).listen(8080, '::');
+  process.on('SIGTERM', () => process.exit(0));`;
+
+const ASK = `
+  const [url] = process.argv.slice(1);
+  require('node:http').get(url, { timeout: 2000 }, (answer) => answer.pipe(process.stdout))
+    .on('timeout', function () { this.destroy(new Error('timeout')); })
+    .on('error', (error) => { console.log(error.message); process.exitCode = 1; });`;
+
+const signal = AbortSignal.timeout(120_000);
+
+/** Everything in JSON is YAML, so scripts need no other quoting. */
+const pod = (name: string, node: string | undefined, over: object = {}) =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'shop', labels: { app: name } },
+    spec: {
+      ...(node !== undefined && { nodeName: node }),
+      terminationGracePeriodSeconds: 5,
+      containers: [
+        {
+          name: 'main',
+          image: 'none',
+          command: [process.execPath, '-e', SERVER],
+          env: [{ name: 'NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
+          ports: [{ name: 'http', containerPort: 8080 }],
+          readinessProbe: { httpGet: { path: '/ready', port: 'http' }, periodSeconds: 1 },
+        },
+      ],
+      ...over,
+    },
+  });
+const service = (name: string) =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace: 'shop' },
+    spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+  });
+
+const fdCount = () => readdirSync('/proc/self/fd').length;
+const isReady = (one: Pod) =>
+  one.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
+
+let lab: Lab;
+const get = (name: string) => lab.client.find(pods, { name, namespace: 'shop' }, signal);
+
+async function eventually<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
+  let last: unknown;
+  for (let i = 0; i < 300; i++) {
+    const value = await ask().catch((error: unknown) => {
+      last = error;
+      return undefined;
+    });
+    if (value) return value;
+    await sleep(50);
+  }
+  throw new Error(`never: ${what} (${String(last)})`);
+}
+const ready = (name: string) =>
+  eventually(`${name} ready`, async () => {
+    const one = await get(name);
+    return one && isReady(one) ? one : undefined;
+  });
+const ask = (from: string, url: string) =>
+  lab.exec({ namespace: 'shop', name: from }, [process.execPath, '-e', ASK, '--', url], signal);
+
+beforeAll(async () => {
+  lab = await startLab({ environment: { PATH: process.env['PATH'] } });
+  const namespace = 'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n';
+  const everything = [namespace, pod('one', 'node-a'), pod('two', 'node-b'), service('one'), service('two')];
+  await applyAll(lab.client, parseManifests(everything.join('\n---\n')), signal);
+  await Promise.all([ready('one'), ready('two')]);
+}, 60_000);
+afterAll(async () => {
+  await lab?.stop();
+}, 60_000);
+
+describe('two pods on two nodes', () => {
+  test('each has an address of each family, and tells who it is', async () => {
+    const two = await ready('two');
+    const [ipv4 = '', ipv6 = ''] = (two.status?.podIPs ?? []).map(({ ip }) => ip);
+    expect([ipv4, ipv6]).toEqual([
+      expect.stringMatching(/^10\.244\.2\./),
+      expect.stringMatching(/^fd00:10:244:2::/),
+    ]);
+    const one = await ready('one');
+    const source = one.status?.podIP ?? '';
+    // No translation between pods: the server sees the client's own address.
+    expect((await ask('one', `http://${ipv4}:8080/`)).output).toBe(`two says hello to ::ffff:${source}\n`);
+    expect((await ask('one', `http://[${ipv6}]:8080/`)).output).toContain(
+      'two says hello to fd00:10:244:1::',
+    );
+  });
+
+  test('a Service is found by name, and answers', async () => {
+    for (const url of ['http://two/', 'http://two.shop.svc.cluster.local/'])
+      expect(
+        await eventually(url, async () => {
+          const { status, output } = await ask('one', url);
+          return status === 0 && output;
+        }),
+      ).toContain('two says hello');
+  });
+
+  test('a pod reaches the API server with its own token', async () => {
+    const script = `
+      const { readFileSync } = require('node:fs');
+      const at = '/var/run/secrets/kubernetes.io/serviceaccount/';
+      const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
+      const headers = { authorization: 'Bearer ' + readFileSync(at + 'token') };
+      require('node:https').get({ host, port, path: '/apis', headers, ca: readFileSync(at + 'ca.crt') },
+        (answer) => { console.log(answer.statusCode); answer.resume(); });`;
+    const env = (await ready('one')).metadata.uid;
+    expect(env).toBeDefined();
+    const name = 'asks-api';
+    const containers = [{ name: 'main', image: 'none', command: [process.execPath, '-e', script] }];
+    await applyAll(
+      lab.client,
+      parseManifests(pod(name, 'node-a', { containers, restartPolicy: 'Never' })),
+      signal,
+    );
+    await eventually('succeeded', async () => (await get(name))?.status?.phase === 'Succeeded');
+    expect(lab.logsOf({ namespace: 'shop', name })).toBe('200\n');
+    await lab.client.delete(pods, { name, namespace: 'shop' }, {}, signal);
+    await eventually('gone', async () => (await get(name)) === undefined);
+  });
+
+  test('what they print is kept, and their ports can be reached from outside', async () => {
+    expect(lab.logsOf({ namespace: 'shop', name: 'two' })).toContain('asked /');
+    const stream = await portForward(lab.client, { namespace: 'shop', name: 'two', port: 8080 }, signal);
+    stream.write('GET /forwarded HTTP/1.0\r\n\r\n');
+    let text = '';
+    for await (const chunk of stream) text += String(chunk);
+    expect(text).toContain('two says hello');
+  });
+
+  test('frames of their talk cross the link between the nodes', async () => {
+    const captured = lab.capture(1_500, signal);
+    await sleep(500);
+    await ask('one', 'http://two/on-the-wire');
+    expect((await captured).includes('GET /on-the-wire')).toBe(true);
+  });
+
+  test('a process that ends is started again, as the same pod', async () => {
+    const before = await ready('two');
+    await ask('one', 'http://two/exit');
+    const after = await eventually('a restart', async () => {
+      const one = await get('two');
+      return one && isReady(one) && JSON.stringify(one.status).includes('"restartCount":1') ? one : undefined;
+    });
+    expect([after.metadata.uid, after.status?.podIP]).toEqual([before.metadata.uid, before.status?.podIP]);
+  });
+});
+
+describe('what the kubelet makes of a pod', () => {
+  test('volumes, variables and DNS are there before the process starts', async () => {
+    const script = `for (const path of process.argv.slice(1))
+      console.log(require('node:fs').readFileSync(path, 'utf8').trim().split('\\n')[0]);
+      console.log(process.env.GREETING, process.env.NODE, process.env.CPUS > 0);`;
+    const files = [
+      '/etc/app/motd',
+      '/var/run/secrets/tokens/istio-token',
+      '/etc/resolv.conf',
+      '/data/node/x',
+      '/etc/hostname',
+    ];
+    const spec = {
+      restartPolicy: 'Never',
+      volumes: [
+        { name: 'config', configMap: { name: 'app' } },
+        { name: 'host', hostPath: { path: '/var/lib/app', type: 'DirectoryOrCreate' } },
+        { name: 'scratch', emptyDir: {} },
+        {
+          name: 'token',
+          projected: {
+            sources: [
+              {
+                serviceAccountToken: { audience: 'istio-ca', expirationSeconds: 43200, path: 'istio-token' },
+              },
+            ],
+          },
+        },
+      ],
+      initContainers: [
+        {
+          name: 'writes',
+          image: 'none',
+          command: ['sh', '-c', 'echo from init > /data/node/x'],
+          volumeMounts: [{ name: 'host', mountPath: '/data/node' }],
+        },
+      ],
+      containers: [
+        {
+          name: 'main',
+          image: 'none',
+          command: [process.execPath, '-e', script, '--', ...files],
+          env: [
+            { name: 'WHO', value: 'world' },
+            { name: 'GREETING', value: 'hello $(WHO) $$(WHO)' },
+            { name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
+            { name: 'CPUS', valueFrom: { resourceFieldRef: { resource: 'limits.cpu', divisor: '1' } } },
+          ],
+          volumeMounts: [
+            { name: 'config', mountPath: '/etc/app' },
+            { name: 'host', mountPath: '/data/node' },
+            { name: 'scratch', mountPath: '/scratch' },
+            { name: 'token', mountPath: '/var/run/secrets/tokens' },
+          ],
+        },
+      ],
+    };
+    await applyAll(lab.client, parseManifests(pod('reads', 'node-b', spec)), signal);
+    // Not before its ConfigMap exists, and it says so.
+    await eventually('waiting', async () => {
+      const text = JSON.stringify((await get('reads'))?.status ?? {});
+      return text.includes('ConfigMap shop/app does not exist');
+    });
+    const configMap =
+      'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: shop}\ndata: {motd: be well}\n';
+    await applyAll(lab.client, parseManifests(configMap), signal);
+    await eventually('succeeded', async () => (await get('reads'))?.status?.phase === 'Succeeded');
+    const lines = lab.logsOf({ namespace: 'shop', name: 'reads' }).split('\n');
+    expect(lines).toEqual([
+      'be well',
+      expect.stringMatching(/^ey/),
+      'nameserver 10.96.0.10',
+      'from init',
+      'reads',
+      'hello world $(WHO) node-b true',
+      '',
+    ]);
+    const claims = JSON.parse(Buffer.from(lines[1]?.split('.')[1] ?? '', 'base64url').toString());
+    expect(claims).toMatchObject({
+      aud: ['istio-ca'],
+      'kubernetes.io': { namespace: 'shop', pod: { name: 'reads' } },
+    });
+  });
+
+  test('pods without a node get one in turn, those on the node network have its address', async () => {
+    const text = [pod('anywhere', undefined), pod('on-node', 'node-a', { hostNetwork: true })].join(
+      '\n---\n',
+    );
+    await applyAll(lab.client, parseManifests(text), signal);
+    const [anywhere, onNode] = [await ready('anywhere'), await ready('on-node')];
+    expect(anywhere.spec?.nodeName).toMatch(/^node-[ab]$/);
+    expect(onNode.status?.podIPs).toEqual([{ ip: '172.18.0.11' }, { ip: 'fd00:172:18::11' }]);
+  });
+
+  test('a command that is not there is a restarting pod, not a failing lab', async () => {
+    const containers = [{ name: 'main', image: 'none', command: ['/no/such/program'] }];
+    await applyAll(lab.client, parseManifests(pod('broken', 'node-a', { containers })), signal);
+    await eventually('restarting', async () =>
+      JSON.stringify((await get('broken'))?.status ?? {}).includes('CrashLoopBackOff'),
+    );
+    expect(lab.logsOf({ namespace: 'shop', name: 'broken' })).toContain('/no/such/program');
+    await lab.client.delete(pods, { name: 'broken', namespace: 'shop' }, {}, signal);
+    await eventually('gone', async () => (await get('broken')) === undefined);
+  });
+
+  test('a deleted pod ends with grace, and leaves no namespace, process or endpoint', async () => {
+    const one = await ready('one');
+    const path = lab.netnsPathOf({ namespace: 'shop', name: 'one' }) ?? '';
+    expect(existsSync(path)).toBe(true);
+    await lab.client.delete(pods, { name: 'one', namespace: 'shop' }, {}, signal);
+    await eventually('gone', async () => (await get('one')) === undefined);
+    expect(existsSync(path)).toBe(false);
+    const folders = readFileSync('/proc/self/mountinfo', 'utf8');
+    expect(folders).not.toContain(path);
+    await eventually('no endpoint', async () => {
+      const { items } = await lab.client.list(endpointSlices, { namespace: 'shop' }, signal);
+      return !JSON.stringify(items).includes(one.status?.podIP ?? '');
+    });
+    expect((await ask('two', 'http://one/')).status).toBe(1);
+  });
+
+  test('DaemonSets and Deployments have the pods they ask for, and follow their template', async () => {
+    const template = (text: string) => ({
+      metadata: { labels: { app: 'sleeper' } },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: 'main', image: 'none', command: ['sh', '-c', `echo ${text}; sleep 1000`] }],
+      },
+    });
+    const object = (kind: string, text: string, spec: object) =>
+      JSON.stringify({
+        apiVersion: 'apps/v1',
+        kind,
+        metadata: { name: 'sleeper', namespace: kind.toLowerCase() },
+        spec: { selector: { matchLabels: { app: 'sleeper' } }, template: template(text), ...spec },
+      });
+    const apply = async (text: string) => {
+      const both = [object('DaemonSet', text, {}), object('Deployment', text, { replicas: 3 })].join(
+        '\n---\n',
+      );
+      await applyAll(lab.client, parseManifests(both), signal);
+      for (const [namespace, count] of [
+        ['daemonset', 2],
+        ['deployment', 3],
+      ] as const) {
+        await eventually(`${count} pods of ${namespace}`, async () => {
+          const { items } = await lab.client.list(pods, { namespace }, signal);
+          const all = items.map(({ metadata: { name } }) => lab.logsOf({ namespace, name }).trim());
+          return items.length === count && items.every(isReady) && all.every((log) => log === text);
+        });
+      }
+    };
+    for (const name of ['daemonset', 'deployment'])
+      await applyAll(
+        lab.client,
+        parseManifests(`apiVersion: v1\nkind: Namespace\nmetadata: {name: ${name}}\n`),
+        signal,
+      );
+    await apply('first');
+    await apply('second');
+  }, 60_000);
+});
+
+test('a lab that is stopped leaves nothing, and can be started again', async () => {
+  await lab.stop();
+  expect((await run(['ip', 'netns', 'list'])).trim()).toBe('');
+  expect(existsSync('/run/ambit-lab')).toBe(false);
+  expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain('/run/ambit-lab');
+  const before = fdCount();
+  lab = await startLab({ nodes: 1, environment: { PATH: process.env['PATH'] } });
+  await lab.stop();
+  await sleep(100);
+  expect(fdCount()).toBeLessThanOrEqual(before);
+  lab = await startLab({ nodes: 1, environment: { PATH: process.env['PATH'] } });
+}, 60_000);
+
+test.each([0, 17, 1.5])('%d nodes are refused', async (nodes) => {
+  await expect(startLab({ nodes, environment: {} })).rejects.toThrow('1 to 16 nodes');
+});
