@@ -42,6 +42,8 @@ export interface DestinationEnd {
   readonly notes: readonly string[];
 }
 
+const SERVICE_LABEL = 'kubernetes.io/service-name';
+
 export class Ends {
   readonly #client: KubeClient;
   readonly #namespace: string;
@@ -97,10 +99,11 @@ export class Ends {
     port: number,
   ): Promise<{ readonly pod: Pod; readonly port: number } | undefined> {
     const { name, namespace = '' } = service.metadata;
-    const labelSelector = `kubernetes.io/service-name=${name}`;
+    const labelSelector = `${SERVICE_LABEL}=${name}`;
     const { items } = await this.#client.list(endpointSlices, { namespace, labelSelector }, this.#signal);
     const portName = service.spec?.ports?.find((one) => one.port === port)?.name ?? '';
     for (const slice of items) {
+      if (slice.metadata.labels?.[SERVICE_LABEL] !== name) continue;
       const target = targetPort(slice, portName);
       const ready = slice.endpoints?.find(
         ({ conditions, targetRef }) => conditions?.ready !== false && targetRef?.kind === 'Pod',

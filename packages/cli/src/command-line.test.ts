@@ -1,0 +1,62 @@
+import { describe, expect, test } from '@jest/globals';
+import { COMMANDS, parseCommandLine } from './command-line.ts';
+import { helpText } from './commands/help.ts';
+
+describe('parseCommandLine', () => {
+  test('commands, operands and options in any order', () => {
+    expect(parseCommandLine(['-n', 'shop', 'why', 'web', '--output=json', 'api:80'])).toEqual({
+      command: 'why',
+      operands: ['web', 'api:80'],
+      options: {
+        output: 'json',
+        namespace: 'shop',
+        node: undefined,
+        kubeconfig: undefined,
+        context: undefined,
+        meshNamespace: 'istio-system',
+        wait: true,
+        timeoutMs: 60_000,
+      },
+    });
+    expect(parseCommandLine(['enroll', 'shop', '--no-wait', '--timeout', '1m30s']).options).toMatchObject({
+      wait: false,
+      timeoutMs: 90_000,
+    });
+  });
+
+  test.each([
+    [[], 'help', []],
+    [['--help'], 'help', []],
+    [['help', 'why'], 'help', ['why']],
+    [['why', '-h'], 'help', ['why']],
+    [['why', 'a', 'b', '--help'], 'help', ['why']],
+  ])('%j asks for help', (args, command, operands) => {
+    expect(parseCommandLine(args)).toMatchObject({ command, operands });
+  });
+
+  const bad: Record<string, [args: string[], message: string]> = {
+    'an unknown command': [['explain'], 'unknown command "explain"; "ambit help" lists them'],
+    'a word of every object': [['constructor'], 'unknown command "constructor"'],
+    'too few operands': [['why', 'web'], 'why needs SOURCE DESTINATION[:PORT]; "ambit help why" says more'],
+    'too many': [['why', 'web', 'api', 'db'], 'why: unexpected "db"'],
+    'an operand where none belongs': [['status', 'shop'], 'status: unexpected "shop"'],
+    'an unknown option': [['status', '--verbose'], 'Unknown option \'--verbose\'; "ambit help"'],
+    'an option without its value': [['status', '--output'], "'-o, --output <value>' argument missing"],
+    'an option of another command': [['status', '--node', 'n'], 'status takes no option --node'],
+    'another output': [['status', '-o', 'yaml'], '--output is table or json, not "yaml"'],
+    'another duration': [['enroll', 'shop', '--timeout', '1.5s'], '--timeout wants a duration'],
+  };
+  test.each(Object.entries(bad))('refuses %s', (_, [args, message]) => {
+    expect(() => parseCommandLine(args)).toThrow(message);
+  });
+});
+
+test('help tells of every command, and every command has help', () => {
+  const overview = helpText(undefined);
+  for (const command of Object.keys(COMMANDS)) {
+    expect(overview).toContain(`\n  ${command} `);
+    expect(helpText(command)).toMatch(new RegExp(`^${command}: `));
+  }
+  expect(() => helpText('explain')).toThrow('unknown command');
+  for (const line of overview.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
+});

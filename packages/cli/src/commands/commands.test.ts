@@ -1,0 +1,558 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { whyAnswer, BATCH, ONLY_WEB } from '../testing/answers.ts';
+import { FakeCluster, type Pages } from '../testing/fake-cluster.ts';
+
+const CAPTURED = { annotations: { 'ambient.istio.io/redirection': 'enabled' } };
+const AMBIENT = { 'istio.io/dataplane-mode': 'ambient' };
+
+let cluster: FakeCluster;
+
+/** Two nodes; batch and web on the first, api on the second; an outsider in a namespace of its own. */
+beforeEach(async () => {
+  cluster = await FakeCluster.start();
+  cluster.node('node-1');
+  cluster.node('node-2');
+  cluster.namespace('istio-system');
+  cluster.namespace('shop', AMBIENT);
+  cluster.namespace('outside');
+  cluster.pod('shop', 'batch-1', { ...CAPTURED, ip: '10.0.1.1' });
+  cluster.pod('shop', 'web-1', { ...CAPTURED, ip: '10.0.1.2' });
+  cluster.pod('shop', 'api-1', {
+    ...CAPTURED,
+    ip: '10.0.2.1',
+    node: 'node-2',
+    ports: [{ containerPort: 8080 }],
+  });
+  cluster.pod('outside', 'stranger', { ip: '10.0.1.9' });
+  cluster.service('shop', 'api', '10.1.0.1', [80]);
+  cluster.endpoint('shop', 'api', 'api-1', 80, 8080);
+});
+afterEach(() => cluster[Symbol.asyncDispose]());
+
+const DUMP = {
+  version: { version: '0.1.0' },
+  workloads: [
+    {
+      uid: 'b',
+      name: 'batch-1',
+      namespace: 'shop',
+      serviceAccount: 'batch',
+      workloadIps: ['10.0.1.1'],
+      protocol: 'HBONE',
+      node: 'node-1',
+      status: 'Healthy',
+    },
+    {
+      uid: 'a',
+      name: 'api-1',
+      namespace: 'shop',
+      serviceAccount: 'api',
+      workloadIps: ['10.0.2.1'],
+      protocol: 'HBONE',
+      node: 'node-2',
+      status: 'Unhealthy',
+      waypoint: { destination: '/10.1.0.9', hboneMtlsPort: 15008 },
+      authorizationPolicies: ['shop/api-only-web'],
+    },
+    {
+      uid: 's',
+      name: 'stranger',
+      namespace: 'outside',
+      workloadIps: ['10.0.1.9'],
+      node: 'node-1',
+      status: 'Healthy',
+    },
+  ],
+  services: [
+    {
+      name: 'api',
+      namespace: 'shop',
+      hostname: 'api.shop.svc.cluster.local',
+      vips: ['/10.1.0.1'],
+      ports: { 80: 8080 },
+      endpoints: { a: { workloadUid: 'a' }, b: { workloadUid: 'b' } },
+      waypoint: { destination: 'shop/gate.shop.svc.cluster.local', hboneMtlsPort: 15008 },
+    },
+    {
+      name: 'gate',
+      namespace: 'shop',
+      hostname: 'gate.shop.svc.cluster.local',
+      vips: ['/10.1.0.9'],
+      ports: {},
+    },
+  ],
+  policies: [
+    ONLY_WEB,
+    { name: 'all', namespace: 'istio-system', action: 'Deny', scope: 'Global', dryRun: true, rules: [] },
+  ],
+  certificates: [
+    {
+      identity: BATCH,
+      state: 'Available',
+      certChain: [
+        {
+          serialNumber: '255',
+          validFrom: '2026-01-01T00:00:00Z',
+          expirationTime: '2026-01-02T00:00:00Z',
+          pem: '',
+        },
+      ],
+      rootCerts: [{}, {}],
+    },
+  ],
+  workloadState: {
+    u1: {
+      state: 'Up',
+      info: { name: 'batch-1', namespace: 'shop' },
+      connections: {
+        inbound: [],
+        outbound: [
+          { src: '10.0.1.1:5', originalDst: '10.1.0.1:80', actualDst: '10.0.2.1:15008', protocol: 'HBONE' },
+        ],
+      },
+    },
+  },
+};
+
+const BOTH: Pages = { '/config_dump': DUMP };
+const serve = (first: Pages | undefined, second: Pages | undefined) => {
+  cluster.ztunnel('ztunnel-1', 'node-1', first);
+  cluster.ztunnel('ztunnel-2', 'node-2', second);
+};
+
+describe('lists', () => {
+  test('workloads', async () => {
+    serve(BOTH, BOTH);
+    expect((await cluster.run('workloads')).out).toBe(
+      `NAMESPACE   WORKLOAD   ADDRESS    NODE     PROTOCOL   STATUS      WAYPOINT
+outside     stranger   10.0.1.9   node-1   TCP        Healthy     -
+shop        api-1      10.0.2.1   node-2   HBONE      Unhealthy   shop/gate
+shop        batch-1    10.0.1.1   node-1   HBONE      Healthy     -
+`,
+    );
+    expect(cluster.asked).toEqual(['ztunnel-1 /config_dump']);
+  });
+
+  test('of one namespace, asked of one node, as JSON', async () => {
+    serve(BOTH, BOTH);
+    const { out } = await cluster.run('workloads', '-n', 'outside', '--node', 'node-2', '-o', 'json');
+    expect(JSON.parse(out)).toEqual([
+      {
+        namespace: 'outside',
+        name: 'stranger',
+        address: '10.0.1.9',
+        node: 'node-1',
+        protocol: 'TCP',
+        status: 'Healthy',
+        waypoint: '',
+        identity: 'spiffe://cluster.local/ns/outside/sa/',
+      },
+    ]);
+    expect(cluster.asked).toEqual(['ztunnel-2 /config_dump']);
+  });
+
+  test('services', async () => {
+    serve(BOTH, BOTH);
+    expect((await cluster.run('services')).out).toBe(
+      `NAMESPACE   SERVICE   ADDRESS    PORTS   WAYPOINT    ENDPOINTS
+shop        api       10.1.0.1   80      shop/gate   1/2
+shop        gate      10.1.0.9   -       -           0/0
+`,
+    );
+  });
+
+  test('policies', async () => {
+    serve(BOTH, BOTH);
+    expect((await cluster.run('policies')).out).toBe(
+      `NAMESPACE      POLICY         ACTION           SCOPE              RULES   BINDS
+istio-system   all            Deny (dry run)   Global             0       everything in its scope
+shop           api-only-web   Allow            WorkloadSelector   1       1 workloads
+`,
+    );
+  });
+
+  test('certificates of every node; a proxy that does not answer is named and spoils nothing', async () => {
+    serve(BOTH, undefined);
+    const { out, err, code } = await cluster.run('certificates');
+    expect(out).toBe(
+      `NODE     IDENTITY                                  STATE       EXPIRES                ROOTS   SERIAL
+node-1   spiffe://cluster.local/ns/shop/sa/batch   Available   2026-01-02T00:00:00Z   2       ff
+`,
+    );
+    expect(err).toMatch(/^ambit: ztunnel istio-system\/ztunnel-2 could not be asked: .*ECONNREFUSED.*\n$/);
+    expect(code).toBe(1);
+  });
+
+  test('connections, with identities where the proxy knows them', async () => {
+    const own = {
+      connections: [
+        {
+          podUid: 'u2',
+          pod: 'api-1',
+          namespace: 'shop',
+          direction: 'inbound',
+          src: '10.0.1.1:5',
+          originalDst: '10.0.2.1:8080',
+          actualDst: '10.0.2.1:8080',
+          protocol: 'HBONE',
+          srcIdentity: BATCH,
+          openedAtMs: 1,
+          bytesSent: 2,
+          bytesReceived: 3,
+        },
+      ],
+    };
+    serve(BOTH, { '/debug/connections': own });
+    expect((await cluster.run('connections')).out).toBe(
+      `NODE     POD            DIRECTION   SOURCE       DESTINATION     PROTOCOL   PEER
+node-1   shop/batch-1   outbound    10.0.1.1:5   10.1.0.1:80     HBONE      -
+node-2   shop/api-1     inbound     10.0.1.1:5   10.0.2.1:8080   HBONE      spiffe://cluster.local/ns/shop/sa/batch
+`,
+    );
+  });
+
+  test('nothing to list is said on standard error, and is an empty list as JSON', async () => {
+    serve(BOTH, BOTH);
+    expect(await cluster.run('policies', '-n', 'empty')).toEqual({
+      code: 0,
+      out: '',
+      err: 'ambit: no policies\n',
+    });
+    expect((await cluster.run('policies', '-n', 'empty', '-o', 'json')).out).toBe('[]\n');
+  });
+
+  test('a name that would move the cursor is printed flat', async () => {
+    const evil = { ...DUMP, workloads: [{ name: 'a\u001b[2J\nb', namespace: 'x' }] };
+    serve({ '/config_dump': evil }, BOTH);
+    expect((await cluster.run('workloads')).out).toContain('a [2J b');
+  });
+});
+
+describe('failures are one sentence', () => {
+  test('no ztunnel', async () => {
+    expect(await cluster.run('workloads')).toEqual({
+      code: 1,
+      out: '',
+      err: 'ambit: no ztunnel runs in namespace istio-system; is the mesh installed (or elsewhere: --mesh-namespace)?\n',
+    });
+  });
+
+  test('no ztunnel on that node', async () => {
+    serve(BOTH, BOTH);
+    expect((await cluster.run('services', '--node', 'node-3')).err).toBe(
+      'ambit: no ztunnel runs on node node-3\n',
+    );
+  });
+
+  const answers: Record<string, [page: unknown, message: string]> = {
+    'an answer that is not JSON': ['<html>', 'answered /config_dump with something that is not JSON'],
+    'an answer with another status': [500, 'answered 500 to /config_dump'],
+    'no such page': [404, 'has no /config_dump'],
+  };
+  test.each(Object.entries(answers))('%s', async (_, [page, message]) => {
+    serve({ '/config_dump': page }, BOTH);
+    const { code, err } = await cluster.run('workloads');
+    expect(err).toContain(message);
+    expect(err.trim().split('\n')).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+
+  test('an answer of another shape is an empty list, not a crash', async () => {
+    serve({ '/config_dump': { workloads: [null, 5, { workloadIps: 7 }], services: 'x' } }, BOTH);
+    expect((await cluster.run('workloads')).code).toBe(0);
+    expect((await cluster.run('services')).err).toBe('ambit: no services\n');
+  });
+
+  test('no permission', async () => {
+    cluster.api.intercept = () => ({
+      status: 403,
+      body: { reason: 'Forbidden', message: 'bob may not list pods' },
+    });
+    expect((await cluster.run('workloads')).err).toMatch(
+      /^ambit: you may not do this in the cluster: .*bob may not list pods\n$/,
+    );
+  });
+
+  test('a wrong command line', async () => {
+    expect(await cluster.run('why', 'web')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('why needs SOURCE'),
+    });
+  });
+});
+
+describe('enroll', () => {
+  test('labels the namespace and waits for its pods', async () => {
+    cluster.pod('outside', 'host', { hostNetwork: true });
+    cluster.pod('outside', 'done', { phase: 'Succeeded' });
+    const running = cluster.run('enroll', 'outside');
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    cluster.pod('outside', 'stranger', CAPTURED);
+    expect(await running).toEqual({
+      code: 0,
+      out: 'outside is enrolled: 1 of 1 running pods captured\n',
+      err: '',
+    });
+    expect(cluster.api.find('/api/v1/namespaces', '', 'outside')?.metadata.labels).toEqual(AMBIENT);
+  });
+
+  test('names the pods that did not follow in time', async () => {
+    const { code, out, err } = await cluster.run('enroll', 'outside', '--timeout', '1s');
+    expect(out).toBe('outside is enrolled: 0 of 1 running pods captured\n');
+    expect(err).toBe(
+      'ambit: not captured after 1 s: outside/stranger on node-1; the log of istio-cni-node on that node says why\n',
+    );
+    expect(code).toBe(5);
+  });
+
+  test('does not wait when told not to', async () => {
+    expect(await cluster.run('enroll', 'outside', '--no-wait', '-o', 'json')).toMatchObject({
+      code: 0,
+      err: '',
+    });
+  });
+
+  test('a pod alone', async () => {
+    expect((await cluster.run('enroll', 'outside/stranger', '--no-wait')).code).toBe(0);
+    expect(cluster.api.find('/api/v1/pods', 'outside', 'stranger')?.metadata.labels).toEqual(AMBIENT);
+  });
+
+  test('un-enrolling removes the label; a pod of an enrolled namespace is told to stay out', async () => {
+    cluster.pod('shop', 'web-1', {});
+    await cluster.run('unenroll', 'shop/web-1');
+    expect(cluster.api.find('/api/v1/pods', 'shop', 'web-1')?.metadata.labels).toEqual({
+      'istio.io/dataplane-mode': 'none',
+    });
+    await cluster.run('unenroll', 'shop', '--no-wait');
+    const patched = cluster.api.requests.filter((line) => line.startsWith('PATCH'));
+    expect(patched.at(-1)).toContain('/api/v1/namespaces/shop');
+    expect(cluster.api.find('/api/v1/namespaces', '', 'shop')?.metadata.labels).toEqual({
+      'istio.io/dataplane-mode': null,
+    });
+  });
+
+  test.each([
+    ['nowhere', 'there is no namespace nowhere', 1],
+    ['shop/nobody', 'there is no pod nobody in namespace shop', 1],
+    ['a/b/c', '"a/b/c" is neither NAMESPACE nor NAMESPACE/POD', 2],
+  ])('%s', async (operand, message, code) => {
+    expect(await cluster.run('enroll', operand)).toEqual({ code, out: '', err: `ambit: ${message}\n` });
+  });
+});
+
+describe('status', () => {
+  test('of a mesh that is well', async () => {
+    serve(BOTH, BOTH);
+    cluster.pod('istio-system', 'istiod-1', { labels: { app: 'istiod' } });
+    cluster.pod('istio-system', 'istio-cni-node-1', { labels: { 'k8s-app': 'istio-cni-node' } });
+    expect(await cluster.run('status')).toEqual({
+      code: 0,
+      err: '',
+      out: `COMPONENT        READY
+istiod           1/1
+istio-cni-node   1/1
+ztunnel          2/2
+
+NODE     ZTUNNEL   PODS   CERTIFICATES   WORKLOADS KNOWN
+node-1   0.1.0     1/1    1/1            3
+node-2   0.1.0     1/1    1/1            3
+
+ENROLLED NAMESPACE   PODS CAPTURED
+shop                 3/3
+
+The mesh is well.
+`,
+    });
+  });
+
+  test('of one that is not', async () => {
+    const failing = { ...DUMP, certificates: [{ identity: BATCH, state: 'Unavailable: CA is down' }] };
+    cluster.ztunnel('ztunnel-1', 'node-1', { '/config_dump': failing });
+    cluster.pod('shop', 'new', {});
+    const { code, out } = await cluster.run('status', '-o', 'json');
+    expect(code).toBe(4);
+    expect(JSON.parse(out)).toMatchObject({
+      problems: [
+        'no pod of istiod is in namespace istio-system',
+        'no pod of istio-cni-node is in namespace istio-system',
+        'no ztunnel runs on node node-2',
+        `node-1: ${BATCH}: Unavailable: CA is down`,
+        '1 of 4 pods of shop are not captured',
+      ],
+    });
+  });
+});
+
+describe('why', () => {
+  const pages = (answer: unknown): Pages => ({ '/config_dump': DUMP, '/debug/why': answer });
+
+  test('asks both proxies and joins what they say', async () => {
+    serve(pages(whyAnswer()), pages(whyAnswer({ node: 'node-2' })));
+    expect(await cluster.run('why', 'batch', 'api')).toEqual({
+      code: 0,
+      err: '',
+      out: `ALLOWED: shop/batch-1 may connect to service shop/api port 80
+  ✓ source         shop/batch-1 on node-1 is ${BATCH}
+  ✓ name           api.shop is service shop/api.shop.svc.cluster.local at 10.1.0.1
+  ✓ route          direct, HBONE to 10.0.2.1:15008 for 10.0.2.1:8080
+  ✓ certificate    ${BATCH}: Available
+  ✓ destination    shop/api-1 on node-2
+  ✓ inbound        connects to the application at 10.0.2.1:8080
+  ✓ authorization  no allow policy binds shop/api-1
+`,
+    });
+    const query = '/debug/why?source=shop%2Fbatch-1&destination=api.shop%3A80&sourceIp=10.0.1.1';
+    expect(cluster.asked).toEqual([`ztunnel-1 ${query}`, `ztunnel-2 ${query}`, 'ztunnel-2 /config_dump']);
+  });
+
+  test('names the policy that refused, and what its clause wants', async () => {
+    serve(pages(whyAnswer()), pages(whyAnswer({ node: 'node-2', refused: true })));
+    const { code, out } = await cluster.run('why', 'shop/batch', 'shop/api:80');
+    expect(code).toBe(3);
+    expect(out.split('\n')).toEqual(
+      expect.arrayContaining([
+        'REFUSED: shop/batch-1 may not connect to service shop/api port 80: allow policies exist, but none allowed',
+        '  ✗ authorization  allow policies exist, but none allowed',
+        '                   policy shop/api-only-web (ALLOW): rule 1 does not match, as its clause 1 wants principals cluster.local/ns/shop/sa/web',
+      ]),
+    );
+  });
+
+  test('says so when a proxy could not be asked', async () => {
+    serve(pages(whyAnswer()), undefined);
+    const { code, out } = await cluster.run('why', 'batch', 'api');
+    expect(code).toBe(4);
+    expect(out).toMatch(
+      /^NOT KNOWN: whether shop\/batch-1 may connect .* is not known: ztunnel istio-system\/ztunnel-2 could not be asked: /,
+    );
+    expect(out).toContain('  ✓ route ');
+  });
+
+  test('says so when a proxy is not ours', async () => {
+    serve(pages(whyAnswer()), { '/config_dump': DUMP });
+    expect((await cluster.run('why', 'batch', 'api')).out).toContain('cannot say why: it has no /debug/why');
+  });
+
+  test('says so when the proxies are of different versions, or see different meshes', async () => {
+    const other = whyAnswer({ node: 'node-2', version: '0.2.0' });
+    serve(pages(whyAnswer()), pages({ ...other, destination: { workload: 'Kubernetes//Pod/shop/api-2' } }));
+    const { code, out } = await cluster.run('why', 'batch', 'api');
+    expect(code).toBe(0);
+    expect(out).toContain('node-1 runs ztunnel 0.1.0, node-2 runs 0.2.0: they may decide by different rules');
+    expect(out).toContain(
+      'node-2 would choose Kubernetes//Pod/shop/api-2: one of them does not have the latest state yet',
+    );
+  });
+
+  const outbound: Record<string, [step: Record<string, unknown>, code: number, sentence: string]> = {
+    'no endpoint': [
+      { step: 'route', outcome: 'refuse', message: 'no healthy upstream: 10.1.0.1:80' },
+      3,
+      'no healthy upstream',
+    ],
+    'no waypoint': [
+      { step: 'route', outcome: 'refuse', message: 'unknown waypoint: waypoint shop/gate not found' },
+      3,
+      'unknown waypoint',
+    ],
+    'no certificate': [
+      { step: 'certificate', outcome: 'refuse', message: `${BATCH}: Unavailable: CA is down` },
+      3,
+      'CA is down',
+    ],
+    'a name that the mesh does not know': [
+      { step: 'name', outcome: 'unknown', message: 'x.y: not the name of a service in the mesh' },
+      4,
+      'not the name of a service in the mesh',
+    ],
+  };
+  test.each(Object.entries(outbound))('%s', async (_, [step, code, sentence]) => {
+    serve(pages({ ...whyAnswer({ outbound: [step] }), destination: undefined }), BOTH);
+    const ran = await cluster.run('why', 'batch', 'api');
+    expect(ran.code).toBe(code);
+    expect(ran.out.split('\n')[0]).toContain(sentence);
+  });
+
+  test('a source outside the mesh arrives in clear, as its destination sees it', async () => {
+    const strict = { step: 'authorization', outcome: 'refuse', message: 'explicitly denied by: shop/strict' };
+    serve(
+      BOTH,
+      pages({ ...whyAnswer({ node: 'node-2', inbound: [strict] }), source: undefined, outbound: [] }),
+    );
+    expect(await cluster.run('why', 'outside/stranger', 'api.shop:80')).toEqual({
+      code: 3,
+      err: '',
+      out: `REFUSED: outside/stranger may not connect to service shop/api port 80: explicitly denied by: shop/strict
+  · source         outside/stranger on node-1 is not in the mesh (neither it nor namespace outside has the label istio.io/dataplane-mode=ambient): what it sends is in clear and proves no identity
+  ✓ destination    shop/api-1 on node-2
+  ✗ authorization  explicitly denied by: shop/strict
+`,
+    });
+    expect(cluster.asked[0]).toBe(
+      'ztunnel-2 /debug/why?captured=false&sourceIp=10.0.1.9&destination=10.0.2.1%3A8080',
+    );
+  });
+
+  test('a destination outside the mesh enforces nothing', async () => {
+    cluster.pod('shop', 'api-1', {
+      ip: '10.0.2.1',
+      node: 'node-2',
+      labels: { 'istio.io/dataplane-mode': 'none' },
+    });
+    serve(pages(whyAnswer()), BOTH);
+    const { code, out } = await cluster.run('why', 'batch', 'api');
+    expect(code).toBe(0);
+    expect(out).toContain(
+      'shop/api-1 on node-2 is not in the mesh (its label says istio.io/dataplane-mode=none): what reaches it is in clear, and no policy is enforced there',
+    );
+  });
+
+  test('by address, and both ends outside', async () => {
+    serve(BOTH, BOTH);
+    const { code, out } = await cluster.run('why', '192.0.2.7', '10.0.1.9:80');
+    expect(code).toBe(0);
+    expect(out).toContain('192.0.2.7 is no pod of this cluster');
+    expect(out).toContain('outside/stranger on node-1 is not in the mesh');
+  });
+
+  test('a service without endpoint, seen from outside', async () => {
+    serve(BOTH, BOTH);
+    cluster.service('shop', 'empty', '10.1.0.2', [80]);
+    const { code, out } = await cluster.run('why', 'outside/stranger', '10.1.0.2');
+    expect([code, out.split('\n')[0]]).toEqual([
+      3,
+      'REFUSED: outside/stranger may not connect to service shop/empty port 80: service shop/empty port 80 has no ready endpoint',
+    ]);
+  });
+
+  test('several pods of that name: it says which one it is about', async () => {
+    cluster.pod('shop', 'batch-2', { ...CAPTURED, ip: '10.0.1.3' });
+    serve(pages(whyAnswer()), pages(whyAnswer({ node: 'node-2' })));
+    expect((await cluster.run('why', 'batch', 'api')).out).toContain(
+      'batch is 2 pods; this is about shop/batch-1',
+    );
+  });
+
+  const wrong: Record<string, [args: string[], code: number, message: string]> = {
+    'no such source': [
+      ['nobody', 'api'],
+      1,
+      'no pod in namespace shop is called nobody or begins with nobody-',
+    ],
+    'no such destination': [
+      ['web', 'nothing'],
+      1,
+      'there is no service and no pod nothing in namespace shop',
+    ],
+    'no such namespace': [['nowhere/web', 'api'], 1, 'no pod in namespace nowhere'],
+    'a service with several ports': [['web', 'many'], 2, 'name a port of service shop/many: it has 80, 443'],
+    'a pod with no declared port': [['web', 'outside/stranger'], 2, 'name a port of pod outside/stranger'],
+    'an address with nothing known': [['web', '192.0.2.1'], 2, 'name a port, such as 192.0.2.1:80'],
+    'a host with no port': [['web', 'example.com'], 2, 'name a port, such as example.com:443'],
+  };
+  test.each(Object.entries(wrong))('%s', async (_, [args, code, message]) => {
+    cluster.service('shop', 'many', '10.1.0.3', [80, 443]);
+    const ran = await cluster.run('why', ...args);
+    expect(ran).toMatchObject({ code, out: '', err: expect.stringContaining(message) });
+  });
+});
