@@ -3,7 +3,7 @@ import { silentLogger } from '@ambit/core/log';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import { POD_START_TIMEOUT_MS } from '../limits.ts';
 import { FakeWorker, obedient } from '../testing/fake-worker.ts';
-import { Pods } from './pods.ts';
+import { Pods, type PodsOptions } from './pods.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 const info = { uid: 'u1', name: 'p', namespace: 'ns', serviceAccount: 'sa' };
@@ -24,7 +24,7 @@ class Netns {
   }
 }
 
-async function podsOn(workers: readonly FakeWorker[]) {
+async function podsOn(workers: readonly FakeWorker[], accompany?: PodsOptions['accompany']) {
   const clock = new FakeClock();
   const pool = new WorkerPool({
     count: workers.length,
@@ -37,6 +37,7 @@ async function podsOn(workers: readonly FakeWorker[]) {
   const counted: string[] = [];
   const pods = new Pods({
     workers: pool,
+    accompany,
     identityOf: ({ namespace, serviceAccount }) => `spiffe://td/ns/${namespace}/sa/${serviceAccount}`,
     observer: {
       started: ({ uid }) => counted.push(`+${uid}`),
@@ -150,5 +151,43 @@ describe('a pod', () => {
     await added;
     await settled();
     expect([pods.states(), worker.heard]).toEqual([[], ['start-pod u1 7', 'stop-pod u1 0']]);
+  });
+
+  test('has its companion while it is served, in its namespace', async () => {
+    const log: string[] = [];
+    const { pods } = await podsOn([new FakeWorker()], async ({ uid }, fd) => {
+      log.push(`start ${uid} ${fd}`);
+      return { [Symbol.dispose]: () => void log.push('stop') };
+    });
+    await pods.add(info, new Netns(7, 1n));
+    expect(log).toEqual(['start u1 7']);
+    pods.remove('u1', 0);
+    await settled();
+    expect(log).toEqual(['start u1 7', 'stop']);
+    await pods.add({ ...info, uid: 'self' }, undefined, true);
+    expect(log).toHaveLength(2);
+  });
+
+  test('whose companion cannot start is refused, and one that can is stopped when workers cannot', async () => {
+    const worker = new FakeWorker();
+    const { pods } = await podsOn([worker], async () => {
+      throw new Error('port 15053 is taken');
+    });
+    await expect(pods.add(info, new Netns(7, 1n))).rejects.toThrow('port 15053 is taken');
+    expect(worker.heard).toEqual(['start-pod u1 7', 'stop-pod u1 0']);
+
+    let stopped = 0;
+    const failing = new FakeWorker((message) =>
+      message.kind === 'start-pod'
+        ? [{ kind: 'pod-failed', uid: message.pod.uid, reason: 'no' }]
+        : obedient(message),
+    );
+    const other = await podsOn([failing], async () => ({
+      [Symbol.dispose]: () => {
+        stopped += 1;
+      },
+    }));
+    await expect(other.pods.add(info, new Netns(7, 1n))).rejects.toThrow('no');
+    expect(stopped).toBe(1);
   });
 });

@@ -39,6 +39,7 @@ interface Pod {
   readonly info: PodInfo;
   readonly netns: PodNetns | undefined;
   state: PodState;
+  companion: Disposable | undefined;
 }
 
 /** What happens to pods, for metrics and certificates. */
@@ -52,6 +53,8 @@ export interface PodsOptions {
   readonly workers: PodWorkers;
   /** What a pod's identity is until mesh state says more. */
   readonly identityOf: (info: PodInfo) => string;
+  /** What else a pod gets while it is served, in its namespace: DNS. Pods that only take tunnels get none. */
+  readonly accompany?: ((info: PodInfo, netnsFd: number | undefined) => Promise<Disposable>) | undefined;
   readonly observer?: PodObserver;
   readonly clock: Clock;
   readonly log: Logger;
@@ -109,7 +112,7 @@ export class Pods implements Disposable {
         netns?.close();
         throw new LimitError('pods of this node', MAX_PODS, 'pods');
       }
-      await this.#start({ info, netns, state: 'Pending' }, inboundOnly);
+      await this.#start({ info, netns, state: 'Pending', companion: undefined }, inboundOnly);
     });
   }
 
@@ -126,7 +129,10 @@ export class Pods implements Disposable {
 
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
-    for (const { netns } of this.#pods.values()) netns?.close();
+    for (const { netns, companion } of this.#pods.values()) {
+      companion?.[Symbol.dispose]();
+      netns?.close();
+    }
     this.#pods.clear();
   }
 
@@ -155,6 +161,12 @@ export class Pods implements Disposable {
       inboundOnly,
     });
     try {
+      const [companion] = await Promise.allSettled([
+        inboundOnly ? undefined : this.#options.accompany?.(info, netns?.fd),
+        started,
+      ]);
+      if (companion.status === 'fulfilled') pod.companion = companion.value;
+      else throw companion.reason;
       await started;
     } catch (error) {
       const reason = messageOf(error);
@@ -165,7 +177,7 @@ export class Pods implements Disposable {
         error: reason,
       });
       await this.#release(pod, 0);
-      this.#pods.set(info.uid, { info, netns: undefined, state: 'Pending' });
+      this.#pods.set(info.uid, { info, netns: undefined, state: 'Pending', companion: undefined });
       observer?.changed?.();
       throw new PodStartError(reason, { cause: error });
     }
@@ -187,7 +199,10 @@ export class Pods implements Disposable {
   }
 
   /** Stops the pod on every worker, and lets its namespace go when none uses it. */
-  async #release({ info, netns }: Pod, drainMs: number): Promise<void> {
+  async #release(pod: Pod, drainMs: number): Promise<void> {
+    const { info, netns } = pod;
+    pod.companion?.[Symbol.dispose]();
+    pod.companion = undefined;
     const stopped = this.#fromEveryWorker(info.uid, 'pod-stopped', drainMs + POD_STOP_GRACE_MS);
     this.#options.workers.broadcast({ kind: 'stop-pod', uid: info.uid, deadlineMs: drainMs });
     this.#draining.add(info.uid);

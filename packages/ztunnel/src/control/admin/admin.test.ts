@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import type { HttpRequest } from '@ambit/core/http-server';
@@ -275,6 +276,23 @@ describe('pages', () => {
       namespace: 'shop',
       bytesSent: 2,
     });
+  });
+
+  test('a data worker can be profiled', async () => {
+    const worker = new Worker('setInterval(function spin() { for (let i = 0; i < 1e7; i++); }, 1)', {
+      eval: true,
+    });
+    try {
+      await new Promise((resolve) => worker.once('online', resolve));
+      const { body } = await get('GET', '/debug/pprof/profile?seconds=1&frequency=1000&thread=0');
+      expect(String(body)).toContain('"functionName":"spin"');
+      expect((await get('GET', '/debug/pprof/profile?thread=x')).status).toBe(400);
+      await expect(get('GET', '/debug/pprof/profile?seconds=1&thread=7')).rejects.toThrow(
+        'there are 1 data workers',
+      );
+    } finally {
+      await worker.terminate();
+    }
   });
 
   test('a profile is taken, one at a time, within bounds', async () => {

@@ -41,7 +41,7 @@ export function adminHandler(sources: AdminSources): HttpHandler {
     },
     {
       path: '/debug/pprof/profile',
-      doc: 'CPU profile of the control thread (seconds, frequency)',
+      doc: 'CPU profile (seconds, frequency, thread=control or the number of a data worker)',
       handle: (request) => sources.profiler.handle(request),
     },
     {
