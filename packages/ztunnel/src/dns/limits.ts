@@ -30,6 +30,9 @@ export const QUERY_TIMEOUT_MS = 5_000;
 /** After this without an answer over UDP, the next resolver is asked, or the only one again. */
 export const UDP_ATTEMPT_MS = 2_000;
 
+/** With less time left than this no resolver is asked any more. */
+export const MIN_ATTEMPT_MS = 500;
+
 /** A TCP connection without questions is closed. */
 export const TCP_IDLE_MS = 10_000;
 

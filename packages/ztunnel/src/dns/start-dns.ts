@@ -1,0 +1,74 @@
+/** The DNS proxy of one pod: its sockets in the pod's network namespace, served by the control thread. */
+import type { Clock, Random } from '@ambit/core/clock';
+import { codeOf, messageOf } from '@ambit/core/errors';
+import { type Endpoint, familyOf } from '@ambit/core/ip';
+import type { Logger } from '@ambit/core/log';
+import { LinuxError } from '@ambit/linux/errors';
+import { listenTcp, udpSocket } from '@ambit/linux/sockets';
+import type { DnsOptions } from '@ambit/model/dns-answer';
+import type { LocalPod } from '@ambit/model/workload';
+import { InFlight } from './in-flight.ts';
+import { MAX_IN_FLIGHT_PER_POD } from './limits.ts';
+import type { DnsRecorder } from './recorder.ts';
+import { Resolver, type ResolverOptions } from './resolver.ts';
+import { serveTcp } from './tcp-server.ts';
+import { serveUdp } from './udp-server.ts';
+import { Upstream } from './upstream.ts';
+
+export interface DnsDeps {
+  readonly mesh: ResolverOptions['mesh'];
+  readonly dns: DnsOptions;
+  /** Where to listen in every pod. IPv6 is left out where a pod has none, if another address is there. */
+  readonly listen: readonly Endpoint[];
+  readonly nameservers: readonly Endpoint[];
+  /** SO_MARK of all sockets; `undefined`: none. */
+  readonly mark: number | undefined;
+  /** Counts the questions of all pods that are under way. */
+  readonly inFlight: InFlight;
+  readonly recorder: DnsRecorder;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/**
+ * Listens in the pod's namespace and answers until disposed of.
+ *
+ * @param netnsFd - Is only borrowed, until disposed of; `undefined`: the namespace of this process.
+ * @throws LinuxError when an address is taken or may not be had; then nothing stays open.
+ */
+export async function startDns(
+  pod: LocalPod,
+  netnsFd: number | undefined,
+  deps: DnsDeps,
+): Promise<Disposable> {
+  using scope = new DisposableStack();
+  const stopping = new AbortController();
+  scope.defer(() => stopping.abort(new Error('the pod is stopping')));
+  const { clock, random, log, mark, recorder, mesh, dns } = deps;
+  const upstream = new Upstream({ netnsFd, mark, nameservers: deps.nameservers, clock });
+  const inFlight = new InFlight(MAX_IN_FLIGHT_PER_POD, deps.inFlight);
+  const resolver = new Resolver({ pod, mesh, dns, upstream, inFlight, recorder, clock, random, log });
+  const where = { ...(netnsFd === undefined ? {} : { netnsFd }), ...(mark === undefined ? {} : { mark }) };
+  let isServing = false;
+  for (const { ip, port } of deps.listen) {
+    try {
+      const udp = udpSocket({ ...where, ip, port });
+      scope.use(serveUdp(udp, familyOf(ip), resolver, log, stopping.signal));
+      const tcp = listenTcp({ ...where, ip, port, v6only: true });
+      scope.use(await serveTcp(tcp.fd, { resolver, clock, log, signal: stopping.signal }));
+      isServing = true;
+    } catch (error) {
+      if (!isServing || familyOf(ip) === 4 || !isWithoutIpv6(error)) throw error;
+      log.debug('pod without IPv6 loopback', { pod: pod.name, error: messageOf(error) });
+    }
+  }
+  return scope.move();
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  const missing = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
+  return error instanceof LinuxError
+    ? missing.includes(error.errnoName)
+    : missing.includes(codeOf(error) ?? '');
+}
