@@ -6,9 +6,11 @@ import { messageOf } from '@ambit/core/errors';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { startEmbeddedApi } from './server.ts';
 
-const USAGE = `usage: ambit-embedded --kubeconfig PATH [--host ADDRESS] [--port PORT] [--log LEVEL]
+const USAGE = `usage: ambit-embedded --kubeconfig PATH [--host ADDRESS] [--port PORT] [--folder PATH [--sync always]]
+                      [--log LEVEL]
 
 Serves a small Kubernetes-compatible API on this machine and writes the admin's kubeconfig to PATH.
+With --folder, objects and keys are kept there over a restart.
 `;
 
 async function main(): Promise<number> {
@@ -17,19 +19,23 @@ async function main(): Promise<number> {
       kubeconfig: { type: 'string' },
       host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
+      folder: { type: 'string' },
+      sync: { type: 'string', default: 'batched' },
       log: { type: 'string', default: 'info' },
       help: { type: 'boolean', default: false },
     },
   });
   const port = Number(values.port);
   const filter = parseLogFilter(values.log);
+  const { sync } = values;
   if (
     values.help ||
     values.kubeconfig === undefined ||
     !filter ||
     !Number.isInteger(port) ||
     port < 0 ||
-    port > 65_535
+    port > 65_535 ||
+    (sync !== 'always' && sync !== 'batched')
   ) {
     process.stderr.write(USAGE);
     return values.help ? 0 : 2;
@@ -39,6 +45,8 @@ async function main(): Promise<number> {
     environment: process.env,
     kubeconfigPath: resolve(values.kubeconfig),
     listen: { host: values.host, port },
+    ...(values.folder !== undefined && { folder: resolve(values.folder) }),
+    sync,
     log,
   });
   const signal = await new Promise<string>((done) => {

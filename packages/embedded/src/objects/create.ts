@@ -1,5 +1,6 @@
 /** Creating an object: named, defaulted, checked, admitted, stored. */
 import { randomUUID } from 'node:crypto';
+import { checkEscalation } from '../access/escalation.ts';
 import { finishCreate, kindProblems } from '../admission/rules.ts';
 import { alreadyExists, badRequest, type FieldProblem, forbidden, invalid, notFound } from '../errors.ts';
 import type { Json, JsonObject } from '../json.ts';
@@ -77,6 +78,7 @@ export async function createPrepared(
     ...schemaProblems(resource, object),
     ...kindProblems(context, resource, object, undefined),
   ]);
+  checkEscalation(store, options.user, resource, object, undefined);
   if (!managed) trackUpdate(resource, object, undefined, options.fieldManager, '', clock.now());
   checkSize(object);
   const warnings = await context.admission({

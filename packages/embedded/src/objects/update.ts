@@ -4,6 +4,7 @@
  * The change is a function of what is stored. When another write comes first it is computed again, unless the client
  * named the version it had seen; then it is told so (409).
  */
+import { checkEscalation } from '../access/escalation.ts';
 import { finishUpdate, kindProblems } from '../admission/rules.ts';
 import { conflict, invalid, notFound, OVERTAKEN } from '../errors.ts';
 import { clone, equal, type JsonObject, objectAt, textAt } from '../json.ts';
@@ -128,6 +129,7 @@ function prepare(
   if (resource.hasGeneration && !equal(contentOf(next), contentOf(current))) {
     nextMetadata['generation'] = Number(objectAt(current, 'metadata')['generation'] ?? 1) + 1;
   }
+  checkEscalation(context.store, options.user, resource, next, current);
   if (subresource !== 'internal') checkUpdate(context, resource, next, current, name);
   if (!request.managed) {
     const part = subresource === 'internal' ? '' : subresource;

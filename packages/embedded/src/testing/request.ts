@@ -49,6 +49,12 @@ export async function open(
   type = 'application/json',
   headers: Readonly<Record<string, string>> = {},
 ): Promise<IncomingMessage> {
+  const bytes =
+    body === undefined
+      ? undefined
+      : Buffer.isBuffer(body)
+        ? body
+        : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   return await new Promise((resolve, reject) => {
     const sent = request(
       `${api.url}${path}`,
@@ -58,20 +64,14 @@ export async function open(
         agent: false,
         headers: {
           ...(token !== undefined && { Authorization: `Bearer ${token}` }),
-          ...(body !== undefined && { 'Content-Type': type }),
+          ...(bytes && { 'Content-Type': type, 'Content-Length': bytes.length }),
           ...headers,
         },
       },
       resolve,
     );
     sent.on('error', reject);
-    sent.end(
-      body === undefined
-        ? undefined
-        : typeof body === 'string' || Buffer.isBuffer(body)
-          ? body
-          : JSON.stringify(body),
-    );
+    sent.end(bytes);
   });
 }
 
