@@ -391,7 +391,7 @@ describe('why', () => {
     expect(await cluster.run('why', 'batch', 'api')).toEqual({
       code: 0,
       err: '',
-      out: `ALLOWED: shop/batch-1 may connect to service shop/api port 80
+      out: `ALLOWED: shop/batch-1 may connect to service shop/api port 80, encrypted, as ${BATCH}
   ✓ source         shop/batch-1 on node-1 is ${BATCH}
   ✓ name           api.shop is service shop/api.shop.svc.cluster.local at 10.1.0.1
   ✓ route          direct, HBONE to 10.0.2.1:15008 for 10.0.2.1:8080
@@ -411,8 +411,8 @@ describe('why', () => {
     expect(code).toBe(3);
     expect(out.split('\n')).toEqual(
       expect.arrayContaining([
-        'REFUSED: shop/batch-1 may not connect to service shop/api port 80: allow policies exist, but none allowed',
-        '  ✗ authorization  allow policies exist, but none allowed',
+        'REFUSED: shop/batch-1 may not connect to service shop/api port 80: allow policies exist, but none allowed (shop/api-only-web)',
+        '  ✗ authorization  allow policies exist, but none allowed (shop/api-only-web)',
         '                   policy shop/api-only-web (ALLOW): rule 1 does not match, as its clause 1 wants principals cluster.local/ns/shop/sa/web',
       ]),
     );
@@ -511,6 +511,7 @@ describe('why', () => {
     serve(BOTH, BOTH);
     const { code, out } = await cluster.run('why', '192.0.2.7', '10.0.1.9:80');
     expect(code).toBe(0);
+    expect(out).toMatch(/^ALLOWED: 192\.0\.2\.7 may connect to pod outside\/stranger port 80, in clear\n/);
     expect(out).toContain('192.0.2.7 is no pod of this cluster');
     expect(out).toContain('outside/stranger on node-1 is not in the mesh');
   });

@@ -5,7 +5,8 @@
  * them could not be asked or where the two do not agree.
  */
 import type { DumpedPolicy } from '../config-dump.ts';
-import type { Half, Step, WhyAnswer } from './answer.ts';
+import { objectOf, textOf } from '../json-value.ts';
+import { type Half, policiesOf, type Step, type WhyAnswer } from './answer.ts';
 import { describePolicies } from './policy-lines.ts';
 
 /** A pod at one end. */
@@ -75,7 +76,18 @@ export function explain(findings: Findings): Explanation {
     const sentence = `whether ${sourceName} may connect to ${destinationName} is not known: ${doubt.text}`;
     return { verdict: 'unknown', sentence, lines };
   }
-  return { verdict: 'allowed', sentence: `${sourceName} may connect to ${destinationName}`, lines };
+  const sentence = `${sourceName} may connect to ${destinationName}, ${manner(findings)}`;
+  return { verdict: 'allowed', sentence, lines };
+}
+
+/** How the bytes travel, which people should not have to look for. */
+function manner({ outbound }: Findings): string {
+  const answer = outbound && 'answer' in outbound ? outbound.answer : undefined;
+  const route = answer?.outbound.find(({ step }) => step === 'route');
+  const protocol = textOf(route?.detail['protocol']);
+  return protocol === '' || protocol === 'TCP'
+    ? 'in clear'
+    : `encrypted, as ${answer?.source?.identity ?? 'itself'}`;
 }
 
 function line(about: string, mark: Mark, text: string, details: readonly string[] = []): Line {
@@ -132,10 +144,16 @@ function inboundLines(findings: Findings): readonly Line[] {
 }
 
 /** A certificate that nobody needed yet is no doubt: it is asked for with the first connection. */
-function stepLine({ step, outcome, message }: Step, details: readonly string[]): Line {
+function stepLine(decided: Step, details: readonly string[]): Line {
+  const { step, outcome, message, detail } = decided;
+  const noneMatched = textOf(objectOf(detail['verdict'])['kind']) === 'no-allow-matched';
+  const allowing = noneMatched
+    ? policiesOf(decided).filter(({ action, dryRun }) => action === 'Allow' && !dryRun)
+    : [];
+  const unmatched = allowing.length === 0 ? '' : ` (${allowing.map(({ policy }) => policy).join(', ')})`;
   const pending = step === 'certificate' && outcome === 'unknown';
   const mark = outcome === 'refuse' ? 'refused' : pending ? 'note' : outcome;
-  return line(step, mark, message, details);
+  return line(step, mark, message + unmatched, details);
 }
 
 /** Two proxies that answered differently, or are of different versions. */

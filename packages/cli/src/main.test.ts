@@ -1,0 +1,40 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from '@jest/globals';
+
+const launcher = fileURLToPath(new URL('../bin/ambit', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'ambit-bin-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function ambit(path: string, ...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(path, args, {
+    encoding: 'utf8',
+    cwd: '/',
+    env: { PATH: process.env['PATH'] ?? '', KUBECONFIG: '/nonexistent/config' },
+  });
+  return { status, stdout, stderr };
+}
+
+test('the command runs from anywhere, also through a link, as npm makes it', () => {
+  const link = join(folder, 'ambit');
+  symlinkSync(launcher, link);
+  expect(ambit(link, 'version')).toMatchObject({ status: 0, stderr: '' });
+  expect(JSON.parse(ambit(link, 'version', '--output', 'json').stdout)).toEqual({
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    node: expect.stringMatching(/^26\./),
+  });
+});
+
+test('its exit code and its sentence reach the shell', () => {
+  expect(ambit(launcher, 'nonsense')).toEqual({
+    status: 2,
+    stdout: '',
+    stderr: 'ambit: unknown command "nonsense"; "ambit help" lists them\n',
+  });
+  const { status, stderr } = ambit(launcher, 'status');
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^ambit: kubeconfig \/nonexistent\/config cannot be read: .*\n$/);
+});
