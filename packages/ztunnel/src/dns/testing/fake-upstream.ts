@@ -33,6 +33,15 @@ export class FakeUpstream implements AsyncDisposable {
     });
   }
 
+  /** On sockets that are bound, and listen, in whatever namespace. */
+  static async adopt(answer: Answerer, udpFd: number, tcpFd: number): Promise<FakeUpstream> {
+    const udp = createSocket('udp4');
+    udp.bind({ fd: udpFd });
+    const tcp = createServer().listen({ fd: tcpFd });
+    await once(tcp, 'listening');
+    return new FakeUpstream(udp, tcp, answer);
+  }
+
   static async start(answer: Answerer, ip = '127.0.0.1', port = 0): Promise<FakeUpstream> {
     const udp = createSocket('udp4').bind(port, ip);
     await once(udp, 'listening');

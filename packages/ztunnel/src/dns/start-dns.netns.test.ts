@@ -1,0 +1,173 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { listenTcp, tcpSocket, udpSocket } from '@ambit/linux/sockets';
+import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
+import { Interner } from '@ambit/model/intern';
+import { readLocalMesh } from '@ambit/model/local-file';
+import { MeshStore } from '@ambit/model/store';
+import { InFlight } from './in-flight.ts';
+import { startDns } from './start-dns.ts';
+import { readAnswer } from './testing/client.ts';
+import { FakeUpstream, framed } from './testing/fake-upstream.ts';
+import { buildQuery } from './testing/messages.ts';
+
+const MARK = 0x539;
+const CLUSTER_DNS = { ip: '10.96.0.10', port: 53 };
+
+/** The rules of an enrolled pod that concern DNS. */
+const CAPTURE = `
+table ip capture {
+  chain nat_output {
+    type nat hook output priority -100;
+    oifname != "lo" udp dport 53 meta mark & 0xfff != ${MARK} redirect to :15053
+    ip daddr != 127.0.0.1 tcp dport 53 meta mark & 0xfff != ${MARK} redirect to :15053
+  }
+  chain raw_output {
+    type filter hook output priority -300;
+    udp dport 53 meta mark & 0xfff == ${MARK} ct zone set 1
+  }
+  chain raw_prerouting {
+    type filter hook prerouting priority -300;
+    udp sport 53 meta mark & 0xfff != ${MARK} ct zone set 1
+  }
+}`;
+
+const MESH = `
+workloads:
+  - {uid: client, name: client, namespace: app, serviceAccount: s, workloadIps: [10.1.0.5], services: {}}
+services:
+  - {name: web, namespace: app, hostname: web.app.svc.cluster.local, vips: ["/10.96.0.80"], ports: {}}
+`;
+
+describe('DNS of an enrolled pod', () => {
+  const namespaces = new TestNamespaces();
+  let pod: TestNetns;
+  let node: TestNetns;
+  let upstream: FakeUpstream;
+  const mesh = new MeshStore({ nodeName: '' });
+
+  beforeAll(async () => {
+    mesh.apply(readLocalMesh(MESH, 'test.yaml', new Interner()));
+    pod = namespaces.create();
+    node = namespaces.create();
+    pod.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', node.path);
+    pod.run('ip', 'addr', 'add', '10.1.0.5/24', 'dev', 'eth0');
+    pod.run('ip', 'link', 'set', 'eth0', 'up');
+    pod.run('ip', 'route', 'add', 'default', 'via', '10.1.0.1');
+    node.run('ip', 'addr', 'add', '10.1.0.1/24', 'dev', 'eth0');
+    node.run('ip', 'addr', 'add', `${CLUSTER_DNS.ip}/32`, 'dev', 'lo');
+    node.run('ip', 'link', 'set', 'eth0', 'up');
+    pod.nft(CAPTURE);
+    const where = { netnsFd: node.fd, ...CLUSTER_DNS };
+    upstream = await FakeUpstream.adopt(
+      (question) => {
+        const answer = Buffer.concat([question, Buffer.from('from upstream')]);
+        answer.writeUInt16BE(0x8180, 2);
+        return [answer];
+      },
+      udpSocket(where),
+      listenTcp(where).fd,
+    );
+  });
+
+  afterAll(async () => {
+    await upstream[Symbol.asyncDispose]();
+    namespaces[Symbol.dispose]();
+  });
+
+  const start = (listen: readonly string[] = ['127.0.0.1', '::1']) =>
+    startDns({ name: 'client', namespace: 'app', serviceAccount: 's' }, pod.fd, {
+      mesh,
+      dns: { clusterDomain: 'cluster.local', preferredNamespace: '', ipv6: true },
+      listen: listen.map((ip) => ({ ip, port: 15_053 })),
+      nameservers: [CLUSTER_DNS],
+      mark: MARK,
+      inFlight: new InFlight(10),
+      recorder: {
+        request: () => undefined,
+        upstreamRequest: () => undefined,
+        upstreamFailure: () => undefined,
+        upstreamAnswer: () => undefined,
+      },
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLogger,
+    });
+
+  /** As an application of the pod asks. */
+  async function askUdp(question: Uint8Array, to = CLUSTER_DNS): Promise<{ answer: Buffer; from: string }> {
+    const isV6 = to.ip.includes(':');
+    const socket = createSocket(isV6 ? 'udp6' : 'udp4');
+    socket.bind({ fd: udpSocket({ netnsFd: pod.fd, ip: isV6 ? '::' : '0.0.0.0', port: 0 }) });
+    socket.send(question, to.port, to.ip);
+    const [answer, from] = (await once(socket, 'message', { signal: AbortSignal.timeout(5_000) })) as [
+      Buffer,
+      { address: string; port: number },
+    ];
+    socket.close();
+    return { answer, from: `${from.address}:${from.port}` };
+  }
+
+  async function askTcp(question: Uint8Array): Promise<Buffer> {
+    const socket = new Socket({ fd: tcpSocket({ netnsFd: pod.fd, family: 4 }) });
+    socket.connect(CLUSTER_DNS.port, CLUSTER_DNS.ip);
+    socket.write(framed(question));
+    const [answer] = (await once(socket, 'data', { signal: AbortSignal.timeout(5_000) })) as [Buffer];
+    socket.destroy();
+    return answer.subarray(2);
+  }
+
+  test('questions to the cluster’s DNS are captured, and seem to be answered by it', async () => {
+    using _ = await start();
+    const question = buildQuery({ name: 'web.app.svc.cluster.local', type: 1 });
+    const { answer, from } = await askUdp(question);
+    expect([readAnswer(answer).ips, from]).toEqual([['10.96.0.80'], '10.96.0.10:53']);
+    expect(readAnswer(await askTcp(question)).ips).toEqual(['10.96.0.80']);
+    expect(upstream.asked).toEqual([]);
+  });
+
+  test('what the mesh does not know reaches the cluster’s DNS, past the capture', async () => {
+    using _ = await start();
+    const question = buildQuery({ name: '_http._tcp.example.com', type: 33, id: 77 });
+    const { answer, from } = await askUdp(question);
+    expect([answer.subarray(-13).toString(), answer.readUInt16BE(0), from]).toEqual([
+      'from upstream',
+      77,
+      '10.96.0.10:53',
+    ]);
+    expect((await askTcp(question)).subarray(-13).toString()).toBe('from upstream');
+    expect(upstream.asked.map(({ protocol }) => protocol)).toEqual(['udp', 'tcp']);
+  });
+
+  test('IPv6 loopback answers too', async () => {
+    using _ = await start();
+    const { answer } = await askUdp(buildQuery({ name: 'web.app', type: 1 }), { ip: '::1', port: 15_053 });
+    expect(readAnswer(answer).ips).toEqual(['10.96.0.80']);
+  });
+
+  test('a pod without IPv6 is served on IPv4', async () => {
+    pod.run('sysctl', '-q', '-w', 'net.ipv6.conf.lo.disable_ipv6=1');
+    using _ = await start();
+    expect(readAnswer((await askUdp(buildQuery({ name: 'web', type: 1 }))).answer).ips).toEqual([
+      '10.96.0.80',
+    ]);
+  });
+
+  test('no socket outlives it', async () => {
+    const before = readdirSync('/proc/self/fd').length;
+    const dns = await start(['127.0.0.1']);
+    await Promise.all([
+      askUdp(buildQuery({ name: 'example.com', type: 1 })),
+      askTcp(buildQuery({ name: 'example.com', type: 1 })),
+    ]);
+    dns[Symbol.dispose]();
+    await systemClock.sleep(50);
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+    expect(pod.run('ss', '-Hlntu', 'sport', '=', ':15053').trim()).toBe('');
+  });
+});
