@@ -29,12 +29,55 @@ export function environmentOf(
     KUBERNETES_SERVICE_PORT: String(api.port),
     KUBERNETES_SERVICE_PORT_HTTPS: String(api.port),
   };
+  for (const { prefix = '', configMapRef, secretRef } of envFromOf(container)) {
+    const found = configMapRef ? sources.configMap(configMapRef.name)?.data : decoded(secretRef, sources);
+    const { name, optional } = configMapRef ?? secretRef ?? { name: '', optional: true };
+    if (!found && !optional) return { missing: `${configMapRef ? 'ConfigMap' : 'Secret'} ${name}` };
+    for (const [key, value] of Object.entries(found ?? {})) env[prefix + key] = value;
+  }
   for (const variable of container.env ?? []) {
     const value = variableValue(variable, container, env, sources);
     if (typeof value === 'object') return value;
     if (value !== undefined) env[variable.name] = value;
   }
   return { env };
+}
+
+interface EnvFrom {
+  readonly prefix?: string;
+  readonly configMapRef?: { readonly name: string; readonly optional?: boolean };
+  readonly secretRef?: { readonly name: string; readonly optional?: boolean };
+}
+
+/** The names of all ConfigMaps and Secrets that a container's variables come from. */
+export function sourcesOf(container: Container): {
+  readonly configMaps: readonly string[];
+  readonly secrets: readonly string[];
+} {
+  const whole = envFromOf(container);
+  const refs = (container.env ?? []).flatMap(({ valueFrom }) => valueFrom ?? []);
+  const names = (all: readonly ({ readonly name: string } | undefined)[]) => [
+    ...new Set(all.flatMap((one) => one?.name ?? [])),
+  ];
+  return {
+    configMaps: names([...whole.map((one) => one.configMapRef), ...refs.map((one) => one.configMapKeyRef)]),
+    secrets: names([...whole.map((one) => one.secretRef), ...refs.map((one) => one.secretKeyRef)]),
+  };
+}
+
+function envFromOf(container: Container): readonly EnvFrom[] {
+  return (container as Container & { readonly envFrom?: readonly EnvFrom[] }).envFrom ?? [];
+}
+
+function decoded(
+  ref: EnvFrom['secretRef'],
+  sources: EnvironmentSources,
+): Readonly<Record<string, string>> | undefined {
+  const found = ref && sources.secret(ref.name)?.data;
+  if (!found) return undefined;
+  return Object.fromEntries(
+    Object.entries(found).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]),
+  );
 }
 
 /** `$(NAME)` becomes the variable's value, `$$` a dollar; what is not set stays as it is. */

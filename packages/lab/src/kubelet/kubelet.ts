@@ -25,6 +25,7 @@ import {
 } from '@ambit/kube/resources/core';
 import type { LabNode } from '../network/nodes.ts';
 import type { CniNode } from './cni.ts';
+import { sourcesOf } from './environment.ts';
 import { MAX_PODS_PER_NODE } from './limits.ts';
 import type { NodeFolder } from './node-folder.ts';
 import { PodWorker } from './pod-worker.ts';
@@ -74,25 +75,12 @@ export class Kubelet implements AsyncDisposable {
       ...options,
       pods,
       lookUp: async (namespace, container) => {
-        const refs = (container.env ?? []).flatMap(({ valueFrom }) => valueFrom ?? []);
-        const found = async <T>(
-          names: readonly (string | undefined)[],
-          get: (name: string) => Promise<T | undefined>,
-        ) => {
-          const wanted = new Set(names.filter((name) => name !== undefined));
-          return new Map(
-            await Promise.all([...wanted].map(async (name) => [name, await get(name)] as const)),
-          );
-        };
+        const named = sourcesOf(container);
+        const found = async <T>(names: readonly string[], get: (name: string) => Promise<T>) =>
+          new Map(await Promise.all(names.map(async (name) => [name, await get(name)] as const)));
         const [maps, secretsFound] = await Promise.all([
-          found(
-            refs.map(({ configMapKeyRef }) => configMapKeyRef?.name),
-            (name) => client.find(configMaps, { name, namespace }),
-          ),
-          found(
-            refs.map(({ secretKeyRef }) => secretKeyRef?.name),
-            (name) => client.find(secrets, { name, namespace }),
-          ),
+          found(named.configMaps, (name) => client.find(configMaps, { name, namespace })),
+          found(named.secrets, (name) => client.find(secrets, { name, namespace })),
         ]);
         return { configMap: (name) => maps.get(name), secret: (name) => secretsFound.get(name) };
       },
