@@ -1,3 +1,4 @@
+import { Resolver } from 'node:dns/promises';
 import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -47,6 +48,7 @@ async function start(
       random: systemRandom,
       log: new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'json' }),
       args: ['proxy'],
+      resolvConf: 'nameserver 192.0.2.53',
       machineHasIpv6: true,
       spawnWorker: () => {
         const made = worker();
@@ -76,8 +78,12 @@ async function eventually(what: () => Promise<unknown>, want: unknown): Promise<
   const deadline = Date.now() + 10_000;
   for (;;) {
     const found = await what();
-    if (JSON.stringify(found) === JSON.stringify(want)) return;
-    if (Date.now() > deadline) expect(found).toEqual(want);
+    try {
+      expect(found).toEqual(want);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
     await systemClock.sleep(20);
   }
 }
@@ -177,6 +183,22 @@ describe('the pods of a node', () => {
     await eventually(ready, 'not ready, pending: workload proxy manager\n');
   });
 
+  test('ask for addresses as connections need them, where that is wanted', async () => {
+    const { addresses } = await serveXds(25012);
+    addresses.set({ 'Kubernetes//Pod/shop/web-0': workloadBytes() });
+    const env = { XDS_ADDRESS: 'http://127.0.0.1:25012', XDS_ON_DEMAND: 'true', INPOD_UDS: '/nowhere/x' };
+    const { workers } = await start(env);
+    await eventually(ready, 'not ready, pending: workload proxy manager\n');
+    expect((await dump()).workloads).toEqual([]);
+    workers[0]?.say({ kind: 'need-address', key: 'Kubernetes//Pod/shop/web-0' });
+    await eventually(async () => (await dump()).workloads.map(({ name }: never) => name), ['web-0']);
+    workers[0]?.say({ kind: 'need-address', key: '/192.0.2.1' });
+    await eventually(
+      async () => workers[0]?.received.findLast(({ kind }) => kind === 'mesh-delta'),
+      expect.objectContaining({ removed: ['/192.0.2.1'] }),
+    );
+  });
+
   test('include this process itself, for its metrics, when it knows who it is', async () => {
     const env = {
       POD_NAME: 'z',
@@ -219,6 +241,22 @@ describe('one workload', () => {
     expect(workers[0]?.received.at(-1)).toEqual({ kind: 'drain', deadlineMs: 5_000 });
     expect(workers.every(({ terminated }) => terminated)).toBe(true);
     expect(await isOpen(15000)).toBe(false);
+  });
+
+  test('has its DNS', async () => {
+    await start({
+      ...DEDICATED,
+      ISTIO_META_DNS_CAPTURE: 'true',
+      LOCAL_XDS: `${DEDICATED.LOCAL_XDS}
+services: [{name: web, namespace: shop, hostname: web.shop.svc.cluster.local, vips: [/10.1.0.9], ports: {80: 80}}]`,
+    });
+    await eventually(ready, 'ready\n');
+    const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+    resolver.setServers(['127.0.0.1:15053']);
+    expect(await resolver.resolve4('web.shop.svc.cluster.local')).toEqual(['10.1.0.9']);
+    expect((await get(15020, '/metrics')).text).toContain(
+      'istio_dns_requests_total{request_query_type="a",request_protocol="udp"',
+    );
   });
 
   test('has its certificate from the fake CA', async () => {

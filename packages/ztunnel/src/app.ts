@@ -24,6 +24,7 @@ import { adminHandler } from './control/admin/routes.ts';
 import { handleWhy } from './control/admin/why.ts';
 import { Certificates } from './control/certificates.ts';
 import { certificateSource, xdsClient } from './control/control-plane.ts';
+import { podDns } from './control/dns.ts';
 import { ControlMetrics, metricsHandler } from './control/metrics.ts';
 import { MeshState } from './control/mesh-state.ts';
 import { Pods } from './control/pods.ts';
@@ -43,6 +44,8 @@ export interface AppDeps {
   readonly spawnWorker: (options: WorkerOptions) => WorkerThread;
   /** Of the command line, for the dump. */
   readonly args: readonly string[];
+  /** Text of `/etc/resolv.conf`. */
+  readonly resolvConf: string;
   /** Whether this machine has IPv6. */
   readonly machineHasIpv6: boolean;
   /** Somebody asked this process to end gracefully. */
@@ -81,6 +84,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const readiness = new Readiness();
   readiness.block('state manager');
   if (config.mode === 'dedicated' && config.proxyEnabled) readiness.block('proxy');
+  if (config.mode === 'dedicated' && config.dns) readiness.block('dns proxy');
   if (config.mode === 'shared') readiness.block('workload proxy manager');
 
   const workers = scope.use(
@@ -114,7 +118,16 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     podCount: (state) => pods.count(state),
     workerReports: () => workers.metrics(),
   });
-  const podDeps = { workers, identityOf, clock, log: deps.log.scope('inpod') };
+  const accompany = podDns(config, {
+    mesh: mesh.store,
+    registry: metrics.registry,
+    ipv6,
+    resolvConf: deps.resolvConf,
+    clock,
+    random,
+    log: deps.log.scope('dns'),
+  });
+  const podDeps = { workers, identityOf, accompany, clock, log: deps.log.scope('inpod') };
   const pods: Pods = scope.use(
     new Pods({
       ...podDeps,
@@ -245,9 +258,10 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   if (xds) answerDemands(workers, xds, clock, deps.log);
 
   if (config.self) await own.add({ uid: SELF_UID, ...config.self }, undefined, true);
-  if (config.mode === 'dedicated' && config.workloadInfo && config.proxyEnabled) {
+  if (config.mode === 'dedicated' && config.workloadInfo) {
     await own.add({ uid: SELF_UID, ...config.workloadInfo }, undefined);
     readiness.done('proxy');
+    readiness.done('dns proxy');
   }
   const zds = config.mode === 'shared' ? scope.use(zdsClient(config, pods, deps)) : undefined;
   zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));

@@ -53,8 +53,14 @@ async function proxy(args: readonly string[]): Promise<void> {
     pid: process.pid,
     ...summary(config),
   });
-  const stopStart = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end.resolve(signal));
+  let signals = 0;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      signals += 1;
+      if (signals > 1) fatal(new Error(`second signal, ${signal}, while shutting down`));
+      end.resolve(signal);
+    });
+  }
   const app = await startApp(
     config,
     {
@@ -62,13 +68,14 @@ async function proxy(args: readonly string[]): Promise<void> {
       random: systemRandom,
       log,
       args,
+      resolvConf: FILES.read('/etc/resolv.conf') ?? '',
       machineHasIpv6: existsSync('/proc/net/if_inet6'),
       spawnWorker: (workerData) =>
         new Worker(new URL('./worker/main.ts', import.meta.url), { workerData, env: {} }),
       onShutdown: (reason) => end.resolve(reason),
       onFatal: fatal,
     },
-    stopStart.signal,
+    new AbortController().signal,
   );
   logger.info('shutting down', { reason: await end.promise });
   await app.stop();
