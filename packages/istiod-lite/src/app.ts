@@ -71,7 +71,7 @@ export async function startControlPlane(
       log.error('computation failed', { collection, key, error: messageOf(error) }),
   });
   const inputs = scope.use(watchInputs(client, { clock, random, log: log.scope('watch') }));
-  const graph = buildGraph({ inputs, settings, scheduler, log: log.scope('graph') });
+  const graph = buildGraph({ inputs, settings, scheduler, clock, log: log.scope('graph') });
   const metrics = new ControlPlaneMetrics(graph);
   const nodes = new NodeAuthorization({
     ...config,

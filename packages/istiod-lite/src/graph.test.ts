@@ -93,10 +93,35 @@ metadata: {namespace: shop, name: p}
 spec: {selector: {matchLabels: {app: a}}}
 `);
     expect(policies).toEqual([{ changed: ['shop/p'], removed: [] }]);
+    // The workload that names it is told a moment later.
+    expect(changes).toEqual([]);
+    mesh.runLater();
     expect(changes).toEqual([{ changed: ['Kubernetes//Pod/shop/a'], removed: [] }]);
     mesh.delete('AuthorizationPolicy', 'shop/p');
-    expect(policies.at(-1)).toEqual({ changed: [], removed: ['shop/p'] });
+    // And here the workload is first; the policy goes when nobody can be naming it any more.
+    mesh.runLater(10);
     expect(changes).toHaveLength(2);
+    expect(policies).toHaveLength(1);
+    mesh.runLater();
+    expect(policies.at(-1)).toEqual({ changed: [], removed: ['shop/p'] });
+  });
+
+  test('a policy that is back before it was withdrawn stays; one of a namespace goes at once', () => {
+    const { mesh } = setUp();
+    const policies: FeedChange[] = [];
+    mesh.graph.authorizationFeed.subscribe((change) => policies.push(change));
+    const selecting = 'kind: AuthorizationPolicy\nmetadata: {namespace: shop, name: p}\nspec: {selector: {}}';
+    mesh.apply(selecting);
+    mesh.delete('AuthorizationPolicy', 'shop/p');
+    mesh.apply(selecting);
+    mesh.runLater();
+    mesh.apply('kind: AuthorizationPolicy\nmetadata: {namespace: shop, name: wide}\nspec: {}');
+    mesh.delete('AuthorizationPolicy', 'shop/wide');
+    expect(policies.slice(-2)).toEqual([
+      { changed: ['shop/wide'], removed: [] },
+      { changed: [], removed: ['shop/wide'] },
+    ]);
+    expect(policies.flatMap(({ removed }) => removed)).toEqual(['shop/wide']);
   });
 
   test('versions depend on content alone', () => {

@@ -26,7 +26,7 @@ export interface Graph {
 }
 
 export function buildGraph(context: GraphContext): Graph {
-  const { scheduler } = context;
+  const { scheduler, clock } = context;
   const policies = derivePolicies(context);
   const services = deriveServices(context);
   const workloads = deriveWorkloads(context, services, policies);
@@ -34,9 +34,10 @@ export function buildGraph(context: GraphContext): Graph {
     name: 'addresses',
     from: [workloads.ofPods, workloads.ofSlices, services.addresses],
   });
+  const authorizationFeed = new AuthorizationFeed(scheduler, policies.authorizations, clock);
   return {
-    addressFeed: new AddressFeed(scheduler, addresses),
-    authorizationFeed: new AuthorizationFeed(scheduler, policies.authorizations),
+    authorizationFeed,
+    addressFeed: new AddressFeed(scheduler, addresses, authorizationFeed, clock),
     translatedPolicies: policies.translated,
     addresses,
     roots: [addresses, policies.authorizations],

@@ -17,6 +17,10 @@ export const WRITE_RETRY_MAX_MS = 30_000;
 export const ROOT_CHECK_MS = 3_600_000;
 /** The secret with the CA's key is asked for again after this, when it could not be had. */
 export const SECRET_RETRY_MAX_MS = 10_000;
+/** How much later workloads are told when policies have changed as well: long enough to write the policies out. */
+export const POLICIES_FIRST_MS = 2;
+/** How long a policy that workloads named is still served after it is gone, so that they stop naming it first. */
+export const POLICY_WITHDRAWAL_MS = 1_000;
 /** The certificate of our own ports. */
 export const SERVING_TTL_MS = 24 * 3_600_000;
 /** What the API server sends for review: an object, and the old one. */

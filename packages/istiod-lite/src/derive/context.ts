@@ -1,6 +1,7 @@
 /** What every part of the graph is built with. */
 import type { Scheduler } from '@ambit/collections/scheduler';
 import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { Inputs } from '../inputs.ts';
 import type { MeshSettings } from '../translate/settings.ts';
@@ -9,6 +10,7 @@ export interface GraphContext {
   readonly inputs: Inputs;
   readonly settings: MeshSettings;
   readonly scheduler: Scheduler;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 

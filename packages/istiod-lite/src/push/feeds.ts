@@ -2,35 +2,35 @@
  * Collections as what the xDS server serves: lookups by name and alias, and news once everything is consistent.
  *
  * A feed tells of a change in its own turn of the scheduler, after the indexes it answers from; so whoever is told
- * may ask at once.
+ * may ask at once. Between two types the wire knows no order, and a proxy refuses connections to a workload that names
+ * a policy it does not have: so policies are told a moment before workloads, and withdrawn a while after them.
  */
-import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
+import { AUTHORIZATION_TYPE_URL, decodeAuthorization, Scope } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
 import type { Collection, Event } from '@ambit/collections/collection';
 import { IndexCollection } from '@ambit/collections/index-by';
 import type { Runnable, Scheduler } from '@ambit/collections/scheduler';
+import type { Clock } from '@ambit/core/clock';
 import type { ClientNode, EncodedResource, FeedChange, ResourceFeed } from '@ambit/xds/resource-feed';
+import { POLICIES_FIRST_MS, POLICY_WITHDRAWAL_MS } from '../limits.ts';
 import type { AddressEntry } from './encode.ts';
 
-class ChangeTeller implements Runnable {
-  readonly order: number;
+/** What has changed since it was last told: names, and whether they exist. */
+class PendingChange {
+  readonly #exists = new Map<string, boolean>();
   readonly #listeners = new Set<(change: FeedChange) => void>();
-  readonly #pending = new Map<string, boolean>();
 
-  constructor(scheduler: Scheduler, from: Collection<string, unknown>) {
-    this.order = scheduler.nextOrder();
-    from.subscribe((events: readonly Event<string, unknown>[]) => {
-      for (const { key, value } of events) this.#pending.set(key, value !== undefined);
-      scheduler.schedule(this);
-    });
+  note(name: string, exists: boolean): void {
+    this.#exists.set(name, exists);
   }
 
-  run(): void {
-    const changed = [...this.#pending].filter(([, exists]) => exists).map(([name]) => name);
-    const removed = [...this.#pending].filter(([, exists]) => !exists).map(([name]) => name);
-    this.#pending.clear();
-    if (changed.length + removed.length === 0) return;
-    for (const listener of [...this.#listeners]) listener({ changed, removed });
+  tell(): void {
+    const named = (exists: boolean) =>
+      [...this.#exists].filter(([, given]) => given === exists).map(([name]) => name);
+    const change = { changed: named(true), removed: named(false) };
+    if (this.#exists.size === 0) return;
+    this.#exists.clear();
+    for (const listener of [...this.#listeners]) listener(change);
   }
 
   subscribe(listener: (change: FeedChange) => void): Disposable {
@@ -39,23 +39,108 @@ class ChangeTeller implements Runnable {
   }
 }
 
+/** Policies. `authorizations` is keyed by resource name. */
+export class AuthorizationFeed implements ResourceFeed, Runnable {
+  readonly typeUrl = AUTHORIZATION_TYPE_URL;
+  readonly order: number;
+  readonly #authorizations: Collection<string, EncodedResource>;
+  readonly #clock: Clock;
+  readonly #pending = new PendingChange();
+  #justTold = false;
+
+  constructor(scheduler: Scheduler, authorizations: Collection<string, EncodedResource>, clock: Clock) {
+    this.order = scheduler.nextOrder();
+    this.#authorizations = authorizations;
+    this.#clock = clock;
+    authorizations.subscribe((events) => {
+      for (const event of events) this.#note(event);
+      scheduler.schedule(this);
+    });
+  }
+
+  /** Called by the scheduler. */
+  run(): void {
+    this.#justTold = true;
+    this.#clock.after(0, () => {
+      this.#justTold = false;
+    });
+    this.#pending.tell();
+  }
+
+  /** Whether policies were told in this very turn. */
+  get justTold(): boolean {
+    return this.#justTold;
+  }
+
+  all(): Iterable<EncodedResource> {
+    return this.#authorizations.values();
+  }
+
+  get(name: string): EncodedResource | undefined {
+    return this.#authorizations.get(name);
+  }
+
+  resolve(key: string): readonly EncodedResource[] {
+    const resource = this.get(key);
+    return resource ? [resource] : [];
+  }
+
+  subscribe(listener: (change: FeedChange) => void): Disposable {
+    return this.#pending.subscribe(listener);
+  }
+
+  /** A policy that workloads name does nothing once none names it, so its withdrawal can wait until they have heard. */
+  #note({ key, previous, value }: Event<string, EncodedResource>): void {
+    const named = previous && decodeAuthorization(previous.value).scope === Scope.WORKLOAD_SELECTOR;
+    if (value || !named) this.#pending.note(key, value !== undefined);
+    else this.#clock.after(POLICY_WITHDRAWAL_MS, () => this.#withdraw(key));
+  }
+
+  #withdraw(name: string): void {
+    if (this.#authorizations.has(name)) return;
+    this.#pending.note(name, false);
+    this.#pending.tell();
+  }
+}
+
 /** Workloads and services. `addresses` is keyed by resource name. */
-export class AddressFeed implements ResourceFeed {
+export class AddressFeed implements ResourceFeed, Runnable {
   readonly typeUrl = ADDRESS_TYPE_URL;
+  readonly order: number;
   readonly #addresses: Collection<string, AddressEntry>;
   readonly #byAlias: Collection<string, readonly AddressEntry[]>;
   readonly #byService: Collection<string, readonly AddressEntry[]>;
   readonly #byNode: Collection<string, readonly AddressEntry[]>;
-  readonly #teller: ChangeTeller;
+  readonly #policies: AuthorizationFeed;
+  readonly #clock: Clock;
+  readonly #pending = new PendingChange();
 
-  constructor(scheduler: Scheduler, addresses: Collection<string, AddressEntry>) {
+  /** @param policies - What workloads name; made before this, so that it tells first. */
+  constructor(
+    scheduler: Scheduler,
+    addresses: Collection<string, AddressEntry>,
+    policies: AuthorizationFeed,
+    clock: Clock,
+  ) {
     const index = (name: string, keysOf: (entry: AddressEntry) => readonly string[]) =>
       new IndexCollection({ name: `addresses by ${name}`, scheduler, from: addresses, keysOf });
     this.#addresses = addresses;
     this.#byAlias = index('alias', ({ resource }) => resource.aliases);
     this.#byService = index('service', ({ memberOf }) => memberOf);
     this.#byNode = index('node', ({ node }) => (node === '' ? [] : [node]));
-    this.#teller = new ChangeTeller(scheduler, addresses);
+    this.#policies = policies;
+    this.#clock = clock;
+    this.order = scheduler.nextOrder();
+    addresses.subscribe((events) => {
+      for (const { key, value } of events) this.#pending.note(key, value !== undefined);
+      scheduler.schedule(this);
+    });
+  }
+
+  /** Called by the scheduler. */
+  run(): void {
+    if (this.#policies.justTold) this.#clock.after(POLICIES_FIRST_MS, () => this.#pending.tell());
+    else this.#pending.tell();
   }
 
   *all(): Iterable<EncodedResource> {
@@ -79,35 +164,6 @@ export class AddressFeed implements ResourceFeed {
   }
 
   subscribe(listener: (change: FeedChange) => void): Disposable {
-    return this.#teller.subscribe(listener);
-  }
-}
-
-/** Policies. `authorizations` is keyed by resource name. */
-export class AuthorizationFeed implements ResourceFeed {
-  readonly typeUrl = AUTHORIZATION_TYPE_URL;
-  readonly #authorizations: Collection<string, EncodedResource>;
-  readonly #teller: ChangeTeller;
-
-  constructor(scheduler: Scheduler, authorizations: Collection<string, EncodedResource>) {
-    this.#authorizations = authorizations;
-    this.#teller = new ChangeTeller(scheduler, authorizations);
-  }
-
-  all(): Iterable<EncodedResource> {
-    return this.#authorizations.values();
-  }
-
-  get(name: string): EncodedResource | undefined {
-    return this.#authorizations.get(name);
-  }
-
-  resolve(key: string): readonly EncodedResource[] {
-    const resource = this.get(key);
-    return resource ? [resource] : [];
-  }
-
-  subscribe(listener: (change: FeedChange) => void): Disposable {
-    return this.#teller.subscribe(listener);
+    return this.#pending.subscribe(listener);
   }
 }

@@ -3,6 +3,7 @@ import { StaticCollection } from '@ambit/collections/static';
 import { Scheduler } from '@ambit/collections/scheduler';
 import { decodeAuthorization } from '@ambit/api/authorization';
 import { decodeAddress } from '@ambit/api/workload';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { formatIp } from '@ambit/core/ip';
 import { silentLogger } from '@ambit/core/log';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
@@ -40,12 +41,22 @@ export class TestMesh {
     peerAuthentications: new StaticCollection<string, PeerAuthentication>({ name: 'peer authentications' }),
   };
   readonly graph: Graph;
+  /** What was put off, with its delay; run it by hand. */
+  readonly later: { readonly ms: number; readonly run: () => void }[] = [];
+  readonly clock: Clock = {
+    ...systemClock,
+    after: (ms, run) => {
+      this.later.push({ ms, run });
+      return { cancel: () => undefined };
+    },
+  };
 
   constructor(settings: Partial<MeshSettings> = {}) {
     this.graph = buildGraph({
       inputs: this.inputs,
       settings: { ...testSettings, ...settings },
       scheduler: this.scheduler,
+      clock: this.clock,
       log: silentLogger,
     });
   }
@@ -61,6 +72,14 @@ export class TestMesh {
   delete(kind: string, key: string): void {
     this.#collectionOf({ kind, metadata: { name: '' } }).delete(key);
     this.scheduler.flush();
+  }
+
+  /** Does what was put off for at most `ms` milliseconds. */
+  runLater(ms = Number.POSITIVE_INFINITY): void {
+    const due = this.later.filter((item) => item.ms <= ms);
+    const rest = this.later.filter((item) => item.ms > ms);
+    this.later.splice(0, this.later.length, ...rest);
+    for (const { run } of due) run();
   }
 
   /** What is served and what statuses say, in a form that a person can check. */
