@@ -2,7 +2,6 @@ import { describe, expect, test } from '@jest/globals';
 import { parseHostPort } from '@ambit/core/ip';
 import { meshFromFile, meshOf, workloadNamed } from '../testing/mesh-file.ts';
 import { type Explanation, explainOutbound } from './why.ts';
-import { explainInbound } from './why-inbound.ts';
 
 const routes = meshFromFile(new URL('./testdata/routes.yaml', import.meta.url));
 const illegalPorts = new Set([15001, 15006, 15008]);
@@ -19,7 +18,6 @@ const says = ({ steps }: Explanation, name: string) => steps.find((step) => step
 describe('explainOutbound', () => {
   test('tells a connection to a service step by step', () => {
     expect(outbound('10.1.0.1:80')).toEqual({
-      half: 'outbound',
       meshVersion: 1,
       allowed: true,
       steps: [
@@ -128,81 +126,6 @@ services:
       'idle: left out, its capacity is 0',
       'nowhere: left out, it has no address',
       'ghost: left out, its workload is not known',
-    ]);
-  });
-});
-
-describe('explainInbound', () => {
-  const mesh = meshOf(`
-workloads:
-  - {uid: w, name: w, namespace: app, serviceAccount: w, trustDomain: td, workloadIps: [10.0.0.2], protocol: HBONE, services: {}, authorizationPolicies: [app/only-alice, app/empty]}
-  - {uid: free, name: free, namespace: free, workloadIps: [10.0.0.3], protocol: HBONE, services: {}}
-policies:
-  - {name: only-alice, namespace: app, scope: WorkloadSelector, action: Allow, dryRun: false, rules: [[[{principals: [!Exact td/ns/a/sa/alice]}]]]}
-  - {name: empty, namespace: app, scope: WorkloadSelector, action: Deny, dryRun: false, rules: []}
-  - {name: trial, namespace: app, scope: Namespace, action: Deny, dryRun: true, rules: [[]]}
-`);
-  const ask = (over: Partial<Parameters<typeof explainInbound>[1]> = {}) => {
-    const local = workloadNamed(mesh, 'w');
-    const question = {
-      local,
-      protocol: 'HBONE' as const,
-      authority: '10.0.0.2:80',
-      destination: { ip: '10.0.0.2', port: 15008 },
-      sourceIp: '10.0.0.1',
-      identity: 'spiffe://td/ns/a/sa/alice',
-      network: '',
-      ...over,
-    };
-    return explainInbound(mesh, question, {
-      illegalPorts,
-      localhostApplicationTunnel: true,
-      missingPolicy: 'refuse',
-    });
-  };
-
-  test('names the policy that allows, and what the others did', () => {
-    const explained = ask();
-    expect([explained.allowed, says(explained, 'verdict')]).toEqual([true, 'allowed by app/only-alice']);
-    expect(explained.steps.find(({ name }) => name === 'policies')?.details).toEqual([
-      'app/trial (Deny, Namespace, dry run): rule 0 matches',
-      'app/only-alice (Allow, WorkloadSelector): rule 0 matches',
-      'app/empty (Deny, WorkloadSelector): has no rules, so it never matches',
-      'with the dry-run policies enforced: explicitly denied by: app/trial',
-    ]);
-  });
-
-  test('names the clause and the field that refuse', () => {
-    const explained = ask({ identity: 'spiffe://td/ns/a/sa/bob' });
-    expect([explained.allowed, says(explained, 'verdict')]).toEqual([
-      false,
-      'allow policies exist, but none allowed',
-    ]);
-    expect(explained.steps.find(({ name }) => name === 'policies')?.details).toContain(
-      'app/only-alice (Allow, WorkloadSelector): rule 0 fails at clause 0: principals',
-    );
-  });
-
-  test('plaintext has no identity, whoever asks', () => {
-    const explained = ask({ protocol: 'TCP', destination: { ip: '10.0.0.2', port: 80 } });
-    expect([explained.allowed, says(explained, 'identity')]).toEqual([
-      false,
-      'plaintext: the client has no identity',
-    ]);
-  });
-
-  test('a tunnel needs a client certificate', () => expect(ask({ identity: undefined }).allowed).toBe(false));
-
-  test('a workload without policies is open', () => {
-    const explained = ask({ local: workloadNamed(mesh, 'free'), authority: '10.0.0.2:80' });
-    expect(says(explained, 'verdict')).toBe('allowed, since no allow policy binds the workload');
-  });
-
-  test('where the tunnel may not go', () => {
-    const explained = ask({ authority: '10.0.0.9:80' });
-    expect([explained.allowed, says(explained, 'verdict')]).toEqual([
-      false,
-      'ip mismatch: 10.0.0.2 != 10.0.0.9',
     ]);
   });
 });

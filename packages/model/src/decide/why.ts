@@ -1,6 +1,6 @@
 /**
- * Why a connection goes where it goes, as named steps that a person can follow: the client's half here, the server's in
- * why-inbound.ts. Plain data, for `/debug/why` and `ambit why`.
+ * Why a connection goes where it goes, as named steps that a person can follow. Plain data, for `/debug/why` and
+ * `ambit why`. What the destination makes of it is told by explain-authorization.ts.
  *
  * Steps tell what the decisions decided, by asking the same functions; nothing is decided here.
  */
@@ -15,7 +15,7 @@ import { type EndpointTrace, explainEndpoints } from './explain-endpoints.ts';
 import { addressedService, type Route, type RouteDecision, type RouteRequest, selectRoute } from './route.ts';
 import { isInstanceOf } from './upstream.ts';
 
-export type StepName = 'capture' | 'service' | 'endpoint' | 'waypoint' | 'identity' | 'policies' | 'verdict';
+export type StepName = 'capture' | 'service' | 'endpoint' | 'waypoint' | 'identity' | 'verdict';
 
 export interface Step {
   readonly name: StepName;
@@ -39,7 +39,6 @@ export interface NextHop {
 }
 
 export interface Explanation {
-  readonly half: 'outbound' | 'inbound';
   readonly meshVersion: number;
   readonly allowed: boolean;
   readonly steps: readonly Step[];
@@ -64,25 +63,11 @@ export function explainOutbound(
     identityStep(decision),
     verdictStep(decision),
   ];
-  return explanation('outbound', mesh, steps, nextHop(decision));
-}
-
-export function explanation(
-  half: Explanation['half'],
-  mesh: MeshView,
-  steps: readonly Step[],
-  next: NextHop | undefined,
-): Explanation {
   const allowed = steps.every(({ outcome }) => outcome === 'passed');
-  return { half, meshVersion: mesh.version, allowed, steps, next };
+  return { meshVersion: mesh.version, allowed, steps, next: nextHop(decision) };
 }
 
-export function step(
-  name: StepName,
-  outcome: Step['outcome'],
-  says: string,
-  details: readonly string[] = [],
-): Step {
+function step(name: StepName, outcome: Step['outcome'], says: string, details: readonly string[] = []): Step {
   return { name, outcome, says, details };
 }
 

@@ -10,10 +10,9 @@ import type { CertificateState } from '@ambit/identity/certificate-store';
 import { decideInbound, decidePlaintext, type InboundDecision } from '@ambit/model/decide/inbound';
 import { refusalOf } from '@ambit/model/decide/authorize';
 import { type AuthorizationTrace, explainAuthorization } from '@ambit/model/decide/explain-authorization';
+import { decideDnsAnswer } from '@ambit/model/dns-answer';
 import { type Route, type RouteDecision, type RouteRequest, selectRoute } from '@ambit/model/decide/route';
 import { type Explanation, explainOutbound } from '@ambit/model/decide/why';
-import type { Service } from '@ambit/model/service';
-import { chooseService } from '@ambit/model/service-choice';
 import type { MeshStore } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
 import { sortedJson } from './sorted-json.ts';
@@ -164,42 +163,28 @@ function targetOf(
 ): Endpoint | undefined {
   const ip = parseIp(host);
   if (ip !== undefined) return { ip, port };
-  const service = serviceNamed(mesh, host, source, options.clusterDomain);
-  const address = service && addressOf(mesh, service, source.network);
-  if (service && address !== undefined) {
-    const message = `${host} is service ${service.key} at ${address}`;
-    steps.push({ step: 'name', outcome: 'ok', message });
-    return { ip: address, port };
+  const dns = { clusterDomain: options.clusterDomain, preferredNamespace: '', ipv6: true };
+  const name = host.toLowerCase().replace(/\.$/, '');
+  const [answer, ipv6] = [4 as const, 6 as const].map((family) =>
+    decideDnsAnswer(mesh, source, name, family, dns),
+  );
+  if (answer?.kind !== 'answer') {
+    steps.push({
+      step: 'name',
+      outcome: 'unknown',
+      message: `${host}: not the name of a service in the mesh`,
+    });
+    return undefined;
   }
-  const problem = service
-    ? `service ${service.key} has no address here`
-    : 'not the name of a service in the mesh';
-  steps.push({ step: 'name', outcome: 'unknown', message: `${host}: ${problem}` });
-  return undefined;
-}
-
-function serviceNamed(mesh: MeshStore, host: string, source: Workload, domain: string): Service | undefined {
-  const names = [
-    host,
-    `${host}.${source.namespace}.svc.${domain}`,
-    `${host}.svc.${domain}`,
-    `${host}.${domain}`,
-  ];
-  for (const name of names) {
-    const service = chooseService(mesh.servicesByHostname(name), source.namespace);
-    if (service) return service;
+  const { key } = answer.service;
+  const address = answer.ips[0] ?? (ipv6?.kind === 'answer' ? ipv6.ips[0] : undefined);
+  if (address === undefined) {
+    const message = `${host}: service ${key} has no address here`;
+    steps.push({ step: 'name', outcome: 'unknown', message });
+    return undefined;
   }
-  return undefined;
-}
-
-function addressOf(mesh: MeshStore, service: Service, network: string): string | undefined {
-  const vip = service.vips.find((candidate) => candidate.network === network);
-  if (vip) return vip.ip;
-  for (const { workloadUid } of mesh.endpointsOf(service.key)) {
-    const address = mesh.workloadByUid(workloadUid)?.addresses[0];
-    if (address !== undefined) return address;
-  }
-  return undefined;
+  steps.push({ step: 'name', outcome: 'ok', message: `${host} is service ${key} at ${address}` });
+  return { ip: address, port };
 }
 
 function routeRequest(
