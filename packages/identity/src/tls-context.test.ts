@@ -10,6 +10,7 @@ import { type HandshakeOutcome, handshake } from './testing/handshake.ts';
 import {
   clientTlsOptions,
   DEFAULT_TLS_SETTINGS,
+  handshakeProblem,
   type MeshTlsOptions,
   serverTlsOptions,
   verifyClientPeer,
@@ -232,6 +233,38 @@ describe('the client refuses a server', () => {
   test('whose certificate is for clients alone', async () => {
     const server = await odd({ usages: ['clientAuth'] }, BOB);
     expect((await meet({ server })).client).toContain('may not be used at this end');
+  });
+});
+
+describe('words for a failed handshake', () => {
+  const cases: Record<string, [error: unknown, words: string]> = {
+    'an alert under an old name': [
+      { code: 'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED' },
+      'our certificate has expired',
+    ],
+    'the same under a new name': [
+      { code: 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED' },
+      'our certificate has expired',
+    ],
+    'what Istio answers to another trust domain': [
+      { code: 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_UNKNOWN' },
+      'does not accept our certificate',
+    ],
+    'something of OpenSSL that has no words here': [
+      Object.assign(new Error('40C3:error:0A:SSL routines:x:y:../deps/z.c:918:'), {
+        code: 'ERR_SSL_UNEXPECTED_MESSAGE',
+        reason: 'unexpected message',
+      }),
+      'unexpected message',
+    ],
+    'something of the network': [
+      Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }),
+      'read ECONNRESET',
+    ],
+  };
+  test.each(Object.entries(cases))('%s', (_, [error, words]) => {
+    expect(handshakeProblem(error)).toContain(words);
+    expect(handshakeProblem(error)).not.toContain('../deps');
   });
 });
 

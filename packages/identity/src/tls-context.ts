@@ -103,8 +103,15 @@ export function verifyClientPeer(
 /** Why a handshake failed, from the error of the socket, in words that name the cause. */
 export function handshakeProblem(error: unknown): string {
   const code = codeOf(error) ?? '';
-  const words = CHAIN_PROBLEMS[code] ?? HANDSHAKE_PROBLEMS[code];
-  return words === undefined ? messageOf(error) : `${words} (${code})`;
+  const [, alert = ''] = ALERT.exec(code) ?? [];
+  const words = CHAIN_PROBLEMS[code] ?? HANDSHAKE_PROBLEMS[code] ?? ALERTS[alert];
+  return words === undefined ? openSslReason(error) : `${words} (${code})`;
+}
+
+/** OpenSSL's own words without its file names and line numbers; anybody else's message as it is. */
+function openSslReason(error: unknown): string {
+  const isOpenSsl = typeof error === 'object' && error !== null && 'reason' in error;
+  return isOpenSsl && typeof error.reason === 'string' ? error.reason : messageOf(error);
 }
 
 function verifyPeer(
@@ -168,16 +175,28 @@ const CHAIN_PROBLEMS: Readonly<Record<string, string>> = {
 const HANDSHAKE_PROBLEMS: Readonly<Record<string, string>> = {
   ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: 'peer presented no certificate',
   ERR_SSL_NO_APPLICATION_PROTOCOL: 'peer does not speak HTTP/2 (ALPN protocol h2)',
-  ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: 'peer does not accept HTTP/2 (ALPN protocol h2)',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'peer wants a client certificate and got none',
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'peer does not trust the root of our certificate',
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'peer says that our certificate has expired',
-  ERR_SSL_SSL_TLS_ALERT_CERTIFICATE_EXPIRED: 'peer says that our certificate has expired',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'peer speaks no TLS version that is accepted here',
-  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: 'peer accepts none of our TLS versions',
   ERR_SSL_NO_SUITABLE_KEY_SHARE: 'peer offers no key exchange that is accepted here',
   ERR_SSL_WRONG_VERSION_NUMBER: 'peer does not speak TLS',
   ERR_SSL_HTTP_REQUEST: 'peer sent plain HTTP instead of TLS',
+};
+
+/** What the peer told us before it hung up. The version in front of an alert's name is that of its first appearance. */
+const ALERT = /^ERR_SSL_(?:SSL\/TLS|SSLV3|TLSV1|TLSV13)_ALERT_(\w+)$/;
+const ALERTS: Readonly<Record<string, string>> = {
+  NO_APPLICATION_PROTOCOL: 'peer does not accept HTTP/2 (ALPN protocol h2)',
+  CERTIFICATE_REQUIRED: 'peer wants a client certificate and got none',
+  UNKNOWN_CA: 'peer does not trust the root of our certificate',
+  CERTIFICATE_EXPIRED: 'peer says that our certificate has expired',
+  CERTIFICATE_REVOKED: 'peer says that our certificate was revoked',
+  CERTIFICATE_UNKNOWN:
+    'peer does not accept our certificate: another trust domain, or no identity it expects',
+  BAD_CERTIFICATE: 'peer does not accept our certificate',
+  UNSUPPORTED_CERTIFICATE: 'peer does not accept our kind of certificate',
+  DECRYPT_ERROR:
+    'peer could not verify the signature of our certificate: it may trust another root of that name',
+  PROTOCOL_VERSION: 'peer accepts none of our TLS versions',
+  HANDSHAKE_FAILURE: 'peer accepts none of our ciphers or key exchanges',
 };
 
 function chainOf(leaf: X509Certificate): readonly X509Certificate[] {
