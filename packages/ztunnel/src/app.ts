@@ -273,6 +273,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     stop: async () => {
       log.info('draining', { deadlineMs: config.terminationDeadlineMs });
       await zds?.drain();
+      pods.drain();
+      own.drain();
       const late = clock
         .sleep(config.terminationDeadlineMs + DRAIN_GRACE_MS, stopping.signal)
         .catch(() => undefined);

@@ -41,6 +41,7 @@ export function podDns(config: Config, sources: DnsSources): StartPodDns | undef
     listen: listenAddresses(config, ipv6),
     nameservers: nameserversOf(resolvConf),
     mark: config.packetMark,
+    reusePort: config.portReuse,
     inFlight: new InFlight(MAX_IN_FLIGHT),
     recorder: new DnsMetrics(registry),
     clock,

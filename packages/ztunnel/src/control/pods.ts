@@ -127,6 +127,14 @@ export class Pods implements Disposable {
     );
   }
 
+  /** The process is ending: whatever accompanies pods stops now. Connections end with their workers. */
+  drain(): void {
+    for (const pod of this.#pods.values()) {
+      pod.companion?.[Symbol.dispose]();
+      pod.companion = undefined;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
     for (const { netns, companion } of this.#pods.values()) {

@@ -23,6 +23,8 @@ export interface DnsDeps {
   readonly nameservers: readonly Endpoint[];
   /** SO_MARK of all sockets; `undefined`: none. */
   readonly mark: number | undefined;
+  /** Another process may listen at the same addresses: the ztunnel that this one replaces. Default false. */
+  readonly reusePort?: boolean;
   /** Counts the questions of all pods that are under way. */
   readonly inFlight: InFlight;
   readonly recorder: DnsRecorder;
@@ -49,7 +51,11 @@ export async function startDns(
   const upstream = new Upstream({ netnsFd, mark, nameservers: deps.nameservers, clock });
   const inFlight = new InFlight(MAX_IN_FLIGHT_PER_POD, deps.inFlight);
   const resolver = new Resolver({ pod, mesh, dns, upstream, inFlight, recorder, clock, random, log });
-  const where = { ...(netnsFd === undefined ? {} : { netnsFd }), ...(mark === undefined ? {} : { mark }) };
+  const where = {
+    ...(netnsFd === undefined ? {} : { netnsFd }),
+    ...(mark === undefined ? {} : { mark }),
+    reusePort: deps.reusePort ?? false,
+  };
   let isServing = false;
   for (const { ip, port } of deps.listen) {
     try {
