@@ -20,6 +20,8 @@ export const WATCH_TIMEOUT_MIN_S = 300;
 export const WATCH_TIMEOUT_MAX_S = 600;
 /** How much longer than its own timeout a watch may stay open before we end it. */
 export const WATCH_GRACE_MS = 30_000;
+/** A watch that lasted this long was a good one, and the next failure is the first again. */
+export const HEALTHY_WATCH_MS = 1_000;
 export const RETRY_INITIAL_MS = 200;
 export const RETRY_MAX_MS = 30_000;
 /** How often a resource type that the server does not know is asked for again. */
@@ -27,3 +29,10 @@ export const MISSING_TYPE_RETRY_MS = 10_000;
 /** What a forwarded port may hold for a slow reader before its socket is paused. */
 export const PORT_FORWARD_BUFFER_BYTES = 1024 * 1024;
 export const PORT_FORWARD_MESSAGE_MAX_BYTES = 4 * 1024 * 1024;
+/** After this long without renewal a lease is anybody's. As Istio's: 30 s, given up after 15 s, tried every 7.5 s. */
+export const LEASE_DURATION_MS = 30_000;
+/** A leader that could not renew for this long leads no longer. */
+export const LEASE_RENEW_DEADLINE_MS = 15_000;
+export const LEASE_RETRY_MS = 7_500;
+/** A server that hangs must not keep a leader believing that it leads. */
+export const LEASE_REQUEST_TIMEOUT_MS = 5_000;

@@ -15,6 +15,7 @@ import { MapCollection } from '@ambit/collections/map-collection';
 import type { KubeClient, Selection } from './client.ts';
 import { isExpired, isNotFound, KubeStatusError, statusOf } from './errors.ts';
 import {
+  HEALTHY_WATCH_MS,
   MISSING_TYPE_RETRY_MS,
   RETRY_INITIAL_MS,
   RETRY_MAX_MS,
@@ -107,13 +108,16 @@ export class WatchCollection<T extends KubeObject>
     const startedMs = this.#clock.monotonicMs();
     const options = { ...this.#options, resourceVersion, timeoutSeconds };
     let batches = 0;
-    for await (const events of this.#client.watch(this.#resource, options, this.#abort.signal)) {
-      batches += 1;
-      this.#apply(events);
-      this.#backoff.reset();
+    try {
+      for await (const events of this.#client.watch(this.#resource, options, this.#abort.signal)) {
+        batches += 1;
+        this.#apply(events);
+      }
+    } finally {
+      if (batches > 0 || this.#clock.monotonicMs() - startedMs > HEALTHY_WATCH_MS) this.#backoff.reset();
     }
     // A server that ends every watch at once must not be asked in a loop.
-    if (batches === 0 && this.#clock.monotonicMs() - startedMs < 1_000) {
+    if (batches === 0 && this.#clock.monotonicMs() - startedMs < HEALTHY_WATCH_MS) {
       await this.#clock.sleep(this.#backoff.nextMs(), this.#abort.signal);
     }
   }

@@ -191,7 +191,7 @@ describe('with an API server', () => {
     });
     const headers = (values: Record<string, string>) => Metadata.fromHttp2Headers(values);
     const bearer = headers({ authorization: 'Bearer t' });
-    await tokens.authenticate(bearer);
+    await Promise.all([tokens.authenticate(bearer), tokens.authenticate(bearer)]);
     await tokens.authenticate(bearer);
     expect(api.requests).toHaveLength(1);
     authenticated = false;

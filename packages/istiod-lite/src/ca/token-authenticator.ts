@@ -25,6 +25,7 @@ export interface TokenAuthenticatorOptions {
 export class TokenAuthenticator {
   readonly #options: TokenAuthenticatorOptions;
   readonly #known = new Map<string, { readonly caller: Caller; readonly untilMs: number }>();
+  readonly #underReview = new Map<string, Promise<Caller>>();
 
   constructor(options: TokenAuthenticatorOptions) {
     this.#options = options;
@@ -40,10 +41,16 @@ export class TokenAuthenticator {
     const key = createHash('sha256').update(token).digest('base64');
     const known = this.#known.get(key);
     if (known && known.untilMs > clock.monotonicMs()) return known.caller;
-    const caller = await this.#review(token);
-    if (this.#known.size >= MAX_CACHED_TOKENS) this.#known.clear();
-    this.#known.set(key, { caller, untilMs: clock.monotonicMs() + TOKEN_CACHE_MS });
-    return caller;
+    const review = this.#underReview.get(key) ?? this.#review(token);
+    this.#underReview.set(key, review);
+    try {
+      const caller = await review;
+      if (this.#known.size >= MAX_CACHED_TOKENS) this.#known.clear();
+      this.#known.set(key, { caller, untilMs: clock.monotonicMs() + TOKEN_CACHE_MS });
+      return caller;
+    } finally {
+      this.#underReview.delete(key);
+    }
   };
 
   async #review(token: string): Promise<Caller> {
