@@ -24,3 +24,5 @@ export const MAX_LOCAL_FILE_NODES = 1_000_000;
 export const MAX_EXPLAINED_ENDPOINTS = 50;
 /** Addresses in one DNS answer: what fits into the largest message, with room to spare. */
 export const MAX_DNS_ADDRESSES = 1000;
+/** Endpoints, over all services and client localities, that are remembered as candidates; about 50 bytes each. */
+export const MAX_CACHED_CANDIDATES = 100_000;

@@ -2,10 +2,11 @@
  * Which endpoint of a service takes a connection, and on which of its addresses.
  *
  * Endpoints are excluded for a reason, then ranked by how far they share the client's locality, then drawn by weight.
- * The two passes over the endpoints allocate nothing, since a service may have ten thousand.
+ * A service may have ten thousand, so those that may be drawn are remembered until the mesh changes (candidate-cache.ts).
  */
 import type { Random } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
+import { candidatesFor } from './candidate-cache.ts';
 import type { MeshView } from './mesh.ts';
 import type { LoadBalancer, Scope, Service, ServiceEndpoint } from './service.ts';
 import type { Workload } from './workload.ts';
@@ -42,20 +43,49 @@ export function chooseEndpoint(
   request: EndpointRequest,
   random: Random,
 ): ChosenEndpoint | undefined {
-  if (!listsPort(request)) return undefined;
-  const wanted = wantedRank(mesh, request);
-  if (wanted === undefined) return undefined;
-  let remaining = random() * wanted.weight;
-  let chosen: ChosenEndpoint | undefined;
+  const { endpoints, weights } = candidatesFor(mesh, request, () => candidatesOf(mesh, request));
+  const drawn = random() * (weights.at(-1) ?? 0);
+  let low = 0;
+  for (let high = weights.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if ((weights[middle] ?? 0) > drawn) high = middle;
+    else low = middle + 1;
+  }
+  return endpoints[low];
+}
+
+/** Those that may be drawn, after exclusion and ranking. */
+export interface Candidates {
+  readonly endpoints: readonly ChosenEndpoint[];
+  /** Of each and all before it; the last is the sum. */
+  readonly weights: readonly number[];
+  /** What all of them share with the client. */
+  readonly rank: number;
+}
+
+export function candidatesOf(mesh: MeshView, request: EndpointRequest): Candidates {
+  const perfect = perfectRank(request.service.loadBalancer);
+  let rank = perfect ?? 0;
+  let weight = 0;
+  let endpoints: ChosenEndpoint[] = [];
+  let weights: number[] = [];
+  if (!listsPort(request)) return { endpoints, weights, rank };
   for (const endpoint of mesh.endpointsOf(request.service.key)) {
     const workload = mesh.workloadByUid(endpoint.workloadUid);
     if (workload === undefined || exclusionOf(workload, endpoint, request) !== undefined) continue;
-    if (rankOf(workload, request) !== wanted.rank) continue;
-    chosen = { workload, targetPort: targetPortOf(workload, endpoint, request) ?? 0 };
-    remaining -= workload.capacity;
-    if (remaining < 0) break;
+    const own = rankOf(workload, request);
+    if (own > rank && perfect === undefined) {
+      rank = own;
+      weight = 0;
+      endpoints = [];
+      weights = [];
+    }
+    if (own !== rank) continue;
+    weight += workload.capacity;
+    endpoints.push({ workload, targetPort: targetPortOf(workload, endpoint, request) ?? 0 });
+    weights.push(weight);
   }
-  return chosen;
+  return { endpoints, weights, rank };
 }
 
 /** Whether the service can take connections on the port at all, whatever its endpoints. */
@@ -108,27 +138,6 @@ export function rankOf(workload: Workload, { service, source }: EndpointRequest)
     else if (!(networkFirst && index === 0)) break;
   }
   return rank;
-}
-
-/** The rank that the chosen endpoint must have, and the weight of all that have it; `undefined` when there is none. */
-export function wantedRank(
-  mesh: MeshView,
-  request: EndpointRequest,
-): { readonly rank: number; readonly weight: number } | undefined {
-  const perfect = perfectRank(request.service.loadBalancer);
-  let rank = perfect ?? 0;
-  let weight = 0;
-  for (const endpoint of mesh.endpointsOf(request.service.key)) {
-    const workload = mesh.workloadByUid(endpoint.workloadUid);
-    if (workload === undefined || exclusionOf(workload, endpoint, request) !== undefined) continue;
-    const own = rankOf(workload, request);
-    if (own > rank && perfect === undefined) {
-      rank = own;
-      weight = 0;
-    }
-    if (own === rank) weight += workload.capacity;
-  }
-  return weight > 0 ? { rank, weight } : undefined;
 }
 
 /** The rank that `Strict` demands; `undefined` where the best present will do. */

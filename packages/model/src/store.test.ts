@@ -57,6 +57,8 @@ describe('workloads', () => {
     const mesh = meshOf(`workloads:\n${pod('w', '10.0.0.1', 'hostname: db.example.com')}`);
     expect((mesh.findHostname('a/db.example.com') as Workload).uid).toBe('w');
     expect(mesh.findHostname('b/db.example.com')).toBeUndefined();
+    mesh.apply({ removedAddresses: ['w'] });
+    expect(mesh.findHostname('a/db.example.com')).toBeUndefined();
   });
 });
 

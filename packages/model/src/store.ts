@@ -105,12 +105,7 @@ export class MeshStore implements MeshView {
     const service = this.#services.byKey.get(key);
     if (service) return service;
     const parts = splitServiceKey(key);
-    return (
-      parts &&
-      this.#workloads.byUid
-        .values()
-        .find((workload) => workload.hostname === parts.hostname && workload.namespace === parts.namespace)
-    );
+    return parts && this.#workloads.named(parts.namespace, parts.hostname);
   }
 
   *endpointsOf(key: ServiceKey): Generator<ServiceEndpoint> {

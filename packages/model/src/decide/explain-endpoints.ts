@@ -1,12 +1,11 @@
 /** Every endpoint of a service, as the choice among them saw it: excluded and why, or ranked, with its share. */
 import {
+  candidatesOf,
   type EndpointExclusion,
   type EndpointRequest,
   exclusionOf,
-  listsPort,
   rankOf,
   targetPortOf,
-  wantedRank,
 } from '../load-balance.ts';
 import type { MeshView } from '../mesh.ts';
 
@@ -22,18 +21,19 @@ export interface EndpointTrace {
 }
 
 export function explainEndpoints(mesh: MeshView, request: EndpointRequest): readonly EndpointTrace[] {
-  const wanted = listsPort(request) ? wantedRank(mesh, request) : undefined;
+  const { endpoints, weights, rank: wanted } = candidatesOf(mesh, request);
+  const total = weights.at(-1) ?? 0;
   return Array.from(mesh.endpointsOf(request.service.key), (endpoint) => {
     const workload = mesh.workloadByUid(endpoint.workloadUid);
     const excluded = exclusionOf(workload, endpoint, request);
     const rank = workload ? rankOf(workload, request) : 0;
-    const isChosen = excluded === undefined && rank === wanted?.rank;
+    const isChosen = excluded === undefined && rank === wanted && endpoints.length > 0;
     return {
       workloadUid: endpoint.workloadUid,
       excluded: excluded ?? (isChosen ? undefined : 'locality'),
       rank,
       targetPort: workload && targetPortOf(workload, endpoint, request),
-      share: isChosen && wanted ? (workload?.capacity ?? 0) / wanted.weight : 0,
+      share: isChosen ? (workload?.capacity ?? 0) / total : 0,
     };
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Network → IP → the values there. Nearly every address has one value, which is stored bare: ten thousand lists of one
+ * Network → IP (or namespace → hostname) → the values there. Nearly every address has one value, which is stored bare: ten thousand lists of one
  * would cost more than what is in them.
  */
 export class AddressMap<T extends object> {

@@ -1,10 +1,12 @@
-/** Workloads by uid, by address and, for those of this node, by the pod that they are. */
+/** Workloads by uid, by address, by hostname and, for those of this node, by the pod that they are. */
 import type { LocalPod, Workload } from '../workload.ts';
 import { AddressMap } from './address-map.ts';
 
 export class WorkloadIndex {
   readonly byUid = new Map<string, Workload>();
   readonly #byAddress = new AddressMap<Workload>();
+  /** Namespace → hostname. */
+  readonly #byHostname = new AddressMap<Workload>();
   readonly #byPod = new Map<string, readonly Workload[]>();
   readonly #nodeName: string;
 
@@ -18,6 +20,7 @@ export class WorkloadIndex {
     if (workload.networkMode === 'Standard') {
       for (const ip of workload.addresses) this.#byAddress.add(workload.network, ip, workload);
     }
+    if (workload.hostname !== '') this.#byHostname.add(workload.namespace, workload.hostname, workload);
     if (this.#isLocal(workload)) {
       const key = podKey(workload);
       this.#byPod.set(key, [...(this.#byPod.get(key) ?? []), workload]);
@@ -27,6 +30,7 @@ export class WorkloadIndex {
   remove(workload: Workload): void {
     this.byUid.delete(workload.uid);
     for (const ip of workload.addresses) this.#byAddress.remove(workload.network, ip, workload);
+    if (workload.hostname !== '') this.#byHostname.remove(workload.namespace, workload.hostname, workload);
     const key = podKey(workload);
     const left = this.#byPod.get(key)?.filter((other) => other !== workload) ?? [];
     if (left.length > 0) this.#byPod.set(key, left);
@@ -35,6 +39,11 @@ export class WorkloadIndex {
 
   at(network: string, ip: string): Workload | undefined {
     return bestOf(this.#byAddress.get(network, ip));
+  }
+
+  /** The first that came with this hostname. */
+  named(namespace: string, hostname: string): Workload | undefined {
+    return this.#byHostname.get(namespace, hostname)[0];
   }
 
   local(pod: LocalPod): Workload | undefined {
