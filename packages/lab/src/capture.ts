@@ -37,6 +37,8 @@ export async function capture(
     '-i',
     node.switchPort,
     '-U',
+    // In a user namespace there is no other user to become.
+    ...['-Z', 'root'],
     '-s',
     '0',
     '-w',
