@@ -1,0 +1,17 @@
+/**
+ * What applies a pod's rules: one interface, an nftables and an iptables implementation.
+ *
+ * Enrolment calls `apply`; leaving the mesh calls `removeRedirects`, lets ztunnel finish what it has, then `remove`.
+ * Each may be called again after a failure, and each leaves the pod as it was if it fails before its transaction.
+ */
+import type { PodRules } from './pod-rules.ts';
+
+export interface PodRulesBackend {
+  readonly name: 'nftables' | 'iptables';
+  /** Routes first, then everything else at once; whatever Istio's agent left is replaced. */
+  apply(netnsFd: number, rules: PodRules): Promise<void>;
+  /** Nothing new is redirected; what is redirected already goes on. */
+  removeRedirects(netnsFd: number): Promise<void>;
+  /** Leaves nothing of ours, nor of Istio's. */
+  remove(netnsFd: number): Promise<void>;
+}

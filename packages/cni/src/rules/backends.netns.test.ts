@@ -1,0 +1,280 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
+import { type Conversation, Peers } from '../testing/peers.ts';
+import type { PodRulesBackend } from './backend.ts';
+import { runCommand } from './command.ts';
+import { PROBE_SOURCE_V4, PROBE_SOURCE_V6, ZTUNNEL_MARK } from './constants.ts';
+import { detectBackend } from './detect.ts';
+import { IptablesBackend } from './iptables-backend.ts';
+import { NftBackend } from './nft-backend.ts';
+import type { PodRules } from './pod-rules.ts';
+import { renderPodIptables } from './render-iptables.ts';
+
+const CLIENT = { 4: '10.9.0.1', 6: 'fd09::1' };
+const POD = { 4: '10.9.0.2', 6: 'fd09::2' };
+const APP = 8080;
+
+const rules = (over: Partial<PodRules> = {}): PodRules => ({
+  ipv6: true,
+  dnsCapture: true,
+  bypassInbound: false,
+  virtualInterfaces: [],
+  probeSources: { v4: PROBE_SOURCE_V4, v6: PROBE_SOURCE_V6 },
+  ...over,
+});
+
+const backends: Record<string, () => PodRulesBackend> = {
+  nftables: () => new NftBackend(runCommand, systemClock),
+  'iptables on nftables': () => new IptablesBackend(runCommand, systemClock, 'iptables-nft', true),
+  'legacy iptables': () => new IptablesBackend(runCommand, systemClock, 'iptables-legacy', true),
+};
+
+let namespaces: TestNamespaces;
+let peers: Peers;
+let client: TestNetns;
+let pod: TestNetns;
+
+beforeEach(async () => {
+  namespaces = new TestNamespaces();
+  peers = new Peers();
+  client = namespaces.create();
+  pod = namespaces.create();
+  client.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.path);
+  for (const [netns, addresses, other] of [
+    [client, CLIENT, POD],
+    [pod, POD, CLIENT],
+  ] as const) {
+    netns.run('ip', 'addr', 'add', `${addresses[4]}/24`, 'dev', 'eth0');
+    netns.run('ip', 'addr', 'add', `${addresses[6]}/64`, 'dev', 'eth0', 'nodad');
+    netns.run('ip', 'link', 'set', 'eth0', 'up');
+    netns.run('ip', 'route', 'add', 'default', 'via', other[4]);
+    netns.run('ip', '-6', 'route', 'add', 'default', 'via', other[6]);
+  }
+  client.run('ip', 'addr', 'add', `${PROBE_SOURCE_V4}/32`, 'dev', 'lo');
+  client.run('ip', 'addr', 'add', `${PROBE_SOURCE_V6}/128`, 'dev', 'lo');
+  peers.listen('client', client.fd, APP);
+  peers.listen('client', client.fd, 53);
+  peers.listen('app', pod.fd, APP);
+  peers.listen('outbound', pod.fd, 15_001, { mark: ZTUNNEL_MARK });
+  peers.listen('inbound', pod.fd, 15_006, { mark: ZTUNNEL_MARK });
+  peers.listen('hbone', pod.fd, 15_008, { mark: ZTUNNEL_MARK });
+  peers.listen('dns', pod.fd, 15_053, { mark: ZTUNNEL_MARK });
+  for (const family of [4, 6] as const) {
+    await peers.listenUdp('client', client.fd, CLIENT[family], 53);
+    await peers.listenUdp('dns', pod.fd, family === 4 ? '127.0.0.1' : '::1', 15_053, ZTUNNEL_MARK);
+  }
+});
+
+afterEach(async () => {
+  await peers[Symbol.asyncDispose]();
+  namespaces[Symbol.dispose]();
+});
+
+/** All that decides about packets, without counters, handles and times. */
+function stateOf(netns: TestNetns): string {
+  const saved = ['iptables-legacy-save', 'ip6tables-legacy-save'].map((program) => netns.run(program));
+  const lines = [
+    netns.run('nft', '-s', 'list', 'ruleset'),
+    ...saved.map((text) => text.replace(/^#.*\n/gm, '').replace(/\[\d+:\d+\]/g, '')),
+    netns.run('ip', 'rule'),
+    netns.run('ip', '-6', 'rule'),
+    netns.run('ip', 'route', 'show', 'table', 'all').replace(/^(?!.*table 100).*\n/gm, ''),
+    netns.run('ip', '-6', 'route', 'show', 'table', 'all').replace(/^(?!.*table 100).*\n/gm, ''),
+  ];
+  return lines.join('\n');
+}
+
+const spoofed = (family: 4 | 6) => ({
+  mark: ZTUNNEL_MARK,
+  bind: { ip: CLIENT[family], port: 0, transparent: true },
+});
+
+describe.each(Object.entries(backends))('%s', (_, make) => {
+  test.each([4, 6] as const)('new IPv%i connections go where they must', async (family) => {
+    await make().apply(pod.fd, rules());
+    const from = (netns: TestNetns, ip: string, port: number, options = {}) =>
+      peers.whoAnswers(netns.fd, ip, port, options);
+    const probe = family === 4 ? PROBE_SOURCE_V4 : PROBE_SOURCE_V6;
+    expect({
+      outbound: await from(pod, CLIENT[family], APP),
+      inbound: await from(client, POD[family], APP),
+      hbone: await from(client, POD[family], 15_008),
+      loopback: await from(pod, family === 4 ? '127.0.0.1' : '::1', APP),
+      ownAddress: await from(pod, POD[family], APP),
+      fromZtunnel: await from(pod, CLIENT[family], APP, { mark: ZTUNNEL_MARK }),
+      withTheClientsAddress: await from(pod, POD[family], APP, spoofed(family)),
+      probe: await from(client, POD[family], APP, { bind: { ip: probe, port: 0, transparent: false } }),
+      dns: await from(pod, CLIENT[family], 53),
+    }).toEqual({
+      outbound: 'outbound',
+      inbound: 'inbound',
+      hbone: 'hbone',
+      loopback: 'app',
+      ownAddress: 'app',
+      fromZtunnel: 'client',
+      withTheClientsAddress: 'app',
+      probe: 'app',
+      dns: 'dns',
+    });
+  });
+
+  test.each([4, 6] as const)('DNS queries over IPv%i are captured, ztunnel’s own are not', async (family) => {
+    const ask = (mark?: number) => peers.askUdp(pod.fd, POD[family], CLIENT[family], 53, mark);
+    await make().apply(pod.fd, rules());
+    expect(await ask()).toBe(`dns from ${CLIENT[family]}:53`);
+    expect(await ask(ZTUNNEL_MARK)).toBe(`client from ${CLIENT[family]}:53`);
+    await make().apply(pod.fd, rules({ dnsCapture: false }));
+    expect(await ask()).toBe(`client from ${CLIENT[family]}:53`);
+    expect(await peers.whoAnswers(pod.fd, CLIENT[family], 53)).toBe('outbound');
+  });
+
+  test('without IPv6, IPv6 is not touched', async () => {
+    await make().apply(pod.fd, rules({ ipv6: false }));
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+    expect(await peers.whoAnswers(pod.fd, CLIENT[6], APP)).toBe('client');
+    expect(await peers.whoAnswers(client.fd, POD[6], APP)).toBe('app');
+  });
+
+  test('ingress mode captures nothing inbound', async () => {
+    await make().apply(pod.fd, rules({ bypassInbound: true }));
+    expect(await peers.whoAnswers(client.fd, POD[4], APP)).toBe('app');
+    expect(await peers.whoAnswers(client.fd, POD[4], 15_008)).toBe('hbone');
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+  });
+
+  test('what comes in through a virtual interface is outbound', async () => {
+    await make().apply(pod.fd, rules({ virtualInterfaces: ['eth0'] }));
+    expect(await peers.whoAnswers(client.fd, POD[4], APP)).toBe('outbound');
+  });
+
+  test.each(['conntrack new to it', 'conntrack knowing it'])(
+    'a connection older than the rules outlives them, %s',
+    async (knowledge) => {
+      if (knowledge === 'conntrack knowing it')
+        pod.nft(
+          'table inet other { chain input { type filter hook input priority 0; ct state new accept; }; }',
+        );
+      const backend = make();
+      const old: Conversation[] = [];
+      for (const family of [4, 6] as const) {
+        old.push(await peers.connect(client.fd, POD[family], APP));
+        old.push(await peers.connect(pod.fd, CLIENT[family], APP));
+      }
+      expect(old.map(({ name }) => name)).toEqual(['app', 'client', 'app', 'client']);
+      const all = (line: string) => Promise.all(old.map((conversation) => conversation.echoes(line)));
+      await backend.apply(pod.fd, rules());
+      await all('after the rules came');
+      expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+      await backend.apply(pod.fd, rules());
+      await all('after they came again');
+      await backend.removeRedirects(pod.fd);
+      await all('after the redirects went');
+      await backend.remove(pod.fd);
+      await all('after all went');
+    },
+  );
+
+  test('a connection that was redirected outlives the redirects', async () => {
+    const backend = make();
+    await backend.apply(pod.fd, rules());
+    const redirected = [
+      await peers.connect(pod.fd, CLIENT[4], APP),
+      await peers.connect(client.fd, POD[6], APP),
+      await peers.connect(pod.fd, POD[4], APP, spoofed(4)),
+    ];
+    expect(redirected.map(({ name }) => name)).toEqual(['outbound', 'inbound', 'app']);
+    await backend.removeRedirects(pod.fd);
+    await Promise.all(redirected.map((conversation) => conversation.echoes('still here')));
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('client');
+    expect(await peers.whoAnswers(client.fd, POD[6], APP)).toBe('app');
+    expect(await peers.whoAnswers(pod.fd, POD[4], APP, spoofed(4))).toBe('app');
+  });
+
+  test('applied twice is as applied once, and removal leaves nothing', async () => {
+    const backend = make();
+    await backend.remove(pod.fd);
+    const before = stateOf(pod);
+    await backend.apply(pod.fd, rules());
+    const once = stateOf(pod);
+    expect(once).not.toBe(before);
+    await backend.apply(pod.fd, rules());
+    expect(stateOf(pod)).toBe(once);
+    await backend.removeRedirects(pod.fd);
+    await backend.apply(pod.fd, rules({ dnsCapture: false }));
+    await backend.removeRedirects(pod.fd);
+    await backend.removeRedirects(pod.fd);
+    await backend.remove(pod.fd);
+    await backend.remove(pod.fd);
+    const empty = (text: string) =>
+      text.replace(/^\s*chain [A-Z]+ \{[^}]*\}\n/gm, '').replace(/^table \S+ \S+ \{\s*\}\n/gm, '');
+    const kept = (text: string) => empty(text).replace(/^[*:].*\n|COMMIT\n/gm, '');
+    expect(kept(stateOf(pod))).toBe(kept(before));
+    expect(stateOf(pod)).not.toMatch(/istio|15001|0x111/i);
+  });
+
+  test('two at once, and others who change rules meanwhile, do not hinder each other', async () => {
+    const backend = make();
+    const stranger = async () => {
+      for (let round = 0; round < 5; round += 1) {
+        const script = 'add table ip stranger\nadd chain ip stranger a\ndelete table ip stranger\n';
+        await runCommand({ file: 'nft', args: ['-f', '-'], stdin: script, netnsFd: pod.fd });
+      }
+    };
+    await Promise.all([backend.apply(pod.fd, rules()), stranger(), backend.apply(pod.fd, rules())]);
+    const state = stateOf(pod);
+    expect(await peers.whoAnswers(client.fd, POD[4], APP)).toBe('inbound');
+    await backend.apply(pod.fd, rules());
+    expect(stateOf(pod)).toBe(state);
+  });
+});
+
+test.each(['iptables-nft', 'iptables-legacy'] as const)(
+  'what Istio left with %s is replaced, other rules stay',
+  async (program) => {
+    for (const family of [4, 6] as const) {
+      const variant = family === 4 ? program : program.replace('iptables', 'ip6tables');
+      const stdin = renderPodIptables(rules(), family, new Map());
+      await runCommand({ file: `${variant}-restore`, args: ['--noflush'], stdin, netnsFd: pod.fd });
+      pod.run(variant, '-t', 'nat', '-A', 'PREROUTING', '-p', 'tcp', '--dport', '9', '-j', 'ACCEPT');
+    }
+    const backend = new NftBackend(runCommand, systemClock);
+    await backend.apply(pod.fd, rules({ bypassInbound: true }));
+    expect(stateOf(pod)).not.toMatch(/ISTIO_/);
+    expect(pod.run(program, '-t', 'nat', '-S')).toContain('--dport 9');
+    expect(await peers.whoAnswers(client.fd, POD[4], APP)).toBe('app');
+    expect(await peers.whoAnswers(pod.fd, CLIENT[6], APP)).toBe('outbound');
+    await backend.remove(pod.fd);
+    expect(pod.run(program, '-t', 'nat', '-S')).toContain('--dport 9');
+  },
+);
+
+test('rules that the kernel refuses change nothing, and the error says what nft said', async () => {
+  const backend = new NftBackend(runCommand, systemClock);
+  await backend.apply(pod.fd, rules());
+  const before = stateOf(pod);
+  const impossible = rules({ probeSources: { v4: 'not an address', v6: PROBE_SOURCE_V6 } });
+  await expect(backend.apply(pod.fd, impossible)).rejects.toMatchObject({
+    code: 'RULES_COMMAND',
+    message: expect.stringMatching(/^nft failed \(exit 1\): .*Error/s),
+  });
+  expect(stateOf(pod)).toBe(before);
+});
+
+test('the backend is found by trying, and a missing program is named', async () => {
+  const found = await detectBackend(runCommand, systemClock, { wanted: 'auto', ipv6: true });
+  expect([found.backend.name, found.because]).toEqual(['nftables', undefined]);
+  const without: typeof runCommand = (command) =>
+    runCommand(command.file === 'nft' ? { ...command, file: 'nft-that-is-not-there' } : command);
+  const fallback = await detectBackend(without, systemClock, { wanted: 'auto', ipv6: true });
+  expect(fallback).toMatchObject({
+    backend: { name: 'iptables' },
+    because: expect.stringContaining('ENOENT'),
+  });
+  await expect(detectBackend(without, systemClock, { wanted: 'nftables', ipv6: true })).rejects.toMatchObject(
+    {
+      code: 'RULES',
+      message: expect.stringContaining('nft-that-is-not-there'),
+    },
+  );
+});

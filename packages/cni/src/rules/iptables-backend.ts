@@ -1,0 +1,68 @@
+/** A pod's rules by `iptables-restore`, where the node has no working nft: one transaction per table, nat last. */
+import type { Clock } from '@ambit/core/clock';
+import type { Family } from '@ambit/core/ip';
+import type { PodRulesBackend } from './backend.ts';
+import type { RunCommand } from './command.ts';
+import { familiesOf, type PodRules } from './pod-rules.ts';
+import {
+  parseSaved,
+  renderPodIptables,
+  renderPodIptablesRemoval,
+  renderPodIptablesWithoutRedirects,
+  type SavedTables,
+} from './render-iptables.ts';
+import { retried } from './retry.ts';
+import { applyRoutes, removeRoutes, usableFamilies } from './routes.ts';
+
+/** `iptables`, or one of its variants: `iptables-nft`, `iptables-legacy`. */
+export type IptablesProgram = `iptables${'' | '-nft' | '-legacy'}`;
+
+export class IptablesBackend implements PodRulesBackend {
+  readonly name = 'iptables';
+  readonly #run: RunCommand;
+  readonly #clock: Clock;
+  readonly #program: IptablesProgram;
+  readonly #families: readonly Family[];
+  /** What is read decides what is written, so nobody else of us may write in between. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param ipv6 - Whether this node's pods use IPv6 at all: without, `ip6tables` need not exist. */
+  constructor(run: RunCommand, clock: Clock, program: IptablesProgram, ipv6: boolean) {
+    this.#run = run;
+    this.#clock = clock;
+    this.#program = program;
+    this.#families = ipv6 ? [4, 6] : [4];
+  }
+
+  async apply(netnsFd: number, rules: PodRules): Promise<void> {
+    await applyRoutes(this.#run, netnsFd, usableFamilies(netnsFd, familiesOf(rules)));
+    for (const family of familiesOf(rules))
+      await this.#restore(netnsFd, family, (saved) => renderPodIptables(rules, family, saved));
+  }
+
+  async removeRedirects(netnsFd: number): Promise<void> {
+    for (const family of this.#families)
+      await this.#restore(netnsFd, family, renderPodIptablesWithoutRedirects);
+  }
+
+  async remove(netnsFd: number): Promise<void> {
+    for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
+    await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, this.#families));
+  }
+
+  #restore(netnsFd: number, family: Family, render: (saved: SavedTables) => string): Promise<void> {
+    const restored = this.#last.then(() => this.#restoreNow(netnsFd, family, render));
+    this.#last = restored.catch(() => undefined);
+    return restored;
+  }
+
+  async #restoreNow(netnsFd: number, family: Family, render: (saved: SavedTables) => string): Promise<void> {
+    const program = family === 4 ? this.#program : this.#program.replace('iptables', 'ip6tables');
+    await retried(this.#clock, async () => {
+      const saved = await this.#run({ file: `${program}-save`, args: [], netnsFd });
+      const script = render(parseSaved(saved.stdout));
+      if (script === '') return;
+      await this.#run({ file: `${program}-restore`, args: ['--noflush', '-w', '5'], stdin: script, netnsFd });
+    });
+  }
+}

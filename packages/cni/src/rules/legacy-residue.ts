@@ -1,0 +1,30 @@
+/**
+ * Rules that Istio's agent left with legacy iptables, which nftables does not show. The kernel says which legacy tables
+ * a namespace has, so nothing is started where there are none.
+ */
+import { readFileSync } from 'node:fs';
+import { runInNetns } from '@ambit/linux/netns';
+import type { Family } from '@ambit/core/ip';
+import type { RunCommand } from './command.ts';
+import { parseSaved, renderPodIptablesRemoval } from './render-iptables.ts';
+
+export async function removeLegacyResidue(run: RunCommand, netnsFd: number): Promise<void> {
+  const families: readonly Family[] = [4, 6];
+  for (const family of families) {
+    if (!hasLegacyTables(netnsFd, family)) continue;
+    const program = family === 4 ? 'iptables-legacy' : 'ip6tables-legacy';
+    const saved = await run({ file: `${program}-save`, args: [], netnsFd });
+    const removal = renderPodIptablesRemoval(parseSaved(saved.stdout));
+    if (removal !== '')
+      await run({ file: `${program}-restore`, args: ['--noflush', '-w', '5'], stdin: removal, netnsFd });
+  }
+}
+
+function hasLegacyTables(netnsFd: number, family: Family): boolean {
+  const path = `/proc/thread-self/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`;
+  try {
+    return runInNetns(netnsFd, () => readFileSync(path, 'utf8')).trim() !== '';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * nftables text of a pod: redirection, its removal in two steps, and nothing else.
+ *
+ * Invariant: only a connection's first packet (SYN) is redirected. Where conntrack was not running before, it takes a
+ * packet in the middle of a connection for a new one; redirecting that packet would reset a connection that began in
+ * clear. Each text is one transaction for `nft -f -`, replaces whatever the tables held, and may be applied twice.
+ */
+import type { Family } from '@ambit/core/ip';
+import {
+  DNS_CAPTURE_PORT,
+  DNS_ZONE,
+  hex,
+  INBOUND_HBONE_PORT,
+  INBOUND_PLAINTEXT_PORT,
+  MARK_MASK,
+  NFT_MANGLE,
+  NFT_NAT,
+  NFT_OUTPUT,
+  NFT_PREROUTING,
+  NFT_RAW,
+  NFT_TABLES,
+  OUTBOUND_PORT,
+  RETURN_MARK,
+  ZTUNNEL_MARK,
+} from './constants.ts';
+import { familiesOf, type PodRules } from './pod-rules.ts';
+
+const SYN = 'tcp flags & (fin | syn | rst | ack) == syn';
+const TCP = 'meta l4proto tcp';
+const MASK = hex(MARK_MASK);
+const FROM_ZTUNNEL = `meta mark & ${MASK} == ${hex(ZTUNNEL_MARK)}`;
+const NOT_FROM_ZTUNNEL = `meta mark & ${MASK} != ${hex(ZTUNNEL_MARK)}`;
+const KEPT_BITS = hex((~MARK_MASK & 0xffff_ffff) >>> 0);
+
+interface Chain {
+  readonly name: string;
+  /** Present on a base chain: what the kernel calls it for. */
+  readonly hook?: string;
+  readonly rules: readonly string[];
+}
+
+interface Table {
+  readonly name: string;
+  readonly chains: readonly Chain[];
+}
+
+const NAT_HOOKS = {
+  prerouting: 'type nat hook prerouting priority -100; policy accept;',
+  output: 'type nat hook output priority -100; policy accept;',
+};
+
+/** Redirection in force, in place of whatever stood in the tables before. */
+export function renderPodNft(rules: PodRules): string {
+  const tables = [mangleTable(rules), ...(rules.dnsCapture ? [rawTable(rules)] : []), natTable(rules)];
+  return `${dropTables()}${tables.map(tableText).join('')}`;
+}
+
+/**
+ * The first step of removal: nothing new is redirected. The tables and their hooks stay, because translation of the
+ * connections already redirected ends with the last nat hook, and ztunnel's replies need the marks.
+ */
+export function renderPodNftWithoutRedirects(): string {
+  const chains = Object.entries(NAT_HOOKS).map(
+    ([name, hook]) => `add chain inet ${NFT_NAT} ${name} { ${hook} }\n`,
+  );
+  return `add table inet ${NFT_NAT}\n${chains.join('')}flush table inet ${NFT_NAT}\n`;
+}
+
+/** The last step of removal, once no connection goes through ztunnel any more. */
+export function renderPodNftRemoval(): string {
+  return dropTables();
+}
+
+/** Adding first makes the deletion succeed whether or not the table is there. */
+function dropTables(): string {
+  return NFT_TABLES.map((name) => `add table inet ${name}\ndelete table inet ${name}\n`).join('');
+}
+
+function tableText({ name, chains }: Table): string {
+  return `table inet ${name} {\n${chains.map(chainText).join('')}}\n`;
+}
+
+function chainText({ name, hook, rules }: Chain): string {
+  const lines = [...(hook === undefined ? [] : [hook]), ...rules];
+  return `\tchain ${name} {\n${lines.map((line) => `\t\t${line}\n`).join('')}\t}\n`;
+}
+
+/** Regular chains come first, since a jump needs its target. */
+function table(
+  name: string,
+  hooks: { readonly prerouting: string; readonly output: string },
+  prerouting: readonly string[],
+  output: readonly string[],
+): Table {
+  return {
+    name,
+    chains: [
+      { name: NFT_PREROUTING, rules: prerouting },
+      { name: NFT_OUTPUT, rules: output },
+      { name: 'prerouting', hook: hooks.prerouting, rules: [`counter jump ${NFT_PREROUTING}`] },
+      { name: 'output', hook: hooks.output, rules: [`counter jump ${NFT_OUTPUT}`] },
+    ],
+  };
+}
+
+function mangleTable(rules: PodRules): Table {
+  const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
+  return table(
+    NFT_MANGLE,
+    {
+      prerouting: 'type filter hook prerouting priority -150; policy accept;',
+      output: 'type route hook output priority -150; policy accept;',
+    },
+    [`${only}${FROM_ZTUNNEL} counter ct mark set ct mark & ${KEPT_BITS} | ${hex(RETURN_MARK)}`],
+    [`${only}ct mark & ${MASK} == ${hex(RETURN_MARK)} counter meta mark set ct mark`],
+  );
+}
+
+function rawTable(rules: PodRules): Table {
+  const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
+  return table(
+    NFT_RAW,
+    {
+      prerouting: 'type filter hook prerouting priority -300; policy accept;',
+      output: 'type filter hook output priority -300; policy accept;',
+    },
+    [`${only}${NOT_FROM_ZTUNNEL} udp sport 53 counter ct zone set ${DNS_ZONE}`],
+    [`${only}${FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`],
+  );
+}
+
+function natTable(rules: PodRules): Table {
+  const families = familiesOf(rules);
+  const perFamily = (render: (family: Family) => string) => families.map(render);
+  const probe = (family: Family) => (family === 4 ? rules.probeSources.v4 : rules.probeSources.v6);
+  const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
+
+  const virtual = rules.virtualInterfaces.flatMap((name) => [
+    `${only}iifname "${name}" ${SYN} counter redirect to :${OUTBOUND_PORT}`,
+    `${only}iifname "${name}" ${TCP} counter return`,
+  ]);
+  const inbound = rules.bypassInbound
+    ? []
+    : [
+        ...perFamily((family) => `${word(family)} saddr ${probe(family)} ${TCP} counter accept`),
+        ...perFamily(
+          (family) =>
+            `${notLoopback(family)} tcp dport != ${INBOUND_HBONE_PORT} ${NOT_FROM_ZTUNNEL} ${SYN} ` +
+            `counter redirect to :${INBOUND_PLAINTEXT_PORT}`,
+        ),
+      ];
+  const dns = rules.dnsCapture
+    ? [
+        `${only}oifname != "lo" ${NOT_FROM_ZTUNNEL} udp dport 53 counter redirect to :${DNS_CAPTURE_PORT}`,
+        ...perFamily(
+          (family) =>
+            `${notLoopback(family)} tcp dport 53 ${NOT_FROM_ZTUNNEL} ${SYN} ` +
+            `counter redirect to :${DNS_CAPTURE_PORT}`,
+        ),
+      ]
+    : [];
+  const outbound = [
+    ...perFamily((family) => `${word(family)} daddr ${probe(family)} ${TCP} counter accept`),
+    ...dns,
+    `${only}${TCP} meta mark & ${MASK} == ${hex(RETURN_MARK)} counter accept`,
+    ...perFamily((family) => `oifname "lo" ${notLoopback(family)} counter accept`),
+    ...perFamily(
+      (family) => `${notLoopback(family)} ${NOT_FROM_ZTUNNEL} ${SYN} counter redirect to :${OUTBOUND_PORT}`,
+    ),
+  ];
+  return table(NFT_NAT, NAT_HOOKS, [...virtual, ...inbound], outbound);
+}
+
+function word(family: Family): string {
+  return family === 4 ? 'ip' : 'ip6';
+}
+
+function notLoopback(family: Family): string {
+  return family === 4 ? 'ip daddr != 127.0.0.1' : 'ip6 daddr != ::1';
+}

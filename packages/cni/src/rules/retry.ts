@@ -1,0 +1,22 @@
+/** Trying a transaction again that met another one. */
+import type { Clock } from '@ambit/core/clock';
+import { RULES_ATTEMPTS, RULES_RETRY_MS } from '../limits.ts';
+import { CommandError } from './errors.ts';
+
+/** Another transaction may change what ours was made for, or hold the lock: read again, try again. */
+export async function retried(clock: Clock, attempt: () => Promise<void>): Promise<void> {
+  for (let left = RULES_ATTEMPTS - 1; ; left -= 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left === 0 || !(error instanceof CommandError) || !isRace(error)) throw error;
+      await clock.sleep(RULES_RETRY_MS);
+    }
+  }
+}
+
+function isRace({ stderr }: CommandError): boolean {
+  return /Resource temporarily unavailable|Device or resource busy|Interrupted|No such file|xtables lock/i.test(
+    stderr,
+  );
+}

@@ -1,0 +1,139 @@
+/** Small TCP and UDP peers in network namespaces: a server says its name and echoes; a client reads whom it reached. */
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type Server, Socket } from 'node:net';
+import { familyOf } from '@ambit/core/ip';
+import { listenTcp, tcpSocket, udpSocket } from '@ambit/linux/sockets';
+
+const WAIT_MS = 2_000;
+
+export class Peers implements AsyncDisposable {
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #udp: UdpSocket[] = [];
+
+  /** A server that greets with `name` and a newline, then echoes. */
+  listen(
+    name: string,
+    netnsFd: number,
+    port: number,
+    options: { readonly ip?: string; readonly transparent?: 'must'; readonly mark?: number } = {},
+  ): void {
+    const { fd } = listenTcp({ netnsFd, ip: options.ip ?? '::', port, ...options });
+    const server = createServer((socket) => {
+      this.#keep(socket);
+      socket.write(`${name}\n`);
+      socket.pipe(socket);
+    });
+    server.listen({ fd });
+    this.#servers.push(server);
+  }
+
+  /** Answers every datagram with `name`. */
+  async listenUdp(name: string, netnsFd: number, ip: string, port: number, mark?: number): Promise<void> {
+    const socket = await this.#udpSocket(
+      udpSocket({ netnsFd, ip, port, ...(mark === undefined ? {} : { mark }) }),
+      ip,
+    );
+    socket.on('message', (_, from) => socket.send(name, from.port, from.address));
+  }
+
+  /** Asks by UDP; whom the answer is from is checked by the connected-looking filter on `to`. */
+  async askUdp(netnsFd: number, from: string, to: string, port: number, mark?: number): Promise<string> {
+    const fd = udpSocket({ netnsFd, ip: from, port: 0, ...(mark === undefined ? {} : { mark }) });
+    const socket = await this.#udpSocket(fd, from);
+    socket.send('who', port, to);
+    const [text, source] = (await once(socket, 'message', { signal: AbortSignal.timeout(WAIT_MS) })) as [
+      Buffer,
+      { address: string; port: number },
+    ];
+    return `${text.toString()} from ${source.address}:${source.port}`;
+  }
+
+  async connect(
+    netnsFd: number,
+    ip: string,
+    port: number,
+    options: {
+      readonly mark?: number;
+      readonly bind?: { ip: string; port: number; transparent: boolean };
+    } = {},
+  ): Promise<Conversation> {
+    const socket = new Socket({ fd: tcpSocket({ netnsFd, family: familyOf(ip), ...options }) });
+    this.#keep(socket);
+    const conversation = new Conversation(socket);
+    socket.connect({ host: ip, port });
+    await once(socket, 'connect', { signal: AbortSignal.timeout(WAIT_MS) });
+    await conversation.greeted();
+    return conversation;
+  }
+
+  /** Who answers a new connection; `refused` or `no answer` if nobody does. */
+  async whoAnswers(...to: Parameters<Peers['connect']>): Promise<string> {
+    try {
+      const conversation = await this.connect(...to);
+      conversation.socket.destroy();
+      return conversation.name;
+    } catch (error) {
+      return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED'
+        ? 'refused'
+        : 'no answer';
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#udp) socket.close();
+    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  async #udpSocket(fd: number, ip: string): Promise<UdpSocket> {
+    const socket = createSocket(familyOf(ip) === 4 ? 'udp4' : 'udp6');
+    this.#udp.push(socket);
+    const listening = once(socket, 'listening');
+    socket.bind({ fd });
+    await listening;
+    return socket;
+  }
+}
+
+/** One connection, and what came over it so far. */
+export class Conversation {
+  readonly socket: Socket;
+  #text = '';
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      this.#text += chunk;
+    });
+  }
+
+  get name(): string {
+    return this.#text.split('\n')[0] ?? '';
+  }
+
+  async greeted(): Promise<void> {
+    await this.#until(() => this.#text.includes('\n'));
+  }
+
+  /** Sends a line and waits for its echo: rejects when the connection was reset or no longer gets through. */
+  async echoes(line: string): Promise<void> {
+    this.socket.write(`${line}\n`);
+    await this.#until(() => this.#text.includes(`\n${line}\n`));
+  }
+
+  async #until(holds: () => boolean): Promise<void> {
+    const signal = AbortSignal.timeout(WAIT_MS);
+    while (!holds()) {
+      if (this.socket.destroyed) throw new Error('the connection is gone');
+      await once(this.socket, 'data', { signal });
+    }
+  }
+}
