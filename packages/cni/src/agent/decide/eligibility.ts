@@ -1,0 +1,57 @@
+/**
+ * Whether a pod belongs into the mesh, by its labels, its namespace's, and what it is. Pure.
+ *
+ * As Istio's agent decides: pods of the host's network and pods with a sidecar never; namespaces that are excluded never;
+ * else any pair of selectors that fits.
+ */
+import { type LabelSelector, type Labels, selects } from '@ambit/kube/label-selector';
+import type { Pod } from '@ambit/kube/resources/core';
+
+export interface EnablementSelector {
+  readonly podSelector: LabelSelector;
+  readonly namespaceSelector: LabelSelector;
+}
+
+export interface EligibilityRules {
+  /** Any of them is enough; an empty selector accepts everything. */
+  readonly selectors: readonly EnablementSelector[];
+  readonly excludedNamespaces: ReadonlySet<string>;
+}
+
+export type Eligibility = { readonly eligible: true } | { readonly eligible: false; readonly reason: string };
+
+export const MODE_LABEL = 'istio.io/dataplane-mode';
+const SIDECAR_ANNOTATION = 'sidecar.istio.io/status';
+
+/** Istio's default: the pod's own label, or the namespace's unless the pod says `none`. */
+export const DEFAULT_SELECTORS: readonly EnablementSelector[] = [
+  { podSelector: { matchLabels: { [MODE_LABEL]: 'ambient' } }, namespaceSelector: {} },
+  {
+    podSelector: { matchExpressions: [{ key: MODE_LABEL, operator: 'NotIn', values: ['none'] }] },
+    namespaceSelector: { matchLabels: { [MODE_LABEL]: 'ambient' } },
+  },
+];
+
+export function eligibility(pod: Pod, namespaceLabels: Labels, rules: EligibilityRules): Eligibility {
+  const { namespace = '', labels, annotations } = pod.metadata;
+  if (pod.spec?.hostNetwork === true) return no('it uses the network of its node');
+  if (annotations?.[SIDECAR_ANNOTATION] !== undefined) return no('it has a sidecar');
+  if (rules.excludedNamespaces.has(namespace)) return no(`namespace ${namespace} is excluded`);
+  const fits = rules.selectors.some(
+    ({ podSelector, namespaceSelector }) =>
+      selects(podSelector, labels) && selects(namespaceSelector, namespaceLabels),
+  );
+  return fits
+    ? { eligible: true }
+    : no(`neither it nor namespace ${namespace} is labelled ${MODE_LABEL}=ambient`);
+}
+
+/** Whether any pod of a namespace with these labels could be enrolled without a label of its own. */
+export function namespaceEnrols(namespace: string, labels: Labels, rules: EligibilityRules): boolean {
+  const plainPod: Pod = { metadata: { name: '', namespace } };
+  return eligibility(plainPod, labels, rules).eligible;
+}
+
+function no(reason: string): Eligibility {
+  return { eligible: false, reason };
+}
