@@ -133,7 +133,7 @@ export class DeltaXdsClient implements Service {
 
   async #run(): Promise<void> {
     const { clock, random, log } = this.#options;
-    const backoff = new Backoff({ initialMs: RECONNECT_INITIAL_MS, maxMs: RECONNECT_MAX_MS }, random);
+    const backoff = new Backoff(RECONNECT, random);
     while (!this.#stop.signal.aborted) {
       this.#state.set('connecting');
       const end = await this.#connectOnce();
@@ -228,6 +228,9 @@ export class DeltaXdsClient implements Service {
     this.#stream?.write(request);
   }
 }
+
+/** As Istio's ztunnel, with jitter: all nodes of a mesh lose a control plane at the same moment. */
+const RECONNECT = { initialMs: RECONNECT_INITIAL_MS, maxMs: RECONNECT_MAX_MS, jitter: 0.3 };
 
 interface StreamEnd {
   readonly reason: TerminationReason;
