@@ -222,6 +222,9 @@ function cniDaemonSet(options: MeshOptions): KubeObject {
         metadata: { labels: { 'k8s-app': 'istio-cni-node', ...OUT_OF_MESH, ...PART_OF } },
         spec: {
           serviceAccountName: 'istio-cni',
+          // The chart's ambient.shareHostNetworkNamespace: process 1 of this machine is not in the node's namespace.
+          hostNetwork: true,
+          dnsPolicy: 'ClusterFirstWithHostNet',
           terminationGracePeriodSeconds: 30,
           containers: [
             {
@@ -230,7 +233,7 @@ function cniDaemonSet(options: MeshOptions): KubeObject {
               command: program(options, 'cni/src/agent/main.ts', '--log_output_level=info'),
               envFrom: [{ configMapRef: { name: 'istio-cni-config' } }],
               env: [
-                ...variables({ ALLOW_SWITCH_TO_HOST_NS: 'true', REPAIR_ENABLED: 'false' }),
+                ...variables({ REPAIR_ENABLED: 'false' }),
                 field('NODE_NAME', 'spec.nodeName'),
                 field('KUBERNETES_NODE_NAME', 'spec.nodeName'),
                 field('POD_NAME', 'metadata.name'),
