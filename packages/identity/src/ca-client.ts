@@ -17,6 +17,7 @@ import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { createRequest } from './certificate-request.ts';
 import {
   type ControlPlaneChannel,
   controlPlaneChannel,
@@ -29,7 +30,6 @@ import { CertificateRequestError } from './errors.ts';
 import { generateKeys } from './keys.ts';
 import { MAX_BUNDLE_SIZE_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts';
 import { identityOfPem, type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
-import { createRequest } from './x509.ts';
 
 export interface CaClientOptions {
   /** `host:port`. */
@@ -77,7 +77,7 @@ export class CaClient implements Disposable {
   readonly fetch = async (identity: string, signal: AbortSignal): Promise<WorkloadCertificate> => {
     const keys = await generateKeys();
     const request: IstioCertificateRequest = {
-      csr: await createRequest(identity, keys),
+      csr: createRequest(identity, keys),
       validityDuration: BigInt(Math.floor(this.#options.ttlMs / 1_000)),
       metadata: this.#options.impersonate ? { [IMPERSONATED_IDENTITY]: identity } : undefined,
     };

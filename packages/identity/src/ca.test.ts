@@ -176,11 +176,7 @@ describe('a request fails, and says why', () => {
       'spiffe://td/ns/shop/sa/elsewhere',
       'UNAUTHENTICATED: request impersonation authentication failure',
     ],
-    'when the identity is none': [
-      () => ({}),
-      'spiffe://td/ns/shop',
-      'request impersonation authentication failure',
-    ],
+    'when the identity is none': [() => ({}), 'spiffe://td/ns/shop', 'not a SPIFFE identity'],
     'when it asks for too long': [
       () => ({ ttlMs: 91 * 24 * HOUR_MS }),
       ALICE,

@@ -55,3 +55,16 @@ function headerAt(
   const shortest = length >= 0x80 && length >= 256 ** (count - 1);
   return shortest ? { tag, start: offset + 2 + count, length } : undefined;
 }
+
+/** One value: `tag`, the shortest length, and what it holds, one after another. */
+export function derOf(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
+  const content = Buffer.concat(contents);
+  return Buffer.concat([Uint8Array.of(tag), lengthOf(content.length), content]);
+}
+
+function lengthOf(length: number): Uint8Array {
+  if (length < 0x80) return Uint8Array.of(length);
+  const bytes: number[] = [];
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
+  return Uint8Array.of(0x80 | bytes.length, ...bytes);
+}

@@ -4,10 +4,8 @@
  * Its key follows from a constant below, so that two ztunnels started with `FAKE_CA=true` trust each other without
  * having met, and no private key lies in a repository. Whoever reads this file can be anybody in such a mesh.
  */
-import type { AuthorityOptions } from './certificate-authority.ts';
-import { CertificateAuthority } from './certificate-authority.ts';
+import type { AuthorityOptions, CertificateAuthority } from './certificate-authority.ts';
 import { insecureKeysFromSeed } from './keys.ts';
-import { createAuthority } from './x509.ts';
 
 const SEED = 'ambit insecure fake CA: everybody knows this key';
 const SERIAL = '466b';
@@ -16,6 +14,9 @@ const NOT_AFTER_MS = Date.UTC(2124, 0, 1);
 
 /** The CA of `FAKE_CA=true`. Every process that makes one trusts every other's certificates. */
 export async function createFakeCa(options: AuthorityOptions): Promise<CertificateAuthority> {
+  // Loaded only here: proxies that have a real CA need not pay for the X.509 library.
+  const { CertificateAuthority: Authority } = await import('./certificate-authority.ts');
+  const { createAuthority } = await import('./x509.ts');
   const keys = insecureKeysFromSeed(SEED);
   const certificatePem = await createAuthority({
     organization: 'ambit INSECURE fake CA',
@@ -25,5 +26,5 @@ export async function createFakeCa(options: AuthorityOptions): Promise<Certifica
     notAfterMs: NOT_AFTER_MS,
   });
   const signer = { certificatePem, privateKey: keys.privateKey };
-  return new CertificateAuthority({ signer, chainPem: [], rootsPem: [certificatePem] }, options);
+  return new Authority({ signer, chainPem: [], rootsPem: [certificatePem] }, options);
 }

@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import type { CertificateAuthority } from './certificate-authority.ts';
+import { createRequest } from './certificate-request.ts';
 import { createFakeCa } from './fake-ca.ts';
 import { generateKeys } from './keys.ts';
 import { createSelfSignedCa, rotateRoot } from './self-signed-ca.ts';
@@ -17,7 +18,7 @@ import {
   verifyServerPeer,
 } from './tls-context.ts';
 import { type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
-import { createLeaf, createRequest, type LeafOptions } from './x509.ts';
+import { createLeaf, type LeafOptions } from './x509.ts';
 
 const ALICE = 'spiffe://td/ns/shop/sa/alice';
 const BOB = 'spiffe://td/ns/shop/sa/bob';
@@ -315,7 +316,7 @@ describe('settings', () => {
 describe('the authority', () => {
   test('answers a request with leaf and roots, and only its key counts', async () => {
     const keys = await generateKeys();
-    const csrPem = await createRequest('spiffe://td/ns/kube-system/sa/root', keys);
+    const csrPem = createRequest('spiffe://td/ns/kube-system/sa/root', keys);
     const answer = await ca.issue({ csrPem, identities: [ALICE], ttlMs: HOUR_MS });
     expect(answer).toHaveLength(2);
     const certificate = workloadCertificate(ALICE, keys.privateKey, answer);
@@ -329,12 +330,12 @@ describe('the authority', () => {
     'no identity': [HOUR_MS, [], 'not a SPIFFE identity'],
   };
   test.each(Object.entries(requests))('refuses %s', async (_, [ttlMs, identities, problem]) => {
-    const csrPem = await createRequest(ALICE, await generateKeys());
+    const csrPem = createRequest(ALICE, await generateKeys());
     await expect(ca.issue({ csrPem, identities, ttlMs })).rejects.toThrow(problem);
   });
 
   test('refuses a request whose signature was tampered with', async () => {
-    const csr = await createRequest(ALICE, await generateKeys());
+    const csr = createRequest(ALICE, await generateKeys());
     const bytes = Buffer.from(csr.split('\n').slice(1, -2).join(''), 'base64');
     const last = bytes.length - 1;
     bytes[last] = (bytes[last] ?? 0) ^ 1;
@@ -364,9 +365,9 @@ describe('the authority', () => {
 
   test('an RSA key asks as well, a short one does not', async () => {
     const rsa = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength });
-    const csrPem = await createRequest(ALICE, rsa(2_048));
+    const csrPem = createRequest(ALICE, rsa(2_048));
     await expect(ca.issue({ csrPem, identities: [ALICE], ttlMs: 0 })).resolves.toHaveLength(2);
-    const weak = await createRequest(ALICE, rsa(1_024));
+    const weak = createRequest(ALICE, rsa(1_024));
     await expect(ca.issue({ csrPem: weak, identities: [ALICE], ttlMs: 0 })).rejects.toThrow(
       'RSA key of 1024 bits',
     );

@@ -1,5 +1,5 @@
 /**
- * Making certificates and requests; the one file that knows the X.509 library.
+ * Making certificates and reading requests; the one file that knows the X.509 library.
  *
  * Synchronous facts about certificates (validity, key, names) come from node:crypto and `alternative-names.ts`; what is
  * here signs. The library's own crypto is given explicitly on each call: its process-wide default stays untouched.
@@ -59,22 +59,6 @@ export interface AuthorityOptions extends Validity {
 export interface CertificateRequest {
   readonly publicKey: KeyObject;
   readonly commonName: string | undefined;
-}
-
-/** A PKCS#10 request in PEM: empty subject and one critical URI name, signed with `keys`. */
-export async function createRequest(uri: string, keys: KeyPair): Promise<string> {
-  const request = await x509.Pkcs10CertificateRequestGenerator.create(
-    {
-      keys: {
-        publicKey: await importKey(keys.publicKey),
-        privateKey: await importKey(keys.privateKey),
-      },
-      signingAlgorithm: signatureAlgorithm(keys.privateKey),
-      extensions: [alternativeNames({ uris: [uri] })],
-    },
-    crypto,
-  );
-  return `${request.toString('pem')}\n`;
 }
 
 /**
