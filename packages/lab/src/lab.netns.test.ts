@@ -274,6 +274,33 @@ describe('what the kubelet makes of a pod', () => {
     await eventually('gone', async () => (await get('broken')) === undefined);
   });
 
+  test('a container that fails its liveness probe is started again', async () => {
+    const containers = [
+      {
+        name: 'main',
+        image: 'none',
+        command: ['sh', '-c', 'touch /tmp/well; sleep 1000'],
+        livenessProbe: {
+          exec: { command: ['test', '-e', '/tmp/well'] },
+          initialDelaySeconds: 1,
+          periodSeconds: 1,
+          failureThreshold: 1,
+        },
+      },
+    ];
+    await applyAll(lab.client, parseManifests(pod('mortal', 'node-a', { containers })), signal);
+    await ready('mortal');
+    const outcome = await lab.exec(
+      { namespace: 'shop', name: 'mortal' },
+      ['sh', '-c', 'rm /tmp/well; echo $NAME'],
+      signal,
+    );
+    expect(outcome).toEqual({ status: 0, output: '\n' });
+    await eventually('a restart', async () =>
+      JSON.stringify((await get('mortal'))?.status).includes('"restartCount":1'),
+    );
+  });
+
   test('a deleted pod ends with grace, and leaves no namespace, process or endpoint', async () => {
     const one = await ready('one');
     const path = lab.netnsPathOf({ namespace: 'shop', name: 'one' }) ?? '';

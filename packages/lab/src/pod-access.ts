@@ -40,7 +40,12 @@ export async function runInPod(
   const container = worker?.container('');
   if (!worker || !container?.isRunning) throw new NoSuchPodError(pod);
   const [file = '', ...args] = worker.enter(container, command);
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
+  const child = spawn(file, args, {
+    env: container.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    signal,
+    killSignal: 'SIGKILL',
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {

@@ -51,11 +51,12 @@ export interface CniNode {
 }
 
 /** @throws {@link CniError} with what the plugin said; the chain is undone as far as it got. */
-export async function addToNetwork(node: CniNode, pod: CniPod): Promise<CniAttachment> {
+export async function addToNetwork(node: CniNode, pod: CniPod, signal: AbortSignal): Promise<CniAttachment> {
   const list = readNetworkList(node.folder.cniConfigFolder);
   let result: Json | undefined;
   try {
-    for (const plugin of list.plugins) result = await callPlugin(node, pod, 'ADD', list, plugin, result);
+    for (const plugin of list.plugins)
+      result = await callPlugin(node, pod, 'ADD', list, plugin, result, signal);
     if (!result) throw new CniError(`CNI network ${list.name} has no plugins`);
     return { ips: ipsOf(result), list, result };
   } catch (error) {
@@ -115,6 +116,7 @@ async function callPlugin(
   list: NetworkList,
   plugin: Json & { readonly type: string },
   prevResult: Json | undefined,
+  signal?: AbortSignal,
 ): Promise<Json> {
   const file = join(node.folder.cniBinFolder, plugin.type);
   if (plugin.type.includes('/') || !existsSync(file))
@@ -140,7 +142,7 @@ async function callPlugin(
       `K8S_POD_UID=${pod.uid}`,
     ].join(';'),
   };
-  const { status, stdout, stderr } = await runOnNode(node, file, env, JSON.stringify(config));
+  const { status, stdout, stderr } = await runOnNode(node, file, env, JSON.stringify(config), signal);
   if (status !== 0) throw new CniError(`CNI plugin ${plugin.type} ${command}: ${problemOf(stdout, stderr)}`);
   return stdout.trim() === '' ? (prevResult ?? {}) : asJson(JSON.parse(stdout));
 }
@@ -158,6 +160,7 @@ function runOnNode(
   file: string,
   env: Readonly<Record<string, string>>,
   stdin: string,
+  signal: AbortSignal | undefined,
 ): Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }> {
   const runFolder = node.folder.hostPath('/run');
   const args = [`--net=${node.netnsPath}`, 'unshare', '--mount', '--propagation', 'slave'];
@@ -168,6 +171,7 @@ function runOnNode(
       {
         env,
         timeout: CNI_TIMEOUT_MS,
+        ...(signal && { signal }),
         killSignal: 'SIGKILL',
       },
     );

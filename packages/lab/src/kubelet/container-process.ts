@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random, Timer } from '@ambit/core/clock';
 import { codeOf, messageOf } from '@ambit/core/errors';
@@ -23,7 +24,7 @@ export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
 /** What a start needs; made anew each time, since volumes and configuration may have changed. */
 export interface Launch {
-  /** Ends as the container's process: `exec` all the way down. */
+  /** Ends as the container's process: `exec` all the way down, and closes descriptor 3 just before the last. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }
@@ -51,6 +52,7 @@ export class ContainerProcess {
   #last: TerminatedPhase | undefined;
   #restarts = 0;
   #containerId = '';
+  #env: Launch['env'] = {};
   #wellKnown = false;
   #running: Promise<void> | undefined;
 
@@ -66,6 +68,11 @@ export class ContainerProcess {
   /** Of the process, while there is one. */
   get pid(): number | undefined {
     return this.#phase.kind === 'running' ? this.#child?.pid : undefined;
+  }
+
+  /** The variables that the process was started with. */
+  get env(): Launch['env'] {
+    return this.#env;
   }
 
   get isRunning(): boolean {
@@ -151,7 +158,8 @@ export class ContainerProcess {
       const { command, env } = await launch(signal);
       signal.throwIfAborted();
       const [file = '', ...args] = command;
-      child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      this.#env = env;
+      child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true });
       child.stdout?.on('data', (chunk: Buffer) => this.log.append(chunk));
       child.stderr?.on('data', (chunk: Buffer) => this.log.append(chunk));
       await once(child, 'spawn');
@@ -166,6 +174,9 @@ export class ContainerProcess {
     this.#wellKnown = container.readinessProbe === undefined;
     const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     this.#showCgroup(child.pid ?? 0);
+    const entered = once(child.stdio[3] as Readable, 'close');
+    (child.stdio[3] as Readable).resume();
+    await Promise.race([entered, exit]);
     this.#set({ kind: 'running', startedAt });
     if (signal.aborted) this.kill('SIGKILL');
     const [code, killedBy] = await exit;

@@ -72,7 +72,10 @@ export function layOutRoot({
   return [{ from: '/etc', to: `/${HOST_ETC}` }, ...machine, ...sorted];
 }
 
-/** The command that enters the root and becomes `command`. Arguments are passed as such, never as script text. */
+/**
+ * The command that enters the root and becomes `command`. Arguments are passed as such, never as script text. Descriptor 3
+ * is closed just before, to tell that the root is ready.
+ */
 export function enterRootCommand(
   folder: string,
   mounts: readonly Mount[],
@@ -90,6 +93,7 @@ export function enterRootCommand(
     `pivot_root . ${OLD_ROOT}`,
     `umount -l /${OLD_ROOT}`,
     `cd ${quote(workingFolder)}`,
+    'exec 3>&-',
     'exec "$@"',
   ].join('\n');
   return ['unshare', '--mount', '--propagation', 'slave', '/bin/sh', '-c', script, 'container', ...command];

@@ -164,7 +164,7 @@ export class PodWorker {
       uid,
     };
     try {
-      const attachment = await addToNetwork(cniNode, cniPod);
+      const attachment = await addToNetwork(cniNode, cniPod, this.#abort.signal);
       return { netns, path, ips: attachment.ips, cni: { pod: cniPod, attachment } };
     } catch (error) {
       netns.close();
