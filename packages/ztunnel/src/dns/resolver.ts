@@ -38,20 +38,16 @@ export class Resolver {
   }
 
   /** @returns The answer's bytes, or `undefined` for what cannot be answered at all. Never rejects. */
-  async answer(
-    bytes: Uint8Array,
-    protocol: DnsProtocol,
-    signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
+  async answer(bytes: Uint8Array, protocol: DnsProtocol): Promise<Uint8Array | undefined> {
     const parsed = parseQuery(bytes);
     if (parsed.kind === 'drop') return undefined;
     if (parsed.kind === 'error') return errorReply(parsed.envelope, parsed.rcode);
     const { query } = parsed;
-    const reply = await this.#reply(query, protocol, signal);
+    const reply = await this.#reply(query, protocol);
     return protocol === 'udp' && reply.length > udpLimit(query) ? truncatedReply(query) : reply;
   }
 
-  async #reply(query: DnsQuery, protocol: DnsProtocol, signal: AbortSignal): Promise<Uint8Array> {
+  async #reply(query: DnsQuery, protocol: DnsProtocol): Promise<Uint8Array> {
     const { recorder, inFlight, log, mesh, pod } = this.#options;
     const known = mesh.localWorkload(pod);
     const local = known && this.#decide(query, known);
@@ -68,7 +64,7 @@ export class Resolver {
       });
       return errorReply(query, RCODE.servFail);
     }
-    const client = known ?? (await this.#clientWhenKnown(signal));
+    const client = known ?? (await this.#clientWhenKnown());
     recorder.request(labelsOf(query, protocol, client));
     if (client === undefined) {
       log.debug('question of an unknown workload', { pod: pod.name, namespace: pod.namespace });
@@ -76,7 +72,7 @@ export class Resolver {
     }
     const decision = known ? local : this.#decide(query, client);
     if (decision?.kind === 'answer') return this.#answerOf(query, client, decision);
-    return await this.#forward(query, protocol, client, signal);
+    return await this.#forward(query, protocol, client);
   }
 
   /** `undefined` for what only upstream resolvers know: other types, other classes, odd names. */
@@ -97,18 +93,13 @@ export class Resolver {
     return addressReply(query, shuffled(ips, this.#options.random), labels);
   }
 
-  async #forward(
-    query: DnsQuery,
-    protocol: DnsProtocol,
-    client: Workload,
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
+  async #forward(query: DnsQuery, protocol: DnsProtocol, client: Workload): Promise<Uint8Array> {
     const { recorder, upstream, clock, log } = this.#options;
     const labels = labelsOf(query, protocol, client);
     recorder.upstreamRequest(labels);
     const startedMs = clock.monotonicMs();
     try {
-      const answer = await upstream.ask(query, protocol, signal);
+      const answer = await upstream.ask(query, protocol);
       recorder.upstreamAnswer(labels, (clock.monotonicMs() - startedMs) / 1000);
       this.#log(query, client, `upstream rcode ${rcodeOf(answer)}`, '', 0);
       return answer;
@@ -119,12 +110,12 @@ export class Resolver {
     }
   }
 
-  async #clientWhenKnown(signal: AbortSignal): Promise<Workload | undefined> {
+  async #clientWhenKnown(): Promise<Workload | undefined> {
     const { mesh, pod, clock } = this.#options;
     const late = new AbortController();
     const timer = clock.after(Math.min(WORKLOAD_WAIT_MS, QUERY_TIMEOUT_MS), () => late.abort());
     const isKnown = () => mesh.localWorkload(pod) !== undefined;
-    await until(mesh.changes, isKnown, AbortSignal.any([signal, late.signal])).catch(() => undefined);
+    await until(mesh.changes, isKnown, late.signal).catch(() => undefined);
     timer.cancel();
     return mesh.localWorkload(pod);
   }

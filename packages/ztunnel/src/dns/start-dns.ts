@@ -45,10 +45,8 @@ export async function startDns(
   deps: DnsDeps,
 ): Promise<Disposable> {
   using scope = new DisposableStack();
-  const stopping = new AbortController();
-  scope.defer(() => stopping.abort(new Error('the pod is stopping')));
   const { clock, random, log, mark, recorder, mesh, dns } = deps;
-  const upstream = new Upstream({ netnsFd, mark, nameservers: deps.nameservers, clock });
+  const upstream = scope.use(new Upstream({ netnsFd, mark, nameservers: deps.nameservers, clock }));
   const inFlight = new InFlight(MAX_IN_FLIGHT_PER_POD, deps.inFlight);
   const resolver = new Resolver({ pod, mesh, dns, upstream, inFlight, recorder, clock, random, log });
   const where = {
@@ -60,9 +58,9 @@ export async function startDns(
   for (const { ip, port } of deps.listen) {
     try {
       const udp = udpSocket({ ...where, ip, port });
-      scope.use(serveUdp(udp, familyOf(ip), resolver, log, stopping.signal));
+      scope.use(serveUdp(udp, familyOf(ip), resolver, log));
       const tcp = listenTcp({ ...where, ip, port, v6only: true });
-      scope.use(await serveTcp(tcp.fd, { resolver, clock, log, signal: stopping.signal }));
+      scope.use(await serveTcp(tcp.fd, { resolver, clock, log }));
       isServing = true;
     } catch (error) {
       if (!isServing || familyOf(ip) === 4 || !isWithoutIpv6(error)) throw error;

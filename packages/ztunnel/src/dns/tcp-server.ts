@@ -20,8 +20,6 @@ export interface TcpDnsOptions {
   readonly resolver: Pick<Resolver, 'answer'>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Ends what is under way. */
-  readonly signal: AbortSignal;
 }
 
 /** Serves until disposed of; takes over the fd, which listens. */
@@ -113,10 +111,10 @@ class DnsConnection implements Disposable {
   }
 
   #serve(question: Buffer): void {
-    const { resolver, signal, log } = this.#options;
+    const { resolver, log } = this.#options;
     this.#pending += 1;
     resolver
-      .answer(question, 'tcp', signal)
+      .answer(question, 'tcp')
       .then((answer) => {
         this.#pending -= 1;
         if (this.#socket.destroyed) return;

@@ -4,25 +4,21 @@ import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import type { Resolver } from './resolver.ts';
 
-/**
- * Serves until disposed of; takes over the fd, which is bound.
- *
- * @param signal - Ends what is under way.
- */
+/** Serves until disposed of; takes over the fd, which is bound. */
 export function serveUdp(
   fd: number,
   family: 4 | 6,
   resolver: Pick<Resolver, 'answer'>,
   log: Logger,
-  signal: AbortSignal,
 ): Disposable {
+  let isServing = true;
   const socket = createSocket(family === 4 ? 'udp4' : 'udp6');
   socket.on('error', (error) => log.debug('udp socket', { error: messageOf(error) }));
   socket.on('message', (question, from) => {
     resolver
-      .answer(question, 'udp', signal)
+      .answer(question, 'udp')
       .then((answer) => {
-        if (answer === undefined || signal.aborted) return;
+        if (answer === undefined || !isServing) return;
         socket.send(answer, from.port, from.address, (error) => {
           if (error) log.debug('answer not sent', { error: messageOf(error) });
         });
@@ -30,5 +26,10 @@ export function serveUdp(
       .catch((error: unknown) => log.error('question not answered', { error: messageOf(error) }));
   });
   socket.bind({ fd });
-  return { [Symbol.dispose]: () => socket.close() };
+  return {
+    [Symbol.dispose]: () => {
+      isServing = false;
+      socket.close();
+    },
+  };
 }

@@ -31,8 +31,11 @@ export interface UpstreamOptions {
   readonly clock: Clock;
 }
 
-export class Upstream {
+export class Upstream implements Disposable {
   readonly #options: UpstreamOptions;
+  /** One for each exchange under way. Not one signal for all: whatever derives from a long-lived signal stays with it. */
+  readonly #underWay = new Set<AbortController>();
+  #isClosed = false;
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -41,10 +44,9 @@ export class Upstream {
   /**
    * The answer of the first resolver that gives one.
    *
-   * @param signal - Ends the wait; rejects with its reason.
    * @throws {@link DnsUpstreamError} when none does in time, naming what went wrong last.
    */
-  async ask(query: DnsQuery, protocol: DnsProtocol, signal: AbortSignal): Promise<Uint8Array> {
+  async ask(query: DnsQuery, protocol: DnsProtocol): Promise<Uint8Array> {
     const { nameservers, clock } = this.#options;
     if (nameservers.length === 0) throw new DnsUpstreamError('no upstream resolver is configured');
     const startedMs = clock.monotonicMs();
@@ -57,13 +59,19 @@ export class Upstream {
         protocol === 'udp' ? UDP_ATTEMPT_MS : QUERY_TIMEOUT_MS / Math.min(2, nameservers.length);
       const ms = Math.min(patienceMs, leftMs());
       try {
-        return await this.#attempt(query, protocol, nameserver, ms, signal);
+        return await this.#attempt(query, protocol, nameserver, ms);
       } catch (error) {
-        signal.throwIfAborted();
+        if (this.#isClosed) throw error;
         failure = new Error(`${formatHostPort(nameserver.ip, nameserver.port)}: ${messageOf(error)}`);
       }
     }
     throw new DnsUpstreamError('no upstream resolver answered', { cause: failure });
+  }
+
+  /** Ends all that is under way. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const exchange of this.#underWay) exchange.abort(new DnsUpstreamError('the pod is stopping'));
   }
 
   async #attempt(
@@ -71,26 +79,21 @@ export class Upstream {
     protocol: DnsProtocol,
     nameserver: Endpoint,
     ms: number,
-    signal: AbortSignal,
   ): Promise<Uint8Array> {
-    const late = new AbortController();
-    const timer = this.#options.clock.after(ms, () =>
-      late.abort(new Error(`no answer within ${Math.round(ms)} ms`)),
-    );
+    const ending = new AbortController();
+    this.#underWay.add(ending);
+    const late = () => ending.abort(new Error(`no answer within ${Math.round(ms)} ms`));
+    const timer = this.#options.clock.after(ms, late);
     const message = Buffer.from(query.bytes);
     message.writeUInt16BE(randomInt(0x1_0000), 0);
     const exchange = protocol === 'udp' ? exchangeUdp : exchangeTcp;
     try {
-      const answer = await exchange(
-        this.#options,
-        nameserver,
-        message,
-        AbortSignal.any([signal, late.signal]),
-      );
+      const answer = await exchange(this.#options, nameserver, message, ending.signal);
       answer.writeUInt16BE(query.id, 0);
       return answer;
     } finally {
       timer.cancel();
+      this.#underWay.delete(ending);
     }
   }
 }
