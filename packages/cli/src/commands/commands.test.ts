@@ -395,6 +395,8 @@ describe('why', () => {
   ✓ source         shop/batch-1 on node-1 is ${BATCH}
   ✓ name           api.shop is service shop/api.shop.svc.cluster.local at 10.1.0.1
   ✓ route          direct, HBONE to 10.0.2.1:15008 for 10.0.2.1:8080
+                   endpoint: 1 of 2 endpoints may take the connection
+                     Kubernetes//Pod/shop/api-1 port 8080: 100 % of connections
   ✓ certificate    ${BATCH}: Available
   ✓ destination    shop/api-1 on node-2
   ✓ inbound        connects to the application at 10.0.2.1:8080

@@ -68,7 +68,19 @@ export function whyAnswer(over: Over = {}): JsonObject {
         step: 'route',
         outcome: 'ok',
         message: 'direct, HBONE to 10.0.2.1:15008 for 10.0.2.1:8080',
-        detail: { via: 'direct', protocol: 'HBONE' },
+        detail: {
+          via: 'direct',
+          protocol: 'HBONE',
+          explained: [
+            { name: 'capture', outcome: 'passed', says: 'told by the source line', details: [] },
+            {
+              name: 'endpoint',
+              outcome: 'passed',
+              says: '1 of 2 endpoints may take the connection',
+              details: ['Kubernetes//Pod/shop/api-1 port 8080: 100 % of connections'],
+            },
+          ],
+        },
       },
       { step: 'certificate', outcome: 'ok', message: `${BATCH}: Available` },
     ],

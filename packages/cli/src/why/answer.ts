@@ -72,6 +72,19 @@ export function policiesOf({ detail }: Step): readonly PolicyTrace[] {
     }));
 }
 
+/** How a `route` step came about: the service, its endpoints, the waypoint, who the peer must be; a line each. */
+export function routeLines({ detail }: Step): readonly string[] {
+  return listOf(detail['explained'])
+    .map(objectOf)
+    .filter(({ name }) => TOLD_BY_ROUTE.includes(textOf(name)))
+    .flatMap((explained) => [
+      `${textOf(explained['name'])}: ${textOf(explained['says'])}`,
+      ...textsOf(explained['details']).map((line) => `  ${line}`),
+    ]);
+}
+
+const TOLD_BY_ROUTE = ['service', 'endpoint', 'waypoint', 'identity'];
+
 /** The namespace and name of the pod in a workload's UID, `cluster//Pod/namespace/name`. */
 export function podOfUid(uid: string): { readonly namespace: string; readonly name: string } | undefined {
   const [, namespace, name] = /\/\/Pod\/([^/]+)\/([^/]+)$/.exec(uid) ?? [];

@@ -6,7 +6,7 @@
  */
 import type { DumpedPolicy } from '../config-dump.ts';
 import { objectOf, textOf } from '../json-value.ts';
-import { type Half, policiesOf, type Step, type WhyAnswer } from './answer.ts';
+import { type Half, policiesOf, routeLines, type Step, type WhyAnswer } from './answer.ts';
 import { describePolicies } from './policy-lines.ts';
 
 /** A pod at one end. */
@@ -114,7 +114,7 @@ function outboundLines({ outbound }: Findings): readonly Line[] {
   if (!outbound) return [];
   if ('problem' in outbound) return [line('route', 'unknown', outbound.problem)];
   const steps = outbound.answer.outbound.filter((step) => step.step !== 'source' || step.outcome !== 'ok');
-  const lines = steps.map((step) => stepLine(step, []));
+  const lines = steps.map((step) => stepLine(step, step.step === 'route' ? routeLines(step) : []));
   const { source } = outbound.answer;
   if (source && !source.served) {
     const text = `the ztunnel of ${outbound.node} does not serve ${podName(source)}: the pod is not announced to it`;

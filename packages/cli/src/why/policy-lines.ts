@@ -5,7 +5,7 @@ import { policiesOf, type PolicyTrace, type Step } from './answer.ts';
 
 /** @param held - The policies with their rules, where they could be had; without them only the fields are named. */
 export function describePolicies(step: Step, held: readonly DumpedPolicy[]): readonly string[] {
-  return policiesOf(step).map((trace) => describe(trace, rulesOf(trace.policy, held)));
+  return policiesOf(step).flatMap((trace) => describe(trace, rulesOf(trace.policy, held)));
 }
 
 type Rules = DumpedPolicy['rules'];
@@ -14,16 +14,18 @@ function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
   return held.find(({ namespace, name }) => `${namespace}/${name}` === key)?.rules ?? [];
 }
 
-function describe(trace: PolicyTrace, rules: Rules): string {
+function describe(trace: PolicyTrace, rules: Rules): readonly string[] {
   const { policy, action, dryRun, matchedRule, failures } = trace;
   const head = `policy ${policy} (${action.toUpperCase()}${dryRun ? ', dry run: not enforced' : ''})`;
-  if (matchedRule !== undefined) return `${head}: rule ${matchedRule + 1} matches`;
-  if (failures.length === 0) return `${head}: has no rules, so it matches nothing`;
+  if (matchedRule !== undefined) return [`${head}: rule ${matchedRule + 1} matches`];
+  if (failures.length === 0) return [`${head}: has no rules, so it matches nothing`];
   const reasons = failures.map(({ rule, clause, failed }) => {
     const wanted = failed.map((field, i) => alternative(field, rules[rule]?.[clause]?.[i])).join(' or ');
     return `rule ${rule + 1} does not match, as its clause ${clause + 1} wants ${wanted}`;
   });
-  return `${head}: ${reasons.join('; ')}`;
+  return reasons.length === 1
+    ? [`${head}: ${reasons[0]}`]
+    : [`${head}:`, ...reasons.map((reason) => `  ${reason}`)];
 }
 
 function alternative(field: string, match: JsonObject | undefined): string {

@@ -1,0 +1,61 @@
+import { expect, test } from '@jest/globals';
+import { readConfigDump } from '../config-dump.ts';
+import { readWhy } from './answer.ts';
+import { describePolicies } from './policy-lines.ts';
+
+const traces = [
+  { policy: 'a/deny', action: 'Deny', matchedRule: 1, failures: [] },
+  { policy: 'a/none', action: 'Allow', failures: [] },
+  {
+    policy: 'a/many',
+    action: 'Allow',
+    dryRun: true,
+    failures: [
+      { rule: 0, clause: 0, failed: ['principals', 'empty'] },
+      { rule: 1, clause: 1, failed: ['notSourceIps', 'destinationPorts', 'serviceAccounts'] },
+    ],
+  },
+  { policy: 'a/gone', action: 'Deny', failures: [{ rule: 0, clause: 0, failed: ['namespaces'] }] },
+];
+
+const { policies } = readConfigDump({
+  policies: [
+    {
+      namespace: 'a',
+      name: 'many',
+      rules: [
+        [[{ principals: [{ Exact: 'x' }, { Prefix: 'y/' }, { Suffix: '/z' }, { Presence: [] }] }, {}]],
+        [
+          [],
+          [
+            { notSourceIps: ['10.0.0.0/8'] },
+            { destinationPorts: [80, 443] },
+            { serviceAccounts: [{ namespace: 'n', serviceAccount: 's' }] },
+          ],
+        ],
+      ],
+    },
+  ],
+});
+
+test('every policy is told, in its order, with what the first failing clause of each rule wants', () => {
+  const [step] = readWhy({ inbound: [{ step: 'authorization', detail: { policies: traces } }] }).inbound;
+  if (!step) throw new Error('no step');
+  expect(describePolicies(step, policies)).toEqual([
+    'policy a/deny (DENY): rule 2 matches',
+    'policy a/none (ALLOW): has no rules, so it matches nothing',
+    'policy a/many (ALLOW, dry run: not enforced):',
+    '  rule 1 does not match, as its clause 1 wants principals x, y/*, */z, * or nothing that can be (an empty match never holds)',
+    '  rule 2 does not match, as its clause 2 wants notSourceIps 10.0.0.0/8 or destinationPorts 80, 443 or serviceAccounts n/s',
+    'policy a/gone (DENY): rule 1 does not match, as its clause 1 wants namespaces',
+  ]);
+});
+
+test('an answer without shape explains nothing, and does not crash', () => {
+  for (const json of [undefined, null, 5, [], { inbound: 'x', proxy: [] }, { outbound: [null, 7] }]) {
+    for (const step of [...readWhy(json).outbound, ...readWhy(json).inbound]) {
+      expect(step.outcome).toBe('unknown');
+      expect(describePolicies(step, [])).toEqual([]);
+    }
+  }
+});
