@@ -301,6 +301,46 @@ describe('what the kubelet makes of a pod', () => {
     );
   });
 
+  test('a node agent sees namespaces and processes of pods that start after it', async () => {
+    const paths = {
+      proc: ['/proc', '/host/proc'],
+      netns: ['/var/run/netns', '/host/var/run/netns'],
+    } as const;
+    const spec = {
+      volumes: Object.entries(paths).map(([name, [path]]) => ({ name, hostPath: { path } })),
+      containers: [
+        {
+          name: 'main',
+          image: 'none',
+          command: ['sleep', '1000'],
+          volumeMounts: Object.entries(paths).map(([name, [, mountPath]]) => ({ name, mountPath })),
+        },
+      ],
+    };
+    const agent = { namespace: 'shop', name: 'agent' };
+    await applyAll(lab.client, parseManifests(pod('agent', 'node-b', spec)), signal);
+    await ready('agent');
+    await applyAll(lab.client, parseManifests(pod('later', 'node-b')), signal);
+    const later = await ready('later');
+    const pin = lab.netnsPathOf({ namespace: 'shop', name: 'later' })?.split('/').at(-1) ?? '';
+    const inside = await lab.exec(
+      agent,
+      ['nsenter', `--net=/host/var/run/netns/${pin}`, 'hostname', '-I'],
+      signal,
+    );
+    expect(inside.output).toContain(later.status?.podIP);
+    const uid = (later.metadata.uid ?? '').replaceAll('-', '_');
+    const processes = await lab.exec(
+      agent,
+      ['sh', '-c', `grep -l pod${uid} /host/proc/[0-9]*/cgroup`],
+      signal,
+    );
+    expect(processes.output).toMatch(/^\/host\/proc\/\d+\/cgroup\n$/);
+    await lab.client.delete(pods, { name: 'later', namespace: 'shop' }, {}, signal);
+    await eventually('gone', async () => (await get('later')) === undefined);
+    expect((await lab.exec(agent, ['ls', '/host/var/run/netns'], signal)).output).not.toContain(pin);
+  });
+
   test('a deleted pod ends with grace, and leaves no namespace, process or endpoint', async () => {
     const one = await ready('one');
     const path = lab.netnsPathOf({ namespace: 'shop', name: 'one' }) ?? '';
