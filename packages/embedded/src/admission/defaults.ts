@@ -227,6 +227,7 @@ function defaultService(object: JsonObject): void {
     if (!isObject(port)) continue;
     setDefault(port, 'protocol', 'TCP');
     const number = port['port'];
+    if (port['targetPort'] === 0 || port['targetPort'] === '') delete port['targetPort'];
     if (!external && number !== undefined) setDefault(port, 'targetPort', number);
   }
   setDefault(ensureObject(object, 'status'), 'loadBalancer', {});

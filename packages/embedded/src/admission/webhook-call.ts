@@ -123,7 +123,8 @@ async function post(
     ...(ca !== undefined && { ca }),
   });
   const answer = new Promise<unknown>((resolve, reject) => {
-    secure.once('error', reject);
+    const fail = (error: Error) => reject(signal.aborted ? (signal.reason as Error) : error);
+    secure.once('error', fail);
     const sent = request(
       {
         method: 'POST',
@@ -137,7 +138,7 @@ async function post(
       (response) => {
         let text = '';
         response.setEncoding('utf8');
-        response.on('error', reject);
+        response.on('error', fail);
         response.on('data', (chunk: string) => {
           text += chunk;
           if (text.length <= WEBHOOK_ANSWER_BYTES) return;
@@ -150,7 +151,7 @@ async function post(
         });
       },
     );
-    sent.once('error', (error) => reject(signal.aborted ? (signal.reason as Error) : error));
+    sent.once('error', fail);
     sent.end(body);
   });
   return await answer;

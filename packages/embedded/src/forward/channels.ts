@@ -8,30 +8,12 @@ import type { Duplex } from 'node:stream';
 import { messageOf } from '@ambit/core/errors';
 import type { WebSocket } from 'ws';
 import { PORT_FORWARD_QUEUE_BYTES } from '../limits.ts';
+import { Brake } from './brake.ts';
 import { dialFailure, type ForwardTarget } from './dial.ts';
 
 export const CHANNEL_V5 = 'v5.channel.k8s.io';
 export const CHANNEL_V4 = 'v4.channel.k8s.io';
 const CLOSE = 255;
-
-/** Stops a source for as long as anybody asks for that. */
-class Brake {
-  readonly #source: { pause(): void; resume(): void };
-  readonly #holders = new Set<unknown>();
-
-  constructor(source: { pause(): void; resume(): void }) {
-    this.#source = source;
-  }
-
-  hold(holder: unknown): void {
-    this.#holders.add(holder);
-    this.#source.pause();
-  }
-
-  release(holder: unknown): void {
-    if (this.#holders.delete(holder) && this.#holders.size === 0) this.#source.resume();
-  }
-}
 
 /** Serves until the WebSocket or every connection is closed. */
 export function forwardChannels(socket: WebSocket, ports: readonly number[], target: ForwardTarget): void {

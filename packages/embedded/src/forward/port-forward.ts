@@ -2,11 +2,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '@ambit/core/log';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
 import { badRequest, StatusError } from '../errors.ts';
 import { PORT_FORWARD_PORTS, PORT_FORWARDS, WEB_SOCKET_MESSAGE_BYTES } from '../limits.ts';
 import { CHANNEL_V4, CHANNEL_V5, forwardChannels } from './channels.ts';
 import { type ForwardTarget, type PodDialer, portOf } from './dial.ts';
+import { forwardSpdy, PORT_FORWARD_PROTOCOL } from './spdy.ts';
 
 export interface UpgradeRequest {
   readonly request: IncomingMessage;
@@ -24,7 +25,8 @@ export class PortForwards implements Disposable {
     noServer: true,
     maxPayload: WEB_SOCKET_MESSAGE_BYTES,
     perMessageDeflate: false,
-    handleProtocols: (offered) => [CHANNEL_V5, CHANNEL_V4].find((known) => offered.has(known)) ?? false,
+    handleProtocols: (offered) =>
+      [SPDY_TUNNEL, CHANNEL_V5, CHANNEL_V4].find((known) => offered.has(known)) ?? false,
   });
 
   constructor(dialer: PodDialer | undefined, log: Logger) {
@@ -45,9 +47,9 @@ export class PortForwards implements Disposable {
     const target: ForwardTarget = { ...pod, dial: (port) => dialer(pod, port) };
     const { request, socket } = upgrade;
     const wanted = (request.headers.upgrade ?? '').toLowerCase();
-    if (wanted !== 'websocket')
-      throw badRequest(`cannot upgrade to ${JSON.stringify(wanted)}: want websocket`);
-    this.#acceptWebSocket(upgrade, target);
+    if (wanted === 'websocket') this.#acceptWebSocket(upgrade, target);
+    else if (wanted === 'spdy/3.1') this.#acceptSpdy(upgrade, target);
+    else throw badRequest(`cannot upgrade to ${JSON.stringify(wanted)}: want websocket or SPDY/3.1`);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     this.#log.debug('port-forward opened', { pod: `${pod.namespace}/${pod.name}` });
@@ -57,8 +59,32 @@ export class PortForwards implements Disposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  #acceptSpdy({ request, socket, head }: UpgradeRequest, target: ForwardTarget): void {
+    const offered = (request.headersDistinct['x-stream-protocol-version'] ?? []).flatMap((text) =>
+      text.split(','),
+    );
+    if (!offered.some((text) => text.trim() === PORT_FORWARD_PROTOCOL)) {
+      throw badRequest(
+        `no known stream protocol among ${JSON.stringify(offered)}: want ${PORT_FORWARD_PROTOCOL}`,
+      );
+    }
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${PORT_FORWARD_PROTOCOL}\r\n\r\n`,
+    );
+    if (head.length > 0) socket.unshift(head);
+    void forwardSpdy(socket, target, this.#log);
+  }
+
   #acceptWebSocket({ request, socket, head, query }: UpgradeRequest, target: ForwardTarget): void {
     const offered = protocolsOf(request);
+    if (offered.includes(SPDY_TUNNEL)) {
+      this.#webSockets.handleUpgrade(request, socket, head, (accepted: WebSocket) => {
+        const tunnel = createWebSocketStream(accepted);
+        tunnel.on('error', () => accepted.terminate());
+        void forwardSpdy(tunnel, target, this.#log);
+      });
+      return;
+    }
     if (!offered.includes(CHANNEL_V4) && !offered.includes(CHANNEL_V5)) {
       throw badRequest(`no known subprotocol among ${JSON.stringify(offered)}: want ${CHANNEL_V4}`);
     }
@@ -68,6 +94,9 @@ export class PortForwards implements Disposable {
     );
   }
 }
+
+/** SPDY's bytes in a WebSocket, as kubectl prefers it since 1.31. */
+const SPDY_TUNNEL = `SPDY/3.1+${PORT_FORWARD_PROTOCOL}`;
 
 const protocolsOf = (request: IncomingMessage): readonly string[] =>
   (request.headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());

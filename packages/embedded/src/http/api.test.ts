@@ -245,7 +245,7 @@ describe('writing', () => {
     expect(textAt(deep.body, 'message')).toContain('nested too deeply');
     const prototype = await call('POST', MAPS, '{"metadata":{"name":"p"},"__proto__":{"x":1}}');
     expect(textAt(prototype.body, 'message')).toContain('__proto__');
-    expect((await call('POST', MAPS, '\0protobuf', 'application/vnd.kubernetes.protobuf')).status).toBe(415);
+    expect((await call('POST', MAPS, '\0protobuf', 'application/cbor')).status).toBe(415);
   });
 
   test('a status is written apart', async () => {

@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { badRequest, StatusError } from '../errors.ts';
 import { isObject, type Json, type JsonObject, refusalOf } from '../json.ts';
 import { BODY_BYTES, JSON_DEPTH } from '../limits.ts';
+import { decodeProtobuf } from './protobuf-body.ts';
 
 /** The media type of the body, without parameters. */
 export const mediaType = (request: IncomingMessage): string =>
@@ -25,11 +26,14 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** @throws a 400 that says where the text goes wrong; a 415 for protobuf and the like. */
+const PROTOBUF = 'application/vnd.kubernetes.protobuf';
+
+/** @throws a 400 that says where the text goes wrong; a 415 for formats that are not known. */
 export function decodeBody(body: Buffer, type: string): Json {
-  const text = decodeUtf8(body);
+  const text = type === PROTOBUF ? '' : decodeUtf8(body);
   let value: Json;
   if (type === 'application/json' || type.endsWith('+json') || type === '') value = parseJson(text);
+  else if (type === PROTOBUF) value = decodeProtobuf(body);
   else if (type === 'application/yaml' || type === 'application/apply-patch+yaml') value = parseYaml(text);
   else {
     throw new StatusError(

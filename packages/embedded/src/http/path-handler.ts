@@ -113,11 +113,12 @@ function keys({ tokens }: PathDependencies, reply: Reply): void {
   );
 }
 
+/** As clients ask for it; answers say it with a dot, since an at sign is not allowed there. */
 const PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
 
 function openApiV2({ openApi }: PathDependencies, reply: Reply): void {
   const protobuf = (reply.request.headers.accept ?? '').includes(PROTOBUF);
-  if (protobuf) sendCacheable(reply, openApi.v2Protobuf(), PROTOBUF);
+  if (protobuf) sendCacheable(reply, openApi.v2Protobuf(), PROTOBUF.replace('@', '.'));
   else sendCacheable(reply, openApi.v2Json(), 'application/json');
 }
 
