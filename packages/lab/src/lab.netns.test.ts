@@ -2,91 +2,29 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portForward } from '@ambit/kube/port-forward';
-import { endpointSlices, type Pod, pods } from '@ambit/kube/resources/core';
-import { applyAll, parseManifests } from './apply.ts';
+import { endpointSlices, pods } from '@ambit/kube/resources/core';
 import { type Lab, startLab } from './lab.ts';
 import { run } from './network/command.ts';
-
-const SERVER = `
-  const { createServer } = require('node:http');
-  createServer((request, response) => {
-    console.log('asked', request.url);
-    if (request.url === '/exit') process.exit(3);
-    response.end(process.env.NAME + ' says hello to ' + request.socket.remoteAddress + '\\n');
-  }).listen(8080, '::');
-  process.on('SIGTERM', () => process.exit(0));`;
-
-const ASK = `
-  const [url] = process.argv.slice(1);
-  require('node:http').get(url, { timeout: 2000 }, (answer) => answer.pipe(process.stdout))
-    .on('timeout', function () { this.destroy(new Error('timeout')); })
-    .on('error', (error) => { console.log(error.message); process.exitCode = 1; });`;
+import { LabFixture, namespaceText, serverPod, serviceText } from './testing/lab-fixture.ts';
+import { isReady } from './workloads/template.ts';
 
 const signal = AbortSignal.timeout(120_000);
 
-/** Everything in JSON is YAML, so scripts need no other quoting. */
-const pod = (name: string, node: string | undefined, over: object = {}) =>
-  JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace: 'shop', labels: { app: name } },
-    spec: {
-      ...(node !== undefined && { nodeName: node }),
-      terminationGracePeriodSeconds: 5,
-      containers: [
-        {
-          name: 'main',
-          image: 'none',
-          command: [process.execPath, '-e', SERVER],
-          env: [{ name: 'NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
-          ports: [{ name: 'http', containerPort: 8080 }],
-          readinessProbe: { httpGet: { path: '/ready', port: 'http' }, periodSeconds: 1 },
-        },
-      ],
-      ...over,
-    },
-  });
-const service = (name: string) =>
-  JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { name, namespace: 'shop' },
-    spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
-  });
-
 const fdCount = () => readdirSync('/proc/self/fd').length;
-const isReady = (one: Pod) =>
-  one.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
-
 let lab: Lab;
-const get = (name: string) => lab.client.find(pods, { name, namespace: 'shop' }, signal);
-
-async function eventually<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
-  let last: unknown;
-  for (let i = 0; i < 300; i++) {
-    const value = await ask().catch((error: unknown) => {
-      last = error;
-      return undefined;
-    });
-    if (value) return value;
-    await sleep(50);
-  }
-  throw new Error(`never: ${what} (${String(last)})`);
-}
-const ready = (name: string) =>
-  eventually(`${name} ready`, async () => {
-    const one = await get(name);
-    return one && isReady(one) ? one : undefined;
-  });
-const ask = (from: string, url: string) =>
-  lab.exec({ namespace: 'shop', name: from }, [process.execPath, '-e', ASK, '--', url], signal);
+let fixture: LabFixture;
 
 beforeAll(async () => {
   lab = await startLab({ environment: { PATH: process.env['PATH'] } });
-  const namespace = 'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n';
-  const everything = [namespace, pod('one', 'node-a'), pod('two', 'node-b'), service('one'), service('two')];
-  await applyAll(lab.client, parseManifests(everything.join('\n---\n')), signal);
-  await Promise.all([ready('one'), ready('two')]);
+  fixture = new LabFixture(lab, signal);
+  await fixture.apply(namespaceText('shop'));
+  await fixture.apply(
+    serverPod('one', 'node-a'),
+    serverPod('two', 'node-b'),
+    serviceText('one'),
+    serviceText('two'),
+  );
+  await Promise.all([fixture.ready('one'), fixture.ready('two')]);
 }, 60_000);
 afterAll(async () => {
   await lab?.stop();
@@ -94,17 +32,19 @@ afterAll(async () => {
 
 describe('two pods on two nodes', () => {
   test('each has an address of each family, and tells who it is', async () => {
-    const two = await ready('two');
+    const two = await fixture.ready('two');
     const [ipv4 = '', ipv6 = ''] = (two.status?.podIPs ?? []).map(({ ip }) => ip);
     expect([ipv4, ipv6]).toEqual([
       expect.stringMatching(/^10\.244\.2\./),
       expect.stringMatching(/^fd00:10:244:2::/),
     ]);
-    const one = await ready('one');
+    const one = await fixture.ready('one');
     const source = one.status?.podIP ?? '';
     // No translation between pods: the server sees the client's own address.
-    expect((await ask('one', `http://${ipv4}:8080/`)).output).toBe(`two says hello to ::ffff:${source}\n`);
-    expect((await ask('one', `http://[${ipv6}]:8080/`)).output).toContain(
+    expect((await fixture.ask('one', `http://${ipv4}:8080/`)).output).toBe(
+      `two says hello to ::ffff:${source}\n`,
+    );
+    expect((await fixture.ask('one', `http://[${ipv6}]:8080/`)).output).toContain(
       'two says hello to fd00:10:244:1::',
     );
   });
@@ -112,8 +52,8 @@ describe('two pods on two nodes', () => {
   test('a Service is found by name, and answers', async () => {
     for (const url of ['http://two/', 'http://two.shop.svc.cluster.local/'])
       expect(
-        await eventually(url, async () => {
-          const { status, output } = await ask('one', url);
+        await fixture.eventually(url, async () => {
+          const { status, output } = await fixture.ask('one', url);
           return status === 0 && output;
         }),
       ).toContain('two says hello');
@@ -127,19 +67,18 @@ describe('two pods on two nodes', () => {
       const headers = { authorization: 'Bearer ' + readFileSync(at + 'token') };
       require('node:https').get({ host, port, path: '/apis', headers, ca: readFileSync(at + 'ca.crt') },
         (answer) => { console.log(answer.statusCode); answer.resume(); });`;
-    const env = (await ready('one')).metadata.uid;
+    const env = (await fixture.ready('one')).metadata.uid;
     expect(env).toBeDefined();
     const name = 'asks-api';
     const containers = [{ name: 'main', image: 'none', command: [process.execPath, '-e', script] }];
-    await applyAll(
-      lab.client,
-      parseManifests(pod(name, 'node-a', { containers, restartPolicy: 'Never' })),
-      signal,
+    await fixture.apply(serverPod(name, 'node-a', { containers, restartPolicy: 'Never' }));
+    await fixture.eventually(
+      'succeeded',
+      async () => (await fixture.get(name))?.status?.phase === 'Succeeded',
     );
-    await eventually('succeeded', async () => (await get(name))?.status?.phase === 'Succeeded');
     expect(lab.logsOf({ namespace: 'shop', name })).toBe('200\n');
     await lab.client.delete(pods, { name, namespace: 'shop' }, {}, signal);
-    await eventually('gone', async () => (await get(name)) === undefined);
+    await fixture.eventually('gone', async () => (await fixture.get(name)) === undefined);
   });
 
   test('what they print is kept, and their ports can be reached from outside', async () => {
@@ -154,15 +93,15 @@ describe('two pods on two nodes', () => {
   test('frames of their talk cross the link between the nodes', async () => {
     const captured = lab.capture(1_500, signal);
     await sleep(500);
-    await ask('one', 'http://two/on-the-wire');
+    await fixture.ask('one', 'http://two/on-the-wire');
     expect((await captured).includes('GET /on-the-wire')).toBe(true);
   });
 
   test('a process that ends is started again, as the same pod', async () => {
-    const before = await ready('two');
-    await ask('one', 'http://two/exit');
-    const after = await eventually('a restart', async () => {
-      const one = await get('two');
+    const before = await fixture.ready('two');
+    await fixture.ask('one', 'http://two/exit');
+    const after = await fixture.eventually('a restart', async () => {
+      const one = await fixture.get('two');
       return one && isReady(one) && JSON.stringify(one.status).includes('"restartCount":1') ? one : undefined;
     });
     expect([after.metadata.uid, after.status?.podIP]).toEqual([before.metadata.uid, before.status?.podIP]);
@@ -226,16 +165,19 @@ describe('what the kubelet makes of a pod', () => {
         },
       ],
     };
-    await applyAll(lab.client, parseManifests(pod('reads', 'node-b', spec)), signal);
+    await fixture.apply(serverPod('reads', 'node-b', spec));
     // Not before its ConfigMap exists, and it says so.
-    await eventually('waiting', async () => {
-      const text = JSON.stringify((await get('reads'))?.status ?? {});
+    await fixture.eventually('waiting', async () => {
+      const text = JSON.stringify((await fixture.get('reads'))?.status ?? {});
       return text.includes('ConfigMap shop/app does not exist');
     });
     const configMap =
       'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: shop}\ndata: {motd: be well}\n';
-    await applyAll(lab.client, parseManifests(configMap), signal);
-    await eventually('succeeded', async () => (await get('reads'))?.status?.phase === 'Succeeded');
+    await fixture.apply(configMap);
+    await fixture.eventually(
+      'succeeded',
+      async () => (await fixture.get('reads'))?.status?.phase === 'Succeeded',
+    );
     const lines = lab.logsOf({ namespace: 'shop', name: 'reads' }).split('\n');
     expect(lines).toEqual([
       'be well',
@@ -254,24 +196,25 @@ describe('what the kubelet makes of a pod', () => {
   });
 
   test('pods without a node get one in turn, those on the node network have its address', async () => {
-    const text = [pod('anywhere', undefined), pod('on-node', 'node-a', { hostNetwork: true })].join(
-      '\n---\n',
-    );
-    await applyAll(lab.client, parseManifests(text), signal);
-    const [anywhere, onNode] = [await ready('anywhere'), await ready('on-node')];
+    const text = [
+      serverPod('anywhere', undefined),
+      serverPod('on-node', 'node-a', { hostNetwork: true }),
+    ].join('\n---\n');
+    await fixture.apply(text);
+    const [anywhere, onNode] = [await fixture.ready('anywhere'), await fixture.ready('on-node')];
     expect(anywhere.spec?.nodeName).toMatch(/^node-[ab]$/);
     expect(onNode.status?.podIPs).toEqual([{ ip: '172.18.0.11' }, { ip: 'fd00:172:18::11' }]);
   });
 
   test('a command that is not there is a restarting pod, not a failing lab', async () => {
     const containers = [{ name: 'main', image: 'none', command: ['/no/such/program'] }];
-    await applyAll(lab.client, parseManifests(pod('broken', 'node-a', { containers })), signal);
-    await eventually('restarting', async () =>
-      JSON.stringify((await get('broken'))?.status ?? {}).includes('CrashLoopBackOff'),
+    await fixture.apply(serverPod('broken', 'node-a', { containers }));
+    await fixture.eventually('restarting', async () =>
+      JSON.stringify((await fixture.get('broken'))?.status ?? {}).includes('CrashLoopBackOff'),
     );
     expect(lab.logsOf({ namespace: 'shop', name: 'broken' })).toContain('/no/such/program');
     await lab.client.delete(pods, { name: 'broken', namespace: 'shop' }, {}, signal);
-    await eventually('gone', async () => (await get('broken')) === undefined);
+    await fixture.eventually('gone', async () => (await fixture.get('broken')) === undefined);
   });
 
   test('a container that fails its liveness probe is started again', async () => {
@@ -288,16 +231,16 @@ describe('what the kubelet makes of a pod', () => {
         },
       },
     ];
-    await applyAll(lab.client, parseManifests(pod('mortal', 'node-a', { containers })), signal);
-    await ready('mortal');
+    await fixture.apply(serverPod('mortal', 'node-a', { containers }));
+    await fixture.ready('mortal');
     const outcome = await lab.exec(
       { namespace: 'shop', name: 'mortal' },
       ['sh', '-c', 'rm /tmp/well; echo $NAME'],
       signal,
     );
     expect(outcome).toEqual({ status: 0, output: '\n' });
-    await eventually('a restart', async () =>
-      JSON.stringify((await get('mortal'))?.status).includes('"restartCount":1'),
+    await fixture.eventually('a restart', async () =>
+      JSON.stringify((await fixture.get('mortal'))?.status).includes('"restartCount":1'),
     );
   });
 
@@ -318,10 +261,10 @@ describe('what the kubelet makes of a pod', () => {
       ],
     };
     const agent = { namespace: 'shop', name: 'agent' };
-    await applyAll(lab.client, parseManifests(pod('agent', 'node-b', spec)), signal);
-    await ready('agent');
-    await applyAll(lab.client, parseManifests(pod('later', 'node-b')), signal);
-    const later = await ready('later');
+    await fixture.apply(serverPod('agent', 'node-b', spec));
+    await fixture.ready('agent');
+    await fixture.apply(serverPod('later', 'node-b'));
+    const later = await fixture.ready('later');
     const pin = lab.netnsPathOf({ namespace: 'shop', name: 'later' })?.split('/').at(-1) ?? '';
     const inside = await lab.exec(
       agent,
@@ -337,24 +280,24 @@ describe('what the kubelet makes of a pod', () => {
     );
     expect(processes.output).toMatch(/^\/host\/proc\/\d+\/cgroup\n$/);
     await lab.client.delete(pods, { name: 'later', namespace: 'shop' }, {}, signal);
-    await eventually('gone', async () => (await get('later')) === undefined);
+    await fixture.eventually('gone', async () => (await fixture.get('later')) === undefined);
     expect((await lab.exec(agent, ['ls', '/host/var/run/netns'], signal)).output).not.toContain(pin);
   });
 
   test('a deleted pod ends with grace, and leaves no namespace, process or endpoint', async () => {
-    const one = await ready('one');
+    const one = await fixture.ready('one');
     const path = lab.netnsPathOf({ namespace: 'shop', name: 'one' }) ?? '';
     expect(existsSync(path)).toBe(true);
     await lab.client.delete(pods, { name: 'one', namespace: 'shop' }, {}, signal);
-    await eventually('gone', async () => (await get('one')) === undefined);
+    await fixture.eventually('gone', async () => (await fixture.get('one')) === undefined);
     expect(existsSync(path)).toBe(false);
     const folders = readFileSync('/proc/self/mountinfo', 'utf8');
     expect(folders).not.toContain(path);
-    await eventually('no endpoint', async () => {
+    await fixture.eventually('no endpoint', async () => {
       const { items } = await lab.client.list(endpointSlices, { namespace: 'shop' }, signal);
       return !JSON.stringify(items).includes(one.status?.podIP ?? '');
     });
-    expect((await ask('two', 'http://one/')).status).toBe(1);
+    expect((await fixture.ask('two', 'http://one/')).status).toBe(1);
   });
 
   test('DaemonSets and Deployments have the pods they ask for, and follow their template', async () => {
@@ -376,24 +319,19 @@ describe('what the kubelet makes of a pod', () => {
       const both = [object('DaemonSet', text, {}), object('Deployment', text, { replicas: 3 })].join(
         '\n---\n',
       );
-      await applyAll(lab.client, parseManifests(both), signal);
+      await fixture.apply(both);
       for (const [namespace, count] of [
         ['daemonset', 2],
         ['deployment', 3],
       ] as const) {
-        await eventually(`${count} pods of ${namespace}`, async () => {
+        await fixture.eventually(`${count} pods of ${namespace}`, async () => {
           const { items } = await lab.client.list(pods, { namespace }, signal);
           const all = items.map(({ metadata: { name } }) => lab.logsOf({ namespace, name }).trim());
           return items.length === count && items.every(isReady) && all.every((log) => log === text);
         });
       }
     };
-    for (const name of ['daemonset', 'deployment'])
-      await applyAll(
-        lab.client,
-        parseManifests(`apiVersion: v1\nkind: Namespace\nmetadata: {name: ${name}}\n`),
-        signal,
-      );
+    for (const name of ['daemonset', 'deployment']) await fixture.apply(namespaceText(name));
     await apply('first');
     await apply('second');
   }, 60_000);
