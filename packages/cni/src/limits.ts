@@ -8,3 +8,16 @@ export const RULES_ATTEMPTS = 4;
 export const RULES_RETRY_MS = 50;
 /** Interfaces that one annotation may name. */
 export const VIRTUAL_INTERFACES_MAX = 16;
+
+/** What a runtime may send the plugin: a network configuration with its previous result. */
+export const PLUGIN_STDIN_MAX_BYTES = 4 * 1024 * 1024;
+/** As Istio's plugin waits; the kubelet tries a sandbox again for minutes. */
+export const AGENT_ANSWER_TIMEOUT_MS = 5_000;
+/** For what is told and needs no answer: a runtime that deletes a pod must not wait for us. */
+export const AGENT_NOTICE_TIMEOUT_MS = 1_000;
+export const AGENT_ANSWER_MAX_BYTES = 1024 * 1024;
+/** 100,000 namespaces with names of 63 characters. */
+export const NODE_FILE_MAX_BYTES = 8 * 1024 * 1024;
+export const PLUGIN_EVENT_MAX_BYTES = 64 * 1024;
+/** Addresses of one pod that a runtime may report. */
+export const POD_ADDRESSES_MAX = 32;
