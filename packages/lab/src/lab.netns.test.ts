@@ -171,6 +171,17 @@ describe('what the kubelet makes of a pod', () => {
       const text = JSON.stringify((await fixture.get('reads'))?.status ?? {});
       return text.includes('ConfigMap shop/app does not exist');
     });
+    const described = await run([
+      'kubectl',
+      '--kubeconfig',
+      lab.kubeconfigPath,
+      '-n',
+      'shop',
+      'describe',
+      'pod',
+      'reads',
+    ]);
+    expect(described).toMatch(/Warning +FailedMount .*kubelet +ConfigMap shop\/app does not exist/);
     const configMap =
       'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: shop}\ndata: {motd: be well}\n';
     await fixture.apply(configMap);

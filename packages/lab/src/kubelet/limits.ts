@@ -38,3 +38,6 @@ export const VOLUME_REFRESH_MS = 10_000;
 
 /** What a probe reads of an answer. */
 export const MAX_PROBE_ANSWER_BYTES = 64 * 1024;
+
+/** As long as Kubernetes lets an event's message be. */
+export const MAX_EVENT_MESSAGE_CHARS = 1_024;

@@ -15,6 +15,7 @@ import { Reconciler } from '../cluster/reconciler.ts';
 import { addToNetwork, type CniAttachment, type CniPod, removeFromNetwork } from './cni.ts';
 import { ContainerProcess, type RestartPolicy } from './container-process.ts';
 import { environmentOf, expand } from './environment.ts';
+import { tellEvent } from './events.ts';
 import type { KubeletContext } from './kubelet.ts';
 import {
   DEFAULT_GRACE_SECONDS,
@@ -322,7 +323,11 @@ export class PodWorker {
   #setProblem(problem: string): void {
     if (problem === this.#problem) return;
     this.#problem = problem;
-    this.#context.log.warn('a pod cannot start yet', { ...this.#fields(), problem });
+    const { client, clock, log, node } = this.#context;
+    log.warn('a pod cannot start yet', { ...this.#fields(), problem });
+    const reason = this.#network ? 'FailedMount' : 'FailedCreatePodSandBox';
+    const event = { type: 'Warning', reason, message: problem } as const;
+    void tellEvent({ client, clock, log, nodeName: node.name }, this.#pod, event);
     this.#status.trigger();
   }
 
