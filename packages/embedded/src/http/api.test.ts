@@ -248,16 +248,20 @@ describe('writing', () => {
     expect((await call('POST', MAPS, '\0protobuf', 'application/cbor')).status).toBe(415);
   });
 
-  test('a status is written apart', async () => {
+  test('a status is written apart; annotations may come along, nothing else', async () => {
     await call('POST', PODS, { ...pod('st'), status: { phase: 'Running' } });
+    expect((await call('GET', `${PODS}/st`)).body).toMatchObject({ status: { phase: 'Pending' } });
     const status = await call(
       'PATCH',
       `${PODS}/st/status`,
-      { status: { phase: 'Running' }, metadata: { labels: { x: 'y' } } },
+      { status: { phase: 'Running' }, metadata: { annotations: { x: 'y' } }, spec: { hostname: 'other' } },
       'application/merge-patch+json',
     );
-    expect(status.body).toMatchObject({ status: { phase: 'Running' } });
-    expect(objectAt(status.body, 'metadata')['labels']).toBeUndefined();
+    expect(status.body).toMatchObject({
+      status: { phase: 'Running' },
+      metadata: { annotations: { x: 'y' } },
+    });
+    expect(objectAt(status.body, 'spec')['hostname']).toBeUndefined();
     const main = await call(
       'PATCH',
       `${PODS}/st`,
@@ -266,7 +270,7 @@ describe('writing', () => {
     );
     expect(main.body).toMatchObject({
       status: { phase: 'Running' },
-      metadata: { labels: { x: 'y' }, generation: 1 },
+      metadata: { labels: { x: 'y' }, annotations: { x: 'y' }, generation: 1 },
     });
   });
 

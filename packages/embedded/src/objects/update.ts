@@ -111,7 +111,7 @@ function prepare(
   }
   const next =
     request.subresource === 'status'
-      ? withStatus(current, wanted)
+      ? withStatus(resource, current, wanted)
       : keepStatus(resource, subresource, current, wanted);
   const nextMetadata = objectAt(next, 'metadata');
   const nameChanged = textAt(nextMetadata, 'name') !== nameOf(current);
@@ -172,13 +172,21 @@ function newFinalizerProblems(next: JsonObject, current: JsonObject) {
   ];
 }
 
-/** The current object with the wanted status; of the metadata, only managedFields come from the wanted one. */
-function withStatus(current: JsonObject, wanted: JsonObject): JsonObject {
+/**
+ * The current object with the wanted status. With built-in kinds, metadata may change along (node agents annotate pods
+ * so); with custom ones, only managedFields do.
+ */
+function withStatus(resource: Resource, current: JsonObject, wanted: JsonObject): JsonObject {
   const next = clone(current);
   if (wanted['status'] === undefined) delete next['status'];
   else next['status'] = wanted['status'];
-  const managed = objectAt(wanted, 'metadata')['managedFields'];
-  if (managed !== undefined) objectAt(next, 'metadata')['managedFields'] = managed;
+  const [metadata, asked] = [objectAt(next, 'metadata'), objectAt(wanted, 'metadata')];
+  for (const field of resource.custom
+    ? ['managedFields']
+    : ['labels', 'annotations', 'finalizers', 'managedFields']) {
+    if (asked[field] === undefined) delete metadata[field];
+    else metadata[field] = asked[field];
+  }
   return next;
 }
 
