@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Pod } from '@ambit/kube/resources/core';
-import { decideOffline, formatNodeState, parseNodeState } from '../../node-state.ts';
-import { DEFAULT_SELECTORS, eligibility, type EligibilityRules, namespaceEnrols } from './eligibility.ts';
+import { DEFAULT_SELECTORS, eligibility, type EligibilityRules, namespaceState } from './eligibility.ts';
 import { type Plan, planFor, podIps, rulesFor } from './plan.ts';
 
 const rules: EligibilityRules = {
@@ -45,10 +44,14 @@ describe('eligibility', () => {
     expect(eligibility(one, namespace, rules).eligible).toBe(want);
   });
 
-  test('a namespace enrols or not, whatever single pods say', () => {
-    expect([namespaceEnrols('shop', AMBIENT, rules), namespaceEnrols('shop', {}, rules)]).toEqual([
-      true,
-      false,
+  test('the node file tells namespaces that enrol, that do not, and that have pods which do', () => {
+    const state = (labels: Record<string, string>, pods: Pod[]) =>
+      namespaceState('shop', labels, pods, rules);
+    const one = pod({ meta: { labels: AMBIENT } });
+    expect([state(AMBIENT, []), state({}, [pod()]), state({}, [one])]).toEqual([
+      'enrolled',
+      'outside',
+      'mixed',
     ]);
   });
 });
@@ -108,29 +111,4 @@ test('annotations override the node, as far as they can be read', () => {
   expect(annotated({ 'istio.io/reroute-virtual-interfaces': ' tap0, ,a;b' }).virtualInterfaces).toEqual([
     'tap0',
   ]);
-});
-
-describe('what the plugin decides alone', () => {
-  const state = { writtenAtMs: 1_000, enrolled: ['shop'], plain: ['outside'] };
-  test('only what is known to be outside may start, and the refusal says how old the knowledge is', () => {
-    expect(decideOffline(state, 'outside', 5_000)).toEqual({ start: true });
-    expect(decideOffline(state, 'shop', 5_000)).toMatchObject({
-      start: false,
-      reason: expect.stringContaining('4 s ago'),
-    });
-    expect(decideOffline(state, 'new', 5_000).start).toBe(false);
-    expect(decideOffline(undefined, 'outside', 5_000).start).toBe(false);
-  });
-  test('the file reads back, and nothing else reads as one', () => {
-    expect(parseNodeState(formatNodeState(state))).toEqual(state);
-    for (const text of [
-      '',
-      '{',
-      'null',
-      '{}',
-      '{"writtenAtMs":"x","enrolled":[],"plain":[]}',
-      '{"writtenAtMs":1,"enrolled":[1],"plain":[]}',
-    ])
-      expect(parseNodeState(text)).toBeUndefined();
-  });
 });

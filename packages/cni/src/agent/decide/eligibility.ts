@@ -6,6 +6,7 @@
  */
 import { type LabelSelector, type Labels, selects } from '@ambit/kube/label-selector';
 import type { Pod } from '@ambit/kube/resources/core';
+import type { NamespaceState } from '../../node-file.ts';
 
 export interface EnablementSelector {
   readonly podSelector: LabelSelector;
@@ -46,10 +47,19 @@ export function eligibility(pod: Pod, namespaceLabels: Labels, rules: Eligibilit
     : no(`neither it nor namespace ${namespace} is labelled ${MODE_LABEL}=ambient`);
 }
 
-/** Whether any pod of a namespace with these labels could be enrolled without a label of its own. */
-export function namespaceEnrols(namespace: string, labels: Labels, rules: EligibilityRules): boolean {
+/** How the node file tells a namespace. */
+export function namespaceState(
+  namespace: string,
+  labels: Labels,
+  pods: Iterable<Pod>,
+  rules: EligibilityRules,
+): NamespaceState {
   const plainPod: Pod = { metadata: { name: '', namespace } };
-  return eligibility(plainPod, labels, rules).eligible;
+  if (eligibility(plainPod, labels, rules).eligible) return 'enrolled';
+  for (const pod of pods) {
+    if (pod.metadata.namespace === namespace && eligibility(pod, labels, rules).eligible) return 'mixed';
+  }
+  return 'outside';
 }
 
 function no(reason: string): Eligibility {

@@ -1,0 +1,243 @@
+/**
+ * READ FIRST: the node agent, wired from top to bottom.
+ *
+ * Order of the start: the plugin's socket answers early, so that pods wait instead of failing; then the API server's state;
+ * then what an earlier agent had enrolled is taken up, before any ztunnel is told; then pods are followed. Stopping leaves
+ * enrolled pods as they are.
+ */
+import { join } from 'node:path';
+import type { Clock, Random } from '@ambit/core/clock';
+import { HttpServer, type HttpRequest, type HttpResponse } from '@ambit/core/http-server';
+import type { Logger } from '@ambit/core/log';
+import { formatMetrics, metricsContentType, MetricRegistry } from '@ambit/core/metrics';
+import { until } from '@ambit/core/watch';
+import { MeshError } from '@ambit/core/errors';
+import type { KubeClient } from '@ambit/kube/client';
+import { isNotFound } from '@ambit/kube/errors';
+import { namespaces, pods } from '@ambit/kube/resources/core';
+import { watchCollection } from '@ambit/kube/watch-collection';
+import { missingCapabilities } from '@ambit/linux/capabilities';
+import { type Netns, openNetns } from '@ambit/linux/netns';
+import { ZdsServer } from '@ambit/zds/agent-side';
+import { runCommand } from '../rules/command.ts';
+import { detectBackend } from '../rules/detect.ts';
+import { type AgentConfig, HEALTH_PORT, METRICS_PORT } from './config.ts';
+import { podIps, REDIRECTION_ANNOTATION } from './decide/plan.ts';
+import type { EnrolmentDeps } from './enrolment.ts';
+import { NftHostProbes } from './host-probes.ts';
+import { NetnsFinder } from './netns-finder.ts';
+import { keepNodeFile } from './node-file-writer.ts';
+import { startPluginListener } from './plugin-listener.ts';
+import { NodePods } from './pods.ts';
+
+/** The agent cannot do its work here. */
+export class AgentStartError extends MeshError {
+  readonly code = 'CNI_AGENT_START';
+  readonly side = 'internal';
+}
+
+export interface AgentDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface Agent extends AsyncDisposable {
+  /** What is not ready yet. */
+  pending(): readonly string[];
+}
+
+/** @throws {@link AgentStartError}, and whatever the parts throw; nothing is left open then. */
+export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: AbortSignal): Promise<Agent> {
+  const { client, clock, random, log } = deps;
+  if (config.nodeName === '') throw new AgentStartError('NODE_NAME is not set: which node is this?');
+  const missing = missingCapabilities(['SYS_ADMIN', 'NET_ADMIN']);
+  if (missing.length > 0) throw new AgentStartError(`missing capabilities: ${missing.join(', ')}`);
+  await using scope = new AsyncDisposableStack();
+  const waitingFor = new Set(['api server', 'pods of the node', 'ztunnel socket', 'plugin']);
+  const metrics = new MetricRegistry();
+  const pluginRequests = metrics.counter({
+    name: 'istio_cni_plugin_requests',
+    help: 'Calls of the CNI plugin',
+    labels: ['response_code'],
+  });
+  const reconciles = metrics.counter({
+    name: 'nodeagent_reconcile_events',
+    help: 'Changes of pods that were looked at',
+    labels: ['type'],
+  });
+  const connected = metrics.gauge({ name: 'ztunnel_connected', help: 'Connected ztunnels' });
+  const enrolled = metrics.gauge({ name: 'ambit_cni_enrolled_pods', help: 'Pods of this node in the mesh' });
+  const clear = metrics.gauge({
+    name: 'ambit_cni_clear_connections',
+    help: 'Connections of enrolled pods that are older than enrolment and go on in clear',
+  });
+
+  const { backend, because } = await detectBackend(runCommand, clock, {
+    wanted: config.iptablesProgram !== '' ? 'iptables' : config.nativeNftables ? 'nftables' : 'auto',
+    ipv6: config.ipv6,
+    ...(config.iptablesProgram !== '' && { iptablesProgram: config.iptablesProgram }),
+  });
+  log.info('rules are applied by', { backend: backend.name, because });
+
+  const followed = { clock, random, log };
+  const nodePods = scope.use(
+    watchCollection(client, pods, { ...followed, fieldSelector: `spec.nodeName=${config.nodeName}` }),
+  );
+  const allNamespaces = scope.use(watchCollection(client, namespaces, followed));
+  const rulesOfEligibility = {
+    selectors: config.enabled ? config.selectors : [],
+    excludedNamespaces: config.excludedNamespaces,
+  };
+
+  const hostNetns = hostNetnsOf(config);
+  if (hostNetns) scope.use(hostNetns);
+  const probeSources = { v4: config.probeSourceV4, v6: config.probeSourceV6 };
+  const probes = new NftHostProbes({
+    run: runCommand,
+    clock,
+    hostNetnsFd: hostNetns?.fd ?? -1,
+    rules: { ipv6: config.ipv6, probeSources },
+  });
+  const zds: ZdsServer = new ZdsServer({
+    path: config.zdsSocket,
+    snapshot: () => held.snapshot(),
+    clock,
+    log: log.scope('zds'),
+  });
+  const annotate: EnrolmentDeps['annotate'] = async ({ name, namespace, uid }, value, aborted) => {
+    const body = { metadata: { uid, annotations: { [REDIRECTION_ANNOTATION]: value ?? null } } };
+    try {
+      await client.patch(
+        pods,
+        { name, namespace },
+        { type: 'merge', body },
+        { subresource: 'status' },
+        aborted,
+      );
+    } catch (error) {
+      if (!isNotFound(error) && !(value === undefined && isOtherPod(error))) throw error;
+    }
+  };
+  const held = new NodePods({
+    pods: nodePods,
+    namespaces: allNamespaces,
+    rulesOfEligibility,
+    systemNamespace: config.systemNamespace,
+    finder: new NetnsFinder({
+      pinnedFolder: join(config.hostPrefix, 'var/run/netns'),
+      procFolder: join(config.hostPrefix, 'proc'),
+    }),
+    proxy: zds,
+    rules: backend,
+    probes,
+    annotate,
+    defaults: { ipv6: config.ipv6, dnsCapture: config.dnsCapture, probeSources },
+    clock,
+    random,
+    log,
+    onReconcile: (type) => reconciles.inc({ type }),
+  });
+  scope.use(held);
+
+  const pending = () => [...waitingFor];
+  scope.use(
+    await startPluginListener({
+      socketPath: join(config.runFolder, 'pluginevent.sock'),
+      hostPrefix: config.hostPrefix,
+      pods: held,
+      pending,
+      findPod: async (namespace, name, aborted) =>
+        nodePods.get(`${namespace}/${name}`) ?? (await client.find(pods, { namespace, name }, aborted)),
+      clock,
+      log,
+      onAnswer: (status) => pluginRequests.inc({ response_code: String(status) }),
+    }),
+  );
+  metrics.beforeCollect(() => {
+    connected.set(zds.connections.value);
+    enrolled.set(held.heldCount);
+    clear.set(held.clearConnections().length);
+  });
+  const answer = (request: HttpRequest) => page(request, { pending, metrics, held });
+  for (const [name, port] of [
+    ['health', HEALTH_PORT],
+    ['metrics', METRICS_PORT],
+  ] as const) {
+    const server = scope.use(new HttpServer({ name, hosts: ['::'], port, log, handler: answer }));
+    await server.start(signal);
+  }
+
+  await Promise.all([nodePods, allNamespaces].map((all) => until(all.synced, (synced) => synced, signal)));
+  waitingFor.delete('api server');
+  scope.use(
+    keepNodeFile({
+      folder: config.runFolder,
+      namespaces: allNamespaces,
+      pods: nodePods,
+      rules: rulesOfEligibility,
+      clock,
+      log,
+    }),
+  );
+  held.recover();
+  const markedIps = held.snapshot().flatMap(({ pod }) => {
+    const known = nodePods.get(`${pod.namespace}/${pod.name}`);
+    return known ? podIps(known).map((ip) => ({ ip, uid: pod.uid })) : [];
+  });
+  await probes.start(markedIps);
+  waitingFor.delete('pods of the node');
+  await zds.start(signal);
+  scope.use(zds);
+  waitingFor.delete('ztunnel socket');
+  held.follow();
+  waitingFor.delete('plugin');
+  log.info('the node agent serves', { node: config.nodeName, pods: held.heldCount });
+
+  const owned = scope.move();
+  return { pending, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function hostNetnsOf(config: AgentConfig): Netns | undefined {
+  return config.switchToHostNetns ? openNetns(join(config.hostPrefix, 'proc/1/ns/net')) : undefined;
+}
+
+/** The pod of that name has another UID by now: what was to be taken off went with the old one. */
+function isOtherPod(error: unknown): boolean {
+  return error instanceof Error && /uid|precondition/i.test(error.message);
+}
+
+function page(
+  { path, headers, peerIp }: HttpRequest,
+  { pending, metrics, held }: { pending: () => readonly string[]; metrics: MetricRegistry; held: NodePods },
+): HttpResponse {
+  switch (path) {
+    case '/healthz':
+      return { status: 200, body: 'ok\n' };
+    case '/readyz': {
+      const waiting = pending();
+      return waiting.length === 0
+        ? { status: 200, body: 'ready\n' }
+        : { status: 503, body: `not ready, pending: ${waiting.join(', ')}\n` };
+    }
+    case '/metrics': {
+      const accept = typeof headers['accept'] === 'string' ? headers['accept'] : undefined;
+      return {
+        status: 200,
+        headers: { 'content-type': metricsContentType(accept) },
+        body: formatMetrics(metrics.collect()),
+        compress: true,
+      };
+    }
+    case '/debug/clear-connections':
+      if (peerIp !== '127.0.0.1' && peerIp !== '::1') return { status: 403, body: 'only for loopback\n' };
+      return {
+        status: 200,
+        headers: { 'content-type': 'application/json' },
+        body: `${JSON.stringify(held.clearConnections(), undefined, 2)}\n`,
+      };
+    default:
+      return { status: 404, body: 'not found\n' };
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Bringing one pod into the mesh and out of it: the steps, in the order in which no connection is lost.
+ *
+ * Into: the proxy listens, then the rules come in one transaction, then everybody is told. Out: the rules stop redirecting,
+ * everybody is told, the proxy closes its listeners and lets go of its connections, and only then the marks that its
+ * replies need go. Each step may be repeated; a failed one leaves the pod as it was or further on, never in between.
+ */
+import type { Clock } from '@ambit/core/clock';
+import type { Endpoint } from '@ambit/core/ip';
+import type { Logger } from '@ambit/core/log';
+import type { Pod } from '@ambit/kube/resources/core';
+import { destroyTcpConnection, listTcpConnections, type TcpConnection } from '@ambit/linux/sock-diag';
+import type { Netns } from '@ambit/linux/netns';
+import type { ZdsPod } from '@ambit/zds/messages';
+import type { PodRulesBackend } from '../rules/backend.ts';
+import { DNS_CAPTURE_PORT, MARK_MASK, OUTBOUND_PORT, ZTUNNEL_MARK } from '../rules/constants.ts';
+import { type RuleDefaults, rulesFor } from './decide/plan.ts';
+import type { HostProbes } from './host-probes.ts';
+import { PROPAGATION_MS, RELEASE_DRAIN_MS, RELEASE_POLL_MS } from './limits.ts';
+
+/** A pod that this agent holds. */
+export interface HeldPod {
+  readonly pod: ZdsPod;
+  readonly netns: Netns;
+  readonly ips: readonly string[];
+  /** How far it is: the proxy listens; redirection is in force; everybody has been told. */
+  stage: 'listening' | 'redirected' | 'enrolled';
+}
+
+export interface EnrolmentDeps {
+  /** The ZDS server's verbs. */
+  readonly proxy: {
+    add(entry: { readonly pod: ZdsPod; readonly netnsFd: number }): Promise<void>;
+    remove(uid: string): Promise<void>;
+  };
+  readonly rules: PodRulesBackend;
+  readonly probes: HostProbes;
+  /** Writes the redirection annotation; `undefined` takes it off. A pod that is gone is no error. */
+  readonly annotate: (pod: ZdsPod, value: 'enabled' | undefined, signal: AbortSignal) => Promise<void>;
+  readonly defaults: RuleDefaults;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** @throws whatever a step throws; `held.stage` says how far it came, and calling again goes on from there. */
+export async function enrol(
+  held: HeldPod,
+  pod: Pod,
+  deps: EnrolmentDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { fd } = held.netns;
+  await deps.proxy.add({ pod: held.pod, netnsFd: fd });
+  await deps.rules.apply(fd, rulesFor(pod, deps.defaults));
+  if (held.stage === 'listening') held.stage = 'redirected';
+  await deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })));
+  await deps.annotate(held.pod, 'enabled', signal);
+  held.stage = 'enrolled';
+  const clear = clearConnections(fd);
+  if (clear.length > 0) {
+    deps.log.info('connections older than enrolment go on in clear', {
+      pod: `${held.pod.namespace}/${held.pod.name}`,
+      connections: clear.length,
+    });
+  }
+}
+
+/** The pod lives on outside the mesh. */
+export async function release(held: HeldPod, deps: EnrolmentDeps, signal: AbortSignal): Promise<void> {
+  const { fd } = held.netns;
+  await deps.rules.removeRedirects(fd);
+  await deps.annotate(held.pod, undefined, signal);
+  await deps.clock.sleep(PROPAGATION_MS, signal);
+  await deps.proxy.remove(held.pod.uid);
+  await drained(held, deps, signal);
+  await deps.rules.remove(fd);
+  await deps.probes.remove(held.pod.uid, held.ips);
+}
+
+/** The pod is gone, or its programs have ended; its namespace, and the rules in it, go with it. */
+export async function forget(held: HeldPod, deps: EnrolmentDeps, signal: AbortSignal): Promise<void> {
+  await deps.probes.remove(held.pod.uid, held.ips);
+  await deps.proxy.remove(held.pod.uid);
+  await deps.annotate(held.pod, undefined, signal);
+}
+
+/** Waits until no connection of the proxy is left in the pod's namespace; what is left at the limit is cut. */
+async function drained(held: HeldPod, { clock, log }: EnrolmentDeps, signal: AbortSignal): Promise<void> {
+  const deadline = clock.monotonicMs() + RELEASE_DRAIN_MS;
+  for (;;) {
+    const left = listTcpConnections(held.netns.fd).filter(isOfProxy);
+    if (left.length === 0) return;
+    if (clock.monotonicMs() >= deadline) {
+      log.warn('connections through the proxy are cut, the pod has left the mesh', {
+        pod: `${held.pod.namespace}/${held.pod.name}`,
+        connections: left.length,
+      });
+      for (const { handle } of left) destroyTcpConnection(held.netns.fd, handle);
+      return;
+    }
+    await clock.sleep(RELEASE_POLL_MS, signal);
+  }
+}
+
+/** Connections of the pod's programs with the outside that no proxy sees. */
+export function clearConnections(netnsFd: number): readonly TcpConnection[] {
+  const all = listTcpConnections(netnsFd);
+  // An end of the proxy faces the program: as whom the program connected to, or at a port of its own by redirection.
+  const facing = new Set(
+    all
+      .filter(isOfProxy)
+      .map(({ local, remote }) => `${textOf(remote)} ${REDIRECTED_TO.has(local.port) ? '' : textOf(local)}`),
+  );
+  return all.filter(
+    (connection) =>
+      connection.state === 'established' &&
+      !isOfProxy(connection) &&
+      !isLocal(connection, all) &&
+      !facing.has(`${textOf(connection.local)} `) &&
+      !facing.has(`${textOf(connection.local)} ${textOf(connection.remote)}`),
+  );
+}
+
+const REDIRECTED_TO: ReadonlySet<number> = new Set([OUTBOUND_PORT, DNS_CAPTURE_PORT]);
+
+function textOf({ ip, port }: Endpoint): string {
+  return `${ip}:${port}`;
+}
+
+function isOfProxy({ mark = 0 }: TcpConnection): boolean {
+  return (mark & MARK_MASK) === ZTUNNEL_MARK;
+}
+
+/** Both ends in this namespace: a program with itself, or with the proxy by redirection. */
+function isLocal({ local, remote }: TcpConnection, all: readonly TcpConnection[]): boolean {
+  const loopback = remote.ip === '::1' || remote.ip.startsWith('127.');
+  return (
+    loopback ||
+    all.some(
+      (other) =>
+        other.local.ip === remote.ip && other.local.port === remote.port && other.remote.port === local.port,
+    )
+  );
+}

@@ -1,0 +1,101 @@
+/**
+ * Work on keys: never two at once on one key, a few keys at a time, and a failed one again after a while. Asking for a key
+ * that waits changes nothing; asking for one that is being worked on runs it once more afterwards.
+ */
+import { Backoff } from '@ambit/core/backoff';
+import type { Clock, Random } from '@ambit/core/clock';
+import { CONCURRENT_PODS, RETRY_INITIAL_MS, RETRY_MAX_MS } from './limits.ts';
+
+export interface KeyedQueueOptions {
+  /** A rejection is a failure that is worth another attempt. */
+  readonly work: (key: string, signal: AbortSignal) => Promise<void>;
+  readonly onFailure: (key: string, error: unknown, retryMs: number) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export class KeyedQueue implements AsyncDisposable {
+  readonly #options: KeyedQueueOptions;
+  readonly #waiting = new Set<string>();
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #backoffs = new Map<string, Backoff>();
+  readonly #again = new Set<string>();
+  readonly #abort = new AbortController();
+
+  constructor(options: KeyedQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Keys that wait or are being worked on. */
+  get size(): number {
+    return this.#waiting.size + this.#running.size;
+  }
+
+  add(key: string): void {
+    if (this.#abort.signal.aborted) return;
+    if (this.#running.has(key)) this.#again.add(key);
+    else this.#waiting.add(key);
+    this.#next();
+  }
+
+  /** Runs `work` of one key as soon as nothing else works on it, and passes its outcome on; no retry. */
+  async exclusively<T>(key: string, work: () => Promise<T>): Promise<T> {
+    while (this.#running.has(key)) await this.#running.get(key);
+    const outcome = work();
+    const done = outcome.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#running.set(key, done);
+    try {
+      return await outcome;
+    } finally {
+      this.#finish(key);
+    }
+  }
+
+  /** Nothing new is begun; resolves when what runs has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    this.#waiting.clear();
+    await Promise.all(this.#running.values());
+  }
+
+  #next(): void {
+    for (const key of this.#waiting) {
+      if (this.#running.size >= CONCURRENT_PODS || this.#abort.signal.aborted) return;
+      if (this.#running.has(key)) continue;
+      this.#waiting.delete(key);
+      this.#running.set(key, this.#run(key));
+    }
+  }
+
+  async #run(key: string): Promise<void> {
+    const { work, onFailure, clock, random } = this.#options;
+    const { signal } = this.#abort;
+    try {
+      await work(key, signal);
+      this.#backoffs.delete(key);
+    } catch (error) {
+      if (!signal.aborted) {
+        const backoff = this.#backoffs.get(key) ?? newBackoff(random);
+        this.#backoffs.set(key, backoff);
+        const retryMs = backoff.nextMs();
+        onFailure(key, error, retryMs);
+        clock.after(retryMs, () => this.add(key));
+      }
+    } finally {
+      this.#finish(key);
+    }
+  }
+
+  #finish(key: string): void {
+    this.#running.delete(key);
+    if (this.#again.delete(key)) this.#waiting.add(key);
+    this.#next();
+  }
+}
+
+function newBackoff(random: Random): Backoff {
+  return new Backoff({ initialMs: RETRY_INITIAL_MS, maxMs: RETRY_MAX_MS, jitter: 0.2 }, random);
+}

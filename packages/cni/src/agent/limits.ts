@@ -1,0 +1,28 @@
+/** What the node agent holds, waits for and retries, at most. */
+
+/** Pods of one node that may be enrolled. */
+export const MAX_ENROLLED_PODS = 2_000;
+/** Pods worked on at the same time. */
+export const CONCURRENT_PODS = 8;
+export const RETRY_INITIAL_MS = 5;
+export const RETRY_MAX_MS = 5_000;
+/** A plugin's call waits for a pod that the API server has told the runtime of and not yet us. */
+export const POD_APPEARS_TRIES = 10;
+export const POD_APPEARS_WAIT_MS = 10;
+/** The plugin gives up after 5 s; the answer must be there before. */
+export const PLUGIN_CALL_TIMEOUT_MS = 4_500;
+export const MAX_PLUGIN_BODY_BYTES = 65_536;
+export const MAX_PLUGIN_CALLS = 256;
+/**
+ * From the moment a pod is no longer marked as enrolled until its listeners close: the control plane tells the others in
+ * the meantime, and nobody opens a tunnel to a port that has closed.
+ */
+export const PROPAGATION_MS = 2_000;
+/** How long the proxy's open connections of a released pod may go on before its marks go. */
+export const RELEASE_DRAIN_MS = 10_000;
+export const RELEASE_POLL_MS = 100;
+/** Namespace files and processes looked at to find a pod's namespace. */
+export const MAX_NETNS_CANDIDATES = 20_000;
+/** Connections that are listed for one pod. */
+export const MAX_CLEAR_CONNECTIONS_LISTED = 100;
+export const NODE_STATE_INTERVAL_MS = 10_000;

@@ -1,0 +1,118 @@
+/**
+ * Finds the network namespace of a running pod: by what the plugin reported, by the namespaces that the container runtime
+ * has pinned, or by processes whose cgroup names the pod.
+ *
+ * Every way ends with the same proof: an interface in that namespace carries one of the pod's addresses. Only the runtime can
+ * pin a namespace in its folder, so a pod cannot pass its own off as another's; of processes, the oldest wins.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MeshError } from '@ambit/core/errors';
+import { interfaceAddresses } from '@ambit/linux/interfaces';
+import { type Netns, openNetns } from '@ambit/linux/netns';
+import { MAX_NETNS_CANDIDATES } from './limits.ts';
+
+/** No namespace with the pod's addresses was found. */
+export class NetnsNotFoundError extends MeshError {
+  readonly code = 'NETNS_NOT_FOUND';
+  readonly side = 'internal';
+  override readonly retryable = true;
+}
+
+export interface NetnsFinderOptions {
+  /** Where the container runtime pins namespaces: `/var/run/netns`, as seen from here. */
+  readonly pinnedFolder: string;
+  /** The host's `/proc`, as seen from here. */
+  readonly procFolder: string;
+}
+
+export interface WantedPod {
+  readonly uid: string;
+  readonly ips: readonly string[];
+  /** Path that the plugin gave, as seen from here. */
+  readonly reportedPath: string | undefined;
+}
+
+export class NetnsFinder {
+  readonly #options: NetnsFinderOptions;
+
+  constructor(options: NetnsFinderOptions) {
+    this.#options = options;
+  }
+
+  /** @throws {@link NetnsNotFoundError} saying where was looked. The caller closes what it gets. */
+  find(pod: WantedPod): Netns {
+    const candidates = [
+      ...(pod.reportedPath === undefined ? [] : [pod.reportedPath]),
+      ...this.#pinned(),
+      ...this.#ofProcesses(pod.uid),
+    ];
+    for (const path of candidates) {
+      const netns = openIfCarries(path, pod.ips);
+      if (netns) return netns;
+    }
+    const { pinnedFolder, procFolder } = this.#options;
+    throw new NetnsNotFoundError(
+      `no network namespace with ${pod.ips.join(' or ')} for pod ${pod.uid}: looked at ${candidates.length} of ${pinnedFolder} and ${procFolder}`,
+    );
+  }
+
+  #pinned(): readonly string[] {
+    const { pinnedFolder } = this.#options;
+    return namesIn(pinnedFolder).map((name) => join(pinnedFolder, name));
+  }
+
+  /** Namespaces of processes in the pod's cgroup, the oldest process first. */
+  #ofProcesses(uid: string): readonly string[] {
+    const { procFolder } = this.#options;
+    const found: { path: string; startedAt: number }[] = [];
+    for (const name of namesIn(procFolder)) {
+      if (!/^[0-9]+$/.test(name)) continue;
+      const folder = join(procFolder, name);
+      if (!cgroupNames(readText(join(folder, 'cgroup')), uid)) continue;
+      found.push({ path: join(folder, 'ns/net'), startedAt: startTime(readText(join(folder, 'stat'))) });
+    }
+    return found.sort((a, b) => a.startedAt - b.startedAt).map(({ path }) => path);
+  }
+}
+
+/** Whether a cgroup file names the pod: `pod<uid>` with any punctuation in place of the dashes. */
+export function cgroupNames(cgroup: string, uid: string): boolean {
+  if (uid === '') return false;
+  const bare = (text: string) => text.replace(/[^A-Za-z0-9]/g, '-').toLowerCase();
+  return bare(cgroup).includes(`pod${bare(uid)}`);
+}
+
+/** Field 22 of /proc/PID/stat, in clock ticks since the machine started; late for a process that is gone. */
+export function startTime(stat: string): number {
+  const value = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+  return Number.isFinite(value) && value > 0 ? value : Number.POSITIVE_INFINITY;
+}
+
+function openIfCarries(path: string, ips: readonly string[]): Netns | undefined {
+  let netns: Netns | undefined;
+  try {
+    netns = openNetns(path);
+    if (interfaceAddresses(netns.fd).some(({ ip }) => ips.includes(ip))) return netns;
+  } catch {
+    // Gone since it was listed, or no namespace: not the one that is looked for.
+  }
+  netns?.close();
+  return undefined;
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).slice(0, MAX_NETNS_CANDIDATES);
+  } catch {
+    return [];
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

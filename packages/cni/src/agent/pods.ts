@@ -1,0 +1,251 @@
+/**
+ * The pods of this node: what the API server says of them, what is to be done (decide/plan.ts), and doing it, one step at a
+ * time for each pod and again after a failure.
+ */
+import type { Collection } from '@ambit/collections/collection';
+import type { Random } from '@ambit/core/clock';
+import { messageOf, MeshError } from '@ambit/core/errors';
+import type { Namespace, Pod } from '@ambit/kube/resources/core';
+import type { ZdsPod } from '@ambit/zds/messages';
+import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
+import { type Eligibility, eligibility, type EligibilityRules } from './decide/eligibility.ts';
+import { hasEnded, isMarked, planFor, podIps } from './decide/plan.ts';
+import { clearConnections, enrol, type EnrolmentDeps, forget, type HeldPod, release } from './enrolment.ts';
+import { KeyedQueue } from './keyed-queue.ts';
+import { MAX_CLEAR_CONNECTIONS_LISTED, MAX_ENROLLED_PODS } from './limits.ts';
+import type { NetnsFinder } from './netns-finder.ts';
+
+/** More pods than one node may have in the mesh. */
+export class TooManyPodsError extends MeshError {
+  readonly code = 'TOO_MANY_PODS';
+  readonly side = 'internal';
+}
+
+export interface PodsOptions extends EnrolmentDeps {
+  /** Of this node alone. */
+  readonly pods: Collection<string, Pod>;
+  readonly namespaces: Collection<string, Namespace>;
+  readonly rulesOfEligibility: EligibilityRules;
+  /** Where ztunnel's own pods live: they are never enrolled, and never in a snapshot. */
+  readonly systemNamespace: string;
+  readonly finder: NetnsFinder;
+  readonly random: Random;
+  readonly onReconcile: (kind: 'add' | 'update' | 'delete') => void;
+}
+
+/** Where a container's namespace is, as seen from here. */
+export interface NetnsReport {
+  readonly path: string;
+  readonly containerId: string;
+}
+
+export interface ClearConnection {
+  readonly pod: string;
+  readonly local: string;
+  readonly remote: string;
+}
+
+export class NodePods implements AsyncDisposable {
+  readonly #options: PodsOptions;
+  /** By UID. */
+  readonly #held = new Map<string, HeldPod>();
+  /** What the plugin said of pods that it started, by UID. */
+  readonly #reports = new Map<string, NetnsReport>();
+  readonly #queue: KeyedQueue;
+  readonly #subscriptions = new DisposableStack();
+
+  constructor(options: PodsOptions) {
+    this.#options = options;
+    this.#queue = new KeyedQueue({
+      work: (key, signal) => this.#reconcile(key, signal),
+      onFailure: (key, error, retryMs) =>
+        options.log.warn('a pod is not as it should be yet, trying again', {
+          pod: key,
+          error: messageOf(error),
+          retryMs: Math.round(retryMs),
+        }),
+      clock: options.clock,
+      random: options.random,
+    });
+  }
+
+  get heldCount(): number {
+    return this.#held.size;
+  }
+
+  /**
+   * Takes up what an earlier agent had enrolled, without touching a connection: these pods are in the first snapshot of ZDS,
+   * and their rules are looked at again once pods are followed.
+   */
+  recover(): void {
+    for (const pod of this.#options.pods.values()) {
+      if (!isMarked(pod) || hasEnded(pod) || this.#isZtunnel(pod)) continue;
+      try {
+        this.#hold(pod, undefined);
+      } catch (error) {
+        this.#options.log.warn('an enrolled pod cannot be taken up yet', {
+          pod: keyOf(pod),
+          error: messageOf(error),
+        });
+      }
+    }
+  }
+
+  /** Follows pods and namespaces from now on. */
+  follow(): void {
+    const { pods, namespaces, onReconcile } = this.#options;
+    this.#subscriptions.use(
+      pods.subscribe((events) => {
+        for (const { key, previous, value } of events) {
+          onReconcile(value === undefined ? 'delete' : previous === undefined ? 'add' : 'update');
+          this.#queue.add(key);
+        }
+      }),
+    );
+    this.#subscriptions.use(
+      namespaces.subscribe((events) => {
+        const changed = new Set(events.map(({ key }) => key));
+        for (const pod of pods.values())
+          if (changed.has(pod.metadata.namespace ?? '')) this.#queue.add(keyOf(pod));
+      }),
+    );
+    for (const key of pods.keys()) this.#queue.add(key);
+    for (const { pod } of this.#held.values()) this.#queue.add(`${pod.namespace}/${pod.name}`);
+  }
+
+  /** For ZDS: pods whose namespace is not known are named without it, so that ztunnel keeps what it has. */
+  snapshot(): readonly ZdsSnapshotEntry[] {
+    const { pods } = this.#options;
+    const unknown = [...pods.values()].filter(
+      (pod) =>
+        isMarked(pod) && !hasEnded(pod) && !this.#isZtunnel(pod) && !this.#held.has(pod.metadata.uid ?? ''),
+    );
+    return [
+      ...[...this.#held.values()].map(({ pod, netns }) => ({ pod, netnsFd: netns.fd })),
+      ...unknown.map((pod) => ({ pod: zdsPodOf(pod) })),
+    ];
+  }
+
+  eligibilityOf(pod: Pod): Eligibility {
+    if (this.#isZtunnel(pod)) return { eligible: false, reason: 'it is a ztunnel' };
+    const labels = this.#options.namespaces.get(pod.metadata.namespace ?? '')?.metadata.labels ?? {};
+    return eligibility(pod, labels, this.#options.rulesOfEligibility);
+  }
+
+  /**
+   * Enrols a pod that the container runtime is starting: its addresses are not in its status yet, and its namespace is known.
+   *
+   * @throws whatever kept it from being enrolled; the runtime then tries the pod again.
+   */
+  async enrolStarting(
+    pod: Pod,
+    ips: readonly string[],
+    report: NetnsReport,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { uid = '' } = pod.metadata;
+    if (this.#reports.size < MAX_ENROLLED_PODS) this.#reports.set(uid, report);
+    await this.#queue.exclusively(keyOf(pod), async () => {
+      await enrol(this.#hold(pod, ips), pod, this.#options, signal);
+    });
+  }
+
+  isEnrolled(uid: string): boolean {
+    return this.#held.get(uid)?.stage === 'enrolled';
+  }
+
+  /** Containers that the runtime has ended: these, or with `valid` all but those. */
+  forgetReports(ended: readonly string[] | undefined, valid?: ReadonlySet<string>): void {
+    for (const [uid, { containerId }] of this.#reports) {
+      if (ended?.includes(containerId) || (valid && !valid.has(containerId))) this.#reports.delete(uid);
+    }
+  }
+
+  /** What goes on in clear, of pods that are enrolled. */
+  clearConnections(): readonly ClearConnection[] {
+    return [...this.#held.values()].flatMap(({ pod, netns }) =>
+      clearConnections(netns.fd)
+        .slice(0, MAX_CLEAR_CONNECTIONS_LISTED)
+        .map(({ local, remote }) => ({
+          pod: `${pod.namespace}/${pod.name}`,
+          local: `${local.ip}:${local.port}`,
+          remote: `${remote.ip}:${remote.port}`,
+        })),
+    );
+  }
+
+  /** Enrolled pods stay as they are. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#subscriptions[Symbol.dispose]();
+    await this.#queue[Symbol.asyncDispose]();
+    for (const { netns } of this.#held.values()) netns.close();
+    this.#held.clear();
+  }
+
+  /** @param key - `namespace/name`; a pod of that name that was replaced leaves one to forget and one to enrol. */
+  async #reconcile(key: string, signal: AbortSignal): Promise<void> {
+    const pod = this.#options.pods.get(key);
+    for (const held of this.#heldUnder(key)) {
+      if (held.pod.uid !== pod?.metadata.uid) await this.#let(held, 'forget', signal);
+    }
+    if (!pod) return;
+    const held = this.#held.get(pod.metadata.uid ?? '');
+    const { action } = planFor(pod, this.eligibilityOf(pod), held?.stage === 'enrolled');
+    if (action === 'enrol') await enrol(held ?? this.#hold(pod, undefined), pod, this.#options, signal);
+    else if (action === 'release') await this.#let(held ?? this.#hold(pod, undefined), 'release', signal);
+    else if (action === 'forget' && held) await this.#let(held, 'forget', signal);
+    else if (held && held.stage !== 'enrolled')
+      await this.#let(held, hasEnded(pod) ? 'forget' : 'release', signal);
+  }
+
+  async #let(held: HeldPod, how: 'release' | 'forget', signal: AbortSignal): Promise<void> {
+    await (how === 'release' ? release : forget)(held, this.#options, signal);
+    held.netns.close();
+    this.#held.delete(held.pod.uid);
+    this.#reports.delete(held.pod.uid);
+    this.#options.log.info(how === 'release' ? 'a pod has left the mesh' : 'a pod of the mesh is gone', {
+      pod: `${held.pod.namespace}/${held.pod.name}`,
+    });
+  }
+
+  /** Holds the pod's namespace open from now on. */
+  #hold(pod: Pod, startingIps: readonly string[] | undefined): HeldPod {
+    const zdsPod = zdsPodOf(pod);
+    const ips = startingIps ?? podIps(pod);
+    const known = this.#held.get(zdsPod.uid);
+    const netns = this.#options.finder.find({
+      uid: zdsPod.uid,
+      ips,
+      reportedPath: this.#reports.get(zdsPod.uid)?.path,
+    });
+    if (known && known.netns.ino === netns.ino && known.netns.dev === netns.dev) {
+      netns.close();
+      return known;
+    }
+    if (!known && this.#held.size >= MAX_ENROLLED_PODS) {
+      netns.close();
+      throw new TooManyPodsError(`${this.#held.size} pods of this node are in the mesh, and no more can be`);
+    }
+    // The sandbox of a pod may be made anew under the same UID.
+    known?.netns.close();
+    const held: HeldPod = { pod: zdsPod, netns, ips, stage: 'listening' };
+    this.#held.set(zdsPod.uid, held);
+    return held;
+  }
+
+  #heldUnder(key: string): readonly HeldPod[] {
+    return [...this.#held.values()].filter(({ pod }) => `${pod.namespace}/${pod.name}` === key);
+  }
+
+  #isZtunnel({ metadata: { namespace, labels } }: Pod): boolean {
+    return namespace === this.#options.systemNamespace && labels?.['app'] === 'ztunnel';
+  }
+}
+
+function keyOf({ metadata: { namespace = '', name } }: Pod): string {
+  return `${namespace}/${name}`;
+}
+
+function zdsPodOf({ metadata: { uid = '', name, namespace = '' }, spec }: Pod): ZdsPod {
+  return { uid, name, namespace, serviceAccount: spec?.serviceAccountName ?? 'default' };
+}
