@@ -52,7 +52,7 @@ export interface Agent extends AsyncDisposable {
 export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: AbortSignal): Promise<Agent> {
   const { client, clock, random, log } = deps;
   if (config.nodeName === '') throw new AgentStartError('NODE_NAME is not set: which node is this?');
-  const missing = missingCapabilities(['SYS_ADMIN', 'NET_ADMIN']);
+  const missing = missingCapabilities(['CAP_SYS_ADMIN', 'CAP_NET_ADMIN']);
   if (missing.length > 0) throw new AgentStartError(`missing capabilities: ${missing.join(', ')}`);
   await using scope = new AsyncDisposableStack();
   const waitingFor = new Set(['api server', 'pods of the node', 'ztunnel socket', 'plugin']);
@@ -181,7 +181,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
       log,
     }),
   );
-  held.recover();
+  held.recover(config.reconcileOnStartup);
   const markedIps = held.snapshot().flatMap(({ pod }) => {
     const known = nodePods.get(`${pod.namespace}/${pod.name}`);
     return known ? podIps(known).map((ip) => ({ ip, uid: pod.uid })) : [];

@@ -75,13 +75,14 @@ export class NodePods implements AsyncDisposable {
 
   /**
    * Takes up what an earlier agent had enrolled, without touching a connection: these pods are in the first snapshot of ZDS,
-   * and their rules are looked at again once pods are followed.
+   * and once pods are followed their rules are applied again, unless `reconcile` says to trust them.
    */
-  recover(): void {
+  recover(reconcile: boolean): void {
     for (const pod of this.#options.pods.values()) {
       if (!isMarked(pod) || hasEnded(pod) || this.#isZtunnel(pod)) continue;
       try {
-        this.#hold(pod, undefined);
+        const held = this.#hold(pod, undefined);
+        if (!reconcile) held.stage = 'enrolled';
       } catch (error) {
         this.#options.log.warn('an enrolled pod cannot be taken up yet', {
           pod: keyOf(pod),
