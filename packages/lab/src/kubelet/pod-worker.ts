@@ -4,40 +4,28 @@
  * Setting up is tried again until it works or the pod is to go; what failed stands in the pod's status. Stopping undoes in
  * the reverse order and always ends: processes first, then the network, then the folder.
  */
-import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { Backoff } from '@ambit/core/backoff';
 import { messageOf } from '@ambit/core/errors';
-import { createNetns, type Netns, openNetns, removeNetns } from '@ambit/linux/netns';
+import { hasMounts } from '@ambit/linux/mounts';
+import type { Netns } from '@ambit/linux/netns';
 import type { Container, Pod } from '@ambit/kube/resources/core';
 import { Reconciler } from '../cluster/reconciler.ts';
-import { addToNetwork, type CniAttachment, type CniPod, removeFromNetwork } from './cni.ts';
-import { ContainerProcess, type RestartPolicy } from './container-process.ts';
-import { environmentOf, expand } from './environment.ts';
+import { ContainerProcess, type Launch, type RestartPolicy } from './container-process.ts';
 import { tellEvent } from './events.ts';
 import type { KubeletContext } from './kubelet.ts';
+import { prepareLaunch } from './launch.ts';
 import {
   DEFAULT_GRACE_SECONDS,
   SETUP_RETRY_INITIAL_MS,
   SETUP_RETRY_MAX_MS,
   VOLUME_REFRESH_MS,
 } from './limits.ts';
-import { enterRootCommand, layOutRoot, type Mount } from './pod-root.ts';
+import { attachPod, detachPod, type PodNetwork } from './pod-network.ts';
 import { statusOf } from './pod-status.ts';
 import { probeContainer } from './prober.ts';
 import { timestamp } from './timestamp.ts';
-import { API_ACCESS_PATH, API_ACCESS_VOLUME, PodVolumes, VolumeError } from './volumes.ts';
-
-/** A pod's network, ready to be used. */
-interface PodNetwork {
-  readonly netns: Netns;
-  /** For `nsenter`. */
-  readonly path: string;
-  readonly ips: readonly string[];
-  /** Absent for a pod on the node's own network. */
-  readonly cni: { readonly pod: CniPod; readonly attachment: CniAttachment } | undefined;
-}
+import { PodVolumes } from './volumes.ts';
 
 export class PodWorker {
   readonly #context: KubeletContext;
@@ -118,7 +106,7 @@ export class PodWorker {
     const backoff = new Backoff({ initialMs: SETUP_RETRY_INITIAL_MS, maxMs: SETUP_RETRY_MAX_MS }, random);
     while (!signal.aborted) {
       try {
-        this.#network ??= await this.#attach();
+        this.#network ??= await attachPod(this.#context, this.#pod, signal);
         await this.#volumes.refresh(signal);
         break;
       } catch (error) {
@@ -141,37 +129,6 @@ export class PodWorker {
       void this.#probe(one, signal);
     }
     await this.#keepVolumes(signal);
-  }
-
-  /** Makes the pod's network namespace and lets the CNI chain join it. */
-  async #attach(): Promise<PodNetwork> {
-    const { node, cniNode, folder } = this.#context;
-    if (this.#pod.spec?.hostNetwork)
-      return {
-        netns: openNetns(cniNode.netnsPath),
-        path: cniNode.netnsPath,
-        ips: [node.ip, node.ipv6],
-        cni: undefined,
-      };
-    const pinName = `cni-${randomUUID()}`;
-    const path = join(folder.hostPath('/run/netns'), pinName);
-    const netns = createNetns(path);
-    const { name, namespace = 'default', uid = '' } = this.#pod.metadata;
-    const cniPod: CniPod = {
-      containerId: pinName.replaceAll('-', ''),
-      netnsPath: `/var/run/netns/${pinName}`,
-      namespace,
-      name,
-      uid,
-    };
-    try {
-      const attachment = await addToNetwork(cniNode, cniPod, this.#abort.signal);
-      return { netns, path, ips: attachment.ips, cni: { pod: cniPod, attachment } };
-    } catch (error) {
-      netns.close();
-      removeNetns(path);
-      throw error;
-    }
   }
 
   async #probe(one: ContainerProcess, signal: AbortSignal): Promise<void> {
@@ -216,54 +173,11 @@ export class PodWorker {
     });
   }
 
-  async #launch(
-    container: Container,
-  ): Promise<{ command: readonly string[]; env: Readonly<Record<string, string>> }> {
+  async #launch(container: Container): Promise<Launch> {
     const network = this.#network;
     if (!network) throw new Error('the pod has no network');
-    const { node, api, lookUp } = this.#context;
-    const namespace = this.#pod.metadata.namespace ?? 'default';
-    const sources = await lookUp(namespace, container);
-    const made = environmentOf(container, api, {
-      pod: this.#pod,
-      podIps: network.ips,
-      hostIp: node.ip,
-      cpus: this.#context.cpus,
-      ...sources,
-    });
-    if ('missing' in made) throw new VolumeError(`${made.missing} does not exist`);
-    const { env } = made;
-    const root = join(this.#folder(), 'roots', container.name);
-    const { name } = this.#pod.metadata;
-    const hostname = this.#pod.spec?.hostNetwork ? node.name : (this.#pod.spec?.hostname ?? name);
-    const mounts = layOutRoot({
-      folder: root,
-      hostname,
-      resolvConf: this.#context.resolvConf(namespace),
-      hosts: `127.0.0.1 localhost\n::1 localhost\n${network.ips.map((ip) => `${ip} ${hostname}\n`).join('')}`,
-      mounts: this.#mountsOf(container),
-    });
-    const words = [...(container.command ?? []), ...(container.args ?? [])].map((word) => expand(word, env));
-    if (words.length === 0)
-      throw new VolumeError(
-        `container ${container.name} has no command: the lab has no images to take it from`,
-      );
-    const enter = enterRootCommand(root, mounts, container.workingDir ?? '/', words);
-    return { command: ['nsenter', `--net=${network.path}`, ...enter], env };
-  }
-
-  #mountsOf(container: Container): readonly Mount[] {
-    const wanted = [
-      ...(container.volumeMounts ?? []),
-      { name: API_ACCESS_VOLUME.name, mountPath: API_ACCESS_PATH },
-    ];
-    return wanted.map((mount) => {
-      const from = this.#volumes.pathOf(mount.name);
-      if (from === undefined)
-        throw new VolumeError(`volume ${mount.name} of container ${container.name} does not exist`);
-      const subPath = 'subPath' in mount ? (mount.subPath ?? '') : '';
-      return { from: join(from, subPath), to: mount.mountPath };
-    });
+    const inputs = { context: this.#context, pod: this.#pod, network, volumes: this.#volumes };
+    return await prepareLaunch(inputs, container);
   }
 
   async #tearDown(): Promise<void> {
@@ -272,24 +186,16 @@ export class PodWorker {
     const problems = await Promise.allSettled(all.map((one) => one.stop(this.#graceMs)));
     await this.#running;
     await this.#status[Symbol.asyncDispose]();
-    await this.#detach();
-    rmSync(join(this.#folder(), 'volumes'), { recursive: true, force: true });
+    if (this.#network) {
+      await detachPod(this.#context, this.#network).catch((error: unknown) =>
+        this.#warn('the network was not given back cleanly', error),
+      );
+    }
     for (const one of problems) {
       if (one.status === 'rejected') this.#warn('a container was not stopped cleanly', one.reason);
     }
-  }
-
-  async #detach(): Promise<void> {
-    const network = this.#network;
-    if (!network) return;
-    if (network.cni) {
-      const { pod, attachment } = network.cni;
-      await removeFromNetwork(this.#context.cniNode, pod, attachment).catch((error: unknown) =>
-        this.#warn('the network was not given back cleanly', error),
-      );
-      removeNetns(network.path);
-    }
-    network.netns.close();
+    // As in pod-root.ts: what is mounted below must not be emptied with it.
+    if (!hasMounts(this.#folder())) rmSync(this.#folder(), { recursive: true, force: true });
   }
 
   async #writeStatus(signal: AbortSignal): Promise<void> {
