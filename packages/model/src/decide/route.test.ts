@@ -153,6 +153,10 @@ describe('selectRoute', () => {
       '10.1.0.20:80',
       'refuse no-valid-destination: no valid destination: network island of e//Pod/app/stranded has no gateway',
     ],
+    'another network, where the service names no identity that may answer': [
+      '10.1.0.26:80',
+      'refuse no-valid-destination: no valid destination: app/nameless.app.svc names no identity that may answer behind a gateway',
+    ],
     'an unhealthy local endpoint fails over to the other network': [
       '10.1.0.22:80',
       'gateway DOUBLEHBONE 10.0.2.1:15008 failover.app.svc:80',

@@ -53,7 +53,7 @@ export interface Route {
   readonly authority: string;
   /** Identities of which the peer must prove one; empty with `TCP` only. */
   readonly expectedIdentities: readonly string[];
-  /** The same for the inner tunnel of `DOUBLEHBONE`; empty otherwise. */
+  /** The same for the inner tunnel of `DOUBLEHBONE`, there never empty; empty otherwise. */
   readonly innerIdentities: readonly string[];
   /** The service that the client addressed; for reporting. */
   readonly service: Service | undefined;
@@ -192,6 +192,12 @@ function throughGateway(
     const message = `no valid destination: network ${upstream.workload.network} of ${upstream.workload.uid} has no gateway`;
     return refuse('no-valid-destination', message);
   }
+  const innerIdentities = upstream.service?.subjectAltNames ?? [];
+  if (innerIdentities.length === 0) {
+    const name = upstream.service?.key ?? upstream.workload.uid;
+    const message = `no valid destination: ${name} names no identity that may answer behind a gateway`;
+    return refuse('no-valid-destination', message);
+  }
   const found = findGateway(mesh, source, gateway, target.ip, 'Standard', random);
   if (found === undefined) {
     return refuse('unknown-gateway', `unknown network gateway: ${gatewayProblem(mesh, gateway, 'gateway')}`);
@@ -203,7 +209,7 @@ function throughGateway(
     to: { ip, port: found.port },
     authority: `${service.hostname}:${target.port}`,
     expectedIdentities: identitiesOf(found),
-    innerIdentities: upstream.service?.subjectAltNames ?? [],
+    innerIdentities,
     service,
     workload: upstream.workload,
     destination: target,

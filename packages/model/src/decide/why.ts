@@ -169,14 +169,9 @@ function identityStep(decision: RouteDecision): Step {
   if (decision.kind !== 'route') return step('identity', 'passed', 'no peer has to prove anything yet');
   if (decision.protocol === 'TCP') return step('identity', 'passed', 'plain TCP: the peer proves nothing');
   const says = `the peer must prove one of ${decision.expectedIdentities.join(', ')}`;
-  if (decision.protocol === 'HBONE') return step('identity', 'passed', says);
-  return decision.innerIdentities.length > 0
-    ? step('identity', 'passed', says, [`behind the gateway, one of ${decision.innerIdentities.join(', ')}`])
-    : step(
-        'identity',
-        'refused',
-        `${says}, but the service names no identity that may answer behind the gateway`,
-      );
+  const inner = decision.innerIdentities;
+  const details = inner.length > 0 ? [`behind the gateway, one of ${inner.join(', ')}`] : [];
+  return step('identity', 'passed', says, details);
 }
 
 function verdictStep(decision: RouteDecision): Step {
