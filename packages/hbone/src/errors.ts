@@ -111,3 +111,13 @@ export class ConnectStatusError extends MeshError {
     this.status = status;
   }
 }
+
+/** The application's own connection broke, in a way that is not how applications end connections. */
+export class ApplicationSocketError extends MeshError {
+  readonly code = 'APPLICATION_SOCKET';
+  readonly side = 'downstream';
+
+  constructor(errno: string) {
+    super(`the application's connection broke: ${errno}`);
+  }
+}

@@ -54,15 +54,16 @@ export class Outbox {
     if (dirty.push(this) === 1) setImmediate(flushAll);
   }
 
-  /** Writes what is gathered if the transport takes it now. */
+  /** Writes what is gathered, as long as the transport takes it. */
   flush(): void {
     this.#scheduled = false;
-    const chunk = this.#chunks[0];
-    if (!chunk || !this.#transport.idle) return;
-    this.#chunks.shift();
-    this.#queuedBytes -= chunk.length;
-    this.#transport.write(chunk.bytes.subarray(0, chunk.length));
-    giveBack(chunk.bytes);
+    while (this.#transport.idle) {
+      const chunk = this.#chunks.shift();
+      if (!chunk) return;
+      this.#queuedBytes -= chunk.length;
+      this.#transport.write(chunk.bytes.subarray(0, chunk.length));
+      giveBack(chunk.bytes);
+    }
   }
 
   clear(): void {

@@ -160,11 +160,9 @@ export class H2Session implements TransportEvents, ReceiverHost {
     if (this.#state === 'closed') return;
     this.#error ??= error;
     this.#outbox.put(numbersFrame(FRAME.goaway, 0, this.#lastPeerId, h2Code));
-    this.#outbox.flush();
-    const flushed = this.#outbox.empty;
     this.#close();
-    if (flushed) this.#transport.end();
-    else this.#transport.destroy();
+    this.#endWhenFlushed();
+    this.#goawayTimer = this.#options.clock.after(limits.GOAWAY_CONFIRM_MS, () => this.#transport.destroy());
   }
 
   // What streams ask.
@@ -224,13 +222,16 @@ export class H2Session implements TransportEvents, ReceiverHost {
   /** @internal */
   onIdle(): void {
     this.#outbox.flush();
-    if (this.#state !== 'closed') this.#sender.resume();
+    if (this.#state === 'closed') this.#endWhenFlushed();
+    else this.#sender.resume();
   }
 
   /** @internal */
   onClosed(error: Error | undefined): void {
     this.#error ??= error;
     this.#close();
+    this.#outbox.clear();
+    this.#goawayTimer?.cancel();
     this.#handler.onClosed(this.#error);
   }
 
@@ -362,13 +363,18 @@ export class H2Session implements TransportEvents, ReceiverHost {
     if (this.#state === 'draining' && this.streams.size === 0 && !this.#goawayTimer) this.destroy();
   }
 
+  /** What was said before the end still goes out. */
+  #endWhenFlushed(): void {
+    this.#outbox.flush();
+    if (this.#outbox.empty) this.#transport.end();
+  }
+
   #close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#keepalive.stop();
     this.#goawayTimer?.cancel();
     this.#reader.stop();
-    this.#outbox.clear();
     const error = this.#error;
     for (const stream of [...this.streams.values()]) {
       if (stream.closed) continue;

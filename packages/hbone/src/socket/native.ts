@@ -152,10 +152,15 @@ export function shutdown(handle: StreamHandle): void {
 
 function ignore(): void {}
 
-/** Adopts an unconnected socket and connects it; `owner.onConnected` tells how it went. A `uv` error, or 0. */
-export function connectTcp(fd: number, owner: StreamOwner, ip: string, port: number): TcpHandle | number {
+/** Connects a socket: an unconnected one that is adopted, or a new one in this thread's namespace; `owner.onConnected` tells how it went. A `uv` error, or 0. */
+export function connectTcp(
+  fd: number | undefined,
+  owner: StreamOwner,
+  ip: string,
+  port: number,
+): TcpHandle | number {
   const handle = new tcp.TCP(tcp.constants.SOCKET);
-  const opened = handle.open(fd);
+  const opened = fd === undefined ? 0 : handle.open(fd);
   if (opened !== 0) {
     handle.close();
     return opened;

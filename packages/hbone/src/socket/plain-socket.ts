@@ -1,9 +1,9 @@
 /**
  * A TCP connection to an application.
  *
- * All of a thread's connections read into one buffer: what `onData` gets must be used up within the call, and never
+ * All of a thread's connections read into one buffer: what `onPlainData` gets must be used up within the call, and never
  * be passed to `write` of another plain socket, which may keep pointing into it. An idle connection owns no buffer.
- * What `write` is given stays lent until it says `done`, or until `onWritten`.
+ * What `write` is given stays lent until it says `done`, or until `onPlainWritten`.
  */
 import { getSystemErrorName } from 'node:util';
 import type { Endpoint } from '@ambit/core/ip';
@@ -26,13 +26,19 @@ const landing = shared.subarray(FRAME_HEADER_BYTES);
 
 export interface PlainSocketEvents {
   /** `buffer[from..to)`, with nine octets to spare in front; gone when this returns. */
-  onData(buffer: Buffer, from: number, to: number): void;
-  onEnd(): void;
+  onPlainData(buffer: Buffer, from: number, to: number): void;
+  onPlainEnd(): void;
   /** The write that was `held` is through. */
-  onWritten(): void;
+  onPlainWritten(): void;
   /** The connection broke (`ECONNRESET`), or could not be made. It is closed. */
-  onError(code: string): void;
-  onConnected?(): void;
+  onPlainError(code: string): void;
+  onPlainConnected?(): void;
+}
+
+/** A connection to make. Without `fd` the kernel chooses everything; with it, that unconnected socket is adopted. */
+export interface Connect {
+  readonly fd: number | undefined;
+  readonly to: Endpoint;
 }
 
 export class PlainSocket implements StreamOwner {
@@ -43,8 +49,8 @@ export class PlainSocket implements StreamOwner {
   #closed = false;
   #shutdown: 'no' | 'wanted' | 'done' = 'no';
 
-  /** Adopts an accepted handle, or an unconnected socket that connects to `to`: then `onConnected` or `onError`. */
-  constructor(from: TcpHandle | { readonly fd: number; readonly to: Endpoint }, events: PlainSocketEvents) {
+  /** Adopts an accepted handle, or an unconnected socket that connects to `to`: then `onPlainConnected` or `onPlainError`. */
+  constructor(from: TcpHandle | Connect, events: PlainSocketEvents) {
     this.#events = events;
     if (!('to' in from)) {
       this.#handle = from;
@@ -54,7 +60,7 @@ export class PlainSocket implements StreamOwner {
     const handle = connectTcp(from.fd, this, from.to.ip, from.to.port);
     if (typeof handle === 'number') {
       this.#closed = true;
-      queueMicrotask(() => this.#events.onError(nameOf(handle)));
+      queueMicrotask(() => this.#events.onPlainError(nameOf(handle)));
       return;
     }
     this.#handle = handle;
@@ -102,7 +108,7 @@ export class PlainSocket implements StreamOwner {
   /**
    * Writes bytes that stay untouched until they are through.
    *
-   * @returns `done`: through, the memory is free. `held`: lent until `onWritten`. `failed`: `onError` follows.
+   * @returns `done`: through, the memory is free. `held`: lent until `onPlainWritten`. `failed`: `onPlainError` follows.
    */
   write(bytes: Uint8Array): 'done' | 'held' | 'failed' {
     if (this.#closed || !this.#handle) return 'failed';
@@ -142,7 +148,7 @@ export class PlainSocket implements StreamOwner {
 
   /** @internal */
   onRead(count: number): undefined {
-    if (!this.#closed) this.#events.onData(shared, FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count);
+    if (!this.#closed) this.#events.onPlainData(shared, FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count);
   }
 
   /** @internal */
@@ -153,7 +159,7 @@ export class PlainSocket implements StreamOwner {
       return;
     }
     this.#reading = false;
-    this.#events.onEnd();
+    this.#events.onPlainEnd();
   }
 
   /** @internal */
@@ -165,7 +171,7 @@ export class PlainSocket implements StreamOwner {
       return;
     }
     if (this.#shutdown === 'wanted') this.#sendFin();
-    this.#events.onWritten();
+    this.#events.onPlainWritten();
   }
 
   /** @internal */
@@ -176,7 +182,7 @@ export class PlainSocket implements StreamOwner {
       return;
     }
     this.#adopt(this.#handle);
-    this.#events.onConnected?.();
+    this.#events.onPlainConnected?.();
   }
 
   #adopt(handle: TcpHandle): void {
@@ -192,7 +198,7 @@ export class PlainSocket implements StreamOwner {
   #fail(status: number): void {
     if (this.#closed) return;
     this.close();
-    this.#events.onError(nameOf(status));
+    this.#events.onPlainError(nameOf(status));
   }
 
   #address(of: 'getpeername' | 'getsockname'): Endpoint {

@@ -1,0 +1,282 @@
+import { Duplex } from 'node:stream';
+import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { HpackEncoder } from '../hpack/encoder.ts';
+import { FLOOD, OUTBOX_HARD_BYTES, SERVER_MAX_STREAMS } from '../limits.ts';
+import { DuplexTransport } from '../socket/duplex-transport.ts';
+import { frame, numbersFrame } from './frame-writer.ts';
+import { FLAG, FRAME, H2, PREFACE } from './protocol.ts';
+import { DEFAULT_SESSION_OPTIONS, H2Session } from './session.ts';
+import type { H2Stream, StreamHandler } from './stream.ts';
+
+/** The bytes that a peer sends, and what it gets for them; it may stop to read. */
+class Peer extends Duplex {
+  readonly received: Buffer[] = [];
+  reads = true;
+  override _read() {}
+  override _write(chunk: Buffer, _: string, done: () => void) {
+    this.received.push(chunk);
+    if (this.reads) done();
+  }
+  say(...frames: readonly Uint8Array[]) {
+    for (const bytes of frames) this.push(bytes);
+  }
+  /** Type and payload of every frame that came. */
+  frames(): { type: number; flags: number; streamId: number; payload: Buffer }[] {
+    const all = Buffer.concat(this.received);
+    const frames = [];
+    for (let at = 0; at + 9 <= all.length; ) {
+      const length = all.readUIntBE(at, 3);
+      const payload = all.subarray(at + 9, at + 9 + length);
+      frames.push({
+        type: all[at + 3] ?? 0,
+        flags: all[at + 4] ?? 0,
+        streamId: all.readUInt32BE(at + 5),
+        payload,
+      });
+      at += 9 + length;
+    }
+    return frames;
+  }
+}
+
+class Silent implements StreamHandler {
+  resets = 0;
+  onHeaders() {}
+  onData(stream: H2Stream, bytes: Buffer) {
+    stream.credit(bytes.length);
+  }
+  onEnd() {}
+  onReset() {
+    this.resets++;
+  }
+  onWritable() {}
+}
+
+const encoder = new HpackEncoder();
+const connectBlock = Buffer.from(
+  encoder.encode([
+    { name: ':method', value: 'CONNECT', indexed: false },
+    { name: ':authority', value: '10.0.0.1:80', indexed: false },
+  ]),
+);
+const settings = frame(FRAME.settings, 0, 0, new Uint8Array(0));
+const request = (streamId: number) => frame(FRAME.headers, FLAG.endHeaders, streamId, connectBlock);
+
+function serve() {
+  const peer = new Peer();
+  const streams: H2Stream[] = [];
+  let closed: Error | undefined;
+  const session = new H2Session(
+    'server',
+    new DuplexTransport(peer, 'test'),
+    {
+      onStream(stream) {
+        streams.push(stream);
+        return new Silent();
+      },
+      onClosed(error) {
+        closed = error;
+      },
+    },
+    { ...DEFAULT_SESSION_OPTIONS, clock: systemClock },
+  );
+  return { peer, session, streams, closed: () => closed };
+}
+
+const turns = async () => {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** The code of the GOAWAY that a peer gets for saying this, after the usual beginning. */
+async function goawayFor(frames: readonly Uint8Array[]): Promise<number | undefined> {
+  const { peer } = serve();
+  peer.say(PREFACE, settings, ...frames);
+  await turns();
+  return peer
+    .frames()
+    .find(({ type }) => type === FRAME.goaway)
+    ?.payload.readUInt32BE(4);
+}
+
+const many = (count: number, make: (i: number) => Uint8Array) =>
+  Array.from({ length: count }, (_, i) => make(i));
+
+describe('a peer that means ill', () => {
+  const EMPTY = new Uint8Array(0);
+  const cases: Record<string, { frames: readonly Uint8Array[]; want: number }> = {
+    'PING flood': {
+      frames: many(FLOOD.ping.burst + 20, () => frame(FRAME.ping, 0, 0, new Uint8Array(8))),
+      want: H2.enhanceYourCalm,
+    },
+    'SETTINGS flood': { frames: many(FLOOD.settings.burst + 20, () => settings), want: H2.enhanceYourCalm },
+    'rapid reset': {
+      frames: many(FLOOD.rapidReset.burst + 20, (i) => {
+        const streamId = 2 * i + 1;
+        return Buffer.concat([request(streamId), numbersFrame(FRAME.rstStream, streamId, H2.cancel)]);
+      }),
+      want: H2.enhanceYourCalm,
+    },
+    'CONTINUATION flood': {
+      frames: [
+        frame(FRAME.headers, 0, 1, connectBlock),
+        ...many(100, () => frame(FRAME.continuation, 0, 1, EMPTY)),
+      ],
+      want: H2.enhanceYourCalm,
+    },
+    'endless header block': {
+      frames: [
+        frame(FRAME.headers, 0, 1, connectBlock),
+        ...many(10, () => frame(FRAME.continuation, 0, 1, new Uint8Array(16_384))),
+      ],
+      want: H2.enhanceYourCalm,
+    },
+    'empty DATA flood': {
+      frames: [request(1), ...many(FLOOD.useless.burst + 50, () => frame(FRAME.data, 0, 1, EMPTY))],
+      want: H2.enhanceYourCalm,
+    },
+    'unknown frames flood': {
+      frames: many(FLOOD.useless.burst + 50, () => frame(0xfe, 0, 0, EMPTY)),
+      want: H2.enhanceYourCalm,
+    },
+    'malformed header block': {
+      frames: [frame(FRAME.headers, FLAG.endHeaders, 1, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff]))],
+      want: H2.compressionError,
+    },
+    'huge SETTINGS': {
+      frames: [frame(FRAME.settings, 0, 0, new Uint8Array(60_000))],
+      want: H2.enhanceYourCalm,
+    },
+    'push promise': { frames: [frame(FRAME.pushPromise, 4, 1, new Uint8Array(4))], want: H2.protocolError },
+    'more data than the window': {
+      frames: [request(1), ...many(20, () => frame(FRAME.data, 0, 1, new Uint8Array(1024 * 1024)))],
+      want: -1,
+    },
+  };
+  test.each(Object.entries(cases))('%s', async (name, { frames, want }) => {
+    if (name === 'more data than the window') {
+      const { peer, streams } = serve();
+      let held = 0;
+      peer.say(PREFACE, settings, request(1));
+      await turns();
+      const [stream] = streams;
+      if (stream)
+        stream.handler = Object.assign(new Silent(), {
+          onData(_: H2Stream, bytes: Buffer) {
+            held += bytes.length;
+          },
+        });
+      peer.say(...frames.slice(1));
+      await turns();
+      const reset = peer.frames().find(({ type }) => type === FRAME.rstStream);
+      expect(reset?.payload.readUInt32BE(0)).toBe(H2.flowControlError);
+      expect(held).toBeLessThanOrEqual(DEFAULT_SESSION_OPTIONS.streamWindowBytes);
+      return;
+    }
+    expect(await goawayFor(frames)).toBe(want);
+  });
+
+  test('a header list too large is refused, and the connection goes on', async () => {
+    const { peer, streams } = serve();
+    const big = encoder.encode([
+      { name: ':method', value: 'CONNECT', indexed: false },
+      { name: ':authority', value: '10.0.0.1:80', indexed: false },
+      { name: 'baggage', value: 'x'.repeat(70_000), indexed: false },
+    ]);
+    peer.say(PREFACE, settings, frame(FRAME.headers, FLAG.endHeaders, 1, big), request(3));
+    await turns();
+    expect(peer.frames().find(({ type }) => type === FRAME.rstStream)?.streamId).toBe(1);
+    expect(streams.map(({ id }) => id)).toEqual([3]);
+  });
+
+  test('more streams than announced are refused', async () => {
+    const { peer, session } = serve();
+    peer.say(PREFACE, settings, ...many(SERVER_MAX_STREAMS + 5, (i) => request(2 * i + 1)));
+    await turns();
+    expect(session.openStreams).toBe(SERVER_MAX_STREAMS);
+    const refused = peer.frames().filter(({ type }) => type === FRAME.rstStream);
+    expect(refused.map(({ payload }) => payload.readUInt32BE(0))).toEqual(Array(5).fill(H2.refusedStream));
+  });
+
+  test('a peer that asks and never reads is cut before its answers fill the memory', async () => {
+    const { peer, streams, session } = serve();
+    peer.reads = false;
+    peer.say(PREFACE, settings, request(1));
+    await turns();
+    const [stream] = streams;
+    const answer = [{ name: 'x', value: 'y'.repeat(8_000), indexed: false }];
+    for (let i = 0; i < OUTBOX_HARD_BYTES / 4_000 && !session.isClosed; i++) stream?.respond(answer, false);
+    expect(session.isClosed).toBe(true);
+  });
+
+  test('a connection that goes silent is dropped after the keepalive', async () => {
+    const peer = new Peer();
+    const reasons: (string | undefined)[] = [];
+    const options = {
+      ...DEFAULT_SESSION_OPTIONS,
+      clock: systemClock,
+      keepaliveIntervalMs: 20,
+      keepaliveTimeoutMs: 40,
+    };
+    const onClosed = (error: Error | undefined) => void reasons.push(error?.message);
+    new H2Session('server', new DuplexTransport(peer, 'test'), { onClosed }, options);
+    peer.say(PREFACE, settings);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(reasons).toEqual(['tunnel closed: no answer to PING']);
+  });
+
+  test('random bytes after the beginning are refused, never thrown', async () => {
+    let state = 99;
+    for (let round = 0; round < 300; round++) {
+      const { peer } = serve();
+      const bytes = Buffer.alloc(200);
+      for (let i = 0; i < bytes.length; i++) {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        bytes[i] = state >>> 24;
+      }
+      bytes.writeUIntBE(bytes.readUInt8(2) % 64, 0, 3);
+      peer.say(PREFACE, settings, bytes, bytes.subarray(100));
+      peer.destroy();
+    }
+    await turns();
+  });
+});
+
+describe('windows', () => {
+  test('sending stops at the window and goes on with credit, in frames the peer takes', async () => {
+    const { peer, streams } = serve();
+    peer.say(PREFACE, settings, request(1));
+    await turns();
+    const [stream] = streams;
+    stream?.respond([{ name: ':status', value: '200', indexed: true }], false);
+    expect(stream?.write(Buffer.alloc(100_000))).toBe(false);
+    await turns();
+    const sent = () => peer.frames().filter(({ type }) => type === FRAME.data);
+    const total = () => sent().reduce((sum, { payload }) => sum + payload.length, 0);
+    expect(total()).toBe(65_535);
+    expect(Math.max(...sent().map(({ payload }) => payload.length))).toBe(16_384);
+    peer.say(numbersFrame(FRAME.windowUpdate, 1, 1_000_000), numbersFrame(FRAME.windowUpdate, 0, 10_000));
+    await turns();
+    expect(total()).toBe(75_535);
+    stream?.end();
+    peer.say(numbersFrame(FRAME.windowUpdate, 0, 1_000_000));
+    await turns();
+    expect(total()).toBe(100_000);
+    expect(sent().at(-1)?.flags).toBe(FLAG.endStream);
+  });
+
+  test('a smaller initial window is told to the peer and counts from its acknowledgement', async () => {
+    const { peer, session, streams } = serve();
+    const ack = frame(FRAME.settings, FLAG.ack, 0, new Uint8Array(0));
+    peer.say(PREFACE, settings, ack, request(1));
+    await turns();
+    session.limitStreamWindow(100_000);
+    await turns();
+    const announced = peer.frames().filter(({ type, flags }) => type === FRAME.settings && flags === 0);
+    expect(announced.at(-1)?.payload).toEqual(Buffer.from([0, 4, 0, 1, 0x86, 0xa0]));
+    expect(streams[0]?.receiveWindow).toBe(DEFAULT_SESSION_OPTIONS.streamWindowBytes);
+    peer.say(ack);
+    await turns();
+    expect(streams[0]?.receiveWindow).toBe(100_000);
+  });
+});
