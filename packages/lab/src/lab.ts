@@ -74,6 +74,8 @@ export interface Lab extends AsyncDisposable {
   exec(pod: PodName, command: readonly string[], signal: AbortSignal): Promise<PodOutcome>;
   /** The file of a pod's network namespace, while the pod runs here. */
   netnsPathOf(pod: PodName): string | undefined;
+  /** Where the path that pods of a node call `path` on their host really is. */
+  hostPathOf(nodeName: string, path: string): string;
   /** What a pod's container has printed so far; the first container for no name. */
   logsOf(pod: PodName, container?: string): string;
   /** What crosses the link of one node (default: the first) for `ms` milliseconds, as a pcap file. */
@@ -210,6 +212,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     client,
     nodes: network.nodes,
     exec: (pod, command, signal) => runInPod(workerOf(pod), pod, command, signal),
+    hostPathOf: (nodeName, path) => new NodeFolder(folder, nodeName).hostPath(path),
     netnsPathOf: (pod) => workerOf(pod)?.network?.path,
     logsOf: (pod, container = '') => workerOf(pod)?.container(container)?.log.read().toString() ?? '',
     capture: async (ms, signal, { node: name = nodeNames[0], filter = '' } = {}) => {

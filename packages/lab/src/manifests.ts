@@ -8,6 +8,10 @@ import { ISTIOD_RULES, CNI_RULES, type Rule } from './mesh-roles.ts';
 
 export const SYSTEM_NAMESPACE = 'istio-system';
 
+/** On each node: what would be the agent's image, the plugin as one file. */
+export const PLUGIN_IMAGE_FOLDER = '/opt/ambit/cni';
+const PLUGIN_SOURCE = '/image/opt/cni/bin';
+
 export interface MeshOptions {
   /** The top of the repository. */
   readonly top: string;
@@ -213,6 +217,7 @@ function cniDaemonSet(options: MeshOptions): KubeObject {
     'cni-host-procfs': ['/proc', '/host/proc'],
     'cni-netns-dir': ['/var/run/netns', '/host/var/run/netns'],
     'cni-ztunnel-sock-dir': ['/var/run/ztunnel', '/var/run/ztunnel'],
+    'plugin-image': [PLUGIN_IMAGE_FOLDER, PLUGIN_SOURCE],
   });
   return namespaced('apps/v1', 'DaemonSet', 'istio-cni-node', {
     spec: {
@@ -233,7 +238,7 @@ function cniDaemonSet(options: MeshOptions): KubeObject {
               command: program(options, 'cni/src/agent/main.ts', '--log_output_level=info'),
               envFrom: [{ configMapRef: { name: 'istio-cni-config' } }],
               env: [
-                ...variables({ REPAIR_ENABLED: 'false' }),
+                ...variables({ REPAIR_ENABLED: 'false', AMBIT_CNI_PLUGIN_SOURCE: PLUGIN_SOURCE }),
                 field('NODE_NAME', 'spec.nodeName'),
                 field('KUBERNETES_NODE_NAME', 'spec.nodeName'),
                 field('POD_NAME', 'metadata.name'),

@@ -8,7 +8,8 @@ import { customResourceDefinitions } from '@ambit/kube/resources/authentication'
 import { type Pod, pods } from '@ambit/kube/resources/core';
 import { applyAll, parseManifests } from './apply.ts';
 import type { Lab } from './lab.ts';
-import { meshManifests, type MeshOptions, SYSTEM_NAMESPACE } from './manifests.ts';
+import { meshManifests, type MeshOptions, PLUGIN_IMAGE_FOLDER, SYSTEM_NAMESPACE } from './manifests.ts';
+import { run } from './network/command.ts';
 import { isReady } from './workloads/template.ts';
 
 const TOP = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
@@ -38,6 +39,9 @@ export async function installMesh(
   for (const name of readdirSync(crds).filter((file) => file.endsWith('.yaml')))
     await applyAll(lab.client, parseManifests(readFileSync(`${crds}/${name}`, 'utf8')), signal);
   await established(lab.client, clock, signal);
+  const build = `${TOP}/packages/cni/src/build/main.ts`;
+  for (const { name } of lab.nodes)
+    await run([process.execPath, build, '--out', lab.hostPathOf(name, PLUGIN_IMAGE_FOLDER)]);
   const objects = meshManifests({ top: TOP, node: process.execPath, ...(env && { env }) });
   await applyAll(lab.client, objects, signal);
   // One istiod, and on each node a ztunnel and an agent.
