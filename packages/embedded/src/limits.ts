@@ -15,8 +15,10 @@ export const HISTORY_EVENTS = 20_000;
 export const HISTORY_BYTES = 64 * 1024 * 1024;
 /** Watches open at once. */
 export const WATCHES = 2_000;
-/** Bytes that may wait for one slow watcher before its watch is closed. */
-export const WATCH_QUEUE_BYTES = 8 * 1024 * 1024;
+/** Bytes written for one watcher and not yet sent, beyond which the rest waits in the history. */
+export const WATCH_QUEUE_BYTES = 256 * 1024;
+/** How long a watch that ended may take to send its last bytes. */
+export const WATCH_END_MS = 10_000;
 /** A watch that names no timeout ends after this many seconds, plus up to as many again. */
 export const WATCH_SECONDS = 1_800;
 export const WATCH_SECONDS_MAX = 3_600;

@@ -41,6 +41,10 @@ async function main(): Promise<number> {
     return values.help ? 0 : 2;
   }
   const log = new LogRoot({ filter, format: 'plain' }).scope('embedded');
+  // Before anything is started, so that an early interrupt also ends in order.
+  const interrupted = new Promise<string>((done) => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, done);
+  });
   const api = await startEmbeddedApi({
     environment: process.env,
     kubeconfigPath: resolve(values.kubeconfig),
@@ -49,9 +53,7 @@ async function main(): Promise<number> {
     sync,
     log,
   });
-  const signal = await new Promise<string>((done) => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, done);
-  });
+  const signal = await interrupted;
   log.info('stopping', { signal });
   await api.stop();
   return 0;

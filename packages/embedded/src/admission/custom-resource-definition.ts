@@ -39,6 +39,10 @@ export const crdRules: KindRules = {
     next['status'] = acceptedStatus(next, current, context.clock.now());
   },
   problems: (_, object) => crdProblems(object),
+  warnings: (object) =>
+    JSON.stringify(object['spec'] ?? {}).includes('"x-kubernetes-validations"')
+      ? ['x-kubernetes-validations: the embedded API stores these CEL rules and does not evaluate them']
+      : [],
 };
 
 function complete(object: JsonObject): void {

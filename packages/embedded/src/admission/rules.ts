@@ -9,6 +9,7 @@ import type { Context } from '../objects/context.ts';
 import { crdRules } from './custom-resource-definition.ts';
 import { namespaceRules, podRules, roleBindingRules, secretRules } from './plain-rules.ts';
 import { serviceRules } from './service.ts';
+import { webhookConfigurationRules } from './webhook-configuration.ts';
 
 export interface KindRules {
   /** Completes a new object in place, before it is checked. May throw a `StatusError`. */
@@ -20,6 +21,8 @@ export interface KindRules {
     object: JsonObject,
     previous: JsonObject | undefined,
   ) => readonly FieldProblem[];
+  /** What the client should know about an object that is accepted. */
+  readonly warnings?: (object: JsonObject) => readonly string[];
 }
 
 const RULES: Readonly<Record<string, KindRules>> = {
@@ -30,6 +33,7 @@ const RULES: Readonly<Record<string, KindRules>> = {
   'rolebindings.rbac.authorization.k8s.io': roleBindingRules,
   'clusterrolebindings.rbac.authorization.k8s.io': roleBindingRules,
   'customresourcedefinitions.apiextensions.k8s.io': crdRules,
+  'validatingwebhookconfigurations.admissionregistration.k8s.io': webhookConfigurationRules,
 };
 
 const rulesOf = (resource: Resource): KindRules => RULES[storageKeyOf(resource)] ?? {};
@@ -56,3 +60,6 @@ export function kindProblems(
 ): readonly FieldProblem[] {
   return rulesOf(resource).problems?.(context, object, previous) ?? [];
 }
+
+export const kindWarnings = (resource: Resource, object: JsonObject): readonly string[] =>
+  rulesOf(resource).warnings?.(object) ?? [];

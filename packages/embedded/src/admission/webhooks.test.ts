@@ -208,3 +208,26 @@ test('is reached through its Service, by a ready endpoint', async () => {
   answer = () => ({ allowed: true });
   expect((await call('POST', MAPS, { metadata: { name: 'svc' } })).status).toBe(201);
 });
+
+test.each<[string, JsonObject, string]>([
+  ['no way to be reached', { clientConfig: {} }, 'exactly one of url or service'],
+  ['a plain URL', { clientConfig: { url: 'http://127.0.0.1/' } }, "'https' is the only allowed URL scheme"],
+  ['another version', { admissionReviewVersions: ['v1beta1'] }, 'must include at least one of v1'],
+  ['too much time', { timeoutSeconds: 31 }, 'between 1 and 30 seconds'],
+  ['CEL conditions', { matchConditions: [{ name: 'x', expression: 'true' }] }, 'evaluates no CEL'],
+])('with %s is refused', async (_, over, message) => {
+  const { body } = await call('POST', `${HOOKS}?dryRun=All`, {
+    metadata: { name: 'other' },
+    webhooks: [
+      {
+        name: 'hook.example.com',
+        clientConfig: { url: 'https://127.0.0.1/' },
+        sideEffects: 'None',
+        admissionReviewVersions: ['v1'],
+        ...over,
+      },
+    ],
+  });
+  expect(body).toMatchObject({ code: 422 });
+  expect(textAt(body, 'message')).toContain(message);
+});

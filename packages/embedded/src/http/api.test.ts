@@ -5,16 +5,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type JsonObject, listAt, objectAt, textAt } from '../json.ts';
 import { type EmbeddedApi, startEmbeddedApi } from '../server.ts';
-import { type Answer, requester, type Requester, watching } from '../testing/request.ts';
+import { type Answer, linesOf, open, requester, type Requester, watching } from '../testing/request.ts';
 
 let folder: string;
 let api: EmbeddedApi;
 let call: Requester;
+let firstVersion: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'embedded-'));
   api = await startEmbeddedApi({ environment: {}, kubeconfigPath: join(folder, 'kubeconfig') });
   call = requester(api, api.adminToken);
+  firstVersion = textAt((await call('GET', '/api/v1/namespaces')).body, 'metadata', 'resourceVersion') ?? '';
 });
 
 afterAll(async () => {
@@ -102,6 +104,49 @@ describe('watch', () => {
   test.each(['1', '9007199254740000'])('version %s is told to list again', async (version) => {
     await using watch = await watching(api, api.adminToken, `${MAPS}?watch=true&resourceVersion=${version}`);
     expect(await watch.next()).toMatchObject({ type: 'ERROR', object: { code: 410, reason: 'Expired' } });
+  });
+});
+
+describe('a watcher that does not read', () => {
+  const path = '/api/v1/namespaces/kube-public/configmaps';
+  const text = 'x'.repeat(1_000_000);
+  const change = (i: number) =>
+    call('PATCH', `${path}/kube-root-ca.crt`, { data: { text, i: `${i}` } }, 'application/merge-patch+json');
+
+  async function stalledWatch(): Promise<AsyncGenerator<JsonObject>> {
+    const since = textAt((await call('GET', path)).body, 'metadata', 'resourceVersion') ?? '';
+    const response = await open(api, api.adminToken, 'GET', `${path}?watch=1&resourceVersion=${since}`);
+    response.pause();
+    return (async function* () {
+      for await (const line of linesOf(response)) yield JSON.parse(line) as JsonObject;
+    })();
+  }
+
+  test('misses nothing while history covers what it has not read', async () => {
+    const events = await stalledWatch();
+    for (let i = 0; i < 24; i++) await change(i);
+    for (let i = 0; i < 24; i++) {
+      const { value } = (await events.next()) as { value: JsonObject };
+      expect([value['type'], textAt(value, 'object', 'data', 'i')]).toEqual(['MODIFIED', `${i}`]);
+    }
+    await events.return(undefined);
+  });
+
+  test('is told to list again once history has moved on', async () => {
+    const events = await stalledWatch();
+    for (let i = 0; i < 90; i++) await change(i);
+    const seen: JsonObject[] = [];
+    for await (const event of events) seen.push(event);
+    expect(seen.at(-1)).toMatchObject({ type: 'ERROR', object: { code: 410, reason: 'Expired' } });
+    expect(seen.slice(0, -1).map((event) => textAt(event, 'object', 'data', 'i'))).toEqual(
+      seen.slice(0, -1).map((_, i) => `${i}`),
+    );
+    expect(seen.length).toBeLessThan(60);
+  });
+
+  test('and one that comes back too late is, too', async () => {
+    await using late = await watching(api, api.adminToken, `${path}?watch=1&resourceVersion=${firstVersion}`);
+    expect(await late.next()).toMatchObject({ type: 'ERROR', object: { code: 410, reason: 'Expired' } });
   });
 });
 

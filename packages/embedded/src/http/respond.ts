@@ -1,6 +1,6 @@
 /** Answers: JSON, or YAML for those who ask for it; failures as a Status. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { LimitError, messageOf } from '@ambit/core/errors';
+import { LimitError, MeshError, messageOf } from '@ambit/core/errors';
 import { stringify } from 'yaml';
 import { StatusError, statusOf } from '../errors.ts';
 import type { Json } from '../json.ts';
@@ -49,6 +49,10 @@ export function asStatusError(error: unknown): StatusError {
   if (error instanceof StatusError) return error;
   if (error instanceof LimitError) {
     return new StatusError('TooManyRequests', error.message, { retryAfterSeconds: 5, cause: error });
+  }
+  // What one of our own parts says is the caller's fault: a pod that does not run, say.
+  if (error instanceof MeshError && error.side === 'downstream') {
+    return new StatusError('BadRequest', error.message, { cause: error });
   }
   return new StatusError('InternalError', `Internal error occurred: ${messageOf(error)}`, { cause: error });
 }

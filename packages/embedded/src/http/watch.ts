@@ -1,8 +1,8 @@
 /**
  * Watches: what changed, as a stream of JSON lines, from any resourceVersion that history still covers.
  *
- * A watcher that does not read is cut off when too much waits for it; it may come back where it was, or learn by a 410
- * that it must list again. Nothing waits without bound.
+ * What a watcher has not read yet waits in the store's history, not in a queue of its own; one that falls behind the
+ * history is told, by a 410, to list again. So nothing waits without bound, and nothing is skipped in silence.
  */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { ServerResponse } from 'node:http';
@@ -10,8 +10,15 @@ import { asVersion } from '../admission/custom-resource-definition.ts';
 import { expired, StatusError, statusOf } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { groupVersionOf, type Resource, storageKeyOf } from '../kinds/resource.ts';
-import { BOOKMARK_MS, WATCH_QUEUE_BYTES, WATCH_SECONDS, WATCH_SECONDS_MAX, WATCHES } from '../limits.ts';
-import { labelsOf, namespaceOf, revisionOf } from '../object.ts';
+import {
+  BOOKMARK_MS,
+  WATCH_END_MS,
+  WATCH_QUEUE_BYTES,
+  WATCH_SECONDS,
+  WATCH_SECONDS_MAX,
+  WATCHES,
+} from '../limits.ts';
+import { labelsOf, namespaceOf } from '../object.ts';
 import { type FieldSelector, matchesFields } from '../select/fields.ts';
 import { type LabelSelector, matchesLabels } from '../select/labels.ts';
 import type { Change } from '../storage/history.ts';
@@ -120,11 +127,16 @@ class OpenWatch {
   readonly #response: ServerResponse;
   readonly #request: WatchRequest;
   readonly #store: ObjectStore;
+  readonly #clock: Clock;
+  readonly #storage: string;
   readonly #resources = new DisposableStack();
-  /** The last change that this watcher has seen or had no interest in. */
-  #seen = 0;
-  /** What the last bookmark said. */
-  #marked = 0;
+  /** The last change that this watcher has been told of, or has no interest in. */
+  #seen: number;
+  /** The state to begin with, and how much of it was sent. */
+  #initial: readonly JsonObject[] = [];
+  #sent = 0;
+  /** A bookmark is due once the initial events are sent. */
+  #announce = false;
 
   constructor(
     response: ServerResponse,
@@ -137,6 +149,9 @@ class OpenWatch {
     this.#response = response;
     this.#request = request;
     this.#store = store;
+    this.#clock = clock;
+    this.#storage = storageKeyOf(request.resource);
+    this.#seen = store.revision;
     this.#resources.defer(closed);
     const timeout = clock.after(seconds * 1_000, () => this.end());
     const bookmarks = request.bookmarks ? clock.every(BOOKMARK_MS, () => this.#bookmark()) : undefined;
@@ -146,6 +161,7 @@ class OpenWatch {
     });
     response.once('close', () => this.#resources.dispose());
     response.once('error', () => this.#resources.dispose());
+    response.on('drain', () => this.#pump());
   }
 
   get resource(): Resource {
@@ -153,85 +169,112 @@ class OpenWatch {
   }
 
   start(): void {
-    const storage = storageKeyOf(this.#request.resource);
-    const { since, initialEvents } = this.#request;
-    if (since === undefined || since === 0 || initialEvents) this.#sendInitial(storage);
-    else {
-      const changes = since > this.#store.revision ? undefined : this.#store.history.since(since, storage);
-      if (!changes) {
-        this.#refuse(expired(since, this.#store.history.oldest));
-        return;
-      }
-      for (const change of changes) this.#take(change);
-    }
-    this.#seen = this.#store.revision;
-    const subscription = this.#store.subscribe((change) => {
-      this.#seen = change.revision;
-      if (change.resource === storage) this.#take(change);
-    });
-    if (this.#resources.disposed) subscription[Symbol.dispose]();
-    else this.#resources.use(subscription);
+    const { since, initialEvents, namespace } = this.#request;
+    if (since === undefined || since === 0 || initialEvents) {
+      this.#initial = this.#store.list(this.#storage, namespace === '' ? undefined : namespace);
+      this.#announce = initialEvents;
+    } else if (since > this.#seen) {
+      // A number of an earlier life: what it means, nobody knows.
+      this.#refuse(expired(since, this.#seen));
+      return;
+    } else this.#seen = since;
+    this.#resources.use(
+      this.#store.subscribe(({ resource, revision }) => {
+        const isCurrent = this.#seen === revision - 1 && this.#sent >= this.#initial.length;
+        if (isCurrent && resource !== this.#storage) this.#seen = revision;
+        else this.#pump();
+      }),
+    );
+    this.#pump();
   }
 
   /** Ends in order: with a last bookmark, so that the client can go on from there. */
   end(): void {
     if (this.#resources.disposed) return;
     if (this.#request.bookmarks) this.#bookmark();
-    this.#resources.dispose();
-    this.#response.end();
+    this.#finish();
   }
 
-  #sendInitial(storage: string): void {
-    const { namespace, resource, initialEvents } = this.#request;
-    for (const object of this.#store.list(storage, namespace === '' ? undefined : namespace)) {
-      if (selects(this.#request, object)) this.#send({ type: 'ADDED', object });
+  /** Sends what is due, as far as the client reads. What is not sent waits in the history, not here. */
+  #pump(): void {
+    while (!this.#resources.disposed && !this.#isBehind()) {
+      const object = this.#initial[this.#sent];
+      if (object) {
+        this.#sent += 1;
+        if (selects(this.#request, object)) this.#send({ type: 'ADDED', object });
+        continue;
+      }
+      this.#initial = [];
+      this.#sent = 0;
+      if (this.#announce) this.#initialEnd();
+      const change = this.#store.history.next(this.#seen, this.#storage);
+      if (change === 'none') {
+        this.#seen = this.#store.revision;
+        return;
+      }
+      if (change === 'lost') {
+        this.#refuse(expired(this.#seen, this.#store.history.oldest));
+        return;
+      }
+      this.#seen = change.revision;
+      const event = eventOf(this.#request, change);
+      if (event) this.#send(event);
     }
-    if (!initialEvents) return;
-    const annotations = { 'k8s.io/initial-events-end': 'true' };
-    const metadata = { resourceVersion: String(this.#store.revision), creationTimestamp: null, annotations };
-    this.#write({
-      type: 'BOOKMARK',
-      object: { kind: resource.kind, apiVersion: groupVersionOf(resource), metadata },
-    });
+    // Whoever reads so slowly that history has moved on must list again; better told now than never.
+    if (!this.#resources.disposed && this.#seen < this.#store.history.oldest) {
+      this.#refuse(expired(this.#seen, this.#store.history.oldest));
+    }
   }
 
-  #take(change: Change): void {
-    const event = eventOf(this.#request, change);
-    if (event) this.#send(event);
+  #isBehind(): boolean {
+    return this.#response.writableLength > WATCH_QUEUE_BYTES;
+  }
+
+  #initialEnd(): void {
+    this.#announce = false;
+    this.#write({ type: 'BOOKMARK', object: this.#mark({ 'k8s.io/initial-events-end': 'true' }) });
   }
 
   #send(event: WatchEvent): void {
-    this.#marked = Math.max(this.#marked, revisionOf(event.object));
     const object = asVersion(event.object, groupVersionOf(this.#request.resource));
     this.#write({ type: event.type, object: this.#request.present(object) });
   }
 
+  /** Says how far the client has come; never more than it was sent. */
   #bookmark(): void {
+    this.#pump();
+    const caughtUp = this.#sent >= this.#initial.length && !this.#announce;
+    if (caughtUp && !this.#isBehind()) this.#write({ type: 'BOOKMARK', object: this.#mark({}) });
+  }
+
+  #mark(annotations: JsonObject): JsonObject {
     const { resource } = this.#request;
-    const revision = Math.max(this.#seen, this.#marked);
-    this.#marked = revision;
-    this.#write({
-      type: 'BOOKMARK',
-      object: {
-        kind: resource.kind,
-        apiVersion: groupVersionOf(resource),
-        metadata: { resourceVersion: String(revision), creationTimestamp: null },
+    return {
+      kind: resource.kind,
+      apiVersion: groupVersionOf(resource),
+      metadata: {
+        resourceVersion: String(this.#seen),
+        creationTimestamp: null,
+        ...(Object.keys(annotations).length > 0 && { annotations }),
       },
-    });
+    };
   }
 
   #refuse(error: StatusError): void {
     this.#write({ type: 'ERROR', object: statusOf(error) });
+    this.#finish();
+  }
+
+  /** A client that does not even read the end is cut off. */
+  #finish(): void {
     this.#resources.dispose();
+    const timer = this.#clock.after(WATCH_END_MS, () => this.#response.destroy());
+    this.#response.once('close', () => timer.cancel());
     this.#response.end();
   }
 
   #write(event: WatchEvent): void {
-    if (this.#resources.disposed || this.#response.destroyed) return;
-    this.#response.write(`${JSON.stringify(event)}\n`);
-    if (this.#response.writableLength <= WATCH_QUEUE_BYTES) return;
-    // The rest of what waits is lost with the connection; the client resumes from what it has read.
-    this.#resources.dispose();
-    this.#response.destroy();
+    if (!this.#resources.disposed && !this.#response.destroyed)
+      this.#response.write(`${JSON.stringify(event)}\n`);
   }
 }

@@ -1,7 +1,7 @@
 /** Creating an object: named, defaulted, checked, admitted, stored. */
 import { randomUUID } from 'node:crypto';
 import { checkEscalation } from '../access/escalation.ts';
-import { finishCreate, kindProblems } from '../admission/rules.ts';
+import { finishCreate, kindProblems, kindWarnings } from '../admission/rules.ts';
 import { alreadyExists, badRequest, type FieldProblem, forbidden, invalid, notFound } from '../errors.ts';
 import type { Json, JsonObject } from '../json.ts';
 import { objectAt, textAt } from '../json.ts';
@@ -92,7 +92,7 @@ export async function createPrepared(
     user: options.user,
     dryRun: options.dryRun,
   });
-  options.warnings.push(...warnings);
+  options.warnings.push(...warnings, ...kindWarnings(resource, object));
   // Admission may have waited: what was free, and what existed, is asked again before it is stored.
   if (store.get(storage, key)) throw alreadyExists(subjectOf(resource, nameOf(object)));
   placeInNamespace(context, resource, namespace, object);

@@ -56,12 +56,25 @@ export class History {
     this.#start = 0;
   }
 
-  /** The changes of `resource` after `revision`, or `undefined` if some of them are no longer known. */
-  since(revision: number, resource: StorageKey): readonly Change[] | undefined {
-    if (revision < this.#oldest) return undefined;
-    return this.#changes
-      .slice(this.#start)
-      .filter((change) => change.revision > revision && change.resource === resource);
+  /** The first change of `resource` after `revision`; `'none'` there is, or `'lost'`: it may have been forgotten. */
+  next(revision: number, resource: StorageKey): Change | 'none' | 'lost' {
+    if (revision < this.#oldest) return 'lost';
+    for (let i = this.#indexAfter(revision); i < this.#changes.length; i++) {
+      const change = this.#changes[i];
+      if (change?.resource === resource) return change;
+    }
+    return 'none';
+  }
+
+  /** Where the changes after `revision` begin: they are in the order of their numbers. */
+  #indexAfter(revision: number): number {
+    let [low, high] = [this.#start, this.#changes.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#changes[middle]?.revision ?? 0) > revision) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 }
 

@@ -97,7 +97,8 @@ export async function watching(api: Served, token: string, path: string): Promis
   };
 }
 
-async function* linesOf(stream: AsyncIterable<unknown>): AsyncGenerator<string, void, undefined> {
+/** The lines of a stream, as they come. */
+export async function* linesOf(stream: AsyncIterable<unknown>): AsyncGenerator<string, void, undefined> {
   let rest = '';
   for await (const chunk of stream) {
     rest += String(chunk);
