@@ -21,3 +21,16 @@ export const NODE_FILE_MAX_BYTES = 8 * 1024 * 1024;
 export const PLUGIN_EVENT_MAX_BYTES = 64 * 1024;
 /** Addresses of one pod that a runtime may report. */
 export const POD_ADDRESSES_MAX = 32;
+
+/** A CNI configuration file on a node. */
+export const CNI_CONFIG_MAX_BYTES = 1024 * 1024;
+/** Changes to a node's CNI files that come this close together are looked at once. */
+export const INSTALL_SETTLE_MS = 200;
+/** However often others rewrite the configuration, ours is put back at most this often. */
+export const INSTALL_INTERVAL_MS = 1_000;
+/** Where the file system does not tell of changes. */
+export const INSTALL_POLL_MS = 10_000;
+/** So many times in a row that somebody undoes ours means that it is on purpose: say so. */
+export const INSTALL_ROUNDS_WARNED = 5;
+export const STOP_DECISION_RETRIES_OWNED = 2;
+export const STOP_DECISION_RETRY_MS = 1_000;

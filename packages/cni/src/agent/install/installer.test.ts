@@ -1,0 +1,174 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { until } from '@ambit/core/watch';
+import { Installer, type InstallerOptions, type InstallResult } from './installer.ts';
+
+const PLUGIN = { type: 'istio-cni', name: 'istio-cni' };
+const LIST = { cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'ptp' }] };
+const CHAINED = { ...LIST, plugins: [...LIST.plugins, PLUGIN] };
+
+let folder: string;
+let net: string;
+let bin: string;
+let results: InstallResult[];
+let warnings: string[];
+let running: Installer[];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ambit-install-'));
+  net = join(folder, 'net.d');
+  bin = join(folder, 'bin');
+  for (const directory of [net, join(folder, 'source')]) mkdirSync(directory);
+  writeFileSync(join(folder, 'source', 'istio-cni'), 'v1', { mode: 0o644 });
+  results = [];
+  warnings = [];
+  running = [];
+});
+
+afterEach(async () => {
+  for (const installer of running) await installer.drain();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function start(over: Partial<InstallerOptions> = {}): Promise<Installer> {
+  const installer = new Installer({
+    mode: 'chained',
+    binarySource: join(folder, 'source'),
+    binaryTarget: bin,
+    configDirectory: net,
+    ownedName: '02-istio-cni.conflist',
+    configMode: 0o600,
+    plugin: PLUGIN,
+    clock: systemClock,
+    log: { ...silentLogger, warn: (message) => warnings.push(message) },
+    onInstall: (result) => results.push(result),
+    ...over,
+  });
+  running.push(installer);
+  await installer.start(AbortSignal.timeout(5_000));
+  return installer;
+}
+
+const write = (name: string, value: unknown, mode = 0o600) => {
+  writeFileSync(join(net, name), typeof value === 'string' ? value : JSON.stringify(value));
+  chmodSync(join(net, name), mode);
+};
+const read = (name: string) => JSON.parse(readFileSync(join(net, name), 'utf8')) as unknown;
+
+async function eventually(holds: () => boolean): Promise<void> {
+  for (let left = 500; !holds(); left -= 1) {
+    if (left === 0) throw new Error('it never came to that');
+    await systemClock.sleep(10);
+  }
+}
+
+test('binary and configuration are put in place, and nothing else changes', async () => {
+  write('10-net.conflist', LIST, 0o640);
+  const installer = await start();
+  expect(installer.installed.value).toBe(true);
+  expect(read('10-net.conflist')).toEqual(CHAINED);
+  expect(statSync(join(net, '10-net.conflist')).mode & 0o777).toBe(0o640);
+  expect(statSync(join(bin, 'istio-cni')).mode & 0o777).toBe(0o755);
+  expect([readdirSync(bin), readdirSync(net), results]).toEqual([
+    ['istio-cni'],
+    ['10-net.conflist'],
+    ['SUCCESS'],
+  ]);
+});
+
+test('a node without a configuration is waited for', async () => {
+  const installer = await start();
+  expect(installer.installed.value).toBe(false);
+  write('10-net.conf', { cniVersion: '0.4.0', name: 'x', type: 'bridge' }, 0o644);
+  await until(installer.installed, (installed) => installed, AbortSignal.timeout(5_000));
+  expect(readdirSync(net)).toEqual(['10-net.conflist']);
+  expect(read('10-net.conflist')).toEqual({
+    cniVersion: '0.4.0',
+    name: 'x',
+    plugins: [{ name: 'x', type: 'bridge' }, PLUGIN],
+  });
+  expect(statSync(join(net, '10-net.conflist')).mode & 0o777).toBe(0o644);
+});
+
+test('what others change is put back, and who keeps doing so is named', async () => {
+  write('10-net.conflist', LIST);
+  await start();
+  rmSync(join(bin, 'istio-cni'));
+  write('10-net.conflist', LIST);
+  await eventually(() => existsSync(join(bin, 'istio-cni')) && results.length >= 2);
+  expect(read('10-net.conflist')).toEqual(CHAINED);
+  for (let round = 3; round <= 5; round += 1) {
+    write('10-net.conflist', LIST);
+    await eventually(() => results.length >= round);
+  }
+  expect(warnings).toEqual([expect.stringContaining('keeps changing')]);
+  const before = results.length;
+  await systemClock.sleep(1_500);
+  expect(results).toHaveLength(before);
+}, 20_000);
+
+test('a new file that sorts first becomes the one', async () => {
+  write('10-net.conflist', LIST);
+  await start();
+  write('05-net.conflist', { ...LIST, name: 'first' });
+  await eventually(() => results.length >= 2);
+  expect(read('05-net.conflist')).toEqual({ ...CHAINED, name: 'first' });
+});
+
+test('leftovers of a copy that was interrupted go', async () => {
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'istio-cni.tmp.123'), '');
+  await start();
+  expect(readdirSync(bin)).toEqual(['istio-cni']);
+});
+
+test('a list of our own leaves the primary alone, and stays when the agent goes', async () => {
+  write('10-net.conflist', LIST);
+  const installer = await start({ mode: 'owned' });
+  expect([read('10-net.conflist'), read('02-istio-cni.conflist')]).toEqual([LIST, CHAINED]);
+  await installer.uninstall();
+  expect(read('02-istio-cni.conflist')).toEqual(CHAINED);
+  expect(existsSync(join(bin, 'istio-cni'))).toBe(true);
+});
+
+test('a list of our own that would not come first is an error that says so', async () => {
+  write('01-net.conflist', LIST);
+  const installer = await start({ mode: 'owned' });
+  expect([installer.installed.value, results]).toEqual([false, ['CREATE_CNI_CONFIG_FAILURE']]);
+});
+
+test('standalone', async () => {
+  const installer = await start({ mode: 'standalone' });
+  expect(read('YYY-istio-cni.conf')).toEqual({ cniVersion: '0.3.1', ...PLUGIN });
+  await installer.uninstall();
+  expect([readdirSync(net), readdirSync(bin)]).toEqual([[], []]);
+});
+
+test('uninstalling leaves the node as it was', async () => {
+  write('10-net.conflist', LIST, 0o640);
+  const installer = await start();
+  await installer.uninstall();
+  expect([read('10-net.conflist'), readdirSync(bin), installer.installed.value]).toEqual([LIST, [], false]);
+  expect(statSync(join(net, '10-net.conflist')).mode & 0o777).toBe(0o640);
+});
+
+test('a configuration that is broken is waited for, and never written to', async () => {
+  write('10-net.conflist', '{"plugins": [');
+  const installer = await start();
+  expect(installer.installed.value).toBe(false);
+  expect(readFileSync(join(net, '10-net.conflist'), 'utf8')).toBe('{"plugins": [');
+});

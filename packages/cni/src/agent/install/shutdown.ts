@@ -1,0 +1,65 @@
+/**
+ * What a stopping agent leaves on the node: everything, if another one will come after it; nothing, if it was removed.
+ *
+ * While an upgrade replaces the agent, the plugin stays and holds back new pods of the mesh. After an uninstall it would
+ * do so for ever.
+ */
+import type { Clock } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
+import type { KubeClient } from '@ambit/kube/client';
+import { statusOf } from '@ambit/kube/errors';
+import { daemonSets, nodes } from '@ambit/kube/resources/core';
+import { STOP_DECISION_RETRIES_OWNED, STOP_DECISION_RETRY_MS } from '../../limits.ts';
+import { AGENT_DAEMON_SET } from '../../names.ts';
+import { mayRunOn } from './node-affinity.ts';
+
+export type StopDecision = { readonly keep: boolean; readonly reason: string };
+
+export interface StopOptions {
+  readonly client: KubeClient;
+  readonly podNamespace: string;
+  readonly nodeName: string;
+  /** With a list of our own, doubt is a reason to keep it. */
+  readonly ownedConfig: boolean;
+  /** `AMBIENT_DISABLE_SAFE_UPGRADE` */
+  readonly safeUpgradeDisabled: boolean;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export async function decideStop(options: StopOptions, signal: AbortSignal): Promise<StopDecision> {
+  if (options.safeUpgradeDisabled) return { keep: false, reason: 'safe upgrade is disabled' };
+  const retries = options.ownedConfig ? STOP_DECISION_RETRIES_OWNED : 0;
+  for (let left = retries; ; left -= 1) {
+    try {
+      return await ask(options, signal);
+    } catch (error) {
+      const reason = `the API server did not say whether ${AGENT_DAEMON_SET} still exists: ${messageOf(error)}`;
+      if (left === 0 || signal.aborted) return { keep: options.ownedConfig, reason };
+      options.log.warn('asking what to leave behind failed', { error: messageOf(error) });
+      await options.clock.sleep(STOP_DECISION_RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+}
+
+/** @throws whatever leaves the question open. */
+async function ask(
+  { client, podNamespace, nodeName }: StopOptions,
+  signal: AbortSignal,
+): Promise<StopDecision> {
+  try {
+    const at = { namespace: podNamespace, name: AGENT_DAEMON_SET };
+    const daemonSet = await client.find(daemonSets, at, signal);
+    if (!daemonSet) return { keep: false, reason: `there is no DaemonSet ${AGENT_DAEMON_SET} any more` };
+    if (daemonSet.metadata.deletionTimestamp !== undefined)
+      return { keep: false, reason: `DaemonSet ${AGENT_DAEMON_SET} is being deleted` };
+    const node = nodeName === '' ? undefined : await client.find(nodes, { name: nodeName }, signal);
+    if (node && !mayRunOn(daemonSet.spec?.template?.spec, node))
+      return { keep: false, reason: `DaemonSet ${AGENT_DAEMON_SET} no longer selects node ${nodeName}` };
+    return { keep: true, reason: `DaemonSet ${AGENT_DAEMON_SET} is there and will replace this agent` };
+  } catch (error) {
+    if (statusOf(error) === 401) return { keep: false, reason: 'this agent’s account is gone' };
+    throw error;
+  }
+}
