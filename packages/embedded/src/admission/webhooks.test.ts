@@ -183,6 +183,17 @@ test('is asked only about what its rules and selectors say', async () => {
   ]);
 });
 
+test('that takes its time loses no write that comes meanwhile', async () => {
+  await call('POST', MAPS, { metadata: { name: 'busy' } });
+  await register();
+  answer = () => ({ allowed: true });
+  const patch = (key: string) =>
+    call('PATCH', `${MAPS}/busy`, { data: { [key]: '1' } }, 'application/merge-patch+json');
+  const answers = await Promise.all(['a', 'b', 'c', 'd'].map(patch));
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  expect((await call('GET', `${MAPS}/busy`)).body['data']).toEqual({ a: '1', b: '1', c: '1', d: '1' });
+});
+
 test('is reached through its Service, by a ready endpoint', async () => {
   await call('POST', '/api/v1/namespaces/default/services', {
     metadata: { name: 'hook' },

@@ -1,7 +1,7 @@
 /** Serves what stored CRDs define, as they come and go; the objects of a CRD that is deleted go with it. */
 import { resourcesOfCrd } from '../admission/custom-resource-definition.ts';
-import type { JsonObject } from '../json.ts';
-import { isTerminating, nameOf } from '../object.ts';
+import { equal, type JsonObject } from '../json.ts';
+import { nameOf } from '../object.ts';
 import type { Resource } from '../kinds/resource.ts';
 import type { ResourceRegistry } from '../kinds/registry.ts';
 import type { ObjectStore } from '../storage/store.ts';
@@ -20,7 +20,7 @@ export function serveCustomResources(
     if (resource !== STORAGE) return;
     if (type !== 'deleted') {
       // Only its specification counts; a status or a label changes nothing of what is served.
-      if (previous?.['spec'] !== object['spec'] || isTerminating(object)) serve(object);
+      if (!equal(previous?.['spec'], object['spec'])) serve(object);
       return;
     }
     registry.setCustom(nameOf(object), []);

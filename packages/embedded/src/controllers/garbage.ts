@@ -83,7 +83,9 @@ export class GarbageCollector implements Disposable {
     if (isTerminating(object)) return await this.#finishOwner(resource, object);
     const owners = ownersOf(object);
     if (owners.length === 0) return;
-    const living = owners.filter(({ uid }) => {
+    const living = owners.filter(({ uid, apiVersion, kind }) => {
+      // Of a kind that nobody serves, nobody knows whether it lives.
+      if (!registry.byKind(apiVersion, kind)) return true;
       const found = store.findUid(uid);
       const owner = found && store.get(found.resource, found.key);
       return owner !== undefined && !(isTerminating(owner) && finalizersOf(owner).includes(FOREGROUND));
@@ -157,6 +159,7 @@ export class GarbageCollector implements Disposable {
         namespace: namespaceOf(object),
         name: nameOf(object),
         subresource: 'internal',
+        pinned: false,
         change: (stored) => {
           const next = clone(stored);
           delete objectAt(next, 'metadata')['resourceVersion'];

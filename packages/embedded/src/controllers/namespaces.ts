@@ -74,6 +74,7 @@ export class NamespaceController implements Disposable {
         namespace: name,
         name: ROOT_CA,
         subresource: '',
+        pinned: false,
         change: (stored) => ({ ...clone(stored), data: clone(data) }),
       },
       systemOptions(),
@@ -101,6 +102,7 @@ export class NamespaceController implements Disposable {
         namespace: '',
         name,
         subresource: 'internal',
+        pinned: false,
         change: (stored) => {
           const { finalizers: listed, ...spec } = objectAt(stored, 'spec');
           const others = Array.isArray(listed) ? listed.filter((each) => each !== 'kubernetes') : [];

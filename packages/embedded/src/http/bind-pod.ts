@@ -21,6 +21,7 @@ export async function bindPod(context: Context, call: Call): Promise<void> {
       namespace,
       name,
       subresource: 'internal',
+      pinned: false,
       change: (current) => {
         const bound = textAt(current, 'spec', 'nodeName');
         if (bound)

@@ -154,6 +154,7 @@ async function update({ context }: ResourceDependencies, call: Call): Promise<vo
       namespace,
       name,
       subresource: subresource === 'status' ? 'status' : '',
+      pinned: isObject(body) && metadataText(body, 'resourceVersion') !== '',
       change: () => readObject(resource, body, { ...options, warnings: warned }),
     },
     options,

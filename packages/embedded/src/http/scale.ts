@@ -67,6 +67,7 @@ export async function writeScale(context: Context, call: Call): Promise<JsonObje
       namespace,
       name,
       subresource: '',
+      pinned: Boolean(version),
       change: (stored) => {
         const next = clone(stored);
         let place = next;

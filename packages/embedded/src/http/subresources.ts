@@ -97,6 +97,7 @@ async function finalizeNamespace(context: Context, call: Call): Promise<void> {
       namespace: '',
       name,
       subresource: 'finalize',
+      pinned: false,
       change: (current) => {
         const { finalizers: _, ...spec } = isObject(current['spec']) ? current['spec'] : {};
         const kept = Array.isArray(finalizers) && finalizers.length > 0 ? { ...spec, finalizers } : spec;

@@ -46,6 +46,7 @@ export async function patchObject(
       namespace,
       name,
       subresource,
+      pinned: namesVersion(request),
       change: (current) => {
         const patched = change(asVersion(clone(current), groupVersionOf(resource)));
         return readObject(resource, patched, { ...options, warnings: warned });
@@ -55,6 +56,12 @@ export async function patchObject(
   );
   options.warnings.push(...warned);
   return { object, created: false };
+}
+
+/** Whether the patch says which version it is for. */
+function namesVersion({ patch }: PatchRequest): boolean {
+  if (!Array.isArray(patch)) return Boolean(textAt(patch, 'metadata', 'resourceVersion'));
+  return patch.some((operation) => textAt(operation, 'path') === '/metadata/resourceVersion');
 }
 
 /** What the patch does to an object of the client's own; `undefined` for apply. */
@@ -133,6 +140,7 @@ async function serverSideApply(
       namespace,
       name,
       subresource,
+      pinned: namesVersion(request),
       managed: true,
       change: (latest) => {
         const own = asVersion(latest, groupVersionOf(resource));

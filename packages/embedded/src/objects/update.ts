@@ -26,6 +26,8 @@ export interface UpdateRequest {
   readonly subresource: '' | 'status' | 'finalize' | 'internal';
   /** What the object shall become; may be called again. The result is the caller's to give away. */
   readonly change: (current: JsonObject) => JsonObject;
+  /** The client named the version that it has seen: nothing is tried again on another one. */
+  readonly pinned: boolean;
   /** True when `change` has already written managedFields: server-side apply. */
   readonly managed?: boolean;
 }
@@ -54,7 +56,7 @@ export async function updateObject(
   for (let attempt = 1; ; attempt++) {
     const current = context.store.get(storage, key);
     if (!current) throw notFound(subjectOf(resource, name));
-    const { next, pinned } = prepare(context, request, current, options);
+    const next = prepare(context, request, current, options);
     if (!next) return current;
     const warnings = await context.admission({
       resource,
@@ -71,7 +73,7 @@ export async function updateObject(
       options.warnings.push(...warnings);
       return options.dryRun ? next : write(context, resource, key, next);
     }
-    if (pinned || attempt >= WRITE_ATTEMPTS) throw conflict(subjectOf(resource, name), OVERTAKEN);
+    if (request.pinned || attempt >= WRITE_ATTEMPTS) throw conflict(subjectOf(resource, name), OVERTAKEN);
   }
 }
 
@@ -87,13 +89,13 @@ function write(context: Context, resource: Resource, key: string, next: JsonObje
   return waits ? stored : (context.store.remove(storage, key) ?? stored);
 }
 
-/** The object to store, or no `next` when nothing changes. `pinned`: the client named the version it means. */
+/** The object to store; `undefined` when nothing changes. */
 function prepare(
   context: Context,
   request: UpdateRequest,
   current: JsonObject,
   options: WriteOptions,
-): { readonly next: JsonObject | undefined; readonly pinned: boolean } {
+): JsonObject | undefined {
   const { resource, name, subresource } = request;
   const wanted = request.change(current);
   const metadata = objectAt(wanted, 'metadata');
@@ -136,10 +138,7 @@ function prepare(
     trackUpdate(resource, next, current, options.fieldManager, part, context.clock.now());
   }
   checkSize(next);
-  return {
-    next: equal(withoutTimes(next), withoutTimes(current)) ? undefined : next,
-    pinned: version !== '',
-  };
+  return equal(withoutTimes(next), withoutTimes(current)) ? undefined : next;
 }
 
 function checkUpdate(
@@ -211,7 +210,7 @@ function keep(fields: readonly string[], from: JsonObject, to: JsonObject): void
 
 /** What `generation` counts the changes of. */
 function contentOf(object: JsonObject): JsonObject {
-  const { metadata: _, status: __, ...content } = object;
+  const { apiVersion: _, metadata: __, status: ___, ...content } = object;
   return content;
 }
 
