@@ -33,6 +33,8 @@ export const CONNECTIONS = 4_096;
 /** How long a client may take over its request's headers, and over the whole of it. */
 export const HEADERS_TIMEOUT_MS = 15_000;
 export const REQUEST_TIMEOUT_MS = 60_000;
+/** A connection that is quiet for this long is asked whether its peer still lives. */
+export const KEEPALIVE_MS = 30_000;
 /** Header block of a request. */
 export const HEADER_BYTES = 64 * 1024;
 /** Tries of a write that another write overtook, when the client named no resourceVersion. */

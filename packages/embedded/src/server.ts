@@ -114,6 +114,7 @@ export async function startEmbeddedApi(options: EmbeddedApiOptions): Promise<Emb
   scope.use(new GarbageCollector(context));
   await bootstrap(context);
 
+  const portForwards = new PortForwards(options.podDialer, log);
   const router = new Router({
     context,
     authenticator,
@@ -121,11 +122,13 @@ export async function startEmbeddedApi(options: EmbeddedApiOptions): Promise<Emb
     watches,
     openApi: new OpenApi(registry),
     podLogs: options.podLogs,
-    portForwards: scope.use(new PortForwards(options.podDialer, log)),
+    portForwards,
     notReady: () => undefined,
   });
   const certificate = await newServingCertificate(secrets.authority, [host, ...(options.hosts ?? [])], clock);
   const listeners = scope.use(new Listeners(certificate, router, watches, log));
+  // After the listeners, so that it ends before them: they wait for every connection.
+  scope.use(portForwards);
   const { port } = await listeners.listen({ host, port: options.listen?.port ?? 0 });
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   const url = `https://${formatHostPort(reachable, port)}`;

@@ -13,13 +13,14 @@ import { requester } from '../testing/request.ts';
 let folder: string;
 let api: EmbeddedApi;
 let echo: Server;
+let echoPort: number;
 const asked: string[] = [];
 
 beforeAll(async () => {
   echo = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
   await new Promise<void>((done) => echo.listen(0, '127.0.0.1', done));
   const address = echo.address();
-  const echoPort = typeof address === 'object' && address !== null ? address.port : 0;
+  echoPort = typeof address === 'object' && address !== null ? address.port : 0;
   folder = await mkdtemp(join(tmpdir(), 'embedded-'));
   api = await startEmbeddedApi({
     environment: {},
@@ -67,6 +68,30 @@ test('a port where nobody listens is an error of the stream, with the reason', a
   const failed = new Promise<Error>((resolve) => stream.once('error', resolve));
   stream.resume();
   expect((await failed).message).toContain('ECONNREFUSED');
+});
+
+test('stopping the server ends port-forwards that are open', async () => {
+  const other = await startEmbeddedApi({
+    environment: {},
+    kubeconfigPath: join(folder, 'other'),
+    podDialer: () => dial(echoPort),
+  });
+  await requester(other, other.adminToken)('POST', '/api/v1/namespaces/default/pods', {
+    metadata: { name: 'web' },
+    spec: { containers: [{ name: 'c', image: 'x' }] },
+  });
+  const client = await KubeClient.load({ kubeconfigPath: other.kubeconfigPath });
+  const stream = await portForward(
+    client,
+    { namespace: 'default', name: 'web', port: 7 },
+    AbortSignal.timeout(10_000),
+  );
+  stream.on('error', () => undefined);
+  const closed = new Promise<void>((resolve) => stream.once('close', resolve));
+  stream.write('hello');
+  await other.stop();
+  stream.resume();
+  await closed;
 });
 
 test.each([

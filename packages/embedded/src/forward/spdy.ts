@@ -21,6 +21,7 @@ const REFUSED = 3;
 export async function forwardSpdy(connection: Duplex, target: ForwardTarget, log: Logger): Promise<void> {
   using session = new Session(connection, target);
   const reader = new FrameReader();
+  connection.once('close', () => session[Symbol.dispose]());
   try {
     for await (const chunk of connection as AsyncIterable<Buffer>) {
       for (const frame of reader.push(chunk)) await session.handle(frame);
@@ -51,14 +52,16 @@ class Session implements Disposable {
   readonly #codec = new HeaderCodec();
   readonly #forwards = new Map<string, Forward>();
   readonly #streams = new Map<number, Forward>();
+  #closed = false;
   /** Resolves when nobody holds up the reading of the connection. */
   #resume: (() => void) | undefined;
   #paused: Promise<void> | undefined;
   readonly #brake = new Brake({
     pause: () => {
-      this.#paused ??= new Promise((resolve) => {
-        this.#resume = resolve;
-      });
+      if (!this.#closed)
+        this.#paused ??= new Promise((resolve) => {
+          this.#resume = resolve;
+        });
     },
     resume: () => {
       this.#resume?.();
@@ -71,7 +74,10 @@ class Session implements Disposable {
     this.#target = target;
   }
 
+  /** Also when the client goes away while a pod holds everything up. */
   [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
     for (const { pod } of this.#forwards.values()) pod?.destroy();
     this.#codec[Symbol.dispose]();
     this.#resume?.();

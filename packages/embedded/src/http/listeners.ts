@@ -4,7 +4,13 @@ import type { Duplex } from 'node:stream';
 import { codeOf, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { EmbeddedOptionError } from '../errors.ts';
-import { CONNECTIONS, HEADER_BYTES, HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from '../limits.ts';
+import {
+  CONNECTIONS,
+  HEADER_BYTES,
+  HEADERS_TIMEOUT_MS,
+  KEEPALIVE_MS,
+  REQUEST_TIMEOUT_MS,
+} from '../limits.ts';
 import type { ServingCertificate } from '../pki/serving.ts';
 import type { Router } from './router.ts';
 import type { Watches } from './watch.ts';
@@ -36,6 +42,9 @@ export class Listeners implements AsyncDisposable {
         headersTimeout: HEADERS_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
         keepAliveTimeout: 90_000,
+        // A peer that vanished while we do not read from it is noticed all the same.
+        keepAlive: true,
+        keepAliveInitialDelay: KEEPALIVE_MS,
       },
       (request, response) => void this.#router.handle(request, response),
     );
