@@ -5,6 +5,7 @@
  * then what an earlier agent had enrolled is taken up, before any ztunnel is told; then pods are followed. Stopping leaves
  * enrolled pods as they are.
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Random } from '@ambit/core/clock';
 import { HttpServer, type HttpRequest, type HttpResponse } from '@ambit/core/http-server';
@@ -17,18 +18,21 @@ import { isNotFound } from '@ambit/kube/errors';
 import { namespaces, pods } from '@ambit/kube/resources/core';
 import { watchCollection } from '@ambit/kube/watch-collection';
 import { missingCapabilities } from '@ambit/linux/capabilities';
-import { type Netns, openNetns } from '@ambit/linux/netns';
+import { NETNS_CURRENT, type Netns, openNetns } from '@ambit/linux/netns';
 import { ZdsServer } from '@ambit/zds/agent-side';
 import { runCommand } from '../rules/command.ts';
 import { detectBackend } from '../rules/detect.ts';
-import { type AgentConfig, HEALTH_PORT, METRICS_PORT } from './config.ts';
+import { EVENT_SOCKET, PODS_FILE } from '../names.ts';
+import type { AgentConfig } from './config.ts';
 import { podIps, REDIRECTION_ANNOTATION } from './decide/plan.ts';
 import type { EnrolmentDeps } from './enrolment.ts';
-import { NftHostProbes } from './host-probes.ts';
+import { decideStop } from './install/shutdown.ts';
 import { NetnsFinder } from './netns-finder.ts';
 import { keepNodeFile } from './node-file-writer.ts';
 import { startPluginListener } from './plugin-listener.ts';
 import { NodePods } from './pods.ts';
+import { NetnsReports } from './reports.ts';
+import { hostProbesFor, installerFor } from './wiring.ts';
 
 /** The agent cannot do its work here. */
 export class AgentStartError extends MeshError {
@@ -46,6 +50,11 @@ export interface AgentDeps {
 export interface Agent extends AsyncDisposable {
   /** What is not ready yet. */
   pending(): readonly string[];
+  /**
+   * Before the end: takes plugin and host rules off the node if no other agent will follow. Enrolled pods and their rules
+   * stay in any case.
+   */
+  leave(signal: AbortSignal): Promise<void>;
 }
 
 /** @throws {@link AgentStartError}, and whatever the parts throw; nothing is left open then. */
@@ -67,6 +76,15 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     help: 'Changes of pods that were looked at',
     labels: ['type'],
   });
+  const installs = metrics.counter({
+    name: 'istio_cni_installs',
+    help: 'Attempts to put the plugin on the node',
+    labels: ['result'],
+  });
+  const installReady = metrics.gauge({
+    name: 'istio_cni_install_ready',
+    help: 'Whether the plugin is in place on the node',
+  });
   const connected = metrics.gauge({ name: 'ztunnel_connected', help: 'Connected ztunnels' });
   const enrolled = metrics.gauge({ name: 'ambit_cni_enrolled_pods', help: 'Pods of this node in the mesh' });
   const clear = metrics.gauge({
@@ -74,11 +92,12 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     help: 'Connections of enrolled pods that are older than enrolment and go on in clear',
   });
 
-  const { backend, because } = await detectBackend(runCommand, clock, {
+  const detected = await detectBackend(runCommand, clock, {
     wanted: config.iptablesProgram !== '' ? 'iptables' : config.nativeNftables ? 'nftables' : 'auto',
     ipv6: config.ipv6,
     ...(config.iptablesProgram !== '' && { iptablesProgram: config.iptablesProgram }),
   });
+  const { backend, because } = detected;
   log.info('rules are applied by', { backend: backend.name, because });
 
   const followed = { clock, random, log };
@@ -94,12 +113,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   const hostNetns = hostNetnsOf(config);
   if (hostNetns) scope.use(hostNetns);
   const probeSources = { v4: config.probeSourceV4, v6: config.probeSourceV6 };
-  const probes = new NftHostProbes({
-    run: runCommand,
-    clock,
-    hostNetnsFd: hostNetns?.fd ?? -1,
-    rules: { ipv6: config.ipv6, probeSources },
-  });
+  const probes = hostProbesFor(config, detected, hostNetns?.fd ?? NETNS_CURRENT, deps);
   const zds: ZdsServer = new ZdsServer({
     path: config.zdsSocket,
     snapshot: () => held.snapshot(),
@@ -120,6 +134,8 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
       if (!isNotFound(error) && !(value === undefined && isOtherPod(error))) throw error;
     }
   };
+  mkdirSync(config.runFolder, { recursive: true, mode: 0o755 });
+  const reports = new NetnsReports(join(config.runFolder, PODS_FILE), log);
   const held = new NodePods({
     pods: nodePods,
     namespaces: allNamespaces,
@@ -129,6 +145,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
       pinnedFolder: join(config.hostPrefix, 'var/run/netns'),
       procFolder: join(config.hostPrefix, 'proc'),
     }),
+    reports,
     proxy: zds,
     rules: backend,
     probes,
@@ -141,35 +158,49 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   });
   scope.use(held);
 
-  const pending = () => [...waitingFor];
+  const synced = async (aborted: AbortSignal) => {
+    await Promise.all([nodePods, allNamespaces].map((all) => until(all.synced, (done) => done, aborted)));
+  };
+  const installer = installerFor(config, deps, (result) => installs.inc({ result }));
+  const pending = () => [
+    ...waitingFor,
+    ...(installer?.installed.value === false ? ['CNI configuration'] : []),
+  ];
   scope.use(
     await startPluginListener({
-      socketPath: join(config.runFolder, 'pluginevent.sock'),
+      socketPath: join(config.runFolder, EVENT_SOCKET),
       hostPrefix: config.hostPrefix,
       pods: held,
+      reports,
       pending,
-      findPod: async (namespace, name, aborted) =>
-        nodePods.get(`${namespace}/${name}`) ?? (await client.find(pods, { namespace, name }, aborted)),
+      findPod: async (namespace, name, aborted) => {
+        await synced(aborted);
+        if (!allNamespaces.has(namespace)) return undefined;
+        return (
+          nodePods.get(`${namespace}/${name}`) ?? (await client.find(pods, { namespace, name }, aborted))
+        );
+      },
       clock,
       log,
       onAnswer: (status) => pluginRequests.inc({ response_code: String(status) }),
     }),
   );
   metrics.beforeCollect(() => {
+    installReady.set(installer?.installed.value === false ? 0 : 1);
     connected.set(zds.connections.value);
     enrolled.set(held.heldCount);
     clear.set(held.clearConnections().length);
   });
   const answer = (request: HttpRequest) => page(request, { pending, metrics, held });
   for (const [name, port] of [
-    ['health', HEALTH_PORT],
-    ['metrics', METRICS_PORT],
+    ['health', config.healthPort],
+    ['metrics', config.metricsPort],
   ] as const) {
     const server = scope.use(new HttpServer({ name, hosts: ['::'], port, log, handler: answer }));
     await server.start(signal);
   }
 
-  await Promise.all([nodePods, allNamespaces].map((all) => until(all.synced, (synced) => synced, signal)));
+  await synced(signal);
   waitingFor.delete('api server');
   scope.use(
     keepNodeFile({
@@ -193,10 +224,25 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   waitingFor.delete('ztunnel socket');
   held.follow();
   waitingFor.delete('plugin');
+  if (installer) {
+    scope.use(installer);
+    await installer.start(signal);
+  }
   log.info('the node agent serves', { node: config.nodeName, pods: held.heldCount });
 
+  const leave = async (aborted: AbortSignal) => {
+    const { podNamespace, nodeName, ownedConfig, disableSafeUpgrade: safeUpgradeDisabled } = config;
+    const stop = { client, podNamespace, nodeName, ownedConfig, safeUpgradeDisabled, clock, log };
+    const { keep, reason } = await decideStop(stop, aborted);
+    log.info(keep ? 'plugin and host rules stay on the node' : 'plugin and host rules are removed', {
+      reason,
+    });
+    if (keep) return;
+    await installer?.uninstall();
+    await probes.stop();
+  };
   const owned = scope.move();
-  return { pending, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { pending, leave, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 function hostNetnsOf(config: AgentConfig): Netns | undefined {

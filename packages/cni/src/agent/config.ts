@@ -3,9 +3,17 @@
  *
  * Istio reads booleans loosely here: what is not true is false, and nothing fails. So does this.
  */
-import { type Infer, loadConfig, parsed, type Schema, text, type Variable } from '@ambit/core/config/schema';
+import {
+  type Infer,
+  integer,
+  loadConfig,
+  parsed,
+  type Schema,
+  text,
+  type Variable,
+} from '@ambit/core/config/schema';
 import { parseIp } from '@ambit/core/ip';
-import { type LabelSelector } from '@ambit/kube/label-selector';
+import type { LabelSelector } from '@ambit/kube/label-selector';
 import { parse as parseYaml } from 'yaml';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from '../rules/constants.ts';
 import { recordOf } from '../json.ts';
@@ -24,6 +32,14 @@ function looseFlag(env: string, fallback: boolean, doc: string): Variable<boolea
 
 function address(env: string, fallback: string, doc: string): Variable<string> {
   return parsed({ env, default: fallback, doc, want: 'an IP address', parse: parseIp });
+}
+
+function ownedName(env: string): Variable<string> {
+  return text({
+    env,
+    default: '',
+    doc: 'Name of that copy. Default: 02-istio-cni.conflist. Istio’s agent and chart spell the variable differently; both are read.',
+  });
 }
 
 export const schema = {
@@ -120,6 +136,11 @@ export const schema = {
     default: '/host/etc/cni/net.d',
     doc: 'The node’s CNI configurations, as seen from here.',
   }),
+  pluginSource: text({
+    env: 'AMBIT_CNI_PLUGIN_SOURCE',
+    default: '/opt/cni/bin',
+    doc: 'The plugin in this agent’s own image; empty: somebody else installs it.',
+  }),
   cniBinFolder: text({
     env: 'AMBIT_CNI_BIN_DIR',
     default: '/host/opt/cni/bin',
@@ -130,6 +151,31 @@ export const schema = {
     default: '',
     doc: 'The configuration to chain the plugin into; empty: the first one.',
   }),
+  chained: looseFlag(
+    'CHAINED_CNI_PLUGIN',
+    true,
+    'Add the plugin to the node’s list of plugins; otherwise write a file of its own (for Multus).',
+  ),
+  ownedConfig: looseFlag(
+    'ISTIO_OWNED_CNI_CONFIG',
+    false,
+    'Leave the node’s list alone and write a copy with the plugin that sorts before it.',
+  ),
+  ownedConfigName: ownedName('ISTIO_OWNED_CNI_CONFIG_FILENAME'),
+  ownedConfigNameOfChart: ownedName('ISTIO_OWNED_CNI_CONF_FILENAME'),
+  configGroupRead: looseFlag(
+    'CNI_CONF_GROUP_READ',
+    false,
+    'A configuration file that is new may be read by its group.',
+  ),
+  pluginLogLevel: text({ env: 'AMBIT_PLUGIN_LOG_LEVEL', default: 'info', doc: 'What the plugin logs.' }),
+  healthPort: integer({
+    env: 'AMBIT_HEALTH_PORT',
+    default: 8_000,
+    max: 65_535,
+    doc: 'Serves /healthz and /readyz.',
+  }),
+  metricsPort: integer({ env: 'MONITORING_PORT', default: 15_014, max: 65_535, doc: 'Serves /metrics.' }),
   hostPrefix: text({
     env: 'AMBIT_HOST_ROOT',
     default: '/host',
@@ -139,10 +185,6 @@ export const schema = {
 } satisfies Schema;
 
 export type AgentConfig = Infer<typeof schema>;
-
-/** Fixed, as with Istio. */
-export const HEALTH_PORT = 8_000;
-export const METRICS_PORT = 15_014;
 
 /** @throws ConfigError naming every variable that is not what it must be. */
 export function agentConfigFrom(env: Readonly<Record<string, string | undefined>>): AgentConfig {

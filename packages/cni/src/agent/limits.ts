@@ -2,6 +2,8 @@
 
 /** Pods of one node that may be enrolled. */
 export const MAX_ENROLLED_PODS = 2_000;
+/** Namespaces that are remembered: of pods inside and outside the mesh. */
+export const MAX_REPORTED_PODS = 4_000;
 /** Pods worked on at the same time. */
 export const CONCURRENT_PODS = 8;
 export const RETRY_INITIAL_MS = 5;

@@ -11,6 +11,9 @@ import { KubeClient } from '@ambit/kube/client';
 import { startAgent } from './app.ts';
 import { agentConfigFrom } from './config.ts';
 
+/** Of the pod's grace period of 30 s. */
+const LEAVE_TIMEOUT_MS = 15_000;
+
 async function main(): Promise<void> {
   const config = agentConfigFrom(process.env);
   const filter = parseLogFilter(config.logFilter) ?? { base: 'info', scopes: new Map() };
@@ -26,7 +29,7 @@ async function main(): Promise<void> {
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => end.abort(new Error(name)));
 
   using client = await KubeClient.load({ env: process.env });
-  await using _ = await startAgent(
+  await using agent = await startAgent(
     config,
     { client, clock: systemClock, random: systemRandom, log },
     end.signal,
@@ -36,6 +39,7 @@ async function main(): Promise<void> {
     else end.signal.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info('the node agent stops; enrolled pods stay enrolled');
+  await agent.leave(AbortSignal.timeout(LEAVE_TIMEOUT_MS));
 }
 
 try {

@@ -22,15 +22,20 @@ import {
 import { listOf, parseJson, recordOf, textOf } from '../json.ts';
 import { decodeEvent, type PluginEvent } from '../plugin-event.ts';
 import type { NodePods } from './pods.ts';
+import type { NetnsReports } from './reports.ts';
 
 export interface PluginListenerOptions {
   readonly socketPath: string;
   /** In front of the paths that the plugin sends: how this process sees the host. */
   readonly hostPrefix: string;
-  readonly pods: Pick<NodePods, 'eligibilityOf' | 'enrolStarting' | 'isEnrolled' | 'forgetReports'>;
+  readonly pods: Pick<NodePods, 'eligibilityOf' | 'enrolStarting' | 'isEnrolled'>;
+  readonly reports: Pick<NetnsReports, 'set' | 'deleteContainer' | 'keepContainers'>;
   /** What is not ready yet; empty when pods can be enrolled. */
   readonly pending: () => readonly string[];
-  /** The pod as last seen, or asked for now. */
+  /**
+   * The pod as last seen, or asked for now; waits until its namespace's labels are known as well. Nobody may take a
+   * namespace that was not seen yet for one without labels.
+   */
   readonly findPod: (namespace: string, name: string, signal: AbortSignal) => Promise<Pod | undefined>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -94,11 +99,10 @@ async function route(path: string, body: unknown, options: PluginListenerOptions
       return await (path === '/cmdadd' ? add : check)(event, options, signal);
     }
     case '/cmddel':
-      options.pods.forgetReports([textOf(recordOf(body)?.['ContainerID']) ?? '']);
+      options.reports.deleteContainer(textOf(recordOf(body)?.['ContainerID']) ?? '');
       return { status: 200, body: '' };
     case '/cmdgc':
-      options.pods.forgetReports(
-        undefined,
+      options.reports.keepContainers(
         new Set(listOf(recordOf(body)?.['ContainerIDs']).flatMap((id) => textOf(id) ?? [])),
       );
       return { status: 200, body: '' };
@@ -117,6 +121,8 @@ async function add(event: PluginEvent, options: PluginListenerOptions, signal: A
   const pod = await appearing(event, options, signal);
   if (typeof pod === 'string') return { status: 500, body: pod };
   const name = `${event.podNamespace}/${event.podName}`;
+  const report = { path: join(options.hostPrefix, event.netns), containerId: event.containerId };
+  options.reports.set(pod.metadata.uid ?? '', report);
   const eligible = options.pods.eligibilityOf(pod);
   if (!eligible.eligible) {
     return event.undecided
@@ -125,8 +131,7 @@ async function add(event: PluginEvent, options: PluginListenerOptions, signal: A
   }
   if (event.ips.length === 0)
     return { status: 400, body: `pod ${name} is to be enrolled and has no address\n` };
-  const report = { path: join(options.hostPrefix, event.netns), containerId: event.containerId };
-  await options.pods.enrolStarting(pod, event.ips, report, signal);
+  await options.pods.enrolStarting(pod, event.ips, signal);
   return { status: 200, body: event.undecided ? `${JSON.stringify({ enrolled: true })}\n` : '' };
 }
 

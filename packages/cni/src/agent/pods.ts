@@ -14,6 +14,7 @@ import { clearConnections, enrol, type EnrolmentDeps, forget, type HeldPod, rele
 import { KeyedQueue } from './keyed-queue.ts';
 import { MAX_CLEAR_CONNECTIONS_LISTED, MAX_ENROLLED_PODS } from './limits.ts';
 import type { NetnsFinder } from './netns-finder.ts';
+import type { NetnsReports } from './reports.ts';
 
 /** More pods than one node may have in the mesh. */
 export class TooManyPodsError extends MeshError {
@@ -29,14 +30,9 @@ export interface PodsOptions extends EnrolmentDeps {
   /** Where ztunnel's own pods live: they are never enrolled, and never in a snapshot. */
   readonly systemNamespace: string;
   readonly finder: NetnsFinder;
+  readonly reports: Pick<NetnsReports, 'get' | 'set' | 'delete'>;
   readonly random: Random;
   readonly onReconcile: (kind: 'add' | 'update' | 'delete') => void;
-}
-
-/** Where a container's namespace is, as seen from here. */
-export interface NetnsReport {
-  readonly path: string;
-  readonly containerId: string;
 }
 
 export interface ClearConnection {
@@ -49,8 +45,6 @@ export class NodePods implements AsyncDisposable {
   readonly #options: PodsOptions;
   /** By UID. */
   readonly #held = new Map<string, HeldPod>();
-  /** What the plugin said of pods that it started, by UID. */
-  readonly #reports = new Map<string, NetnsReport>();
   readonly #queue: KeyedQueue;
   readonly #subscriptions = new DisposableStack();
 
@@ -138,14 +132,7 @@ export class NodePods implements AsyncDisposable {
    *
    * @throws whatever kept it from being enrolled; the runtime then tries the pod again.
    */
-  async enrolStarting(
-    pod: Pod,
-    ips: readonly string[],
-    report: NetnsReport,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { uid = '' } = pod.metadata;
-    if (this.#reports.size < MAX_ENROLLED_PODS) this.#reports.set(uid, report);
+  async enrolStarting(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void> {
     await this.#queue.exclusively(keyOf(pod), async () => {
       await enrol(this.#hold(pod, ips), pod, this.#options, signal);
     });
@@ -153,13 +140,6 @@ export class NodePods implements AsyncDisposable {
 
   isEnrolled(uid: string): boolean {
     return this.#held.get(uid)?.stage === 'enrolled';
-  }
-
-  /** Containers that the runtime has ended: these, or with `valid` all but those. */
-  forgetReports(ended: readonly string[] | undefined, valid?: ReadonlySet<string>): void {
-    for (const [uid, { containerId }] of this.#reports) {
-      if (ended?.includes(containerId) || (valid && !valid.has(containerId))) this.#reports.delete(uid);
-    }
   }
 
   /** What goes on in clear, of pods that are enrolled. */
@@ -203,7 +183,7 @@ export class NodePods implements AsyncDisposable {
     await (how === 'release' ? release : forget)(held, this.#options, signal);
     held.netns.close();
     this.#held.delete(held.pod.uid);
-    this.#reports.delete(held.pod.uid);
+    if (how === 'forget') this.#options.reports.delete(held.pod.uid);
     this.#options.log.info(how === 'release' ? 'a pod has left the mesh' : 'a pod of the mesh is gone', {
       pod: `${held.pod.namespace}/${held.pod.name}`,
     });
@@ -217,7 +197,7 @@ export class NodePods implements AsyncDisposable {
     const netns = this.#options.finder.find({
       uid: zdsPod.uid,
       ips,
-      reportedPath: this.#reports.get(zdsPod.uid)?.path,
+      reportedPath: this.#options.reports.get(zdsPod.uid)?.path,
     });
     if (known && known.netns.ino === netns.ino && known.netns.dev === netns.dev) {
       netns.close();
