@@ -50,6 +50,8 @@ export interface AgentDeps {
 export interface Agent extends AsyncDisposable {
   /** What is not ready yet. */
   pending(): readonly string[];
+  /** Where metrics are served, for whoever let the kernel choose. */
+  readonly metricsPort: number;
   /**
    * Before the end: takes plugin and host rules off the node if no other agent will follow. Enrolled pods and their rules
    * stay in any case.
@@ -192,13 +194,13 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     clear.set(held.clearConnections().length);
   });
   const answer = (request: HttpRequest) => page(request, { pending, metrics, held });
-  for (const [name, port] of [
-    ['health', config.healthPort],
-    ['metrics', config.metricsPort],
-  ] as const) {
+  const serve = async (name: string, port: number) => {
     const server = scope.use(new HttpServer({ name, hosts: ['::'], port, log, handler: answer }));
     await server.start(signal);
-  }
+    return server.port;
+  };
+  await serve('health', config.healthPort);
+  const metricsPort = await serve('metrics', config.metricsPort);
 
   await synced(signal);
   waitingFor.delete('api server');
@@ -242,7 +244,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     await probes.stop();
   };
   const owned = scope.move();
-  return { pending, leave, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { pending, leave, metricsPort, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 function hostNetnsOf(config: AgentConfig): Netns | undefined {

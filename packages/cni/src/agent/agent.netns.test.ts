@@ -1,0 +1,360 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { AccessSource } from '@ambit/kube/access';
+import { KubeClient } from '@ambit/kube/client';
+import type { KubeObject } from '@ambit/kube/resource';
+import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
+import { closeFd } from '@ambit/linux/descriptors';
+import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
+import type { ZdsPod } from '@ambit/zds/messages';
+import { ZdsClient } from '@ambit/zds/proxy-side';
+import { decodeNodeFile } from '../node-file.ts';
+import { askAgent } from '../plugin/agent-client.ts';
+import { runPlugin } from '../plugin/plugin.ts';
+import { ZTUNNEL_MARK } from '../rules/constants.ts';
+import { Peers } from '../testing/peers.ts';
+import { type Agent, startAgent } from './app.ts';
+import { agentConfigFrom } from './config.ts';
+
+const PODS = '/api/v1/pods';
+const NAMESPACES = '/api/v1/namespaces';
+const AMBIENT = { 'istio.io/dataplane-mode': 'ambient' };
+const OUTSIDE = '10.9.0.1';
+const POD = '10.9.0.2';
+const APP = 8080;
+
+let folder: string;
+let namespaces: TestNamespaces;
+let peers: Peers;
+let outside: TestNetns;
+let pod: TestNetns;
+let api: FakeApiServer;
+let client: KubeClient;
+let scope: AsyncDisposableStack;
+let agent: Agent | undefined;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'ambit-agent-'));
+  scope = new AsyncDisposableStack();
+  namespaces = new TestNamespaces();
+  peers = new Peers();
+  outside = namespaces.create();
+  pod = namespaces.create();
+  outside.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.path);
+  for (const [netns, ip] of [
+    [outside, OUTSIDE],
+    [pod, POD],
+  ] as const) {
+    netns.run('ip', 'addr', 'add', `${ip}/24`, 'dev', 'eth0');
+    netns.run('ip', 'link', 'set', 'eth0', 'up');
+  }
+  peers.listen('outside', outside.fd, APP);
+  peers.listen('app', pod.fd, APP);
+  mkdirSync(join(folder, 'var/run'), { recursive: true });
+  mkdirSync(join(folder, 'proc'));
+  symlinkSync(dirname(pod.path), join(folder, 'var/run/netns'));
+
+  api = new FakeApiServer();
+  const server = new URL(await api.start());
+  const access = { server, tls: {}, headers: {}, namespace: 'default' };
+  client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
+  api.intercept = mergeStatusPatch;
+  putNamespace('shop');
+  putNamespace('istio-system');
+});
+
+afterEach(async () => {
+  await agent?.[Symbol.asyncDispose]();
+  agent = undefined;
+  await scope.disposeAsync();
+  client[Symbol.dispose]();
+  await api[Symbol.asyncDispose]();
+  await peers[Symbol.asyncDispose]();
+  namespaces[Symbol.dispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What the API server does with a merge patch of annotations on `pods/status`. */
+function mergeStatusPatch(method: string, path: string, body: unknown) {
+  const [, namespace = '', name = ''] = /namespaces\/([^/]+)\/pods\/([^/]+)\/status$/.exec(path) ?? [];
+  if (method !== 'PATCH' || name === '') return undefined;
+  const known = api.find(PODS, namespace, name);
+  if (!known) return { status: 404, body: { reason: 'NotFound' } };
+  const patch = (body as KubeObject).metadata.annotations ?? {};
+  const annotations = Object.fromEntries(
+    Object.entries({ ...known.metadata.annotations, ...patch }).filter(([, value]) => value !== null),
+  );
+  return { status: 200, body: api.put(PODS, { ...known, metadata: { ...known.metadata, annotations } }) };
+}
+
+function putNamespace(name: string, labels: Record<string, string> = {}): void {
+  api.put(NAMESPACES, { metadata: { name, labels } });
+}
+
+function putPod(ip: string | undefined = POD, labels: Record<string, string> = {}): void {
+  const status = { phase: 'Running', podIPs: ip === '' ? [] : [{ ip }] };
+  const metadata = { name: 'web', namespace: 'shop', uid: 'u-1', labels };
+  api.put(PODS, { metadata, spec: { nodeName: 'n1', serviceAccountName: 'web' }, status } as KubeObject);
+}
+
+const annotation = () =>
+  api.find(PODS, 'shop', 'web')?.metadata.annotations?.['ambient.istio.io/redirection'];
+
+async function start(env: Record<string, string> = {}): Promise<Agent> {
+  const config = agentConfigFrom({
+    NODE_NAME: 'n1',
+    POD_NAMESPACE: 'istio-system',
+    AMBIT_HOST_ROOT: folder,
+    CNI_AGENT_RUN_DIR: join(folder, 'run'),
+    ZTUNNEL_UDS_ADDRESS: join(folder, 'ztunnel.sock'),
+    AMBIT_CNI_PLUGIN_SOURCE: '',
+    AMBIT_HEALTH_PORT: '0',
+    MONITORING_PORT: '0',
+    ...env,
+  });
+  const deps = { client, clock: systemClock, random: systemRandom, log: silentLogger };
+  agent = await startAgent(config, deps, AbortSignal.timeout(10_000));
+  return agent;
+}
+
+interface FakeZtunnel {
+  readonly served: Map<string, ZdsPod>;
+  refuses: string | undefined;
+}
+
+/** Opens the proxy's ports in each pod's namespace, as ztunnel does, and forwards nothing. */
+async function ztunnel(): Promise<FakeZtunnel> {
+  const fake: FakeZtunnel = { served: new Map(), refuses: undefined };
+  const proxies = new Map<string, Peers>();
+  const zds = new ZdsClient({
+    path: join(folder, 'ztunnel.sock'),
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLogger,
+    handler: {
+      add: (one, netnsFd) => {
+        try {
+          if (fake.refuses !== undefined) throw new Error(fake.refuses);
+          const proxy = new Peers();
+          proxies.set(one.uid, proxy);
+          for (const [name, port] of [
+            ['outbound', 15_001],
+            ['inbound', 15_006],
+            ['hbone', 15_008],
+          ] as const)
+            proxy.listen(name, netnsFd, port, { mark: ZTUNNEL_MARK });
+          fake.served.set(one.uid, one);
+          return Promise.resolve();
+        } catch (error) {
+          return Promise.reject(error as Error);
+        } finally {
+          closeFd(netnsFd);
+        }
+      },
+      remove: async (uid) => {
+        fake.served.delete(uid);
+        await proxies.get(uid)?.[Symbol.asyncDispose]();
+      },
+    },
+  });
+  scope.defer(async () => {
+    await zds.drain();
+    for (const proxy of proxies.values()) await proxy[Symbol.asyncDispose]();
+  });
+  await zds.start(AbortSignal.timeout(1_000));
+  return fake;
+}
+
+async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let left = 800; !(await holds()); left -= 1) {
+    if (left === 0) throw new Error(`never: ${what}`);
+    await systemClock.sleep(10);
+  }
+}
+
+/** The plugin, as a runtime would call it for the pod. */
+async function add(): Promise<{ exitCode: number; said: string }> {
+  const env = {
+    CNI_COMMAND: 'ADD',
+    CNI_CONTAINERID: 'c1',
+    CNI_NETNS: join('/var/run/netns', pod.path.slice(dirname(pod.path).length + 1)),
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: '/opt/cni/bin',
+    CNI_ARGS: 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;K8S_POD_UID=u-1',
+  };
+  const config = {
+    cniVersion: '1.0.0',
+    name: 'net',
+    type: 'istio-cni',
+    cni_agent_run_dir: join(folder, 'run'),
+    prevResult: { cniVersion: '1.0.0', ips: [{ address: `${POD}/24` }] },
+  };
+  const { exitCode, stdout } = await runPlugin({
+    env,
+    readStdin: () => Promise.resolve(JSON.stringify(config)),
+    askAgent,
+    readFile: () => undefined,
+    clock: systemClock,
+    log: () => undefined,
+  });
+  return { exitCode, said: stdout };
+}
+
+const metrics = async () => await (await fetch(`http://[::1]:${agent?.metricsPort}/metrics`)).text();
+const onNode = (...command: readonly [string, ...string[]]) =>
+  execFileSync(command[0], command.slice(1), { encoding: 'utf8' });
+
+const isClear = async () =>
+  (await peers.whoAnswers(pod.fd, OUTSIDE, APP)) === 'outside' &&
+  (await peers.whoAnswers(outside.fd, POD, APP)) === 'app';
+const isCaptured = async () =>
+  (await peers.whoAnswers(pod.fd, OUTSIDE, APP)) === 'outbound' &&
+  (await peers.whoAnswers(outside.fd, POD, APP)) === 'inbound';
+
+test('a namespace is labelled and unlabelled: its running pods come and go, and no connection is reset', async () => {
+  putPod();
+  const proxy = await ztunnel();
+  await start();
+  const old = [await peers.connect(pod.fd, OUTSIDE, APP), await peers.connect(outside.fd, POD, APP)];
+  const echoes = (line: string) => Promise.all(old.map((one) => one.echoes(line)));
+  await eventually('ztunnel is connected', async () => (await metrics()).includes('ztunnel_connected 1'));
+  expect([annotation(), await isClear()]).toEqual([undefined, true]);
+
+  putNamespace('shop', AMBIENT);
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  expect([...proxy.served.values()]).toEqual([
+    { uid: 'u-1', name: 'web', namespace: 'shop', serviceAccount: 'web' },
+  ]);
+  expect(await isCaptured()).toBe(true);
+  await echoes('in the mesh');
+  expect(await metrics()).toContain('ambit_cni_clear_connections 2');
+
+  const captured = await peers.connect(pod.fd, OUTSIDE, APP);
+  putNamespace('shop');
+  await eventually('the mark is gone', () => annotation() === undefined);
+  expect(await isClear()).toBe(true);
+  await captured.echoes('still served');
+  expect(proxy.served.size).toBe(1);
+  await eventually('ztunnel let go', () => proxy.served.size === 0);
+  await eventually(
+    'nothing is left',
+    () => !/istio|0x111/.test(pod.run('nft', 'list', 'ruleset') + pod.run('ip', 'rule')),
+  );
+  await echoes('out of the mesh');
+}, 30_000);
+
+test('a pod that starts is enrolled before its programs run', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod('');
+  await start();
+  const refused = await add();
+  expect(refused).toMatchObject({ exitCode: 1, said: expect.stringContaining('no ztunnel is connected') });
+  expect(await isClear()).toBe(true);
+  const proxy = await ztunnel();
+  await eventually('the plugin is let through', async () => (await add()).exitCode === 0);
+  expect([proxy.served.size, annotation(), await isCaptured()]).toEqual([1, 'enabled', true]);
+}, 20_000);
+
+test('a pod outside the mesh starts without ztunnel, and is found when it is enrolled later', async () => {
+  putPod('');
+  await start();
+  expect(await add()).toMatchObject({ exitCode: 0 });
+  expect(await isClear()).toBe(true);
+  const reported = JSON.parse(readFileSync(join(folder, 'run/ambit-pods.json'), 'utf8')) as unknown;
+  expect(reported).toMatchObject({ 'u-1': { containerId: 'c1' } });
+  await ztunnel();
+  rmSync(join(folder, 'var/run/netns'));
+  symlinkSync(dirname(pod.path), join(folder, 'var/run/elsewhere'));
+  putPod(POD, AMBIENT);
+  await systemClock.sleep(200);
+  expect(annotation()).toBeUndefined();
+  symlinkSync(dirname(pod.path), join(folder, 'var/run/netns'));
+  await eventually('it is enrolled', () => annotation() === 'enabled');
+}, 20_000);
+
+test('as long as the API server has not told of namespaces, no pod passes as outside the mesh', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod('');
+  const gate = Promise.withResolvers<void>();
+  api.beforeList = () => gate.promise;
+  const starting = start();
+  await eventually('the plugin is answered', async () => {
+    const socketPath = join(folder, 'run/pluginevent.sock');
+    return (
+      (await askAgent({ socketPath, path: '/status', body: '{}', timeoutMs: 1_000 }).catch(() => undefined))
+        ?.status === 503
+    );
+  });
+  const waiting = add();
+  await systemClock.sleep(300);
+  gate.resolve();
+  await starting;
+  expect(await waiting).toMatchObject({ exitCode: 1, said: expect.stringContaining('no ztunnel') });
+}, 20_000);
+
+test('a restarted agent takes up what is enrolled, and running connections do not notice', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod();
+  const proxy = await ztunnel();
+  const first = await start();
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  const captured = await peers.connect(pod.fd, OUTSIDE, APP);
+  expect(captured.name).toBe('outbound');
+  await first[Symbol.asyncDispose]();
+  expect([await isCaptured(), annotation()]).toEqual([true, 'enabled']);
+  await captured.echoes('without an agent');
+
+  pod.nft('delete table inet istio-ambient-raw');
+  await start();
+  await eventually('rules are put right', () =>
+    pod.run('nft', 'list', 'tables').includes('istio-ambient-raw'),
+  );
+  await captured.echoes('with the next one');
+  expect([await isCaptured(), proxy.served.size]).toEqual([true, 1]);
+}, 30_000);
+
+test('a proxy that cannot serve a pod leaves it as it was, until it can', async () => {
+  putPod();
+  const proxy = await ztunnel();
+  proxy.refuses = 'port 15001 is taken';
+  await start();
+  putNamespace('shop', AMBIENT);
+  await systemClock.sleep(500);
+  expect([annotation(), await isClear(), pod.run('nft', 'list', 'tables')]).toEqual([undefined, true, '']);
+  proxy.refuses = undefined;
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+}, 20_000);
+
+test('a pod that is deleted is forgotten, on the node too', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod();
+  const proxy = await ztunnel();
+  await start();
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  const host = () => onNode('nft', 'list', 'ruleset');
+  expect(host()).toContain(`${POD} comment "u-1"`);
+  api.remove(PODS, 'shop', 'web');
+  await eventually('ztunnel let go', () => proxy.served.size === 0);
+  await eventually('no probe address is left', () => !host().includes(POD));
+}, 20_000);
+
+test('the node file tells the plugin of later', async () => {
+  putNamespace('bank', AMBIENT);
+  putPod(POD, AMBIENT);
+  await start();
+  const file = decodeNodeFile(readFileSync(join(folder, 'run/ambit-node.json'), 'utf8'));
+  expect(Object.fromEntries(file?.namespaces ?? [])).toEqual({
+    bank: 'enrolled',
+    shop: 'mixed',
+    'istio-system': 'outside',
+  });
+});
+
+test('what is missing is named', async () => {
+  await expect(start({ NODE_NAME: '' })).rejects.toThrow(/NODE_NAME/);
+});
