@@ -73,7 +73,7 @@ spec:
             properties: {size: {type: integer, description: How large it is.}}
 `;
 
-describe.each(binaries.map((binary) => [basename(binary), binary] as const))('%s', (_, binary) => {
+const compatibility = (binary: string) => () => {
   let folder: string;
   let api: EmbeddedApi;
   let kubectl: Kubectl;
@@ -293,7 +293,9 @@ describe.each(binaries.map((binary) => [basename(binary), binary] as const))('%s
     await ok('delete', '-f', join(folder, 'shop.yaml'), '--timeout=10s', '--ignore-not-found');
     expect(await fails('get', 'ns', 'shop')).toContain('NotFound');
   });
-});
+};
+
+for (const binary of binaries) describe(basename(binary), compatibility(binary));
 
 function echoed(port: number, data: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
