@@ -27,7 +27,7 @@ export const FLOOD = {
   ping: { burst: 100, perSecond: 10 },
   settings: { burst: 50, perSecond: 5 },
   /** Streams that the peer resets before we answered (CVE-2023-44487). */
-  rapidReset: { burst: 200, perSecond: 50 },
+  rapidReset: { burst: 1_000, perSecond: 200 },
   /** PRIORITY, unknown types, empty DATA, frames for streams that are over. */
   useless: { burst: 1_000, perSecond: 200 },
 } as const;

@@ -35,7 +35,10 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   #tailUsed = 0;
   /** In the write that the socket holds. */
   #writingBytes = 0;
+  /** In all, either way. */
   #heldBytes = 0;
+  /** Read from the application and kept by the stream. */
+  #pendingUp = 0;
   #bytesUp = 0;
   #bytesDown = 0;
   #upEnded = false;
@@ -94,8 +97,14 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   }
 
   onPlainData(buffer: Buffer, from: number, to: number): void {
+    const stream = this.#stream;
     this.#bytesUp += to - from;
-    if (!this.#stream.writeInPlace(buffer, from, to)) this.#socket?.pause();
+    const more = stream.writeInPlace(buffer, from, to);
+    this.#socket?.limitRead(stream.windowBytes);
+    if (more) return;
+    this.#socket?.pause();
+    this.#pendingUp = stream.pendingBytes;
+    if (this.#pendingUp > 0) this.#hold(this.#pendingUp);
   }
 
   onPlainEnd(): void {
@@ -118,6 +127,9 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   }
 
   onWritable(): void {
+    const sent = this.#pendingUp;
+    this.#pendingUp = 0;
+    this.#release(sent);
     this.#socket?.resume();
   }
 
@@ -149,7 +161,7 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
 
   onReset(_stream: H2Stream, error: StreamResetError): void {
     if (this.#finished) return;
-    if (error.isClean && this.#heldBytes > 0 && this.#socket) {
+    if (error.isClean && this.#heldDown > 0 && this.#socket) {
       this.#socket.pause();
       this.#upEnded = true;
       this.#downEnded = true;
@@ -212,11 +224,11 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   }
 
   #endSocketIfFlushed(): void {
-    if (this.#downEnded && !this.#upEnded && this.#heldBytes === 0) this.#socket?.end();
+    if (this.#downEnded && !this.#upEnded && this.#heldDown === 0) this.#socket?.end();
   }
 
   #finishIfEnded(): void {
-    if (this.#finished || !this.#upEnded || !this.#downEnded || this.#heldBytes > 0 || !this.#socket) return;
+    if (this.#finished || !this.#upEnded || !this.#downEnded || this.#heldDown > 0 || !this.#socket) return;
     this.#socket.close();
     this.#finish(undefined);
   }
@@ -227,6 +239,11 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
     this.#queue = undefined;
     this.#release(this.#heldBytes);
     this.#owner.onFinished(error);
+  }
+
+  /** What the application has yet to take. */
+  get #heldDown(): number {
+    return this.#heldBytes - this.#pendingUp;
   }
 
   #hold(bytes: number): void {

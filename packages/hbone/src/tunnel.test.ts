@@ -93,6 +93,19 @@ describe('a connection through a tunnel', () => {
     ]);
   });
 
+  test('comes and goes thousands of times without looking like a flood', async () => {
+    const proxied = await path(await application(echo));
+    for (let round = 0; round < 30; round++) {
+      const rounds = Array.from({ length: 80 }, async () => {
+        const socket = client(proxied.port);
+        socket.end('x');
+        return (await socket.toArray()).length;
+      });
+      expect(await Promise.all(rounds)).toEqual(Array(80).fill(1));
+    }
+    expect(proxied.finished.filter(({ error }) => error !== undefined)).toEqual([]);
+  });
+
   test('keeps the way back open after the client has ended', async () => {
     const target = await application((socket) => {
       socket.resume();

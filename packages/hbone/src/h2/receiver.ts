@@ -47,6 +47,7 @@ export class Receiver implements FrameSink {
   #settingsReceived = false;
   /** The stream whose DATA frame is being read, unless its bytes are dropped. */
   #data: H2Stream | undefined;
+  #isEmpty = false;
 
   constructor(host: ReceiverHost, listBytes: number, clock: Clock) {
     this.#host = host;
@@ -80,7 +81,6 @@ export class Receiver implements FrameSink {
       this.#host.reset(stream, H2.streamClosed, true);
       return;
     }
-    if (length === 0) this.#admit('useless', 'empty DATA frames');
     try {
       this.#host.windows.receivedOnStream(stream, length);
     } catch (error) {
@@ -88,6 +88,7 @@ export class Receiver implements FrameSink {
       return;
     }
     this.#data = stream;
+    this.#isEmpty = length === 0;
   }
 
   onDataBytes(bytes: Buffer): void {
@@ -103,6 +104,7 @@ export class Receiver implements FrameSink {
   onDataEnd(endStream: boolean): void {
     const stream = this.#data;
     this.#data = undefined;
+    if (!endStream && this.#isEmpty) this.#admit('useless', 'empty DATA frames');
     if (stream && endStream && !stream.closed) this.#host.remoteEnded(stream);
   }
 
@@ -159,10 +161,7 @@ export class Receiver implements FrameSink {
       return;
     }
     if (this.#host.wasOpened(streamId)) {
-      if (this.#host.wasResetByUs(streamId)) {
-        this.#admit('useless', 'HEADERS for streams that are over');
-        return;
-      }
+      if (this.#host.wasResetByUs(streamId)) return;
       throw new H2ConnectionError(H2.streamClosed, 'HEADERS on a closed stream');
     }
     if (this.#host.role === 'client' || streamId % 2 === 0) {
@@ -210,7 +209,6 @@ export class Receiver implements FrameSink {
       if (streamId === 0 || !this.#host.wasOpened(streamId)) {
         throw new H2ConnectionError(H2.protocolError, 'RST_STREAM on an idle stream');
       }
-      this.#admit('useless', 'RST_STREAM for streams that are over');
       return;
     }
     if (this.#host.role === 'server' && !stream.answered)
@@ -286,8 +284,9 @@ export class Receiver implements FrameSink {
 
   /** DATA for a stream that is over: in silence if we reset it and the peer may not know yet. */
   #late(streamId: number): void {
+    if (this.#host.wasResetByUs(streamId)) return;
     this.#admit('useless', 'frames for streams that are over');
-    if (!this.#host.wasResetByUs(streamId)) this.#host.refuse(streamId, H2.streamClosed);
+    this.#host.refuse(streamId, H2.streamClosed);
   }
 
   #streamError(stream: H2Stream, error: unknown): void {

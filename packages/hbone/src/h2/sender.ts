@@ -10,7 +10,8 @@ import { endStreamFrame, writeFrameHeader } from './frame-writer.ts';
 import type { Outbox } from './outbox.ts';
 import { DEFAULT_WINDOW_BYTES, FRAME, FRAME_HEADER_BYTES, H2, LARGEST_WINDOW_BYTES } from './protocol.ts';
 import type { PeerSettings } from './settings.ts';
-import { type H2Stream, withRoom } from './stream.ts';
+import { pendingCopy, release } from './pending.ts';
+import type { H2Stream } from './stream.ts';
 import type { Transport } from './transport.ts';
 
 export class Sender {
@@ -44,7 +45,7 @@ export class Sender {
         return true;
     }
     if (at < to) {
-      stream.pending.push(withRoom(buffer.subarray(at, to)));
+      stream.pending.push(pendingCopy(buffer, at, to));
       if (stream.sendWindow > 0) this.#ready.add(stream);
     }
     stream.stopped = true;
@@ -60,7 +61,7 @@ export class Sender {
   }
 
   forget(stream: H2Stream): void {
-    stream.pending.length = 0;
+    for (const piece of stream.pending.splice(0)) release(piece);
     this.#ready.delete(stream);
     this.#stopped.delete(stream);
   }
@@ -116,10 +117,11 @@ export class Sender {
   #sendPending(stream: H2Stream): void {
     const piece = stream.pending[0];
     if (!piece) return;
-    const sent = this.#sendFrame(stream, piece, FRAME_HEADER_BYTES, piece.length - FRAME_HEADER_BYTES);
-    if (sent === 0) return;
-    if (sent === piece.length - FRAME_HEADER_BYTES) stream.pending.shift();
-    else stream.pending[0] = piece.subarray(sent);
+    piece.from += this.#sendFrame(stream, piece.memory, piece.from, piece.to - piece.from);
+    if (piece.from === piece.to) {
+      stream.pending.shift();
+      release(piece);
+    }
     if (stream.pending.length > 0) {
       if (stream.sendWindow > 0) this.#ready.add(stream);
     } else if (stream.ending) this.sendEnd(stream);

@@ -8,6 +8,7 @@
 import type { StreamResetError } from '../errors.ts';
 import type { HeaderFields } from '../hpack/decoder.ts';
 import type { HeaderField } from '../hpack/encoder.ts';
+import type { Pending } from './pending.ts';
 import { FRAME_HEADER_BYTES, H2 } from './protocol.ts';
 import type { H2Session } from './session.ts';
 
@@ -34,8 +35,8 @@ export class H2Stream {
   receiveWindow: number;
   /** @internal Taken by the owner and not yet told to the peer. */
   unannounced = 0;
-  /** @internal Each with room for a frame header in front. */
-  readonly pending: Buffer[] = [];
+  /** @internal Data that may not go out yet, in order. */
+  readonly pending: Pending[] = [];
   /** @internal `end` was called; END_STREAM went out. */
   ending = false;
   /** @internal */
@@ -70,6 +71,18 @@ export class H2Stream {
 
   get hasRemoteEnded(): boolean {
     return this.remoteEnded;
+  }
+
+  /** What `write` took and could not send yet. */
+  get pendingBytes(): number {
+    let bytes = 0;
+    for (const { from, to } of this.pending) bytes += to - from;
+    return bytes;
+  }
+
+  /** How much the peer takes of this stream before it gives more credit; may be negative. */
+  get windowBytes(): number {
+    return this.sendWindow;
   }
 
   /** Sends the response; with `endStream` nothing may follow. */

@@ -24,6 +24,9 @@ import {
 const shared = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + PLAIN_READ_BYTES);
 const landing = shared.subarray(FRAME_HEADER_BYTES);
 
+/** A read is never limited to less. */
+const SMALLEST_READ_BYTES = 16 * 1024;
+
 export interface PlainSocketEvents {
   /** `buffer[from..to)`, with nine octets to spare in front; gone when this returns. */
   onPlainData(buffer: Buffer, from: number, to: number): void;
@@ -47,6 +50,8 @@ export class PlainSocket implements StreamOwner {
   #reading = false;
   #held = false;
   #closed = false;
+  /** What the handle reads into: the shared buffer, or less of it. */
+  #landing = landing;
   #shutdown: 'no' | 'wanted' | 'done' = 'no';
 
   /** Adopts an accepted handle, or an unconnected socket that connects to `to`: then `onPlainConnected` or `onPlainError`. */
@@ -146,9 +151,19 @@ export class PlainSocket implements StreamOwner {
     if (this.#handle.reset() !== 0) this.#handle.close();
   }
 
+  /** Within `onPlainData`: how much the next read may bring, at most; the least is a small piece. */
+  limitRead(bytes: number): void {
+    const limit = bytes >= PLAIN_READ_BYTES ? PLAIN_READ_BYTES : Math.max(bytes, SMALLEST_READ_BYTES);
+    if (limit === this.#landing.length) return;
+    this.#landing = limit === PLAIN_READ_BYTES ? landing : landing.subarray(0, limit);
+  }
+
   /** @internal */
-  onRead(count: number): undefined {
-    if (!this.#closed) this.#events.onPlainData(shared, FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count);
+  onRead(count: number): Uint8Array | undefined {
+    if (this.#closed) return undefined;
+    const before = this.#landing;
+    this.#events.onPlainData(shared, FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + count);
+    return this.#landing === before ? undefined : this.#landing;
   }
 
   /** @internal */
@@ -187,7 +202,7 @@ export class PlainSocket implements StreamOwner {
 
   #adopt(handle: TcpHandle): void {
     handle.setNoDelay(true);
-    own(handle, this, landing);
+    own(handle, this, this.#landing);
   }
 
   #sendFin(): void {
