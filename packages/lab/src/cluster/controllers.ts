@@ -36,12 +36,9 @@ export function endpointSliceController(inputs: ControllerInputs): AsyncDisposab
           await client.create(endpointSlices, slice, {}, signal).catch(ignoring(isConflict));
         else if (!sameContent(current, slice)) {
           const { resourceVersion = '' } = current.metadata;
-          await client.replace(
-            endpointSlices,
-            { ...slice, metadata: { ...slice.metadata, resourceVersion } },
-            {},
-            signal,
-          );
+          const next = { ...slice, metadata: { ...slice.metadata, resourceVersion } };
+          // A conflict says that ours is old; its news is on the way and brings us here again.
+          await client.replace(endpointSlices, next, {}, signal).catch(ignoring(isConflict));
         }
       }
       for (const [key, slice] of inputs.endpointSlices.entries()) {

@@ -5,6 +5,7 @@ import { systemClock } from '@ambit/core/clock';
 import { namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import { applyAll, deleteAll, parseManifests } from '../apply.ts';
 import type { Lab } from '../lab.ts';
+import { NoSuchPodError } from '../pod-access.ts';
 import { parseAccessLine } from './access-line.ts';
 import { OUTSIDE, PROGRAMS, SHOP } from './manifests.ts';
 import type { CommandOutcome, LoggedConnection, PodInstance, PodName, World } from './world.ts';
@@ -34,8 +35,15 @@ export function labWorld(lab: Lab, environment: Readonly<Record<string, string |
       await client.patch(namespaces, { name }, { type: 'merge', body }, {}, signal);
     },
     pods: async (namespace, signal) => (await client.list(pods, { namespace }, signal)).items.map(instanceOf),
-    runIn: (pod, program, args, signal) =>
-      lab.exec(pod, [process.execPath, `${PROGRAMS}${program}.ts`, ...args], signal),
+    runIn: async (pod, program, args, signal) => {
+      try {
+        return await lab.exec(pod, [process.execPath, `${PROGRAMS}${program}.ts`, ...args], signal);
+      } catch (error) {
+        // A pod that does not run yet answers as a command that cannot be run.
+        if (error instanceof NoSuchPodError) return { status: 127, output: error.message };
+        throw error;
+      }
+    },
     ambit: (args, signal) =>
       runCommand(
         [process.execPath, AMBIT, ...args],
