@@ -37,6 +37,8 @@ export async function capture(
     '-i',
     node.switchPort,
     '-U',
+    // The kernel otherwise hands packets over by the second, and the last of them never.
+    '--immediate-mode',
     // In a user namespace there is no other user to become.
     ...['-Z', 'root'],
     '-s',
@@ -62,14 +64,18 @@ export async function capture(
       if (said.includes('listening on')) resolve();
     });
   });
+  const started = new AbortController();
   try {
-    const late = clock.sleep(START_TIMEOUT_MS, signal).then(() => {
-      throw new CaptureError('tcpdump does not start');
-    });
-    late.catch(() => undefined);
+    const late = clock.sleep(START_TIMEOUT_MS, started.signal).then(
+      () => Promise.reject(new CaptureError('tcpdump does not start')),
+      () => undefined,
+    );
     await Promise.race([listening, late]);
+    started.abort();
+    signal.throwIfAborted();
     await clock.sleep(ms, signal);
   } finally {
+    started.abort();
     child.kill('SIGINT');
     await ended;
   }
