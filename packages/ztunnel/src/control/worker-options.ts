@@ -22,7 +22,7 @@ export function workerOptions(config: Config, index: number, ipv6: boolean): Wor
     },
     illegalPorts: config.illegalPorts,
     packetMark: config.packetMark,
-    portReuse: config.portReuse,
+    portReuse: config.portReuse || config.workers > 1,
     originalSource: requireOriginalSource === undefined ? 'try' : requireOriginalSource ? 'must' : 'never',
     localhostApplicationTunnel: config.localhostApplicationTunnel,
     responseBaggage: config.responseBaggage,
