@@ -1,0 +1,50 @@
+/** What policy says to a connection now, and the wait for policies that a workload names and that are on their way. */
+import { authorize, type AuthorizationRequest, refusalOf, type Verdict } from '@ambit/model/decide/authorize';
+import type { Workload } from '@ambit/model/workload';
+import { MISSING_POLICY_WAIT_MS } from './limits.ts';
+import type { Pod } from './pod.ts';
+
+/** Why the connection is refused, `undefined` if it is not; at once unless a policy is awaited. */
+export function authorizeInTime(
+  pod: Pod,
+  local: Workload,
+  request: AuthorizationRequest,
+): string | undefined | Promise<string | undefined> {
+  const now = ask(pod, local, request);
+  if (now.kind !== 'missing') return told(pod, local, request, now);
+  const { meshWaits } = pod.worker;
+  const probe = () => {
+    const verdict = ask(pod, pod.workload ?? local, request);
+    return verdict.kind === 'missing' ? undefined : verdict;
+  };
+  return meshWaits
+    .until(probe, MISSING_POLICY_WAIT_MS)
+    .then((later) => told(pod, local, request, later ?? ask(pod, pod.workload ?? local, request)));
+}
+
+/** Whether policy, as it is now, refuses a connection that is open. What is on its way cuts nothing yet. */
+export function isRefusedNow(pod: Pod, local: Workload, request: AuthorizationRequest): boolean {
+  const verdict = ask(pod, local, request);
+  return verdict.kind !== 'missing' && refusalOf(verdict) !== undefined;
+}
+
+function ask(pod: Pod, local: Workload, request: AuthorizationRequest): Verdict {
+  const { mesh, options } = pod.worker;
+  return authorize(mesh, local, request, options);
+}
+
+function told(
+  pod: Pod,
+  local: Workload,
+  request: AuthorizationRequest,
+  verdict: Verdict,
+): string | undefined {
+  const refusal = refusalOf(verdict);
+  pod.worker.logVerdict(refusal === undefined ? 'allowed' : 'refused', {
+    workload: local.uid,
+    source: request.identity ?? request.sourceIp,
+    port: String(request.destination.port),
+    by: refusal ?? ('by' in verdict ? (verdict.by ?? 'no allow policies') : ''),
+  });
+  return refusal;
+}

@@ -1,0 +1,148 @@
+/**
+ * What every proxied connection has, whichever way it goes: it is listed while it is open, counted from its record to its
+ * end, and told in one line of the access log.
+ *
+ * Opened and ended are one call each, and `end` works once: whatever path a connection takes to its end, its numbers agree.
+ */
+import { messageOf } from '@ambit/core/errors';
+import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import type { AuthorizationRequest } from '@ambit/model/decide/authorize';
+import type { ConnectionReport } from '../threads/messages.ts';
+import type { Pod } from './pod.ts';
+import type { CountedConnection } from './traffic-counters.ts';
+import type { Traffic } from './traffic.ts';
+import { flagOf } from './errors.ts';
+
+/** Known once it is decided where a connection goes. */
+export interface ConnectionFacts {
+  readonly traffic: Traffic;
+  readonly protocol: ConnectionReport['protocol'];
+  /** Where the application connected to; `undefined` for what came through a tunnel. */
+  readonly originalDestination: Endpoint | undefined;
+  /** Where the connection goes on to, as reports of open connections tell it. */
+  readonly actualDestination: Endpoint;
+  /** The access log's `dst.addr`. */
+  readonly loggedDestination: Endpoint;
+  /** `:authority` of the tunnel. */
+  readonly hboneAddress: string | undefined;
+}
+
+export abstract class Connection {
+  readonly pod: Pod;
+  readonly direction: ConnectionReport['direction'];
+  #facts: ConnectionFacts | undefined;
+  #counted: CountedConnection | undefined;
+  #openedAtMs = 0;
+  #countedReceived = 0;
+  #countedSent = 0;
+  #ended = false;
+  /** Whether policy is to be asked again: see policy-watch.ts. */
+  awaitsPolicy = false;
+
+  constructor(pod: Pod, direction: ConnectionReport['direction']) {
+    this.pod = pod;
+    this.direction = direction;
+    pod.connections.add(this);
+  }
+
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
+  /** What policy was asked when it let the connection in; `undefined` if nothing is to be asked again. */
+  get authorization(): AuthorizationRequest | undefined {
+    return undefined;
+  }
+
+  /** Whoever connected. */
+  protected abstract get source(): Endpoint;
+  /** Bytes from downstream to upstream so far. */
+  protected abstract get receivedBytes(): number;
+  protected abstract get sentBytes(): number;
+  /** Closes every socket and stream of it. */
+  protected abstract release(error: Error | undefined): void;
+
+  /** Counts the bytes that moved since the last call. */
+  count(): void {
+    const received = this.receivedBytes;
+    const sent = this.sentBytes;
+    this.#counted?.addBytes(received - this.#countedReceived, sent - this.#countedSent);
+    this.#countedReceived = received;
+    this.#countedSent = sent;
+  }
+
+  /** `undefined` as long as it is not decided where it goes. */
+  report(): ConnectionReport | undefined {
+    const facts = this.#facts;
+    if (!facts) return undefined;
+    const { traffic, protocol, originalDestination } = facts;
+    const outbound = this.direction === 'outbound';
+    return {
+      podUid: this.pod.info.uid,
+      direction: this.direction,
+      src: text(this.source),
+      originalDst: originalDestination && text(originalDestination),
+      actualDst: text(facts.actualDestination),
+      protocol,
+      srcIdentity: traffic.source.principal || undefined,
+      dstIdentity: traffic.destination.principal || undefined,
+      openedAtMs: this.#openedAtMs,
+      bytesSent: outbound ? this.receivedBytes : this.sentBytes,
+      bytesReceived: outbound ? this.sentBytes : this.receivedBytes,
+    };
+  }
+
+  /** Ends it from outside: drained, or refused by policy as it is now. */
+  cut(error: Error): void {
+    this.end(error);
+  }
+
+  /** It is decided where the connection goes: from here on it counts. */
+  protected opened(facts: ConnectionFacts): void {
+    const { counters, clock } = this.pod.worker;
+    this.#facts = facts;
+    this.#openedAtMs = clock.now();
+    this.#counted = counters.open(facts.traffic);
+  }
+
+  /** Something about the far end became known that was not when it opened; for the log alone. */
+  protected learned(traffic: Traffic): void {
+    if (this.#facts) this.#facts = { ...this.#facts, traffic };
+  }
+
+  /** Releases everything, and reports; without facts there is only a warning. */
+  protected end(error: Error | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.release(error);
+    this.count();
+    this.#counted?.close(flagOf(error));
+    this.#log(error);
+    this.pod.ended(this);
+  }
+
+  #log(error: Error | undefined): void {
+    const { accessLog, clock } = this.pod.worker;
+    const facts = this.#facts;
+    if (!accessLog.wants(error === undefined ? 'info' : facts ? 'error' : 'warn')) return;
+    if (!facts) {
+      accessLog.refused(this.direction, text(this.source), undefined, messageOf(error));
+      return;
+    }
+    accessLog.ended({
+      traffic: facts.traffic,
+      sourceAddress: text(this.source),
+      destinationAddress: text(facts.loggedDestination),
+      hboneAddress: facts.hboneAddress,
+      direction: this.direction,
+      receivedBytes: this.receivedBytes,
+      sentBytes: this.sentBytes,
+      durationMs: Math.max(0, clock.now() - this.#openedAtMs),
+      error: error === undefined ? undefined : messageOf(error),
+    });
+  }
+}
+
+function text({ ip, port }: Endpoint): string {
+  return formatHostPort(ip, port);
+}

@@ -1,0 +1,38 @@
+/** What every pod and connection of a worker shares. */
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import type { SessionOptions } from '@ambit/hbone/h2/session';
+import type { QueueBudget } from '@ambit/hbone/queue-budget';
+import type { Revocations } from '@ambit/identity/revocation-list';
+import type { TlsSettings } from '@ambit/identity/tls-context';
+import type { RouteOptions } from '@ambit/model/decide/route';
+import type { MeshStore } from '@ambit/model/store';
+import type { WorkerOptions } from '../threads/worker-options.ts';
+import type { AccessOutput } from './access-output.ts';
+import type { WorkerCertificates } from './certificates.ts';
+import type { Demands } from './demands.ts';
+import type { MeshWaits } from './mesh-waits.ts';
+import type { Names } from './names.ts';
+import type { TrafficCounters } from './traffic-counters.ts';
+
+export interface WorkerContext {
+  readonly options: WorkerOptions;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Verdicts of policies, at the level that the configuration asks for. */
+  readonly logVerdict: (message: string, fields: Readonly<Record<string, string>>) => void;
+  readonly mesh: MeshStore;
+  readonly meshWaits: MeshWaits;
+  readonly demands: Demands;
+  readonly names: Names;
+  readonly certificates: WorkerCertificates;
+  readonly revocations: Revocations;
+  readonly counters: TrafficCounters;
+  readonly accessLog: AccessOutput;
+  /** Of all pods on this worker. */
+  readonly budget: QueueBudget;
+  readonly session: SessionOptions;
+  readonly tls: TlsSettings;
+  readonly route: RouteOptions;
+}

@@ -1,0 +1,127 @@
+/**
+ * A tunnel inside a tunnel, into another network: the outer one ends at its gateway, the inner one at the destination.
+ *
+ * The gateway passes the inner connection's bytes on and cannot read them. The inner tunnel serves one connection and ends
+ * with it.
+ */
+import { connect as connectTls } from 'node:tls';
+import { formatHostPort } from '@ambit/core/ip';
+import {
+  ConnectStatusError,
+  type StreamResetError,
+  TunnelClosedError,
+  TunnelTlsError,
+} from '@ambit/hbone/errors';
+import { TunnelDuplex } from '@ambit/hbone/duplex';
+import { H2Session } from '@ambit/hbone/h2/session';
+import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
+import { fieldValue } from '@ambit/hbone/h2/validate';
+import type { HeaderFields } from '@ambit/hbone/hpack/decoder';
+import type { HeaderField } from '@ambit/hbone/hpack/encoder';
+import { HANDSHAKE_TIMEOUT_MS } from '@ambit/hbone/limits';
+import { poolKey } from '@ambit/hbone/pool';
+import { DuplexTransport } from '@ambit/hbone/socket/duplex-transport';
+import { clientTlsOptions, handshakeProblem, verifyServerPeer } from '@ambit/identity/tls-context';
+import type { Route } from '@ambit/model/decide/route';
+import type { Workload } from '@ambit/model/workload';
+import type { Pod } from './pod.ts';
+
+export interface InnerTunnel extends Disposable {
+  readonly session: H2Session;
+  /** What the destination proved to be. */
+  readonly identity: string;
+}
+
+export interface InnerTunnelRequest {
+  readonly route: Route;
+  readonly source: Workload;
+  readonly clientIp: string;
+  /** The request to the gateway. */
+  readonly outer: readonly HeaderField[];
+}
+
+/** Rejects with what keeps either tunnel from being opened; then nothing of it is left. */
+export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Promise<InnerTunnel> {
+  const { certificates, session, tls: settings, clock, revocations } = pod.worker;
+  const { route, source } = request;
+  const certificate = await certificates.get(source.identity);
+  const outer = await openOuterStream(pod, request);
+  outer.on('error', () => undefined);
+  const tls = connectTls({
+    socket: outer,
+    ...clientTlsOptions(certificate, settings),
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  tls.once('secureConnect', resolve);
+  tls.on('error', (error) => reject(new TunnelTlsError(handshakeProblem(error), { cause: error })));
+  tls.once('close', () => reject(new TunnelTlsError('the peer closed the connection during the handshake')));
+  const timer = clock.after(HANDSHAKE_TIMEOUT_MS, () =>
+    reject(new TunnelTlsError(`no handshake within ${HANDSHAKE_TIMEOUT_MS} ms`)),
+  );
+  try {
+    await promise;
+    const verdict = verifyServerPeer(tls, route.innerIdentities, revocations.check);
+    if (!verdict.ok) throw new TunnelTlsError(verdict.reason);
+    const transport = new DuplexTransport(tls, formatHostPort(route.to.ip, route.to.port));
+    tls.removeAllListeners('close');
+    const inner = new H2Session('client', transport, { onClosed: () => outer.destroy() }, session);
+    return { session: inner, identity: verdict.identity, [Symbol.dispose]: () => inner.destroy() };
+  } catch (error) {
+    tls.destroy();
+    outer.destroy();
+    throw error;
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function openOuterStream(pod: Pod, request: InnerTunnelRequest): Promise<TunnelDuplex> {
+  const { route, source, clientIp, outer } = request;
+  const nextHop = formatHostPort(route.to.ip, route.to.port);
+  const key = poolKey(source.identity, route.expectedIdentities, nextHop, clientIp);
+  for (;;) {
+    const session = pod.pool.take(key)?.session;
+    if (session)
+      return await new Promise((resolve, reject) => new OuterOpening(resolve, reject).begin(session, outer));
+    await pod.pool.get(key, (handler) => pod.openTunnel(source.identity, route, handler));
+  }
+}
+
+class OuterOpening implements StreamHandler {
+  readonly #resolve: (duplex: TunnelDuplex) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(resolve: (duplex: TunnelDuplex) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  begin(session: H2Session, fields: readonly HeaderField[]): void {
+    try {
+      session.request(fields, this);
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
+
+  onHeaders(stream: H2Stream, fields: HeaderFields): void {
+    const status = fieldValue(fields, ':status') ?? '';
+    if (status === '200') {
+      this.#resolve(new TunnelDuplex(stream));
+      return;
+    }
+    stream.reset();
+    this.#reject(new ConnectStatusError(status));
+  }
+
+  onEnd(): void {
+    this.#reject(new TunnelClosedError('the gateway ended the stream before it answered'));
+  }
+
+  onReset(_stream: H2Stream, error: StreamResetError): void {
+    this.#reject(error);
+  }
+
+  onData(): void {}
+  onWritable(): void {}
+}

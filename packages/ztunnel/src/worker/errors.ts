@@ -1,0 +1,106 @@
+/** Why a worker ends a connection, and in which of Istio's letters metrics say so. */
+import { MeshError } from '@ambit/core/errors';
+import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import type { ResponseFlag } from './traffic.ts';
+
+/** Policy refused the connection before a byte of it was passed on. */
+export class PolicyRejectionError extends MeshError {
+  readonly code = 'POLICY_REJECTION';
+  readonly side = 'downstream';
+
+  constructor(refusal: string) {
+    super(`connection closed due to policy rejection: ${refusal}`);
+  }
+}
+
+/** The connection was open, and policy as it is now would refuse it. */
+export class PolicyChangeError extends MeshError {
+  readonly code = 'POLICY_CHANGE';
+  readonly side = 'downstream';
+
+  constructor() {
+    super('connection closed due to policy change');
+  }
+}
+
+/** The pod or the proxy went away before the connection ended by itself. */
+export class DrainError extends MeshError {
+  readonly code = 'CONNECTION_DRAIN';
+  readonly side = 'internal';
+
+  constructor() {
+    super('connection closed due to connection drain');
+  }
+}
+
+/** No decision leads anywhere: an unknown waypoint, no healthy endpoint, an authority that is not ours. */
+export class RouteRefusalError extends MeshError {
+  readonly code = 'ROUTE_REFUSAL';
+  readonly side = 'upstream';
+}
+
+/** The mesh does not know the pod of this connection, nor has it heard of it in time. */
+export class UnknownWorkloadError extends MeshError {
+  readonly code = 'UNKNOWN_WORKLOAD';
+  readonly side = 'internal';
+
+  constructor(pod: string, waitedMs: number) {
+    super(`workload of pod ${pod} not known after ${waitedMs} ms`);
+  }
+}
+
+/** The application, or an address in clear, did not take the connection. */
+export class ConnectError extends MeshError {
+  readonly code = 'CONNECT';
+  readonly side = 'upstream';
+
+  constructor(to: Endpoint, why: string, options?: ErrorOptions) {
+    super(`could not connect to ${formatHostPort(to.ip, to.port)}: ${why}`, options);
+  }
+}
+
+/** A listener of a pod could not be opened. */
+export class ListenError extends MeshError {
+  readonly code = 'LISTEN';
+  readonly side = 'internal';
+
+  constructor(ip: string, port: number, why: string, options?: ErrorOptions) {
+    super(`cannot listen on ${formatHostPort(ip, port)}: ${why}`, options);
+  }
+}
+
+/** No certificate for one of our own workloads. */
+export class CertificateUnavailableError extends MeshError {
+  readonly code = 'CERTIFICATE_UNAVAILABLE';
+  readonly side = 'internal';
+
+  constructor(identity: string, why: string) {
+    super(`no certificate for ${identity}: ${why}`);
+  }
+}
+
+/** A revocation list names the peer's certificate. */
+export class RevokedPeerError extends MeshError {
+  readonly code = 'PEER_REVOKED';
+  readonly side = 'downstream';
+}
+
+const FLAGS: Readonly<Record<string, ResponseFlag>> = {
+  POLICY_REJECTION: 'DENY',
+  POLICY_CHANGE: 'DENY',
+  CONNECTION_DRAIN: '-',
+  TUNNEL_CONNECT_TIMEOUT: 'NETWORK_POLICY',
+  TUNNEL_TLS: 'TLS_FAILURE',
+  TUNNEL_CLOSED: 'H2_HANDSHAKE_FAILURE',
+  CERTIFICATE_UNAVAILABLE: 'IDENTITY_ERROR',
+  OWN_CERTIFICATE: 'IDENTITY_ERROR',
+  PEER_REVOKED: 'CERT_REVOKED',
+};
+
+/** What metrics say of a connection that ended with `error`; a cause that says more than its error wins. */
+export function flagOf(error: Error | undefined): ResponseFlag {
+  if (error === undefined) return '-';
+  const inner = error.cause instanceof MeshError ? FLAGS[error.cause.code] : undefined;
+  const own = error instanceof MeshError ? FLAGS[error.code] : undefined;
+  return inner === 'CERT_REVOKED' ? inner : (own ?? 'CONNECT');
+}

@@ -1,0 +1,210 @@
+/**
+ * One connection that came through a tunnel to 15008, on its way to the application.
+ *
+ * Refused until proved otherwise: method, authority, workload, policy, in this order, before anything is connected. What policy
+ * was asked when it opened is asked again with the same words whenever policy changes (policy-watch.ts).
+ */
+import type { Timer } from '@ambit/core/clock';
+import { type MeshError, messageOf } from '@ambit/core/errors';
+import type { Endpoint } from '@ambit/core/ip';
+import { parseBaggage } from '@ambit/hbone/baggage';
+import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
+import { fieldValue } from '@ambit/hbone/h2/validate';
+import { acceptFields, fieldValues, forwardedHost } from '@ambit/hbone/headers';
+import type { HeaderFields } from '@ambit/hbone/hpack/decoder';
+import { CONNECT_TIMEOUT_MS } from '@ambit/hbone/limits';
+import { proxyHeader } from '@ambit/hbone/proxy-protocol';
+import { refuseStream, type ServerTunnel } from '@ambit/hbone/server';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/hbone/socket/plain-socket';
+import { TunnelPump } from '@ambit/hbone/tunnel-pump';
+import type { AuthorizationRequest } from '@ambit/model/decide/authorize';
+import { decideInbound, type InboundAccept } from '@ambit/model/decide/inbound';
+import type { Workload } from '@ambit/model/workload';
+import { authorizeInTime } from './authorization.ts';
+import { Connection } from './connection.ts';
+import { ConnectError, PolicyRejectionError, RouteRefusalError } from './errors.ts';
+import { baggageOf, inboundTraffic } from './parties.ts';
+import type { Pod } from './pod.ts';
+
+export class InboundConnection extends Connection implements PlainSocketEvents {
+  readonly #tunnel: ServerTunnel;
+  readonly #stream: H2Stream;
+  readonly #fields: HeaderFields;
+  readonly #authority: string;
+  #local: Workload | undefined;
+  #accepted: InboundAccept | undefined;
+  /** What policy allowed; asked again whenever it changes. */
+  #allowed: AuthorizationRequest | undefined;
+  #socket: PlainSocket | undefined;
+  #pump: TunnelPump | undefined;
+  #timer: Timer | undefined;
+  #answered = false;
+
+  constructor(pod: Pod, tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields) {
+    super(pod, 'inbound');
+    this.#tunnel = tunnel;
+    this.#stream = stream;
+    this.#fields = fields;
+    this.#authority = fieldValue(fields, ':authority') ?? '';
+  }
+
+  /** What handles the stream from now on. */
+  start(): StreamHandler {
+    if (fieldValue(this.#fields, ':method') !== 'CONNECT') {
+      this.#refuse(400, new RouteRefusalError(`not a CONNECT: ${fieldValue(this.#fields, ':method') ?? ''}`));
+      return this.#stream.handler;
+    }
+    this.#pump = new TunnelPump(this.#stream, this.pod.budget, this);
+    const workload = this.pod.workload;
+    if (workload) this.#decide(workload);
+    else
+      this.pod.workloadInTime().then(
+        (found) => this.#decide(found),
+        (error: MeshError) => this.#refuse(503, error),
+      );
+    return this.#stream.handler;
+  }
+
+  override get authorization(): AuthorizationRequest | undefined {
+    return this.#allowed;
+  }
+
+  protected override get source(): Endpoint {
+    return this.#tunnel.peer;
+  }
+
+  protected override get receivedBytes(): number {
+    return this.#pump?.bytesDown ?? 0;
+  }
+
+  protected override get sentBytes(): number {
+    return this.#pump?.bytesUp ?? 0;
+  }
+
+  protected override release(error: Error | undefined): void {
+    this.#timer?.cancel();
+    if (error) this.#pump?.abort(error);
+    this.#socket?.close();
+  }
+
+  /** @internal The pump is through. */
+  onFinished(error: Error | undefined): void {
+    this.end(error);
+  }
+
+  onPlainConnected(): void {
+    this.#timer?.cancel();
+    const { options } = this.pod.worker;
+    if (this.isEnded || !this.#socket || !this.#local) return;
+    this.#answered = true;
+    this.#stream.respond(acceptFields(options.responseBaggage ? baggageOf(this.#local) : ''), false);
+    const target = this.#accepted?.proxyProtocolTarget;
+    const { peer, identity } = this.#tunnel;
+    this.#pump?.attach(this.#socket, target && proxyHeader(peer, target, identity));
+  }
+
+  onPlainError(code: string): void {
+    const to = this.#accepted?.connectTo ?? this.#tunnel.local;
+    this.#refuse(503, new ConnectError(to, code));
+  }
+
+  onPlainData(): void {}
+  onPlainEnd(): void {}
+  onPlainWritten(): void {}
+
+  /** Tells the client, and ends. */
+  #refuse(status: 400 | 401 | 503, error: Error): void {
+    if (this.isEnded) return;
+    if (!this.#answered) {
+      refuseStream(this.#stream, status);
+      if (this.#pump && this.#pump.heldBytes === 0) this.#pump = undefined;
+    }
+    this.end(error);
+  }
+
+  #decide(local: Workload): void {
+    if (this.isEnded) return;
+    const { mesh, options, route } = this.pod.worker;
+    this.#local = local;
+    const decision = decideInbound(
+      mesh,
+      {
+        local,
+        connectedTo: this.#tunnel.local,
+        authority: this.#authority,
+        forwardedHost: forwardedHost(this.#fields),
+        network: options.network,
+      },
+      { illegalPorts: route.illegalPorts, localhostApplicationTunnel: options.localhostApplicationTunnel },
+    );
+    if (decision.kind === 'refuse') {
+      this.#refuse(decision.status, new RouteRefusalError(decision.message));
+      return;
+    }
+    this.#accepted = decision;
+    this.#open(local, decision);
+    const request = {
+      identity: this.#tunnel.identity,
+      sourceIp: this.#tunnel.peer.ip,
+      destination: decision.to,
+    };
+    const refusal = authorizeInTime(this.pod, local, request);
+    if (!(refusal instanceof Promise)) this.#afterVerdict(refusal, request);
+    else void refusal.then((later) => this.#afterVerdict(later, request));
+  }
+
+  #open(local: Workload, { to, service }: InboundAccept): void {
+    const { mesh, options } = this.pod.worker;
+    const network = fieldValue(this.#fields, 'x-forwarded-network');
+    const traffic = inboundTraffic(
+      mesh,
+      options.network,
+      local,
+      {
+        ip: this.#tunnel.peer.ip,
+        identity: this.#tunnel.identity,
+        baggage: () =>
+          options.responseBaggage ? parseBaggage(fieldValues(this.#fields, 'baggage')) : undefined,
+        isGateway: network !== undefined && network.toLowerCase() !== options.network.toLowerCase(),
+      },
+      service,
+    );
+    this.opened({
+      traffic,
+      protocol: 'HBONE',
+      originalDestination: undefined,
+      actualDestination: to,
+      loggedDestination: this.#tunnel.local,
+      hboneAddress: this.#authority,
+    });
+  }
+
+  #afterVerdict(refusal: string | undefined, request: AuthorizationRequest): void {
+    if (this.isEnded || !this.#accepted) return;
+    if (refusal !== undefined) {
+      this.#refuse(401, new PolicyRejectionError(refusal));
+      return;
+    }
+    this.#allowed = request;
+    this.#connect(this.#accepted);
+  }
+
+  #connect({ connectTo, connectFrom }: InboundAccept): void {
+    const { sockets, worker } = this.pod;
+    const { ip } = this.#tunnel.peer;
+    try {
+      const fd =
+        connectFrom === 'peer'
+          ? sockets.from(ip, connectTo.ip, (error) => this.pod.warnSource(ip, error))
+          : sockets.plain(connectTo.ip);
+      this.#socket = new PlainSocket({ fd, to: connectTo }, this);
+    } catch (error) {
+      this.#refuse(503, new ConnectError(connectTo, messageOf(error), { cause: error }));
+      return;
+    }
+    this.#timer = worker.clock.after(CONNECT_TIMEOUT_MS, () => {
+      this.#socket?.close();
+      this.#refuse(503, new ConnectError(connectTo, `no answer within ${CONNECT_TIMEOUT_MS} ms`));
+    });
+  }
+}

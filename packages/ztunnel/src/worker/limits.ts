@@ -1,0 +1,42 @@
+/** Bounds of a data worker, each with its unit. */
+
+/** Connections that wait in the kernel for a listener to take them. */
+export const LISTEN_BACKLOG = 4_096;
+/** How long a connection waits for the mesh to know the pod that it belongs to. */
+export const LOCAL_WORKLOAD_WAIT_MS = 5_000;
+/** How long a connection waits for a policy that its workload names. */
+export const MISSING_POLICY_WAIT_MS = 1_000;
+/** How long a connection waits for an address that is asked for on demand. */
+export const DEMAND_WAIT_MS = 5_000;
+/** Connections that wait for a change of mesh state at a time. */
+export const MAX_MESH_WAITS = 10_000;
+/** Keys asked for on demand and answered with nothing, that are not asked for again. */
+export const MAX_KNOWN_ABSENT = 10_000;
+/** Rounds of asking for what a route needs: the service, its waypoint, the waypoint's endpoints. */
+export const MAX_DEMAND_ROUNDS = 4;
+
+/** How long a handshake waits for its certificate. */
+export const CERTIFICATE_WAIT_MS = 10_000;
+/** Handshakes that wait for certificates at a time. */
+export const MAX_CERTIFICATE_WAITS = 4_096;
+
+/** One piece of work that would hold up connections: the rest goes to the loop's next turn. */
+export const SLICE_MS = 1;
+/** Resources or connections between two looks at the clock. */
+export const SLICE_STEP = 16;
+
+/** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
+export const MAX_STREAM_ATTEMPTS = 3;
+
+/** Hostnames of workloads without an address, and what they were resolved to. */
+export const MAX_RESOLVED_NAMES = 4_096;
+export const RESOLVED_TTL_MS = 5_000;
+export const RESOLVE_TIMEOUT_MS = 5_000;
+export const MAX_RESOLUTIONS_IN_FLIGHT = 256;
+
+export const ACCESS_LOG_FLUSH_MS = 100;
+export const ACCESS_LOG_GATHER_BYTES = 8 * 1024;
+export const ACCESS_LOG_QUEUE_BYTES = 16 * 1024 * 1024;
+
+/** A SOCKS client's greeting and request, from accept to the last byte. */
+export const SOCKS_TIMEOUT_MS = 5_000;

@@ -1,0 +1,80 @@
+/**
+ * The listeners of one pod, in its namespace: all of them open, or none.
+ *
+ * Each worker has its own on the same port (SO_REUSEPORT), among which the kernel spreads connections.
+ */
+import { createServer, type Server } from 'node:net';
+import { codeOf, messageOf } from '@ambit/core/errors';
+import { acceptHandles, type TcpHandle } from '@ambit/hbone/socket/native';
+import { listenTcp, type ListenOptions } from '@ambit/linux/sockets';
+import type { WorkerOptions } from '../threads/worker-options.ts';
+import { ListenError } from './errors.ts';
+import { LISTEN_BACKLOG } from './limits.ts';
+import { kernelKeepalive } from './sockets.ts';
+
+export interface Listener {
+  readonly port: number;
+  /** Loopback only. */
+  readonly loopback?: boolean;
+  readonly onAccepted: (handle: TcpHandle) => void;
+}
+
+export interface Listeners {
+  /** Whether every one of them may serve foreign addresses. */
+  readonly transparent: boolean;
+  close(): void;
+}
+
+/**
+ * @param onError - A connection could not be accepted; the listener goes on.
+ * @throws {@link ListenError} and nothing stays open.
+ */
+export function openListeners(
+  netnsFd: number | undefined,
+  wanted: readonly Listener[],
+  options: WorkerOptions,
+  onError: (port: number, status: number) => void,
+): Listeners {
+  const servers: Server[] = [];
+  const close = () => {
+    for (const server of servers) server.close();
+  };
+  let transparent = options.originalSource !== 'never';
+  try {
+    for (const listener of wanted) {
+      const socket = openSocket(netnsFd, listener, options);
+      transparent &&= socket.transparent || listener.loopback === true;
+      const server = createServer().on('error', () => undefined);
+      servers.push(server);
+      server.listen({ fd: socket.fd, backlog: LISTEN_BACKLOG });
+      acceptHandles(server, listener.onAccepted, (status) => onError(listener.port, status));
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { transparent, close };
+}
+
+function openSocket(netnsFd: number | undefined, { port, loopback }: Listener, options: WorkerOptions) {
+  const ip = loopback ? '127.0.0.1' : options.ipv6 ? '::' : '0.0.0.0';
+  const listen: ListenOptions = {
+    ...(netnsFd === undefined ? {} : { netnsFd }),
+    ...(options.packetMark === undefined ? {} : { mark: options.packetMark }),
+    ...(options.keepalive === undefined ? {} : { keepalive: kernelKeepalive(options.keepalive) }),
+    ip,
+    port,
+    backlog: LISTEN_BACKLOG,
+    transparent: loopback ? 'never' : options.originalSource,
+    reusePort: options.portReuse,
+    noDelay: true,
+  };
+  try {
+    return listenTcp(listen);
+  } catch (error) {
+    const errno = typeof error === 'object' && error !== null && 'errnoName' in error ? error.errnoName : '';
+    const why =
+      errno === 'EADDRINUSE' || codeOf(error) === 'EADDRINUSE' ? 'address in use' : messageOf(error);
+    throw new ListenError(ip, port, why, { cause: error });
+  }
+}

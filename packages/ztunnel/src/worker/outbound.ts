@@ -1,0 +1,263 @@
+/**
+ * A connection that a pod opened and the redirection sent to 15001.
+ *
+ * The application believes to be connected from the first moment; whatever keeps its bytes from where they should go ends in
+ * a close, never in a detour: nothing is read from it before the far end has agreed.
+ */
+import type { Timer } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import { parseBaggage } from '@ambit/hbone/baggage';
+import type { Tunnel } from '@ambit/hbone/client';
+import { ConnectStatusError, type StreamResetError, TunnelClosedError } from '@ambit/hbone/errors';
+import { H2 } from '@ambit/hbone/h2/protocol';
+import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
+import { fieldValue } from '@ambit/hbone/h2/validate';
+import { connectFields, fieldValues } from '@ambit/hbone/headers';
+import type { HeaderFields } from '@ambit/hbone/hpack/decoder';
+import { CONNECT_TIMEOUT_MS } from '@ambit/hbone/limits';
+import { PlainPump } from '@ambit/hbone/plain-pump';
+import { poolKey } from '@ambit/hbone/pool';
+import type { TcpHandle } from '@ambit/hbone/socket/native';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/hbone/socket/plain-socket';
+import { newTraceparent } from '@ambit/hbone/trace-context';
+import { TunnelPump } from '@ambit/hbone/tunnel-pump';
+import { originalDestination } from '@ambit/linux/original-destination';
+import { type Route, type RouteDecision, selectRoute } from '@ambit/model/decide/route';
+import type { Workload } from '@ambit/model/workload';
+import { Connection } from './connection.ts';
+import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
+import { ConnectError, RouteRefusalError } from './errors.ts';
+import { MAX_STREAM_ATTEMPTS } from './limits.ts';
+import { baggageOf, learnedTraffic, outboundTraffic } from './parties.ts';
+import type { Pod } from './pod.ts';
+
+export class OutboundConnection extends Connection implements PlainSocketEvents, StreamHandler {
+  readonly #socket: PlainSocket;
+  readonly #peer: Endpoint;
+  readonly #target: Endpoint;
+  #source: Workload | undefined;
+  #route: Route | undefined;
+  #upstream: PlainSocket | undefined;
+  #stream: H2Stream | undefined;
+  #inner: InnerTunnel | undefined;
+  #pump: TunnelPump | PlainPump | undefined;
+  #timer: Timer | undefined;
+  #attempts = 0;
+
+  /** @param target - Where the application wants to go, if somebody other than the kernel knows. */
+  constructor(pod: Pod, from: TcpHandle | PlainSocket, target?: Endpoint) {
+    super(pod, 'outbound');
+    this.#socket = from instanceof PlainSocket ? from : new PlainSocket(from, this);
+    this.#socket.events = this;
+    this.#peer = this.#socket.peer();
+    this.#target = target ?? originalDestination(this.#socket.fd) ?? this.#socket.local();
+  }
+
+  start(): void {
+    const workload = this.pod.workload;
+    if (workload) this.#decide(workload);
+    else
+      this.pod.workloadInTime().then(
+        (found) => this.#decide(found),
+        (error: unknown) => this.#fail(error),
+      );
+  }
+
+  protected override get source(): Endpoint {
+    return this.#peer;
+  }
+
+  protected override get receivedBytes(): number {
+    return this.#pump?.bytesUp ?? 0;
+  }
+
+  protected override get sentBytes(): number {
+    return this.#pump?.bytesDown ?? 0;
+  }
+
+  protected override release(error: Error | undefined): void {
+    this.#timer?.cancel();
+    if (!this.#pump) this.#stream?.reset(H2.cancel);
+    else if (error) this.#pump.abort(error);
+    this.#inner?.[Symbol.dispose]();
+    this.#upstream?.close();
+    this.#socket.close();
+  }
+
+  /** @internal The pump is through. */
+  onFinished(error: Error | undefined): void {
+    this.end(error);
+  }
+
+  // The upstream socket in clear, before its pump takes over.
+
+  onPlainConnected(): void {
+    this.#timer?.cancel();
+    if (this.isEnded || !this.#upstream) return;
+    this.#pump = new PlainPump(this.#socket, this.#upstream, this);
+  }
+
+  onPlainError(code: string): void {
+    this.end(new ConnectError(this.#route?.to ?? this.#target, code));
+  }
+
+  onPlainData(): void {}
+  onPlainEnd(): void {}
+  onPlainWritten(): void {}
+
+  // The stream, before its pump takes over.
+
+  onHeaders(stream: H2Stream, fields: HeaderFields): void {
+    const status = fieldValue(fields, ':status') ?? '';
+    if (status !== '200') {
+      this.end(new ConnectStatusError(status));
+      return;
+    }
+    if (this.#inner && this.#route && this.#source) {
+      const baggage = parseBaggage(fieldValues(fields, 'baggage'));
+      const traffic = outboundTraffic(this.#source, this.#route);
+      this.learned(learnedTraffic(traffic, this.#inner.identity, baggage));
+    }
+    const pump = new TunnelPump(stream, this.pod.budget, this);
+    this.#pump = pump;
+    pump.attach(this.#socket);
+  }
+
+  onData(): void {}
+  onWritable(): void {}
+
+  onEnd(): void {
+    this.end(new TunnelClosedError('the stream ended before it was answered'));
+  }
+
+  onReset(_stream: H2Stream, error: StreamResetError): void {
+    this.#stream = undefined;
+    if (error.h2Code === H2.refusedStream && this.#attempts < MAX_STREAM_ATTEMPTS && this.#route) {
+      this.#tunnel(this.#route);
+    } else {
+      this.end(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.end(error instanceof Error ? error : new ConnectError(this.#target, messageOf(error)));
+  }
+
+  #decide(source: Workload): void {
+    if (this.isEnded) return;
+    this.#source = source;
+    const { mesh, options, route: routing, demands } = this.pod.worker;
+    const request = { source, sourceIp: this.#peer.ip, target: this.#target, network: options.network };
+    if (!options.onDemand) {
+      this.#follow(selectRoute(mesh, request, routing));
+      return;
+    }
+    demands.forRoute(request).then(
+      () => this.#follow(selectRoute(mesh, request, routing)),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #follow(decision: RouteDecision): void {
+    if (this.isEnded) return;
+    switch (decision.kind) {
+      case 'refuse':
+        this.end(new RouteRefusalError(decision.message));
+        return;
+      case 'resolve':
+        void this.pod.worker.names
+          .resolve(decision.hostname)
+          .then((ips) => this.#follow(decision.resume(ips)));
+        return;
+      default:
+        this.#begin(decision);
+    }
+  }
+
+  #begin(route: Route): void {
+    const source = this.#source;
+    if (!source) return;
+    this.#route = route;
+    this.opened({
+      traffic: outboundTraffic(source, route),
+      protocol: route.protocol,
+      originalDestination: this.#target,
+      actualDestination: route.to,
+      loggedDestination: route.to,
+      hboneAddress: route.protocol === 'TCP' ? undefined : route.authority,
+    });
+    if (route.protocol === 'TCP') this.#connectInClear(route.to);
+    else if (route.protocol === 'HBONE') this.#tunnel(route);
+    else this.#doubleTunnel(route, source);
+  }
+
+  #connectInClear(to: Endpoint): void {
+    try {
+      this.#upstream = new PlainSocket({ fd: this.pod.sockets.plain(to.ip), to }, this);
+    } catch (error) {
+      this.end(new ConnectError(to, messageOf(error), { cause: error }));
+      return;
+    }
+    this.#timer = this.pod.worker.clock.after(CONNECT_TIMEOUT_MS, () =>
+      this.end(new ConnectError(to, `no answer within ${CONNECT_TIMEOUT_MS} ms`)),
+    );
+  }
+
+  /** Opens a stream in a tunnel that is there, in the same turn in which it was found to have room. */
+  #tunnel(route: Route): void {
+    const source = this.#source;
+    if (this.isEnded || !source) return;
+    const { pool } = this.pod;
+    const nextHop = formatHostPort(route.to.ip, route.to.port);
+    const key = poolKey(source.identity, route.expectedIdentities, nextHop, this.#peer.ip);
+    const tunnel = pool.take(key);
+    if (tunnel) {
+      this.#request(tunnel, route, source);
+      return;
+    }
+    pool
+      .get(key, (handler) => this.pod.openTunnel(source.identity, route, handler))
+      .then(
+        () => this.#tunnel(route),
+        (error: unknown) => this.#fail(error),
+      );
+  }
+
+  #request({ session }: Tunnel, route: Route, source: Workload): void {
+    this.#attempts += 1;
+    try {
+      this.#stream = session.request(this.#fields(route, source, undefined), this);
+    } catch (error) {
+      if (error instanceof TunnelClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
+      else this.#fail(error);
+    }
+  }
+
+  #fields(route: Route, source: Workload, sourceNetwork: string | undefined) {
+    return connectFields({
+      authority: route.authority,
+      baggage: baggageOf(source),
+      client: this.#peer,
+      host: route.service?.hostname,
+      traceparent: newTraceparent(),
+      sourceNetwork,
+    });
+  }
+
+  #doubleTunnel(route: Route, source: Workload): void {
+    const outer = this.#fields(route, source, undefined);
+    openInnerTunnel(this.pod, { route, source, clientIp: this.#peer.ip, outer }).then(
+      (tunnel) => {
+        if (this.isEnded) {
+          tunnel[Symbol.dispose]();
+          return;
+        }
+        this.#inner = tunnel;
+        const fields = this.#fields(route, source, this.pod.worker.options.network);
+        this.#stream = tunnel.session.request(fields, this);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+}

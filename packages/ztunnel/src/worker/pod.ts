@@ -1,0 +1,215 @@
+/**
+ * One pod on this worker: its listeners, its tunnels, its open connections.
+ *
+ * Everything of a pod hangs here, so that stopping it leaves nothing behind. Tunnels are never shared among pods.
+ */
+import type { TLSSocket } from 'node:tls';
+import { messageOf } from '@ambit/core/errors';
+import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import { openTunnel, type Tunnel } from '@ambit/hbone/client';
+import type { SessionHandler } from '@ambit/hbone/h2/session';
+import { QUEUED_BYTES_PER_POD } from '@ambit/hbone/limits';
+import { TunnelPool } from '@ambit/hbone/pool';
+import { QueueBudget } from '@ambit/hbone/queue-budget';
+import { TunnelServer } from '@ambit/hbone/server';
+import type { TcpHandle } from '@ambit/hbone/socket/native';
+import {
+  clientTlsOptions,
+  type PeerVerdict,
+  serverTlsOptions,
+  verifyClientPeer,
+  verifyServerPeer,
+} from '@ambit/identity/tls-context';
+import type { Route } from '@ambit/model/decide/route';
+import { parseIdentity, type Workload } from '@ambit/model/workload';
+import type { PodInfo, StartPodMessage } from '../threads/messages.ts';
+import type { Connection } from './connection.ts';
+import type { WorkerContext } from './context.ts';
+import { DrainError, RevokedPeerError, UnknownWorkloadError } from './errors.ts';
+import { InboundConnection } from './inbound.ts';
+import { LOCAL_WORKLOAD_WAIT_MS } from './limits.ts';
+import { type Listener, openListeners, type Listeners } from './listeners.ts';
+import { OutboundConnection } from './outbound.ts';
+import { PassthroughConnection } from './passthrough.ts';
+import { PodSockets } from './sockets.ts';
+import { acceptSocks } from './socks.ts';
+
+export class Pod {
+  readonly info: PodInfo;
+  readonly worker: WorkerContext;
+  readonly connections = new Set<Connection>();
+  readonly budget: QueueBudget;
+  readonly pool: TunnelPool;
+  readonly sockets: PodSockets;
+  readonly #assumedIdentity: string;
+  readonly #listeners: Listeners;
+  readonly #tunnels: TunnelServer;
+  #workload: Workload | undefined;
+  #workloadVersion = -1;
+  #warnedOfSource = false;
+  #stopped = false;
+  #whenEmpty: (() => void) | undefined;
+
+  /** @throws ListenError with nothing left open. */
+  constructor(worker: WorkerContext, { pod, netnsFd, identity, inboundOnly }: StartPodMessage) {
+    const { options, clock } = worker;
+    this.info = pod;
+    this.worker = worker;
+    this.#assumedIdentity = identity;
+    this.budget = new QueueBudget(QUEUED_BYTES_PER_POD, worker.budget);
+    this.pool = new TunnelPool({
+      clock,
+      maxStreams: options.http2.maxStreamsPerConnection,
+      unusedReleaseMs: options.http2.unusedReleaseMs,
+    });
+    this.#tunnels = new TunnelServer({
+      session: worker.session,
+      budget: this.budget,
+      tls: async () => serverTlsOptions(await worker.certificates.get(this.identity), worker.tls),
+      verify: (socket) => this.#verifyClient(socket),
+      onStream: (tunnel, stream, fields) => new InboundConnection(this, tunnel, stream, fields).start(),
+      onRefused: (peer, local, error) =>
+        worker.accessLog.refused('inbound', text(peer), text(local), messageOf(error)),
+    });
+    try {
+      this.#listeners = openListeners(netnsFd, this.#wantedListeners(inboundOnly), options, (port, status) =>
+        worker.log.warn('connection not accepted', { pod: pod.name, port, status }),
+      );
+    } catch (error) {
+      this.#tunnels.destroy();
+      throw error;
+    }
+    this.sockets = new PodSockets(netnsFd, options, this.#listeners.transparent && !inboundOnly);
+  }
+
+  /** What mesh state says of this pod; `undefined` until it does. */
+  get workload(): Workload | undefined {
+    const { mesh } = this.worker;
+    if (this.#workloadVersion !== mesh.version) {
+      this.#workloadVersion = mesh.version;
+      this.#workload = mesh.localWorkload(this.info);
+    }
+    return this.#workload;
+  }
+
+  get identity(): string {
+    return this.workload?.identity ?? this.#assumedIdentity;
+  }
+
+  /** @throws {@link UnknownWorkloadError} mesh state did not come in time. */
+  async workloadInTime(): Promise<Workload> {
+    const found = await this.worker.meshWaits.until(() => this.workload, LOCAL_WORKLOAD_WAIT_MS);
+    if (found) return found;
+    throw new UnknownWorkloadError(`${this.info.namespace}/${this.info.name}`, LOCAL_WORKLOAD_WAIT_MS);
+  }
+
+  /** A new tunnel for the pool. */
+  async openTunnel(identity: string, route: Route, handler: SessionHandler): Promise<Tunnel> {
+    const { certificates, tls, session } = this.worker;
+    const certificate = await certificates.get(identity);
+    return await openTunnel(
+      {
+        to: route.to,
+        fd: this.sockets.plain(route.to.ip),
+        tls: clientTlsOptions(certificate, tls),
+        verify: (socket) =>
+          this.#tracked(
+            socket,
+            verifyServerPeer(socket, route.expectedIdentities, this.worker.revocations.check),
+          ),
+        session,
+      },
+      handler,
+    );
+  }
+
+  /** A client's address could not be borne: said once for each pod. */
+  warnSource(ip: string, error: unknown): void {
+    if (this.#warnedOfSource) return;
+    this.#warnedOfSource = true;
+    this.worker.log.warn('client address not preserved', {
+      pod: this.info.name,
+      namespace: this.info.namespace,
+      client: ip,
+      error: messageOf(error),
+    });
+  }
+
+  /** @internal */
+  ended(connection: Connection): void {
+    this.connections.delete(connection);
+    if (this.connections.size === 0) this.#whenEmpty?.();
+  }
+
+  /** Closes listeners at once; connections may end by themselves for `deadlineMs`, then they are cut. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#listeners.close();
+    if (deadlineMs > 0 && !this.#stopped) {
+      const { clock } = this.worker;
+      const late = new AbortController();
+      const tunnels = this.#tunnels.drain();
+      const empty = new Promise<void>((resolve) => {
+        this.#whenEmpty = resolve;
+        if (this.connections.size === 0) resolve();
+      });
+      this.pool.close('drain');
+      const deadline = clock.sleep(deadlineMs, late.signal).catch(() => undefined);
+      await Promise.race([Promise.all([tunnels, empty]), deadline]);
+      late.abort();
+    }
+    this.cut();
+  }
+
+  /** Ends everything now. */
+  cut(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    for (const connection of [...this.connections]) connection.cut(new DrainError());
+    this.#tunnels.destroy();
+    this.pool.close('destroy');
+    this.#whenEmpty?.();
+  }
+
+  #wantedListeners(inboundOnly: boolean): readonly Listener[] {
+    const { ports } = this.worker.options;
+    const inbound: Listener = { port: ports.inbound, onAccepted: (handle) => this.#tunnels.accept(handle) };
+    if (inboundOnly) return [inbound];
+    const all: Listener[] = [
+      { port: ports.outbound, onAccepted: (handle) => this.#acceptOutbound(handle) },
+      { port: ports.inboundPlaintext, onAccepted: (handle) => this.#acceptPlaintext(handle) },
+      inbound,
+    ];
+    if (ports.socks5 !== undefined) {
+      all.push({ port: ports.socks5, loopback: true, onAccepted: (handle) => acceptSocks(this, handle) });
+    }
+    return all;
+  }
+
+  #acceptOutbound(handle: TcpHandle): void {
+    new OutboundConnection(this, handle).start();
+  }
+
+  #acceptPlaintext(handle: TcpHandle): void {
+    new PassthroughConnection(this, handle).start();
+  }
+
+  #verifyClient(socket: TLSSocket): PeerVerdict {
+    const { options, revocations } = this.worker;
+    const trustDomain = parseIdentity(this.identity)?.trustDomain ?? options.trustDomain;
+    return this.#tracked(socket, verifyClientPeer(socket, trustDomain, revocations.check));
+  }
+
+  /** A later revocation list may end the tunnel. */
+  #tracked(socket: TLSSocket, verdict: PeerVerdict): PeerVerdict {
+    if (!verdict.ok) return verdict;
+    const tracking = this.worker.revocations.track(verdict.chain, (reason) =>
+      socket.destroy(new RevokedPeerError(reason)),
+    );
+    socket.once('close', () => tracking[Symbol.dispose]());
+    return verdict;
+  }
+}
+
+function text({ ip, port }: Endpoint): string {
+  return formatHostPort(ip, port);
+}

@@ -1,0 +1,194 @@
+/**
+ * READ FIRST: the data plane of one worker thread, wired from top to bottom.
+ *
+ * It does what the control thread says (threads/messages.ts), owns the sockets of its share of every pod's connections, and
+ * decides with the functions of `@ambit/model` on its own copy of mesh state.
+ */
+import type { Clock, Random } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { type LogRoot, parseLogFilter } from '@ambit/core/log';
+import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, QUEUED_BYTES_PER_PROCESS } from '@ambit/hbone/limits';
+import { QueueBudget } from '@ambit/hbone/queue-budget';
+import { Revocations } from '@ambit/identity/revocation-list';
+import { MeshStore } from '@ambit/model/store';
+import type {
+  ControlToWorker,
+  StartPodMessage,
+  WorkerQuestion,
+  WorkerToControl,
+} from '../threads/messages.ts';
+import type { WorkerOptions } from '../threads/worker-options.ts';
+import type { AccessOutput } from './access-output.ts';
+import { WorkerCertificates } from './certificates.ts';
+import type { WorkerContext } from './context.ts';
+import { Demands } from './demands.ts';
+import { MeshFeed } from './mesh-feed.ts';
+import { MeshWaits } from './mesh-waits.ts';
+import { Names } from './names.ts';
+import { Pod } from './pod.ts';
+import { PolicyWatch } from './policy-watch.ts';
+import { TrafficCounters } from './traffic-counters.ts';
+
+export interface DataWorkerDeps {
+  readonly options: WorkerOptions;
+  readonly post: (message: WorkerToControl) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: LogRoot;
+  readonly accessLog: AccessOutput;
+  readonly names?: Names;
+}
+
+export class DataWorker {
+  readonly #deps: DataWorkerDeps;
+  readonly #context: WorkerContext;
+  readonly #feed: MeshFeed;
+  readonly #pods = new Map<string, Pod>();
+  /** Told to stop, with connections that may still go on. */
+  readonly #stopping = new Map<string, Pod>();
+
+  constructor(deps: DataWorkerDeps) {
+    const { options, post, clock, random, log } = deps;
+    const { http2, tls } = options;
+    const mesh = new MeshStore({ nodeName: options.nodeName });
+    const meshWaits = new MeshWaits(mesh, clock);
+    const demands = new Demands(mesh, meshWaits, (key) => post({ kind: 'need-address', key }));
+    const verdicts = log.scope('rbac');
+    this.#deps = deps;
+    this.#context = {
+      options,
+      clock,
+      random,
+      log: log.scope('proxy'),
+      logVerdict: (message, fields) =>
+        options.logVerdictsAtInfo ? verdicts.info(message, fields) : verdicts.debug(message, fields),
+      mesh,
+      meshWaits,
+      demands,
+      names: deps.names ?? new Names(clock),
+      certificates: new WorkerCertificates(clock, (identity) => post({ kind: 'need-certificate', identity })),
+      revocations: new Revocations(),
+      counters: new TrafficCounters(),
+      accessLog: deps.accessLog,
+      budget: new QueueBudget(QUEUED_BYTES_PER_PROCESS),
+      session: {
+        streamWindowBytes: http2.streamWindowBytes,
+        connectionWindowBytes: http2.connectionWindowBytes,
+        maxFrameBytes: http2.frameBytes,
+        clock,
+        keepaliveIntervalMs: KEEPALIVE_INTERVAL_MS,
+        keepaliveTimeoutMs: KEEPALIVE_TIMEOUT_MS,
+      },
+      tls: { ...tls, preferredCipher: 'aes-128' },
+      route: { random, illegalPorts: new Set(options.illegalPorts) },
+    };
+    this.#feed = new MeshFeed(mesh, clock, (message) => {
+      demands.answeredWithNothing(message.removed);
+      post({ kind: 'mesh-applied', version: message.version });
+    });
+    const policies = new PolicyWatch(clock);
+    mesh.changes.subscribe((change) => policies.changed(change, this.#pods.values()));
+    mesh.changes.subscribe((change) => policies.changed(change, this.#stopping.values()));
+  }
+
+  receive(message: ControlToWorker): void {
+    const { certificates } = this.#context;
+    switch (message.kind) {
+      case 'mesh-delta':
+        this.#feed.push(message);
+        return;
+      case 'certificate':
+        certificates.accept(message);
+        return;
+      case 'certificate-failed':
+        certificates.failed(message.identity, message.reason);
+        return;
+      case 'forget-certificate':
+        certificates.forget(message.identity);
+        return;
+      case 'revocations':
+        this.#revoke(message.bytes);
+        return;
+      case 'start-pod':
+        this.#start(message);
+        return;
+      case 'stop-pod':
+        void this.#stop(message.uid, message.deadlineMs);
+        return;
+      case 'drain':
+        void this.#drain(message.deadlineMs);
+        return;
+      case 'log-filter':
+        this.#filter(message.filter);
+        return;
+      case 'ask':
+        this.#answer(message.id, message.question);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #start(message: StartPodMessage): void {
+    const { uid } = message.pod;
+    void this.#pods.get(uid)?.stop(0);
+    try {
+      this.#pods.set(uid, new Pod(this.#context, message));
+    } catch (error) {
+      this.#pods.delete(uid);
+      this.#deps.post({ kind: 'pod-failed', uid, reason: messageOf(error) });
+      return;
+    }
+    this.#deps.post({ kind: 'pod-started', uid });
+  }
+
+  async #stop(uid: string, deadlineMs: number): Promise<void> {
+    const pod = this.#pods.get(uid);
+    const stopping = this.#stopping.get(uid);
+    if (stopping && deadlineMs === 0) stopping.cut();
+    if (!pod) {
+      if (!stopping) this.#deps.post({ kind: 'pod-stopped', uid });
+      return;
+    }
+    this.#pods.delete(uid);
+    this.#stopping.set(uid, pod);
+    await pod.stop(deadlineMs);
+    if (this.#stopping.get(uid) === pod) this.#stopping.delete(uid);
+    this.#deps.post({ kind: 'pod-stopped', uid });
+  }
+
+  async #drain(deadlineMs: number): Promise<void> {
+    await Promise.all([...this.#pods.keys()].map((uid) => this.#stop(uid, deadlineMs)));
+    for (const pod of this.#stopping.values()) pod.cut();
+    this.#deps.accessLog.flushSync();
+    this.#deps.post({ kind: 'drained' });
+  }
+
+  #revoke(bytes: Uint8Array): void {
+    const { revocations, log } = this.#context;
+    try {
+      revocations.replace(bytes);
+    } catch (error) {
+      log.error('revocation lists not read', { error: messageOf(error) });
+    }
+  }
+
+  #filter(text: string): void {
+    const filter = parseLogFilter(text);
+    if (!filter) return;
+    this.#deps.log.filter = filter;
+    this.#deps.accessLog.filter = filter;
+  }
+
+  #answer(id: number, question: WorkerQuestion): void {
+    const { post } = this.#deps;
+    const open = [...this.#pods.values(), ...this.#stopping.values()].flatMap((pod) => [...pod.connections]);
+    if (question.what === 'connections') {
+      const connections = open.map((connection) => connection.report()).filter((one) => one !== undefined);
+      post({ kind: 'answer', id, connections });
+      return;
+    }
+    for (const connection of open) connection.count();
+    post({ kind: 'answer', id, metrics: this.#context.counters.report() });
+  }
+}
