@@ -7,7 +7,7 @@ interface Ban {
   readonly except: RegExp;
 }
 
-const TESTS = '\\.test\\.ts$|/testing/|^tools/|^e2e/|^packages/testkit/';
+const TESTS = '\\.test\\.ts$|/testing/|^tools/|^e2e/';
 
 const BANS: readonly Ban[] = [
   {
