@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -17,6 +25,7 @@ import { decodeNodeFile } from '../node-file.ts';
 import { askAgent } from '../plugin/agent-client.ts';
 import { runPlugin } from '../plugin/plugin.ts';
 import { ZTUNNEL_MARK } from '../rules/constants.ts';
+import { renderHostNftRemoval } from '../rules/render-host.ts';
 import { Peers } from '../testing/peers.ts';
 import { type Agent, startAgent } from './app.ts';
 import { agentConfigFrom } from './config.ts';
@@ -77,6 +86,7 @@ afterEach(async () => {
   await peers[Symbol.asyncDispose]();
   namespaces[Symbol.dispose]();
   rmSync(folder, { recursive: true, force: true });
+  execFileSync('nft', ['-f', '-'], { input: renderHostNftRemoval() });
 });
 
 /** What the API server does with a merge patch of annotations on `pods/status`. */
@@ -238,8 +248,10 @@ test('a namespace is labelled and unlabelled: its running pods come and go, and 
   putNamespace('shop');
   await eventually('the mark is gone', () => annotation() === undefined);
   expect(await isClear()).toBe(true);
-  await captured.echoes('still served');
-  expect(proxy.served.size).toBe(1);
+  await systemClock.sleep(2_500);
+  await captured.echoes('served to its end');
+  expect([proxy.served.size, await isClear()]).toEqual([1, true]);
+  captured.socket.destroy();
   await eventually('ztunnel let go', () => proxy.served.size === 0);
   await eventually(
     'nothing is left',
@@ -247,6 +259,22 @@ test('a namespace is labelled and unlabelled: its running pods come and go, and 
   );
   await echoes('out of the mesh');
 }, 30_000);
+
+test('a pod that is wanted again while it leaves turns round', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod();
+  const proxy = await ztunnel();
+  await start();
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  const captured = await peers.connect(pod.fd, OUTSIDE, APP);
+  putNamespace('shop');
+  await eventually('the mark is gone', () => annotation() === undefined);
+  putNamespace('shop', AMBIENT);
+  await eventually('the pod is marked again', () => annotation() === 'enabled');
+  await systemClock.sleep(2_500);
+  await captured.echoes('still there');
+  expect([proxy.served.size, await isCaptured(), annotation()]).toEqual([1, true, 'enabled']);
+}, 20_000);
 
 test('a pod that starts is enrolled before its programs run', async () => {
   putNamespace('shop', AMBIENT);
@@ -354,6 +382,44 @@ test('the node file tells the plugin of later', async () => {
     'istio-system': 'outside',
   });
 });
+
+test.each(['kept', 'removed'])(
+  'an agent that ends: plugin and host rules are %s, enrolled pods stay so',
+  async (fate) => {
+    if (fate === 'kept')
+      api.put('/apis/apps/v1/daemonsets', {
+        metadata: { namespace: 'istio-system', name: 'istio-cni-node' },
+      });
+    const list = { cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'ptp' }] };
+    const [source, bin, net] = ['source', 'bin', 'net.d'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const directory of [source, net]) mkdirSync(directory);
+    writeFileSync(join(source, 'istio-cni'), 'plugin');
+    writeFileSync(join(net, '10-net.conflist'), JSON.stringify(list));
+    putNamespace('shop', AMBIENT);
+    putPod();
+    await ztunnel();
+    const config = { AMBIT_CNI_PLUGIN_SOURCE: source, AMBIT_CNI_BIN_DIR: bin, MOUNTED_CNI_NET_DIR: net };
+    const ending = await start(config);
+    await eventually('the pod is marked', () => annotation() === 'enabled');
+    const types = () =>
+      (JSON.parse(readFileSync(join(net, '10-net.conflist'), 'utf8')) as typeof list).plugins.map(
+        ({ type }) => type,
+      );
+    expect([ending.pending(), types(), readdirSync(bin)]).toEqual([[], ['ptp', 'istio-cni'], ['istio-cni']]);
+
+    await ending.leave(AbortSignal.timeout(5_000));
+    await ending[Symbol.asyncDispose]();
+    const kept = fate === 'kept';
+    expect([types(), readdirSync(bin)]).toEqual(kept ? [['ptp', 'istio-cni'], ['istio-cni']] : [['ptp'], []]);
+    expect(onNode('nft', 'list', 'ruleset').includes('istio-ambient-nat')).toBe(kept);
+    expect([annotation(), await isCaptured()]).toEqual(['enabled', true]);
+  },
+  20_000,
+);
 
 test('what is missing is named', async () => {
   await expect(start({ NODE_NAME: '' })).rejects.toThrow(/NODE_NAME/);

@@ -5,26 +5,39 @@
  * everybody is told, the proxy closes its listeners and lets go of its connections, and only then the marks that its
  * replies need go. Each step may be repeated; a failed one leaves the pod as it was or further on, never in between.
  */
-import type { Clock } from '@ambit/core/clock';
-import type { Endpoint } from '@ambit/core/ip';
+import type { Clock, Timer } from '@ambit/core/clock';
+import { type Endpoint, isLoopback } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
 import type { Pod } from '@ambit/kube/resources/core';
 import { destroyTcpConnection, listTcpConnections, type TcpConnection } from '@ambit/linux/sock-diag';
 import type { Netns } from '@ambit/linux/netns';
 import type { ZdsPod } from '@ambit/zds/messages';
 import type { PodRulesBackend } from '../rules/backend.ts';
-import { DNS_CAPTURE_PORT, MARK_MASK, OUTBOUND_PORT, ZTUNNEL_MARK } from '../rules/constants.ts';
+import {
+  DNS_CAPTURE_PORT,
+  INBOUND_PLAINTEXT_PORT,
+  MARK_MASK,
+  OUTBOUND_PORT,
+  ZTUNNEL_MARK,
+} from '../rules/constants.ts';
 import { type RuleDefaults, rulesFor } from './decide/plan.ts';
 import type { HostProbes } from './host-probes.ts';
-import { PROPAGATION_MS, RELEASE_DRAIN_MS, RELEASE_POLL_MS } from './limits.ts';
+import { PROPAGATION_MS, RELEASE_DRAIN_MS, RELEASE_POLL_MS, RELEASE_QUIET_MS } from './limits.ts';
 
 /** A pod that this agent holds. */
 export interface HeldPod {
   readonly pod: ZdsPod;
   readonly netns: Netns;
   readonly ips: readonly string[];
-  /** How far it is: the proxy listens; redirection is in force; everybody has been told. */
-  stage: 'listening' | 'redirected' | 'enrolled';
+  /**
+   * How far it is, on its way in: the proxy listens; redirection is in force; everybody has been told. On its way out:
+   * nothing new is redirected; the proxy has been told.
+   */
+  stage: 'listening' | 'redirected' | 'enrolled' | 'leaving' | 'draining';
+  /** When the stage on the way out began, on the monotonic clock. */
+  sinceMs: number;
+  /** The wait for the next step out. */
+  timer: Timer | undefined;
 }
 
 export interface EnrolmentDeps {
@@ -52,7 +65,7 @@ export async function enrol(
   const { fd } = held.netns;
   await deps.proxy.add({ pod: held.pod, netnsFd: fd });
   await deps.rules.apply(fd, rulesFor(pod, deps.defaults));
-  if (held.stage === 'listening') held.stage = 'redirected';
+  if (held.stage !== 'enrolled') held.stage = 'redirected';
   await deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })));
   await deps.annotate(held.pod, 'enabled', signal);
   held.stage = 'enrolled';
@@ -65,16 +78,41 @@ export async function enrol(
   }
 }
 
-/** The pod lives on outside the mesh. */
-export async function release(held: HeldPod, deps: EnrolmentDeps, signal: AbortSignal): Promise<void> {
+/**
+ * The next step of a pod's way out of the mesh, in which it lives on. Steps that wait return at once, so that many pods
+ * can leave together and one that is wanted again can turn round.
+ *
+ * @returns after how many milliseconds to take the step that follows; `undefined` when the pod is out.
+ */
+export async function releaseStep(
+  held: HeldPod,
+  deps: EnrolmentDeps,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const { fd } = held.netns;
-  await deps.rules.removeRedirects(fd);
-  await deps.annotate(held.pod, undefined, signal);
-  await deps.clock.sleep(PROPAGATION_MS, signal);
-  await deps.proxy.remove(held.pod.uid);
-  await drained(held, deps, signal);
-  await deps.rules.remove(fd);
-  await deps.probes.remove(held.pod.uid, held.ips);
+  const nowMs = deps.clock.monotonicMs();
+  const elapsedMs = nowMs - held.sinceMs;
+  switch (held.stage) {
+    case 'leaving':
+      if (elapsedMs < PROPAGATION_MS) return PROPAGATION_MS - elapsedMs;
+      if (elapsedMs < RELEASE_QUIET_MS && servesProgram(held)) return RELEASE_POLL_MS;
+      await deps.proxy.remove(held.pod.uid);
+      held.stage = 'draining';
+      held.sinceMs = nowMs;
+      return RELEASE_POLL_MS;
+    case 'draining':
+      if (elapsedMs < RELEASE_DRAIN_MS && proxyConnections(fd).length > 0) return RELEASE_POLL_MS;
+      cut(held, deps);
+      await deps.rules.remove(fd);
+      await deps.probes.remove(held.pod.uid, held.ips);
+      return undefined;
+    default:
+      await deps.rules.removeRedirects(fd);
+      await deps.annotate(held.pod, undefined, signal);
+      held.stage = 'leaving';
+      held.sinceMs = deps.clock.monotonicMs();
+      return PROPAGATION_MS;
+  }
 }
 
 /** The pod is gone, or its programs have ended; its namespace, and the rules in it, go with it. */
@@ -84,22 +122,25 @@ export async function forget(held: HeldPod, deps: EnrolmentDeps, signal: AbortSi
   await deps.annotate(held.pod, undefined, signal);
 }
 
-/** Waits until no connection of the proxy is left in the pod's namespace; what is left at the limit is cut. */
-async function drained(held: HeldPod, { clock, log }: EnrolmentDeps, signal: AbortSignal): Promise<void> {
-  const deadline = clock.monotonicMs() + RELEASE_DRAIN_MS;
-  for (;;) {
-    const left = listTcpConnections(held.netns.fd).filter(isOfProxy);
-    if (left.length === 0) return;
-    if (clock.monotonicMs() >= deadline) {
-      log.warn('connections through the proxy are cut, the pod has left the mesh', {
-        pod: `${held.pod.namespace}/${held.pod.name}`,
-        connections: left.length,
-      });
-      for (const { handle } of left) destroyTcpConnection(held.netns.fd, handle);
-      return;
-    }
-    await clock.sleep(RELEASE_POLL_MS, signal);
-  }
+function proxyConnections(netnsFd: number): readonly TcpConnection[] {
+  return listTcpConnections(netnsFd).filter(isOfProxy);
+}
+
+/** Whether a connection of the pod's programs goes through the proxy; tunnels that are kept for later do not count. */
+function servesProgram({ netns, ips }: HeldPod): boolean {
+  return proxyConnections(netns.fd).some(
+    ({ local, remote }) => REDIRECTED_TO.has(local.port) || isLoopback(remote.ip) || ips.includes(remote.ip),
+  );
+}
+
+function cut(held: HeldPod, { log }: EnrolmentDeps): void {
+  const left = proxyConnections(held.netns.fd);
+  if (left.length === 0) return;
+  log.warn('connections through the proxy are cut, the pod has left the mesh', {
+    pod: `${held.pod.namespace}/${held.pod.name}`,
+    connections: left.length,
+  });
+  for (const { handle } of left) destroyTcpConnection(held.netns.fd, handle);
 }
 
 /** Connections of the pod's programs with the outside that no proxy sees. */
@@ -121,7 +162,7 @@ export function clearConnections(netnsFd: number): readonly TcpConnection[] {
   );
 }
 
-const REDIRECTED_TO: ReadonlySet<number> = new Set([OUTBOUND_PORT, DNS_CAPTURE_PORT]);
+const REDIRECTED_TO: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, DNS_CAPTURE_PORT]);
 
 function textOf({ ip, port }: Endpoint): string {
   return `${ip}:${port}`;
@@ -133,9 +174,8 @@ function isOfProxy({ mark = 0 }: TcpConnection): boolean {
 
 /** Both ends in this namespace: a program with itself, or with the proxy by redirection. */
 function isLocal({ local, remote }: TcpConnection, all: readonly TcpConnection[]): boolean {
-  const loopback = remote.ip === '::1' || remote.ip.startsWith('127.');
   return (
-    loopback ||
+    isLoopback(remote.ip) ||
     all.some(
       (other) =>
         other.local.ip === remote.ip && other.local.port === remote.port && other.remote.port === local.port,

@@ -8,6 +8,8 @@ export const MAX_REPORTED_PODS = 4_000;
 export const CONCURRENT_PODS = 8;
 export const RETRY_INITIAL_MS = 5;
 export const RETRY_MAX_MS = 5_000;
+/** Failures that are tried again sooner are not worth a warning yet. */
+export const RETRY_WARNED_MS = 250;
 /** A plugin's call waits for a pod that the API server has told the runtime of and not yet us. */
 export const POD_APPEARS_TRIES = 10;
 export const POD_APPEARS_WAIT_MS = 10;
@@ -20,9 +22,14 @@ export const MAX_PLUGIN_CALLS = 256;
  * the meantime, and nobody opens a tunnel to a port that has closed.
  */
 export const PROPAGATION_MS = 2_000;
+/**
+ * How long programs' connections through the proxy may go on undisturbed after their pod has left, before the proxy is told
+ * to end them.
+ */
+export const RELEASE_QUIET_MS = 60_000;
 /** How long the proxy's open connections of a released pod may go on before its marks go. */
 export const RELEASE_DRAIN_MS = 10_000;
-export const RELEASE_POLL_MS = 100;
+export const RELEASE_POLL_MS = 250;
 /** Namespace files and processes looked at to find a pod's namespace. */
 export const MAX_NETNS_CANDIDATES = 20_000;
 /** Connections that are listed for one pod. */

@@ -10,9 +10,16 @@ import type { ZdsPod } from '@ambit/zds/messages';
 import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
 import { type Eligibility, eligibility, type EligibilityRules } from './decide/eligibility.ts';
 import { hasEnded, isMarked, planFor, podIps } from './decide/plan.ts';
-import { clearConnections, enrol, type EnrolmentDeps, forget, type HeldPod, release } from './enrolment.ts';
+import {
+  clearConnections,
+  enrol,
+  type EnrolmentDeps,
+  forget,
+  type HeldPod,
+  releaseStep,
+} from './enrolment.ts';
 import { KeyedQueue } from './keyed-queue.ts';
-import { MAX_CLEAR_CONNECTIONS_LISTED, MAX_ENROLLED_PODS } from './limits.ts';
+import { MAX_CLEAR_CONNECTIONS_LISTED, MAX_ENROLLED_PODS, RETRY_WARNED_MS } from './limits.ts';
 import type { NetnsFinder } from './netns-finder.ts';
 import type { NetnsReports } from './reports.ts';
 
@@ -52,12 +59,15 @@ export class NodePods implements AsyncDisposable {
     this.#options = options;
     this.#queue = new KeyedQueue({
       work: (key, signal) => this.#reconcile(key, signal),
-      onFailure: (key, error, retryMs) =>
-        options.log.warn('a pod is not as it should be yet, trying again', {
+      onFailure: (key, error, retryMs) => {
+        // The first attempts follow each other in milliseconds; what passes by itself is no warning.
+        const level = retryMs < RETRY_WARNED_MS ? 'debug' : 'warn';
+        options.log[level]('a pod is not as it should be yet, trying again', {
           pod: key,
           error: messageOf(error),
           retryMs: Math.round(retryMs),
-        }),
+        });
+      },
       clock: options.clock,
       random: options.random,
     });
@@ -159,7 +169,10 @@ export class NodePods implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscriptions[Symbol.dispose]();
     await this.#queue[Symbol.asyncDispose]();
-    for (const { netns } of this.#held.values()) netns.close();
+    for (const { netns, timer } of this.#held.values()) {
+      timer?.cancel();
+      netns.close();
+    }
     this.#held.clear();
   }
 
@@ -167,26 +180,37 @@ export class NodePods implements AsyncDisposable {
   async #reconcile(key: string, signal: AbortSignal): Promise<void> {
     const pod = this.#options.pods.get(key);
     for (const held of this.#heldUnder(key)) {
-      if (held.pod.uid !== pod?.metadata.uid) await this.#let(held, 'forget', signal);
+      if (held.pod.uid !== pod?.metadata.uid) await this.#forget(held, signal);
     }
     if (!pod) return;
     const held = this.#held.get(pod.metadata.uid ?? '');
-    const { action } = planFor(pod, this.eligibilityOf(pod), held?.stage === 'enrolled');
+    held?.timer?.cancel();
+    const plan = planFor(pod, this.eligibilityOf(pod), held?.stage === 'enrolled');
+    const isHalfWay = held !== undefined && held.stage !== 'enrolled';
+    const out = hasEnded(pod) ? 'forget' : 'release';
+    const action = plan.action === 'nothing' && isHalfWay ? out : plan.action;
     if (action === 'enrol') await enrol(held ?? this.#hold(pod, undefined), pod, this.#options, signal);
-    else if (action === 'release') await this.#let(held ?? this.#hold(pod, undefined), 'release', signal);
-    else if (action === 'forget' && held) await this.#let(held, 'forget', signal);
-    else if (held && held.stage !== 'enrolled')
-      await this.#let(held, hasEnded(pod) ? 'forget' : 'release', signal);
+    else if (action === 'release') await this.#release(held ?? this.#hold(pod, undefined), key, signal);
+    else if (action === 'forget' && held) await this.#forget(held, signal);
   }
 
-  async #let(held: HeldPod, how: 'release' | 'forget', signal: AbortSignal): Promise<void> {
-    await (how === 'release' ? release : forget)(held, this.#options, signal);
+  async #release(held: HeldPod, key: string, signal: AbortSignal): Promise<void> {
+    const nextMs = await releaseStep(held, this.#options, signal);
+    if (nextMs === undefined) this.#letGo(held, 'a pod has left the mesh');
+    else held.timer = this.#options.clock.after(nextMs, () => this.#queue.add(key));
+  }
+
+  async #forget(held: HeldPod, signal: AbortSignal): Promise<void> {
+    await forget(held, this.#options, signal);
+    this.#options.reports.delete(held.pod.uid);
+    this.#letGo(held, 'a pod of the mesh is gone');
+  }
+
+  #letGo(held: HeldPod, message: string): void {
+    held.timer?.cancel();
     held.netns.close();
     this.#held.delete(held.pod.uid);
-    if (how === 'forget') this.#options.reports.delete(held.pod.uid);
-    this.#options.log.info(how === 'release' ? 'a pod has left the mesh' : 'a pod of the mesh is gone', {
-      pod: `${held.pod.namespace}/${held.pod.name}`,
-    });
+    this.#options.log.info(message, { pod: `${held.pod.namespace}/${held.pod.name}` });
   }
 
   /** Holds the pod's namespace open from now on. */
@@ -209,7 +233,7 @@ export class NodePods implements AsyncDisposable {
     }
     // The sandbox of a pod may be made anew under the same UID.
     known?.netns.close();
-    const held: HeldPod = { pod: zdsPod, netns, ips, stage: 'listening' };
+    const held: HeldPod = { pod: zdsPod, netns, ips, stage: 'listening', sinceMs: 0, timer: undefined };
     this.#held.set(zdsPod.uid, held);
     return held;
   }

@@ -6,6 +6,7 @@
  */
 import { type LabelSelector, type Labels, selects } from '@ambit/kube/label-selector';
 import type { Pod } from '@ambit/kube/resources/core';
+import { DATAPLANE_MODE_LABEL, SIDECAR_STATUS_ANNOTATION } from '../../names.ts';
 import type { NamespaceState } from '../../node-file.ts';
 
 export interface EnablementSelector {
@@ -21,22 +22,19 @@ export interface EligibilityRules {
 
 export type Eligibility = { readonly eligible: true } | { readonly eligible: false; readonly reason: string };
 
-export const MODE_LABEL = 'istio.io/dataplane-mode';
-const SIDECAR_ANNOTATION = 'sidecar.istio.io/status';
-
 /** Istio's default: the pod's own label, or the namespace's unless the pod says `none`. */
 export const DEFAULT_SELECTORS: readonly EnablementSelector[] = [
-  { podSelector: { matchLabels: { [MODE_LABEL]: 'ambient' } }, namespaceSelector: {} },
+  { podSelector: { matchLabels: { [DATAPLANE_MODE_LABEL]: 'ambient' } }, namespaceSelector: {} },
   {
-    podSelector: { matchExpressions: [{ key: MODE_LABEL, operator: 'NotIn', values: ['none'] }] },
-    namespaceSelector: { matchLabels: { [MODE_LABEL]: 'ambient' } },
+    podSelector: { matchExpressions: [{ key: DATAPLANE_MODE_LABEL, operator: 'NotIn', values: ['none'] }] },
+    namespaceSelector: { matchLabels: { [DATAPLANE_MODE_LABEL]: 'ambient' } },
   },
 ];
 
 export function eligibility(pod: Pod, namespaceLabels: Labels, rules: EligibilityRules): Eligibility {
   const { namespace = '', labels, annotations } = pod.metadata;
   if (pod.spec?.hostNetwork === true) return no('it uses the network of its node');
-  if (annotations?.[SIDECAR_ANNOTATION] !== undefined) return no('it has a sidecar');
+  if (annotations?.[SIDECAR_STATUS_ANNOTATION] !== undefined) return no('it has a sidecar');
   if (rules.excludedNamespaces.has(namespace)) return no(`namespace ${namespace} is excluded`);
   const fits = rules.selectors.some(
     ({ podSelector, namespaceSelector }) =>
@@ -44,7 +42,7 @@ export function eligibility(pod: Pod, namespaceLabels: Labels, rules: Eligibilit
   );
   return fits
     ? { eligible: true }
-    : no(`neither it nor namespace ${namespace} is labelled ${MODE_LABEL}=ambient`);
+    : no(`neither it nor namespace ${namespace} is labelled ${DATAPLANE_MODE_LABEL}=ambient`);
 }
 
 /** How the node file tells a namespace. */

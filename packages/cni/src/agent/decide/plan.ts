@@ -1,11 +1,16 @@
 /** What is to be done about a pod, from what it is now and whether we hold it. Pure. */
 import type { Pod } from '@ambit/kube/resources/core';
 import { parseIp } from '@ambit/core/ip';
+import { VIRTUAL_INTERFACES_MAX } from '../../limits.ts';
+import {
+  BYPASS_INBOUND_ANNOTATION,
+  DNS_CAPTURE_ANNOTATION,
+  REDIRECTION_ANNOTATION,
+  VIRTUAL_INTERFACES_ANNOTATION,
+} from '../../names.ts';
 import type { PodRules, ProbeSources } from '../../rules/pod-rules.ts';
 import { isInterfaceName } from '../../rules/pod-rules.ts';
 import type { Eligibility } from './eligibility.ts';
-
-export const REDIRECTION_ANNOTATION = 'ambient.istio.io/redirection';
 
 /**
  * `enrol`: bring it into the mesh, or finish that. `release`: take it out, its namespace lives. `forget`: it is gone, or
@@ -60,12 +65,13 @@ export function rulesFor(pod: Pod, defaults: RuleDefaults): PodRules {
   return {
     ipv6: defaults.ipv6,
     probeSources: defaults.probeSources,
-    dnsCapture: parseBool(annotations['ambient.istio.io/dns-capture']) ?? defaults.dnsCapture,
-    bypassInbound: parseBool(annotations['ambient.istio.io/bypass-inbound-capture']) ?? false,
-    virtualInterfaces: (annotations['istio.io/reroute-virtual-interfaces'] ?? '')
+    dnsCapture: parseBool(annotations[DNS_CAPTURE_ANNOTATION]) ?? defaults.dnsCapture,
+    bypassInbound: parseBool(annotations[BYPASS_INBOUND_ANNOTATION]) ?? false,
+    virtualInterfaces: (annotations[VIRTUAL_INTERFACES_ANNOTATION] ?? '')
       .split(',')
       .map((name) => name.trim())
-      .filter(isInterfaceName),
+      .filter(isInterfaceName)
+      .slice(0, VIRTUAL_INTERFACES_MAX),
   };
 }
 
