@@ -78,11 +78,11 @@ export interface Lab extends AsyncDisposable {
   hostPathOf(nodeName: string, path: string): string;
   /** What a pod's container has printed so far; the first container for no name. */
   logsOf(pod: PodName, container?: string): string;
-  /** What crosses the link of one node (default: the first) for `ms` milliseconds, as a pcap file. */
+  /** What crosses the link of one node (default: the first), to or from `hosts` if given, as a pcap file. */
   capture(
     ms: number,
     signal: AbortSignal,
-    options?: { readonly node?: string; readonly filter?: string },
+    options?: { readonly node?: string; readonly hosts?: readonly string[] },
   ): Promise<Buffer>;
   stop(): Promise<void>;
 }
@@ -215,10 +215,10 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     hostPathOf: (nodeName, path) => new NodeFolder(folder, nodeName).hostPath(path),
     netnsPathOf: (pod) => workerOf(pod)?.network?.path,
     logsOf: (pod, container = '') => workerOf(pod)?.container(container)?.log.read().toString() ?? '',
-    capture: async (ms, signal, { node: name = nodeNames[0], filter = '' } = {}) => {
+    capture: async (ms, signal, { node: name = nodeNames[0], hosts = [] } = {}) => {
       const node = network.nodes.find((one) => one.name === name);
       if (!node) throw new LabError(`there is no node ${name}`);
-      return await capture({ network, node, filter, ms, clock }, signal);
+      return await capture({ network, node, hosts, ms, clock }, signal);
     },
     stop: () => owned.disposeAsync(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

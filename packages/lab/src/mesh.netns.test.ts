@@ -33,8 +33,8 @@ const enrolled = (name: string, wanted: boolean) =>
 /** What crosses the link between the nodes of pods' own traffic. */
 async function wire() {
   const { items } = await lab.client.list(pods, { namespace: SHOP }, signal);
-  const hosts = items.flatMap(({ status }) => status?.podIPs ?? []).map(({ ip }) => `host ${ip}`);
-  return summarize(await lab.capture(700, signal, { filter: `tcp and ( ${hosts.join(' or ')} )` }), WORDS);
+  const hosts = items.flatMap(({ status }) => status?.podIPs ?? []).map(({ ip }) => ip);
+  return summarize(await lab.capture(700, signal, { hosts }), WORDS);
 }
 
 /** A client's requests of the next moments: all must go well. */

@@ -8,20 +8,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     .reverse(),
 );
 
-export const {
-  EPERM,
-  ENOENT,
-  EINTR,
-  EAGAIN,
-  EACCES,
-  EINPROGRESS,
-  ENOPROTOOPT,
-  EPIPE,
-  ECONNRESET,
-  EEXIST,
-  EINVAL,
-  ETIMEDOUT,
-} = constants.errno;
+export const { EPERM, ENOENT, EINTR, EAGAIN, EINVAL, ENETDOWN, ENODEV } = constants.errno;
 
 export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;

@@ -95,6 +95,7 @@ export const libc = {
     'ulong',
     'ulong',
   ]),
+  if_nametoindex: declare<(name: string) => number>('if_nametoindex', 'uint', ['str']),
   fcntl: declare<(fd: number, command: number, argument: number) => number>('fcntl', 'int', [
     'int',
     'int',

@@ -57,9 +57,7 @@ export function labWorld(lab: Lab, environment: Readonly<Record<string, string |
       const ips = all
         .flatMap(({ items }) => items.flatMap((pod) => pod.status?.podIPs ?? []))
         .map(({ ip }) => ip);
-      return await lab.capture(ms, signal, {
-        filter: `tcp and ( ${ips.map((ip) => `host ${ip}`).join(' or ')} )`,
-      });
+      return await lab.capture(ms, signal, { hosts: ips });
     },
     loggedConnections: async (signal) => {
       const selection = { namespace: 'istio-system', labelSelector: 'app=ztunnel' };
