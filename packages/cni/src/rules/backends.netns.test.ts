@@ -47,6 +47,7 @@ beforeEach(async () => {
   ] as const) {
     netns.run('ip', 'addr', 'add', `${addresses[4]}/24`, 'dev', 'eth0');
     netns.run('ip', 'addr', 'add', `${addresses[6]}/64`, 'dev', 'eth0', 'nodad');
+    netns.run('sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0');
     netns.run('ip', 'link', 'set', 'eth0', 'up');
     netns.run('ip', 'route', 'add', 'default', 'via', other[4]);
     netns.run('ip', '-6', 'route', 'add', 'default', 'via', other[6]);
@@ -269,7 +270,7 @@ test('the backend is found by trying, and a missing program is named', async () 
   const fallback = await detectBackend(without, systemClock, { wanted: 'auto', ipv6: true });
   expect(fallback).toMatchObject({
     backend: { name: 'iptables' },
-    because: expect.stringContaining('ENOENT'),
+    because: expect.stringContaining('nft-that-is-not-there'),
   });
   await expect(detectBackend(without, systemClock, { wanted: 'nftables', ipv6: true })).rejects.toMatchObject(
     {
