@@ -48,6 +48,7 @@ async function start(
       random: systemRandom,
       log: new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'json' }),
       args: ['proxy'],
+      collectGarbage: () => undefined,
       resolvConf: 'nameserver 192.0.2.53',
       machineHasIpv6: true,
       spawnWorker: () => {

@@ -44,6 +44,8 @@ export interface AppDeps {
   readonly spawnWorker: (options: WorkerOptions) => WorkerThread;
   /** Of the command line, for the dump. */
   readonly args: readonly string[];
+  /** Called when much memory may be free. May take a while. */
+  readonly collectGarbage: () => void;
   /** Text of `/etc/resolv.conf`. */
   readonly resolvConf: string;
   /** Whether this machine has IPv6. */
@@ -104,6 +106,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       nodeName: config.nodeName ?? '',
       onDemand: config.onDemand,
       workers,
+      afterLargeChange: deps.collectGarbage,
       log: deps.log.scope('state'),
     }),
   );

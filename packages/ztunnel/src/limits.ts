@@ -32,3 +32,6 @@ export const CRL_POLL_INTERVAL_MS = 2_000;
 
 /** Label combinations that one worker counts apart. */
 export const MAX_TRAFFIC_SERIES = 20_000;
+
+/** A change of mesh state after which it is worth while to collect garbage. */
+export const LARGE_CHANGE_BYTES = 1_048_576;

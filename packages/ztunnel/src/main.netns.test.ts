@@ -4,6 +4,10 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { TestNamespaces } from '@ambit/linux/testing/namespaces';
+import { ZdsServer } from '@ambit/zds/agent-side';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;
 const MESH = `
@@ -28,7 +32,6 @@ function run(env: Readonly<Record<string, string>>): Process {
       PROXY_WORKLOAD_INFO: 'shop/web-0/web',
       XDS_ADDRESS: '',
       FAKE_CA: 'true',
-      ENABLE_PROXY: 'false',
       CONNECTION_TERMINATION_DEADLINE: '2s',
       ZTUNNEL_WORKER_THREADS: '2',
       ...env,
@@ -78,7 +81,7 @@ describe('the process', () => {
   test('opens its ports, says what it holds, and ends gracefully on SIGTERM', async () => {
     const ztunnel = run({ LOCAL_XDS_PATH: localFile(MESH) });
     await ready(ztunnel);
-    const open = [15000, 15020, 15021, 15053];
+    const open = [15000, 15001, 15006, 15008, 15020, 15021, 15053];
     expect(await Promise.all(open.map(isOpen))).toEqual(open.map(() => true));
     const dump = JSON.parse(await (await fetch('http://127.0.0.1:15000/config_dump')).text());
     expect(dump.config).toMatchObject({
@@ -119,6 +122,11 @@ describe('the process', () => {
       port: 15020,
       says: /cannot listen on .*:15020 for stats: address in use/,
     },
+    'the inbound port': {
+      env: { LOCAL_XDS: MESH },
+      port: 15008,
+      says: /15008.*(in use|EADDRINUSE)/s,
+    },
     'the DNS port': { env: { LOCAL_XDS: MESH }, port: 15053, says: /15053.*EADDRINUSE|EADDRINUSE.*15053/s },
   };
 
@@ -139,6 +147,36 @@ describe('the process', () => {
     expect(ztunnel.output()).toContain('Error: ');
   });
 });
+
+test('the pods of a node: listeners in their namespaces before the agent hears of it, and gone after', async () => {
+  using namespaces = new TestNamespaces();
+  const pod = namespaces.create();
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-zds-'));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'ztunnel.sock');
+  await using agent = new ZdsServer({ path, snapshot: () => [], clock: systemClock, log: silentLogger });
+  await agent.start(AbortSignal.timeout(1_000));
+  const ztunnel = run({ PROXY_MODE: 'shared', INPOD_UDS: path, LOCAL_XDS: MESH });
+  await ready(ztunnel);
+  const listening = (protocol: string) =>
+    pod
+      .run('ss', '-Hln', protocol)
+      .split('\n')
+      .flatMap((line) => /:(15\d{3})\b/.exec(line)?.[1] ?? []);
+  const uid = 'web-uid';
+  await agent.add({ pod: { uid, name: 'web-0', namespace: 'shop', serviceAccount: 'web' }, netnsFd: pod.fd });
+  expect(new Set(listening('-t'))).toEqual(new Set(['15001', '15006', '15008', '15053']));
+  expect(new Set(listening('-u'))).toEqual(new Set(['15053']));
+  const dump = JSON.parse(await (await fetch('http://127.0.0.1:15000/config_dump')).text());
+  expect(dump.workloadState[uid]).toMatchObject({ state: 'Up' });
+  await agent.remove(uid);
+  const deadline = Date.now() + 10_000;
+  while (listening('-t').length > 0 && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  expect([listening('-t'), listening('-u')]).toEqual([[], []]);
+  ztunnel.child.kill('SIGTERM');
+  expect(await ztunnel.exit).toEqual({ code: 0, signal: null });
+}, 30_000);
 
 test('without privileges it says what it needs', async () => {
   const unprivileged = spawn(

@@ -13,6 +13,7 @@ import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';
 import { applyXdsDelta } from '@ambit/model/xds-delta';
 import type { Rejection, ResourceDelta, TypeHandler } from '@ambit/xds/client/type-state';
+import { LARGE_CHANGE_BYTES } from '../limits.ts';
 import { localFileMessage, meshDeltaMessage } from '../threads/mesh-delta.ts';
 import type { MeshDeltaMessage } from '../threads/messages.ts';
 import type { WorkerEvent } from './worker-pool.ts';
@@ -27,6 +28,8 @@ export interface MeshStateOptions {
   readonly nodeName: string;
   readonly onDemand: boolean;
   readonly workers: MeshWorkers;
+  /** Called some time after a change that left much garbage behind. */
+  readonly afterLargeChange?: () => void;
   readonly log: Logger;
 }
 
@@ -83,7 +86,8 @@ export class MeshState implements Disposable {
     const delta = readLocalMesh(text, file, this.#interner);
     this.store.apply(delta);
     this.#version += 1;
-    this.#options.workers.broadcast(localFileMessage(text, this.#version));
+    this.#options.workers.broadcast(localFileMessage(delta, this.#version));
+    this.#tidy(text.length);
     this.#options.log.info('local mesh loaded', {
       file,
       workloads: delta.workloads.length,
@@ -102,9 +106,15 @@ export class MeshState implements Disposable {
     const upserts = delta.upserts.filter(({ name }) => !rejected.has(name));
     if (upserts.length === 0 && delta.removed.length === 0) return rejections;
     this.#version += 1;
-    this.#options.workers.broadcast(
-      meshDeltaMessage(typeUrl, { upserts, removed: delta.removed }, this.#version),
-    );
+    const message = meshDeltaMessage(typeUrl, { upserts, removed: delta.removed }, this.#version);
+    this.#options.workers.broadcast(message);
+    this.#tidy(message.bytes.length);
     return rejections;
+  }
+
+  /** Not at once: the response that the change came in is still held. */
+  #tidy(bytes: number): void {
+    const { afterLargeChange } = this.#options;
+    if (afterLargeChange && bytes >= LARGE_CHANGE_BYTES) setImmediate(() => setImmediate(afterLargeChange));
   }
 }

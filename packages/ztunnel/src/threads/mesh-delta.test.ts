@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { AUTHORIZATION_TYPE_URL, createAuthorization, encodeAuthorization } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL, createWorkload, encodeAddress } from '@ambit/api/workload';
 import { Interner } from '@ambit/model/intern';
+import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';
 import { applyMeshDelta, localFileMessage, meshDeltaMessage } from './mesh-delta.ts';
 
@@ -50,6 +51,7 @@ describe('a delta for the workers', () => {
 
   test('may be a local file', () => {
     const text = 'workloads: [{uid: u, name: w, namespace: ns, workloadIps: [10.0.0.1], services: {}}]';
-    expect(storeWith(localFileMessage(text, 1)).workloadAt('', '10.0.0.1')?.uid).toBe('u');
+    const delta = readLocalMesh(text, 'f', new Interner());
+    expect(storeWith(localFileMessage(delta, 1)).workloadAt('', '10.0.0.1')?.uid).toBe('u');
   });
 });

@@ -1,16 +1,16 @@
 /**
  * Changes of mesh state on their way from the control thread to the workers, and what a worker does with them.
  *
- * The bytes lie in shared memory once, whatever the number of workers. A local file travels as its own text, since its
- * defaults differ from those of the wire.
+ * The bytes lie in shared memory once, whatever the number of workers. What a local file says travels as values in V8's own
+ * encoding, since its defaults differ from those of the wire and parsing YAML is slow.
  */
+import { deserialize, serialize } from 'node:v8';
 import type { Interner } from '@ambit/model/intern';
-import { readLocalMesh } from '@ambit/model/local-file';
-import type { MeshStore } from '@ambit/model/store';
+import type { MeshDelta, MeshStore } from '@ambit/model/store';
 import { applyXdsDelta, type XdsDelta } from '@ambit/model/xds-delta';
 import type { MeshDeltaMessage } from './messages.ts';
 
-/** The type of a delta whose one resource is the text of a local mesh file. */
+/** The type of a delta whose one resource is what a local file says. */
 export const LOCAL_FILE_TYPE_URL = 'ambit/local-file';
 
 export function meshDeltaMessage(typeUrl: string, delta: XdsDelta, version: number): MeshDeltaMessage {
@@ -26,9 +26,10 @@ export function meshDeltaMessage(typeUrl: string, delta: XdsDelta, version: numb
   return { kind: 'mesh-delta', typeUrl, bytes, upserts, removed: delta.removed, version };
 }
 
-export function localFileMessage(text: string, version: number): MeshDeltaMessage {
-  const value = Buffer.from(text);
-  return meshDeltaMessage(LOCAL_FILE_TYPE_URL, { upserts: [{ name: 'file', value }], removed: [] }, version);
+/** A local file, parsed once: workers get its values. */
+export function localFileMessage(delta: MeshDelta, version: number): MeshDeltaMessage {
+  const upserts = [{ name: 'file', value: serialize(delta) }];
+  return meshDeltaMessage(LOCAL_FILE_TYPE_URL, { upserts, removed: [] }, version);
 }
 
 /** Applies what the control thread has validated; a resource that cannot be read here cannot be read there either. */
@@ -41,7 +42,5 @@ export function applyMeshDelta(mesh: MeshStore, message: MeshDeltaMessage, inter
     applyXdsDelta(mesh, message.typeUrl, { upserts, removed: message.removed }, interner);
     return;
   }
-  for (const { name, value } of upserts) {
-    mesh.apply(readLocalMesh(Buffer.from(value).toString('utf8'), name, interner));
-  }
+  for (const { value } of upserts) mesh.apply(deserialize(Uint8Array.from(value)) as MeshDelta);
 }
