@@ -7,8 +7,7 @@ const PROCESSES_MAX = 100_000;
 
 /** `undefined` if no process here is a kubelet, under any of the names that distributions give it. */
 export function kubeletUid(procDirectory: string): number | undefined {
-  const pids = readdirSync(procDirectory).filter((name) => /^[0-9]+$/.test(name));
-  for (const pid of pids.slice(0, PROCESSES_MAX)) {
+  for (const pid of processesIn(procDirectory)) {
     try {
       const name = readFileSync(join(procDirectory, pid, 'comm'), 'utf8').trim();
       if (!/^(kubelet|kubelite|k3s(-server|-agent)?)$/.test(name)) continue;
@@ -20,4 +19,14 @@ export function kubeletUid(procDirectory: string): number | undefined {
     }
   }
   return undefined;
+}
+
+function processesIn(procDirectory: string): readonly string[] {
+  try {
+    const pids = readdirSync(procDirectory).filter((name) => /^[0-9]+$/.test(name));
+    return pids.slice(0, PROCESSES_MAX);
+  } catch {
+    // The host's processes are not shown to this agent.
+    return [];
+  }
 }
