@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { namespaces, type Pod, pods } from '@ambit/kube/resources/core';
+import { daemonSets, namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import { summarize } from './demo/wire.ts';
 import { type Lab, startLab } from './lab.ts';
 import { SYSTEM_NAMESPACE } from './manifests.ts';
@@ -145,6 +145,58 @@ describe('parts of the mesh go and come back', () => {
       });
     });
   });
+
+  test('ztunnel is upgraded, the new one before the old one goes, and nothing is lost', async () => {
+    const before = (await ofApp('app=ztunnel', 'node-a')).uid;
+    await goesOnWithoutFailure('client', async () => {
+      const body = { spec: { template: { metadata: { annotations: { restarted: 'once' } } } } };
+      await lab.client.patch(
+        daemonSets,
+        { name: 'ztunnel', namespace: SYSTEM_NAMESPACE },
+        { type: 'merge', body },
+        {},
+        signal,
+      );
+      await fixture.eventually('only new ztunnels', async () => {
+        const { items } = await lab.client.list(
+          pods,
+          { namespace: SYSTEM_NAMESPACE, labelSelector: 'app=ztunnel' },
+          signal,
+        );
+        return (
+          items.length === 2 &&
+          items.every(({ metadata: { uid, annotations } }) => uid !== before && annotations?.['restarted'])
+        );
+      });
+    });
+  }, 60_000);
+
+  test('without the agent no pod of the mesh starts, and it says what to look at; others do', async () => {
+    const agent = {
+      namespace: SYSTEM_NAMESPACE,
+      name: (await ofApp('k8s-app=istio-cni-node', 'node-b')).name,
+    };
+    const kill = (what: string) =>
+      fixture.exec(
+        agent,
+        'sh',
+        '-c',
+        `for p in /host/proc/[0-9]*; do
+      if tr '\\0' ' ' <$p/cmdline | grep -q "agent/[m]ain.ts" && tr '\\0' '\\n' <$p/environ | grep -q ^NODE_NAME=node-b; then kill -${what} \${p##*/}; fi; done`,
+      );
+    await kill('STOP');
+    await fixture.apply(serverPod('guarded', 'node-b'), serverPod('free', 'node-b', {}, 'outside'));
+    await fixture.ready('free', 'outside');
+    const why = await fixture.eventually('a reason', async () => {
+      const text = JSON.stringify((await fixture.get('guarded'))?.status ?? {});
+      return text.includes('CNI plugin istio-cni') && text;
+    });
+    expect(why).toMatch(/agent/);
+    expect((await fixture.get('guarded'))?.status?.phase).toBe('Pending');
+    await kill('CONT');
+    await fixture.ready('guarded');
+    await enrolled('guarded', true);
+  }, 60_000);
 
   test('the label is taken off: in clear again, nothing lost', async () => {
     await goesOnWithoutFailure('client', async () => {
