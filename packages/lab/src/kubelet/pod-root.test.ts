@@ -2,7 +2,7 @@ import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { enterRootCommand, layOutRoot } from './pod-root.ts';
+import { enterRootCommand, layOutRoot, repositoryMount } from './pod-root.ts';
 
 const top = mkdtempSync(join(tmpdir(), 'ambit-root-'));
 afterAll(() => rmSync(top, { recursive: true }));
@@ -41,4 +41,9 @@ test('words of a command are never script', () => {
   const [script = ''] = words.filter((word) => word.startsWith('set -e'));
   expect(script).toContain(`mount --rbind '/x y' '/a'\\''b/z'`);
   expect(script).not.toContain('rm -rf');
+});
+
+test('a repository below a folder of the pod’s own is mounted there, any other shows by itself', () => {
+  expect(repositoryMount('/tmp/clone')).toEqual([{ from: '/tmp/clone', to: '/tmp/clone' }]);
+  expect(repositoryMount('/home/me/ambit')).toEqual([]);
 });

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { MeshError } from '@ambit/core/errors';
 import { hasMounts } from '@ambit/linux/mounts';
 
@@ -33,6 +34,8 @@ export interface Mount {
 
 /** The pod's own, or nothing that a container needs. */
 const OWN: ReadonlySet<string> = new Set(['etc', 'run', 'var', 'tmp', 'lost+found', 'boot', 'host']);
+/** What pods of the lab run comes from this repository, wherever it was cloned to: also below a folder of the pod's own. */
+const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url)).replace(/\/$/, '');
 const HOST_ETC = '.host-etc';
 const OLD_ROOT = '.old-root';
 
@@ -67,7 +70,7 @@ export function layOutRoot({
   }
   for (const [name, text] of Object.entries(own)) writeFileSync(join(folder, 'etc', name), text);
   const machine = machineMounts(folder);
-  const sorted = mounts.toSorted((a, b) => (a.to < b.to ? -1 : 1));
+  const sorted = [...mounts, ...repositoryMount(REPOSITORY)].toSorted((a, b) => (a.to < b.to ? -1 : 1));
   for (const mount of sorted) makeMountPoint(folder, mount);
   return [{ from: '/etc', to: `/${HOST_ETC}` }, ...machine, ...sorted];
 }
@@ -82,9 +85,11 @@ export function enterRootCommand(
   workingFolder: string,
   command: readonly string[],
 ): readonly string[] {
-  const binds = mounts.map(
-    ({ from, to }) => `mount --rbind ${quote(from)} ${quote(join(folder, inside(to)))}`,
-  );
+  const binds = mounts.map(({ from, to }) => {
+    const target = quote(join(folder, inside(to)));
+    // A volume that is mounted above hides the mount point that was laid out.
+    return `[ -e ${target} ] || mkdir -p ${target}\nmount --rbind ${quote(from)} ${target}`;
+  });
   const script = [
     'set -e',
     `mount --rbind ${quote(folder)} ${quote(folder)}`,
@@ -97,6 +102,12 @@ export function enterRootCommand(
     'exec "$@"',
   ].join('\n');
   return ['unshare', '--mount', '--propagation', 'slave', '/bin/sh', '-c', script, 'container', ...command];
+}
+
+/** Nothing where the repository shows already with the machine's folders. Exported for the test. */
+export function repositoryMount(repository: string): readonly Mount[] {
+  const [, top = ''] = repository.split('/');
+  return OWN.has(top) ? [{ from: repository, to: repository }] : [];
 }
 
 /** Folders of the machine's root become mounts, symbolic links are copied. */
