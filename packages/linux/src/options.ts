@@ -13,6 +13,7 @@ const SO_REUSEPORT = 15;
 const SO_MARK = 36;
 const IP_TRANSPARENT = 19;
 const IP_BIND_ADDRESS_NO_PORT = 24;
+const IP_LOCAL_PORT_RANGE = 51;
 const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
 const TCP_NODELAY = 1;
@@ -65,6 +66,16 @@ export function setV6Only(fd: number, only: boolean): void {
 /** The local port is chosen at connect, so that it need be unique only for that destination. */
 export function setBindAddressNoPort(fd: number): void {
   must(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, 'IP_BIND_ADDRESS_NO_PORT');
+}
+
+/**
+ * The port chosen at connect lies between `from` and `to`. The kernel looks through its range in one fixed order, which
+ * takes milliseconds once thousands of connections to one destination have just ended; a small range bounds that.
+ *
+ * Best effort: kernels before 6.3 know no such thing, and a range outside the namespace's own counts for nothing.
+ */
+export function tryLocalPortRange(fd: number, from: number, to: number): void {
+  setInt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, (to << 16) | from);
 }
 
 export function setNoDelay(fd: number): void {

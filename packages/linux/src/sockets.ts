@@ -19,6 +19,7 @@ import {
   setReusePort,
   setTransparent,
   setV6Only,
+  tryLocalPortRange,
   trySetTransparent,
 } from './options.ts';
 import { AF_INET, AF_INET6, addressBuffer, writeAddress } from './socket-address.ts';
@@ -93,6 +94,8 @@ export interface TcpSocketOptions {
   /** The source address. With `transparent` it may be anybody's: the original client's. Port 0: chosen at connect. */
   readonly bind?: { readonly ip: string; readonly port: number; readonly transparent: boolean };
   readonly keepalive?: KeepAlive;
+  /** Where the local port is chosen from, on kernels that can; see {@link tryLocalPortRange}. Default: anywhere. */
+  readonly localPorts?: { readonly from: number; readonly to: number };
 }
 
 /**
@@ -102,11 +105,12 @@ export interface TcpSocketOptions {
  * @throws {@link LinuxError} EPERM for a mark or transparency without the capability; EADDRNOTAVAIL for the source.
  */
 export function tcpSocket(options: TcpSocketOptions): number {
-  const { family, mark, bind: source, keepalive } = options;
+  const { family, mark, bind: source, keepalive, localPorts } = options;
   const fd = openIn(options.netnsFd, family === 4 ? AF_INET : AF_INET6);
   try {
     if (mark !== undefined) setMark(fd, mark);
     if (keepalive) keepAlive(fd, keepalive);
+    if (localPorts) tryLocalPortRange(fd, localPorts.from, localPorts.to);
     if (source) {
       if (source.transparent) setTransparent(fd, family);
       if (source.port === 0) setBindAddressNoPort(fd);

@@ -5,6 +5,7 @@
  * be passed to `write` of another plain socket, which may keep pointing into it. An idle connection owns no buffer.
  * What `write` is given stays lent until it says `done`, or until `onPlainWritten`.
  */
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { Endpoint } from '@ambit/core/ip';
 import { PLAIN_READ_BYTES } from '../limits.ts';
@@ -42,6 +43,8 @@ export interface PlainSocketEvents {
 export interface Connect {
   readonly fd: number | undefined;
   readonly to: Endpoint;
+  /** Another socket to try with when the first finds no free local port (a range may have been all it could use). */
+  readonly otherFd?: () => number;
 }
 
 export class PlainSocket implements StreamOwner {
@@ -62,10 +65,14 @@ export class PlainSocket implements StreamOwner {
       this.#adopt(from);
       return;
     }
-    const handle = connectTcp(from.fd, this, from.to.ip, from.to.port);
+    let handle = connectTcp(from.fd, this, from.to.ip, from.to.port);
+    if (handle === -constants.errno.EADDRNOTAVAIL && from.otherFd) {
+      handle = connectTcp(from.otherFd(), this, from.to.ip, from.to.port);
+    }
     if (typeof handle === 'number') {
+      const status = handle;
       this.#closed = true;
-      queueMicrotask(() => this.#events.onPlainError(nameOf(handle)));
+      queueMicrotask(() => this.#events.onPlainError(nameOf(status)));
       return;
     }
     this.#handle = handle;

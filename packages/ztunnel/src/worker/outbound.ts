@@ -194,7 +194,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   #connectInClear(to: Endpoint): void {
     try {
-      this.#upstream = new PlainSocket({ fd: this.pod.sockets.plain(to.ip), to }, this);
+      const open = (ports: 'few' | 'any') => this.pod.sockets.plain(to.ip, ports);
+      this.#upstream = new PlainSocket({ fd: open('few'), to, otherFd: () => open('any') }, this);
     } catch (error) {
       this.end(new ConnectError(to, messageOf(error), { cause: error }));
       return;

@@ -132,8 +132,9 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     const { sockets, worker } = this.pod;
     const { ip } = this.#peer;
     try {
-      const fd = sockets.from(ip, to.ip, (error) => this.pod.warnSource(ip, error));
-      this.#upstream = new PlainSocket({ fd, to }, this);
+      const open = (ports: 'few' | 'any') =>
+        sockets.from(ip, to.ip, ports, (error) => this.pod.warnSource(ip, error));
+      this.#upstream = new PlainSocket({ fd: open('few'), to, otherFd: () => open('any') }, this);
     } catch (error) {
       this.end(new ConnectError(to, messageOf(error), { cause: error }));
       return;

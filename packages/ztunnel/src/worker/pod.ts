@@ -79,7 +79,12 @@ export class Pod {
       this.#tunnels.destroy();
       throw error;
     }
-    this.sockets = new PodSockets(netnsFd, options, this.#listeners.transparent && !inboundOnly);
+    this.sockets = new PodSockets(
+      netnsFd,
+      options,
+      this.#listeners.transparent && !inboundOnly,
+      worker.random,
+    );
   }
 
   /** What mesh state says of this pod; `undefined` until it does. */
@@ -110,7 +115,7 @@ export class Pod {
     return await openTunnel(
       {
         to: route.to,
-        fd: this.sockets.plain(route.to.ip),
+        fd: this.sockets.plain(route.to.ip, 'any'),
         tls: clientTlsOptions(certificate, tls),
         verify: (socket) =>
           this.#tracked(

@@ -1,0 +1,326 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { ALICE, ALICE_IP, BOB, BOB_IP, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
+
+const VIP = '10.96.0.9';
+const MESH = `
+workloads:
+  - {uid: a, name: alice-0, namespace: shop, serviceAccount: alice, trustDomain: td, clusterId: Kubernetes, workloadName: alice, workloadType: deployment, canonicalName: alice, canonicalRevision: v1, workloadIps: [${ALICE_IP}], protocol: HBONE, services: {}}
+  - {uid: b, name: bob-0, namespace: shop, serviceAccount: bob, trustDomain: td, clusterId: Kubernetes, workloadName: bob, workloadType: deployment, canonicalName: bob, canonicalRevision: v1, workloadIps: [${BOB_IP}], protocol: HBONE, services: {shop/bob.shop.svc.cluster.local: {80: 8080}}}
+services:
+  - {name: bob, namespace: shop, hostname: bob.shop.svc.cluster.local, vips: [/${VIP}], ports: {80: 8080}}
+`;
+const denyTo = (port: number) =>
+  `policies: [{name: no, namespace: shop, scope: Namespace, action: Deny, rules: [[[{destinationPorts: [${port}]}]]], dryRun: false}]`;
+const STRICT =
+  'policies: [{name: strict, namespace: shop, scope: Namespace, action: Deny, rules: [[[{notPrincipals: [{Presence: null}]}]]], dryRun: false}]';
+
+let network: WorkerNetwork;
+/** Who connected to the applications. */
+let callers: string[];
+
+const echo = () =>
+  network.serve('bob', 8080, (socket) => {
+    callers.push(socket.remoteAddress ?? '');
+    socket.pipe(socket);
+  });
+
+beforeEach(async () => {
+  network = await WorkerNetwork.create();
+  callers = [];
+});
+afterEach(async () => await network[Symbol.asyncDispose]());
+
+async function meshed(): Promise<void> {
+  network.mesh(MESH);
+  expect(await network.start('alice')).toEqual({ kind: 'pod-started', uid: 'alice' });
+  expect(await network.start('bob')).toEqual({ kind: 'pod-started', uid: 'bob' });
+  echo();
+}
+
+describe('between two pods of the mesh', () => {
+  test('a connection to a service goes through a tunnel, from the client as the server sees it', async () => {
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    expect(await talk.ask('hello there')).toBe('hello there');
+    expect(callers).toEqual([ALICE_IP]);
+    expect(network.connections()).toMatchObject([
+      {
+        direction: 'outbound',
+        originalDst: `${VIP}:80`,
+        actualDst: `${BOB_IP}:15008`,
+        protocol: 'HBONE',
+        bytesSent: 11,
+      },
+      { direction: 'inbound', actualDst: `${BOB_IP}:8080`, srcIdentity: ALICE, dstIdentity: BOB },
+    ]);
+    expect(network.metric('istio_tcp_sockets_open').map(({ value }) => value)).toEqual([1, 1]);
+    talk.socket.end();
+    expect(await talk.ended).toBe('end');
+    const names = {
+      'src.workload': 'alice-0',
+      'src.identity': ALICE,
+      'dst.workload': 'bob-0',
+      'dst.identity': BOB,
+      'dst.addr': `${BOB_IP}:15008`,
+      'dst.hbone_addr': `${BOB_IP}:8080`,
+      'dst.service': 'bob.shop.svc.cluster.local',
+      bytes_sent: 11,
+      bytes_recv: 11,
+      level: 'info',
+    };
+    expect(await network.logged('outbound')).toMatchObject({
+      ...names,
+      'src.addr': expect.stringMatching(ALICE_IP),
+    });
+    expect(await network.logged('inbound')).toMatchObject({
+      ...names,
+      'src.addr': expect.stringMatching(ALICE_IP),
+    });
+    expect(network.connections()).toEqual([]);
+    for (const name of ['opened', 'closed'])
+      expect(
+        network
+          .metric(`istio_tcp_connections_${name}`)
+          .map(({ labels, value }) => [
+            labels['reporter'],
+            labels['connection_security_policy'],
+            labels['response_flags'],
+            value,
+          ]),
+      ).toEqual([
+        ['source', 'mutual_tls', '-', 1],
+        ['destination', 'mutual_tls', '-', 1],
+      ]);
+    expect(network.said.filter(({ kind }) => kind === 'need-certificate')).toHaveLength(2);
+  });
+
+  test('each direction ends by itself', async () => {
+    await meshed();
+    network.serve('bob', 8081, (socket) => {
+      const heard: Buffer[] = [];
+      socket
+        .on('data', (chunk) => heard.push(chunk))
+        .once('end', () => socket.end(`heard ${Buffer.concat(heard)}`));
+    });
+    const talk = await network.connect('alice', BOB_IP, 8081);
+    talk.socket.end('all I say');
+    await talk.ended;
+    expect(talk.text).toBe('heard all I say');
+  });
+
+  test('many at a time share few tunnels', async () => {
+    await meshed();
+    const talks = await Promise.all(Array.from({ length: 150 }, () => network.connect('alice', VIP, 80)));
+    expect(new Set(await Promise.all(talks.map((talk, i) => talk.ask(`${1000 + i}`)))).size).toBe(150);
+    const tunnels = network.netns('bob').run('ss', '-Htn', 'state', 'established', 'sport', '=', ':15008');
+    expect(tunnels.trim().split('\n')).toHaveLength(2);
+  });
+
+  test('an application that is not there closes the connection, with the status in the log', async () => {
+    await meshed();
+    const talk = await network.connect('alice', BOB_IP, 9999);
+    expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    expect(await network.logged('outbound')).toMatchObject({ error: 'http status: 503' });
+    expect(await network.logged('inbound')).toMatchObject({
+      error: `could not connect to ${BOB_IP}:9999: ECONNREFUSED`,
+    });
+    const failed = network
+      .metric('istio_tcp_connections_failed')
+      .map(({ labels }) => labels['response_flags']);
+    expect(failed).toEqual(['CONNECT', 'CONNECT']);
+  });
+
+  test('a pod whose workload is not known yet waits for it', async () => {
+    await network.start('alice');
+    await network.start('bob');
+    echo();
+    const talk = await network.connect('alice', BOB_IP, 8080);
+    const answer = talk.ask('hello');
+    await systemClock.sleep(100);
+    network.mesh(MESH);
+    expect(await answer).toBe('hello');
+    expect(await network.logged('outbound').catch(() => 'none')).toBeDefined();
+  }, 20_000);
+
+  test('without a certificate of our own nothing leaves', async () => {
+    network.refused.add(ALICE);
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    expect(await network.logged('outbound')).toMatchObject({
+      error: `no certificate for ${ALICE}: the CA says no`,
+    });
+    expect(network.metric('istio_tcp_connections_failed')[0]?.labels).toMatchObject({
+      response_flags: 'IDENTITY_ERROR',
+    });
+    expect(callers).toEqual([]);
+  });
+});
+
+describe('in clear', () => {
+  test('from outside to a pod, from the client as the server sees it, without an identity', async () => {
+    await meshed();
+    const talk = await network.connect('outside', BOB_IP, 8080);
+    expect(await talk.ask('hello')).toBe('hello');
+    expect(callers).toEqual([OUTSIDE_IP]);
+    talk.socket.destroy();
+    const line = await network.logged('inbound');
+    expect(line).toMatchObject({ 'dst.workload': 'bob-0', 'dst.addr': `${BOB_IP}:8080`, bytes_recv: 5 });
+    expect(Object.keys(line)).not.toEqual(expect.arrayContaining(['src.identity']));
+    expect(Object.keys(line)).not.toEqual(expect.arrayContaining(['dst.hbone_addr']));
+  });
+
+  test('from a pod to an address that nobody knows', async () => {
+    await meshed();
+    network.serve('outside', 7000, (socket) => socket.pipe(socket));
+    const talk = await network.connect('alice', OUTSIDE_IP, 7000);
+    expect(await talk.ask('hello')).toBe('hello');
+    expect(network.connections()).toMatchObject([{ protocol: 'TCP', actualDst: `${OUTSIDE_IP}:7000` }]);
+    talk.socket.end();
+    await talk.ended;
+    expect(await network.logged('outbound')).toMatchObject({
+      'dst.addr': `${OUTSIDE_IP}:7000`,
+      bytes_sent: 5,
+    });
+  });
+
+  test('back into the proxy leads nowhere', async () => {
+    await meshed();
+    for (const [from, ip, port] of [
+      ['outside', BOB_IP, 15_001],
+      ['outside', BOB_IP, 15_006],
+      ['alice', ALICE_IP, 15_001],
+      ['alice', '127.0.0.1', 15_001],
+      ['alice', BOB_IP, 15_006],
+    ] as const) {
+      const talk = await network.connect(from, ip, port);
+      expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    }
+    expect(callers).toEqual([]);
+  });
+});
+
+describe('policy', () => {
+  test('refuses with a reason in both logs', async () => {
+    await meshed();
+    network.mesh(denyTo(8080));
+    const talk = await network.connect('alice', VIP, 80);
+    expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    expect(await network.logged('outbound')).toMatchObject({ error: 'http status: 401' });
+    expect(await network.logged('inbound')).toMatchObject({
+      level: 'error',
+      error: 'connection closed due to policy rejection: explicitly denied by: shop/no',
+    });
+    const flags = network
+      .metric('istio_tcp_connections_failed')
+      .map(({ labels }) => labels['response_flags']);
+    expect(flags.toSorted()).toEqual(['CONNECT', 'DENY']);
+    expect(callers).toEqual([]);
+  });
+
+  test('STRICT refuses clear text and lets tunnels in', async () => {
+    await meshed();
+    network.mesh(STRICT);
+    expect(await (await network.connect('outside', BOB_IP, 8080)).ended).toMatch(/end|close|ECONNRESET/);
+    expect(await (await network.connect('alice', BOB_IP, 8080)).ask('hello')).toBe('hello');
+    expect(callers).toEqual([ALICE_IP]);
+  });
+
+  test('that changes cuts what it now refuses, and nothing else', async () => {
+    await meshed();
+    network.serve('bob', 8082, (socket) => socket.pipe(socket));
+    const [tunnelled, plain, other] = await Promise.all([
+      network.connect('alice', VIP, 80),
+      network.connect('outside', BOB_IP, 8080),
+      network.connect('alice', BOB_IP, 8082),
+    ]);
+    await Promise.all([tunnelled, plain, other].map((talk) => talk.ask('hello')));
+    network.mesh(denyTo(8080));
+    await Promise.all([tunnelled.ended, plain.ended]);
+    const lines = network.accessLog.filter((line) => line['direction'] === 'inbound');
+    expect(lines.map((line) => line['error'])).toEqual(
+      Array<string>(2).fill('connection closed due to policy change'),
+    );
+    expect(await other.ask('still here')).toBe('still here');
+  });
+
+  test('that has not arrived is waited for, then refuses', async () => {
+    network.mesh(
+      MESH.replace(
+        'protocol: HBONE, services: {shop',
+        'authorizationPolicies: [shop/late], protocol: HBONE, services: {shop',
+      ),
+    );
+    await network.start('alice');
+    await network.start('bob');
+    echo();
+    const refused = await network.connect('alice', VIP, 80);
+    await refused.ended;
+    expect((await network.logged('inbound'))['error']).toContain('shop/late');
+    const talk = await network.connect('alice', VIP, 80);
+    const answer = talk.ask('hello');
+    await systemClock.sleep(200);
+    network.mesh(
+      'policies: [{name: late, namespace: shop, scope: WorkloadSelector, action: Allow, rules: [[[{destinationPorts: [8080]}]]], dryRun: false}]',
+    );
+    expect(await answer).toBe('hello');
+    network.apply({ removedPolicies: ['shop/late'] });
+    expect(await talk.ask('not cut')).toBe('not cut');
+  });
+});
+
+describe('a pod', () => {
+  test('that is stopped lets its connections end, and takes no more', async () => {
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    await talk.ask('hello');
+    const stopped = network.stop('bob', 5_000);
+    await systemClock.sleep(50);
+    expect(network.listening('bob')).toEqual([8080]);
+    expect(await talk.ask('still here')).toBe('still here');
+    talk.socket.end();
+    await stopped;
+    expect(await network.logged('inbound')).not.toHaveProperty('error');
+  });
+
+  test('is cut at its deadline', async () => {
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    await talk.ask('hello');
+    await network.stop('alice', 100);
+    await talk.ended;
+    expect(await network.logged('outbound')).toMatchObject({
+      error: 'connection closed due to connection drain',
+    });
+    const [closed] = network.metric('istio_tcp_connections_closed');
+    expect(closed?.labels['response_flags']).toBe('-');
+  });
+
+  test('is cut at once when told so', async () => {
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    await talk.ask('hello');
+    await network.stop('bob', 0);
+    await talk.ended;
+    expect(network.connections()).toEqual([]);
+    await network.stop('bob', 0);
+  });
+
+  test('whose port is taken fails with nothing left open', async () => {
+    network.serve('bob', 15_006, () => undefined);
+    expect(await network.start('bob')).toEqual({
+      kind: 'pod-failed',
+      uid: 'bob',
+      reason: expect.stringContaining('cannot listen on [::]:15006: address in use'),
+    });
+    await systemClock.sleep(20);
+    expect(network.listening('bob')).toEqual([15_006]);
+    await network.stop('bob', 0);
+  });
+
+  test('may take tunnels alone', async () => {
+    await network.start('bob', { inboundOnly: true });
+    expect(network.listening('bob')).toEqual([15_008]);
+  });
+});
