@@ -15,9 +15,7 @@ function traces(): Record<string, readonly string[]> {
       .stdout.split('\n')
       .filter((line) => line !== '');
   return {
-    processes: lines('ps', '-eo', 'args').filter((line) =>
-      /packages\/(lab|ztunnel|cni|istiod-lite)\/src/.test(line),
-    ),
+    processes: lines('ps', '-eo', 'args').filter((line) => line.includes(`${TOP}packages/`)),
     namespaces: lines('ip', 'netns', 'list').filter((line) => line.startsWith('lab-')),
     rules: lines('nft', 'list', 'tables').filter((line) => /lab-|istio-/.test(line)),
     folders: readdirSync(tmpdir()).filter((name) => name.startsWith('ambit-demo-')),
