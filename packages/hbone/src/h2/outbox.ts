@@ -1,8 +1,9 @@
 /**
  * Frames waiting to be written to a transport.
  *
- * Small frames of one turn of the event loop are gathered into one write, however many streams they belong to; a
- * large one goes out by itself, uncopied, when nothing is ahead of it. A connection with nothing to send owns no buffer.
+ * While a connection is busy, the small frames of one turn of the event loop are gathered into one write, however many
+ * streams they belong to; else the first goes out at once, which is sooner. A large one goes out by itself, uncopied, when
+ * nothing is ahead of it. A connection with nothing to send owns no buffer.
  */
 import { GATHER_BELOW_BYTES, OUTBOX_HARD_BYTES, OUTBOX_SOFT_BYTES } from '../limits.ts';
 import type { Transport } from './transport.ts';
@@ -22,6 +23,10 @@ export class Outbox {
   readonly #transport: Transport;
   readonly #chunks: Chunk[] = [];
   #queuedBytes = 0;
+  /** Puts since the last flush that had to be gathered. */
+  #gathered = 0;
+  /** The last turn brought several frames, so this one may too. */
+  #busy = false;
   #scheduled = false;
 
   constructor(transport: Transport) {
@@ -44,19 +49,28 @@ export class Outbox {
 
   /** Takes `bytes` (a whole number of frames); they are the caller's again on return. */
   put(bytes: Buffer): void {
-    if (bytes.length >= GATHER_BELOW_BYTES && this.#queuedBytes === 0 && this.#transport.idle) {
+    const isFirst = this.#queuedBytes === 0 && this.#transport.idle;
+    if (isFirst && (!this.#busy || bytes.length >= GATHER_BELOW_BYTES)) {
       this.#transport.write(bytes);
       return;
     }
     this.#append(bytes);
+    this.#gathered++;
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (dirty.push(this) === 1) setImmediate(flushAll);
   }
 
+  /** The loop's turn is over: nothing more comes that could be gathered. */
+  endTurn(): void {
+    this.#scheduled = false;
+    this.#busy = this.#gathered > 1;
+    this.#gathered = 0;
+    this.flush();
+  }
+
   /** Writes what is gathered, as long as the transport takes it. */
   flush(): void {
-    this.#scheduled = false;
     while (this.#transport.idle) {
       const chunk = this.#chunks.shift();
       if (!chunk) return;
@@ -91,7 +105,7 @@ export class Outbox {
 
 function flushAll(): void {
   const outboxes = dirty.splice(0);
-  for (const outbox of outboxes) outbox.flush();
+  for (const outbox of outboxes) outbox.endTurn();
 }
 
 function giveBack(chunk: Buffer): void {
