@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { H2 } from '@ambit/hbone/h2/protocol';
+import { createRevocationList } from '@ambit/identity/x509';
 import { ALICE, ALICE_IP, BOB, BOB_IP, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
 
 const VIP = '10.96.0.9';
@@ -100,8 +102,8 @@ describe('between two pods of the mesh', () => {
     network.serve('bob', 8081, (socket) => {
       const heard: Buffer[] = [];
       socket
-        .on('data', (chunk) => heard.push(chunk))
-        .once('end', () => socket.end(`heard ${Buffer.concat(heard)}`));
+        .on('data', (chunk: Buffer) => heard.push(chunk))
+        .once('end', () => socket.end(`heard ${String(Buffer.concat(heard))}`));
     });
     const talk = await network.connect('alice', BOB_IP, 8081);
     talk.socket.end('all I say');
@@ -140,8 +142,7 @@ describe('between two pods of the mesh', () => {
     await systemClock.sleep(100);
     network.mesh(MESH);
     expect(await answer).toBe('hello');
-    expect(await network.logged('outbound').catch(() => 'none')).toBeDefined();
-  }, 20_000);
+  });
 
   test('without a certificate of our own nothing leaves', async () => {
     network.refused.add(ALICE);
@@ -215,7 +216,7 @@ describe('policy', () => {
     const flags = network
       .metric('istio_tcp_connections_failed')
       .map(({ labels }) => labels['response_flags']);
-    expect(flags.toSorted()).toEqual(['CONNECT', 'DENY']);
+    expect(new Set(flags)).toEqual(new Set(['CONNECT', 'DENY']));
     expect(callers).toEqual([]);
   });
 
@@ -322,5 +323,163 @@ describe('a pod', () => {
   test('may take tunnels alone', async () => {
     await network.start('bob', { inboundOnly: true });
     expect(network.listening('bob')).toEqual([15_008]);
+  });
+});
+
+const ADDRESS = `${BOB_IP}:8080`;
+
+describe('a client that speaks HBONE itself', () => {
+  test.each([
+    ['its own address', ADDRESS, '200', undefined],
+    ['another address', '10.9.0.77:8080', '400', `ip mismatch: ${BOB_IP} != 10.9.0.77`],
+    ['no address', 'bob', '400', 'not an ip:port or host:port: bob'],
+    ['a hostname of a service', 'bob.shop.svc.cluster.local:80', '200', undefined],
+    ['an unknown hostname', 'eve.shop.svc.cluster.local:80', '503', 'no service has the hostname'],
+    ['a port of the proxy', `${BOB_IP}:15001`, '503', 'port 15001 leads back into the proxy'],
+    ['a port where nobody listens', `${BOB_IP}:9`, '503', 'ECONNREFUSED'],
+  ])('asks for %s', async (_, authority, status, error) => {
+    await meshed();
+    const tunnel = await network.dial('outside', ALICE, BOB_IP);
+    expect(await network.request(tunnel, authority)).toMatchObject({ status });
+    if (error === undefined) expect(callers).toEqual([OUTSIDE_IP]);
+    else
+      expect(String((await network.eventually('a line', () => network.accessLog[0]))['error'])).toContain(
+        error,
+      );
+    tunnel.session.destroy();
+  });
+
+  test('is told which workload answers, and asks with CONNECT alone', async () => {
+    await meshed();
+    const tunnel = await network.dial('outside', ALICE, BOB_IP);
+    const { fields } = await network.request(tunnel, ADDRESS);
+    expect(fields).toContain(
+      'k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.deployment.name=bob,service.name=bob,service.version=v1',
+    );
+    const get = [':method', 'GET', ':scheme', 'https', ':authority', ADDRESS, ':path', '/'];
+    expect((await network.send(tunnel, get)).status).toBe('400');
+    tunnel.session.destroy();
+  });
+
+  test('is known by its certificate and its baggage, if the mesh does not know its address', async () => {
+    await meshed();
+    const tunnel = await network.dial('outside', 'spiffe://td/ns/far/sa/eve', BOB_IP);
+    await network.request(tunnel, ADDRESS, ['baggage', 'k8s.namespace.name=lies,k8s.deployment.name=eve']);
+    tunnel.session.destroy();
+    expect(await network.logged('inbound')).toMatchObject({
+      'src.identity': 'spiffe://td/ns/far/sa/eve',
+      'src.namespace': 'far',
+      'src.workload': 'eve',
+    });
+  });
+
+  test('is refused if it is of another trust domain', async () => {
+    await meshed();
+    const tunnel = network.dial('outside', 'spiffe://other/ns/shop/sa/alice', BOB_IP);
+    await tunnel.then(
+      ({ session }) => network.eventually('the end', () => session.isClosed || undefined),
+      () => undefined,
+    );
+    const line = await network.eventually('a line', () => network.accessLog[0]);
+    expect(line).toMatchObject({
+      level: 'warn',
+      message: 'connection failed',
+      'dst.addr': `${BOB_IP}:15008`,
+    });
+    expect(line['error']).toContain('expected trust domain');
+  });
+
+  test('is cut off when its certificate is revoked', async () => {
+    await meshed();
+    const tunnel = await network.dial('outside', ALICE, BOB_IP);
+    await network.request(tunnel, ADDRESS);
+    const { serial } = network.issued.get(ALICE) ?? { serial: '' };
+    const list = await createRevocationList([serial], systemClock.now(), network.ca.material.signer);
+    network.worker.receive({ kind: 'revocations', bytes: Buffer.from(list) });
+    await network.eventually('the end', () => tunnel.session.isClosed || undefined);
+    expect((await network.logged('inbound'))['error']).toContain('Revoked');
+    expect(network.metric('istio_tcp_connections_failed')[0]?.labels['response_flags']).toBe('CERT_REVOKED');
+  });
+
+  test('may be gone before the application answers', async () => {
+    await meshed();
+    const tunnel = await network.dial('outside', ALICE, BOB_IP);
+    for (let i = 0; i < 50; i++) {
+      const stream = network.open(tunnel, ADDRESS);
+      stream.reset(H2.cancel);
+    }
+    expect(await network.request(tunnel, ADDRESS)).toMatchObject({ status: '200' });
+    tunnel.session.destroy();
+    await network.eventually('all ended', () => (network.connections().length === 0 ? true : undefined));
+    expect(network.metric('istio_tcp_sockets_open').map(({ value }) => value)).toEqual([0, 0]);
+  });
+});
+
+describe('an application behind an application tunnel', () => {
+  test('is told who called by the PROXY protocol, over loopback', async () => {
+    network.mesh(
+      MESH.replace(
+        'protocol: HBONE, services: {shop',
+        'applicationTunnel: {protocol: PROXY, port: 15088}, protocol: HBONE, services: {shop',
+      ),
+    );
+    await network.start('bob');
+    const heard: Buffer[] = [];
+    network.serve(
+      'bob',
+      15_088,
+      (socket) => {
+        callers.push(socket.remoteAddress ?? '');
+        socket.on('data', (chunk: Buffer) => heard.push(chunk));
+      },
+      '127.0.0.1',
+    );
+    const tunnel = await network.dial('outside', ALICE, BOB_IP);
+    expect(await network.request(tunnel, '10.99.0.1:80')).toMatchObject({ status: '200' });
+    await network.eventually('a header', () => (Buffer.concat(heard).length >= 28 ? true : undefined));
+    const header = Buffer.concat(heard);
+    expect(callers).toEqual(['127.0.0.1']);
+    expect(header.subarray(0, 12).toString('latin1')).toBe('\r\n\r\n\0\r\nQUIT\n');
+    expect([...header.subarray(16, 24)]).toEqual([10, 9, 0, 1, 10, 99, 0, 1]);
+    expect(header.toString('latin1')).toContain(ALICE);
+    tunnel.session.destroy();
+  });
+});
+
+describe('into another network', () => {
+  test('through its gateway in two tunnels, with the destination told by the inner one', async () => {
+    network.mesh(`${MESH.replace(/\n {2}- \{uid: b,.*\n/, '\n')}  - {name: far, namespace: shop, hostname: far.shop.svc.cluster.local, vips: [/10.96.0.10], ports: {80: 8080}, subjectAltNames: ["${BOB}"]}
+  - {name: gateway, namespace: shop, hostname: gateway.shop.svc.cluster.local, vips: [/10.96.0.11], ports: {15008: 15008}}`);
+    network.mesh(`workloads:
+  - {uid: far, name: far, namespace: shop, serviceAccount: far, trustDomain: td, network: far, workloadIps: [], protocol: HBONE, networkGateway: {destination: shop/gateway.shop.svc.cluster.local, hboneMtlsPort: 15008}, services: {shop/far.shop.svc.cluster.local: {80: 8080}}}
+  - {uid: gw, name: gw, namespace: shop, serviceAccount: gateway, trustDomain: td, workloadIps: [${OUTSIDE_IP}], protocol: HBONE, services: {shop/gateway.shop.svc.cluster.local: {15008: 15008}}}
+`);
+    await network.start('alice');
+    const gateway = await network.gateway('spiffe://td/ns/shop/sa/gateway', BOB, 'far says ');
+    const talk = await network.connect('alice', '10.96.0.10', 80);
+    expect(await talk.ask('hello', 14)).toBe('far says hello');
+    expect(gateway.outer).toEqual(['far.shop.svc.cluster.local:80']);
+    expect(gateway.inner).toEqual([['far.shop.svc.cluster.local:80', '']]);
+    talk.socket.end();
+    await talk.ended;
+    expect(await network.logged('outbound')).toMatchObject({
+      'dst.addr': `${OUTSIDE_IP}:15008`,
+      'dst.hbone_addr': 'far.shop.svc.cluster.local:80',
+      'dst.identity': BOB,
+      'dst.workload': 'bob',
+    });
+    await network.eventually('the inner tunnel to end', () => gateway.openInner() === 0 || undefined);
+  });
+});
+
+describe('through SOCKS5', () => {
+  test('to an address and to a name', async () => {
+    await meshed();
+    const talk = await network.connect('alice', '127.0.0.1', 15_080);
+    expect([...Buffer.from(await talk.ask('\x05\x01\x00', 2))]).toEqual([5, 0]);
+    const request = Buffer.from([5, 1, 0, 1, ...VIP.split('.').map(Number), 0, 80]);
+    expect((await talk.ask(request.toString('latin1'), 10)).charCodeAt(1)).toBe(0);
+    expect(await talk.ask('hello')).toBe('hello');
+    expect(callers).toEqual([ALICE_IP]);
   });
 });
