@@ -66,6 +66,18 @@ describe('CertificateStore', () => {
     expect(store.states()).toMatchObject([{ identity: ALICE, state: 'Available' }]);
   });
 
+  test('a certificate of somebody else is a failure', async () => {
+    const ca = new ScriptedCa();
+    const fetch: FetchCertificate = () => Promise.resolve(ca.certificate('spiffe://td/ns/shop/sa/bob'));
+    using store = new CertificateStore({ fetch, clock: ca.clock, random: () => 0.5, log: silentLogger });
+    const events: CertificateEvent[] = [];
+    store.subscribe((event) => events.push(event));
+    await expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow(
+      'got a certificate of spiffe://td/ns/shop/sa/bob',
+    );
+    expect(events.map(({ kind }) => kind)).toEqual(['failed']);
+  });
+
   test('renews at half of the life, and tells', async () => {
     const ca = new ScriptedCa();
     using store = ca.store();

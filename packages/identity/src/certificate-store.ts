@@ -208,6 +208,8 @@ export class CertificateStore implements Disposable {
     });
     try {
       const certificate = await Promise.race([fetch(entry.identity, abort.signal), aborted]);
+      if (certificate.identity !== entry.identity)
+        throw new CertificateRequestError(entry.identity, `got a certificate of ${certificate.identity}`);
       if (this.#entries.get(entry.identity) === entry) this.#succeed(entry, certificate);
     } catch (error) {
       if (this.#entries.get(entry.identity) === entry) this.#fail(entry, error);
@@ -224,9 +226,7 @@ export class CertificateStore implements Disposable {
     entry.error = undefined;
     const { identity, serial } = certificate;
     const expires = new Date(certificate.notAfterMs).toISOString();
-    log.debug('certificate available', { identity: entry.identity, serial, expires });
-    if (identity !== entry.identity)
-      log.warn('certificate is for another identity', { identity, wanted: entry.identity });
+    log.debug('certificate available', { identity, serial, expires });
     this.#schedule(entry, refreshAtMs(certificate, clock.now(), random()));
     for (const waiter of [...entry.waiters]) waiter.resolve(certificate);
     this.#emit({ kind: 'available', certificate });
