@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
-import { POD_START_TIMEOUT_MS } from '../limits.ts';
+import { POD_START_TIMEOUT_MS, POD_STOP_GRACE_MS } from '../limits.ts';
 import { FakeWorker, obedient } from '../testing/fake-worker.ts';
 import { Pods, type PodsOptions } from './pods.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -121,6 +121,23 @@ describe('a pod', () => {
     await clock.advance(POD_START_TIMEOUT_MS);
     await clock.advance(60_000);
     await outcome;
+  });
+
+  test('keeps its namespace open for a worker that has not said it stopped, until it says so', async () => {
+    const silent = new FakeWorker((message) => (message.kind === 'stop-pod' ? [] : obedient(message)));
+    const { pods, clock } = await podsOn([new FakeWorker(), silent]);
+    const netns = new Netns(7, 1n);
+    await pods.add(info, netns);
+    pods.remove('u1', 0);
+    await settled();
+    await clock.advance(POD_STOP_GRACE_MS);
+    await settled();
+    expect([pods.states(), netns.closed]).toEqual([[], 0]);
+    await pods.add(info, new Netns(8, 2n));
+    expect([pods.count('Up'), netns.closed]).toEqual([1, 0]);
+    silent.say({ kind: 'pod-stopped', uid: 'u1' });
+    await settled();
+    expect(netns.closed).toBe(1);
   });
 
   test('that comes back while its connections drain cuts them off', async () => {

@@ -42,6 +42,15 @@ interface Pod {
   companion: Disposable | undefined;
 }
 
+/** For something that every worker has to say about a pod. */
+interface Wait {
+  hear(event: WorkerEvent, worker: number): void;
+  /** Rejects when a worker cannot, or not all have said it in time. */
+  readonly inTime: Promise<void>;
+  /** Resolves when all have said it, however late. Never rejects. */
+  readonly ever: Promise<void>;
+}
+
 /** What happens to pods, for metrics and certificates. */
 export interface PodObserver {
   started?(info: PodInfo): void;
@@ -67,13 +76,15 @@ export class Pods implements Disposable {
   readonly #order = new Map<string, Promise<void>>();
   /** Removed, with connections that may still go on. */
   readonly #draining = new Set<string>();
-  readonly #waiting = new Map<string, (event: WorkerEvent) => void>();
+  /** By uid: what is awaited of workers about the pod. */
+  readonly #waits = new Map<string, ReadonlySet<Wait>>();
   readonly #subscription: Disposable;
 
   constructor(options: PodsOptions) {
     this.#options = options;
-    this.#subscription = options.workers.subscribe((event) => {
-      if ('uid' in event) this.#waiting.get(event.uid)?.(event);
+    this.#subscription = options.workers.subscribe((event, worker) => {
+      if (!('uid' in event)) return;
+      for (const wait of this.#waits.get(event.uid) ?? []) wait.hear(event, worker);
     });
   }
 
@@ -160,7 +171,7 @@ export class Pods implements Disposable {
     const { info, netns } = pod;
     this.#pods.set(info.uid, pod);
     observer?.changed?.();
-    const started = this.#fromEveryWorker(info.uid, 'pod-started', POD_START_TIMEOUT_MS);
+    const { inTime: started } = this.#await(info.uid, 'pod-started', POD_START_TIMEOUT_MS);
     workers.broadcast({
       kind: 'start-pod',
       pod: info,
@@ -206,45 +217,60 @@ export class Pods implements Disposable {
     observer?.stopped?.(info);
   }
 
-  /** Stops the pod on every worker, and lets its namespace go when none uses it. */
+  /**
+   * Stops the pod on every worker, and lets its namespace go when none uses it. One that says nothing in time is not waited
+   * for, but the descriptor stays open until it speaks: closed, its number could come to mean another pod's namespace.
+   */
   async #release(pod: Pod, drainMs: number): Promise<void> {
     const { info, netns } = pod;
     pod.companion?.[Symbol.dispose]();
     pod.companion = undefined;
-    const stopped = this.#fromEveryWorker(info.uid, 'pod-stopped', drainMs + POD_STOP_GRACE_MS);
+    const { inTime, ever } = this.#await(info.uid, 'pod-stopped', drainMs + POD_STOP_GRACE_MS);
     this.#options.workers.broadcast({ kind: 'stop-pod', uid: info.uid, deadlineMs: drainMs });
     this.#draining.add(info.uid);
     try {
-      await stopped;
+      await inTime;
+      netns?.close();
     } catch (error) {
       this.#options.log.error('pod not stopped in time', { uid: info.uid, error: messageOf(error) });
+      void ever.then(() => netns?.close());
     } finally {
       this.#draining.delete(info.uid);
-      netns?.close();
     }
   }
 
-  /** Resolves when each worker has sent `kind` about the pod; rejects when one failed, or not all did in time. */
-  #fromEveryWorker(uid: string, kind: 'pod-started' | 'pod-stopped', timeoutMs: number): Promise<void> {
+  #await(uid: string, kind: 'pod-started' | 'pod-stopped', timeoutMs: number): Wait {
     const { workers, clock } = this.#options;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    let missing = workers.size;
-    if (missing === 0) resolve();
+    const said = Promise.withResolvers<void>();
+    const missing = new Set(Array.from({ length: workers.size }, (_, worker) => worker));
+    const failed = Promise.withResolvers<never>();
     const late = clock.after(timeoutMs, () =>
-      reject(
-        new PodStartError(`${missing} of ${workers.size} workers did not answer within ${timeoutMs} ms`),
+      failed.reject(
+        new PodStartError(`${missing.size} of ${workers.size} workers did not answer within ${timeoutMs} ms`),
       ),
     );
-    this.#waiting.set(uid, (event) => {
-      if (event.kind === 'pod-failed' && kind === 'pod-started') reject(new PodStartError(event.reason));
-      if (event.kind !== kind) return;
-      missing -= 1;
-      if (missing === 0) resolve();
-    });
-    return promise.finally(() => {
-      late.cancel();
-      this.#waiting.delete(uid);
-    });
+    const wait: Wait = {
+      hear: (event, worker) => {
+        if (event.kind === 'pod-failed' && kind === 'pod-started')
+          failed.reject(new PodStartError(event.reason));
+        if (event.kind === kind) missing.delete(worker);
+        if (missing.size === 0) said.resolve();
+      },
+      inTime: Promise.race([said.promise, failed.promise]).finally(() => {
+        late.cancel();
+        if (kind === 'pod-started') this.#drop(uid, wait);
+      }),
+      ever: said.promise.then(() => this.#drop(uid, wait)),
+    };
+    if (missing.size === 0) said.resolve();
+    this.#waits.set(uid, new Set([...(this.#waits.get(uid) ?? []), wait]));
+    return wait;
+  }
+
+  #drop(uid: string, wait: Wait): void {
+    const left = [...(this.#waits.get(uid) ?? [])].filter((other) => other !== wait);
+    if (left.length > 0) this.#waits.set(uid, new Set(left));
+    else this.#waits.delete(uid);
   }
 }
 
