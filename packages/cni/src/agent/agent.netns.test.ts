@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -287,6 +288,12 @@ test('a pod that starts is enrolled before its programs run', async () => {
   await eventually('the plugin is let through', async () => (await add()).exitCode === 0);
   expect([proxy.served.size, annotation(), await isCaptured()]).toEqual([1, 'enabled', true]);
 }, 20_000);
+
+test('nobody but root may hand a namespace to the mesh', async () => {
+  await start();
+  const mode = (path: string) => (statSync(join(folder, path)).mode & 0o777).toString(8);
+  expect([mode('run'), mode('run/pluginevent.sock')]).toEqual(['750', '600']);
+});
 
 test('a pod outside the mesh starts without ztunnel, and is found when it is enrolled later', async () => {
   putPod('');

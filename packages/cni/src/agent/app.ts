@@ -136,7 +136,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
       if (!isNotFound(error) && !(value === undefined && isOtherPod(error))) throw error;
     }
   };
-  mkdirSync(config.runFolder, { recursive: true, mode: 0o755 });
+  mkdirSync(config.runFolder, { recursive: true, mode: 0o750 });
   const reports = new NetnsReports(join(config.runFolder, PODS_FILE), log);
   const held = new NodePods({
     pods: nodePods,

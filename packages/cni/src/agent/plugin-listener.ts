@@ -49,7 +49,10 @@ interface Answer {
 
 export async function startPluginListener(options: PluginListenerOptions): Promise<AsyncDisposable> {
   const { socketPath, log } = options;
-  mkdirSync(dirname(socketPath), { recursive: true, mode: 0o750 });
+  const folder = dirname(socketPath);
+  mkdirSync(folder, { recursive: true });
+  // Who may call this may hand a namespace to the mesh as somebody's pod. Runtimes and their plugins are root.
+  chmodSync(folder, 0o750);
   rmSync(socketPath, { force: true });
   const server = createServer({ requestTimeout: PLUGIN_CALL_TIMEOUT_MS }, (request, response) => {
     void answer(request, response, options);
@@ -60,7 +63,7 @@ export async function startPluginListener(options: PluginListenerOptions): Promi
     server.once('error', reject);
     server.listen(socketPath, resolve);
   });
-  chmodSync(socketPath, 0o666);
+  chmodSync(socketPath, 0o600);
   return { [Symbol.asyncDispose]: () => close(server, socketPath) };
 }
 

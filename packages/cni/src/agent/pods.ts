@@ -232,10 +232,19 @@ export class NodePods implements AsyncDisposable {
       throw new TooManyPodsError(`${this.#held.size} pods of this node are in the mesh, and no more can be`);
     }
     // The sandbox of a pod may be made anew under the same UID.
-    known?.netns.close();
+    if (known) this.#letGoOfSandbox(known, ips);
     const held: HeldPod = { pod: zdsPod, netns, ips, stage: 'listening', sinceMs: 0, timer: undefined };
     this.#held.set(zdsPod.uid, held);
     return held;
+  }
+
+  #letGoOfSandbox({ pod, netns, ips }: HeldPod, stillIts: readonly string[]): void {
+    const { probes, log } = this.#options;
+    netns.close();
+    const left = ips.filter((ip) => !stillIts.includes(ip));
+    probes.remove(pod.uid, left).catch((error: unknown) => {
+      log.warn('addresses of a sandbox that is no more stay among those probed', { error: messageOf(error) });
+    });
   }
 
   #heldUnder(key: string): readonly HeldPod[] {
