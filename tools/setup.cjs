@@ -9,7 +9,7 @@
 
 const { spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
-const { existsSync, readFileSync, writeFileSync } = require('node:fs');
+const { existsSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 const TOP = join(__dirname, '..');
@@ -23,11 +23,14 @@ const NEEDS = [
   { program: 'nft', package: 'nftables', for: ['demo', 'test', 'bench'] },
   { program: 'unshare', package: 'util-linux', for: ['demo', 'test', 'bench'] },
   { program: 'mount', package: 'mount', for: ['demo', 'test', 'bench'] },
-  { program: 'tcpdump', package: 'tcpdump', for: ['demo', 'test'] },
+  { program: 'tcpdump', package: 'tcpdump', for: ['bench'] },
+  { program: 'ps', package: 'procps', for: ['test'] },
   { program: 'iptables-restore', package: 'iptables', for: ['test'] },
   { program: 'kubectl', package: 'kubernetes-client', for: ['test'] },
   { program: 'go', package: 'golang-go', for: ['test', 'bench'] },
   { program: 'iperf3', package: 'iperf3', for: ['bench'] },
+  { program: 'redis-benchmark', package: 'redis-tools', for: ['bench'] },
+  { program: 'redis-server', package: 'redis-server', for: ['bench'] },
 ];
 
 const SEARCH_PATH = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -67,22 +70,32 @@ function privilegeProblem(purpose) {
 }
 
 function fail(lines) {
-  process.stderr.write(`\nambit: cannot go on, and changed nothing.\n${lines.join('\n')}\n\n`);
+  process.stderr.write(`\nambit: cannot go on.\n${lines.join('\n')}\n\n`);
   process.exit(1);
 }
 
-function run(command, args, options = {}) {
+function problemOf(command, args, options = {}) {
   const result = spawnSync(command, args, { stdio: 'inherit', cwd: TOP, ...options });
-  if (result.error) fail([`${command}: ${result.error.message}`]);
-  if (result.status !== 0)
-    fail([`${command} ${args.join(' ')} ended with status ${result.status ?? result.signal}`]);
+  if (result.error) return `${command}: ${result.error.message}`;
+  return result.status === 0
+    ? undefined
+    : `${command} ${args.join(' ')} ended with ${result.status ?? result.signal}`;
 }
 
+/** What Debian's packages ask before they start a service; 101 is no. */
+const START_POLICY = '/usr/sbin/policy-rc.d';
+
+/** The programs alone are wanted: a package that would start a service of its own is kept from it. */
 function installSystemPackages(packages) {
   process.stdout.write(`ambit: installing with apt: ${packages.join(' ')}\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  run('apt-get', ['update', '-qq'], { env });
-  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+  const setsPolicy = !existsSync(START_POLICY);
+  if (setsPolicy) writeFileSync(START_POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const problem =
+    problemOf('apt-get', ['update', '-qq'], { env }) ??
+    problemOf('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+  if (setsPolicy) rmSync(START_POLICY, { force: true });
+  if (problem !== undefined) fail([problem]);
 }
 
 /** npm ci, unless this lock file is what is installed already. */
@@ -93,7 +106,8 @@ function installNpmPackages() {
   const stamp = join(TOP, 'node_modules', '.ambit-lock');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   process.stdout.write('ambit: installing npm packages (package-lock.json)\n');
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  const problem = problemOf('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  if (problem !== undefined) fail([problem]);
   writeFileSync(stamp, lock);
 }
 
@@ -106,7 +120,7 @@ function main() {
   if (process.platform !== 'linux') problems.push(`Linux (this is ${process.platform})`);
   if (!['x64', 'arm64'].includes(process.arch))
     problems.push(`an x64 or arm64 machine (this is ${process.arch})`);
-  if (problems.length > 0) fail(['Missing:', ...problems]);
+  if (problems.length > 0) fail(['Nothing was changed. Missing:', ...problems]);
 
   const missing = missingNeeds(purpose);
   const packages = missing.map((need) => need.package);
@@ -118,7 +132,7 @@ function main() {
       problems.push(`${need.program ?? need.library} (Debian and Ubuntu: package ${need.package})`);
     if (hasProgram('apt-get')) problems.push(`all of them: sudo apt-get install ${packages.join(' ')}`);
   }
-  if (problems.length > 0) fail(['Missing:', ...problems]);
+  if (problems.length > 0) fail(['Nothing was changed. Missing:', ...problems]);
 
   if (packages.length > 0) installSystemPackages(packages);
   installNpmPackages();

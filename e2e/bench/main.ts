@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { cipherDuring } from './cipher.ts';
 import { bulk, requests, seed } from './loads.ts';
 import { cpuSeconds, memory } from './process-usage.ts';
-import { type Proxy, type Side, startProxy } from './proxy.ts';
+import { type RunningProxy, type Side, startProxy } from './proxy.ts';
 import { type Better, markdown, median, type Report, type Row } from './report.ts';
 import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
 
@@ -192,7 +192,7 @@ async function measureLoads(
 
 async function measureRequests(
   topology: Topology,
-  proxy: Proxy | undefined,
+  proxy: RunningProxy | undefined,
   load: { connections: number; requests: number; keepAlive: boolean; side: string },
   measurements: Measurements,
 ): Promise<void> {
@@ -206,7 +206,7 @@ async function measureRequests(
 }
 
 async function withCpu<T>(
-  proxy: Proxy | undefined,
+  proxy: RunningProxy | undefined,
   load: () => Promise<T>,
 ): Promise<[T, number | undefined]> {
   if (!proxy) return [await load(), undefined];

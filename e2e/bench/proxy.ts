@@ -21,7 +21,7 @@ export interface Side {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export interface Proxy extends AsyncDisposable {
+export interface RunningProxy extends AsyncDisposable {
   readonly pid: number;
   /** What it printed so far: for an error message. */
   output(): string;
@@ -39,7 +39,7 @@ export async function startProxy(
   topology: Topology,
   side: Side,
   options: { readonly workers: number; readonly extraWorkloads: number },
-): Promise<Proxy> {
+): Promise<RunningProxy> {
   await using scope = new AsyncDisposableStack();
   const folder = mkdtempSync('/tmp/ambit-bench-');
   scope.defer(() => rmSync(folder, { recursive: true, force: true }));
