@@ -9,6 +9,7 @@ import { messageOf } from '@ambit/core/errors';
 import { BindError, HttpServer } from '@ambit/core/http-server';
 import { formatHostPort } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
+import { RuntimeMetrics } from '@ambit/core/metrics-runtime';
 import { type Service, stop } from '@ambit/core/service';
 import { until } from '@ambit/core/watch';
 import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
@@ -93,12 +94,13 @@ export async function startControlPlane(
       log: log.scope('http'),
     }),
   );
+  const runtime = scope.use(new RuntimeMetrics());
   const monitoring = scope.use(
     new HttpServer({
       name: 'monitoring',
       hosts: [host],
       port: config.monitoringPort,
-      handler: monitoringHandler(metrics.registry, deps.version),
+      handler: monitoringHandler(metrics.registry, runtime, deps.version),
       log: log.scope('http'),
     }),
   );

@@ -11,6 +11,7 @@ import type { Clock, Random } from '@ambit/core/clock';
 import { HttpServer, type HttpRequest, type HttpResponse } from '@ambit/core/http-server';
 import type { Logger } from '@ambit/core/log';
 import { formatMetrics, metricsContentType, MetricRegistry } from '@ambit/core/metrics';
+import { RuntimeMetrics } from '@ambit/core/metrics-runtime';
 import { until } from '@ambit/core/watch';
 import { MeshError } from '@ambit/core/errors';
 import type { KubeClient } from '@ambit/kube/client';
@@ -68,6 +69,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   await using scope = new AsyncDisposableStack();
   const waitingFor = new Set(['api server', 'pods of the node', 'ztunnel socket', 'plugin']);
   const metrics = new MetricRegistry();
+  const runtime = scope.use(new RuntimeMetrics());
   const pluginRequests = metrics.counter({
     name: 'istio_cni_plugin_requests',
     help: 'Calls of the CNI plugin',
@@ -193,7 +195,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     enrolled.set(held.heldCount);
     clear.set(held.clearConnections().length);
   });
-  const answer = (request: HttpRequest) => page(request, { pending, metrics, held });
+  const answer = (request: HttpRequest) => page(request, { pending, metrics, runtime, held });
   const serve = async (name: string, port: number) => {
     const server = scope.use(new HttpServer({ name, hosts: ['::'], port, log, handler: answer }));
     await server.start(signal);
@@ -256,10 +258,17 @@ function isOtherPod(error: unknown): boolean {
   return error instanceof Error && /uid|precondition/i.test(error.message);
 }
 
-function page(
+interface Pages {
+  readonly pending: () => readonly string[];
+  readonly metrics: MetricRegistry;
+  readonly runtime: RuntimeMetrics;
+  readonly held: NodePods;
+}
+
+async function page(
   { path, headers, peerIp }: HttpRequest,
-  { pending, metrics, held }: { pending: () => readonly string[]; metrics: MetricRegistry; held: NodePods },
-): HttpResponse {
+  { pending, metrics, runtime, held }: Pages,
+): Promise<HttpResponse> {
   switch (path) {
     case '/healthz':
       return { status: 200, body: 'ok\n' };
@@ -274,7 +283,7 @@ function page(
       return {
         status: 200,
         headers: { 'content-type': metricsContentType(accept) },
-        body: formatMetrics(metrics.collect()),
+        body: formatMetrics([...metrics.collect(), ...(await runtime.collect())]),
         compress: true,
       };
     }

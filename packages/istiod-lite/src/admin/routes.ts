@@ -5,6 +5,7 @@ import { decodeAddress } from '@ambit/api/workload';
 import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 import { formatIp, isLoopback } from '@ambit/core/ip';
 import { formatMetrics, type MetricRegistry, metricsContentType } from '@ambit/core/metrics';
+import type { RuntimeMetrics } from '@ambit/core/metrics-runtime';
 import type { DeltaXdsServer } from '@ambit/xds/server';
 import type { Graph } from '../graph.ts';
 
@@ -49,12 +50,16 @@ function debug(path: string, { graph, xds }: AdminSources): HttpResponse {
   }
 }
 
-export function monitoringHandler(registry: MetricRegistry, version: string): HttpHandler {
-  return ({ path, headers }) => {
+export function monitoringHandler(
+  registry: MetricRegistry,
+  runtime: RuntimeMetrics,
+  version: string,
+): HttpHandler {
+  return async ({ path, headers }) => {
     if (path === '/version') return { status: 200, body: `${version}\n` };
     if (path !== '/metrics') return notFound;
     const contentType = metricsContentType(String(headers['accept'] ?? ''));
-    const body = formatMetrics(registry.collect());
+    const body = formatMetrics([...registry.collect(), ...(await runtime.collect())]);
     return { status: 200, headers: { 'content-type': contentType }, body, compress: true };
   };
 }
