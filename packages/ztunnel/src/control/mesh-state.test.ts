@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { AUTHORIZATION_TYPE_URL, createAuthorization, encodeAuthorization } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL, createWorkload, encodeAddress } from '@ambit/api/workload';
 import { silentLogger } from '@ambit/core/log';
 import { Interner } from '@ambit/model/intern';
@@ -42,16 +43,32 @@ const workload = (uid: string, tunnelProtocol: 0 | 2 = 0) => ({
   }),
 });
 
-const [addresses] = stateWith(0).state.handlers();
+const NOTHING = { upserts: [], removed: [] };
+
+/** A policy of a whole namespace, which no workload names. */
+const policy = {
+  name: 'ns/deny',
+  value: encodeAuthorization(createAuthorization({ name: 'deny', namespace: 'ns', action: 1, scope: 1 })),
+};
+
+function handlersOf(state: MeshState) {
+  const of = (typeUrl: string) => {
+    const handler = state.handlers().find((one) => one.typeUrl === typeUrl);
+    if (!handler) throw new Error(`no handler for ${typeUrl}`);
+    return handler;
+  };
+  return { addresses: of(ADDRESS_TYPE_URL), policies: of(AUTHORIZATION_TYPE_URL) };
+}
 
 describe('mesh state', () => {
   test('workers get what was accepted, and only that', () => {
     const { state, sent } = stateWith(1);
-    const [handler] = state.handlers();
-    const rejections = handler?.apply({ upserts: [workload('good'), workload('bad', 2)], removed: [] });
-    expect(rejections?.map(({ name }) => name)).toEqual(['bad']);
-    handler?.apply({ upserts: [workload('bad', 2)], removed: [] });
-    handler?.apply({ upserts: [], removed: ['good'] });
+    const { addresses, policies } = handlersOf(state);
+    policies.apply(NOTHING);
+    const rejections = addresses.apply({ upserts: [workload('good'), workload('bad', 2)], removed: [] });
+    expect(rejections.map(({ name }) => name)).toEqual(['bad']);
+    addresses.apply({ upserts: [workload('bad', 2)], removed: [] });
+    addresses.apply({ upserts: [], removed: ['good'] });
     const mesh = new MeshStore({ nodeName: '' });
     const seen = sent.map((message) => {
       applyMeshDelta(mesh, message, new Interner());
@@ -63,8 +80,40 @@ describe('mesh state', () => {
     ]);
   });
 
-  test('asks for addresses first, and then policies', () => {
-    expect(addresses?.typeUrl).toBe(ADDRESS_TYPE_URL);
+  test('asks for policies first, and then addresses', () => {
+    const { state } = stateWith(0);
+    expect(state.handlers().map(({ typeUrl }) => typeUrl)).toEqual([
+      AUTHORIZATION_TYPE_URL,
+      ADDRESS_TYPE_URL,
+    ]);
+  });
+
+  test('workers hear of no workload before the control plane has told its policies', () => {
+    const { state, sent } = stateWith(1);
+    const { addresses, policies } = handlersOf(state);
+    addresses.apply({ upserts: [workload('a'), workload('b')], removed: [] });
+    addresses.apply({ upserts: [workload('c')], removed: ['b', 'absent'] });
+    expect(sent).toEqual([]);
+    expect([...state.store.workloads()].map(({ uid }) => uid)).toEqual(['a', 'c']);
+    policies.apply({ upserts: [policy], removed: [] });
+    expect(sent.map(({ typeUrl, version }) => [typeUrl, version])).toEqual([
+      [AUTHORIZATION_TYPE_URL, 1],
+      [ADDRESS_TYPE_URL, 2],
+    ]);
+    expect([sent[1]?.upserts.map(({ name }) => name), sent[1]?.removed]).toEqual([
+      ['a', 'c'],
+      ['b', 'absent'],
+    ]);
+    addresses.apply({ upserts: [workload('d')], removed: [] });
+    expect(sent[2]?.upserts.map(({ name }) => name)).toEqual(['d']);
+  });
+
+  test('an answer without policies is one too', () => {
+    const { state, sent } = stateWith(1);
+    const { addresses, policies } = handlersOf(state);
+    addresses.apply({ upserts: [workload('a')], removed: [] });
+    policies.apply(NOTHING);
+    expect(sent.map(({ typeUrl }) => typeUrl)).toEqual([ADDRESS_TYPE_URL]);
   });
 
   test('has reached the workers when the slowest has applied it', async () => {

@@ -3,6 +3,8 @@
  * workers as the same bytes.
  *
  * Only what was accepted is sent on, in the order in which it was accepted; `applied` says how far the slowest worker is.
+ * Workers hear of no workload from a control plane before it has told its policies: a policy of a whole namespace is named
+ * by no workload, so nothing but this order keeps connections from being let in without it.
  */
 import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
@@ -40,6 +42,8 @@ export class MeshState implements Disposable {
   readonly #appliedBy: number[];
   readonly #applied = new Watched(0);
   readonly #subscription: Disposable;
+  /** Addresses that workers are not told yet, `undefined` for removed ones; no more of it once policies were told. */
+  #heldBack: Map<string, Uint8Array | undefined> | undefined = new Map();
   #version = 0;
 
   constructor(options: MeshStateOptions) {
@@ -73,11 +77,18 @@ export class MeshState implements Disposable {
   handlers(): readonly TypeHandler[] {
     return [
       {
+        typeUrl: AUTHORIZATION_TYPE_URL,
+        apply: (delta) => {
+          const rejections = this.#apply(AUTHORIZATION_TYPE_URL, delta);
+          this.#policiesTold();
+          return rejections;
+        },
+      },
+      {
         typeUrl: ADDRESS_TYPE_URL,
         onDemand: this.#options.onDemand,
         apply: (delta) => this.#apply(ADDRESS_TYPE_URL, delta),
       },
-      { typeUrl: AUTHORIZATION_TYPE_URL, apply: (delta) => this.#apply(AUTHORIZATION_TYPE_URL, delta) },
     ];
   }
 
@@ -104,12 +115,32 @@ export class MeshState implements Disposable {
     const rejections = applyXdsDelta(this.store, typeUrl, delta, this.#interner);
     const rejected = new Set(rejections.map(({ name }) => name));
     const upserts = delta.upserts.filter(({ name }) => !rejected.has(name));
-    if (upserts.length === 0 && delta.removed.length === 0) return rejections;
+    if (typeUrl === ADDRESS_TYPE_URL && this.#heldBack) {
+      for (const name of delta.removed) this.#heldBack.set(name, undefined);
+      for (const { name, value } of upserts) this.#heldBack.set(name, value);
+    } else {
+      this.#send(typeUrl, { upserts, removed: delta.removed });
+    }
+    return rejections;
+  }
+
+  #policiesTold(): void {
+    const held = this.#heldBack;
+    if (!held) return;
+    this.#heldBack = undefined;
+    const names = [...held.keys()];
+    this.#send(ADDRESS_TYPE_URL, {
+      upserts: [...held].flatMap(([name, value]) => (value ? [{ name, value }] : [])),
+      removed: names.filter((name) => held.get(name) === undefined),
+    });
+  }
+
+  #send(typeUrl: string, delta: ResourceDelta): void {
+    if (delta.upserts.length === 0 && delta.removed.length === 0) return;
     this.#version += 1;
-    const message = meshDeltaMessage(typeUrl, { upserts, removed: delta.removed }, this.#version);
+    const message = meshDeltaMessage(typeUrl, delta, this.#version);
     this.#options.workers.broadcast(message);
     this.#tidy(message.bytes.length);
-    return rejections;
   }
 
   /** Not at once: the response that the change came in is still held. */
