@@ -24,7 +24,7 @@ const NEEDS = [
   { program: 'unshare', package: 'util-linux', for: ['demo', 'test', 'bench'] },
   { program: 'mount', package: 'mount', for: ['demo', 'test', 'bench'] },
   { program: 'tcpdump', package: 'tcpdump', for: ['bench'] },
-  { program: 'ps', package: 'procps', for: ['test'] },
+  { program: 'sysctl', package: 'procps', for: ['demo', 'test', 'bench'] },
   { program: 'iptables-restore', package: 'iptables', for: ['test'] },
   { program: 'kubectl', package: 'kubernetes-client', for: ['test'] },
   { program: 'go', package: 'golang-go', for: ['test', 'bench'] },
