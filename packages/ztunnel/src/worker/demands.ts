@@ -2,12 +2,14 @@
  * Addresses asked for when a connection needs them, where the control plane sends none unasked.
  *
  * A key is asked for once while its answer is awaited. One that was answered with nothing is not asked for again: the
- * control plane keeps the subscription and tells when it comes to be.
+ * control plane keeps the subscription and tells when it comes to be. No answer is not "nothing": a connection whose
+ * destination is not known to be outside the mesh may not leave in clear.
  */
 import type { MeshView } from '@ambit/model/mesh';
 import { neededAddresses } from '@ambit/model/decide/needed';
 import type { RouteRequest } from '@ambit/model/decide/route';
 import { DEMAND_WAIT_MS, MAX_DEMAND_ROUNDS, MAX_KNOWN_ABSENT } from './limits.ts';
+import { NoAnswerError } from './errors.ts';
 import type { MeshWaits } from './mesh-waits.ts';
 
 export class Demands {
@@ -23,14 +25,20 @@ export class Demands {
     this.#ask = ask;
   }
 
-  /** Resolves when the mesh has what a route needs, or it turned out that there is no more to be had. */
+  /**
+   * Resolves when the mesh has what a route needs, or was told that there is no more to be had.
+   *
+   * @throws {@link NoAnswerError}
+   */
   async forRoute(request: RouteRequest): Promise<void> {
+    const wanted = () => neededAddresses(this.#mesh, request).filter((key) => !this.#absent.has(key));
     for (let round = 0; round < MAX_DEMAND_ROUNDS; round++) {
-      const wanted = () => neededAddresses(this.#mesh, request).filter((key) => !this.#absent.has(key));
       const keys = wanted();
       if (keys.length === 0) return;
-      await this.#fetch(keys, wanted);
+      if (!(await this.#fetch(keys, wanted))) throw new NoAnswerError(wanted());
     }
+    const rest = wanted();
+    if (rest.length > 0) throw new NoAnswerError(rest);
   }
 
   /** The control plane says that these do not exist. */
@@ -42,7 +50,8 @@ export class Demands {
     this.#waits.askAgain();
   }
 
-  async #fetch(keys: readonly string[], wanted: () => readonly string[]): Promise<void> {
+  /** Whether all of them were answered in time. */
+  async #fetch(keys: readonly string[], wanted: () => readonly string[]): Promise<boolean> {
     for (const key of keys) {
       const asking = this.#pending.get(key) ?? 0;
       this.#pending.set(key, asking + 1);
@@ -55,6 +64,6 @@ export class Demands {
       if (asking > 0) this.#pending.set(key, asking);
       else this.#pending.delete(key);
     }
-    if (!all) for (const key of wanted()) this.#absent.add(key);
+    return all === true;
   }
 }

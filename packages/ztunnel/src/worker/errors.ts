@@ -49,6 +49,16 @@ export class UnknownWorkloadError extends MeshError {
   }
 }
 
+/** The control plane did not say in time whether the mesh knows these addresses. */
+export class NoAnswerError extends MeshError {
+  readonly code = 'NO_ANSWER';
+  readonly side = 'internal';
+
+  constructor(keys: readonly string[]) {
+    super(`no answer from the control plane about ${keys.slice(0, 3).join(', ') || 'what the route needs'}`);
+  }
+}
+
 /** The application, or an address in clear, did not take the connection. */
 export class ConnectError extends MeshError {
   readonly code = 'CONNECT';
