@@ -62,5 +62,7 @@ export const SMALLEST_WINDOW_BYTES = 64 * 1024;
 export const PLAIN_READ_BYTES = 256 * 1024;
 /** One read from a tunnel: a TLS record's worth. */
 export const TUNNEL_READ_BYTES = 16 * 1024;
+/** What a busy tunnel gathers in a turn of the loop before it hands it on. */
+export const TUNNEL_BULK_BYTES = 128 * 1024;
 /** Smaller payloads are gathered and sent together at the end of the loop's turn. */
 export const GATHER_BELOW_BYTES = 16 * 1024;

@@ -103,6 +103,7 @@ export class TunnelServer {
         local,
         error instanceof MeshError ? error : new TunnelTlsError(messageOf(error)),
       );
+      this.#checkDrained();
     });
   }
 

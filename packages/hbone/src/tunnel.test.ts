@@ -200,7 +200,7 @@ describe('past a stalled reader', () => {
         else echo(socket);
       });
     });
-    const limitBytes = 1024 * 1024;
+    const limitBytes = 8 * 1024 * 1024;
     const proxied = await path(target, { budgetBytes: limitBytes });
     const slow = client(proxied.port);
     slow.write(Buffer.from([0xff]));

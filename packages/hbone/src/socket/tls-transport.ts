@@ -1,14 +1,14 @@
 /**
  * A tunnel's TLS connection as a session's transport, taken from the `TLSSocket` that made the handshake.
  *
- * The socket keeps its handle's life (errors, close); data goes past it. Each transport reads into a small buffer of
- * its own, so whoever keeps a piece just takes the buffer. Writes: the TLS handle encrypts or copies before `write`
+ * The socket keeps its handle's life (errors, close); data goes past it. Each transport reads into buffers of its
+ * own (landing.ts), so whoever keeps a piece just keeps it. Writes: the TLS handle encrypts or copies before `write`
  * returns, and bears one at a time (see native.ts).
  */
 import type { TLSSocket } from 'node:tls';
 import { formatHostPort } from '@ambit/core/ip';
 import type { Transport, TransportEvents } from '../h2/transport.ts';
-import { TUNNEL_READ_BYTES } from '../limits.ts';
+import { Landing } from './landing.ts';
 import { handleOf, own, type StreamHandle, type StreamOwner, UV_EOF, write } from './native.ts';
 import { canonicalIp } from './plain-socket.ts';
 
@@ -17,8 +17,7 @@ export class TlsTransport implements Transport, StreamOwner {
   readonly #socket: TLSSocket;
   readonly #handle: StreamHandle | undefined;
   #events: TransportEvents | undefined;
-  #buffer = Buffer.allocUnsafeSlow(TUNNEL_READ_BYTES);
-  #kept = false;
+  readonly #landing = new Landing((bytes) => this.#events?.onBytes(bytes));
   #inFlight = false;
   #ending = false;
   #closed = false;
@@ -33,7 +32,7 @@ export class TlsTransport implements Transport, StreamOwner {
       this.#error ??= error;
     });
     socket.once('close', () => this.#onClosed());
-    if (this.#handle) own(this.#handle, this, this.#buffer);
+    if (this.#handle) own(this.#handle, this, this.#landing.first);
   }
 
   get idle(): boolean {
@@ -54,7 +53,7 @@ export class TlsTransport implements Transport, StreamOwner {
   }
 
   keep(): void {
-    this.#kept = true;
+    this.#landing.keep();
   }
 
   end(): void {
@@ -69,16 +68,12 @@ export class TlsTransport implements Transport, StreamOwner {
 
   /** @internal */
   onRead(count: number): Uint8Array | undefined {
-    const buffer = this.#buffer;
-    this.#events?.onBytes(buffer.subarray(0, count));
-    if (!this.#kept) return undefined;
-    this.#kept = false;
-    this.#buffer = Buffer.allocUnsafeSlow(TUNNEL_READ_BYTES);
-    return this.#buffer;
+    return this.#landing.landed(count);
   }
 
   /** @internal */
   onReadEnd(status: number): void {
+    this.#landing.flush();
     if (status === UV_EOF) this.#socket.destroySoon();
     else this.#socket.destroy();
   }
@@ -98,6 +93,7 @@ export class TlsTransport implements Transport, StreamOwner {
   #onClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#landing.close();
     if (this.#handle) this.#handle.owner = undefined;
     this.#events?.onClosed(this.#error);
   }
