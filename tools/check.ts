@@ -16,15 +16,18 @@ const NOT_RUN_STATUS = 77;
 interface Step {
   readonly name: string;
   readonly command: readonly string[];
+  /** A step that hangs is ended, with everything it started, and has failed. */
+  readonly timeoutS: number;
 }
 
 const STEPS: readonly Step[] = [
   {
     name: 'static checks',
     command: ['turbo', 'run', '--ui=stream', '--output-logs=errors-only', '--continue', ...turboTasks()],
+    timeoutS: 600,
   },
-  { name: 'unit suites', command: ['npm', 'run', '--silent', 'test:unit'] },
-  { name: 'network namespace suites', command: ['npm', 'run', '--silent', 'test:netns'] },
+  { name: 'unit suites', command: ['npm', 'run', '--silent', 'test:unit'], timeoutS: 1_200 },
+  { name: 'network namespace suites', command: ['npm', 'run', '--silent', 'test:netns'], timeoutS: 1_500 },
 ];
 
 function turboTasks(): string[] {
@@ -52,8 +55,8 @@ function main(): number {
   const notRun: string[] = [];
   for (const step of STEPS) {
     process.stdout.write(`\n── ${step.name}\n`);
-    const [command = '', ...args] = step.command;
-    const result = spawnSync(command, args, { stdio: 'inherit', env });
+    const command = ['--kill-after=5', '--signal=KILL', String(step.timeoutS), ...step.command];
+    const result = spawnSync('timeout', command, { stdio: 'inherit', env });
     if (result.status === NOT_RUN_STATUS) notRun.push(step.name);
     else if (result.status !== 0) failedSteps.push(step.name);
   }

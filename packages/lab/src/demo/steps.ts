@@ -209,6 +209,13 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
       ],
       run: async (signal) => {
         await world.remove(STRICT, signal);
+        const stranger = await settle(
+          world,
+          () => fetch(OUTSIDE, 'stranger', `http://web.${SHOP}/`, signal),
+          (outcome) => outcome.status === 0,
+          SETTLE_TIMEOUT_MS,
+          signal,
+        );
         await world.labelNamespace(SHOP, MODE_LABEL, undefined, signal);
         const pods = await settle(
           world,
@@ -225,6 +232,10 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
           signal,
         );
         return result(
+          [
+            stranger.status === 0,
+            `without STRICT, the pod outside the mesh is served: ${firstLine(stranger)}`,
+          ],
           [pods.every((pod) => !pod.enrolled), 'no pod is enrolled any more'],
           [samePods(memory.pods, pods), 'still the same pods'],
           [seen.readableSegments > 0, `readable on the link again: ${JSON.stringify(seen.example ?? '')}`],
