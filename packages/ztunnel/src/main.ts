@@ -12,6 +12,7 @@ import { Worker } from 'node:worker_threads';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { codeOf, messageOf } from '@ambit/core/errors';
 import { LogRoot } from '@ambit/core/log';
+import { shareMallocArena } from '@ambit/linux/malloc';
 import { startApp } from './app.ts';
 import { type Config, type ConfigFiles, configFrom } from './config.ts';
 import { VERSION } from './version.ts';
@@ -25,8 +26,11 @@ help     print this
 Everything is configured by environment variables; see docs/reference/config/ztunnel.md.
 `;
 
-/** Each worker's share of memory for short-lived objects. V8 would take 48, and connections leave few behind. */
-const WORKER_YOUNG_GENERATION_MIB = 16;
+/**
+ * Each worker's share of memory for short-lived objects. V8 would take 48; connections leave few behind, and no load was
+ * seen to run slower with the least, which saves 50 MB under load.
+ */
+const WORKER_YOUNG_GENERATION_MIB = 3;
 
 /** Collects what a large change of mesh state left behind: V8 sees no reason to, and memory of a node is dear. */
 function garbageCollector(): () => void {
@@ -51,6 +55,7 @@ const FILES: ConfigFiles = {
 };
 
 async function proxy(args: readonly string[]): Promise<void> {
+  shareMallocArena();
   const config = configFrom(process.env, FILES);
   const log = new LogRoot({ filter: config.log.filter, format: config.log.format });
   const logger = log.scope('main');
