@@ -32,6 +32,9 @@ Everything is configured by environment variables; see docs/reference/config/ztu
  */
 const WORKER_YOUNG_GENERATION_MIB = 3;
 
+/** From sources, or as a bundle (build/build-proxy.ts). */
+const WORKER = import.meta.url.endsWith('.ts') ? './worker/main.ts' : './worker/main.mjs';
+
 /** Collects what a large change of mesh state left behind: V8 sees no reason to, and memory of a node is dear. */
 function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc');
@@ -90,7 +93,7 @@ async function proxy(args: readonly string[]): Promise<void> {
       resolvConf: FILES.read('/etc/resolv.conf') ?? '',
       machineHasIpv6: existsSync('/proc/net/if_inet6'),
       spawnWorker: (workerData) =>
-        new Worker(new URL('./worker/main.ts', import.meta.url), {
+        new Worker(new URL(WORKER, import.meta.url), {
           workerData,
           env: {},
           resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
