@@ -17,13 +17,13 @@ import { type RunningProxy, type Side, startProxy } from './proxy.ts';
 import { type Better, markdown, median, type Report, type Row } from './report.ts';
 import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
 
-const USAGE = `npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes128|aes256] [--quick]
+const USAGE = `npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--quick]
 
   --peer-ztunnel PATH  run the same table against this ztunnel too, and print ratios
   --rounds N           rounds of each measurement, of which the median counts (default 3)
   --seconds N          length of one throughput measurement (default 4)
   --workers N          data worker threads of each side (default 2)
-  --cipher NAME        offer this cipher alone on our side, to compare on the peer's cipher
+  --cipher NAME        prefer this cipher on our side, to compare on the peer's
   --quick              one round of one second each: to see that it works, not to quote
 `;
 
@@ -117,7 +117,7 @@ async function main(): Promise<number> {
 
 function sidesOf(peer: string | undefined, cipher: string | undefined): readonly Side[] {
   const main = new URL('../../packages/ztunnel/src/main.ts', import.meta.url).pathname;
-  const env: Record<string, string> = cipher === undefined ? {} : { AMBIT_TLS_CIPHERS: cipher };
+  const env: Record<string, string> = cipher === undefined ? {} : { AMBIT_TLS_CIPHER: cipher };
   const ours: Side = { name: 'ambit', command: [process.execPath, main], env };
   return peer === undefined ? [ours] : [ours, { name: 'peer', command: [peer, 'proxy', 'ztunnel'], env: {} }];
 }

@@ -163,7 +163,7 @@ describe('what follows from the environment', () => {
       },
       'exact words of TLS': {
         env: { TLS12_ENABLED: 'True', COMPLIANCE_POLICY: 'pqc' },
-        want: { tls: { tls12: false, postQuantumOnly: true } },
+        want: { tls: { tls12: false, postQuantumOnly: true, preferredCipher: 'aes-128' } },
       },
     };
 

@@ -76,7 +76,11 @@ export interface Config extends Infer<typeof variables> {
   /** Node metadata of ISTIO_METAJSON_ variables. */
   readonly jsonMetadata: Readonly<Record<string, unknown>>;
   readonly log: { readonly filter: LogFilter; readonly format: 'plain' | 'json' };
-  readonly tls: { readonly tls12: boolean; readonly postQuantumOnly: boolean };
+  readonly tls: {
+    readonly tls12: boolean;
+    readonly postQuantumOnly: boolean;
+    readonly preferredCipher: 'aes-128' | 'aes-256';
+  };
   readonly illegalPorts: readonly number[];
   /** What was wrong, but not so wrong that it stops the start. */
   readonly warnings: readonly string[];
@@ -133,7 +137,11 @@ export function configFrom(env: Environment, files: ConfigFiles): Config {
     proxyMetadata,
     jsonMetadata,
     log: { filter, format: values.logFormat === 'json' ? 'json' : 'plain' },
-    tls: { tls12: values.tls12 === 'true', postQuantumOnly: values.compliancePolicy === 'pqc' },
+    tls: {
+      tls12: values.tls12 === 'true',
+      postQuantumOnly: values.compliancePolicy === 'pqc',
+      preferredCipher: values.preferredCipher,
+    },
     illegalPorts: [
       PORTS.inbound,
       PORTS.inboundPlaintext,

@@ -273,6 +273,12 @@ export const variables = {
     default: undefined,
     doc: 'Shown in metrics and dumps.',
   }),
+  preferredCipher: oneOf({
+    env: 'AMBIT_TLS_CIPHER',
+    of: ['aes-128', 'aes-256'],
+    default: 'aes-128',
+    doc: 'Which AES-GCM is preferred between workloads; the other one is accepted.',
+  }),
   missingPolicy: oneOf({
     env: 'AMBIT_MISSING_POLICY',
     of: ['refuse', 'ignore'],

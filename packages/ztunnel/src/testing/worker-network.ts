@@ -5,7 +5,9 @@
 import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
 import { systemClock, systemRandom } from '@ambit/core/clock';
+import { familyOf } from '@ambit/core/ip';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
 import { TunnelDuplex } from '@ambit/hbone/duplex';
@@ -34,10 +36,11 @@ import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import type { MeshDelta } from '@ambit/model/store';
 import { certificateMessage } from '../control/certificates.ts';
-import { localFileMessage } from '../threads/mesh-delta.ts';
+import { localFileMessage, meshDeltaMessage } from '../threads/mesh-delta.ts';
 import type { ConnectionReport, MetricReport, PodInfo, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from '../worker/access-output.ts';
+import { type Lookup, Names } from '../worker/names.ts';
 import { TRAFFIC_LABELS } from '../worker/traffic.ts';
 import { DataWorker } from '../worker/worker.ts';
 
@@ -53,6 +56,7 @@ const WAIT_MS = 10_000;
 
 export const OPTIONS: WorkerOptions = {
   index: 0,
+  workers: 1,
   mode: 'shared',
   network: '',
   nodeName: '',
@@ -77,9 +81,11 @@ export const OPTIONS: WorkerOptions = {
     maxStreamsPerConnection: 100,
     unusedReleaseMs: 300_000,
   },
-  tls: { tls12: false, postQuantumOnly: false },
+  tls: { tls12: false, postQuantumOnly: false, preferredCipher: 'aes-128' },
   log: { filter: 'info', format: 'json' },
 };
+
+const noNames: Lookup = () => Promise.resolve([]);
 
 export type Place = 'alice' | 'bob' | 'outside';
 
@@ -101,12 +107,14 @@ export class WorkerNetwork implements AsyncDisposable {
   readonly issued = new Map<string, WorkloadCertificate>();
   #version = 0;
   #questions = 0;
+  #demands: Readonly<Record<string, string>> = {};
 
-  static async create(over: Partial<WorkerOptions> = {}): Promise<WorkerNetwork> {
-    return new WorkerNetwork(await createSelfSignedCa({ clock: systemClock }), over);
+  /** @param lookup - The system's resolver. */
+  static async create(over: Partial<WorkerOptions> = {}, lookup: Lookup = noNames): Promise<WorkerNetwork> {
+    return new WorkerNetwork(await createSelfSignedCa({ clock: systemClock }), over, lookup);
   }
 
-  private constructor(ca: CertificateAuthority, over: Partial<WorkerOptions>) {
+  private constructor(ca: CertificateAuthority, over: Partial<WorkerOptions>, lookup: Lookup) {
     this.ca = ca;
     const { create } = this.#namespaces;
     const make = create.bind(this.#namespaces);
@@ -114,6 +122,7 @@ export class WorkerNetwork implements AsyncDisposable {
     const { outside, alice, bob } = this.#places;
     outside.run('ip', 'link', 'add', 'br0', 'type', 'bridge');
     outside.run('ip', 'address', 'add', `${OUTSIDE_IP}/24`, 'dev', 'br0');
+    outside.run('ip', '-6', 'address', 'add', `${ip6Of(OUTSIDE_IP)}/64`, 'dev', 'br0', 'nodad');
     outside.run('ip', 'link', 'set', 'br0', 'up');
     plug(outside, alice, 'alice0', ALICE_IP);
     plug(outside, bob, 'bob0', BOB_IP);
@@ -123,6 +132,7 @@ export class WorkerNetwork implements AsyncDisposable {
       post: (message) => this.#hear(structuredClone(message)),
       clock: systemClock,
       random: systemRandom,
+      names: new Names(systemClock, lookup),
       log: new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'json' }),
       accessLog: new AccessOutput({
         filter,
@@ -189,9 +199,14 @@ export class WorkerNetwork implements AsyncDisposable {
     return server;
   }
 
+  /** Answers what the worker asks for on demand: with mesh state, or with nothing. */
+  answerDemands(answers: Readonly<Record<string, string>>): void {
+    this.#demands = answers;
+  }
+
   /** An application's connection, with what it has received so far. */
   async connect(from: Place, ip: string, port: number): Promise<Talk> {
-    const fd = tcpSocket({ netnsFd: this.netns(from).fd, family: 4 });
+    const fd = tcpSocket({ netnsFd: this.netns(from).fd, family: familyOf(ip) });
     const socket = new Socket({ fd, allowHalfOpen: true });
     this.#keep(socket);
     socket.connect(port, ip);
@@ -323,6 +338,7 @@ export class WorkerNetwork implements AsyncDisposable {
 
   #hear(message: WorkerToControl): void {
     this.said.push(message);
+    if (message.kind === 'need-address') setImmediate(() => this.#answerDemand(message.key));
     if (message.kind !== 'need-certificate') return;
     const { identity } = message;
     if (this.refused.has(identity)) {
@@ -330,6 +346,17 @@ export class WorkerNetwork implements AsyncDisposable {
       return;
     }
     void this.#issue(identity).then((certificate) => this.worker.receive(certificateMessage(certificate)));
+  }
+
+  #answerDemand(key: string): void {
+    const yaml = this.#demands[key];
+    if (yaml !== undefined) {
+      this.mesh(yaml);
+      return;
+    }
+    this.#version += 1;
+    const nothing = { upserts: [], removed: [key] };
+    this.worker.receive(meshDeltaMessage(ADDRESS_TYPE_URL, nothing, this.#version));
   }
 
   async #issue(identity: string): Promise<WorkloadCertificate> {
@@ -453,15 +480,24 @@ export class Talk {
   }
 }
 
+/** The same machine's other address. */
+export function ip6Of(ip: string): string {
+  return `fd00:9::${ip.slice(ip.lastIndexOf('.') + 1)}`;
+}
+
 function plug(outside: TestNetns, pod: TestNetns, name: string, ip: string): void {
   outside.run('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`);
   outside.run('ip', 'link', 'set', `${name}p`, 'netns', pod.path, 'name', 'eth0');
   outside.run('ip', 'link', 'set', name, 'master', 'br0', 'up');
   pod.run('ip', 'address', 'add', `${ip}/24`, 'dev', 'eth0');
+  pod.run('ip', '-6', 'address', 'add', `${ip6Of(ip)}/64`, 'dev', 'eth0', 'nodad');
   pod.run('ip', 'link', 'set', 'eth0', 'up');
   pod.run('ip', 'route', 'add', 'default', 'via', OUTSIDE_IP);
   pod.run('ip', 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
   pod.run('ip', 'rule', 'add', 'fwmark', `${RETURN_MARK}/0xfff`, 'lookup', '100', 'pref', '32764');
+  pod.run('ip', '-6', 'route', 'add', 'default', 'via', ip6Of(OUTSIDE_IP));
+  pod.run('ip', '-6', 'route', 'add', 'local', '::/0', 'dev', 'lo', 'table', '100');
+  pod.run('ip', '-6', 'rule', 'add', 'fwmark', `${RETURN_MARK}/0xfff`, 'lookup', '100', 'pref', '32764');
   pod.nft(`table inet mesh {
     chain arriving { type filter hook prerouting priority mangle; meta mark ${MARK} ct mark set ${RETURN_MARK}; }
     chain leaving { type route hook output priority mangle; ct mark ${RETURN_MARK} meta mark set ct mark; }

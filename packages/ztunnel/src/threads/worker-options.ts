@@ -8,6 +8,8 @@
 export interface WorkerOptions {
   /** From 0; for log lines. */
   readonly index: number;
+  /** How many share this process, and its bounds. */
+  readonly workers: number;
   /** `shared`: pods of a node, each in its namespace. `dedicated`: one workload, this process's namespace. */
   readonly mode: 'shared' | 'dedicated';
   /** The network of this proxy. */
@@ -54,6 +56,8 @@ export interface WorkerOptions {
     readonly tls12: boolean;
     /** Only X25519MLKEM768 as key exchange. */
     readonly postQuantumOnly: boolean;
+    /** Which AES-GCM is tried first; both are accepted. */
+    readonly preferredCipher: 'aes-128' | 'aes-256';
   };
   readonly log: { readonly filter: string; readonly format: 'plain' | 'json' };
 }

@@ -22,6 +22,7 @@ import type { AccessOutput } from './access-output.ts';
 import { WorkerCertificates } from './certificates.ts';
 import type { WorkerContext } from './context.ts';
 import { Demands } from './demands.ts';
+import { EventCounters } from './event-counters.ts';
 import { MeshFeed } from './mesh-feed.ts';
 import { MeshWaits } from './mesh-waits.ts';
 import { Names } from './names.ts';
@@ -53,15 +54,13 @@ export class DataWorker {
     const mesh = new MeshStore({ nodeName: options.nodeName });
     const meshWaits = new MeshWaits(mesh, clock);
     const demands = new Demands(mesh, meshWaits, (key) => post({ kind: 'need-address', key }));
-    const verdicts = log.scope('rbac');
     this.#deps = deps;
     this.#context = {
       options,
       clock,
       random,
       log: log.scope('proxy'),
-      logVerdict: (message, fields) =>
-        options.logVerdictsAtInfo ? verdicts.info(message, fields) : verdicts.debug(message, fields),
+      verdictLog: log.scope('rbac'),
       mesh,
       meshWaits,
       demands,
@@ -69,8 +68,9 @@ export class DataWorker {
       certificates: new WorkerCertificates(clock, (identity) => post({ kind: 'need-certificate', identity })),
       revocations: new Revocations(),
       counters: new TrafficCounters(),
+      events: new EventCounters(),
       accessLog: deps.accessLog,
-      budget: new QueueBudget(QUEUED_BYTES_PER_PROCESS),
+      budget: new QueueBudget(QUEUED_BYTES_PER_PROCESS / options.workers),
       session: {
         streamWindowBytes: http2.streamWindowBytes,
         connectionWindowBytes: http2.connectionWindowBytes,
@@ -79,7 +79,7 @@ export class DataWorker {
         keepaliveIntervalMs: KEEPALIVE_INTERVAL_MS,
         keepaliveTimeoutMs: KEEPALIVE_TIMEOUT_MS,
       },
-      tls: { ...tls, preferredCipher: 'aes-128' },
+      tls,
       route: { random, illegalPorts: new Set(options.illegalPorts) },
     };
     this.#feed = new MeshFeed(mesh, clock, (message) => {
@@ -189,6 +189,7 @@ export class DataWorker {
       return;
     }
     for (const connection of open) connection.count();
-    post({ kind: 'answer', id, metrics: this.#context.counters.report() });
+    const { counters, events } = this.#context;
+    post({ kind: 'answer', id, metrics: [...counters.report(), ...events.report()] });
   }
 }
