@@ -8,6 +8,7 @@ export function workerOptions(config: Config, index: number, ipv6: boolean): Wor
   const { requireOriginalSource } = config;
   return {
     index,
+    workers: config.workers,
     mode: config.mode,
     network: config.network,
     nodeName: config.nodeName ?? '',

@@ -26,16 +26,22 @@ export interface AccessRecord {
 /** What a field's value looks like in text: quoted, or as it is. */
 type Field = readonly [name: string, value: string | number, quoted: boolean];
 
-export function accessLine(record: AccessRecord, format: 'plain' | 'json', time: string): string {
-  const level = record.error === undefined ? 'info' : 'error';
+export function accessLine(
+  record: AccessRecord,
+  format: 'plain' | 'json',
+  time: string,
+  event: 'opened' | 'ended' = 'ended',
+): string {
+  const level = event === 'opened' ? 'debug' : record.error === undefined ? 'info' : 'error';
+  const message = event === 'opened' ? 'connection opened' : 'connection complete';
   const fields = fieldsOf(record);
   if (format === 'json') {
     const entries = fields.map(([name, value]) => [name, value] as const);
-    const head = { level, time, scope: 'access', message: 'connection complete' };
+    const head = { level, time, scope: 'access', message };
     return `${JSON.stringify({ ...head, ...Object.fromEntries(entries) })}\n`;
   }
   const pairs = fields.map(([name, value, quoted]) => `${name}=${quoted ? JSON.stringify(value) : value}`);
-  return `${time}\t${level}\taccess\tconnection complete\t${pairs.join(' ')}\n`;
+  return `${time}\t${level}\taccess\t${message}\t${pairs.join(' ')}\n`;
 }
 
 function fieldsOf(record: AccessRecord): Field[] {

@@ -43,6 +43,11 @@ export class AccessOutput {
     return LOG_LEVELS.indexOf(level) <= this.#level;
   }
 
+  /** It is decided where a connection goes. */
+  opened(record: AccessRecord): void {
+    this.#write(accessLine(record, this.#format, this.#now(), 'opened'));
+  }
+
   /** A connection ended. */
   ended(record: AccessRecord): void {
     this.#write(accessLine(record, this.#format, this.#now()));

@@ -12,14 +12,12 @@ export function authorizeInTime(
 ): string | undefined | Promise<string | undefined> {
   const now = ask(pod, local, request);
   if (now.kind !== 'missing') return told(pod, local, request, now);
-  const { meshWaits } = pod.worker;
-  const probe = () => {
-    const verdict = ask(pod, pod.workload ?? local, request);
-    return verdict.kind === 'missing' ? undefined : verdict;
-  };
-  return meshWaits
-    .until(probe, MISSING_POLICY_WAIT_MS)
-    .then((later) => told(pod, local, request, later ?? ask(pod, pod.workload ?? local, request)));
+  const again = () => ask(pod, pod.workload ?? local, request);
+  const hasArrived = () => (again().kind === 'missing' ? undefined : true);
+  // Asked once more after the wait: whatever else came in the same turn counts too, and nobody asks again before.
+  return pod.worker.meshWaits
+    .until(hasArrived, MISSING_POLICY_WAIT_MS)
+    .then(() => told(pod, local, request, again()));
 }
 
 /** Whether policy, as it is now, refuses a connection that is open. What is on its way cuts nothing yet. */
@@ -40,11 +38,15 @@ function told(
   verdict: Verdict,
 ): string | undefined {
   const refusal = refusalOf(verdict);
-  pod.worker.logVerdict(refusal === undefined ? 'allowed' : 'refused', {
-    workload: local.uid,
-    source: request.identity ?? request.sourceIp,
-    port: String(request.destination.port),
-    by: refusal ?? ('by' in verdict ? (verdict.by ?? 'no allow policies') : ''),
-  });
+  const { verdictLog, options } = pod.worker;
+  const level = options.logVerdictsAtInfo ? 'info' : 'debug';
+  if (verdictLog.enabled(level)) {
+    verdictLog[level](refusal === undefined ? 'allowed' : 'refused', {
+      workload: local.uid,
+      source: request.identity ?? request.sourceIp,
+      port: request.destination.port,
+      by: refusal ?? ('by' in verdict ? (verdict.by ?? 'no allow policies') : ''),
+    });
+  }
   return refusal;
 }

@@ -8,6 +8,7 @@ import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import type { AuthorizationRequest } from '@ambit/model/decide/authorize';
 import type { ConnectionReport } from '../threads/messages.ts';
+import type { AccessRecord } from './access-log.ts';
 import type { Pod } from './pod.ts';
 import type { CountedConnection } from './traffic-counters.ts';
 import type { Traffic } from './traffic.ts';
@@ -99,10 +100,11 @@ export abstract class Connection {
 
   /** It is decided where the connection goes: from here on it counts. */
   protected opened(facts: ConnectionFacts): void {
-    const { counters, clock } = this.pod.worker;
+    const { counters, clock, accessLog } = this.pod.worker;
     this.#facts = facts;
     this.#openedAtMs = clock.now();
     this.#counted = counters.open(facts.traffic);
+    if (accessLog.wants('debug')) accessLog.opened(this.#record(facts, undefined));
   }
 
   /** Something about the far end became known that was not when it opened; for the log alone. */
@@ -122,14 +124,18 @@ export abstract class Connection {
   }
 
   #log(error: Error | undefined): void {
-    const { accessLog, clock } = this.pod.worker;
+    const { accessLog } = this.pod.worker;
     const facts = this.#facts;
     if (!accessLog.wants(error === undefined ? 'info' : facts ? 'error' : 'warn')) return;
     if (!facts) {
       accessLog.refused(this.direction, text(this.source), undefined, messageOf(error));
       return;
     }
-    accessLog.ended({
+    accessLog.ended(this.#record(facts, error));
+  }
+
+  #record(facts: ConnectionFacts, error: Error | undefined): AccessRecord {
+    return {
       traffic: facts.traffic,
       sourceAddress: text(this.source),
       destinationAddress: text(facts.loggedDestination),
@@ -137,9 +143,9 @@ export abstract class Connection {
       direction: this.direction,
       receivedBytes: this.receivedBytes,
       sentBytes: this.sentBytes,
-      durationMs: Math.max(0, clock.now() - this.#openedAtMs),
+      durationMs: Math.max(0, this.pod.worker.clock.now() - this.#openedAtMs),
       error: error === undefined ? undefined : messageOf(error),
-    });
+    };
   }
 }
 

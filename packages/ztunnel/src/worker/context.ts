@@ -11,6 +11,7 @@ import type { WorkerOptions } from '../threads/worker-options.ts';
 import type { AccessOutput } from './access-output.ts';
 import type { WorkerCertificates } from './certificates.ts';
 import type { Demands } from './demands.ts';
+import type { EventCounters } from './event-counters.ts';
 import type { MeshWaits } from './mesh-waits.ts';
 import type { Names } from './names.ts';
 import type { TrafficCounters } from './traffic-counters.ts';
@@ -20,8 +21,8 @@ export interface WorkerContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Verdicts of policies, at the level that the configuration asks for. */
-  readonly logVerdict: (message: string, fields: Readonly<Record<string, string>>) => void;
+  /** For verdicts of policies. */
+  readonly verdictLog: Logger;
   readonly mesh: MeshStore;
   readonly meshWaits: MeshWaits;
   readonly demands: Demands;
@@ -29,6 +30,7 @@ export interface WorkerContext {
   readonly certificates: WorkerCertificates;
   readonly revocations: Revocations;
   readonly counters: TrafficCounters;
+  readonly events: EventCounters;
   readonly accessLog: AccessOutput;
   /** Of all pods on this worker. */
   readonly budget: QueueBudget;

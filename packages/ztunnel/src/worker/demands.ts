@@ -5,6 +5,7 @@
  * control plane keeps the subscription and tells when it comes to be. No answer is not "nothing": a connection whose
  * destination is not known to be outside the mesh may not leave in clear.
  */
+import { formatNetworkAddress } from '@ambit/model/address';
 import type { MeshView } from '@ambit/model/mesh';
 import { neededAddresses } from '@ambit/model/decide/needed';
 import type { RouteRequest } from '@ambit/model/decide/route';
@@ -39,6 +40,16 @@ export class Demands {
     }
     const rest = wanted();
     if (rest.length > 0) throw new NoAnswerError(rest);
+  }
+
+  /** Resolves when the mesh knows who owns an address, or it turned out that nobody does. */
+  async forAddress(network: string, ip: string): Promise<void> {
+    const key = formatNetworkAddress({ network, ip });
+    const isKnown = () =>
+      (this.#mesh.workloadAt(network, ip) ?? this.#mesh.serviceAt(network, ip, undefined)) !== undefined;
+    if (!isKnown() && !this.#absent.has(key)) {
+      await this.#fetch([key], () => (isKnown() || this.#absent.has(key) ? [] : [key]));
+    }
   }
 
   /** The control plane says that these do not exist. */

@@ -23,6 +23,16 @@ export class PolicyChangeError extends MeshError {
   }
 }
 
+/** The pod's namespace is not to be used any more. */
+export class PodStoppedError extends MeshError {
+  readonly code = 'POD_STOPPED';
+  readonly side = 'internal';
+
+  constructor() {
+    super('the pod has stopped');
+  }
+}
+
 /** The pod or the proxy went away before the connection ended by itself. */
 export class DrainError extends MeshError {
   readonly code = 'CONNECTION_DRAIN';

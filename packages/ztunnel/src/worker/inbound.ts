@@ -6,7 +6,7 @@
  */
 import type { Timer } from '@ambit/core/clock';
 import { type MeshError, messageOf } from '@ambit/core/errors';
-import type { Endpoint } from '@ambit/core/ip';
+import { type Endpoint, parseHostPort } from '@ambit/core/ip';
 import { parseBaggage } from '@ambit/hbone/baggage';
 import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
 import { fieldValue } from '@ambit/hbone/h2/validate';
@@ -39,6 +39,7 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
   #pump: TunnelPump | undefined;
   #timer: Timer | undefined;
   #answered = false;
+  #fetched = false;
 
   constructor(pod: Pod, tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields) {
     super(pod, 'inbound');
@@ -137,6 +138,8 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
       },
       { illegalPorts: route.illegalPorts, localhostApplicationTunnel: options.localhostApplicationTunnel },
     );
+    if (decision.kind === 'refuse' && decision.reason === 'ip-mismatch' && this.#fetchAuthority(local))
+      return;
     if (decision.kind === 'refuse') {
       this.#refuse(decision.status, new RouteRefusalError(decision.message));
       return;
@@ -151,6 +154,16 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     const refusal = authorizeInTime(this.pod, local, request);
     if (!(refusal instanceof Promise)) this.#afterVerdict(refusal, request);
     else void refusal.then((later) => this.#afterVerdict(later, request));
+  }
+
+  /** What the client named may be behind this waypoint, and not asked for yet: whether it is being asked for now. */
+  #fetchAuthority(local: Workload): boolean {
+    const { options, demands } = this.pod.worker;
+    const ip = parseHostPort(this.#authority)?.ip;
+    if (!options.onDemand || this.#fetched || ip === undefined) return false;
+    this.#fetched = true;
+    void demands.forAddress(options.network, ip).then(() => this.#decide(local));
+    return true;
   }
 
   #open(local: Workload, { to, service }: InboundAccept): void {

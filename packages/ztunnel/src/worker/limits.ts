@@ -34,6 +34,12 @@ export const RESOLVED_TTL_MS = 5_000;
 export const RESOLVE_TIMEOUT_MS = 5_000;
 export const MAX_RESOLUTIONS_IN_FLIGHT = 256;
 
+/** Sources and names whose resolutions are counted apart. */
+export const MAX_EVENT_SERIES = 1_000;
+
+/** A listener that cannot accept says so once in this time. */
+export const ACCEPT_WARNING_MS = 10_000;
+
 export const ACCESS_LOG_FLUSH_MS = 100;
 export const ACCESS_LOG_GATHER_BYTES = 8 * 1024;
 export const ACCESS_LOG_QUEUE_BYTES = 16 * 1024 * 1024;

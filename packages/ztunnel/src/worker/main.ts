@@ -1,4 +1,5 @@
 /** The entry of a data worker thread: its options, its port to the control thread, its clock. Everything else is worker.ts. */
+import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
@@ -28,3 +29,4 @@ const worker = new DataWorker({
 });
 port.on('message', (message: ControlToWorker) => worker.receive(message));
 port.postMessage({ kind: 'ready' } satisfies WorkerToControl);
+flushCompileCache();

@@ -29,8 +29,17 @@ import { Connection } from './connection.ts';
 import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
 import { ConnectError, RouteRefusalError } from './errors.ts';
 import { MAX_STREAM_ATTEMPTS } from './limits.ts';
-import { baggageOf, learnedTraffic, outboundTraffic } from './parties.ts';
+import { baggageOf, learnedTraffic, outboundTraffic, partyOfWorkload } from './parties.ts';
 import type { Pod } from './pod.ts';
+import { type Traffic, UNKNOWN_PARTY } from './traffic.ts';
+
+const NOWHERE: Traffic = {
+  reporter: 'source',
+  source: UNKNOWN_PARTY,
+  destination: UNKNOWN_PARTY,
+  service: undefined,
+  mutualTls: false,
+};
 
 export class OutboundConnection extends Connection implements PlainSocketEvents, StreamHandler {
   readonly #socket: PlainSocket;
@@ -166,6 +175,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
         this.end(new RouteRefusalError(decision.message));
         return;
       case 'resolve':
+        this.#countResolution(decision.hostname);
         void this.pod.worker.names
           .resolve(decision.hostname)
           .then((ips) => this.#follow(decision.resume(ips)));
@@ -173,6 +183,13 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
       default:
         this.#begin(decision);
     }
+  }
+
+  #countResolution(hostname: string): void {
+    const source = this.#source;
+    if (!source) return;
+    const party = partyOfWorkload(source, source.identity);
+    this.pod.worker.events.resolved({ ...NOWHERE, source: party }, hostname);
   }
 
   #begin(route: Route): void {

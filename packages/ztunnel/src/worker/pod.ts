@@ -3,7 +3,9 @@
  *
  * Everything of a pod hangs here, so that stopping it leaves nothing behind. Tunnels are never shared among pods.
  */
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { getSystemErrorName } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
@@ -16,6 +18,7 @@ import type { TcpHandle } from '@ambit/hbone/socket/native';
 import {
   clientTlsOptions,
   type PeerVerdict,
+  type RevocationCheck,
   serverTlsOptions,
   verifyClientPeer,
   verifyServerPeer,
@@ -27,17 +30,20 @@ import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import { DrainError, RevokedPeerError, UnknownWorkloadError } from './errors.ts';
 import { InboundConnection } from './inbound.ts';
-import { LOCAL_WORKLOAD_WAIT_MS } from './limits.ts';
+import { ACCEPT_WARNING_MS, LOCAL_WORKLOAD_WAIT_MS } from './limits.ts';
 import { type Listener, openListeners, type Listeners } from './listeners.ts';
 import { OutboundConnection } from './outbound.ts';
 import { PassthroughConnection } from './passthrough.ts';
 import { PodSockets } from './sockets.ts';
 import { acceptSocks } from './socks.ts';
+import type { Traffic } from './traffic.ts';
 
 export class Pod {
   readonly info: PodInfo;
   readonly worker: WorkerContext;
   readonly connections = new Set<Connection>();
+  /** Clients that have not said yet where they want to go. */
+  readonly negotiations = new Set<Disposable>();
   readonly budget: QueueBudget;
   readonly pool: TunnelPool;
   readonly sockets: PodSockets;
@@ -47,6 +53,7 @@ export class Pod {
   #workload: Workload | undefined;
   #workloadVersion = -1;
   #warnedOfSource = false;
+  #warnedOfAcceptMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
   #whenEmpty: (() => void) | undefined;
 
@@ -73,7 +80,7 @@ export class Pod {
     });
     try {
       this.#listeners = openListeners(netnsFd, this.#wantedListeners(inboundOnly), options, (port, status) =>
-        worker.log.warn('connection not accepted', { pod: pod.name, port, status }),
+        this.#notAccepted(port, status),
       );
     } catch (error) {
       this.#tunnels.destroy();
@@ -108,24 +115,28 @@ export class Pod {
     throw new UnknownWorkloadError(`${this.info.namespace}/${this.info.name}`, LOCAL_WORKLOAD_WAIT_MS);
   }
 
-  /** A new tunnel for the pool. */
+  /** A new tunnel for the pool. @throws {@link RevokedPeerError}, or what `openTunnel` throws. */
   async openTunnel(identity: string, route: Route, handler: SessionHandler): Promise<Tunnel> {
     const { certificates, tls, session } = this.worker;
     const certificate = await certificates.get(identity);
-    return await openTunnel(
-      {
-        to: route.to,
-        fd: this.sockets.plain(route.to.ip, 'any'),
-        tls: clientTlsOptions(certificate, tls),
-        verify: (socket) =>
-          this.#tracked(
-            socket,
-            verifyServerPeer(socket, route.expectedIdentities, this.worker.revocations.check),
-          ),
-        session,
-      },
-      handler,
-    );
+    let revoked: string | undefined;
+    const check: RevocationCheck = (chain) => {
+      revoked = this.#revoked(chain, 'source');
+      return revoked;
+    };
+    const dial = {
+      to: route.to,
+      fd: this.sockets.plain(route.to.ip, 'any'),
+      tls: clientTlsOptions(certificate, tls),
+      verify: (socket: TLSSocket) =>
+        this.#tracked(socket, 'source', verifyServerPeer(socket, route.expectedIdentities, check)),
+      session,
+    };
+    try {
+      return await openTunnel(dial, handler);
+    } catch (error) {
+      throw revoked === undefined ? error : new RevokedPeerError(revoked, { cause: error });
+    }
   }
 
   /** A client's address could not be borne: said once for each pod. */
@@ -169,6 +180,8 @@ export class Pod {
   cut(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.sockets.close();
+    for (const negotiation of [...this.negotiations]) negotiation[Symbol.dispose]();
     for (const connection of [...this.connections]) connection.cut(new DrainError());
     this.#tunnels.destroy();
     this.pool.close('destroy');
@@ -190,6 +203,19 @@ export class Pod {
     return all;
   }
 
+  /** Out of descriptors, most of the time: every connection would say it again. */
+  #notAccepted(port: number, status: number): void {
+    const { clock, log } = this.worker;
+    if (clock.monotonicMs() < this.#warnedOfAcceptMs + ACCEPT_WARNING_MS) return;
+    this.#warnedOfAcceptMs = clock.monotonicMs();
+    log.warn('connections not accepted', {
+      pod: this.info.name,
+      namespace: this.info.namespace,
+      port,
+      error: status < 0 ? getSystemErrorName(status) : 'no handle',
+    });
+  }
+
   #acceptOutbound(handle: TcpHandle): void {
     new OutboundConnection(this, handle).start();
   }
@@ -199,17 +225,26 @@ export class Pod {
   }
 
   #verifyClient(socket: TLSSocket): PeerVerdict {
-    const { options, revocations } = this.worker;
-    const trustDomain = parseIdentity(this.identity)?.trustDomain ?? options.trustDomain;
-    return this.#tracked(socket, verifyClientPeer(socket, trustDomain, revocations.check));
+    const trustDomain = parseIdentity(this.identity)?.trustDomain ?? this.worker.options.trustDomain;
+    const check: RevocationCheck = (chain) => this.#revoked(chain, 'destination');
+    return this.#tracked(socket, 'destination', verifyClientPeer(socket, trustDomain, check));
+  }
+
+  #revoked(chain: readonly X509Certificate[], reporter: Traffic['reporter']): string | undefined {
+    const { revocations, events } = this.worker;
+    const reason = revocations.check(chain);
+    if (reason !== undefined) events.revoked(reporter);
+    return reason;
   }
 
   /** A later revocation list may end the tunnel. */
-  #tracked(socket: TLSSocket, verdict: PeerVerdict): PeerVerdict {
+  #tracked(socket: TLSSocket, reporter: Traffic['reporter'], verdict: PeerVerdict): PeerVerdict {
     if (!verdict.ok) return verdict;
-    const tracking = this.worker.revocations.track(verdict.chain, (reason) =>
-      socket.destroy(new RevokedPeerError(reason)),
-    );
+    const { revocations, events } = this.worker;
+    const tracking = revocations.track(verdict.chain, (reason) => {
+      events.revoked(reporter);
+      socket.destroy(new RevokedPeerError(reason));
+    });
     socket.once('close', () => tracking[Symbol.dispose]());
     return verdict;
   }

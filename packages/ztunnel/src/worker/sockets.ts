@@ -1,11 +1,15 @@
 /**
  * Sockets of one pod: made in its namespace, with the proxy's mark, and with the client's own address as source where that
  * is wanted and possible.
+ *
+ * The namespace is named by the number of a descriptor that is another's once the pod has stopped: from then on there are
+ * no more sockets.
  */
 import type { Random } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
 import { type KeepAlive, tcpSocket, type TcpSocketOptions } from '@ambit/linux/sockets';
 import type { KeepaliveOptions, WorkerOptions } from '../threads/worker-options.ts';
+import { PodStoppedError } from './errors.ts';
 
 const SECOND_MS = 1_000;
 
@@ -21,6 +25,7 @@ export class PodSockets {
   readonly #random: Random;
   /** Whether sockets may bear a client's address. */
   readonly preservesSource: boolean;
+  #closed = false;
 
   constructor(netnsFd: number | undefined, options: WorkerOptions, preservesSource: boolean, random: Random) {
     this.#random = random;
@@ -34,11 +39,16 @@ export class PodSockets {
     this.preservesSource = preservesSource;
   }
 
+  /** No more sockets from now on. */
+  close(): void {
+    this.#closed = true;
+  }
+
   /**
    * An unconnected socket for a connection to `to`.
    *
    * @param ports - `few`: its local port is looked for in a small range, drawn anew each time, which may be all taken.
-   * @throws LinuxError
+   * @throws LinuxError, {@link PodStoppedError}
    */
   plain(to: string, ports: 'few' | 'any'): number {
     return tcpSocket(this.#optionsFor(to, ports));
@@ -52,8 +62,9 @@ export class PodSockets {
   from(source: string, to: string, ports: 'few' | 'any', onUnable: (error: unknown) => void): number {
     const bears = this.preservesSource && source !== to && familyOf(source) === familyOf(to);
     if (!bears) return this.plain(to, ports);
+    const options = this.#optionsFor(to, ports);
     try {
-      return tcpSocket({ ...this.#optionsFor(to, ports), bind: { ip: source, port: 0, transparent: true } });
+      return tcpSocket({ ...options, bind: { ip: source, port: 0, transparent: true } });
     } catch (error) {
       onUnable(error);
       return this.plain(to, ports);
@@ -61,6 +72,7 @@ export class PodSockets {
   }
 
   #optionsFor(to: string, ports: 'few' | 'any'): TcpSocketOptions {
+    if (this.#closed) throw new PodStoppedError();
     const base = familyOf(to) === 4 ? this.#v4 : this.#v6;
     if (ports === 'any') return base;
     const from = FIRST_LOCAL_PORT + Math.floor(this.#random() * (LOCAL_PORTS - FEW_PORTS));

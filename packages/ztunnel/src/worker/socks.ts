@@ -57,7 +57,7 @@ export function readRequest(bytes: Buffer): Request {
   return { kind: 'target', host, isName, port: bytes.readUInt16BE(from + size) };
 }
 
-class SocksNegotiation implements PlainSocketEvents {
+class SocksNegotiation implements PlainSocketEvents, Disposable {
   readonly #pod: Pod;
   readonly #socket: PlainSocket;
   readonly #timer: Timer;
@@ -67,7 +67,8 @@ class SocksNegotiation implements PlainSocketEvents {
   constructor(pod: Pod, handle: TcpHandle) {
     this.#pod = pod;
     this.#socket = new PlainSocket(handle, this);
-    this.#timer = pod.worker.clock.after(SOCKS_TIMEOUT_MS, () => this.#socket.close());
+    this.#timer = pod.worker.clock.after(SOCKS_TIMEOUT_MS, () => this.#close());
+    pod.negotiations.add(this);
     this.#socket.resume();
   }
 
@@ -86,14 +87,23 @@ class SocksNegotiation implements PlainSocketEvents {
   }
 
   onPlainError(): void {
-    this.#timer.cancel();
+    this.#over();
   }
 
   onPlainWritten(): void {}
 
+  [Symbol.dispose](): void {
+    this.#close();
+  }
+
   #close(): void {
-    this.#timer.cancel();
+    this.#over();
     this.#socket.close();
+  }
+
+  #over(): void {
+    this.#timer.cancel();
+    this.#pod.negotiations.delete(this);
   }
 
   #greet(): void {
@@ -137,6 +147,7 @@ class SocksNegotiation implements PlainSocketEvents {
 
   #proxy(target: Endpoint): void {
     if (this.#socket.isClosed) return;
+    this.#over();
     this.#socket.write(replyBytes('ok'));
     new OutboundConnection(this.#pod, this.#socket, target).start();
   }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { H2 } from '@ambit/hbone/h2/protocol';
 import { createRevocationList } from '@ambit/identity/x509';
-import { ALICE, ALICE_IP, BOB, BOB_IP, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
+import { ALICE, ALICE_IP, BOB, BOB_IP, ip6Of, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
 
 const VIP = '10.96.0.9';
 const MESH = `
@@ -16,6 +16,9 @@ const denyTo = (port: number) =>
   `policies: [{name: no, namespace: shop, scope: Namespace, action: Deny, rules: [[[{destinationPorts: [${port}]}]]], dryRun: false}]`;
 const STRICT =
   'policies: [{name: strict, namespace: shop, scope: Namespace, action: Deny, rules: [[[{notPrincipals: [{Presence: null}]}]]], dryRun: false}]';
+
+/** However an application hears that its connection is over. */
+const CLOSED = /end|close|ECONNRESET/;
 
 let network: WorkerNetwork;
 /** Who connected to the applications. */
@@ -122,7 +125,7 @@ describe('between two pods of the mesh', () => {
   test('an application that is not there closes the connection, with the status in the log', async () => {
     await meshed();
     const talk = await network.connect('alice', BOB_IP, 9999);
-    expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    expect(await talk.ended).toMatch(CLOSED);
     expect(await network.logged('outbound')).toMatchObject({ error: 'http status: 503' });
     expect(await network.logged('inbound')).toMatchObject({
       error: `could not connect to ${BOB_IP}:9999: ECONNREFUSED`,
@@ -148,7 +151,7 @@ describe('between two pods of the mesh', () => {
     network.refused.add(ALICE);
     await meshed();
     const talk = await network.connect('alice', VIP, 80);
-    expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    expect(await talk.ended).toMatch(CLOSED);
     expect(await network.logged('outbound')).toMatchObject({
       error: `no certificate for ${ALICE}: the CA says no`,
     });
@@ -196,7 +199,7 @@ describe('in clear', () => {
       ['alice', BOB_IP, 15_006],
     ] as const) {
       const talk = await network.connect(from, ip, port);
-      expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+      expect(await talk.ended).toMatch(CLOSED);
     }
     expect(callers).toEqual([]);
   });
@@ -207,7 +210,7 @@ describe('policy', () => {
     await meshed();
     network.mesh(denyTo(8080));
     const talk = await network.connect('alice', VIP, 80);
-    expect(await talk.ended).toMatch(/end|close|ECONNRESET/);
+    expect(await talk.ended).toMatch(CLOSED);
     expect(await network.logged('outbound')).toMatchObject({ error: 'http status: 401' });
     expect(await network.logged('inbound')).toMatchObject({
       level: 'error',
@@ -223,7 +226,7 @@ describe('policy', () => {
   test('STRICT refuses clear text and lets tunnels in', async () => {
     await meshed();
     network.mesh(STRICT);
-    expect(await (await network.connect('outside', BOB_IP, 8080)).ended).toMatch(/end|close|ECONNRESET/);
+    expect(await (await network.connect('outside', BOB_IP, 8080)).ended).toMatch(CLOSED);
     expect(await (await network.connect('alice', BOB_IP, 8080)).ask('hello')).toBe('hello');
     expect(callers).toEqual([ALICE_IP]);
   });
@@ -469,6 +472,146 @@ describe('into another network', () => {
       'dst.workload': 'bob',
     });
     await network.eventually('the inner tunnel to end', () => gateway.openInner() === 0 || undefined);
+  });
+});
+
+describe('through a waypoint', () => {
+  test('with the address that the application named, and to the waypoint alone', async () => {
+    const waypoint = 'spiffe://td/ns/shop/sa/waypoint';
+    network.mesh(
+      MESH.replace(
+        'ports: {80: 8080}}',
+        'ports: {80: 8080}, waypoint: {destination: /10.96.0.20, hboneMtlsPort: 15008}}',
+      ),
+    );
+    network.mesh(`workloads:
+  - {uid: w, name: w, namespace: shop, serviceAccount: waypoint, trustDomain: td, workloadIps: [${OUTSIDE_IP}], protocol: HBONE, services: {shop/waypoint.test: {15008: 15008}}}
+services:
+  - {name: waypoint, namespace: shop, hostname: waypoint.test, vips: [/10.96.0.20], ports: {15008: 15008}}`);
+    await network.start('alice');
+    const gateway = await network.gateway(waypoint, BOB, '');
+    await network.connect('alice', VIP, 80);
+    await network.eventually('a stream', () => gateway.outer[0]);
+    expect(gateway.outer).toEqual([`${VIP}:80`]);
+    expect(network.connections()).toMatchObject([
+      { actualDst: `${OUTSIDE_IP}:15008`, dstIdentity: waypoint },
+    ]);
+  });
+
+  test('that is not there: closed, with the reason, and nothing went round it', async () => {
+    network.mesh(
+      MESH.replace(
+        'ports: {80: 8080}}',
+        'ports: {80: 8080}, waypoint: {destination: /10.96.0.20, hboneMtlsPort: 15008}}',
+      ),
+    );
+    await network.start('alice');
+    await network.start('bob');
+    echo();
+    expect(await (await network.connect('alice', VIP, 80)).ended).toMatch(CLOSED);
+    const line = await network.logged('outbound');
+    expect(line['error']).toContain('unknown waypoint');
+    expect(callers).toEqual([]);
+  });
+});
+
+describe('over IPv6', () => {
+  test('between pods and from outside, from the client as the server sees it', async () => {
+    network.mesh(
+      MESH.replace(`[${ALICE_IP}]`, `[${ALICE_IP}, "${ip6Of(ALICE_IP)}"]`).replace(
+        `[${BOB_IP}]`,
+        `[${BOB_IP}, "${ip6Of(BOB_IP)}"]`,
+      ),
+    );
+    await network.start('alice');
+    await network.start('bob');
+    network.serve(
+      'bob',
+      8080,
+      (socket) => {
+        callers.push(socket.remoteAddress ?? '');
+        socket.pipe(socket);
+      },
+      '::',
+    );
+    for (const from of ['alice', 'outside'] as const) {
+      const talk = await network.connect(from, ip6Of(BOB_IP), 8080);
+      expect(await talk.ask('hello')).toBe('hello');
+      talk.socket.end();
+    }
+    expect(callers).toEqual([ip6Of(ALICE_IP), ip6Of(OUTSIDE_IP)]);
+    expect((await network.logged('inbound', 1))['dst.hbone_addr']).toBe(`[${ip6Of(BOB_IP)}]:8080`);
+  });
+});
+
+describe('with its own settings, a worker', () => {
+  const restart = async (...settings: Parameters<typeof WorkerNetwork.create>) => {
+    await network[Symbol.asyncDispose]();
+    network = await WorkerNetwork.create(...settings);
+  };
+
+  test('asks for addresses as connections need them', async () => {
+    await restart({ onDemand: true });
+    const [, alice = '', bob = ''] = /- (\{uid: a.*\})\n.*- (\{uid: b.*\})\n/.exec(MESH) ?? [];
+    network.mesh(`workloads: [${alice}]`);
+    network.answerDemands({ [`/${BOB_IP}`]: `workloads: [${bob}]` });
+    await network.start('alice');
+    await network.start('bob');
+    echo();
+    network.serve('outside', 7000, (socket) => socket.pipe(socket));
+    expect(await (await network.connect('alice', BOB_IP, 8080)).ask('hello')).toBe('hello');
+    for (let i = 0; i < 2; i++)
+      expect(await (await network.connect('alice', OUTSIDE_IP, 7000)).ask('hello')).toBe('hello');
+    expect(network.said.flatMap((message) => (message.kind === 'need-address' ? [message.key] : []))).toEqual(
+      [`/${BOB_IP}`, `/${OUTSIDE_IP}`],
+    );
+  });
+
+  test('resolves the hostname of a workload that has no address', async () => {
+    await restart({}, (name) => Promise.resolve(name === 'far.test' ? [OUTSIDE_IP] : []));
+    network.mesh(
+      `${MESH}  - {name: far, namespace: shop, hostname: far.test, vips: [/10.96.0.30], ports: {80: 7000}}`,
+    );
+    network.mesh(
+      'workloads: [{uid: f, name: f, namespace: shop, hostname: far.test, workloadIps: [], services: {shop/far.test: {80: 7000}}}]',
+    );
+    await network.start('alice');
+    network.serve('outside', 7000, (socket) => socket.pipe(socket));
+    expect(await (await network.connect('alice', '10.96.0.30', 80)).ask('hello')).toBe('hello');
+    const [resolved] = network.metric('istio_on_demand_dns');
+    expect(resolved?.value).toBe(1);
+  });
+
+  test('keeps the address of clients to itself', async () => {
+    await restart({ originalSource: 'never' });
+    await meshed();
+    expect(await (await network.connect('alice', VIP, 80)).ask('hello')).toBe('hello');
+    expect(callers).toEqual([BOB_IP]);
+  });
+
+  test('logs as it is told while it runs', async () => {
+    await meshed();
+    network.worker.receive({ kind: 'log-filter', filter: 'debug' });
+    const quiet = await network.connect('alice', VIP, 80);
+    await quiet.ask('hello');
+    expect(network.accessLog.map(({ message }) => message)).toEqual([
+      'connection opened',
+      'connection opened',
+    ]);
+    network.worker.receive({ kind: 'log-filter', filter: 'access=off' });
+    quiet.socket.end();
+    await quiet.ended;
+    expect(network.accessLog).toHaveLength(2);
+  });
+
+  test('ends everything when it drains', async () => {
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    await talk.ask('hello');
+    network.worker.receive({ kind: 'drain', deadlineMs: 100 });
+    await network.eventually('drained', () => network.said.find(({ kind }) => kind === 'drained'));
+    await talk.ended;
+    expect([network.listening('alice'), network.listening('bob')]).toEqual([[], [8080]]);
   });
 });
 

@@ -1,0 +1,45 @@
+/** What a worker counts beside connections: names that it resolved, peers whose certificates are revoked. */
+import type { MetricReport } from '../threads/messages.ts';
+import { MAX_EVENT_SERIES } from './limits.ts';
+import { labelsOf, TRAFFIC_LABELS, type Traffic } from './traffic.ts';
+
+/** The part of a connection's labels that tells its source. */
+const SOURCE = [1, 9] as const;
+
+export class EventCounters {
+  readonly #resolutions = new Map<string, { readonly labels: readonly string[]; count: number }>();
+  readonly #revoked = { source: 0, destination: 0 };
+
+  /** A hostname was resolved for a connection of that source. */
+  resolved(traffic: Traffic, hostname: string): void {
+    const labels = [...labelsOf(traffic, '-').slice(...SOURCE), hostname];
+    const key = labels.join('\0');
+    const series = this.#resolutions.get(key);
+    if (series) series.count += 1;
+    else if (this.#resolutions.size < MAX_EVENT_SERIES) this.#resolutions.set(key, { labels, count: 1 });
+  }
+
+  /** A peer was turned away, or cut off, because its certificate is revoked. */
+  revoked(reporter: Traffic['reporter']): void {
+    this.#revoked[reporter] += 1;
+  }
+
+  report(): readonly MetricReport[] {
+    return [
+      {
+        name: 'istio_on_demand_dns',
+        type: 'counter',
+        labelNames: [...TRAFFIC_LABELS.slice(...SOURCE), 'hostname'],
+        samples: [...this.#resolutions.values()].map(({ labels, count }) => ({ labels, value: count })),
+      },
+      {
+        name: 'istio_crl_policy_rejections',
+        type: 'counter',
+        labelNames: ['reporter'],
+        samples: (['source', 'destination'] as const)
+          .filter((reporter) => this.#revoked[reporter] > 0)
+          .map((reporter) => ({ labels: [reporter], value: this.#revoked[reporter] })),
+      },
+    ];
+  }
+}
