@@ -69,6 +69,7 @@ export async function startProxiedPod(options: ProxiedPodOptions = {}): Promise<
   await using stack = new AsyncDisposableStack();
   const netns = stack.use(new TestNamespaces()).create();
   connectToNeighbour(netns);
+  stack.defer(() => void netns.run('ip', 'link', 'delete', 'eth0'));
   const folder = mkdtempSync(join(tmpdir(), 'ambit-hostile-'));
   stack.defer(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'ztunnel.sock');
