@@ -1,144 +1,18 @@
 #!/usr/bin/env node
 /**
- * The process: command line, environment, signals and exit codes. Everything else is app.ts.
+ * The entry: turns on the cache of compiled code before there is code to compile; then process.ts.
  *
- * Exit codes: 0 after a graceful end, 1 for whatever kept it from starting or could not be gone on from.
+ * What strips types takes megabytes of every thread, and is not even loaded when the cache has all files. Code that comes
+ * from the cache is run as it is: it lies beside the dependencies, where only who may change those can write, never in a
+ * temporary folder that is shared. Where it cannot be written, everything works without it.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { Worker } from 'node:worker_threads';
-import { systemClock, systemRandom } from '@ambit/core/clock';
-import { codeOf, messageOf } from '@ambit/core/errors';
-import { LogRoot } from '@ambit/core/log';
-import { shareMallocArena } from '@ambit/linux/malloc';
-import { startApp } from './app.ts';
-import { type Config, type ConfigFiles, configFrom } from './config.ts';
-import { VERSION } from './version.ts';
+import { enableCompileCache } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
-const HELP = `usage: ztunnel [proxy|version|help]
-
-proxy    (default) proxy the pods of this node, or with PROXY_MODE=dedicated one workload
-version  print the version
-help     print this
-
-Everything is configured by environment variables; see docs/reference/config/ztunnel.md.
-`;
-
-/**
- * Each worker's share of memory for short-lived objects. V8 would take 48; connections leave few behind, and no load was
- * seen to run slower with the least, which saves 50 MB under load.
- */
-const WORKER_YOUNG_GENERATION_MIB = 3;
-
-/** From sources, or as a bundle (build/build-proxy.ts). */
-const WORKER = import.meta.url.endsWith('.ts') ? './worker/main.ts' : './worker/main.mjs';
-
-/** Collects what a large change of mesh state left behind: V8 sees no reason to, and memory of a node is dear. */
-function garbageCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  return () => {
-    if (typeof collect === 'function') collect();
-  };
-}
-
-const FILES: ConfigFiles = {
-  exists: (path) => existsSync(path),
-  read: (path) => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-      throw error;
-    }
-  },
-  machineCpus: availableParallelism(),
-};
-
-async function proxy(args: readonly string[]): Promise<void> {
-  shareMallocArena();
-  const config = configFrom(process.env, FILES);
-  const log = new LogRoot({ filter: config.log.filter, format: config.log.format });
-  const logger = log.scope('main');
-  const end = Promise.withResolvers<string>();
-  const fatal = (error: unknown) => {
-    logger.error('cannot go on', { error: messageOf(error) });
-    process.exit(1);
-  };
-  process.on('uncaughtException', fatal);
-  process.on('unhandledRejection', fatal);
-  logger.info('ztunnel', {
-    version: VERSION,
-    node: process.versions.node,
-    pid: process.pid,
-    ...summary(config),
-  });
-  let signals = 0;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      signals += 1;
-      if (signals > 1) fatal(new Error(`second signal, ${signal}, while shutting down`));
-      end.resolve(signal);
-    });
-  }
-  const app = await startApp(
-    config,
-    {
-      clock: systemClock,
-      random: systemRandom,
-      log,
-      args,
-      resolvConf: FILES.read('/etc/resolv.conf') ?? '',
-      machineHasIpv6: existsSync('/proc/net/if_inet6'),
-      spawnWorker: (workerData) =>
-        new Worker(new URL(WORKER, import.meta.url), {
-          workerData,
-          env: {},
-          resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
-        }),
-      collectGarbage: garbageCollector(),
-      onShutdown: (reason) => end.resolve(reason),
-      onFatal: fatal,
-    },
-    new AbortController().signal,
-  );
-  logger.info('shutting down', { reason: await end.promise });
-  await app.stop();
-}
-
-function summary({ mode, workers, xds, ca, fakeCa, localSource }: Config) {
-  return {
-    mode,
-    workers,
-    xds: xds?.uri ?? 'none',
-    ca: fakeCa ? 'fake' : (ca?.uri ?? 'none'),
-    localMesh: localSource?.kind ?? 'none',
-  };
-}
-
-async function main(args: readonly string[]): Promise<number> {
-  const [command = 'proxy'] = args;
-  switch (command) {
-    case 'proxy':
-      await proxy(args);
-      return 0;
-    case 'version':
-      process.stdout.write(`ambit ztunnel ${VERSION} (Node.js ${process.versions.node})\n`);
-      return 0;
-    case 'help':
-      process.stdout.write(HELP);
-      return 0;
-    default:
-      process.stderr.write(`unknown command: ${command}\n${HELP}`);
-      return 1;
-  }
-}
-
-try {
-  process.exit(await main(process.argv.slice(2)));
-} catch (error) {
-  process.stderr.write(`Error: ${messageOf(error)}\n`);
-  process.exit(1);
-}
+const folder = import.meta.url.endsWith('.ts')
+  ? '../../../node_modules/.cache/ambit-ztunnel'
+  : './compile-cache';
+const compileCache = fileURLToPath(new URL(folder, import.meta.url));
+enableCompileCache(compileCache);
+const { runProcess } = await import('./process.ts');
+process.exit(await runProcess({ args: process.argv.slice(2), env: process.env, compileCache }));
