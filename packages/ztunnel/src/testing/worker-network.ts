@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
-import { systemClock, systemRandom } from '@ambit/core/clock';
+import { type Clock, systemClock, systemRandom } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
@@ -110,11 +110,15 @@ export class WorkerNetwork implements AsyncDisposable {
   #demands: Readonly<Record<string, string>> = {};
 
   /** @param lookup - The system's resolver. */
-  static async create(over: Partial<WorkerOptions> = {}, lookup: Lookup = noNames): Promise<WorkerNetwork> {
-    return new WorkerNetwork(await createSelfSignedCa({ clock: systemClock }), over, lookup);
+  static async create(
+    over: Partial<WorkerOptions> = {},
+    lookup: Lookup = noNames,
+    clock = systemClock,
+  ): Promise<WorkerNetwork> {
+    return new WorkerNetwork(await createSelfSignedCa({ clock: systemClock }), over, lookup, clock);
   }
 
-  private constructor(ca: CertificateAuthority, over: Partial<WorkerOptions>, lookup: Lookup) {
+  private constructor(ca: CertificateAuthority, over: Partial<WorkerOptions>, lookup: Lookup, clock: Clock) {
     this.ca = ca;
     const { create } = this.#namespaces;
     const make = create.bind(this.#namespaces);
@@ -130,10 +134,14 @@ export class WorkerNetwork implements AsyncDisposable {
     this.worker = new DataWorker({
       options: { ...OPTIONS, ...over },
       post: (message) => this.#hear(structuredClone(message)),
-      clock: systemClock,
+      clock,
       random: systemRandom,
       names: new Names(systemClock, lookup),
-      log: new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'json' }),
+      log: new LogRoot({
+        filter: { base: 'off', scopes: new Map() },
+        format: 'json',
+        destination: { write: () => undefined },
+      }),
       accessLog: new AccessOutput({
         filter,
         format: 'json',
