@@ -4,7 +4,7 @@
  * The same file runs twice: outside it makes the sandbox and, with `--keep`, the way in for `kubectl`; inside it runs the
  * story. Whatever the inside made ends with it.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,6 +16,7 @@ import { installMesh } from '../mesh.ts';
 import { probeSandbox, SANDBOX_VARIABLE, spawnInSandbox } from '../sandbox.ts';
 import { bridge, writeKubeconfigFor } from './api-bridge.ts';
 import { labWorld } from './lab-world.ts';
+import { ONLY_WEB, STRICT } from './manifests.ts';
 import { runSteps } from './step.ts';
 import { demoSteps, summaryOf } from './steps.ts';
 
@@ -24,6 +25,8 @@ const USAGE = `npm run demo -- [--keep] [--verbose]
   --keep     leave it running at the end, and print how to reach it with kubectl
   --verbose  print what the lab itself logs
 `;
+
+const TOP = new URL('../../../../', import.meta.url).pathname;
 
 /** Where inside and outside meet; set by the outer process. */
 const FOLDER_VARIABLE = 'AMBIT_DEMO_FOLDER';
@@ -121,7 +124,7 @@ async function inside(
   }
 }
 
-/** Holds the lab until Ctrl-C, and says how to reach it. */
+/** Holds the lab until Ctrl-C, says how to reach it, and gives the story's policies to apply again. */
 async function keep(
   apiUrl: string,
   folder: string,
@@ -130,14 +133,20 @@ async function keep(
 ): Promise<void> {
   const { hostname, port } = new URL(apiUrl);
   const server = await bridge({ path: join(folder, 'api.sock') }, { host: hostname, port: Number(port) });
+  writeFileSync(join(folder, 'strict.yaml'), STRICT);
+  writeFileSync(join(folder, 'api-only-web.yaml'), ONLY_WEB);
   write('');
-  write('It stays until Ctrl-C. From another terminal:');
+  write('It stays until Ctrl-C. The shop is as in step 1: no label, no policy. From another terminal:');
+  write(`   cd ${TOP}`);
   write(`   export KUBECONFIG=${join(folder, 'kubeconfig')}`);
   write('   kubectl get pods -A -o wide');
   write('   kubectl label namespace shop istio.io/dataplane-mode=ambient');
+  write('   npx ambit status');
+  write(`   kubectl apply -f ${join(folder, 'api-only-web.yaml')}`);
   write('   npx ambit why shop/batch shop/api:80');
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   server.close();
+  write('\nStopping; nothing is left behind.');
 }
 
 try {

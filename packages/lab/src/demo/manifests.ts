@@ -1,4 +1,4 @@
-/** The shop as YAML, as a user would apply it: a web front end, an API, a database, and two who come from elsewhere. */
+/** The shop as YAML, as a user would apply it: a web front end, an API, a database, a batch job, and a stranger. */
 
 export const PROGRAMS = new URL('./programs/', import.meta.url).pathname;
 
