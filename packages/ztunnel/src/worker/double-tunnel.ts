@@ -5,6 +5,7 @@
  * with it.
  */
 import { connect as connectTls } from 'node:tls';
+import type { Clock } from '@ambit/core/clock';
 import { formatHostPort } from '@ambit/core/ip';
 import {
   ConnectStatusError,
@@ -13,6 +14,7 @@ import {
   TunnelTlsError,
 } from '@ambit/hbone/errors';
 import { TunnelDuplex } from '@ambit/hbone/duplex';
+import { H2 } from '@ambit/hbone/h2/protocol';
 import { H2Session } from '@ambit/hbone/h2/session';
 import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
 import { fieldValue } from '@ambit/hbone/h2/validate';
@@ -24,6 +26,8 @@ import { DuplexTransport } from '@ambit/hbone/socket/duplex-transport';
 import { clientTlsOptions, handshakeProblem, verifyServerPeer } from '@ambit/identity/tls-context';
 import type { Route } from '@ambit/model/decide/route';
 import type { Workload } from '@ambit/model/workload';
+import { ConnectAnswerError } from './errors.ts';
+import { CONNECT_ANSWER_TIMEOUT_MS } from './limits.ts';
 import type { Pod } from './pod.ts';
 
 export interface InnerTunnel extends Disposable {
@@ -81,9 +85,26 @@ async function openOuterStream(pod: Pod, request: InnerTunnelRequest): Promise<T
   const key = poolKey(source.identity, route.expectedIdentities, nextHop, clientIp);
   for (;;) {
     const session = pod.pool.take(key)?.session;
-    if (session)
-      return await new Promise((resolve, reject) => new OuterOpening(resolve, reject).begin(session, outer));
+    if (session) return await openOuter(session, outer, pod.worker.clock);
     await pod.pool.get(key, (handler) => pod.openTunnel(source.identity, route, handler));
+  }
+}
+
+async function openOuter(
+  session: H2Session,
+  fields: readonly HeaderField[],
+  clock: Clock,
+): Promise<TunnelDuplex> {
+  const { promise, resolve, reject } = Promise.withResolvers<TunnelDuplex>();
+  const stream = session.request(fields, new OuterOpening(resolve, reject));
+  const timer = clock.after(CONNECT_ANSWER_TIMEOUT_MS, () => {
+    stream.reset();
+    reject(new ConnectAnswerError('none'));
+  });
+  try {
+    return await promise;
+  } finally {
+    timer.cancel();
   }
 }
 
@@ -94,14 +115,6 @@ class OuterOpening implements StreamHandler {
   constructor(resolve: (duplex: TunnelDuplex) => void, reject: (error: unknown) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
-  }
-
-  begin(session: H2Session, fields: readonly HeaderField[]): void {
-    try {
-      session.request(fields, this);
-    } catch (error) {
-      this.#reject(error);
-    }
   }
 
   onHeaders(stream: H2Stream, fields: HeaderFields): void {
@@ -122,6 +135,10 @@ class OuterOpening implements StreamHandler {
     this.#reject(error);
   }
 
-  onData(): void {}
+  onData(stream: H2Stream): void {
+    stream.reset(H2.protocolError);
+    this.#reject(new ConnectAnswerError('data'));
+  }
+
   onWritable(): void {}
 }

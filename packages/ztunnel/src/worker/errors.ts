@@ -1,6 +1,7 @@
 /** Why a worker ends a connection, and in which of Istio's letters metrics say so. */
 import { MeshError } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import { CONNECT_ANSWER_TIMEOUT_MS } from './limits.ts';
 import type { ResponseFlag } from './traffic.ts';
 
 /** Policy refused the connection before a byte of it was passed on. */
@@ -76,6 +77,20 @@ export class ConnectError extends MeshError {
 
   constructor(to: Endpoint, why: string, options?: ErrorOptions) {
     super(`could not connect to ${formatHostPort(to.ip, to.port)}: ${why}`, options);
+  }
+}
+
+/** The peer of a tunnel took the stream and did not answer the CONNECT as it must. */
+export class ConnectAnswerError extends MeshError {
+  readonly code = 'CONNECT_ANSWER';
+  readonly side = 'upstream';
+
+  constructor(why: 'none' | 'data') {
+    super(
+      why === 'none'
+        ? `CONNECT not answered within ${CONNECT_ANSWER_TIMEOUT_MS} ms`
+        : 'data before the answer to CONNECT',
+    );
   }
 }
 

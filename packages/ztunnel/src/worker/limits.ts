@@ -25,6 +25,12 @@ export const SLICE_MS = 1;
 /** Resources or connections between two looks at the clock. */
 export const SLICE_STEP = 16;
 
+/**
+ * How long a peer has to answer a CONNECT: it may wait for its workload, then for a policy, then for its application, each
+ * as long as we would.
+ */
+export const CONNECT_ANSWER_TIMEOUT_MS = 20_000;
+
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;
 

@@ -27,8 +27,8 @@ import { type Route, type RouteDecision, selectRoute } from '@ambit/model/decide
 import type { Workload } from '@ambit/model/workload';
 import { Connection } from './connection.ts';
 import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
-import { ConnectError, RouteRefusalError } from './errors.ts';
-import { MAX_STREAM_ATTEMPTS } from './limits.ts';
+import { ConnectAnswerError, ConnectError, RouteRefusalError } from './errors.ts';
+import { CONNECT_ANSWER_TIMEOUT_MS, MAX_STREAM_ATTEMPTS } from './limits.ts';
 import { baggageOf, learnedTraffic, outboundTraffic, partyOfWorkload } from './parties.ts';
 import type { Pod } from './pod.ts';
 import { type Traffic, UNKNOWN_PARTY } from './traffic.ts';
@@ -118,6 +118,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   // The stream, before its pump takes over.
 
   onHeaders(stream: H2Stream, fields: HeaderFields): void {
+    this.#timer?.cancel();
     const status = fieldValue(fields, ':status') ?? '';
     if (status !== '200') {
       this.end(new ConnectStatusError(status));
@@ -133,7 +134,11 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     pump.attach(this.#socket);
   }
 
-  onData(): void {}
+  onData(stream: H2Stream): void {
+    stream.reset(H2.protocolError);
+    this.end(new ConnectAnswerError('data'));
+  }
+
   onWritable(): void {}
 
   onEnd(): void {
@@ -246,10 +251,19 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.#attempts += 1;
     try {
       this.#stream = session.request(this.#fields(route, source, undefined), this);
+      this.#expectAnswer();
     } catch (error) {
       if (error instanceof TunnelClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
       else this.#fail(error);
     }
+  }
+
+  /** Nothing is read from the application until then, so its end would not be noticed either. */
+  #expectAnswer(): void {
+    this.#timer?.cancel();
+    this.#timer = this.pod.worker.clock.after(CONNECT_ANSWER_TIMEOUT_MS, () =>
+      this.end(new ConnectAnswerError('none')),
+    );
   }
 
   #fields(route: Route, source: Workload, sourceNetwork: string | undefined) {
@@ -274,6 +288,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
         this.#inner = tunnel;
         const fields = this.#fields(route, source, this.pod.worker.options.network);
         this.#stream = tunnel.session.request(fields, this);
+        this.#expectAnswer();
       },
       (error: unknown) => this.#fail(error),
     );
