@@ -18,6 +18,7 @@ const JEST = [
   '--selectProjects',
   'e2e',
   '--runInBand',
+  '--forceExit',
 ];
 
 function main(): number {
