@@ -16,6 +16,7 @@ import {
   type ProxiedPod,
   startProxiedPod,
 } from './testing/proxied-pod.ts';
+import { CONNECT_ANSWER_TIMEOUT_MS } from './worker/limits.ts';
 
 const SECRET = 'what must not be read on the wire';
 const EMPTY = new Uint8Array(0);
@@ -172,6 +173,10 @@ describe('the pod connects to a workload whose tunnels are taken by', () => {
       server: () => answering(...Array.from({ length: 200 }, () => frame(FRAME.settings, 0, 0, EMPTY))),
       says: /ENHANCE_YOUR_CALM/,
     },
+    'somebody who sends data before the answer': {
+      server: () => answering(frame(FRAME.data, 0, 1, Buffer.from('no status'))),
+      says: /before/,
+    },
   };
   test.each(Object.entries(bad))('%s', async (_, { server, says }) => {
     if (server) await tunnelsAt(await server());
@@ -189,6 +194,16 @@ describe('the pod connects to a workload whose tunnels are taken by', () => {
     await pod.said(/TLS: no handshake within 10000 ms/, since);
   });
 });
+
+test('a tunnel that is never answered is given up, also when its application has gone', async () => {
+  await tunnelsAt(answering());
+  const { socket } = application();
+  await eventually('the tunnel is open', () => pod.openSockets() === idleSockets + 2);
+  socket.destroy();
+  const timeoutMs = CONNECT_ANSWER_TIMEOUT_MS + 5_000;
+  await eventually('the application is let go', () => pod.openSockets() <= idleSockets + 1, timeoutMs);
+  await pod.said(/CONNECT not answered within 20000 ms/, since);
+}, 60_000);
 
 test('a server that takes streams and never reads holds up its clients alone', async () => {
   await tunnelsAt(
