@@ -17,8 +17,8 @@ import { FLAG, FRAME, H2, LARGEST_STREAM_ID, PREFACE, SETTING } from './protocol
 import { ReceiveWindows } from './receive-windows.ts';
 import { goawayReason, Receiver, type ReceiverHost } from './receiver.ts';
 import { Sender } from './sender.ts';
-import { encodeSettings, PeerSettings } from './settings.ts';
-import { H2Stream, type StreamHandler } from './stream.ts';
+import { encodeSettings, firstSettings, PeerSettings } from './settings.ts';
+import { H2Stream, type StreamHandler, UNOWNED } from './stream.ts';
 import type { Transport, TransportEvents } from './transport.ts';
 
 export interface SessionOptions {
@@ -96,7 +96,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
       this.destroy(H2.noError, new TunnelClosedError('no answer to PING')),
     );
     if (!isServer) this.#put(PREFACE);
-    this.#put(frame(FRAME.settings, 0, 0, this.#firstSettings(isServer, listBytes)));
+    this.#put(frame(FRAME.settings, 0, 0, firstSettings(isServer, options, listBytes)));
     this.windows.announced(options.streamWindowBytes);
     this.windows.open();
     transport.start(this);
@@ -397,25 +397,6 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#close();
     this.#transport.destroy();
   }
-
-  #firstSettings(isServer: boolean, listBytes: number): Buffer {
-    const { streamWindowBytes, maxFrameBytes } = this.#options;
-    return encodeSettings([
-      isServer ? [SETTING.maxConcurrentStreams, limits.SERVER_MAX_STREAMS] : [SETTING.enablePush, 0],
-      [SETTING.initialWindowSize, streamWindowBytes],
-      [SETTING.maxFrameSize, maxFrameBytes],
-      [SETTING.maxHeaderListSize, listBytes],
-    ]);
-  }
 }
 
 const NOTHING = new Uint8Array(0);
-
-/** A stream between its opening and its owner's answer. */
-const UNOWNED: StreamHandler = {
-  onHeaders() {},
-  onData() {},
-  onEnd() {},
-  onReset() {},
-  onWritable() {},
-};

@@ -1,5 +1,6 @@
 /** SETTINGS: what each side tells the other about itself (RFC 9113 §6.5). */
 import { H2ConnectionError } from '../errors.ts';
+import { SERVER_MAX_STREAMS } from '../limits.ts';
 import {
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
@@ -66,4 +67,18 @@ export function encodeSettings(entries: readonly (readonly [id: number, value: n
     payload.writeUInt32BE(value, i * ENTRY_BYTES + 2);
   });
   return payload;
+}
+
+/** What a side says of itself first. */
+export function firstSettings(
+  isServer: boolean,
+  windows: { readonly streamWindowBytes: number; readonly maxFrameBytes: number },
+  headerListBytes: number,
+): Buffer {
+  return encodeSettings([
+    isServer ? [SETTING.maxConcurrentStreams, SERVER_MAX_STREAMS] : [SETTING.enablePush, 0],
+    [SETTING.initialWindowSize, windows.streamWindowBytes],
+    [SETTING.maxFrameSize, windows.maxFrameBytes],
+    [SETTING.maxHeaderListSize, headerListBytes],
+  ]);
 }

@@ -131,3 +131,12 @@ export function withRoom(bytes: Uint8Array): Buffer {
   copy.set(bytes, FRAME_HEADER_BYTES);
   return copy;
 }
+
+/** @internal Of a stream between its opening and its owner's answer. */
+export const UNOWNED: StreamHandler = {
+  onHeaders() {},
+  onData() {},
+  onEnd() {},
+  onReset() {},
+  onWritable() {},
+};
