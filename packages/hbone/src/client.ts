@@ -71,13 +71,14 @@ export function openTunnel(dial: TunnelDial, handler: SessionHandler): Promise<T
       );
       tcp.off('error', onTcpError);
       const tls = connectTls({ socket: tcp, ...dial.tls });
-      tls.once('error', (error) => fail(new TunnelTlsError(handshakeProblem(error), { cause: error })));
-      tls.once('close', () =>
-        fail(new TunnelTlsError('the peer closed the connection during the handshake')),
-      );
+      const onTlsError = (error: Error) =>
+        fail(new TunnelTlsError(handshakeProblem(error), { cause: error }));
+      const onTlsClose = () =>
+        fail(new TunnelTlsError('the peer closed the connection during the handshake'));
+      tls.once('error', onTlsError).once('close', onTlsClose);
       tls.once('secureConnect', () => {
         timer?.cancel();
-        tls.removeAllListeners('close').removeAllListeners('error');
+        tls.off('close', onTlsClose).off('error', onTlsError);
         const verdict = dial.verify(tls);
         if (!verdict.ok) {
           tls.on('error', () => undefined);

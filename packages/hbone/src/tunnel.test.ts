@@ -256,6 +256,16 @@ describe('a budget', () => {
   });
 });
 
+test('what TLS holds outside the heap is let go when its socket closes, at both ends', async () => {
+  const listeners: number[] = [];
+  const proxied = await path(await application(echo), {
+    onSecured: (socket) => listeners.push(socket.listenerCount('close')),
+  });
+  client(proxied.port).write('x');
+  await until(() => listeners.length === 2, 'both ends know each other');
+  expect(Math.min(...listeners)).toBeGreaterThan(0);
+});
+
 describe('at the door', () => {
   test('a client without a certificate, or that speaks no h2, gets nowhere', async () => {
     const proxied = await path(await application(echo));
@@ -280,6 +290,17 @@ describe('at the door', () => {
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await once(socket, 'end');
     expect(proxied.server.openTunnels).toBe(0);
+  });
+
+  test('draining waits for no handshake', async () => {
+    const proxied = await path(await application(echo));
+    const socket = client(proxied.tunnelPort);
+    socket.resume();
+    await once(socket, 'connect');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const before = performance.now();
+    await proxied.server.drain();
+    expect(performance.now() - before).toBeLessThan(1_000);
   });
 
   test('draining lets streams end, and then the tunnel', async () => {

@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { systemClock } from '@ambit/core/clock';
+import type { TLSSocket } from 'node:tls';
 import type { Endpoint } from '@ambit/core/ip';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import {
@@ -46,6 +47,8 @@ export interface ProxiedPath extends AsyncDisposable {
 export interface PathOptions {
   readonly session?: Partial<SessionOptions>;
   readonly budgetBytes?: number;
+  /** Both ends of a tunnel, when each has seen whom it speaks to. */
+  readonly onSecured?: (socket: TLSSocket) => void;
 }
 
 export async function listenHandles(
@@ -70,7 +73,10 @@ export async function proxiedPath(target: Endpoint, over: PathOptions = {}): Pro
     session,
     budget: inboundBudget,
     tls: () => Promise.resolve(serverTlsOptions(bob)),
-    verify: (socket) => verifyClientPeer(socket, 'td'),
+    verify: (socket) => {
+      over.onSecured?.(socket);
+      return verifyClientPeer(socket, 'td');
+    },
     onRefused: () => undefined,
     onStream: (_tunnel, stream, fields) => {
       if (fieldValue(fields, ':method') !== 'CONNECT') {
@@ -95,7 +101,10 @@ export async function proxiedPath(target: Endpoint, over: PathOptions = {}): Pro
         to,
         fd: undefined,
         tls: clientTlsOptions(alice),
-        verify: (socket) => verifyServerPeer(socket, [BOB]),
+        verify: (socket) => {
+          over.onSecured?.(socket);
+          return verifyServerPeer(socket, [BOB]);
+        },
         session,
       },
       handler,

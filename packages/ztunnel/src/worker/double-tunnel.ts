@@ -58,7 +58,8 @@ export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Pr
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   tls.once('secureConnect', resolve);
   tls.on('error', (error) => reject(new TunnelTlsError(handshakeProblem(error), { cause: error })));
-  tls.once('close', () => reject(new TunnelTlsError('the peer closed the connection during the handshake')));
+  const onClose = () => reject(new TunnelTlsError('the peer closed the connection during the handshake'));
+  tls.once('close', onClose);
   const timer = clock.after(HANDSHAKE_TIMEOUT_MS, () =>
     reject(new TunnelTlsError(`no handshake within ${HANDSHAKE_TIMEOUT_MS} ms`)),
   );
@@ -67,7 +68,7 @@ export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Pr
     const verdict = verifyServerPeer(tls, route.innerIdentities, revocations.check);
     if (!verdict.ok) throw new TunnelTlsError(verdict.reason);
     const transport = new DuplexTransport(tls, formatHostPort(route.to.ip, route.to.port));
-    tls.removeAllListeners('close');
+    tls.off('close', onClose);
     const inner = new H2Session('client', transport, { onClosed: () => outer.destroy() }, session);
     return { session: inner, identity: verdict.identity, [Symbol.dispose]: () => inner.destroy() };
   } catch (error) {
