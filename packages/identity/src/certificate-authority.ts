@@ -2,7 +2,8 @@
  * A certificate authority in memory: it signs what it is told to, and says by which roots that is verified.
  *
  * Whether the asker may have the name is not decided here (`ca-server.ts` asks); a request gives its key and nothing
- * else. The material may be replaced while it runs: a plugged-in CA is reloaded, a root is rotated.
+ * else. The material may be replaced while it runs: a plugged-in CA is reloaded, a root is rotated. The X.509 library is
+ * loaded with the first request: a proxy that is its own CA answers none.
  */
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '@ambit/core/clock';
@@ -11,7 +12,8 @@ import { generateKeys } from './keys.ts';
 import { DEFAULT_LEAF_TTL_MS, MAX_LEAF_TTL_MS } from './limits.ts';
 import { parseSpiffeId } from './spiffe-id.ts';
 import { type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
-import { createLeaf, type KeyPair, readRequest, type Signer, type SubjectNames } from './x509.ts';
+import { createWorkloadLeaf } from './workload-leaf.ts';
+import type { KeyPair, Signer, SubjectNames } from './x509.ts';
 
 /** What a CA signs with, and what those who verify need. */
 export interface AuthorityMaterial {
@@ -81,6 +83,7 @@ export class CertificateAuthority {
     if (unusable !== undefined || request.identities.length === 0)
       throw new CertificateError(`not a SPIFFE identity: ${JSON.stringify(unusable ?? '')}`);
     const ttlMs = this.#lifetimeMs(request.ttlMs);
+    const { createLeaf, readRequest } = await import('./x509.ts');
     const { publicKey, commonName } = await readRequest(request.csrPem);
     const names = { uris: request.identities, ...(commonName === undefined ? {} : { commonName }) };
     const material = this.#material;
@@ -95,10 +98,7 @@ export class CertificateAuthority {
     const keys = await generateKeys();
     const material = this.#material;
     const validity = this.#validity(material, this.#lifetimeMs(ttlMs));
-    const leaf = await createLeaf(
-      { names: { uris: [identity] }, publicKey: keys.publicKey, ...validity },
-      material.signer,
-    );
+    const leaf = createWorkloadLeaf({ identity, publicKey: keys.publicKey, ...validity }, material.signer);
     const answer = [leaf, ...material.chainPem, material.rootsPem.join('')];
     return workloadCertificate(identity, keys.privateKey, answer);
   }
@@ -108,6 +108,7 @@ export class CertificateAuthority {
     const keys = await generateKeys();
     const material = this.#material;
     const validity = this.#validity(material, this.#lifetimeMs(ttlMs));
+    const { createLeaf } = await import('./x509.ts');
     const leaf = await createLeaf(
       { names, publicKey: keys.publicKey, usages: ['serverAuth'], ...validity },
       material.signer,

@@ -4,27 +4,25 @@
  * Its key follows from a constant below, so that two ztunnels started with `FAKE_CA=true` trust each other without
  * having met, and no private key lies in a repository. Whoever reads this file can be anybody in such a mesh.
  */
-import type { AuthorityOptions, CertificateAuthority } from './certificate-authority.ts';
+import { type AuthorityOptions, CertificateAuthority } from './certificate-authority.ts';
 import { insecureKeysFromSeed } from './keys.ts';
 
 const SEED = 'ambit insecure fake CA: everybody knows this key';
-const SERIAL = '466b';
-const NOT_BEFORE_MS = Date.UTC(2024, 0, 1);
-const NOT_AFTER_MS = Date.UTC(2124, 0, 1);
+/** Self-signed with that key, organization `ambit INSECURE fake CA`, from 2024 to 2124. */
+const CERTIFICATE_PEM = `-----BEGIN CERTIFICATE-----
+MIIBdjCCARygAwIBAgICRmswCgYIKoZIzj0EAwIwITEfMB0GA1UEChMWYW1iaXQg
+SU5TRUNVUkUgZmFrZSBDQTAgFw0yNDAxMDEwMDAwMDBaGA8yMTI0MDEwMTAwMDAw
+MFowITEfMB0GA1UEChMWYW1iaXQgSU5TRUNVUkUgZmFrZSBDQTBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABA2pmtc3mFTnDPaBlivEp1O13z+n20Cyymp/NBXH9EFF
+c64fqNFRkbq/5E1U1qId3tj+Tsem0Q49cGO/qhVRcM+jQjBAMA8GA1UdEwEB/wQF
+MAMBAf8wDgYDVR0PAQH/BAQDAgEGMB0GA1UdDgQWBBRTz7NwYEgw7ojnz4ipPPJD
+iJxe3jAKBggqhkjOPQQDAgNIADBFAiAqoOvh8Qdc6Z5lV3OFXANffmJTM3o39spt
+4aO4z2N0kAIhAOzWXplIfdDAIEKd2vCu/tHlNtANbIao/CCiSow75EW1
+-----END CERTIFICATE-----
+`;
 
 /** The CA of `FAKE_CA=true`. Every process that makes one trusts every other's certificates. */
 export async function createFakeCa(options: AuthorityOptions): Promise<CertificateAuthority> {
-  // Loaded only here: proxies that have a real CA need not pay for the X.509 library.
-  const { CertificateAuthority: Authority } = await import('./certificate-authority.ts');
-  const { createAuthority } = await import('./x509.ts');
-  const keys = insecureKeysFromSeed(SEED);
-  const certificatePem = await createAuthority({
-    organization: 'ambit INSECURE fake CA',
-    keys,
-    serial: SERIAL,
-    notBeforeMs: NOT_BEFORE_MS,
-    notAfterMs: NOT_AFTER_MS,
-  });
-  const signer = { certificatePem, privateKey: keys.privateKey };
-  return new Authority({ signer, chainPem: [], rootsPem: [certificatePem] }, options);
+  const signer = { certificatePem: CERTIFICATE_PEM, privateKey: insecureKeysFromSeed(SEED).privateKey };
+  return new CertificateAuthority({ signer, chainPem: [], rootsPem: [CERTIFICATE_PEM] }, options);
 }

@@ -1,0 +1,76 @@
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { spiffeIdentities } from './alternative-names.ts';
+import { derContent, derValues } from './der.ts';
+import { createFakeCa } from './fake-ca.ts';
+import { generateKeys, insecureKeysFromSeed } from './keys.ts';
+import { createWorkloadLeaf } from './workload-leaf.ts';
+import { createAuthority, createLeaf, type Signer } from './x509.ts';
+
+const ALICE = 'spiffe://td/ns/shop/sa/alice';
+const VALIDITY = { notBeforeMs: Date.UTC(2026, 0, 2, 3, 4, 5), notAfterMs: Date.UTC(2051, 5, 7, 8, 9, 10) };
+
+async function signerWith(keys: Awaited<ReturnType<typeof generateKeys>>): Promise<Signer> {
+  const validity = { notBeforeMs: 0, notAfterMs: Date.UTC(2099, 0) };
+  const certificatePem = await createAuthority({
+    organization: 'Ämbit',
+    commonName: 'root',
+    keys,
+    ...validity,
+  });
+  return { certificatePem, privateKey: keys.privateKey };
+}
+
+/** The fields of what is signed, but for the serial number, in hexadecimal. */
+function signedFields(pem: string): readonly string[] {
+  const certificate = derContent(new X509Certificate(pem).raw, 0x30) ?? new Uint8Array();
+  const [signed] = derValues(certificate, 3) ?? [];
+  const fields = derValues(signed?.content ?? new Uint8Array(), 16) ?? [];
+  return fields
+    .filter((_, index) => index !== 1)
+    .map(({ tag, content }) => `${tag} ${Buffer.from(content).toString('hex')}`);
+}
+
+describe('createWorkloadLeaf', () => {
+  test('says to the bit what the X.509 library says', async () => {
+    const signer = await signerWith(await generateKeys());
+    const { publicKey } = await generateKeys();
+    const ours = createWorkloadLeaf({ identity: ALICE, publicKey, ...VALIDITY }, signer);
+    const theirs = await createLeaf({ names: { uris: [ALICE] }, publicKey, ...VALIDITY }, signer);
+    expect(signedFields(ours)).toEqual(signedFields(theirs));
+    expect(spiffeIdentities(new X509Certificate(ours).raw)).toEqual([ALICE]);
+  });
+
+  test.each([
+    ['ECDSA P-256', () => generateKeys()],
+    ['ECDSA P-384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' })],
+    ['RSA', () => generateKeyPairSync('rsa', { modulusLength: 2_048 })],
+  ])('is signed by a CA whose key is %s', async (_, make) => {
+    const signer = await signerWith(await make());
+    const { publicKey } = await generateKeys();
+    const leaf = new X509Certificate(createWorkloadLeaf({ identity: ALICE, publicKey, ...VALIDITY }, signer));
+    expect(leaf.verify(createPublicKey(signer.privateKey))).toBe(true);
+    expect(leaf.checkIssued(new X509Certificate(signer.certificatePem))).toBe(true);
+  });
+
+  test('no two have one serial number', async () => {
+    const signer = await signerWith(await generateKeys());
+    const { publicKey } = await generateKeys();
+    const make = () =>
+      new X509Certificate(createWorkloadLeaf({ identity: ALICE, publicKey, ...VALIDITY }, signer));
+    expect(make().serialNumber).not.toBe(make().serialNumber);
+  });
+});
+
+test("the fake CA's certificate has the key that everybody knows, and is signed with it", async () => {
+  const { signer } = (await createFakeCa({ clock: systemClock })).material;
+  const root = new X509Certificate(signer.certificatePem);
+  const keys = insecureKeysFromSeed('ambit insecure fake CA: everybody knows this key');
+  expect(root.publicKey.equals(keys.publicKey) && root.checkPrivateKey(signer.privateKey)).toBe(true);
+  expect([root.verify(keys.publicKey), root.ca, root.subject]).toEqual([
+    true,
+    true,
+    'O=ambit INSECURE fake CA',
+  ]);
+});
