@@ -112,6 +112,16 @@ export class ConnectStatusError extends MeshError {
   }
 }
 
+/** Memory for applications that do not read is used up, and this connection held most of it. */
+export class HeldTooMuchError extends MeshError {
+  readonly code = 'HELD_TOO_MUCH';
+  readonly side = 'upstream';
+
+  constructor(bytes: number) {
+    super(`closed with ${bytes} bytes that were not read: no more memory for them`);
+  }
+}
+
 /** The application's own connection broke, in a way that is not how applications end connections. */
 export class ApplicationSocketError extends MeshError {
   readonly code = 'APPLICATION_SOCKET';

@@ -2,9 +2,11 @@
  * Moves bytes between two plain sockets, for connections that pass in clear.
  *
  * Every piece is copied before it is written: what is read lies in the thread's shared buffer, and a plain socket may
- * keep pointing into what it is given. A side is read only while the other takes what comes.
+ * keep pointing into what it is given. A side is read only while the other takes what comes; what the other has not taken
+ * counts against the budget, as in a tunnel.
  */
-import { ApplicationSocketError } from './errors.ts';
+import { ApplicationSocketError, HeldTooMuchError } from './errors.ts';
+import type { Holder, QueueBudget } from './queue-budget.ts';
 import type { PlainSocket, PlainSocketEvents } from './socket/plain-socket.ts';
 import type { PumpOwner } from './tunnel-pump.ts';
 
@@ -15,6 +17,8 @@ class Side implements PlainSocketEvents {
   readonly #pump: PlainPump;
   other: Side | undefined;
   bytesRead = 0;
+  /** In the write that the socket holds. */
+  heldBytes = 0;
   ended = false;
 
   constructor(socket: PlainSocket, pump: PlainPump) {
@@ -27,7 +31,10 @@ class Side implements PlainSocketEvents {
     this.bytesRead += to - from;
     const copy = Buffer.allocUnsafe(to - from);
     buffer.copy(copy, 0, from, to);
-    if (this.other?.socket.write(copy) === 'held') this.socket.pause();
+    if (this.other?.socket.write(copy) !== 'held') return;
+    this.socket.pause();
+    this.other.heldBytes = copy.length;
+    this.#pump.hold(copy.length);
   }
 
   onPlainEnd(): void {
@@ -37,6 +44,8 @@ class Side implements PlainSocketEvents {
   }
 
   onPlainWritten(): void {
+    this.#pump.release(this.heldBytes);
+    this.heldBytes = 0;
     if (this.ended && this.other?.ended && !this.other.socket.isHeld) this.#pump.finish(undefined);
     else if (this.other?.ended === false) this.other.socket.resume();
   }
@@ -46,14 +55,17 @@ class Side implements PlainSocketEvents {
   }
 }
 
-export class PlainPump {
+export class PlainPump implements Holder {
+  readonly #budget: QueueBudget;
   readonly #owner: PumpOwner;
   readonly #downstream: Side;
   readonly #upstream: Side;
+  #heldBytes = 0;
   #finished = false;
 
   /** Starts at once; both sockets are connected. */
-  constructor(downstream: PlainSocket, upstream: PlainSocket, owner: PumpOwner) {
+  constructor(downstream: PlainSocket, upstream: PlainSocket, budget: QueueBudget, owner: PumpOwner) {
+    this.#budget = budget;
     this.#owner = owner;
     this.#downstream = new Side(downstream, this);
     this.#upstream = new Side(upstream, this);
@@ -72,13 +84,40 @@ export class PlainPump {
     return this.#upstream.bytesRead;
   }
 
+  /** What either side has yet to take. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   abort(error: Error): void {
     this.finish(error);
+  }
+
+  /** @internal The budget wants its bytes back. */
+  evict(): void {
+    if (this.#finished) return;
+    this.#downstream.socket.reset();
+    this.#upstream.socket.reset();
+    this.finish(new HeldTooMuchError(this.#heldBytes));
+  }
+
+  /** @internal */
+  hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#budget.add(this, bytes);
+  }
+
+  /** @internal */
+  release(bytes: number): void {
+    if (bytes === 0 || this.#finished) return;
+    this.#heldBytes -= bytes;
+    this.#budget.remove(this, bytes);
   }
 
   /** @internal */
   finish(error: Error | undefined): void {
     if (this.#finished) return;
+    this.release(this.#heldBytes);
     this.#finished = true;
     this.#downstream.socket.close();
     this.#upstream.socket.close();

@@ -104,7 +104,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   onPlainConnected(): void {
     this.#timer?.cancel();
     if (this.isEnded || !this.#upstream) return;
-    this.#pump = new PlainPump(this.#socket, this.#upstream, this);
+    this.#pump = new PlainPump(this.#socket, this.#upstream, this.pod.budget, this);
   }
 
   onPlainError(code: string): void {

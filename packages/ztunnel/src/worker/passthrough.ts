@@ -79,7 +79,7 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
   onPlainConnected(): void {
     this.#timer?.cancel();
     if (this.isEnded || !this.#upstream) return;
-    this.#pump = new PlainPump(this.#socket, this.#upstream, this);
+    this.#pump = new PlainPump(this.#socket, this.#upstream, this.pod.budget, this);
   }
 
   onPlainError(code: string): void {
