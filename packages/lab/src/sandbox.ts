@@ -18,6 +18,8 @@ export class SandboxError extends MeshError {
 
 /** What is made ready inside before the command runs. The pid namespace needs a /proc of its own; `unshare` mounts it. */
 const PREPARE = [
+  // Debian leaves the folders of `nft` and `sysctl` out of an ordinary user's PATH; inside, that user is root.
+  'export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"',
   'mount -t tmpfs -o mode=755 tmpfs /run',
   'mkdir -p /run/netns /run/lock',
   'ip link set lo up',
@@ -40,10 +42,16 @@ export function probeSandbox(asRoot: boolean): void {
   const probe = spawnSync('unshare', [...unshareArgs(asRoot), 'sh', '-c', PROBE], { encoding: 'utf8' });
   if (probe.status === 0) return;
   const said = probe.error ? probe.error.message : probe.stderr.trim();
-  const advice = asRoot
+  const advice = adviceFor(said, asRoot);
+  throw new SandboxError(`cannot make a sandbox of namespaces: ${said}; ${advice}`);
+}
+
+function adviceFor(said: string, asRoot: boolean): string {
+  if (/not found|ENOENT/.test(said))
+    return 'a program is missing: node tools/setup.cjs demo installs it, or names its package';
+  return asRoot
     ? 'the machine is probably a container without the privilege to make namespaces (CAP_SYS_ADMIN, CAP_NET_ADMIN)'
     : 'run as root, or let users make namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04 and later)';
-  throw new SandboxError(`cannot make a sandbox of namespaces: ${said}; ${advice}`);
 }
 
 /**
