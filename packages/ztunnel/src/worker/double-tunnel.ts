@@ -23,7 +23,7 @@ import type { HeaderField } from '@ambit/hbone/hpack/encoder';
 import { HANDSHAKE_TIMEOUT_MS } from '@ambit/hbone/limits';
 import { poolKey } from '@ambit/hbone/pool';
 import { DuplexTransport } from '@ambit/hbone/socket/duplex-transport';
-import { clientTlsOptions, handshakeProblem, verifyServerPeer } from '@ambit/identity/tls-context';
+import { clientTlsOptions, handshakeProblem } from '@ambit/identity/tls-context';
 import type { Route } from '@ambit/model/decide/route';
 import type { Workload } from '@ambit/model/workload';
 import { ConnectAnswerError } from './errors.ts';
@@ -46,7 +46,7 @@ export interface InnerTunnelRequest {
 
 /** Rejects with what keeps either tunnel from being opened; then nothing of it is left. */
 export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Promise<InnerTunnel> {
-  const { certificates, session, tls: settings, clock, revocations } = pod.worker;
+  const { certificates, session, tls: settings, clock } = pod.worker;
   const { route, source } = request;
   const certificate = await certificates.get(source.identity);
   const outer = await openOuterStream(pod, request);
@@ -65,7 +65,7 @@ export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Pr
   );
   try {
     await promise;
-    const verdict = verifyServerPeer(tls, route.innerIdentities, revocations.check);
+    const verdict = pod.verifyServer(tls, route.innerIdentities);
     if (!verdict.ok) throw new TunnelTlsError(verdict.reason);
     const transport = new DuplexTransport(tls, formatHostPort(route.to.ip, route.to.port));
     tls.off('close', onClose);

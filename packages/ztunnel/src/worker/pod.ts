@@ -117,8 +117,8 @@ export class Pod {
 
   /** A new tunnel for the pool. @throws {@link RevokedPeerError}, or what `openTunnel` throws. */
   async openTunnel(identity: string, route: Route, handler: SessionHandler): Promise<Tunnel> {
-    const { certificates, tls, session } = this.worker;
-    const certificate = await certificates.get(identity);
+    const { certificates, tls: settings, session } = this.worker;
+    const tls = clientTlsOptions(await certificates.get(identity), settings);
     let revoked: string | undefined;
     const check: RevocationCheck = (chain) => {
       revoked = this.#revoked(chain, 'source');
@@ -127,9 +127,8 @@ export class Pod {
     const dial = {
       to: route.to,
       fd: this.sockets.plain(route.to.ip, 'any'),
-      tls: clientTlsOptions(certificate, tls),
-      verify: (socket: TLSSocket) =>
-        this.#tracked(socket, 'source', verifyServerPeer(socket, route.expectedIdentities, check)),
+      tls,
+      verify: (socket: TLSSocket) => this.verifyServer(socket, route.expectedIdentities, check),
       session,
     };
     try {
@@ -137,6 +136,15 @@ export class Pod {
     } catch (error) {
       throw revoked === undefined ? error : new RevokedPeerError(revoked, { cause: error });
     }
+  }
+
+  /** Who a server proved to be, as long as no revocation list ends it. */
+  verifyServer(
+    socket: TLSSocket,
+    expected: readonly string[],
+    check: RevocationCheck = (chain) => this.#revoked(chain, 'source'),
+  ): PeerVerdict {
+    return this.#tracked(socket, 'source', verifyServerPeer(socket, expected, check));
   }
 
   /** A client's address could not be borne: said once for each pod. */
