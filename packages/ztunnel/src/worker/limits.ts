@@ -52,3 +52,8 @@ export const ACCESS_LOG_QUEUE_BYTES = 16 * 1024 * 1024;
 
 /** A SOCKS client's greeting and request, from accept to the last byte. */
 export const SOCKS_TIMEOUT_MS = 5_000;
+
+/** One worker's part of what the process may hold; enough for a stalled stream that has used its whole window, and another. */
+export function shareOf(bytes: number, workers: number, streamWindowBytes: number): number {
+  return Math.max(bytes / workers, 2 * streamWindowBytes);
+}

@@ -30,7 +30,7 @@ import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import { DrainError, RevokedPeerError, UnknownWorkloadError } from './errors.ts';
 import { InboundConnection } from './inbound.ts';
-import { ACCEPT_WARNING_MS, LOCAL_WORKLOAD_WAIT_MS } from './limits.ts';
+import { ACCEPT_WARNING_MS, LOCAL_WORKLOAD_WAIT_MS, shareOf } from './limits.ts';
 import { type Listener, openListeners, type Listeners } from './listeners.ts';
 import { OutboundConnection } from './outbound.ts';
 import { PassthroughConnection } from './passthrough.ts';
@@ -63,7 +63,10 @@ export class Pod {
     this.info = pod;
     this.worker = worker;
     this.#assumedIdentity = identity;
-    this.budget = new QueueBudget(QUEUED_BYTES_PER_POD, worker.budget);
+    this.budget = new QueueBudget(
+      shareOf(QUEUED_BYTES_PER_POD, options.workers, options.http2.streamWindowBytes),
+      worker.budget,
+    );
     this.pool = new TunnelPool({
       clock,
       maxStreams: options.http2.maxStreamsPerConnection,

@@ -23,6 +23,7 @@ export class PodSockets {
   readonly #v4: TcpSocketOptions;
   readonly #v6: TcpSocketOptions;
   readonly #random: Random;
+  readonly #mustPreserve: boolean;
   /** Whether sockets may bear a client's address. */
   readonly preservesSource: boolean;
   #closed = false;
@@ -37,6 +38,7 @@ export class PodSockets {
     this.#v4 = { ...common, family: 4 };
     this.#v6 = { ...common, family: 6 };
     this.preservesSource = preservesSource;
+    this.#mustPreserve = options.originalSource === 'must';
   }
 
   /** No more sockets from now on. */
@@ -55,7 +57,7 @@ export class PodSockets {
   }
 
   /**
-   * The same, from `source` if that address can be borne; else from the pod's own.
+   * The same, from `source` if that address can be borne; else from the pod's own, unless that must not be.
    *
    * @param onUnable - Told why it cannot.
    */
@@ -66,6 +68,7 @@ export class PodSockets {
     try {
       return tcpSocket({ ...options, bind: { ip: source, port: 0, transparent: true } });
     } catch (error) {
+      if (this.#mustPreserve) throw error;
       onUnable(error);
       return this.plain(to, ports);
     }

@@ -23,6 +23,7 @@ import { WorkerCertificates } from './certificates.ts';
 import type { WorkerContext } from './context.ts';
 import { Demands } from './demands.ts';
 import { EventCounters } from './event-counters.ts';
+import { shareOf } from './limits.ts';
 import { MeshFeed } from './mesh-feed.ts';
 import { MeshWaits } from './mesh-waits.ts';
 import { Names } from './names.ts';
@@ -70,7 +71,7 @@ export class DataWorker {
       counters: new TrafficCounters(),
       events: new EventCounters(),
       accessLog: deps.accessLog,
-      budget: new QueueBudget(QUEUED_BYTES_PER_PROCESS / options.workers),
+      budget: new QueueBudget(shareOf(QUEUED_BYTES_PER_PROCESS, options.workers, http2.streamWindowBytes)),
       session: {
         streamWindowBytes: http2.streamWindowBytes,
         connectionWindowBytes: http2.connectionWindowBytes,
