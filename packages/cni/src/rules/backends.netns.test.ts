@@ -91,6 +91,53 @@ const spoofed = (family: 4 | 6) => ({
   bind: { ip: CLIENT[family], port: 0, transparent: true },
 });
 
+/** Whoever speaks first after the rules came is the one whom conntrack takes for the connection's beginner. */
+const OLDER = [
+  { family: 4, speaksFirst: 'caller' },
+  { family: 4, speaksFirst: 'called' },
+  { family: 6, speaksFirst: 'caller' },
+  { family: 6, speaksFirst: 'called' },
+] as const;
+/** Conntrack forgets a reset connection after 2 s here, and the kernel sends a SYN after 1 and 3 s again. */
+const UNTIL_FORGOTTEN_MS = 9_000;
+let nextPort = 41_000;
+
+/** Connections older than `wanted` that the called side resets afterwards; each can be tried again from its port. */
+async function resetOlder(
+  backend: PodRulesBackend,
+  wanted: PodRules,
+  way: 'in' | 'out',
+  callers: Readonly<Record<4 | 6, string>> = way === 'in' ? CLIENT : POD,
+): Promise<readonly ((waitMs?: number) => Promise<string>)[]> {
+  const [from, called] = way === 'in' ? [client, POD] : [pod, CLIENT];
+  const older = [];
+  for (const { family, speaksFirst } of OLDER) {
+    nextPort += 1;
+    const bind = { ip: callers[family], port: nextPort, transparent: false };
+    const conversation = await peers.connect(from.fd, called[family], APP, { bind });
+    expect(conversation.name).toBe(way === 'in' ? 'app' : 'client');
+    older.push({ conversation, speaksFirst, bind, ip: called[family] });
+  }
+  await backend.apply(pod.fd, wanted);
+  pod.run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_timeout_close=2');
+  for (const { conversation, speaksFirst, bind } of older) {
+    const served = peers.servedTo(bind.port);
+    if (speaksFirst === 'called') {
+      served.write('unasked\n');
+      await conversation.hears('unasked');
+    }
+    await conversation.echoes('after the rules came');
+    const closed = new Promise((resolve) => conversation.socket.once('close', resolve));
+    served.resetAndDestroy();
+    await closed;
+  }
+  return older.map(
+    ({ bind, ip }) =>
+      (waitMs?: number) =>
+        peers.whoAnswers(from.fd, ip, APP, { bind, ...(waitMs === undefined ? {} : { waitMs }) }),
+  );
+}
+
 describe.each(Object.entries(backends))('%s', (_, make) => {
   test.each([4, 6] as const)('new IPv%i connections go where they must', async (family) => {
     await make().apply(pod.fd, rules());
@@ -101,6 +148,7 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
       outbound: await from(pod, CLIENT[family], APP),
       inbound: await from(client, POD[family], APP),
       hbone: await from(client, POD[family], 15_008),
+      inboundPort: await from(client, POD[family], 15_006),
       loopback: await from(pod, family === 4 ? '127.0.0.1' : '::1', APP),
       ownAddress: await from(pod, POD[family], APP),
       fromZtunnel: await from(pod, CLIENT[family], APP, { mark: ZTUNNEL_MARK }),
@@ -111,6 +159,7 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
       outbound: 'outbound',
       inbound: 'inbound',
       hbone: 'hbone',
+      inboundPort: 'inbound',
       loopback: 'app',
       ownAddress: 'app',
       fromZtunnel: 'client',
@@ -190,6 +239,32 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('client');
     expect(await peers.whoAnswers(client.fd, POD[6], APP)).toBe('app');
     expect(await peers.whoAnswers(pod.fd, POD[4], APP, spoofed(4))).toBe('app');
+  });
+
+  test.each(['in', 'out'] as const)(
+    'a reset of an older connection opens no way %s in clear',
+    async (way) => {
+      const again = await resetOlder(make(), rules(), way);
+      const answers = await Promise.all(again.map((connect) => connect(UNTIL_FORGOTTEN_MS)));
+      const expected = way === 'in' ? 'inbound' : 'outbound';
+      expect(answers).toEqual(again.map(() => expected));
+    },
+  );
+
+  test('guards spare what is not redirected, and go with the redirects', async () => {
+    const backend = make();
+    const ingress = await resetOlder(backend, rules({ bypassInbound: true }), 'in');
+    expect(await Promise.all(ingress.map((connect) => connect()))).toEqual(ingress.map(() => 'app'));
+    await backend.remove(pod.fd);
+    const probe = await resetOlder(backend, rules(), 'in', { 4: PROBE_SOURCE_V4, 6: PROBE_SOURCE_V6 });
+    expect(await Promise.all(probe.map((connect) => connect()))).toEqual(probe.map(() => 'app'));
+    await backend.remove(pod.fd);
+    for (const way of ['in', 'out'] as const) {
+      const left = await resetOlder(backend, rules(), way);
+      await backend.removeRedirects(pod.fd);
+      const expected = way === 'in' ? 'app' : 'client';
+      expect(await Promise.all(left.map((connect) => connect()))).toEqual(left.map(() => expected));
+    }
   });
 
   test('applied twice is as applied once, and removal leaves nothing', async () => {

@@ -36,12 +36,17 @@ export const NFT_RAW = 'istio-ambient-raw';
 export const NFT_TABLES = [NFT_MANGLE, NFT_RAW, NFT_NAT] as const;
 export const NFT_PREROUTING = 'istio-prerouting';
 export const NFT_OUTPUT = 'istio-output';
+/** Ours: Istio needs no such chains, since it redirects packets in the middle of a connection as well. */
+export const NFT_INPUT_GUARD = 'ambit-input-guard';
+export const NFT_OUTPUT_GUARD = 'ambit-output-guard';
 
 export const IPTABLES_PREROUTING = 'ISTIO_PRERT';
 export const IPTABLES_OUTPUT = 'ISTIO_OUTPUT';
+/** Ours, and yet named so: chains are known by the prefix when they are replaced and removed. */
+export const IPTABLES_INPUT = 'ISTIO_INPUT';
 export const IPTABLES_POSTROUTING = 'ISTIO_POSTRT';
-/** In the order in which they come into force: what redirects comes last. */
-export const IPTABLES_TABLES = ['mangle', 'raw', 'nat'] as const;
+/** In the order in which they come into force; they go in the opposite order. */
+export const IPTABLES_TABLES = ['mangle', 'raw', 'nat', 'filter'] as const;
 
 export function hex(value: number): string {
   return `0x${value.toString(16)}`;

@@ -1,4 +1,4 @@
-/** A pod's rules by `iptables-restore`, where the node has no working nft: one transaction per table, nat last. */
+/** A pod's rules by `iptables-restore`, where the node has no working nft: one transaction per table. */
 import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';

@@ -3,7 +3,8 @@
  *
  * Invariant: as in the nftables text, only SYN packets are redirected. A chain's declaration empties it, and each jump
  * is deleted as often as it is there before it is added once, so a text may be applied twice. Each table is one
- * transaction; nat is the last, so nothing is redirected before its replies find their way.
+ * transaction. nat comes after what brings replies back. filter, the guards against a SYN that nat missed (see
+ * `render-nft.ts`), comes after nat and goes before it: guards without redirects would cut the pod off.
  */
 import type { Family } from '@ambit/core/ip';
 import {
@@ -12,6 +13,7 @@ import {
   hex,
   INBOUND_HBONE_PORT,
   INBOUND_PLAINTEXT_PORT,
+  IPTABLES_INPUT,
   IPTABLES_OUTPUT,
   IPTABLES_PREROUTING,
   IPTABLES_TABLES,
@@ -35,7 +37,20 @@ const FROM_ZTUNNEL = `-m mark --mark ${hex(ZTUNNEL_MARK)}/${hex(MARK_MASK)}`;
 const NOT_FROM_ZTUNNEL = `-m mark ! --mark ${hex(ZTUNNEL_MARK)}/${hex(MARK_MASK)}`;
 const RETURNING = `${hex(RETURN_MARK)}/${hex(MARK_MASK)}`;
 const SYN = '-m tcp --tcp-flags FIN,SYN,RST,ACK SYN';
-const JUMPS = [`-A PREROUTING -j ${IPTABLES_PREROUTING}`, `-A OUTPUT -j ${IPTABLES_OUTPUT}`];
+
+interface Place {
+  readonly chains: readonly string[];
+  readonly jumps: readonly string[];
+}
+const REDIRECTING: Place = {
+  chains: [IPTABLES_PREROUTING, IPTABLES_OUTPUT],
+  jumps: [`-A PREROUTING -j ${IPTABLES_PREROUTING}`, `-A OUTPUT -j ${IPTABLES_OUTPUT}`],
+};
+/** First in their chains: somebody else's ACCEPT would end the table before a guard at the end of it. */
+const GUARDING: Place = {
+  chains: [IPTABLES_INPUT, IPTABLES_OUTPUT],
+  jumps: [`-I INPUT 1 -j ${IPTABLES_INPUT}`, `-I OUTPUT 1 -j ${IPTABLES_OUTPUT}`],
+};
 
 /** What is Istio's in the output of `iptables-save`. Lines of other forms are other people's and left out. */
 export function parseSaved(saved: string): SavedTables {
@@ -59,13 +74,14 @@ export function renderPodIptables(rules: PodRules, family: Family, saved: SavedT
     mangle: mangleRules(),
     raw: rules.dnsCapture ? rawRules() : [],
     nat: natRules(rules, family),
+    filter: filterRules(rules, family),
   };
   return IPTABLES_TABLES.map((name) => {
     if (wanted[name].length === 0) return tableRemoval(name, saved);
     return tableText(name, [
       ...declared(name, saved),
       ...deletions(name, saved),
-      ...JUMPS,
+      ...placeOf(name).jumps,
       ...wanted[name],
       ...strangers(name, saved),
     ]);
@@ -74,12 +90,21 @@ export function renderPodIptables(rules: PodRules, family: Family, saved: SavedT
 
 /** The first step of removal: see {@link renderPodNftWithoutRedirects}. The jumps stay, the chains are empty. */
 export function renderPodIptablesWithoutRedirects(): string {
-  return tableText('nat', [IPTABLES_PREROUTING, IPTABLES_OUTPUT].map(declaration));
+  return (['filter', 'nat'] as const)
+    .map((name) => tableText(name, placeOf(name).chains.map(declaration)))
+    .join('');
 }
 
 /** The last step of removal. Empty if there is nothing of ours. */
 export function renderPodIptablesRemoval(saved: SavedTables): string {
-  return IPTABLES_TABLES.map((name) => tableRemoval(name, saved)).join('');
+  return [...IPTABLES_TABLES]
+    .reverse()
+    .map((name) => tableRemoval(name, saved))
+    .join('');
+}
+
+function placeOf(name: TableName): Place {
+  return name === 'filter' ? GUARDING : REDIRECTING;
 }
 
 function tableText(name: TableName, lines: readonly string[]): string {
@@ -102,7 +127,7 @@ function declaration(chain: string): string {
 
 /** Declaring also empties: the chains of other versions must be empty before they can go. */
 function declared(name: TableName, saved: SavedTables): readonly string[] {
-  const chains = new Set([IPTABLES_PREROUTING, IPTABLES_OUTPUT, ...(saved.get(name)?.chains ?? [])]);
+  const chains = new Set([...placeOf(name).chains, ...(saved.get(name)?.chains ?? [])]);
   return [...chains].map(declaration);
 }
 
@@ -112,7 +137,7 @@ function deletions(name: TableName, saved: SavedTables): readonly string[] {
 
 function strangers(name: TableName, saved: SavedTables): readonly string[] {
   return [...(saved.get(name)?.chains ?? [])]
-    .filter((chain) => chain !== IPTABLES_PREROUTING && chain !== IPTABLES_OUTPUT)
+    .filter((chain) => !placeOf(name).chains.includes(chain))
     .map((chain) => `-X ${chain}`);
 }
 
@@ -162,4 +187,15 @@ function natRules(rules: PodRules, family: Family): readonly string[] {
     `-A ${IPTABLES_OUTPUT} ! -d ${loopback} -o lo -j ACCEPT`,
     `-A ${IPTABLES_OUTPUT} ! -d ${loopback} -p tcp ${SYN} ${NOT_FROM_ZTUNNEL} ${redirect(OUTBOUND_PORT)}`,
   ];
+}
+
+/** The guards, with the reasons that `render-nft.ts` gives. Unlike nft's `ct status`, `! --ctstate` matches what is invalid. */
+function filterRules(rules: PodRules, family: Family): readonly string[] {
+  const probe = family === 4 ? rules.probeSources.v4 : rules.probeSources.v6;
+  const missed = `-p tcp ${SYN} ${NOT_FROM_ZTUNNEL} -m conntrack ! --ctstate DNAT`;
+  const toZtunnel = `${INBOUND_PLAINTEXT_PORT},${INBOUND_HBONE_PORT}`;
+  const input = rules.bypassInbound
+    ? []
+    : [`-A ${IPTABLES_INPUT} ! -s ${probe} ! -i lo ${missed} -m multiport ! --dports ${toZtunnel} -j DROP`];
+  return [...input, `-A ${IPTABLES_OUTPUT} ! -d ${probe} ! -o lo ${missed} -j DROP`];
 }

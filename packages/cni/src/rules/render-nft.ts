@@ -4,6 +4,11 @@
  * Invariant: only a connection's first packet (SYN) is redirected. Where conntrack was not running before, it takes a
  * packet in the middle of a connection for a new one; redirecting that packet would reset a connection that began in
  * clear. Each text is one transaction for `nft -f -`, replaces whatever the tables held, and may be applied twice.
+ *
+ * Hence the guards: the entry that conntrack made of such a packet is not translated, and it stays for some seconds
+ * after a reset. A SYN between the same ports then either belongs to that entry or is invalid, and the nat chains see
+ * neither. Filter chains behind them drop every SYN that ought to have been redirected and was not. They live in the
+ * nat table so that they come and go with the redirects: without those, they would cut the pod off.
  */
 import type { Family } from '@ambit/core/ip';
 import {
@@ -13,9 +18,11 @@ import {
   INBOUND_HBONE_PORT,
   INBOUND_PLAINTEXT_PORT,
   MARK_MASK,
+  NFT_INPUT_GUARD,
   NFT_MANGLE,
   NFT_NAT,
   NFT_OUTPUT,
+  NFT_OUTPUT_GUARD,
   NFT_PREROUTING,
   NFT_RAW,
   NFT_TABLES,
@@ -56,7 +63,7 @@ export function renderPodNft(rules: PodRules): string {
 }
 
 /**
- * The first step of removal: nothing new is redirected. The tables and their hooks stay, because translation of the
+ * The first step of removal: nothing new is redirected, and no guard asks for it. The tables and their hooks stay, because translation of the
  * connections already redirected ends with the last nat hook, and ztunnel's replies need the marks.
  */
 export function renderPodNftWithoutRedirects(): string {
@@ -168,7 +175,43 @@ function natTable(rules: PodRules): Table {
       (family) => `${notLoopback(family)} ${NOT_FROM_ZTUNNEL} ${SYN} counter redirect to :${OUTBOUND_PORT}`,
     ),
   ];
-  return table(NFT_NAT, NAT_HOOKS, [...virtual, ...inbound], outbound);
+  const nat = table(NFT_NAT, NAT_HOOKS, [...virtual, ...inbound], outbound);
+  return { ...nat, chains: [...nat.chains, ...guards(rules)] };
+}
+
+/**
+ * Dropped, not reset: the SYN is sent again, and finds its way to ztunnel once the old entry is gone (10 s after a
+ * reset, which a dropped SYN does not prolong). A reset would fail the caller, and prolong the entry.
+ *
+ * `ct status` never matches a packet that conntrack found invalid, so it may only excuse one, never condemn it. A
+ * connection to 15006 itself is redirected to where it was going, which conntrack does not count as translation.
+ */
+function guards(rules: PodRules): readonly Chain[] {
+  const families = familiesOf(rules);
+  const probe = (family: Family) => (family === 4 ? rules.probeSources.v4 : rules.probeSources.v6);
+  const toZtunnel = `{ ${INBOUND_PLAINTEXT_PORT}, ${INBOUND_HBONE_PORT} }`;
+  const redirected = 'ct status dnat counter return';
+  const input = families.map(
+    (family) =>
+      `iifname != "lo" ${word(family)} saddr != ${probe(family)} ${NOT_FROM_ZTUNNEL} ${SYN} ` +
+      `tcp dport != ${toZtunnel} counter drop`,
+  );
+  const output = families.map(
+    (family) =>
+      `oifname != "lo" ${word(family)} daddr != ${probe(family)} ${NOT_FROM_ZTUNNEL} ${SYN} counter drop`,
+  );
+  const guard = (direction: 'input' | 'output', name: string, drops: readonly string[]): readonly Chain[] => [
+    { name, rules: [redirected, ...drops] },
+    {
+      name: `${direction}-guard`,
+      hook: `type filter hook ${direction} priority 0; policy accept;`,
+      rules: [`counter jump ${name}`],
+    },
+  ];
+  return [
+    ...(rules.bypassInbound ? [] : guard('input', NFT_INPUT_GUARD, input)),
+    ...guard('output', NFT_OUTPUT_GUARD, output),
+  ];
 }
 
 function word(family: Family): string {

@@ -104,6 +104,21 @@ test('every redirect of TCP names SYN, whatever renders it', () => {
   for (const line of iptables) expect(line).toMatch(/--tcp-flags FIN,SYN,RST,ACK SYN|-p udp/);
 });
 
+test('guards come with the redirects and go with them', () => {
+  const drops = (text: string) => text.split('\n').filter((line) => / drop$| -j DROP$/.test(line));
+  expect(drops(renderPodNft(pod()))).toHaveLength(4);
+  expect(drops(renderPodNft(pod({ ipv6: false })))).toHaveLength(2);
+  expect(drops(renderPodNft(pod({ bypassInbound: true })))).toHaveLength(2);
+  expect(drops(renderPodIptables(pod(), 4, none))).toHaveLength(2);
+  expect(drops(renderPodIptables(pod({ bypassInbound: true }), 6, none))).toHaveLength(1);
+  const enrolled = parseSaved(renderPodIptables(pod(), 4, none).replaceAll(/^-I (\w+) 1/gm, '-A $1'));
+  expect(enrolled.get('filter')?.jumps).toEqual(['-A INPUT -j ISTIO_INPUT', '-A OUTPUT -j ISTIO_OUTPUT']);
+  const tables = (text: string) => text.match(/^\*.*$/gm);
+  expect(tables(renderPodIptables(pod(), 4, none))).toEqual(['*mangle', '*raw', '*nat', '*filter']);
+  expect(tables(renderPodIptablesWithoutRedirects())).toEqual(['*filter', '*nat']);
+  expect(tables(renderPodIptablesRemoval(enrolled))).toEqual(['*filter', '*nat', '*raw', '*mangle']);
+});
+
 test('a pod without anything of Istio needs no removal by iptables', () => {
   expect(renderPodIptablesRemoval(parseSaved('*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n'))).toBe('');
 });
@@ -138,6 +153,18 @@ describe('what Istio left', () => {
     );
     expect(renderResidueRemoval(found)).toBe(
       'delete rule ip nat PREROUTING handle 7\nflush chain ip nat ISTIO_PRERT\ndelete chain ip nat ISTIO_PRERT\n',
+    );
+  });
+
+  test('a guard of ours is one of its chains', () => {
+    const found = findResidue(
+      ruleset(
+        { chain: { family: 'ip6', table: 'filter', name: 'ISTIO_INPUT' } },
+        jump('ip6', 'filter', 'INPUT', 'ISTIO_INPUT', 3),
+      ),
+    );
+    expect(renderResidueRemoval(found)).toBe(
+      'delete rule ip6 filter INPUT handle 3\nflush chain ip6 filter ISTIO_INPUT\ndelete chain ip6 filter ISTIO_INPUT\n',
     );
   });
 

@@ -57,15 +57,25 @@ export class Peers implements AsyncDisposable {
     options: {
       readonly mark?: number;
       readonly bind?: { ip: string; port: number; transparent: boolean };
+      /** Long enough for the kernel to send a lost SYN again: after 1, 3 and 7 seconds. */
+      readonly waitMs?: number;
     } = {},
   ): Promise<Conversation> {
-    const socket = new Socket({ fd: tcpSocket({ netnsFd, family: familyOf(ip), ...options }) });
+    const { waitMs = WAIT_MS, ...wanted } = options;
+    const socket = new Socket({ fd: tcpSocket({ netnsFd, family: familyOf(ip), ...wanted }) });
     this.#keep(socket);
     const conversation = new Conversation(socket);
     socket.connect({ host: ip, port });
-    await once(socket, 'connect', { signal: AbortSignal.timeout(WAIT_MS) });
+    await once(socket, 'connect', { signal: AbortSignal.timeout(waitMs) });
     await conversation.greeted();
     return conversation;
+  }
+
+  /** The server's end of the connection that came from `clientPort`. */
+  servedTo(clientPort: number): Socket {
+    const served = [...this.#sockets].find((socket) => socket.remotePort === clientPort);
+    if (!served) throw new Error(`nobody serves port ${clientPort}`);
+    return served;
   }
 
   /** Who answers a new connection; `refused` or `no answer` if nobody does. */
@@ -126,6 +136,10 @@ export class Conversation {
   /** Sends a line and waits for its echo: rejects when the connection was reset or no longer gets through. */
   async echoes(line: string): Promise<void> {
     this.socket.write(`${line}\n`);
+    await this.hears(line);
+  }
+
+  async hears(line: string): Promise<void> {
     await this.#until(() => this.#text.includes(`\n${line}\n`));
   }
 
