@@ -247,7 +247,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   scope.defer(() => stopping.abort(new Error('stopping')));
   const xds = config.xds
     ? scope.use(
-        xdsClient(config, config.xds, {
+        await xdsClient(config, config.xds, {
           handlers: mesh.handlers(),
           observer: metrics.xds,
           clock,

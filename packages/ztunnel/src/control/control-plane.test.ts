@@ -91,7 +91,7 @@ async function firstAnswer(config: Config, timeoutMs: number): Promise<readonly 
     return [];
   };
   const handlers = [{ typeUrl: ADDRESS_TYPE_URL, apply }];
-  const client = xdsClient(config, config.xds, {
+  const client = await xdsClient(config, config.xds, {
     handlers,
     observer: {},
     clock: systemClock,
