@@ -32,6 +32,9 @@ export const FLOOD = {
   useless: { burst: 1_000, perSecond: 200 },
 } as const;
 
+/** SETTINGS of ours that a peer may leave without an answer. */
+export const UNACKNOWLEDGED_SETTINGS = 32;
+
 /** Above this, streams wait instead of adding to what a connection has yet to send. */
 export const OUTBOX_SOFT_BYTES = 256 * 1024;
 /** Above this, a peer makes us answer without reading the answers, and is cut off. */
@@ -47,7 +50,7 @@ export const GOAWAY_CONFIRM_MS = 1_000;
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 export const CONNECT_TIMEOUT_MS = 10_000;
 
-/** TLS handshakes that a worker serves at once; further connections wait in the kernel's queue. */
+/** TLS handshakes with one pod at once, per worker; further connections are closed. */
 export const HANDSHAKES_IN_FLIGHT = 256;
 /** Tunnels one peer address may hold open to one pod, per worker. */
 export const TUNNELS_PER_PEER = 64;

@@ -37,6 +37,11 @@ export class ReceiveWindows {
     return this.#current;
   }
 
+  /** How many of our SETTINGS the peer has yet to acknowledge. */
+  get unacknowledged(): number {
+    return this.#announced.length;
+  }
+
   /** After our SETTINGS with this initial window went out. */
   announced(streamBytes: number): void {
     this.#announced.push(streamBytes);

@@ -24,8 +24,8 @@ export interface ReceiverHost {
   /** Whether the id was used, by either side. */
   wasOpened(streamId: number): boolean;
   wasResetByUs(streamId: number): boolean;
-  /** A request: the session opens the stream or refuses it. */
-  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): void;
+  /** A request: the session opens the stream or refuses it. Whether it opened it. */
+  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): boolean;
   reset(stream: H2Stream, h2Code: number, tellOwner: boolean): void;
   /** A frame for a stream that the session does not know any more. */
   refuse(streamId: number, h2Code: number): void;
@@ -168,9 +168,9 @@ export class Receiver implements FrameSink {
       throw new H2ConnectionError(H2.protocolError, `the peer may not open stream ${streamId}`);
     }
     const problem = tooLarge ? 'header list too large' : requestProblem(fields);
-    this.#host.openByPeer(streamId, problem === undefined ? fields : [], endStream);
+    if (this.#host.openByPeer(streamId, problem === undefined ? fields : [], endStream)) return;
+    this.#admit('useless', problem === undefined ? 'requests that are refused' : 'malformed requests');
     if (problem === undefined) return;
-    this.#admit('useless', 'malformed requests');
     this.#host.refuse(streamId, tooLarge ? H2.enhanceYourCalm : H2.protocolError);
   }
 

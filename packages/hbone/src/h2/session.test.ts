@@ -2,7 +2,7 @@ import { Duplex } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { HpackEncoder } from '../hpack/encoder.ts';
-import { FLOOD, OUTBOX_HARD_BYTES, SERVER_MAX_STREAMS } from '../limits.ts';
+import { FLOOD, OUTBOX_HARD_BYTES, SERVER_MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
 import { DuplexTransport } from '../socket/duplex-transport.ts';
 import { frame, numbersFrame } from './frame-writer.ts';
 import { FLAG, FRAME, H2, PREFACE } from './protocol.ts';
@@ -102,11 +102,42 @@ async function goawayFor(frames: readonly Uint8Array[]): Promise<number | undefi
 const many = (count: number, make: (i: number) => Uint8Array) =>
   Array.from({ length: count }, (_, i) => make(i));
 
+test('a peer that goes on opening streams after the last one was named is refused, and then cut off', async () => {
+  const { peer, session, streams } = serve();
+  peer.say(PREFACE, settings, request(1));
+  await turns();
+  session.drain();
+  await turns();
+  const probe = peer.frames().find(({ type, flags }) => type === FRAME.ping && flags === 0);
+  peer.say(frame(FRAME.ping, FLAG.ack, 0, probe?.payload ?? new Uint8Array(8)), request(3));
+  await turns();
+  expect(streams.map(({ id }) => id)).toEqual([1]);
+  expect(peer.frames().at(-1)).toMatchObject({ type: FRAME.rstStream, streamId: 3 });
+  peer.say(...many(FLOOD.useless.burst + 10, (i) => request(5 + 2 * i)));
+  await turns();
+  expect(session.isClosed).toBe(true);
+});
+
+test('a peer that does not acknowledge SETTINGS is cut off', async () => {
+  const { peer, session } = serve();
+  peer.say(PREFACE, settings);
+  await turns();
+  for (let i = 0; i <= UNACKNOWLEDGED_SETTINGS; i++) session.limitStreamWindow(100_000 + i);
+  await turns();
+  const goaway = peer.frames().find(({ type }) => type === FRAME.goaway);
+  expect(goaway?.payload.readUInt32BE(4)).toBe(H2.settingsTimeout);
+  expect(session.isClosed).toBe(true);
+});
+
 describe('a peer that means ill', () => {
   const EMPTY = new Uint8Array(0);
   const cases: Record<string, { frames: readonly Uint8Array[]; want: number }> = {
     'PING flood': {
       frames: many(FLOOD.ping.burst + 20, () => frame(FRAME.ping, 0, 0, new Uint8Array(8))),
+      want: H2.enhanceYourCalm,
+    },
+    'requests above the number of streams': {
+      frames: many(SERVER_MAX_STREAMS + FLOOD.useless.burst + 20, (i) => request(1 + 2 * i)),
       want: H2.enhanceYourCalm,
     },
     'SETTINGS flood': { frames: many(FLOOD.settings.burst + 20, () => settings), want: H2.enhanceYourCalm },

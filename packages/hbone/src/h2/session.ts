@@ -68,6 +68,8 @@ export class H2Session implements TransportEvents, ReceiverHost {
   readonly #recentlyReset = new Set<number>();
   #state: 'open' | 'draining' | 'closed' = 'open';
   #lastPeerId = 0;
+  /** The GOAWAY that names the last stream is out. */
+  #saidLastStream = false;
   #lastOwnId: number;
   #goawayTimer: Timer | undefined;
   #error: Error | undefined;
@@ -138,6 +140,11 @@ export class H2Session implements TransportEvents, ReceiverHost {
   limitStreamWindow(bytes: number): void {
     const window = Math.min(bytes, this.#options.streamWindowBytes);
     if (window === this.windows.current || this.#state === 'closed') return;
+    if (this.windows.unacknowledged >= limits.UNACKNOWLEDGED_SETTINGS) {
+      const problem = new H2ConnectionError(H2.settingsTimeout, 'the peer does not acknowledge SETTINGS');
+      this.destroy(problem.h2Code, problem);
+      return;
+    }
     this.windows.announced(window);
     this.#put(frame(FRAME.settings, 0, 0, encodeSettings([[SETTING.initialWindowSize, window]])));
   }
@@ -249,17 +256,19 @@ export class H2Session implements TransportEvents, ReceiverHost {
   }
 
   /** @internal No fields: the request is malformed, and only its number is used up. */
-  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): void {
+  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): boolean {
     this.#lastPeerId = streamId;
-    if (fields.length === 0) return;
+    if (fields.length === 0) return false;
     const open = this.#handler.onStream;
-    if (!open || this.#state === 'closed' || this.streams.size >= limits.SERVER_MAX_STREAMS) {
+    const isFull = this.streams.size >= limits.SERVER_MAX_STREAMS;
+    if (!open || this.#state === 'closed' || this.#saidLastStream || isFull) {
       this.refuse(streamId, H2.refusedStream);
-      return;
+      return false;
     }
     const stream = this.#newStream(streamId, UNOWNED);
     stream.handler = open.call(this.#handler, stream, fields);
     if (endStream && !stream.closed) this.remoteEnded(stream);
+    return true;
   }
 
   /** @internal */
@@ -355,6 +364,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#goawayTimer?.cancel();
     if (this.#state === 'closed' || !this.#goawayTimer) return;
     this.#goawayTimer = undefined;
+    this.#saidLastStream = true;
     this.#put(numbersFrame(FRAME.goaway, 0, this.#lastPeerId, H2.noError));
     this.#endIfIdle();
   }
