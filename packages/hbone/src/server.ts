@@ -9,7 +9,7 @@ import { TLSSocket } from 'node:tls';
 import { MeshError, messageOf } from '@ambit/core/errors';
 import type { Endpoint } from '@ambit/core/ip';
 import { handshakeProblem, type MeshTlsOptions, type PeerVerdict } from '@ambit/identity/tls-context';
-import { TunnelTlsError } from './errors.ts';
+import { H2ConnectionError, HpackError, TunnelTlsError } from './errors.ts';
 import { H2Session, type SessionOptions } from './h2/session.ts';
 import type { H2Stream, StreamHandler } from './h2/stream.ts';
 import type { HeaderFields } from './hpack/decoder.ts';
@@ -36,7 +36,7 @@ export interface TunnelServerOptions {
   tls(): Promise<MeshTlsOptions>;
   verify(socket: TLSSocket): PeerVerdict;
   onStream(tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields): StreamHandler;
-  /** A connection that came to nothing: own certificate unavailable, handshake failed, peer refused, a limit. */
+  /** A connection that came to nothing (own certificate unavailable, handshake failed, peer refused, a limit), or that broke the protocol. */
   onRefused(peer: Endpoint, local: Endpoint, error: MeshError): void;
   /** A tunnel opened (+1) or ended (-1), for gauges. */
   onTunnels?(change: 1 | -1): void;
@@ -143,10 +143,16 @@ export class TunnelServer {
         reject(new TunnelTlsError('the connection was closed during the handshake')),
       );
     });
-    const timer = this.#options.session.clock.after(limits.HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
+    let isLate = false;
+    const timer = this.#options.session.clock.after(limits.HANDSHAKE_TIMEOUT_MS, () => {
+      isLate = true;
+      socket.destroy();
+    });
     try {
       const options = await Promise.race([this.#ownCertificate(), cancelled]);
       await Promise.race([this.#secure(socket, options, peer, local), cancelled]);
+    } catch (error) {
+      throw isLate ? new TunnelTlsError(`no handshake within ${limits.HANDSHAKE_TIMEOUT_MS} ms`) : error;
     } finally {
       timer.cancel();
     }
@@ -185,9 +191,11 @@ export class TunnelServer {
       new TlsTransport(tls),
       {
         onStream: (stream, fields) => server.onStream(tunnel, stream, fields),
-        onClosed: () => {
+        onClosed: (error) => {
           this.#sessions.delete(session);
           this.#count(about.peer, -1);
+          if (error instanceof H2ConnectionError || error instanceof HpackError)
+            server.onRefused(about.peer, about.local, error);
           server.onTunnels?.(-1);
           this.#checkDrained();
         },

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { frame, numbersFrame } from '@ambit/hbone/h2/frame-writer';
-import { FLAG, FRAME, H2 } from '@ambit/hbone/h2/protocol';
+import { FLAG, FRAME, H2, h2CodeName } from '@ambit/hbone/h2/protocol';
 import { FLOOD, SERVER_MAX_STREAMS, TUNNELS_PER_PEER } from '@ambit/hbone/limits';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
@@ -162,7 +162,7 @@ describe('at 15008, before a tunnel', () => {
   test('a client that says nothing is let go in time', async () => {
     const silent = Array.from({ length: 20 }, () => plain(15_008));
     await Promise.all(silent.map(({ closed }) => closed));
-    await pod.said(/connection failed.*during the handshake/, since);
+    await pod.said(/connection failed.*no handshake within/, since);
     nothingReachedTheApplication();
   });
 
@@ -224,6 +224,8 @@ describe('in a tunnel', () => {
     peer.say(...frames());
     await peer.closed;
     expect(peer.goaway()).toBe(code);
+    const cause = code === H2.compressionError ? 'invalid header block' : h2CodeName(code);
+    await pod.said(new RegExp(`connection failed.*${cause}`), since);
   });
 
   test('something else than HTTP/2', async () => {
