@@ -251,6 +251,28 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     },
   );
 
+  test('nor does one of a machine behind a virtual interface', async () => {
+    const machine = namespaces.create();
+    machine.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'net1', 'netns', pod.path);
+    machine.run('ip', 'addr', 'add', '10.8.0.2/24', 'dev', 'eth0');
+    machine.run('ip', 'link', 'set', 'eth0', 'up');
+    pod.run('ip', 'addr', 'add', '10.8.0.1/24', 'dev', 'net1');
+    pod.run('ip', 'link', 'set', 'net1', 'up');
+    machine.run('ip', 'route', 'add', 'default', 'via', '10.8.0.1');
+    pod.run('sysctl', '-qw', 'net.ipv4.ip_forward=1');
+    const bind = { ip: '10.8.0.2', port: 41_000, transparent: false };
+    const older = await peers.connect(machine.fd, CLIENT[4], APP, { bind });
+    expect(older.name).toBe('client');
+    await make().apply(pod.fd, rules({ virtualInterfaces: ['net1'] }));
+    pod.run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_timeout_close=2');
+    await older.echoes('after the rules came');
+    const closed = new Promise((resolve) => older.socket.once('close', resolve));
+    peers.servedTo(bind.port).resetAndDestroy();
+    await closed;
+    const again = peers.whoAnswers(machine.fd, CLIENT[4], APP, { bind, waitMs: UNTIL_FORGOTTEN_MS });
+    expect(await again).toBe('outbound');
+  });
+
   test('guards spare what is not redirected, and go with the redirects', async () => {
     const backend = make();
     const ingress = await resetOlder(backend, rules({ bypassInbound: true }), 'in');

@@ -38,12 +38,14 @@ export const NFT_PREROUTING = 'istio-prerouting';
 export const NFT_OUTPUT = 'istio-output';
 /** Ours: Istio needs no such chains, since it redirects packets in the middle of a connection as well. */
 export const NFT_INPUT_GUARD = 'ambit-input-guard';
+export const NFT_FORWARD_GUARD = 'ambit-forward-guard';
 export const NFT_OUTPUT_GUARD = 'ambit-output-guard';
 
 export const IPTABLES_PREROUTING = 'ISTIO_PRERT';
 export const IPTABLES_OUTPUT = 'ISTIO_OUTPUT';
 /** Ours, and yet named so: chains are known by the prefix when they are replaced and removed. */
 export const IPTABLES_INPUT = 'ISTIO_INPUT';
+export const IPTABLES_FORWARD = 'ISTIO_FORWARD';
 export const IPTABLES_POSTROUTING = 'ISTIO_POSTRT';
 /** In the order in which they come into force; they go in the opposite order. */
 export const IPTABLES_TABLES = ['mangle', 'raw', 'nat', 'filter'] as const;

@@ -13,6 +13,7 @@ import {
   hex,
   INBOUND_HBONE_PORT,
   INBOUND_PLAINTEXT_PORT,
+  IPTABLES_FORWARD,
   IPTABLES_INPUT,
   IPTABLES_OUTPUT,
   IPTABLES_PREROUTING,
@@ -48,8 +49,12 @@ const REDIRECTING: Place = {
 };
 /** First in their chains: somebody else's ACCEPT would end the table before a guard at the end of it. */
 const GUARDING: Place = {
-  chains: [IPTABLES_INPUT, IPTABLES_OUTPUT],
-  jumps: [`-I INPUT 1 -j ${IPTABLES_INPUT}`, `-I OUTPUT 1 -j ${IPTABLES_OUTPUT}`],
+  chains: [IPTABLES_INPUT, IPTABLES_FORWARD, IPTABLES_OUTPUT],
+  jumps: [
+    `-I INPUT 1 -j ${IPTABLES_INPUT}`,
+    `-I FORWARD 1 -j ${IPTABLES_FORWARD}`,
+    `-I OUTPUT 1 -j ${IPTABLES_OUTPUT}`,
+  ],
 };
 
 /** What is Istio's in the output of `iptables-save`. Lines of other forms are other people's and left out. */
@@ -192,10 +197,14 @@ function natRules(rules: PodRules, family: Family): readonly string[] {
 /** The guards, with the reasons that `render-nft.ts` gives. Unlike nft's `ct status`, `! --ctstate` matches what is invalid. */
 function filterRules(rules: PodRules, family: Family): readonly string[] {
   const probe = family === 4 ? rules.probeSources.v4 : rules.probeSources.v6;
-  const missed = `-p tcp ${SYN} ${NOT_FROM_ZTUNNEL} -m conntrack ! --ctstate DNAT`;
+  const untranslated = '-m conntrack ! --ctstate DNAT';
+  const missed = `-p tcp ${SYN} ${NOT_FROM_ZTUNNEL} ${untranslated}`;
+  const forward = rules.virtualInterfaces.map(
+    (name) => `-A ${IPTABLES_FORWARD} -i ${name} -p tcp ${SYN} ${untranslated} -j DROP`,
+  );
   const toZtunnel = `${INBOUND_PLAINTEXT_PORT},${INBOUND_HBONE_PORT}`;
   const input = rules.bypassInbound
     ? []
     : [`-A ${IPTABLES_INPUT} ! -s ${probe} ! -i lo ${missed} -m multiport ! --dports ${toZtunnel} -j DROP`];
-  return [...input, `-A ${IPTABLES_OUTPUT} ! -d ${probe} ! -o lo ${missed} -j DROP`];
+  return [...input, ...forward, `-A ${IPTABLES_OUTPUT} ! -d ${probe} ! -o lo ${missed} -j DROP`];
 }

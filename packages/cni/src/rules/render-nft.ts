@@ -18,6 +18,7 @@ import {
   INBOUND_HBONE_PORT,
   INBOUND_PLAINTEXT_PORT,
   MARK_MASK,
+  NFT_FORWARD_GUARD,
   NFT_INPUT_GUARD,
   NFT_MANGLE,
   NFT_NAT,
@@ -200,7 +201,13 @@ function guards(rules: PodRules): readonly Chain[] {
     (family) =>
       `oifname != "lo" ${word(family)} daddr != ${probe(family)} ${NOT_FROM_ZTUNNEL} ${SYN} counter drop`,
   );
-  const guard = (direction: 'input' | 'output', name: string, drops: readonly string[]): readonly Chain[] => [
+  const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
+  const forward = rules.virtualInterfaces.map((name) => `${only}iifname "${name}" ${SYN} counter drop`);
+  const guard = (
+    direction: 'input' | 'forward' | 'output',
+    name: string,
+    drops: readonly string[],
+  ): readonly Chain[] => [
     { name, rules: [redirected, ...drops] },
     {
       name: `${direction}-guard`,
@@ -210,6 +217,7 @@ function guards(rules: PodRules): readonly Chain[] {
   ];
   return [
     ...(rules.bypassInbound ? [] : guard('input', NFT_INPUT_GUARD, input)),
+    ...(forward.length === 0 ? [] : guard('forward', NFT_FORWARD_GUARD, forward)),
     ...guard('output', NFT_OUTPUT_GUARD, output),
   ];
 }

@@ -109,10 +109,16 @@ test('guards come with the redirects and go with them', () => {
   expect(drops(renderPodNft(pod()))).toHaveLength(4);
   expect(drops(renderPodNft(pod({ ipv6: false })))).toHaveLength(2);
   expect(drops(renderPodNft(pod({ bypassInbound: true })))).toHaveLength(2);
+  expect(drops(renderPodNft(pod({ virtualInterfaces: ['net1', 'net2'] })))).toHaveLength(6);
   expect(drops(renderPodIptables(pod(), 4, none))).toHaveLength(2);
+  expect(drops(renderPodIptables(pod({ virtualInterfaces: ['net1'] }), 4, none))).toHaveLength(3);
   expect(drops(renderPodIptables(pod({ bypassInbound: true }), 6, none))).toHaveLength(1);
   const enrolled = parseSaved(renderPodIptables(pod(), 4, none).replaceAll(/^-I (\w+) 1/gm, '-A $1'));
-  expect(enrolled.get('filter')?.jumps).toEqual(['-A INPUT -j ISTIO_INPUT', '-A OUTPUT -j ISTIO_OUTPUT']);
+  expect(enrolled.get('filter')?.jumps).toEqual([
+    '-A INPUT -j ISTIO_INPUT',
+    '-A FORWARD -j ISTIO_FORWARD',
+    '-A OUTPUT -j ISTIO_OUTPUT',
+  ]);
   const tables = (text: string) => text.match(/^\*.*$/gm);
   expect(tables(renderPodIptables(pod(), 4, none))).toEqual(['*mangle', '*raw', '*nat', '*filter']);
   expect(tables(renderPodIptablesWithoutRedirects())).toEqual(['*filter', '*nat']);
