@@ -9,6 +9,7 @@ import type { Clock, Timer } from '@ambit/core/clock';
 import type { Tunnel } from './client.ts';
 import { TunnelClosedError } from './errors.ts';
 import type { SessionHandler } from './h2/session.ts';
+import type { QueueBudget } from './queue-budget.ts';
 
 /** Makes a tunnel; the handler is the pool's. */
 export type OpenTunnel = (handler: SessionHandler) => Promise<Tunnel>;
@@ -18,6 +19,10 @@ export interface PoolOptions {
   /** Streams on one tunnel, if its peer allows as many. */
   readonly maxStreams: number;
   readonly unusedReleaseMs: number;
+  /** What is held for applications that do not read: as it fills, peers may send less. */
+  readonly budget: QueueBudget;
+  /** A stream's window while there is room. */
+  readonly streamWindowBytes: number;
 }
 
 interface Entry {
@@ -40,10 +45,12 @@ export function poolKey(
 export class TunnelPool {
   readonly #options: PoolOptions;
   readonly #entries = new Map<string, Entry>();
+  readonly #budgetChange: Disposable;
   #closed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#budgetChange = options.budget.onChange(() => this.#fitWindows());
   }
 
   get openTunnels(): number {
@@ -87,7 +94,19 @@ export class TunnelPool {
         else session.destroy();
       }
     }
-    if (how === 'destroy') this.#entries.clear();
+    if (how === 'destroy') {
+      this.#budgetChange[Symbol.dispose]();
+      this.#entries.clear();
+    }
+  }
+
+  #fitWindows(): void {
+    for (const { tunnels } of this.#entries.values()) for (const tunnel of [...tunnels]) this.#fit(tunnel);
+  }
+
+  #fit({ session }: Tunnel): void {
+    const { budget, streamWindowBytes } = this.#options;
+    session.limitStreamWindow(budget.windowFor(streamWindowBytes));
   }
 
   #hasRoom({ session }: Tunnel): boolean {
@@ -121,6 +140,7 @@ export class TunnelPool {
       throw new TunnelClosedError('pool draining');
     }
     if (!tunnel.session.isClosed) entry.tunnels.push(tunnel);
+    this.#fit(tunnel);
     this.#watch(key, entry);
     return tunnel;
   }

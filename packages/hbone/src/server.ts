@@ -36,7 +36,7 @@ export interface TunnelServerOptions {
   tls(): Promise<MeshTlsOptions>;
   verify(socket: TLSSocket): PeerVerdict;
   onStream(tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields): StreamHandler;
-  /** A connection that came to nothing (own certificate unavailable, handshake failed, peer refused, a limit), or that broke the protocol. */
+  /** A connection that came to nothing (no certificate of our own, handshake failed, peer refused, a limit) or broke HTTP/2. */
   onRefused(peer: Endpoint, local: Endpoint, error: MeshError): void;
   /** A tunnel opened (+1) or ended (-1), for gauges. */
   onTunnels?(change: 1 | -1): void;

@@ -92,6 +92,8 @@ export async function proxiedPath(target: Endpoint, over: PathOptions = {}): Pro
     clock: systemClock,
     maxStreams: limits.POOL_STREAMS_PER_CONNECTION,
     unusedReleaseMs: limits.POOL_UNUSED_RELEASE_MS,
+    budget: outboundBudget,
+    streamWindowBytes: session.streamWindowBytes,
   });
   const to = { ip: '127.0.0.1', port: tunnels.port };
   const key = poolKey(ALICE, [BOB], `127.0.0.1:${tunnels.port}`, '127.0.0.1');

@@ -71,6 +71,8 @@ export class Pod {
       clock,
       maxStreams: options.http2.maxStreamsPerConnection,
       unusedReleaseMs: options.http2.unusedReleaseMs,
+      budget: this.budget,
+      streamWindowBytes: options.http2.streamWindowBytes,
     });
     this.#tunnels = new TunnelServer({
       session: worker.session,
@@ -87,6 +89,7 @@ export class Pod {
       );
     } catch (error) {
       this.#tunnels.destroy();
+      this.pool.close('destroy');
       throw error;
     }
     this.sockets = new PodSockets(
