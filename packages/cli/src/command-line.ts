@@ -34,7 +34,7 @@ interface CommandShape {
 
 /** Every option that some command takes, with its help. */
 export const OPTION_HELP = {
-  namespace: ['-n, --namespace NAME', 'only this namespace; for why: where names without one are looked up'],
+  namespace: ['-n, --namespace NAME', 'only this namespace; for why: that of names without one'],
   node: ['--node NAME', 'ask the ztunnel of this node'],
   output: ['-o, --output table|json', 'how to print; default table'],
   wait: ['--no-wait', 'do not wait for the pods to follow'],
@@ -149,9 +149,18 @@ function parse(args: readonly string[]) {
       strict: true,
     });
   } catch (error) {
-    const [sentence = ''] = messageOf(error).split('. ');
-    throw new UsageError(`${sentence}; "ambit help" lists commands and options`, { cause: error });
+    throw new UsageError(`${parseProblem(messageOf(error))}; "ambit help" lists commands and options`);
   }
+}
+
+/** Node's text without its advice, which is about operands that begin with a dash; none of ours does. */
+function parseProblem(message: string): string {
+  const [unknown, name] = /Unknown option '([^']*)'/.exec(message) ?? [];
+  if (unknown !== undefined) return `there is no option ${name}`;
+  const [, option, problem] = /Option '([^']*)' (does not take an argument|argument)/.exec(message) ?? [];
+  const shown = option?.replace(/ <value>$/, '');
+  if (shown === undefined) return message.split(/\. |\n/)[0] ?? message;
+  return problem === 'argument' ? `option ${shown} needs a value` : `option ${shown} takes no value`;
 }
 
 function optionsOf(values: Values): Options {

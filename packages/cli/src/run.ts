@@ -2,7 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import { KubeClient } from '@ambit/kube/client';
-import { isNotFound, statusOf } from '@ambit/kube/errors';
+import { isNotFound, NoKubeConfigError, statusOf } from '@ambit/kube/errors';
 import { portForward } from '@ambit/kube/port-forward';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
 import { certificates } from './commands/certificates.ts';
@@ -78,9 +78,13 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   return await perform({ client, ztunnels, options, clock, signal, print, warn }, operands);
 }
 
+const KUBECONFIG_ADVICE =
+  "set KUBECONFIG to your cluster's file (for the demo: the export line that npm run demo -- --keep printed)";
+
 /** The API server's refusals name a request; a user wants to know what they lack. */
 function sentenceOf(error: unknown): string {
   const message = messageOf(error);
+  if (error instanceof NoKubeConfigError) return `${message}; ${KUBECONFIG_ADVICE}`;
   if (statusOf(error) === 401) return `the cluster does not accept these credentials: ${message}`;
   if (statusOf(error) === 403) return `you may not do this in the cluster: ${message}`;
   if (isNotFound(error)) return `not found: ${message}`;

@@ -11,7 +11,7 @@ import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
-import { KubeConfigError } from './errors.ts';
+import { KubeConfigError, NoKubeConfigError } from './errors.ts';
 import { CREDENTIALS_REUSE_MS } from './limits.ts';
 
 type Pem = string | Buffer;
@@ -92,7 +92,7 @@ export async function accessSource(options: AccessOptions, clock: Clock): Promis
     return source;
   }
   const path = given || (home && join(home, '.kube', 'config'));
-  if (!path) throw new KubeConfigError('no way to a Kubernetes API: no kubeconfig and not running in a pod');
+  if (!path) throw new NoKubeConfigError(undefined);
   const read = await kubeconfigReader(path, options.context);
   const source = new AccessSource(read, clock);
   await source.current();
@@ -118,6 +118,7 @@ async function inCluster(options: AccessOptions, env: NonNullable<AccessOptions[
 }
 
 async function kubeconfigReader(path: string, context: string | undefined): Promise<() => Promise<Access>> {
+  if (!existsSync(path)) throw new NoKubeConfigError(path);
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   try {

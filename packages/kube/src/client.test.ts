@@ -121,7 +121,7 @@ describe('accessSource', () => {
     const env = {
       KUBERNETES_SERVICE_HOST: 'fd00::1',
       KUBERNETES_SERVICE_PORT: '443',
-      KUBECONFIG: '/nonexistent',
+      KUBECONFIG: '/nonexistent/kubeconfig',
     };
     const source = await accessSource({ env, serviceAccountDirectory: directory }, clock);
     expect((await source.current()).server.href).toBe('https://[fd00::1]/');
@@ -163,8 +163,8 @@ users: [{name: u, user: {token: secret}}]
       want: 'ENOENT: no such file',
     },
     'a file that is not there': {
-      options: { kubeconfigPath: '/nonexistent' },
-      want: 'kubeconfig /nonexistent cannot',
+      options: { kubeconfigPath: '/nonexistent/kubeconfig' },
+      want: 'there is no kubeconfig /nonexistent/kubeconfig',
     },
     'a file without a context': {
       options: {},

@@ -44,6 +44,22 @@ export class KubeConfigError extends MeshError {
   readonly side = 'internal';
 }
 
+/** No kubeconfig was found where it was looked for, which is most often a variable that was not set. */
+export class NoKubeConfigError extends KubeConfigError {
+  /** `undefined`: there was no place to look, as there is no home folder. */
+  readonly path: string | undefined;
+
+  constructor(path: string | undefined, options?: ErrorOptions) {
+    super(
+      path === undefined
+        ? 'no way to a Kubernetes API: no kubeconfig and not running in a pod'
+        : `there is no kubeconfig ${path}`,
+      options,
+    );
+    this.path = path;
+  }
+}
+
 /** The status of a refusal, or `undefined` for any other failure. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof KubeStatusError ? error.status : undefined;

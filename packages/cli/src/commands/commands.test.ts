@@ -165,8 +165,8 @@ shop        gate      10.1.0.9   -       -           0/0
     serve(BOTH, BOTH);
     expect((await cluster.run('policies')).out).toBe(
       `NAMESPACE      POLICY         ACTION           SCOPE              RULES   BINDS
-istio-system   all            Deny (dry run)   Global             0       everything in its scope
-shop           api-only-web   Allow            WorkloadSelector   1       1 workloads
+istio-system   all            DENY (dry run)   Global             0       everything in its scope
+shop           api-only-web   ALLOW            WorkloadSelector   1       1 workload
 `,
     );
   });
@@ -365,6 +365,26 @@ The mesh is well.
     });
   });
 
+  test('of a mesh that nobody has joined: sentences instead of headings over nothing', async () => {
+    cluster.namespace('shop');
+    expect((await cluster.run('status')).out).toBe(`COMPONENT        READY
+istiod           0/0
+istio-cni-node   0/0
+ztunnel          0/0
+
+No ztunnel says what it holds.
+
+No namespace is enrolled; "ambit enroll NAMESPACE" takes one into the mesh.
+
+Not well:
+  no pod of istiod is in namespace istio-system
+  no pod of istio-cni-node is in namespace istio-system
+  no pod of ztunnel is in namespace istio-system
+  no ztunnel runs on node node-1
+  no ztunnel runs on node node-2
+`);
+  });
+
   test('of one that is not', async () => {
     const failing = { ...DUMP, certificates: [{ identity: BATCH, state: 'Unavailable: CA is down' }] };
     cluster.ztunnel('ztunnel-1', 'node-1', { '/config_dump': failing });
@@ -533,6 +553,31 @@ describe('why', () => {
     serve(pages(whyAnswer()), pages(whyAnswer({ node: 'node-2' })));
     expect((await cluster.run('why', 'batch', 'api')).out).toContain(
       'batch is 2 pods; this is about shop/batch-1',
+    );
+  });
+
+  test("a short name is looked up in the source's namespace, as its DNS does, whatever the kubeconfig says", async () => {
+    serve(BOTH, BOTH);
+    cluster.service('outside', 'api', '10.1.0.5', [81]);
+    expect((await cluster.run('why', 'outside/stranger', 'api')).out.split('\n')[0]).toContain(
+      'outside/stranger may not connect to service outside/api port 81: ',
+    );
+    expect((await cluster.run('why', '10.0.1.9', 'api')).out).toContain('service outside/api port 81');
+    expect((await cluster.run('why', '-n', 'shop', 'outside/stranger', 'api')).out).toContain(
+      'service shop/api port 80',
+    );
+    expect((await cluster.run('why', '192.0.2.7', 'api')).out).toContain('service shop/api port 80');
+  });
+
+  test("then in the kubeconfig's, with a word on what its DNS would not find", async () => {
+    serve(BOTH, pages(whyAnswer({ node: 'node-2' })));
+    const { out } = await cluster.run('why', 'outside/stranger', 'api');
+    expect(out).toContain('service shop/api port 80');
+    expect(out).toContain(
+      '· note           namespace outside has no api; this is about the one in shop, which that pod has to call by its namespace too',
+    );
+    expect((await cluster.run('why', 'outside/stranger', 'nothing')).err).toBe(
+      'ambit: there is no service and no pod nothing in namespaces outside and shop\n',
     );
   });
 

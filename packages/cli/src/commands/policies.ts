@@ -6,6 +6,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 export interface PolicyRow {
   readonly namespace: string;
   readonly name: string;
+  /** As kubectl prints it: `ALLOW`, `DENY`. */
   readonly action: string;
   readonly scope: string;
   readonly dryRun: boolean;
@@ -23,7 +24,9 @@ const COLUMNS = [
   {
     title: 'BINDS',
     of: (row: PolicyRow) =>
-      row.workloads === undefined ? 'everything in its scope' : `${row.workloads} workloads`,
+      row.workloads === undefined
+        ? 'everything in its scope'
+        : `${row.workloads} ${row.workloads === 1 ? 'workload' : 'workloads'}`,
   },
 ];
 
@@ -40,7 +43,7 @@ export function policyRows(dump: ConfigDump, namespace: string | undefined): rea
     .map((policy) => ({
       namespace: policy.namespace,
       name: policy.name,
-      action: policy.action,
+      action: policy.action.toUpperCase(),
       scope: policy.scope,
       dryRun: policy.dryRun,
       rules: policy.rules.length,

@@ -8,7 +8,7 @@ import { namespaces, nodes, type Pod, pods } from '@ambit/kube/resources/core';
 import { byTexts, type Context } from '../context.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { table } from '../table.ts';
+import { type Column, table } from '../table.ts';
 
 interface Component {
   readonly name: string;
@@ -143,6 +143,11 @@ function isReady({ status: is }: Pod): boolean {
   return is?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false;
 }
 
+/** A heading over nothing tells nobody anything. */
+function tableOr<Row>(none: string, columns: readonly Column<Row>[], rows: readonly Row[]): string {
+  return rows.length === 0 ? none : table(columns, rows);
+}
+
 function render(report: Report): string {
   const sections = [
     table(
@@ -152,7 +157,8 @@ function render(report: Report): string {
       ],
       report.components,
     ),
-    table(
+    tableOr(
+      'No ztunnel says what it holds.\n',
       [
         { title: 'NODE', of: (row: NodeRow) => row.node },
         { title: 'ZTUNNEL', of: (row: NodeRow) => row.version },
@@ -165,7 +171,8 @@ function render(report: Report): string {
       ],
       report.nodes,
     ),
-    table(
+    tableOr(
+      'No namespace is enrolled; "ambit enroll NAMESPACE" takes one into the mesh.\n',
       [
         { title: 'ENROLLED NAMESPACE', of: (row: NamespaceRow) => row.namespace },
         { title: 'PODS CAPTURED', of: (row: NamespaceRow) => `${row.captured}/${row.total}` },

@@ -20,9 +20,10 @@ export async function why(context: Context, operands: readonly string[]): Promis
   const [from = '', to = ''] = operands;
   const [source, destination] = [parseSource(from), parseDestination(to)];
   const { client, options, signal, print } = context;
-  const namespace = options.namespace ?? (await client.transport.access()).namespace;
-  const ends = new Ends(client, namespace, signal);
-  const findings = await find(context, ends, await ends.source(source), await ends.destination(destination));
+  const { namespace } = await client.transport.access();
+  const ends = new Ends(client, { asked: options.namespace, namespace }, signal);
+  const sourceEnd = await ends.source(source);
+  const findings = await find(context, ends, sourceEnd, await ends.destination(destination, sourceEnd));
   const explanation = explain(findings);
   print(options.output === 'json' ? `${JSON.stringify(explanation, undefined, 2)}\n` : render(explanation));
   return EXIT_OF[explanation.verdict];

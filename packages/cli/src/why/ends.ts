@@ -47,11 +47,20 @@ const SERVICE_LABEL = 'kubernetes.io/service-name';
 export class Ends {
   readonly #client: KubeClient;
   readonly #namespace: string;
+  readonly #asked: string | undefined;
   readonly #signal: AbortSignal;
 
-  /** @param namespace - Where names without one are looked up. */
-  constructor(client: KubeClient, namespace: string, signal: AbortSignal) {
+  /**
+   * @param asked - Where names without a namespace are looked up, if the user said so.
+   * @param namespace - Where else: sources at once, destinations after their source's own namespace.
+   */
+  constructor(
+    client: KubeClient,
+    { asked, namespace }: { readonly asked: string | undefined; readonly namespace: string },
+    signal: AbortSignal,
+  ) {
     this.#client = client;
+    this.#asked = asked;
     this.#namespace = namespace;
     this.#signal = signal;
   }
@@ -62,7 +71,7 @@ export class Ends {
       const pod = podAt(source.ip, await this.#pods(undefined));
       return { name: pod ? nameOf(pod) : source.ip, ip: source.ip, pod, notes: [] };
     }
-    const namespace = source.namespace ?? this.#namespace;
+    const namespace = source.namespace ?? this.#asked ?? this.#namespace;
     const found = podsNamed(source.name, await this.#pods(namespace));
     const [pod] = found;
     if (!pod)
@@ -74,18 +83,43 @@ export class Ends {
     return { name: nameOf(pod), ip, pod, notes: severalNote(source.name, found) };
   }
 
-  /** @throws {@link NotFoundError}, {@link UsageError} when a port must be named */
-  async destination(destination: Destination): Promise<DestinationEnd> {
+  /**
+   * A name without a namespace is looked up where the DNS of the source's pod would look: in the pod's own namespace.
+   *
+   * @throws {@link NotFoundError}, {@link UsageError} when a port must be named
+   */
+  async destination(destination: Destination, source: SourceEnd): Promise<DestinationEnd> {
     if (destination.kind === 'ip') return await this.#address(destination.ip, destination.port);
     if (destination.kind === 'host') return await this.#host(destination.host, destination.port);
-    const namespace = destination.namespace ?? this.#namespace;
-    const { name } = destination;
+    const { name, port } = destination;
+    const places = this.#placesOf(destination.namespace, source);
+    for (const namespace of places) {
+      const end = await this.#named(namespace, name, port);
+      if (!end) continue;
+      const [own = namespace] = places;
+      return namespace === own ? end : { ...end, notes: [elsewhereNote(name, own, namespace), ...end.notes] };
+    }
+    const where = `namespace${places.length === 1 ? '' : 's'} ${places.join(' and ')}`;
+    throw new NotFoundError(`there is no service and no pod ${name} in ${where}`);
+  }
+
+  /** The namespaces in which a destination's name is looked up, in their order. */
+  #placesOf(named: string | undefined, { pod }: SourceEnd): readonly string[] {
+    const only = named ?? this.#asked;
+    if (only !== undefined) return [only];
+    return [...new Set([pod?.metadata.namespace ?? this.#namespace, this.#namespace])];
+  }
+
+  async #named(
+    namespace: string,
+    name: string,
+    port: number | undefined,
+  ): Promise<DestinationEnd | undefined> {
     const service = await this.#client.find(services, { namespace, name }, this.#signal);
-    if (service) return serviceEnd(service, destination.port);
+    if (service) return serviceEnd(service, port);
     const found = podsNamed(name, await this.#pods(namespace));
     const [pod] = found;
-    if (!pod) throw new NotFoundError(`there is no service and no pod ${name} in namespace ${namespace}`);
-    return podEnd(pod, destination.port, severalNote(name, found));
+    return pod && podEnd(pod, port, severalNote(name, found));
   }
 
   /** A pod by its full name; `undefined` if it is gone. */
@@ -194,6 +228,10 @@ function podEnd(pod: Pod, asked: number | undefined, notes: readonly string[]): 
 function severalNote(name: string, found: readonly Pod[]): readonly string[] {
   const [first] = found;
   return first && found.length > 1 ? [`${name} is ${found.length} pods; this is about ${nameOf(first)}`] : [];
+}
+
+function elsewhereNote(name: string, own: string, found: string): string {
+  return `namespace ${own} has no ${name}; this is about the one in ${found}, which that pod has to call by its namespace too`;
 }
 
 function targetPort(slice: EndpointSlice, name: string): number | undefined {
