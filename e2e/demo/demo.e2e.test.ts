@@ -86,3 +86,18 @@ test(
   },
   DEMO_TIMEOUT_MS,
 );
+
+test(
+  'a reader that goes away, as head does, ends it quietly; nothing is left behind',
+  async () => {
+    const before = traces();
+    const { child, seen, ended } = start();
+    await until(() => seen.output.includes('1. '), `the first step; it said:\n${seen.output}`, 100_000);
+    const told = seen.output;
+    child.stdout.destroy();
+    const [status] = await ended;
+    expect([status, seen.output]).toEqual([0, told]);
+    expect(traces()).toEqual(before);
+  },
+  DEMO_TIMEOUT_MS,
+);

@@ -17,6 +17,7 @@ import { probeSandbox, SANDBOX_VARIABLE, spawnInSandbox } from '../sandbox.ts';
 import { bridge, writeKubeconfigFor } from './api-bridge.ts';
 import { labWorld } from './lab-world.ts';
 import { ONLY_WEB, STRICT } from './manifests.ts';
+import { isReaderGone, outputFailure } from './output.ts';
 import { runSteps } from './step.ts';
 import { demoSteps, summaryOf } from './steps.ts';
 
@@ -30,6 +31,8 @@ const TOP = new URL('../../../../', import.meta.url).pathname;
 
 /** Where inside and outside meet; set by the outer process. */
 const FOLDER_VARIABLE = 'AMBIT_DEMO_FOLDER';
+
+const output = outputFailure(process.stdout, process.stderr);
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -92,6 +95,7 @@ async function inside(
 ): Promise<number> {
   const abort = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => abort.abort(new Error(name)));
+  output.addEventListener('abort', () => abort.abort(output.reason), { once: true });
   const write = (line: string) => void process.stdout.write(`${line}\n`);
   const filter = parseLogFilter(values.verbose ? 'info' : 'error');
   const log = new LogRoot({ filter: filter ?? { base: 'error', scopes: new Map() }, format: 'plain' }).scope(
@@ -115,6 +119,7 @@ async function inside(
     if (values.keep) await keep(lab.api.url, folder, write, abort.signal);
     return summary.passed ? 0 : 1;
   } catch (error) {
+    if (output.aborted) return codeOfFailure();
     if (abort.signal.aborted) {
       write('\nStopped. Nothing is left behind.');
       return 130;
@@ -147,6 +152,13 @@ async function keep(
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   server.close();
   write('\nStopping; nothing is left behind.');
+}
+
+/** A reader that went away, such as `head`, is no error; a disk that is full is one. */
+function codeOfFailure(): number {
+  if (isReaderGone(output)) return 0;
+  process.stderr.write(`ambit demo: its output cannot be written: ${messageOf(output.reason)}\n`);
+  return 1;
 }
 
 try {
