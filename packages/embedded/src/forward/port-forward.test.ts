@@ -100,14 +100,25 @@ test.each([
   ['no port', '/api/v1/namespaces/default/pods/web/portforward', 400],
   ['something else than a port-forward', '/api/v1/namespaces/default/pods/web', 400],
 ])('%s is refused before anything is upgraded', async (_, path, status) => {
-  expect(await refusal(path, api.adminToken)).toBe(status);
+  expect((await refusal(path, api.adminToken)).status).toBe(status);
+});
+
+test.each(['exec', 'attach'])('%s is refused by its name', async (what) => {
+  const path = `/api/v1/namespaces/default/pods/web/${what}?command=ls&stdout=true`;
+  const { status, body } = await refusal(path, api.adminToken);
+  expect(status).toBe(400);
+  expect(JSON.parse(body)).toMatchObject({ message: `${what} is not served by the embedded API` });
 });
 
 test('a stranger is refused', async () => {
-  expect(await refusal('/api/v1/namespaces/default/pods/web/portforward?ports=7', 'wrong')).toBe(401);
+  const { status } = await refusal('/api/v1/namespaces/default/pods/web/portforward?ports=7', 'wrong');
+  expect(status).toBe(401);
 });
 
-async function refusal(path: string, token: string): Promise<number | undefined> {
+async function refusal(
+  path: string,
+  token: string,
+): Promise<{ readonly status: number | undefined; readonly body: string }> {
   const socket = new WebSocket(api.url.replace('https', 'wss') + path, ['v4.channel.k8s.io'], {
     ca: api.caPem,
     headers: { Authorization: `Bearer ${token}` },
@@ -115,9 +126,15 @@ async function refusal(path: string, token: string): Promise<number | undefined>
   socket.on('error', () => undefined);
   return await new Promise((resolve) => {
     socket.once('unexpected-response', (_request, response) => {
-      resolve(response.statusCode);
-      socket.terminate();
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => {
+        body += text;
+      });
+      response.once('end', () => {
+        resolve({ status: response.statusCode, body });
+        socket.terminate();
+      });
     });
-    socket.once('open', () => resolve(undefined));
+    socket.once('open', () => resolve({ status: undefined, body: '' }));
   });
 }

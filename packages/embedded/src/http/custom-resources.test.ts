@@ -120,6 +120,10 @@ test('objects get defaults, lose unknown fields and are checked', async () => {
   );
   const typed = await call('POST', WIDGETS, widget('b', { size: 'one' }));
   expect(textAt(typed.body, 'message')).toContain('spec.size in body must be of type integer: "string"');
+  const list = widget('b', { size: 1, parts: { id: 'x' } });
+  const strict = await call('POST', `${WIDGETS}?fieldValidation=Strict`, list);
+  expect(strict.body).toMatchObject({ code: 422, reason: 'Invalid' });
+  expect(textAt(strict.body, 'message')).toContain('spec.parts in body must be of type array: "object"');
 });
 
 test('generation counts changes of the specification; status is apart', async () => {

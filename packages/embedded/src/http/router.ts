@@ -30,6 +30,7 @@ export interface Admitted {
 }
 
 /** Anybody may ask these, without a token: they say nothing but that the server lives, and which it is. */
+const RUNNING: ReadonlySet<string> = new Set(['exec', 'attach']);
 const PUBLIC = /^\/(?:healthz|livez|readyz|version)(?:\/|$)/;
 
 export class Router {
@@ -71,7 +72,7 @@ export class Router {
         storageKeyOf(info.resource) !== 'pods' ||
         info.subresource !== 'portforward'
       ) {
-        throw new StatusError('BadRequest', 'only port-forwards to pods can be upgraded');
+        throw new StatusError('BadRequest', upgradeRefusal(info));
       }
       const { namespace, name } = info;
       if (!this.#dependencies.context.store.get('pods', objectKey(namespace, name))) {
@@ -161,6 +162,13 @@ export class Router {
     if (review) sendJson(reply, 201, review);
     return review !== undefined;
   }
+}
+
+/** `exec` and `attach` need somebody who runs the containers; here nobody does. */
+function upgradeRefusal(info: RequestInfo): string {
+  return info.kind === 'resource' && RUNNING.has(info.subresource)
+    ? `${info.subresource} is not served by the embedded API`
+    : 'only port-forwards to pods can be upgraded';
 }
 
 function refuseUpgrade(socket: Duplex, error: StatusError): void {

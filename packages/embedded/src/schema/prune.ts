@@ -60,7 +60,7 @@ class Pruner {
     if (Array.isArray(value)) {
       return value.map((item, i) => this.#value(schema.items ?? ANYTHING, item, `${path}[${i}]`));
     }
-    if (!isObject(value)) return value;
+    if (!isObject(value) || !isForObjects(schema)) return value;
     return schema.embedded ? this.whole(schema, value, path) : this.#fields(schema, value, path);
   }
 
@@ -83,4 +83,9 @@ class Pruner {
     if (schema.additionalProperties) return schema.additionalProperties;
     return schema.type === undefined && !schema.properties ? ANYTHING : undefined;
   }
+}
+
+/** An object where a list or a scalar belongs is of the wrong type, which validation says; its fields are not "unknown". */
+function isForObjects({ type, intOrString }: Schema): boolean {
+  return !intOrString && (type === undefined || type === 'object');
 }

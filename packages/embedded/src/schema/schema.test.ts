@@ -141,6 +141,18 @@ describe('pruneObject', () => {
     expect(unknown).toEqual(['spec.sise', 'spec.parts[0].x']);
   });
 
+  test('what is of the wrong type is left for validation to name', () => {
+    const wrong = widgetOf({ size: { big: 1 }, parts: { id: 'a' } });
+    const { object, unknown } = pruneObject(widget, wrong, { dropNulls: false });
+    expect([object, unknown]).toEqual([wrong, []]);
+    expect(validate(widget, object).map(({ field, reason }) => [field, reason])).toEqual(
+      expect.arrayContaining([
+        ['spec.size', 'FieldValueTypeInvalid'],
+        ['spec.parts', 'FieldValueTypeInvalid'],
+      ]),
+    );
+  });
+
   test('metadata is checked whatever the schema says', () => {
     const { object, unknown } = pruneObject(
       widget,
