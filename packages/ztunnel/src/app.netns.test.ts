@@ -37,6 +37,7 @@ function configOf(env: Readonly<Record<string, string>>): Config {
 async function start(
   env: Readonly<Record<string, string>>,
   worker: () => FakeWorker = () => new FakeWorker(),
+  signal = AbortSignal.timeout(10_000),
 ) {
   const workers: FakeWorker[] = [];
   const shutdowns: string[] = [];
@@ -59,7 +60,7 @@ async function start(
       onShutdown: (reason) => shutdowns.push(reason),
       onFatal: (error) => deaths.push(error),
     },
-    AbortSignal.timeout(10_000),
+    signal,
   );
   cleanups.push(async () => await app[Symbol.asyncDispose]());
   return { app, workers, shutdowns, deaths };
@@ -306,6 +307,20 @@ describe('a start that cannot succeed says why and leaves nothing behind', () =>
           : obedient(message),
       );
     await expect(start(DEDICATED, worker)).rejects.toThrow('cannot listen on [::]:15008: address in use');
+  });
+
+  test('the process is told to end meanwhile', async () => {
+    const ending = new AbortController();
+    const workers: FakeWorker[] = [];
+    const worker = () => {
+      const made = new FakeWorker();
+      workers.push(made);
+      ending.abort(new Error('SIGTERM while starting'));
+      return made;
+    };
+    await expect(start(DEDICATED, worker, ending.signal)).rejects.toThrow('SIGTERM while starting');
+    expect(workers.every(({ terminated }) => terminated)).toBe(true);
+    for (const port of [15000, 15020, 15021]) expect(await isOpen(port)).toBe(false);
   });
 
   test('the local file is wrong', async () => {

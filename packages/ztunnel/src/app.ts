@@ -75,7 +75,10 @@ export class PrivilegeError extends MeshError {
 
 const SELF_UID = 'self';
 
-/** @throws MeshError naming what stands in the way: a port, a privilege, a local file, a worker. */
+/**
+ * @throws MeshError naming what stands in the way: a port, a privilege, a local file, a worker. `signal.reason` if that
+ * aborts: no pod of the node agent's has been taken on by then.
+ */
 export async function startApp(config: Config, deps: AppDeps, signal: AbortSignal): Promise<App> {
   await using scope = new AsyncDisposableStack();
   const { clock, random } = deps;
@@ -99,6 +102,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     }),
   );
   await workers.start();
+  signal.throwIfAborted();
   log.info('data workers started', { workers: workers.size });
 
   const mesh = scope.use(
@@ -241,6 +245,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   ]) {
     scope.use(server);
     await server.start(signal);
+    signal.throwIfAborted();
   }
 
   const stopping = new AbortController();
@@ -268,6 +273,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   }
   const zds = config.mode === 'shared' ? scope.use(zdsClient(config, pods, deps)) : undefined;
   zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));
+  signal.throwIfAborted();
   await zds?.start(signal);
   log.info('started', { mode: config.mode, admin: config.adminPort, stats: config.statsPort });
 

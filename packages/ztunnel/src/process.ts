@@ -84,11 +84,13 @@ async function proxy({ args, env, compileCache }: ProcessOptions): Promise<void>
     ...summary(config),
   });
   let signals = 0;
+  const starting = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       signals += 1;
       if (signals > 1) fatal(new Error(`second signal, ${signal}, while shutting down`));
       end.resolve(signal);
+      starting.abort(new Error(`${signal} while starting`));
     });
   }
   const app = await startApp(
@@ -110,8 +112,15 @@ async function proxy({ args, env, compileCache }: ProcessOptions): Promise<void>
       onShutdown: (reason) => end.resolve(reason),
       onFatal: fatal,
     },
-    new AbortController().signal,
-  );
+    starting.signal,
+  ).catch((error: unknown) => {
+    if (error === starting.signal.reason) return undefined;
+    throw error;
+  });
+  if (!app) {
+    logger.info('shutting down', { reason: messageOf(starting.signal.reason) });
+    return;
+  }
   flushCompileCache();
   logger.info('shutting down', { reason: await end.promise });
   await app.stop();
