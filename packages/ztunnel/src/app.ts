@@ -23,6 +23,7 @@ import { Profiler } from './control/admin/profile.ts';
 import { adminHandler } from './control/admin/routes.ts';
 import { handleWhy } from './control/admin/why.ts';
 import { Certificates } from './control/certificates.ts';
+import { ClearConnections } from './control/clear-connections.ts';
 import { certificateSource, xdsClient } from './control/control-plane.ts';
 import { podDns } from './control/dns.ts';
 import { ControlMetrics, metricsHandler } from './control/metrics.ts';
@@ -125,7 +126,17 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     podCount: (state) => pods.count(state),
     workerReports: () => workers.metrics(),
   });
-  const accompany = podDns(config, {
+  const clear = scope.use(
+    new ClearConnections({
+      mesh: mesh.store,
+      mark: config.packetMark,
+      missingPolicy: config.missingPolicy,
+      registry: metrics.registry,
+      clock,
+      log: deps.log.scope('clear'),
+    }),
+  );
+  const dns = podDns(config, {
     mesh: mesh.store,
     registry: metrics.registry,
     ipv6,
@@ -134,6 +145,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     random,
     log: deps.log.scope('dns'),
   });
+  const accompany = async (info: PodInfo, netnsFd: number | undefined) => {
+    using started = new DisposableStack();
+    if (dns) started.use(await dns(info, netnsFd));
+    if (netnsFd !== undefined) started.use(clear.watch(info, netnsFd));
+    return started.move();
+  };
   const podDeps = { workers, identityOf, accompany, clock, log: deps.log.scope('inpod') };
   const pods: Pods = scope.use(
     new Pods({
@@ -199,7 +216,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         shared: config.mode === 'shared',
         log: deps.log.scope('admin'),
       }),
-    connections: () => workers.connections(),
+    connections: async () => [...(await workers.connections()), ...clear.reports()],
     pods: () => [...pods.states(), ...own.states()],
     why: (query) =>
       handleWhy(query, {
@@ -271,7 +288,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     readiness.done('proxy');
     readiness.done('dns proxy');
   }
-  const zds = config.mode === 'shared' ? scope.use(zdsClient(config, pods, deps)) : undefined;
+  const zds = config.mode === 'shared' ? scope.use(zdsClient(config, pods, clear, deps)) : undefined;
   zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));
   signal.throwIfAborted();
   await zds?.start(signal);
@@ -347,11 +364,14 @@ function answerDemands(workers: WorkerPool, xds: DeltaXdsClient, clock: Clock, r
   });
 }
 
-function zdsClient(config: Config, pods: Pods, deps: AppDeps): ZdsClient {
+function zdsClient(config: Config, pods: Pods, clear: ClearConnections, deps: AppDeps): ZdsClient {
   return new ZdsClient({
     path: config.agentSocket,
     handler: {
-      add: async (pod, fd) => await pods.add(pod, netnsOfFd(fd)),
+      add: async (pod, fd) => {
+        await pods.add(pod, netnsOfFd(fd));
+        clear.enrolled(pod.uid);
+      },
       remove: async (uid) => pods.remove(uid),
     },
     clock: deps.clock,

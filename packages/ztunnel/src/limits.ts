@@ -35,3 +35,12 @@ export const MAX_TRAFFIC_SERIES = 20_000;
 
 /** A change of mesh state after which it is worth while to collect garbage. */
 export const LARGE_CHANGE_BYTES = 1_048_576;
+
+/** When a pod that has started is looked at for connections that are older: redirection follows the start of its proxy. */
+export const CLEAR_LOOKS_MS = [1_000, 3_000] as const;
+
+/** Connections in clear that are kept in mind per pod; those beyond are cut. */
+export const MAX_CLEAR_CONNECTIONS_PER_POD = 20_000;
+
+/** How long changes of the mesh are gathered before policy is asked again about connections in clear. */
+export const CLEAR_JUDGEMENT_DELAY_MS = 200;

@@ -200,13 +200,23 @@ node-1   spiffe://cluster.local/ns/shop/sa/batch   Available   2026-01-02T00:00:
           bytesSent: 2,
           bytesReceived: 3,
         },
+        {
+          podUid: 'u2',
+          pod: 'api-1',
+          namespace: 'shop',
+          direction: 'inbound',
+          src: '10.0.1.9:6',
+          actualDst: '10.0.2.1:8080',
+          protocol: 'CLEAR',
+        },
       ],
     };
     serve(BOTH, { '/debug/connections': own });
     expect((await cluster.run('connections')).out).toBe(
-      `NODE     POD            DIRECTION   SOURCE       DESTINATION     PROTOCOL   PEER
-node-1   shop/batch-1   outbound    10.0.1.1:5   10.1.0.1:80     HBONE      -
-node-2   shop/api-1     inbound     10.0.1.1:5   10.0.2.1:8080   HBONE      spiffe://cluster.local/ns/shop/sa/batch
+      `NODE     POD            DIRECTION   SOURCE       DESTINATION     PROTOCOL                            PEER
+node-1   shop/batch-1   outbound    10.0.1.1:5   10.1.0.1:80     HBONE                               -
+node-2   shop/api-1     inbound     10.0.1.1:5   10.0.2.1:8080   HBONE                               spiffe://cluster.local/ns/shop/sa/batch
+node-2   shop/api-1     inbound     10.0.1.9:6   10.0.2.1:8080   TCP (clear, older than enrolment)   -
 `,
     );
   });

@@ -14,7 +14,7 @@ const COLUMNS = [
   { title: 'DIRECTION', of: (row: ConnectionRow) => row.direction },
   { title: 'SOURCE', of: (row: ConnectionRow) => row.source },
   { title: 'DESTINATION', of: (row: ConnectionRow) => row.destination },
-  { title: 'PROTOCOL', of: (row: ConnectionRow) => (row.protocol === 'TCP' ? 'TCP (clear)' : row.protocol) },
+  { title: 'PROTOCOL', of: protocolOf },
   { title: 'PEER', of: peerOf },
 ];
 
@@ -37,6 +37,11 @@ export async function connections(context: Context): Promise<ExitCode> {
 async function ask(ztunnels: Ztunnels, ztunnel: Ztunnel): Promise<readonly DumpedConnection[]> {
   const own = await ztunnels.page(ztunnel, '/debug/connections');
   return own === undefined ? (await ztunnels.configDump(ztunnel)).connections : readConnections(own);
+}
+
+function protocolOf({ protocol }: ConnectionRow): string {
+  if (protocol === 'CLEAR') return 'TCP (clear, older than enrolment)';
+  return protocol === 'TCP' ? 'TCP (clear)' : protocol;
 }
 
 /** The identity that the other end proved. */

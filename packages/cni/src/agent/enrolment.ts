@@ -6,9 +6,10 @@
  * replies need go. Each step may be repeated; a failed one leaves the pod as it was or further on, never in between.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
-import { type Endpoint, isLoopback } from '@ambit/core/ip';
+import { isLoopback } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
 import type { Pod } from '@ambit/kube/resources/core';
+import { clearConnections as connectionsInClear } from '@ambit/linux/clear-connections';
 import { destroyTcpConnection, listTcpConnections, type TcpConnection } from '@ambit/linux/sock-diag';
 import type { Netns } from '@ambit/linux/netns';
 import type { ZdsPod } from '@ambit/zds/messages';
@@ -145,40 +146,11 @@ function cut(held: HeldPod, { log }: EnrolmentDeps): void {
 
 /** Connections of the pod's programs with the outside that no proxy sees. */
 export function clearConnections(netnsFd: number): readonly TcpConnection[] {
-  const all = listTcpConnections(netnsFd);
-  // An end of the proxy faces the program: as whom the program connected to, or at a port of its own by redirection.
-  const facing = new Set(
-    all
-      .filter(isOfProxy)
-      .map(({ local, remote }) => `${textOf(remote)} ${REDIRECTED_TO.has(local.port) ? '' : textOf(local)}`),
-  );
-  return all.filter(
-    (connection) =>
-      connection.state === 'established' &&
-      !isOfProxy(connection) &&
-      !isLocal(connection, all) &&
-      !facing.has(`${textOf(connection.local)} `) &&
-      !facing.has(`${textOf(connection.local)} ${textOf(connection.remote)}`),
-  );
+  return connectionsInClear(listTcpConnections(netnsFd), { isOfProxy, redirectedTo: REDIRECTED_TO });
 }
 
 const REDIRECTED_TO: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, DNS_CAPTURE_PORT]);
 
-function textOf({ ip, port }: Endpoint): string {
-  return `${ip}:${port}`;
-}
-
 function isOfProxy({ mark = 0 }: TcpConnection): boolean {
   return (mark & MARK_MASK) === ZTUNNEL_MARK;
-}
-
-/** Both ends in this namespace: a program with itself, or with the proxy by redirection. */
-function isLocal({ local, remote }: TcpConnection, all: readonly TcpConnection[]): boolean {
-  return (
-    isLoopback(remote.ip) ||
-    all.some(
-      (other) =>
-        other.local.ip === remote.ip && other.local.port === remote.port && other.remote.port === local.port,
-    )
-  );
 }

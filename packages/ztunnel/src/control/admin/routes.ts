@@ -1,13 +1,15 @@
 /** The admin pages on loopback: Istio's paths, and ours below `/debug`. */
 import type { HttpHandler, HttpRequest, HttpResponse } from '@ambit/core/http-server';
 import type { ConnectionReport, PodInfo } from '../../threads/messages.ts';
+import type { ClearConnectionReport } from '../clear-connections.ts';
 import { handleLogging, type LogControl } from './logging.ts';
 import type { Profiler } from './profile.ts';
 import { sortedJson } from './sorted-json.ts';
 
 export interface AdminSources {
   readonly configDump: () => Promise<string>;
-  readonly connections: () => Promise<readonly ConnectionReport[]>;
+  /** Those that the proxy carries, and those that pass it by. */
+  readonly connections: () => Promise<readonly (ConnectionReport | ClearConnectionReport)[]>;
   readonly pods: () => readonly { readonly info: PodInfo }[];
   readonly why: (query: URLSearchParams) => HttpResponse;
   readonly logging: LogControl;
