@@ -1,18 +1,33 @@
 #!/usr/bin/env node
 /**
- * The entry: turns on the cache of compiled code before there is code to compile; then process.ts.
+ * The entry: gives the process the settings that can only be given at its start, by starting it once more in its own
+ * place (same process id); then process.ts.
  *
- * What strips types takes megabytes of every thread, and is not even loaded when the cache has all files. Code that comes
- * from the cache is run as it is: it lies beside the dependencies, where only who may change those can write, never in a
- * temporary folder that is shared. Where it cannot be written, everything works without it.
+ * Compiled code is kept between starts, so that Node's type stripper is not even loaded. It lies beside the dependencies,
+ * where only who may change those can write, never in a temporary folder that is shared, since it is run as it is. Where
+ * it cannot be written, everything works without it.
  */
-import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-const folder = import.meta.url.endsWith('.ts')
+/** The control thread's share of memory for short-lived objects, in MiB: V8 would take 16. */
+const FLAG = '--max-semi-space-size=1';
+/** Threads for files, names and new keys. */
+const THREAD_POOL_SIZE = '2';
+const CACHE = import.meta.url.endsWith('.ts')
   ? '../../../node_modules/.cache/ambit-ztunnel'
   : './compile-cache';
-const compileCache = fileURLToPath(new URL(folder, import.meta.url));
-enableCompileCache(compileCache);
+
+const { argv, env, execArgv, execPath } = process;
+const [, main = '', ...args] = argv;
+const settings = {
+  NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)),
+  UV_THREADPOOL_SIZE: THREAD_POOL_SIZE,
+};
+const mayRunLong = args[0] === undefined || args[0] === 'proxy';
+if (mayRunLong && process.execve && !execArgv.includes(FLAG)) {
+  // Node would say on standard error that this call is experimental.
+  process.removeAllListeners('warning');
+  process.execve(execPath, [execPath, FLAG, ...execArgv, main, ...args], { ...settings, ...env });
+}
 const { runProcess } = await import('./process.ts');
-process.exit(await runProcess({ args: process.argv.slice(2), env: process.env, compileCache }));
+process.exit(await runProcess({ args, env, compileCache: env['NODE_COMPILE_CACHE'] }));

@@ -62,7 +62,7 @@ export interface ProcessOptions {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where compiled code is kept between runs: workers read it too. */
-  readonly compileCache: string;
+  readonly compileCache: string | undefined;
 }
 
 async function proxy({ args, env, compileCache }: ProcessOptions): Promise<void> {
@@ -105,7 +105,7 @@ async function proxy({ args, env, compileCache }: ProcessOptions): Promise<void>
       spawnWorker: (workerData) =>
         new Worker(new URL(WORKER, import.meta.url), {
           workerData,
-          env: { NODE_COMPILE_CACHE: compileCache },
+          env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
           resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
         }),
       collectGarbage: garbageCollector(),
