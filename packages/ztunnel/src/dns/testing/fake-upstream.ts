@@ -2,7 +2,6 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 
 /** The answer to a question, or several, or none. */
 export type Answerer = (question: Buffer, protocol: 'udp' | 'tcp') => readonly Uint8Array[];
@@ -42,10 +41,11 @@ export class FakeUpstream implements AsyncDisposable {
     return new FakeUpstream(udp, tcp, answer);
   }
 
-  static async start(answer: Answerer, ip = '127.0.0.1', port = 0): Promise<FakeUpstream> {
-    const udp = createSocket('udp4').bind(port, ip);
+  static async start(answer: Answerer, ip = '127.0.0.1', port?: number): Promise<FakeUpstream> {
+    const chosen = port ?? (await freePort(ip));
+    const udp = createSocket('udp4').bind(chosen, ip);
     await once(udp, 'listening');
-    const tcp = createServer().listen(udp.address().port, ip);
+    const tcp = createServer().listen(chosen, ip);
     await once(tcp, 'listening');
     return new FakeUpstream(udp, tcp, answer);
   }
@@ -64,12 +64,27 @@ export function framed(message: Uint8Array): Buffer {
   return Buffer.concat([length, message]);
 }
 
-/** A port of loopback that nobody has at this moment, over UDP or TCP. */
+/**
+ * A port of loopback that nobody has at this moment, over UDP or TCP. Below the ports that the kernel gives to connections,
+ * so that none takes it before the caller does.
+ */
 export async function freePort(ip = '127.0.0.1'): Promise<number> {
-  const server = createServer().listen(0, ip);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = 12_000 + Math.floor(Math.random() * 16_000);
+    const udp = createSocket('udp4');
+    const tcp = createServer();
+    try {
+      udp.bind(port, ip);
+      await once(udp, 'listening');
+      tcp.listen(port, ip);
+      await once(tcp, 'listening');
+      return port;
+    } catch {
+      // Somebody has it.
+    } finally {
+      udp.close();
+      if (tcp.listening) await new Promise((resolve) => tcp.close(resolve));
+    }
+  }
+  throw new Error(`no free port on ${ip}`);
 }
