@@ -6,7 +6,8 @@ import { familyOf } from '@ambit/core/ip';
 import { LogRoot, parseLogFilter, silentLogger } from '@ambit/core/log';
 import { formatMetrics, MetricRegistry } from '@ambit/core/metrics';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
-import { listTcpConnections } from '@ambit/linux/sock-diag';
+import { inboundClearConnections } from '@ambit/linux/clear-connections';
+import { listTcpConnections, OPEN_STATES } from '@ambit/linux/sock-diag';
 import { listenTcp, tcpSocket } from '@ambit/linux/sockets';
 import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
 import { Interner } from '@ambit/model/intern';
@@ -15,6 +16,7 @@ import { MeshStore } from '@ambit/model/store';
 import { ZdsServer } from '@ambit/zds/agent-side';
 import { CLEAR_JUDGEMENT_DELAY_MS, CLEAR_LOOKS_MS } from '../limits.ts';
 import { eventually, MESH, NEIGHBOUR_IP, POD, POD_IP, startProxiedPod } from '../testing/proxied-pod.ts';
+import { ALICE_IP, BOB_IP, OUTSIDE_IP, type Place, WorkerNetwork } from '../testing/worker-network.ts';
 import { ClearConnections } from './clear-connections.ts';
 
 const MARK = 0x539;
@@ -249,6 +251,33 @@ describe('connections that are older than enrolment', () => {
       expect.objectContaining({ level: 'warn', pod: 'shop/web-0', error: expect.stringContaining('EBADF') }),
     ]);
   });
+});
+
+test('what a data worker carries is not in clear, as the client or as itself', async () => {
+  await using network = await WorkerNetwork.create();
+  network.mesh(`
+workloads:
+  - {uid: a, name: alice-0, namespace: shop, serviceAccount: alice, trustDomain: td, workloadIps: [${ALICE_IP}], protocol: HBONE, services: {}}
+  - {uid: b, name: bob-0, namespace: shop, serviceAccount: bob, trustDomain: td, workloadIps: [${BOB_IP}], protocol: HBONE, services: {}}`);
+  await network.start('alice');
+  await network.start('bob');
+  for (const place of ['alice', 'bob', 'outside'] as const)
+    network.serve(place, 8080, (socket) => void socket.pipe(socket));
+  for (const [from, to] of [
+    ['alice', BOB_IP],
+    ['bob', ALICE_IP],
+    ['outside', BOB_IP],
+    ['bob', OUTSIDE_IP],
+    ['bob', BOB_IP],
+  ] as const)
+    expect(await (await network.connect(from, to, 8080)).ask('there?', 6)).toContain('there?');
+  const clear = (place: Place) =>
+    inboundClearConnections(listTcpConnections(network.netns(place).fd, [...OPEN_STATES, 'listen']), {
+      isOfProxy: (socket) => socket.mark === MARK || [15_001, 15_006, 15_008].includes(socket.local.port),
+      redirectedTo: new Set([15_001, 15_006]),
+    });
+  expect([clear('alice'), clear('bob')]).toEqual([[], []]);
+  expect(listTcpConnections(network.netns('bob').fd).length).toBeGreaterThan(9);
 });
 
 test('a ztunnel cuts what is older than it, as its policy says', async () => {
