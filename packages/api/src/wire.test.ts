@@ -351,7 +351,11 @@ const fixtures: Record<string, Fixture> = {
     want: {
       payload: {
         $case: 'add',
-        value: { uid: 'uid', workloadInfo: { name: 'name', namespace: 'ns', serviceAccount: 'sa' } },
+        value: {
+          uid: 'uid',
+          workloadInfo: { name: 'name', namespace: 'ns', serviceAccount: 'sa' },
+          inboundBypassed: false,
+        },
       },
     },
   },

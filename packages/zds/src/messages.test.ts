@@ -28,6 +28,7 @@ describe('ZDS messages', () => {
 
   const requests: readonly ZdsRequest[] = [
     { kind: 'add', pod },
+    { kind: 'add', pod: { ...pod, inboundBypassed: true } },
     { kind: 'keep', uid: 'u1' },
     { kind: 'del', uid: 'u1' },
     { kind: 'snapshot-sent' },

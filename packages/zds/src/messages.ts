@@ -22,6 +22,8 @@ export interface ZdsPod {
   readonly name: string;
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** Connections to the pod are not redirected, on purpose. Only our agent says so. */
+  readonly inboundBypassed?: true;
 }
 
 /** What the agent tells ztunnel. `add` alone travels with a descriptor: the pod's network namespace. */
@@ -43,9 +45,11 @@ export function decodeHello(bytes: Uint8Array): number {
 export function encodeRequest(request: ZdsRequest): Uint8Array {
   switch (request.kind) {
     case 'add': {
-      const { uid, name, namespace, serviceAccount } = request.pod;
+      const { uid, name, namespace, serviceAccount, inboundBypassed = false } = request.pod;
       const workloadInfo = { name, namespace, serviceAccount };
-      return encodeWorkloadRequest({ payload: { $case: 'add', value: { uid, workloadInfo } } });
+      return encodeWorkloadRequest({
+        payload: { $case: 'add', value: { uid, workloadInfo, inboundBypassed } },
+      });
     }
     case 'keep':
       return encodeWorkloadRequest({ payload: { $case: 'keep', value: { uid: request.uid } } });
@@ -62,10 +66,11 @@ export function decodeRequest(bytes: Uint8Array): ZdsRequest {
   const { payload } = decoded(() => decodeWorkloadRequest(bytes));
   switch (payload?.$case) {
     case 'add': {
-      const { workloadInfo } = payload.value;
+      const { workloadInfo, inboundBypassed } = payload.value;
       if (!workloadInfo) throw new ZdsProtocolError('AddWorkload without workload_info');
       const { name, namespace, serviceAccount } = workloadInfo;
-      return { kind: 'add', pod: { uid: uidOf(payload.value), name, namespace, serviceAccount } };
+      const pod = { uid: uidOf(payload.value), name, namespace, serviceAccount };
+      return { kind: 'add', pod: inboundBypassed ? { ...pod, inboundBypassed } : pod };
     }
     case 'keep':
     case 'del':

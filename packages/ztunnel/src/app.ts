@@ -368,9 +368,9 @@ function zdsClient(config: Config, pods: Pods, clear: ClearConnections, deps: Ap
   return new ZdsClient({
     path: config.agentSocket,
     handler: {
-      add: async (pod, fd) => {
+      add: async ({ inboundBypassed, ...pod }, fd) => {
         await pods.add(pod, netnsOfFd(fd));
-        clear.enrolled(pod.uid);
+        if (!inboundBypassed) clear.enrolled(pod.uid);
       },
       remove: async (uid) => pods.remove(uid),
     },

@@ -9,7 +9,7 @@ import type { Namespace, Pod } from '@ambit/kube/resources/core';
 import type { ZdsPod } from '@ambit/zds/messages';
 import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
 import { type Eligibility, eligibility, type EligibilityRules } from './decide/eligibility.ts';
-import { hasEnded, isMarked, planFor, podIps } from './decide/plan.ts';
+import { bypassesInbound, hasEnded, isMarked, planFor, podIps } from './decide/plan.ts';
 import {
   clearConnections,
   enrol,
@@ -260,6 +260,8 @@ function keyOf({ metadata: { namespace = '', name } }: Pod): string {
   return `${namespace}/${name}`;
 }
 
-function zdsPodOf({ metadata: { uid = '', name, namespace = '' }, spec }: Pod): ZdsPod {
-  return { uid, name, namespace, serviceAccount: spec?.serviceAccountName ?? 'default' };
+function zdsPodOf(pod: Pod): ZdsPod {
+  const { uid = '', name, namespace = '' } = pod.metadata;
+  const told = { uid, name, namespace, serviceAccount: pod.spec?.serviceAccountName ?? 'default' };
+  return bypassesInbound(pod) ? { ...told, inboundBypassed: true } : told;
 }

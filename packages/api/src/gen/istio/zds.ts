@@ -21,6 +21,7 @@ export interface WorkloadInfo {
 export interface AddWorkload {
   readonly uid: string;
   readonly workloadInfo: WorkloadInfo | undefined;
+  readonly inboundBypassed: boolean;
 }
 
 export interface KeepWorkload {
@@ -188,7 +189,7 @@ export const WorkloadInfo: MessageFns<WorkloadInfo> = {
 };
 
 function createBaseAddWorkload(): AddWorkload {
-  return { uid: "", workloadInfo: undefined };
+  return { uid: "", workloadInfo: undefined, inboundBypassed: false };
 }
 
 export const AddWorkload: MessageFns<AddWorkload> = {
@@ -198,6 +199,9 @@ export const AddWorkload: MessageFns<AddWorkload> = {
     }
     if (message.workloadInfo !== undefined) {
       WorkloadInfo.encode(message.workloadInfo, writer.uint32(18).fork()).join();
+    }
+    if (message.inboundBypassed !== false) {
+      writer.uint32(8000).bool(message.inboundBypassed);
     }
     return writer;
   },
@@ -231,6 +235,14 @@ export const AddWorkload: MessageFns<AddWorkload> = {
             message.workloadInfo = WorkloadInfo.decode(reader, reader.uint32());
             continue;
           }
+          case 1000: {
+            if (tag !== 8000) {
+              break;
+            }
+
+            message.inboundBypassed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -253,6 +265,7 @@ export const AddWorkload: MessageFns<AddWorkload> = {
     message.workloadInfo = (object.workloadInfo !== undefined && object.workloadInfo !== null)
       ? WorkloadInfo.fromPartial(object.workloadInfo)
       : undefined;
+    message.inboundBypassed = object.inboundBypassed ?? false;
     return message;
   },
 };

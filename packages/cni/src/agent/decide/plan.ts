@@ -66,13 +66,18 @@ export function rulesFor(pod: Pod, defaults: RuleDefaults): PodRules {
     ipv6: defaults.ipv6,
     probeSources: defaults.probeSources,
     dnsCapture: parseBool(annotations[DNS_CAPTURE_ANNOTATION]) ?? defaults.dnsCapture,
-    bypassInbound: parseBool(annotations[BYPASS_INBOUND_ANNOTATION]) ?? false,
+    bypassInbound: bypassesInbound(pod),
     virtualInterfaces: (annotations[VIRTUAL_INTERFACES_ANNOTATION] ?? '')
       .split(',')
       .map((name) => name.trim())
       .filter(isInterfaceName)
       .slice(0, VIRTUAL_INTERFACES_MAX),
   };
+}
+
+/** Whether the pod wants connections to it left alone. */
+export function bypassesInbound({ metadata: { annotations } }: Pod): boolean {
+  return parseBool(annotations?.[BYPASS_INBOUND_ANNOTATION]) ?? false;
 }
 
 /** Go's spellings of truth. */
