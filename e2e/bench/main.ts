@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
 import { cipherDuring } from './cipher.ts';
 import { bulk, requests, seed } from './loads.ts';
 import { cpuSeconds, memory } from './process-usage.ts';
@@ -17,13 +18,14 @@ import { type RunningProxy, type Side, startProxy } from './proxy.ts';
 import { type Better, markdown, median, type Report, type Row } from './report.ts';
 import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
 
-const USAGE = `npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--quick]
+const USAGE = `npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--from-sources] [--quick]
 
   --peer-ztunnel PATH  run the same table against this ztunnel too, and print ratios
   --rounds N           rounds of each measurement, of which the median counts (default 3)
   --seconds N          length of one throughput measurement (default 4)
   --workers N          data worker threads of each side (default 2)
   --cipher NAME        prefer this cipher on our side, to compare on the peer's
+  --from-sources       run our side from its sources, not as the bundle that images have
   --quick              one round of one second each: to see that it works, not to quote
 `;
 
@@ -67,6 +69,7 @@ async function main(): Promise<number> {
       seconds: { type: 'string', default: '4' },
       workers: { type: 'string', default: '2' },
       cipher: { type: 'string' },
+      'from-sources': { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -89,7 +92,7 @@ async function main(): Promise<number> {
     process.stderr.write(USAGE);
     return 2;
   }
-  const sides = sidesOf(values['peer-ztunnel'], values.cipher);
+  const sides = await sidesOf(values['peer-ztunnel'], values.cipher, values['from-sources']);
   const measurements = new Measurements();
   const ciphers: string[] = [];
   for (let round = 1; round <= options.rounds; round++) {
@@ -115,8 +118,14 @@ async function main(): Promise<number> {
   return 0;
 }
 
-function sidesOf(peer: string | undefined, cipher: string | undefined): readonly Side[] {
-  const main = new URL('../../packages/ztunnel/src/main.ts', import.meta.url).pathname;
+async function sidesOf(
+  peer: string | undefined,
+  cipher: string | undefined,
+  fromSources: boolean,
+): Promise<readonly Side[]> {
+  const source = new URL('../../packages/ztunnel/src/main.ts', import.meta.url).pathname;
+  const folder = new URL('../../node_modules/.cache/ambit/bench', import.meta.url).pathname;
+  const main = fromSources ? source : (await buildProxy(folder)).main;
   const env: Record<string, string> = cipher === undefined ? {} : { AMBIT_TLS_CIPHER: cipher };
   const ours: Side = { name: 'ambit', command: [process.execPath, main], env };
   return peer === undefined ? [ours] : [ours, { name: 'peer', command: [peer, 'proxy', 'ztunnel'], env: {} }];
@@ -239,14 +248,24 @@ async function measureMemory(side: Side, options: Options, measurements: Measure
       );
     });
   }
-  await using topology = await makeTopology();
-  await using proxy = await startProxy(topology, side, {
-    workers: options.workers,
-    extraWorkloads: EXTRA_WORKLOADS,
-  });
-  await settle();
-  const added = memory(proxy.pid).residentBytes - idleBytes;
-  measurements.add(`memory, added by ${EXTRA_WORKLOADS} workloads`, 'MB', 'less', side.name, added / 1e6);
+  const residentWith = async (source: 'file' | 'xds', extraWorkloads: number) => {
+    await using topology = await makeTopology();
+    await using proxy = await startProxy(topology, side, {
+      workers: options.workers,
+      extraWorkloads,
+      source,
+    });
+    await settle();
+    return memory(proxy.pid).residentBytes;
+  };
+  const addRow = (row: string, bytes: number) =>
+    measurements.add(`memory, ${row}`, 'MB', 'less', side.name, bytes / 1e6);
+  const connectedBytes = await residentWith('xds', 0);
+  addRow('idle, with a control plane', connectedBytes);
+  const added = (await residentWith('xds', EXTRA_WORKLOADS)) - connectedBytes;
+  addRow(`added by ${EXTRA_WORKLOADS} workloads from a control plane`, added);
+  const addedByFile = (await residentWith('file', EXTRA_WORKLOADS)) - idleBytes;
+  addRow(`added by ${EXTRA_WORKLOADS} workloads from a file`, addedByFile);
 }
 
 async function holding(topology: Topology, count: number, measure: () => Promise<void>): Promise<void> {

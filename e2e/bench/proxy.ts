@@ -1,6 +1,6 @@
 /**
  * A ztunnel under test: ours or any other that speaks the same interfaces. Both are started the same way: shared mode, pods
- * over ZDS, state from a file, certificates from the built-in test CA.
+ * over ZDS, state from a file or a control plane, certificates from the built-in test CA.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,9 @@ import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { openNetns } from '@ambit/linux/netns';
 import { ZdsServer } from '@ambit/zds/agent-side';
-import { CLIENT_IP, end, SERVER_IP, type Topology } from './topology.ts';
+import { startControlPlane } from './control-plane.ts';
+import { stateFile, stateResources } from './mesh-state.ts';
+import { end, type Topology } from './topology.ts';
 
 export interface Side {
   readonly name: string;
@@ -38,7 +40,12 @@ const PODS = [
 export async function startProxy(
   topology: Topology,
   side: Side,
-  options: { readonly workers: number; readonly extraWorkloads: number },
+  options: {
+    readonly workers: number;
+    readonly extraWorkloads: number;
+    /** Default: a file. */
+    readonly source?: 'file' | 'xds';
+  },
 ): Promise<RunningProxy> {
   await using scope = new AsyncDisposableStack();
   const folder = mkdtempSync('/tmp/ambit-bench-');
@@ -46,7 +53,15 @@ export async function startProxy(
   const socket = join(folder, 'zds.sock');
   const state = join(folder, 'state.yaml');
   const log = join(folder, 'log');
-  writeFileSync(state, stateFile(options.extraWorkloads));
+  let source: Readonly<Record<string, string>> = { XDS_ADDRESS: '', LOCAL_XDS_PATH: state };
+  if (options.source === 'xds') {
+    const controlPlane = scope.use(await startControlPlane(stateResources(options.extraWorkloads)));
+    const roots = join(folder, 'roots.pem');
+    writeFileSync(roots, controlPlane.rootsPem);
+    source = { XDS_ADDRESS: controlPlane.address, XDS_ROOT_CA: roots };
+  } else {
+    writeFileSync(state, stateFile(options.extraWorkloads));
+  }
 
   const namespaces = [topology.client, topology.server].map((name) => openNetns(`/run/netns/${name}`));
   for (const namespace of namespaces) scope.use(namespace);
@@ -60,7 +75,7 @@ export async function startProxy(
   await agent.start(AbortSignal.timeout(READY_TIMEOUT_MS));
   scope.defer(() => agent[Symbol.asyncDispose]());
 
-  const child = start(side, { socket, state, log, workers: options.workers });
+  const child = start(side, { socket, source, log, workers: options.workers });
   scope.defer(() => end(child));
   await ready(child, log);
 
@@ -84,7 +99,12 @@ export async function startProxy(
 
 function start(
   side: Side,
-  at: { readonly socket: string; readonly state: string; readonly log: string; readonly workers: number },
+  at: {
+    readonly socket: string;
+    readonly source: Readonly<Record<string, string>>;
+    readonly log: string;
+    readonly workers: number;
+  },
 ): ChildProcess {
   const [program = '', ...args] = side.command;
   const output = openSync(at.log, 'w');
@@ -94,8 +114,7 @@ function start(
       PATH: process.env['PATH'] ?? '',
       PROXY_MODE: 'shared',
       INPOD_UDS: at.socket,
-      LOCAL_XDS_PATH: at.state,
-      XDS_ADDRESS: '',
+      ...at.source,
       FAKE_CA: 'true',
       CA_ADDRESS: 'https://localhost:15012',
       NODE_NAME: 'bench',
@@ -120,52 +139,4 @@ async function ready(child: ChildProcess, log: string): Promise<void> {
   throw new Error(
     `ztunnel is not ready after ${READY_TIMEOUT_MS} ms:\n${readFileSync(log, 'utf8').slice(-4_000)}`,
   );
-}
-
-function stateFile(extraWorkloads: number): string {
-  const pods = [
-    workload('bench-client', 'client', CLIENT_IP),
-    workload('bench-server', 'server', SERVER_IP),
-    ...Array.from({ length: extraWorkloads }, (_, i) =>
-      workload(
-        `extra-${i}`,
-        `extra-${i}`,
-        `10.${100 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`,
-        `node-${i % 100}`,
-      ),
-    ),
-  ];
-  const services = Array.from({ length: Math.floor(extraWorkloads / 10) }, (_, i) => service(i));
-  return `workloads:\n${pods.join('')}services:\n${services.join('') || '  []\n'}policies: []\n`;
-}
-
-function workload(uid: string, name: string, ip: string, node = 'bench'): string {
-  const number = /^extra-(\d+)$/.exec(name)?.[1];
-  const host =
-    number === undefined ? undefined : `service-${Math.floor(Number(number) / 10)}.bench.svc.cluster.local`;
-  const services = host === undefined ? '{}' : `{"bench/${host}": {80: 8080}}`;
-  const fields = [
-    `uid: "Kubernetes//Pod/bench/${uid}"`,
-    `name: "${name}"`,
-    'namespace: bench',
-    `serviceAccount: "${number === undefined ? name : 'default'}"`,
-    'trustDomain: cluster.local',
-    'clusterId: Kubernetes',
-    `workloadIps: ["${ip}"]`,
-    'protocol: HBONE',
-    `node: ${node}`,
-    `services: ${services}`,
-  ];
-  return `  - {${fields.join(', ')}}\n`;
-}
-
-function service(index: number): string {
-  const fields = [
-    `name: service-${index}`,
-    'namespace: bench',
-    `hostname: service-${index}.bench.svc.cluster.local`,
-    `vips: ["/10.96.${index >> 8}.${index & 255}"]`,
-    'ports: {80: 8080}',
-  ];
-  return `  - {${fields.join(', ')}}\n`;
 }
