@@ -33,7 +33,7 @@ import { Readiness, readinessHandler } from './control/readiness.ts';
 import { followRevocations } from './control/revocations.ts';
 import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
 import { workerOptions } from './control/worker-options.ts';
-import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS } from './limits.ts';
+import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, START_TIDY_DELAY_MS } from './limits.ts';
 import type { PodInfo } from './threads/messages.ts';
 import type { WorkerOptions } from './threads/worker-options.ts';
 import { VERSION } from './version.ts';
@@ -106,12 +106,16 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   signal.throwIfAborted();
   log.info('data workers started', { workers: workers.size });
 
+  const collectGarbage = () => {
+    deps.collectGarbage();
+    workers.broadcast({ kind: 'collect-garbage' });
+  };
   const mesh = scope.use(
     new MeshState({
       nodeName: config.nodeName ?? '',
       onDemand: config.onDemand,
       workers,
-      afterLargeChange: deps.collectGarbage,
+      afterLargeChange: collectGarbage,
       log: deps.log.scope('state'),
     }),
   );
@@ -292,6 +296,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));
   signal.throwIfAborted();
   await zds?.start(signal);
+  const tidying = clock.after(START_TIDY_DELAY_MS, collectGarbage);
+  scope.defer(() => tidying.cancel());
   log.info('started', { mode: config.mode, admin: config.adminPort, stats: config.statsPort });
 
   const owned = scope.move();

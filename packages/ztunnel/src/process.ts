@@ -6,8 +6,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { codeOf, messageOf } from '@ambit/core/errors';
@@ -15,6 +13,7 @@ import { LogRoot } from '@ambit/core/log';
 import { shareMallocArena } from '@ambit/linux/malloc';
 import { startApp } from './app.ts';
 import { type Config, type ConfigFiles, configFrom } from './config.ts';
+import { garbageCollector } from './threads/collect-garbage.ts';
 import { VERSION } from './version.ts';
 
 const HELP = `usage: ztunnel [proxy|version|help]
@@ -34,15 +33,6 @@ const WORKER_YOUNG_GENERATION_MIB = 3;
 
 /** From sources, or as a bundle (build/build-proxy.ts). */
 const WORKER = import.meta.url.endsWith('.ts') ? './worker/main.ts' : './worker/main.mjs';
-
-/** Collects what a large change of mesh state left behind: V8 sees no reason to, and memory of a node is dear. */
-function garbageCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  return () => {
-    if (typeof collect === 'function') collect();
-  };
-}
 
 const FILES: ConfigFiles = {
   exists: (path) => existsSync(path),

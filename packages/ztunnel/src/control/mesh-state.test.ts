@@ -9,7 +9,7 @@ import type { MeshDeltaMessage } from '../threads/messages.ts';
 import { MeshState } from './mesh-state.ts';
 import type { WorkerEvent } from './worker-pool.ts';
 
-function stateWith(size: number) {
+function stateWith(size: number, afterLargeChange?: () => void) {
   const sent: MeshDeltaMessage[] = [];
   let say: (event: WorkerEvent, worker: number) => void = () => undefined;
   const state = new MeshState({
@@ -23,6 +23,7 @@ function stateWith(size: number) {
         return { [Symbol.dispose]: () => undefined };
       },
     },
+    ...(afterLargeChange ? { afterLargeChange } : {}),
     log: silentLogger,
   });
   return { state, sent, say: (event: WorkerEvent, worker: number) => say(event, worker) };
@@ -129,6 +130,23 @@ describe('mesh state', () => {
     say({ kind: 'mesh-applied', version: 1 }, 1);
     await waiting;
     expect(state.applied.value).toBe(1);
+  });
+
+  test('a large change is tidied up after when every worker has it, and a small one is not', async () => {
+    let tidied = 0;
+    const { state, say } = stateWith(1, () => {
+      tidied += 1;
+    });
+    const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
+    const large = `workloads: []\n#${'x'.repeat(1_048_576)}`;
+    state.loadLocal('workloads: []', 'small');
+    say({ kind: 'mesh-applied', version: 1 }, 0);
+    state.loadLocal(large, 'large');
+    await settle();
+    expect(tidied).toBe(0);
+    say({ kind: 'mesh-applied', version: 2 }, 0);
+    await settle();
+    expect(tidied).toBe(1);
   });
 
   test('a bad local file changes nothing', () => {

@@ -30,7 +30,7 @@ export interface MeshStateOptions {
   readonly nodeName: string;
   readonly onDemand: boolean;
   readonly workers: MeshWorkers;
-  /** Called some time after a change that left much garbage behind. */
+  /** Called when every worker has applied a change that left much garbage behind. */
   readonly afterLargeChange?: () => void;
   readonly log: Logger;
 }
@@ -44,6 +44,7 @@ export class MeshState implements Disposable {
   readonly #subscription: Disposable;
   /** Addresses that workers are not told yet, `undefined` for removed ones; no more of it once policies were told. */
   #heldBack: Map<string, Uint8Array | undefined> | undefined = new Map();
+  readonly #disposed = new AbortController();
   #version = 0;
 
   constructor(options: MeshStateOptions) {
@@ -108,6 +109,7 @@ export class MeshState implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed.abort(new Error('stopping'));
     this.#subscription[Symbol.dispose]();
   }
 
@@ -143,9 +145,13 @@ export class MeshState implements Disposable {
     this.#tidy(message.bytes.length);
   }
 
-  /** Not at once: the response that the change came in is still held. */
+  /** Not at once: the response that the change came in is still held, and workers have it before them. */
   #tidy(bytes: number): void {
     const { afterLargeChange } = this.#options;
-    if (afterLargeChange && bytes >= LARGE_CHANGE_BYTES) setImmediate(() => setImmediate(afterLargeChange));
+    if (!afterLargeChange || bytes < LARGE_CHANGE_BYTES) return;
+    this.reachedWorkers(this.#disposed.signal).then(
+      () => setImmediate(() => setImmediate(afterLargeChange)),
+      () => undefined,
+    );
   }
 }

@@ -63,6 +63,8 @@ export type ControlToWorker =
   /** Stop everything, as `stop-pod` for every pod, then exit. */
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'log-filter'; readonly filter: string }
+  /** A moment at which much can be given back. */
+  | { readonly kind: 'collect-garbage' }
   | { readonly kind: 'ask'; readonly id: number; readonly question: WorkerQuestion };
 
 export type WorkerQuestion = { readonly what: 'connections' } | { readonly what: 'metrics' };

@@ -39,6 +39,7 @@ export interface DataWorkerDeps {
   readonly log: LogRoot;
   readonly accessLog: AccessOutput;
   readonly names?: Names;
+  readonly collectGarbage?: () => void;
 }
 
 export class DataWorker {
@@ -121,6 +122,9 @@ export class DataWorker {
         return;
       case 'log-filter':
         this.#filter(message.filter);
+        return;
+      case 'collect-garbage':
+        this.#deps.collectGarbage?.();
         return;
       case 'ask':
         this.#answer(message.id, message.question);

@@ -1,0 +1,20 @@
+/**
+ * Gives memory back that V8 would keep: it sees no reason to look for it in a thread that has little to do, and memory of
+ * a node is dear.
+ *
+ * It takes some 20 ms with 10,000 workloads, in which the thread does nothing else: for rare moments alone.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** What V8 does before it would run out of memory: also drops compiled code that has not run for long. */
+const THOROUGHLY = { type: 'major', execution: 'sync', flavor: 'last-resort' };
+
+/** For the thread that calls it. */
+export function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  return () => {
+    if (typeof collect === 'function') collect(THOROUGHLY);
+  };
+}
