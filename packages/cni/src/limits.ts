@@ -18,7 +18,6 @@ export const AGENT_NOTICE_TIMEOUT_MS = 1_000;
 export const AGENT_ANSWER_MAX_BYTES = 1024 * 1024;
 /** 100,000 namespaces with names of 63 characters. */
 export const NODE_FILE_MAX_BYTES = 8 * 1024 * 1024;
-export const PLUGIN_EVENT_MAX_BYTES = 64 * 1024;
 /** Addresses of one pod that a runtime may report. */
 export const POD_ADDRESSES_MAX = 32;
 

@@ -13,6 +13,7 @@ import { LogRoot } from '@ambit/core/log';
 import { shareMallocArena } from '@ambit/linux/malloc';
 import { startApp } from './app.ts';
 import { type Config, type ConfigFiles, configFrom } from './config.ts';
+import { MAX_RESOLV_CONF_BYTES } from './dns/limits.ts';
 import { garbageCollector } from './threads/collect-garbage.ts';
 import { VERSION } from './version.ts';
 
@@ -90,7 +91,7 @@ async function proxy({ args, env, compileCache }: ProcessOptions): Promise<void>
       random: systemRandom,
       log,
       args,
-      resolvConf: FILES.read('/etc/resolv.conf') ?? '',
+      resolvConf: (FILES.read('/etc/resolv.conf') ?? '').slice(0, MAX_RESOLV_CONF_BYTES),
       machineHasIpv6: existsSync('/proc/net/if_inet6'),
       spawnWorker: (workerData) =>
         new Worker(new URL(WORKER, import.meta.url), {

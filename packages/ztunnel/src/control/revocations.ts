@@ -5,11 +5,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '@ambit/core/clock';
-import { messageOf } from '@ambit/core/errors';
+import { LimitError, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { watchFiles } from '@ambit/identity/file-watch';
 import { parseRevocationLists } from '@ambit/identity/revocation-list';
-import { CRL_POLL_INTERVAL_MS } from '../limits.ts';
+import { CRL_POLL_INTERVAL_MS, MAX_CRL_BYTES } from '../limits.ts';
 import type { ControlToWorker } from '../threads/messages.ts';
 
 export interface RevocationOptions {
@@ -28,6 +28,7 @@ export async function followRevocations({
   const load = async () => {
     try {
       const bytes = await readFile(path);
+      if (bytes.length > MAX_CRL_BYTES) throw new LimitError(path, MAX_CRL_BYTES, 'bytes');
       const issuers = parseRevocationLists(bytes).size;
       workers.broadcast({ kind: 'revocations', bytes });
       log.info('CRL loaded', { path, issuers });
