@@ -7,8 +7,10 @@
 import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { JoinedCollection } from '@ambit/collections/join';
 import type { GraphContext } from './derive/context.ts';
+import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import { deriveServices } from './derive/services.ts';
+import { deriveWaypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
 import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
 import type { AddressEntry } from './push/encode.ts';
@@ -28,8 +30,10 @@ export interface Graph {
 export function buildGraph(context: GraphContext): Graph {
   const { scheduler, clock } = context;
   const policies = derivePolicies(context);
-  const services = deriveServices(context);
-  const workloads = deriveWorkloads(context, services, policies);
+  const network = deriveNetwork(context);
+  const waypoints = deriveWaypoints(context, network);
+  const services = deriveServices(context, network, waypoints);
+  const workloads = deriveWorkloads(context, services, policies, waypoints);
   const addresses = new JoinedCollection({
     name: 'addresses',
     from: [workloads.ofPods, workloads.ofSlices, services.addresses],

@@ -15,6 +15,7 @@ import {
   type Service,
   services,
 } from '@ambit/kube/resources/core';
+import { type Gateway, type GatewayClass, gatewayClasses, gateways } from '@ambit/kube/resources/gateway';
 import {
   type AuthorizationPolicy,
   authorizationPolicies,
@@ -32,6 +33,8 @@ export interface Inputs {
   readonly endpointSlices: Collection<string, EndpointSlice>;
   readonly authorizationPolicies: Collection<string, AuthorizationPolicy>;
   readonly peerAuthentications: Collection<string, PeerAuthentication>;
+  readonly gateways: Collection<string, Gateway>;
+  readonly gatewayClasses: Collection<string, GatewayClass>;
 }
 
 export interface WatchedInputs extends Inputs, AsyncDisposable {}
@@ -49,6 +52,8 @@ export function watchInputs(
     endpointSlices: scope.use(watchCollection(client, endpointSlices, options)),
     authorizationPolicies: scope.use(watchCollection(client, authorizationPolicies, options)),
     peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),
+    gateways: scope.use(watchCollection(client, gateways, options)),
+    gatewayClasses: scope.use(watchCollection(client, gatewayClasses, options)),
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
 }

@@ -2,7 +2,7 @@
 import type { Collection } from '@ambit/collections/collection';
 import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
 import { IndexCollection } from '@ambit/collections/index-by';
-import { ONLY, Singleton } from '@ambit/collections/singleton';
+import { ONLY, type Singleton } from '@ambit/collections/singleton';
 import type { Labels } from '@ambit/kube/label-selector';
 import type { ServicePort } from '@ambit/kube/resources/core';
 import { type AddressEntry, sameEntry, serviceEntry } from '../push/encode.ts';
@@ -13,8 +13,8 @@ import {
   TRAFFIC_DISTRIBUTION_ANNOTATION,
   translateService,
 } from '../translate/service.ts';
-import { NETWORK_LABEL } from '../translate/settings.ts';
 import { type GraphContext, sameContent } from './context.ts';
+import type { Waypoints } from './waypoints.ts';
 
 /** A Service as its endpoints see it. */
 export interface ServiceInfo {
@@ -37,13 +37,11 @@ export interface Services {
   readonly addresses: Collection<string, AddressEntry>;
 }
 
-export function deriveServices({ inputs, settings, scheduler }: GraphContext): Services {
-  const network = new Singleton({
-    name: 'network',
-    scheduler,
-    inputs: [inputs.namespaces],
-    compute: () => inputs.namespaces.get(settings.systemNamespace)?.metadata.labels?.[NETWORK_LABEL] ?? '',
-  });
+export function deriveServices(
+  { inputs, settings, scheduler }: GraphContext,
+  network: Singleton<string>,
+  waypoints: Waypoints,
+): Services {
   const namespaceDefaults = derivedValues({
     name: 'defaults of namespaces',
     scheduler,
@@ -82,12 +80,13 @@ export function deriveServices({ inputs, settings, scheduler }: GraphContext): S
     name: 'mesh services',
     scheduler,
     from: inputs.services,
-    inputs: [network, namespaceDefaults],
+    inputs: [network, namespaceDefaults, ...waypoints.inputs],
     compute: (service, _, fetch): readonly (readonly [string, AddressEntry])[] => {
       const translated = translateService(service, {
         settings,
         network: fetch.get(network, ONLY) ?? '',
         namespace: fetch.get(namespaceDefaults, service.metadata.namespace ?? ''),
+        binding: waypoints.bindingOf('service', service.metadata, fetch),
       });
       if (!translated) return [];
       const entry = serviceEntry(translated);

@@ -8,9 +8,11 @@ import type { EndpointSlice } from '@ambit/kube/resources/core';
 import { type AddressEntry, sameEntry, workloadEntry } from '../push/encode.ts';
 import { isPod, serviceNameOf, targetPortsOf, translateEndpointSlice } from '../translate/endpoint-slice.ts';
 import { isLive, localityOf, type PodService, translatePod } from '../translate/pod.ts';
+import { UNBOUND } from '../translate/waypoint-binding.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
 import type { ServiceInfo, Services } from './services.ts';
+import type { Waypoints } from './waypoints.ts';
 
 /** A slice that says something which the selector of its Service does not. */
 interface CustomSlice {
@@ -28,6 +30,7 @@ export function deriveWorkloads(
   { inputs, settings, scheduler }: GraphContext,
   services: Services,
   policies: Policies,
+  waypoints: Waypoints,
 ): Workloads {
   const localities = derivedValues({
     name: 'localities',
@@ -76,19 +79,31 @@ export function deriveWorkloads(
     name: 'workloads of pods',
     scheduler,
     from: inputs.pods,
-    inputs: [services.network, services.selecting, localities, slicesByPod, ...policies.inputs],
+    inputs: [
+      services.network,
+      services.selecting,
+      localities,
+      slicesByPod,
+      ...policies.inputs,
+      ...waypoints.inputs,
+    ],
     compute: (pod, key, fetch) => {
       if (!isLive(pod)) return [];
       const { namespace = '', labels } = pod.metadata;
       const selecting = fetch.where(services.selecting, namespace, ({ selector }) =>
         selectsLabels(selector, labels),
       );
+      // A waypoint is not behind a waypoint.
+      const instance = waypoints.instanceOf(pod.metadata, fetch);
+      const binding = instance ? UNBOUND : waypoints.bindingOf('workload', pod.metadata, fetch);
       const workload = translatePod(pod, {
         settings,
         network: fetch.get(services.network, ONLY) ?? '',
         locality: fetch.get(localities, pod.spec?.nodeName ?? ''),
         services: [...selecting, ...fetch.group(slicesByPod, key).map(podServiceOf)],
         policies: policies.namesFor(namespace, labels, fetch),
+        waypoint: binding.waypoint?.address,
+        applicationTunnel: instance?.applicationTunnel,
       });
       return entriesOf([workloadEntry(workload)]);
     },

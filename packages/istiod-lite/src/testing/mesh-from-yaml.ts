@@ -8,6 +8,7 @@ import { formatIp } from '@ambit/core/ip';
 import { silentLogger } from '@ambit/core/log';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
 import type { EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
+import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
 import { parseAllDocuments } from 'yaml';
 import { buildGraph, type Graph } from '../graph.ts';
@@ -39,6 +40,8 @@ export class TestMesh {
       name: 'authorization policies',
     }),
     peerAuthentications: new StaticCollection<string, PeerAuthentication>({ name: 'peer authentications' }),
+    gateways: new StaticCollection<string, Gateway>({ name: 'gateways' }),
+    gatewayClasses: new StaticCollection<string, GatewayClass>({ name: 'gateway classes' }),
   };
   readonly graph: Graph;
   /** What was put off, with its delay; run it by hand. */
@@ -110,6 +113,8 @@ export class TestMesh {
       EndpointSlice: this.inputs.endpointSlices,
       AuthorizationPolicy: this.inputs.authorizationPolicies,
       PeerAuthentication: this.inputs.peerAuthentications,
+      Gateway: this.inputs.gateways,
+      GatewayClass: this.inputs.gatewayClasses,
     };
     const collection = byKind[kind];
     if (!collection) throw new Error(`no collection for ${kind}`);

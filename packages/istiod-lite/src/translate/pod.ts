@@ -1,6 +1,8 @@
 /** A pod as the mesh's Workload. Pure: what it needs of other objects comes in the context. */
 import {
+  type ApplicationTunnel,
   createWorkload,
+  type GatewayAddress,
   type Locality,
   NetworkMode,
   type PortList,
@@ -34,6 +36,9 @@ export interface PodContext {
   readonly services: readonly PodService[];
   /** Keys of the policies that the workload must name. */
   readonly policies: readonly string[];
+  readonly waypoint: GatewayAddress | undefined;
+  /** Of a waypoint's own pods. */
+  readonly applicationTunnel: ApplicationTunnel | undefined;
 }
 
 /** Whether the mesh knows the pod at all: it has an address and has not ended. */
@@ -73,6 +78,8 @@ export function translatePod(pod: Pod, context: PodContext): Workload {
         .map((service) => [service.key, portsOf(service, pod)]),
     ),
     authorizationPolicies: context.policies.toSorted(),
+    waypoint: context.waypoint,
+    applicationTunnel: context.applicationTunnel,
     locality,
   });
 }

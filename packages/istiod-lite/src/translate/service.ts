@@ -12,6 +12,7 @@ import { bytesOfIp, parseIp } from '@ambit/core/ip';
 import type { Service, ServicePort } from '@ambit/kube/resources/core';
 import { appProtocolOf } from './app-protocol.ts';
 import type { MeshSettings } from './settings.ts';
+import type { WaypointBinding } from './waypoint-binding.ts';
 
 export const TRAFFIC_DISTRIBUTION_ANNOTATION = 'networking.istio.io/traffic-distribution';
 export const INGRESS_USE_WAYPOINT_LABEL = 'istio.io/ingress-use-waypoint';
@@ -26,6 +27,7 @@ export interface ServiceContext {
   readonly settings: MeshSettings;
   readonly network: string;
   readonly namespace: NamespaceDefaults | undefined;
+  readonly binding: WaypointBinding;
 }
 
 /** `name.namespace.svc.cluster.local`. */
@@ -54,6 +56,8 @@ export function translateService(service: Service, context: ServiceContext): Mes
     loadBalancing: loadBalancingOf(service, context.namespace),
     ipFamilies: ipFamiliesOf(spec.ipFamilies ?? []),
     canonical: true,
+    waypoint: context.binding.waypoint?.address,
+    weightedWaypoints: context.binding.weighted,
     ingressUseWaypoint:
       (metadata.labels?.[INGRESS_USE_WAYPOINT_LABEL] ?? context.namespace?.ingressUseWaypoint) === 'true',
   });

@@ -1,0 +1,50 @@
+/** The Gateway API's kinds that waypoints are made of, with the fields that we read. */
+import type { LabelSelector } from '../label-selector.ts';
+import type { KubeObject, Resource } from '../resource.ts';
+import type { Condition } from './core.ts';
+
+export interface GatewayListener {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly allowedRoutes?: {
+    readonly namespaces?: { readonly from?: string; readonly selector?: LabelSelector };
+  };
+}
+
+export interface GatewayAddressStatus {
+  /** Default `IPAddress`. */
+  readonly type?: string;
+  readonly value: string;
+}
+
+export interface Gateway extends KubeObject {
+  readonly spec?: {
+    readonly gatewayClassName?: string;
+    readonly listeners?: readonly GatewayListener[];
+  };
+  readonly status?: {
+    readonly addresses?: readonly GatewayAddressStatus[];
+    readonly conditions?: readonly Condition[];
+  };
+}
+
+export interface GatewayClass extends KubeObject {
+  readonly spec?: { readonly controllerName?: string };
+}
+
+const gatewayApi = { group: 'gateway.networking.k8s.io', version: 'v1' } as const;
+
+export const gateways: Resource<Gateway> = {
+  ...gatewayApi,
+  kind: 'Gateway',
+  plural: 'gateways',
+  namespaced: true,
+};
+
+export const gatewayClasses: Resource<GatewayClass> = {
+  ...gatewayApi,
+  kind: 'GatewayClass',
+  plural: 'gatewayclasses',
+  namespaced: false,
+};
