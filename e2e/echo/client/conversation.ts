@@ -1,0 +1,18 @@
+/** A connection that a client holds: it can be asked again and again until it closes. */
+import type { Description } from '../messages.ts';
+
+export interface Answer {
+  /** Unknown where a server returns bytes alone. */
+  readonly server: Description | undefined;
+}
+
+export interface Conversation {
+  /** Whether the other side has closed it, or it broke. */
+  readonly isClosed: boolean;
+  /** One request and its answer; rejects if there is none. Never two at a time. */
+  ask(signal: AbortSignal): Promise<Answer>;
+  close(): void;
+}
+
+/** An answer came, and it is not what was asked for. */
+export class UnexpectedAnswerError extends Error {}

@@ -1,0 +1,132 @@
+/** HTTP/1.1 and HTTP/2, each conversation on one connection of its own. */
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { type ClientHttp2Session, connect, constants } from 'node:http2';
+import { connect as connectTcp, type Socket } from 'node:net';
+import type { Description, Target } from '../messages.ts';
+import { type Answer, type Conversation, UnexpectedAnswerError } from './conversation.ts';
+
+const MAX_ANSWER_BYTES = 256 * 1024;
+
+export async function dialHttp(target: Target, signal: AbortSignal): Promise<Conversation> {
+  const socket = await openSocket(target, signal);
+  return new HttpConversation(target, socket);
+}
+
+/** A TCP connection, established. */
+export async function openSocket({ host, port }: Target, signal: AbortSignal): Promise<Socket> {
+  const socket = connectTcp({ host, port });
+  const abort = () => socket.destroy(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await once(socket, 'connect');
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+  socket.setNoDelay(true);
+  // Whoever asks sees the failure as well; between two questions nobody does.
+  socket.on('error', () => {});
+  return socket;
+}
+
+class HttpConversation implements Conversation {
+  readonly #target: Target;
+  readonly #socket: Socket;
+  readonly #agent: Agent;
+  #toldToClose = false;
+
+  constructor(target: Target, socket: Socket) {
+    this.#target = target;
+    this.#socket = socket;
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    this.#agent.createConnection = () => socket;
+  }
+
+  get isClosed(): boolean {
+    return this.#toldToClose || this.#socket.destroyed || this.#socket.readableEnded;
+  }
+
+  async ask(signal: AbortSignal): Promise<Answer> {
+    const { host, port, path = '/' } = this.#target;
+    const asking = request({ host, port, path, agent: this.#agent, signal });
+    asking.end();
+    const [answer] = (await once(asking, 'response')) as [IncomingMessage];
+    this.#toldToClose = answer.headers.connection === 'close';
+    return readAnswer(answer.statusCode ?? 0, await textOf(answer));
+  }
+
+  close(): void {
+    this.#agent.destroy();
+    this.#socket.destroy();
+  }
+}
+
+export async function dialHttp2(target: Target, signal: AbortSignal): Promise<Conversation> {
+  const socket = await openSocket(target, signal);
+  const session = connect(`http://${authority(target)}`, { createConnection: () => socket });
+  session.on('error', () => session.destroy());
+  return new Http2Conversation(target, session);
+}
+
+const authority = ({ host, port }: Target) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+
+class Http2Conversation implements Conversation {
+  readonly #target: Target;
+  readonly #session: ClientHttp2Session;
+  #goingAway = false;
+
+  constructor(target: Target, session: ClientHttp2Session) {
+    this.#target = target;
+    this.#session = session;
+    session.on('goaway', () => {
+      this.#goingAway = true;
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#goingAway || this.#session.closed || this.#session.destroyed;
+  }
+
+  async ask(signal: AbortSignal): Promise<Answer> {
+    const stream = this.#session.request({ ':path': this.#target.path ?? '/' });
+    const abort = () => stream.close(constants.NGHTTP2_CANCEL);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      let status = 0;
+      stream.on('response', (headers) => {
+        status = Number(headers[':status'] ?? 0);
+      });
+      const text = await textOf(stream);
+      signal.throwIfAborted();
+      if (stream.rstCode !== 0) throw new UnexpectedAnswerError(`stream reset: ${stream.rstCode}`);
+      return readAnswer(status, text);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  close(): void {
+    this.#session.destroy();
+  }
+}
+
+async function textOf(answer: AsyncIterable<unknown>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of answer) {
+    const part = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    sizeBytes += part.length;
+    if (sizeBytes > MAX_ANSWER_BYTES)
+      throw new UnexpectedAnswerError(`more than ${MAX_ANSWER_BYTES} bytes of answer`);
+    chunks.push(part);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Other servers than ours, such as a proxy's metrics page, do not describe themselves. */
+function readAnswer(status: number, text: string): Answer {
+  if (status < 200 || status > 299)
+    throw new UnexpectedAnswerError(`status ${status}: ${text.slice(0, 200)}`);
+  if (!text.startsWith('{')) return { server: undefined };
+  return { server: JSON.parse(text) as Description };
+}

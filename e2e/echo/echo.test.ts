@@ -1,0 +1,156 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { describe as describeSelf } from './about.ts';
+import { checkOrder, Load } from './client/load.ts';
+import { requestOnce } from './client/request.ts';
+import { serveControl } from './control.ts';
+import { Lifecycle } from './lifecycle.ts';
+import type { LoadOrder, RequestKind } from './messages.ts';
+import { serveGrpc } from './server/grpc.ts';
+import { serveHttp, serveHttp2 } from './server/http.ts';
+import { serveTcp } from './server/tcp.ts';
+
+const SELF = { pod: 'here', namespace: 'shop', node: 'one' };
+const host = '127.0.0.1';
+const lifecycle = new Lifecycle(0);
+const ports = new Map<RequestKind | 'control', number>();
+let control: Server;
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, host);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+const portOf = (kind: RequestKind | 'control') => ports.get(kind) ?? 0;
+
+beforeAll(async () => {
+  for (const kind of ['http', 'http2', 'grpc', 'tcp', 'greeting', 'control'] as const)
+    ports.set(kind, await freePort());
+  ports.set('websocket', portOf('http'));
+  await serveHttp(SELF, lifecycle, portOf('http'), '::');
+  await serveHttp2(SELF, lifecycle, portOf('http2'));
+  await serveGrpc(SELF, lifecycle, portOf('grpc'));
+  await serveTcp(SELF, lifecycle, portOf('tcp'), false);
+  await serveTcp(SELF, lifecycle, portOf('greeting'), true);
+  control = await serveControl(portOf('control'), undefined);
+});
+afterAll(async () => {
+  control.close();
+  await lifecycle.end();
+});
+
+const order = (kind: RequestKind, over: Partial<LoadOrder>): LoadOrder => ({
+  kind,
+  host,
+  port: portOf(kind),
+  connections: 'new',
+  requestsPerSecond: 200,
+  durationMs: 300,
+  ...over,
+});
+
+async function ended(load: Load) {
+  while (load.report().running) await new Promise((resolve) => setTimeout(resolve, 20));
+  return load.report();
+}
+
+describe.each(['http', 'http2', 'grpc', 'websocket', 'tcp', 'greeting'] as const)('%s', (kind) => {
+  test('one request is answered by who it reached', async () => {
+    const outcome = await requestOnce({ kind, host, port: portOf(kind) });
+    expect(outcome).toMatchObject({ ok: true });
+    const server = outcome.ok ? outcome.server : undefined;
+    if (kind === 'tcp') expect(server).toBeUndefined();
+    else expect(server).toMatchObject({ ...SELF, source: '127.0.0.1' });
+  });
+
+  test('nobody there is a failure with its reason', async () => {
+    const outcome = await requestOnce({ kind, host, port: await freePort(), timeoutMs: 500 });
+    expect(outcome).toMatchObject({ ok: false });
+    expect(outcome.ok ? '' : outcome.error).toMatch(/ECONNREFUSED|no answer within 500 ms|before connect/);
+  });
+
+  test('a load on new connections counts every request', async () => {
+    const report = await ended(new Load(order(kind, {})));
+    expect(report).toMatchObject({ failed: 0, errors: [], reopened: 0 });
+    expect(report.ok).toBeGreaterThan(10);
+    expect(report.latencyMs.p50).toBeGreaterThan(0);
+  });
+
+  test('a load on held connections opens each once', async () => {
+    const report = await ended(new Load(order(kind, { connections: 3 })));
+    expect(report).toMatchObject({ failed: 0, errors: [], reopened: 0 });
+    expect(report.ok).toBeGreaterThan(10);
+  });
+});
+
+test('a load that is ended asks no more, and one that nobody answers counts failures', async () => {
+  const load = new Load(order('http', { port: await freePort(), durationMs: 60_000 }));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const report = await load.end();
+  expect(report).toMatchObject({ running: false, ok: 0, latencyMs: { p50: 0, p99: 0, max: 0 } });
+  expect(report.failed).toBeGreaterThan(0);
+  expect(report.errors[0]?.error).toContain('ECONNREFUSED');
+});
+
+test('a server that hangs up between questions makes a held connection reopen, not fail', async () => {
+  let connections = 0;
+  const fickle = createServer((socket) => {
+    connections++;
+    socket.on('error', () => {});
+    socket.on('data', (data) => socket.end(data));
+  }).listen(0, host);
+  await once(fickle, 'listening');
+  const { port } = fickle.address() as AddressInfo;
+  const load = new Load(
+    order('tcp', { port, connections: 1, requestsPerSecond: 20, durationMs: 500, timeoutMs: 1_000 }),
+  );
+  const report = await ended(load);
+  expect(report).toMatchObject({ failed: 0, reopened: report.ok - 1 });
+  expect(connections).toBe(report.ok);
+  expect(connections).toBeGreaterThan(2);
+  fickle.close();
+});
+
+test.each([
+  ['no rate', { requestsPerSecond: 0 }],
+  ['too long', { durationMs: 1e9 }],
+  ['too many connections', { connections: 1e6 }],
+])('%s is refused', (_, over) => {
+  expect(() => checkOrder(order('http', over))).toThrow(RangeError);
+});
+
+test('the control port takes orders, reports, and says what it does not know', async () => {
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const answer = await fetch(`http://${host}:${portOf('control')}${path}`, {
+      method,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    return [answer.status, await answer.json()] as const;
+  };
+  expect(await ask('POST', '/request', { kind: 'http', host, port: portOf('http') })).toMatchObject([
+    200,
+    { ok: true, server: SELF },
+  ]);
+  expect(await ask('POST', '/loads', order('http', { durationMs: 10_000 }))).toEqual([200, { id: '1' }]);
+  expect(await ask('GET', '/loads/1')).toMatchObject([200, { running: true }]);
+  expect(await ask('POST', '/loads/1/end')).toMatchObject([200, { running: false, failed: 0 }]);
+  expect(await ask('GET', '/loads/7')).toEqual([404, { error: 'no load 7' }]);
+  expect(await ask('GET', '/first')).toEqual([404, { error: 'no first request was ordered' }]);
+  expect(await ask('POST', '/loads', order('http', { durationMs: 0 }))).toMatchObject([400, {}]);
+  expect(await ask('PUT', '/x')).toMatchObject([404, {}]);
+});
+
+test('an IPv4 client of a dual-stack socket is described by its IPv4 address', () => {
+  expect(describeSelf(SELF, '::ffff:10.0.0.1', 'TCP')).toEqual({
+    ...SELF,
+    source: '10.0.0.1',
+    protocol: 'TCP',
+  });
+});

@@ -1,0 +1,76 @@
+/** What a suite and the application say to each other over the control port; JSON both ways. */
+
+/** How a request is made; each kind has one port of the table in ports.ts. */
+export type RequestKind = 'http' | 'http2' | 'grpc' | 'websocket' | 'tcp' | 'greeting';
+
+export interface Target {
+  readonly kind: RequestKind;
+  /** A name or an address, as the application's own resolver understands it. */
+  readonly host: string;
+  readonly port: number;
+  /** Of HTTP and HTTP/2. */
+  readonly path?: string;
+}
+
+/** What a server says of itself and of who asks. */
+export interface Description {
+  readonly pod: string;
+  readonly namespace: string;
+  readonly node: string;
+  /** The client's address as the server's socket has it. */
+  readonly source: string;
+  readonly protocol: string;
+  /** Of requests that have them. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface RequestOrder extends Target {
+  readonly timeoutMs?: number;
+}
+
+export type RequestOutcome =
+  | {
+      readonly ok: true;
+      readonly latencyMs: number;
+      /** Unknown for `tcp`, which returns bytes alone. */
+      readonly server?: Description;
+    }
+  | {
+      readonly ok: false;
+      readonly latencyMs: number;
+      /** Code and message of the failure, in the application's own words. */
+      readonly error: string;
+    };
+
+export interface LoadOrder extends Target {
+  /** `new`: a connection for each request. A number: that many connections, held and used in turn. */
+  readonly connections: 'new' | number;
+  /** Of all connections together. */
+  readonly requestsPerSecond: number;
+  /** The load ends by itself after this; a suite may end it sooner. */
+  readonly durationMs: number;
+  readonly timeoutMs?: number;
+}
+
+export interface LoadError {
+  /** After the load began. */
+  readonly atMs: number;
+  readonly error: string;
+}
+
+export interface LoadReport {
+  readonly running: boolean;
+  readonly elapsedMs: number;
+  readonly ok: number;
+  readonly failed: number;
+  /** Held connections that ended and were opened anew; one that ends during a request has failed besides. */
+  readonly reopened: number;
+  /** The first few. */
+  readonly errors: readonly LoadError[];
+  /** Of requests that went well; 0 if none did. */
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** The longest time between two answers that went well. */
+  readonly longestGapMs: number;
+  /** How many answers each server gave; the first few names. */
+  readonly servers: Readonly<Record<string, number>>;
+}

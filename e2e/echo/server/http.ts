@@ -1,0 +1,109 @@
+/** HTTP/1.1, HTTP/2 and WebSocket: every path describes server and client, but for a few that probe or misbehave. */
+import { once } from 'node:events';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from 'node:http';
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocketServer } from 'ws';
+import { describe, type Self } from '../about.ts';
+import type { Lifecycle } from '../lifecycle.ts';
+
+/** Longer than any client here is idle: a server that hangs up first would be taken for a mesh that did. */
+const KEEP_ALIVE_MS = 600_000;
+const MAX_WEBSOCKET_MESSAGE_BYTES = 1024 * 1024;
+const MAX_DELAY_MS = 60_000;
+
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
+
+export async function serveHttp(
+  self: Self,
+  lifecycle: Lifecycle,
+  port: number,
+  host: string,
+): Promise<HttpServer> {
+  const server = createHttpServer((request, response) => {
+    void answer(self, lifecycle, request, response, `HTTP/${request.httpVersion}`);
+  });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  serveWebSocket(self, server);
+  server.listen(port, host);
+  await once(server, 'listening');
+  lifecycle.onEnd(async () => {
+    server.closeIdleConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+  return server;
+}
+
+export async function serveHttp2(self: Self, lifecycle: Lifecycle, port: number): Promise<Http2Server> {
+  const sessions = new Set<ServerHttp2Session>();
+  const server = createHttp2Server((request, response) => {
+    void answer(self, lifecycle, request, response, 'HTTP/2');
+  });
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.on('close', () => sessions.delete(session));
+    session.on('error', () => session.destroy());
+  });
+  server.listen(port, '::');
+  await once(server, 'listening');
+  lifecycle.onDrain(() => {
+    for (const session of sessions) session.close();
+  });
+  lifecycle.onEnd(async () => {
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+  return server;
+}
+
+async function answer(
+  self: Self,
+  lifecycle: Lifecycle,
+  request: Request,
+  response: Response,
+  protocol: string,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://echo');
+  const delayMs = Math.min(Number(url.searchParams.get('delayMs') ?? 0), MAX_DELAY_MS);
+  if (delayMs > 0) await sleep(delayMs);
+  // A client that learns of the end from its answer opens its next connection elsewhere.
+  if (lifecycle.draining && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
+  response.statusCode = statusFor(url, lifecycle);
+  response.setHeader('content-type', 'application/json');
+  response.end(
+    JSON.stringify({
+      ...describe(self, request.socket.remoteAddress, protocol),
+      headers: Object.fromEntries(
+        Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+      ),
+    }),
+  );
+}
+
+/** `/ready` follows the lifecycle, `/status/CODE` answers with that code. */
+function statusFor({ pathname }: URL, lifecycle: Lifecycle): number {
+  if (pathname === '/ready') return lifecycle.draining ? 503 : 200;
+  const code = Number(/^\/status\/(\d{3})$/.exec(pathname)?.[1] ?? 200);
+  return code >= 200 && code <= 599 ? code : 400;
+}
+
+/** Describes itself first, then returns what it is sent. */
+function serveWebSocket(self: Self, server: HttpServer): void {
+  const sockets = new WebSocketServer({ server, maxPayload: MAX_WEBSOCKET_MESSAGE_BYTES });
+  sockets.on('connection', (socket, request) => {
+    socket.on('error', () => socket.terminate());
+    socket.send(JSON.stringify(describe(self, request.socket.remoteAddress, 'WebSocket')));
+    socket.on('message', (message, isBinary) => socket.send(message, { binary: isBinary }));
+  });
+}
