@@ -53,6 +53,30 @@ describe('workloads', () => {
     expect(found('n1', 'w1', 'other')).toBeUndefined();
   });
 
+  test('of a pod that is not known yet are expected of its node, once the mesh is complete', () => {
+    const known = pod(
+      'w',
+      '10.0.0.1',
+      'node: n1, trustDomain: td, clusterId: c, network: east, locality: {region: r, zone: z, subzone: ""}',
+    );
+    const mesh = meshOf(`workloads:\n${known}`, 'n1');
+    const names = { workloadName: 'web', canonicalName: 'shop', canonicalRevision: 'v2' };
+    const web = { name: 'web-1', namespace: 'b', serviceAccount: 's', names };
+    expect(mesh.expectedWorkload(web)).toBeUndefined();
+    mesh.complete();
+    expect(mesh.expectedWorkload(web)).toMatchObject({
+      uid: 'c//Pod/b/web-1',
+      identity: 'spiffe://td/ns/b/sa/s',
+      network: 'east',
+      node: 'n1',
+      locality: { region: 'r', zone: 'z' },
+      authorizationPolicies: [],
+      ...names,
+    });
+    mesh.apply({ removedAddresses: ['w'] });
+    expect(mesh.expectedWorkload(web)).toBeUndefined();
+  });
+
   test('are found by hostname in their namespace', () => {
     const mesh = meshOf(`workloads:\n${pod('w', '10.0.0.1', 'hostname: db.example.com')}`);
     expect((mesh.findHostname('a/db.example.com') as Workload).uid).toBe('w');

@@ -6,6 +6,7 @@
  */
 import { type Watch, Watched } from '@ambit/core/watch';
 import { type ServiceKey, splitServiceKey } from './address.ts';
+import { expectedWorkload } from './decide/expected-workload.ts';
 import type { MeshView, WorkloadPolicies } from './mesh.ts';
 import { EndpointIndex } from './index/endpoints.ts';
 import { PolicyIndex } from './index/policies.ts';
@@ -47,6 +48,7 @@ export class MeshStore implements MeshView {
   readonly #endpoints = new EndpointIndex();
   readonly #policies = new PolicyIndex();
   readonly #changes = new Watched<MeshChange>({ version: 0, policies: false, workloads: new Set() });
+  #complete = false;
 
   constructor(options: MeshStoreOptions) {
     this.#workloads = new WorkloadIndex(options.nodeName);
@@ -87,6 +89,20 @@ export class MeshStore implements MeshView {
 
   localWorkload(pod: LocalPod): Workload | undefined {
     return this.#workloads.local(pod);
+  }
+
+  /** From now on, what is not here is not known to the control plane either. */
+  complete(): void {
+    this.#complete = true;
+  }
+
+  /**
+   * What a pod of this node is taken for that {@link localWorkload} does not know yet. Nothing before the mesh is complete:
+   * whoever does not know the destinations would let everything pass in clear.
+   */
+  expectedWorkload(pod: LocalPod): Workload | undefined {
+    const neighbour = this.#complete ? this.#workloads.anyLocal() : undefined;
+    return neighbour && expectedWorkload(pod, neighbour);
   }
 
   serviceByKey(key: ServiceKey): Service | undefined {

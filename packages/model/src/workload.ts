@@ -68,11 +68,20 @@ export interface Workload {
   readonly capacity: number;
 }
 
+/** How metrics and logs name what a pod is an instance of. */
+export interface WorkloadNames {
+  readonly workloadName: string;
+  readonly canonicalName: string;
+  readonly canonicalRevision: string;
+}
+
 /** What the node agent knows of a pod, and what finds its workload. */
 export interface LocalPod {
   readonly name: string;
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** Only our agent says so. */
+  readonly names?: WorkloadNames;
 }
 
 export interface IdentityParts {

@@ -21,9 +21,9 @@ export const RETRY_INTERVAL_MS = 5_000;
 /** Pods that one agent may announce. */
 export const MAX_PODS = 10_000;
 
-/** Waiting before the next attempt to reach the agent. */
+/** Waiting before the next attempt to reach the agent: no pod of the mesh starts until it is reached, and asking costs nothing. */
 export const RECONNECT_INITIAL_MS = 20;
-export const RECONNECT_MAX_MS = 15_000;
+export const RECONNECT_MAX_MS = 500;
 
 /** Text of a refusal; the whole message must fit into one datagram. */
 export const MAX_ACK_ERROR_BYTES = 900;

@@ -29,12 +29,24 @@ describe('ZDS messages', () => {
   const requests: readonly ZdsRequest[] = [
     { kind: 'add', pod },
     { kind: 'add', pod: { ...pod, inboundBypassed: true } },
+    {
+      kind: 'add',
+      pod: { ...pod, names: { workloadName: 'web', canonicalName: 'shop', canonicalRevision: 'v2' } },
+    },
     { kind: 'keep', uid: 'u1' },
     { kind: 'del', uid: 'u1' },
     { kind: 'snapshot-sent' },
   ];
   test.each(requests)('$kind comes back as it went', (request) => {
     expect(decodeRequest(encodeRequest(request))).toEqual(request);
+  });
+
+  test('names that leave no room in one datagram are left out', () => {
+    const long = { ...pod, name: 'n'.repeat(253), serviceAccount: 's'.repeat(253) };
+    const names = { workloadName: 'w'.repeat(253), canonicalName: 'c'.repeat(253), canonicalRevision: 'v1' };
+    const encoded = encodeRequest({ kind: 'add', pod: { ...long, names } });
+    expect(encoded.length).toBeLessThanOrEqual(1024);
+    expect(decodeRequest(encoded)).toEqual({ kind: 'add', pod: long });
   });
 
   test('hello and acks come back', () => {

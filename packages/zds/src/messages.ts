@@ -12,6 +12,7 @@ import {
   encodeZdsHello,
   Version,
 } from '@ambit/api/zds';
+import { MAX_ZDS_MESSAGE_BYTES } from '@ambit/api/limits';
 import { messageOf } from '@ambit/core/errors';
 import { ZdsProtocolError } from './errors.ts';
 import { MAX_ACK_ERROR_BYTES } from './limits.ts';
@@ -24,6 +25,14 @@ export interface ZdsPod {
   readonly serviceAccount: string;
   /** Connections to the pod are not redirected, on purpose. Only our agent says so. */
   readonly inboundBypassed?: true;
+  /** How reports name what the pod is an instance of. Only our agent says so, where there is room for it. */
+  readonly names?: WorkloadNames;
+}
+
+export interface WorkloadNames {
+  readonly workloadName: string;
+  readonly canonicalName: string;
+  readonly canonicalRevision: string;
 }
 
 /** What the agent tells ztunnel. `add` alone travels with a descriptor: the pod's network namespace. */
@@ -45,11 +54,14 @@ export function decodeHello(bytes: Uint8Array): number {
 export function encodeRequest(request: ZdsRequest): Uint8Array {
   switch (request.kind) {
     case 'add': {
-      const { uid, name, namespace, serviceAccount, inboundBypassed = false } = request.pod;
+      const { uid, name, namespace, serviceAccount, inboundBypassed = false, names } = request.pod;
       const workloadInfo = { name, namespace, serviceAccount };
-      return encodeWorkloadRequest({
-        payload: { $case: 'add', value: { uid, workloadInfo, inboundBypassed } },
-      });
+      const encodedWith = (told: WorkloadNames | undefined) =>
+        encodeWorkloadRequest({
+          payload: { $case: 'add', value: { uid, workloadInfo, inboundBypassed, names: told } },
+        });
+      const bytes = encodedWith(names);
+      return bytes.length <= MAX_ZDS_MESSAGE_BYTES ? bytes : encodedWith(undefined);
     }
     case 'keep':
       return encodeWorkloadRequest({ payload: { $case: 'keep', value: { uid: request.uid } } });
@@ -66,11 +78,18 @@ export function decodeRequest(bytes: Uint8Array): ZdsRequest {
   const { payload } = decoded(() => decodeWorkloadRequest(bytes));
   switch (payload?.$case) {
     case 'add': {
-      const { workloadInfo, inboundBypassed } = payload.value;
+      const { workloadInfo, inboundBypassed, names } = payload.value;
       if (!workloadInfo) throw new ZdsProtocolError('AddWorkload without workload_info');
       const { name, namespace, serviceAccount } = workloadInfo;
-      const pod = { uid: uidOf(payload.value), name, namespace, serviceAccount };
-      return { kind: 'add', pod: inboundBypassed ? { ...pod, inboundBypassed } : pod };
+      const pod: ZdsPod = {
+        uid: uidOf(payload.value),
+        name,
+        namespace,
+        serviceAccount,
+        ...(inboundBypassed && { inboundBypassed }),
+        ...(names && { names }),
+      };
+      return { kind: 'add', pod };
     }
     case 'keep':
     case 'del':

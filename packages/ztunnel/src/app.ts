@@ -344,7 +344,10 @@ function followSync(
 ): void {
   const reach = () => {
     mesh.reachedWorkers(signal).then(
-      () => readiness.done('state manager'),
+      () => {
+        mesh.complete();
+        readiness.done('state manager');
+      },
       () => undefined,
     );
   };

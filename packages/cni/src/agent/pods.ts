@@ -6,6 +6,7 @@ import type { Collection } from '@ambit/collections/collection';
 import type { Random } from '@ambit/core/clock';
 import { messageOf, MeshError } from '@ambit/core/errors';
 import type { Namespace, Pod } from '@ambit/kube/resources/core';
+import { canonicalNames } from '@ambit/kube/workload-name';
 import type { ZdsPod } from '@ambit/zds/messages';
 import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
 import { type Eligibility, eligibility, type EligibilityRules } from './decide/eligibility.ts';
@@ -262,6 +263,12 @@ function keyOf({ metadata: { namespace = '', name } }: Pod): string {
 
 function zdsPodOf(pod: Pod): ZdsPod {
   const { uid = '', name, namespace = '' } = pod.metadata;
-  const told = { uid, name, namespace, serviceAccount: pod.spec?.serviceAccountName ?? 'default' };
-  return bypassesInbound(pod) ? { ...told, inboundBypassed: true } : told;
+  return {
+    uid,
+    name,
+    namespace,
+    serviceAccount: pod.spec?.serviceAccountName ?? 'default',
+    names: canonicalNames(pod),
+    ...(bypassesInbound(pod) && { inboundBypassed: true }),
+  };
 }

@@ -13,9 +13,9 @@ import {
 } from '@ambit/api/workload';
 import { bytesOfIp, parseIp } from '@ambit/core/ip';
 import type { Node, Pod, ServicePort } from '@ambit/kube/resources/core';
+import { canonicalNames } from '@ambit/kube/workload-name';
 import { appProtocolOf } from './app-protocol.ts';
 import { type MeshSettings, wireTrustDomain } from './settings.ts';
-import { canonicalNames } from './workload-name.ts';
 
 const REDIRECTION_ANNOTATION = 'ambient.istio.io/redirection';
 const TUNNEL_LABEL = 'networking.istio.io/tunnel';

@@ -50,6 +50,13 @@ export class WorkloadIndex {
     return bestOf(this.#byPod.get(podKey(pod)) ?? []);
   }
 
+  /** Some workload of this node; none where the node is not known. */
+  anyLocal(): Workload | undefined {
+    if (this.#nodeName === '') return undefined;
+    for (const [first] of this.#byPod.values()) return first;
+    return undefined;
+  }
+
   #isLocal(workload: Workload): boolean {
     return this.#nodeName === '' || workload.node === this.#nodeName;
   }

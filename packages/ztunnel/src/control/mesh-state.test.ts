@@ -17,7 +17,7 @@ function stateWith(size: number, afterLargeChange?: () => void) {
     onDemand: false,
     workers: {
       size,
-      broadcast: (message) => void sent.push(message),
+      broadcast: (message) => void (message.kind === 'mesh-delta' && sent.push(message)),
       subscribe: (listener) => {
         say = listener;
         return { [Symbol.dispose]: () => undefined };

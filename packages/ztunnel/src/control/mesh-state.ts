@@ -17,12 +17,12 @@ import { applyXdsDelta } from '@ambit/model/xds-delta';
 import type { Rejection, ResourceDelta, TypeHandler } from '@ambit/xds/client/type-state';
 import { LARGE_CHANGE_BYTES } from '../limits.ts';
 import { localFileMessage, meshDeltaMessage } from '../threads/mesh-delta.ts';
-import type { MeshDeltaMessage } from '../threads/messages.ts';
+import type { MeshCompleteMessage, MeshDeltaMessage } from '../threads/messages.ts';
 import type { WorkerEvent } from './worker-pool.ts';
 
 export interface MeshWorkers {
   readonly size: number;
-  broadcast(message: MeshDeltaMessage): void;
+  broadcast(message: MeshDeltaMessage | MeshCompleteMessage): void;
   subscribe(listener: (event: WorkerEvent, worker: number) => void): Disposable;
 }
 
@@ -72,6 +72,12 @@ export class MeshState implements Disposable {
   async reachedWorkers(signal: AbortSignal): Promise<void> {
     const wanted = this.#version;
     if (this.#options.workers.size > 0) await until(this.#applied, (version) => version >= wanted, signal);
+  }
+
+  /** The control plane has said all it knew at first, and every worker has it. */
+  complete(): void {
+    this.store.complete();
+    this.#options.workers.broadcast({ kind: 'mesh-complete' });
   }
 
   /** What an xDS client hands its responses to, in the order in which it shall ask. */

@@ -20,7 +20,8 @@ import type { DnsProtocol, Upstream } from './upstream.ts';
 
 export interface ResolverOptions {
   readonly pod: LocalPod;
-  readonly mesh: Pick<MeshStore, 'localWorkload' | 'changes'> & Parameters<typeof decideDnsAnswer>[0];
+  readonly mesh: Pick<MeshStore, 'localWorkload' | 'expectedWorkload' | 'changes'> &
+    Parameters<typeof decideDnsAnswer>[0];
   readonly dns: DnsOptions;
   readonly upstream: Pick<Upstream, 'ask'>;
   readonly inFlight: InFlight;
@@ -48,8 +49,8 @@ export class Resolver {
   }
 
   async #reply(query: DnsQuery, protocol: DnsProtocol): Promise<Uint8Array> {
-    const { recorder, inFlight, log, mesh, pod } = this.#options;
-    const known = mesh.localWorkload(pod);
+    const { recorder, inFlight, log, pod } = this.#options;
+    const known = this.#client();
     const local = known && this.#decide(query, known);
     if (known && local?.kind === 'answer') {
       recorder.request(labelsOf(query, protocol, known));
@@ -111,13 +112,19 @@ export class Resolver {
   }
 
   async #clientWhenKnown(): Promise<Workload | undefined> {
-    const { mesh, pod, clock } = this.#options;
+    const { mesh, clock } = this.#options;
     const late = new AbortController();
     const timer = clock.after(Math.min(WORKLOAD_WAIT_MS, QUERY_TIMEOUT_MS), () => late.abort());
-    const isKnown = () => mesh.localWorkload(pod) !== undefined;
+    const isKnown = () => this.#client() !== undefined;
     await until(mesh.changes, isKnown, late.signal).catch(() => undefined);
     timer.cancel();
-    return mesh.localWorkload(pod);
+    return this.#client();
+  }
+
+  /** What mesh state says of the pod, or else what the node agent said. */
+  #client(): Workload | undefined {
+    const { mesh, pod } = this.#options;
+    return mesh.localWorkload(pod) ?? mesh.expectedWorkload(pod);
   }
 
   #log(query: DnsQuery, client: Workload, result: string, domain: string, endpoints: number): void {

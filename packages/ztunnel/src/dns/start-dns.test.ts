@@ -36,16 +36,21 @@ interface Setup extends AsyncDisposable {
   readonly counted: string[];
 }
 
-function meshWith(yaml: string): MeshStore {
-  const mesh = new MeshStore({ nodeName: '' });
+function meshWith(yaml: string, nodeName: string): MeshStore {
+  const mesh = new MeshStore({ nodeName });
   mesh.apply(readLocalMesh(yaml, 'test.yaml', new Interner()));
   return mesh;
 }
 
-async function setUp(answer: Answerer, over: Partial<DnsDeps> = {}, yaml = MESH): Promise<Setup> {
+async function setUp(
+  answer: Answerer,
+  over: Partial<DnsDeps> = {},
+  yaml = MESH,
+  nodeName = '',
+): Promise<Setup> {
   await using scope = new AsyncDisposableStack();
   const upstream = scope.use(await FakeUpstream.start(answer));
-  const mesh = meshWith(yaml);
+  const mesh = meshWith(yaml, nodeName);
   const at = { ip: '127.0.0.1', port: await freePort() };
   const counted: string[] = [];
   const count = (name: string) => (labels: DnsLabels) =>
@@ -96,6 +101,15 @@ describe('names of the mesh', () => {
     expect(overUdp.readUInt16BE(0)).toBe(99);
     expect(setup.upstream.asked).toEqual([]);
     expect(setup.counted).toEqual(['request a udp client v1', 'request a tcp client v1']);
+  });
+
+  test('are answered to a pod that mesh state does not know yet, once it is complete', async () => {
+    const others = MESH.replace('uid: client, name: client', 'uid: other, name: other, node: n1');
+    await using setup = await setUp(never, {}, others, 'n1');
+    setup.mesh.complete();
+    const answer = await askUdp(setup.at, buildQuery({ name: 'web.app.svc.cluster.local', type: 1 }));
+    expect(readAnswer(answer).ips).toEqual(['10.1.0.2', '10.1.0.1']);
+    expect(setup.counted).toEqual(['request a udp client latest']);
   });
 
   test('that have more addresses than the client takes over UDP are truncated there', async () => {

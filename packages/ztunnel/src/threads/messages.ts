@@ -6,6 +6,7 @@
  * private key, which travels as a `KeyObject` and nowhere else. Order within one direction is kept.
  */
 import type { KeyObject } from 'node:crypto';
+import type { WorkloadNames } from '@ambit/model/workload';
 
 /** A pod as the node agent announces it; `uid` is the Kubernetes pod UID. */
 export interface PodInfo {
@@ -13,6 +14,8 @@ export interface PodInfo {
   readonly name: string;
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** For reports, until mesh state names the workload. */
+  readonly names?: WorkloadNames;
 }
 
 /** A change of mesh state, as bytes in shared memory: one copy, however many workers read it. */
@@ -25,6 +28,11 @@ export interface MeshDeltaMessage {
   readonly removed: readonly string[];
   /** Counts deltas; a worker reports the last one it has applied. */
   readonly version: number;
+}
+
+/** Comes after everything that the control plane knew at first. */
+export interface MeshCompleteMessage {
+  readonly kind: 'mesh-complete';
 }
 
 export interface CertificateMessage {
@@ -52,6 +60,7 @@ export interface StartPodMessage {
 
 export type ControlToWorker =
   | MeshDeltaMessage
+  | MeshCompleteMessage
   | CertificateMessage
   | StartPodMessage
   | { readonly kind: 'certificate-failed'; readonly identity: string; readonly reason: string }

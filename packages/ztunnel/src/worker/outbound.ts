@@ -64,10 +64,10 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   }
 
   start(): void {
-    const workload = this.pod.workload;
-    if (workload) this.#decide(workload);
+    const { client } = this.pod;
+    if (client) this.#decide(client);
     else
-      this.pod.workloadInTime().then(
+      this.pod.clientInTime().then(
         (found) => this.#decide(found),
         (error: unknown) => this.#fail(error),
       );

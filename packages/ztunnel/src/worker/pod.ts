@@ -52,6 +52,7 @@ export class Pod {
   readonly #tunnels: TunnelServer;
   #workload: Workload | undefined;
   #workloadVersion = -1;
+  #expected: Workload | undefined;
   #warnedOfSource = false;
   #warnedOfAcceptMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
@@ -110,13 +111,30 @@ export class Pod {
     return this.#workload;
   }
 
+  /** Who opens the pod's connections: what mesh state says, or else what the node agent said. */
+  get client(): Workload | undefined {
+    const known = this.workload;
+    if (known) return known;
+    this.#expected ??= this.worker.mesh.expectedWorkload(this.info);
+    return this.#expected;
+  }
+
   get identity(): string {
     return this.workload?.identity ?? this.#assumedIdentity;
   }
 
   /** @throws {@link UnknownWorkloadError} mesh state did not come in time. */
-  async workloadInTime(): Promise<Workload> {
-    const found = await this.worker.meshWaits.until(() => this.workload, LOCAL_WORKLOAD_WAIT_MS);
+  workloadInTime(): Promise<Workload> {
+    return this.#inTime(() => this.workload);
+  }
+
+  /** @throws {@link UnknownWorkloadError} mesh state did not come in time. */
+  clientInTime(): Promise<Workload> {
+    return this.#inTime(() => this.client);
+  }
+
+  async #inTime(probe: () => Workload | undefined): Promise<Workload> {
+    const found = await this.worker.meshWaits.until(probe, LOCAL_WORKLOAD_WAIT_MS);
     if (found) return found;
     throw new UnknownWorkloadError(`${this.info.namespace}/${this.info.name}`, LOCAL_WORKLOAD_WAIT_MS);
   }

@@ -626,3 +626,41 @@ describe('through SOCKS5', () => {
     expect(callers).toEqual([ALICE_IP]);
   });
 });
+
+describe('a pod that mesh state does not know yet', () => {
+  const onNode = (yaml: string) => yaml.replace('{uid: b,', '{uid: b, node: n1,');
+  const withoutAlice = onNode(MESH).replace(/^.*uid: a,.*$/m, '');
+
+  beforeEach(async () => {
+    await network[Symbol.asyncDispose]();
+    network = await WorkerNetwork.create({ nodeName: 'n1' });
+    network.mesh(withoutAlice);
+    await network.start('alice');
+    await network.start('bob');
+    echo();
+  });
+
+  test('opens connections with its identity as soon as the mesh is complete, and not before', async () => {
+    const early = await network.connect('alice', VIP, 80);
+    expect(network.said.filter(({ kind }) => kind === 'need-certificate')).toEqual([]);
+    network.worker.receive({ kind: 'mesh-complete' });
+    expect(await early.ask('hello there')).toBe('hello there');
+    expect(await (await network.connect('alice', VIP, 80)).ask('again')).toBe('again');
+    expect(network.connections()).toMatchObject([
+      { direction: 'outbound', srcIdentity: ALICE, dstIdentity: BOB },
+      { direction: 'outbound', srcIdentity: ALICE, dstIdentity: BOB },
+      { direction: 'inbound', srcIdentity: ALICE },
+      { direction: 'inbound', srcIdentity: ALICE },
+    ]);
+  });
+
+  test('lets nobody in', async () => {
+    network.worker.receive({ kind: 'mesh-complete' });
+    network.serve('alice', 8080, (socket) => socket.pipe(socket));
+    const talk = await network.connect('outside', ALICE_IP, 8080);
+    const answered = talk.ask('may I').then(() => 'answered');
+    const soon = new Promise((resolve) => setTimeout(resolve, 500, 'waits'));
+    expect(await Promise.race([answered, soon])).toBe('waits');
+    answered.catch(() => undefined);
+  });
+});

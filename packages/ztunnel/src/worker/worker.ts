@@ -99,6 +99,10 @@ export class DataWorker {
       case 'mesh-delta':
         this.#feed.push(message);
         return;
+      case 'mesh-complete':
+        this.#context.mesh.complete();
+        this.#context.meshWaits.askAgain();
+        return;
       case 'certificate':
         certificates.accept(message);
         return;

@@ -18,10 +18,17 @@ export interface WorkloadInfo {
   readonly serviceAccount: string;
 }
 
+export interface WorkloadNames {
+  readonly workloadName: string;
+  readonly canonicalName: string;
+  readonly canonicalRevision: string;
+}
+
 export interface AddWorkload {
   readonly uid: string;
   readonly workloadInfo: WorkloadInfo | undefined;
   readonly inboundBypassed: boolean;
+  readonly names: WorkloadNames | undefined;
 }
 
 export interface KeepWorkload {
@@ -188,8 +195,88 @@ export const WorkloadInfo: MessageFns<WorkloadInfo> = {
   },
 };
 
+function createBaseWorkloadNames(): WorkloadNames {
+  return { workloadName: "", canonicalName: "", canonicalRevision: "" };
+}
+
+export const WorkloadNames: MessageFns<WorkloadNames> = {
+  encode(message: WorkloadNames, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workloadName !== "") {
+      writer.uint32(10).string(message.workloadName);
+    }
+    if (message.canonicalName !== "") {
+      writer.uint32(18).string(message.canonicalName);
+    }
+    if (message.canonicalRevision !== "") {
+      writer.uint32(26).string(message.canonicalRevision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkloadNames {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkloadNames() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workloadName = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.canonicalName = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.canonicalRevision = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WorkloadNames>, I>>(base?: I): WorkloadNames {
+    return WorkloadNames.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WorkloadNames>, I>>(object: I): WorkloadNames {
+    const message = createBaseWorkloadNames() as any;
+    message.workloadName = object.workloadName ?? "";
+    message.canonicalName = object.canonicalName ?? "";
+    message.canonicalRevision = object.canonicalRevision ?? "";
+    return message;
+  },
+};
+
 function createBaseAddWorkload(): AddWorkload {
-  return { uid: "", workloadInfo: undefined, inboundBypassed: false };
+  return { uid: "", workloadInfo: undefined, inboundBypassed: false, names: undefined };
 }
 
 export const AddWorkload: MessageFns<AddWorkload> = {
@@ -202,6 +289,9 @@ export const AddWorkload: MessageFns<AddWorkload> = {
     }
     if (message.inboundBypassed !== false) {
       writer.uint32(8000).bool(message.inboundBypassed);
+    }
+    if (message.names !== undefined) {
+      WorkloadNames.encode(message.names, writer.uint32(8010).fork()).join();
     }
     return writer;
   },
@@ -243,6 +333,14 @@ export const AddWorkload: MessageFns<AddWorkload> = {
             message.inboundBypassed = reader.bool();
             continue;
           }
+          case 1001: {
+            if (tag !== 8010) {
+              break;
+            }
+
+            message.names = WorkloadNames.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -266,6 +364,9 @@ export const AddWorkload: MessageFns<AddWorkload> = {
       ? WorkloadInfo.fromPartial(object.workloadInfo)
       : undefined;
     message.inboundBypassed = object.inboundBypassed ?? false;
+    message.names = (object.names !== undefined && object.names !== null)
+      ? WorkloadNames.fromPartial(object.names)
+      : undefined;
     return message;
   },
 };

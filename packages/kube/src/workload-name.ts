@@ -1,5 +1,5 @@
 /** What a pod is an instance of, for telemetry: the name of its Deployment, CronJob or other owner. Pure. */
-import type { Pod } from '@ambit/kube/resources/core';
+import type { Pod } from './resources/core.ts';
 
 export interface CanonicalNames {
   readonly workloadName: string;
