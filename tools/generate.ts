@@ -8,6 +8,7 @@ import { crdFiles } from '../packages/istiod-lite/src/schema/crd.ts';
 import { configReference } from './generate/config-reference.ts';
 import { differences, filesBelow, type Output, TOP, writeFolder } from './generate/files.ts';
 import { generateProtobuf } from './generate/protobuf.ts';
+import { dockerfiles } from './images/dockerfile.ts';
 
 interface Target {
   /** From the top of the repository. */
@@ -19,6 +20,7 @@ const TARGETS: readonly Target[] = [
   { folder: 'packages/api/src/gen', make: generateProtobuf },
   { folder: 'docs/reference/config', make: configReference },
   { folder: 'deploy/crds', make: crdFiles },
+  { folder: 'deploy/images', make: dockerfiles },
 ];
 
 function main(args: readonly string[]): number {

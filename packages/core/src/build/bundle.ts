@@ -1,0 +1,41 @@
+/**
+ * A program and all that it imports, as plain JavaScript: what images hold and what a release starts.
+ *
+ * Run from its sources, a program carries Node's type stripper and hundreds of modules. What is native (koffi) is not
+ * bundled: it is loaded from the `node_modules` above the folder, which `native-packages.ts` fills.
+ */
+import { mkdirSync } from 'node:fs';
+import { build } from 'esbuild';
+
+/** What a bundle leaves to the `node_modules` above it. */
+export const NATIVE_PACKAGES: readonly string[] = ['koffi'];
+
+/** Bundled CommonJS modules ask for these, which ES modules do not have. */
+const BANNER = [
+  "import { createRequire as ambitCreateRequire } from 'node:module';",
+  'const require = ambitCreateRequire(import.meta.url);',
+  'const __filename = import.meta.filename;',
+  'const __dirname = import.meta.dirname;',
+].join('\n');
+
+/**
+ * @param entryPoints - Source files by the name of their bundle: `main` becomes `main.mjs`.
+ * @param folder - Made if missing.
+ */
+export async function bundle(entryPoints: Readonly<Record<string, string>>, folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  await build({
+    entryPoints: { ...entryPoints },
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    minify: true,
+    keepNames: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node26',
+    external: [...NATIVE_PACKAGES],
+    banner: { js: BANNER },
+    logLevel: 'error',
+  });
+}
