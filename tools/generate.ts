@@ -5,8 +5,10 @@
  */
 import { join } from 'node:path';
 import { crdFiles } from '../packages/istiod-lite/src/schema/crd.ts';
+import { chartReference } from './generate/chart-reference.ts';
 import { configReference } from './generate/config-reference.ts';
 import { differences, filesBelow, type Output, TOP, writeFolder } from './generate/files.ts';
+import { MANIFESTS, manifests } from './generate/manifests.ts';
 import { generateProtobuf } from './generate/protobuf.ts';
 import { dockerfiles } from './images/dockerfile.ts';
 
@@ -18,9 +20,12 @@ interface Target {
 
 const TARGETS: readonly Target[] = [
   { folder: 'packages/api/src/gen', make: generateProtobuf },
-  { folder: 'docs/reference/config', make: configReference },
+  { folder: 'docs/reference/config', make: () => new Map([...configReference(), ...chartReference()]) },
   { folder: 'deploy/crds', make: crdFiles },
   { folder: 'deploy/images', make: dockerfiles },
+  // Helm reads nothing from outside a chart's folder.
+  { folder: 'deploy/charts/ambit/files/crds', make: crdFiles },
+  { folder: MANIFESTS, make: manifests },
 ];
 
 function main(args: readonly string[]): number {
