@@ -13,6 +13,10 @@ export const VIRTUAL_INTERFACES_MAX = 16;
 export const PLUGIN_STDIN_MAX_BYTES = 4 * 1024 * 1024;
 /** As Istio's plugin waits; the kubelet tries a sandbox again for minutes. */
 export const AGENT_ANSWER_TIMEOUT_MS = 5_000;
+/** How long a pod of the mesh waits for an agent that cannot enrol it now, if the configuration does not say. */
+export const AGENT_WAIT_MS = 10_000;
+export const AGENT_WAIT_MAX_MS = 60_000;
+export const AGENT_RETRY_MS = 100;
 /** For what is told and needs no answer: a runtime that deletes a pod must not wait for us. */
 export const AGENT_NOTICE_TIMEOUT_MS = 1_000;
 export const AGENT_ANSWER_MAX_BYTES = 1024 * 1024;

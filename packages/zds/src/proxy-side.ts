@@ -108,14 +108,20 @@ export class ZdsClient implements Service {
       { initialMs: RECONNECT_INITIAL_MS, maxMs: RECONNECT_MAX_MS, jitter: 0.2 },
       random,
     );
+    let told = '';
     while (!this.#stop.signal.aborted) {
       try {
         using connection = connectSeqpacket(path);
         this.#connection = connection;
         await this.#converse(connection, () => backoff.reset());
+        told = '';
         log.info('node agent closed the connection');
       } catch (error) {
-        log.warn('conversation with the node agent failed', { path, error: messageOf(error) });
+        // An agent that is away for long is said once, not with each attempt.
+        const problem = messageOf(error);
+        const level = problem === told ? 'debug' : 'warn';
+        told = problem;
+        log[level]('conversation with the node agent failed', { path, error: problem });
       }
       this.#session.disconnected();
       this.#publish(false);

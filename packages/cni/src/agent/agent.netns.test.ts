@@ -47,6 +47,8 @@ let api: FakeApiServer;
 let client: KubeClient;
 let scope: AsyncDisposableStack;
 let agent: Agent | undefined;
+/** Of Kubernetes, in namespace shop. */
+let events: unknown[];
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ambit-agent-'));
@@ -73,7 +75,9 @@ beforeEach(async () => {
   const server = new URL(await api.start());
   const access = { server, tls: {}, headers: {}, namespace: 'default' };
   client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
-  api.intercept = mergeStatusPatch;
+  events = [];
+  api.intercept = (method, path, body) =>
+    takeEvent(method, path, body) ?? mergeStatusPatch(method, path, body);
   putNamespace('shop');
   putNamespace('istio-system');
 });
@@ -89,6 +93,12 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
   execFileSync('nft', ['-f', '-'], { input: renderHostNftRemoval() });
 });
+
+function takeEvent(method: string, path: string, body: unknown) {
+  if (method !== 'POST' || path !== '/api/v1/namespaces/shop/events') return undefined;
+  events.push(body);
+  return { status: 201, body };
+}
 
 /** What the API server does with a merge patch of annotations on `pods/status`. */
 function mergeStatusPatch(method: string, path: string, body: unknown) {
@@ -203,6 +213,7 @@ async function add(): Promise<{ exitCode: number; said: string }> {
     name: 'net',
     type: 'istio-cni',
     cni_agent_run_dir: join(folder, 'run'),
+    ambit_agent_wait_ms: 0,
     prevResult: { cniVersion: '1.0.0', ips: [{ address: `${POD}/24` }] },
   };
   const { exitCode, stdout } = await runPlugin({
@@ -238,8 +249,13 @@ test('a namespace is labelled and unlabelled: its running pods come and go, and 
 
   putNamespace('shop', AMBIENT);
   await eventually('the pod is marked', () => annotation() === 'enabled');
+  const names = { workloadName: 'web', canonicalName: 'web', canonicalRevision: 'latest' };
   expect([...proxy.served.values()]).toEqual([
-    { uid: 'u-1', name: 'web', namespace: 'shop', serviceAccount: 'web' },
+    { uid: 'u-1', name: 'web', namespace: 'shop', serviceAccount: 'web', names },
+  ]);
+  expect([await metrics(), events]).toEqual([
+    expect.stringContaining('ambit_cni_enrolments_total{way="label"} 1'),
+    [],
   ]);
   expect(await isCaptured()).toBe(true);
   await echoes('in the mesh');
@@ -287,6 +303,27 @@ test('a pod that starts is enrolled before its programs run', async () => {
   const proxy = await ztunnel();
   await eventually('the plugin is let through', async () => (await add()).exitCode === 0);
   expect([proxy.served.size, annotation(), await isCaptured()]).toEqual([1, 'enabled', true]);
+  expect(await metrics()).toContain('ambit_cni_enrolments_total{way="plugin"} 1');
+  expect(events).toEqual([]);
+}, 20_000);
+
+test('a pod that started while nobody asked about it is enrolled late, and that is said', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod();
+  await ztunnel();
+  await start();
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  expect(await isCaptured()).toBe(true);
+  await eventually('it is said', () => events.length > 0);
+  expect(events).toEqual([
+    expect.objectContaining({
+      type: 'Warning',
+      reason: 'EnrolledLate',
+      involvedObject: expect.objectContaining({ kind: 'Pod', name: 'web', namespace: 'shop', uid: 'u-1' }),
+      source: { component: 'istio-cni-node', host: 'n1' },
+    }),
+  ]);
+  expect(await metrics()).toContain('ambit_cni_enrolments_total{way="late"} 1');
 }, 20_000);
 
 test('nobody but root may hand a namespace to the mesh', async () => {
@@ -361,9 +398,18 @@ test('a proxy that cannot serve a pod leaves it as it was, until it can', async 
   putNamespace('shop', AMBIENT);
   await systemClock.sleep(500);
   expect([annotation(), await isClear(), pod.run('nft', 'list', 'tables')]).toEqual([undefined, true, '']);
+  await eventually('it is said why', () => events.length > 0);
+  await systemClock.sleep(1_500);
+  expect(events).toEqual([
+    expect.objectContaining({
+      type: 'Warning',
+      reason: 'EnrolmentFailed',
+      message: expect.stringContaining('port 15001 is taken'),
+    }),
+  ]);
   proxy.refuses = undefined;
   await eventually('the pod is marked', () => annotation() === 'enabled');
-}, 20_000);
+}, 30_000);
 
 test('a pod that is deleted is forgotten, on the node too', async () => {
   putNamespace('shop', AMBIENT);

@@ -31,6 +31,7 @@ import { decideStop } from './install/shutdown.ts';
 import { NetnsFinder } from './netns-finder.ts';
 import { keepNodeFile } from './node-file-writer.ts';
 import { startPluginListener } from './plugin-listener.ts';
+import { PodEvents } from './pod-events.ts';
 import { NodePods } from './pods.ts';
 import { NetnsReports } from './reports.ts';
 import { hostProbesFor, installerFor } from './wiring.ts';
@@ -91,6 +92,16 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   });
   const connected = metrics.gauge({ name: 'ztunnel_connected', help: 'Connected ztunnels' });
   const enrolled = metrics.gauge({ name: 'ambit_cni_enrolled_pods', help: 'Pods of this node in the mesh' });
+  const enrolments = metrics.counter({
+    name: 'ambit_cni_enrolments',
+    help: 'Pods that came into the mesh, by how',
+    labels: ['way'],
+  });
+  const enrolmentFailures = metrics.counter({
+    name: 'ambit_cni_enrolment_failures',
+    help: 'Attempts to bring a pod into the mesh that failed, by the code of the error',
+    labels: ['code'],
+  });
   const clear = metrics.gauge({
     name: 'ambit_cni_clear_connections',
     help: 'Connections of enrolled pods that are older than enrolment and go on in clear',
@@ -159,6 +170,9 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     random,
     log,
     onReconcile: (type) => reconciles.inc({ type }),
+    onEnrolled: (way) => enrolments.inc({ way }),
+    onEnrolmentFailure: (code) => enrolmentFailures.inc({ code }),
+    events: new PodEvents({ client, nodeName: config.nodeName, clock, log }),
   });
   scope.use(held);
 

@@ -4,6 +4,7 @@
  * Istio reads booleans loosely here: what is not true is false, and nothing fails. So does this.
  */
 import {
+  durationMs,
   type Infer,
   integer,
   loadConfig,
@@ -15,6 +16,7 @@ import {
 import { parseIp } from '@ambit/core/ip';
 import type { LabelSelector } from '@ambit/kube/label-selector';
 import { parse as parseYaml } from 'yaml';
+import { AGENT_WAIT_MS } from '../limits.ts';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from '../rules/constants.ts';
 import { recordOf } from '../json.ts';
 import { DEFAULT_SELECTORS, type EnablementSelector } from './decide/eligibility.ts';
@@ -168,6 +170,11 @@ export const schema = {
     false,
     'A configuration file that is new may be read by its group.',
   ),
+  pluginWaitMs: durationMs({
+    env: 'AMBIT_PLUGIN_WAIT',
+    default: AGENT_WAIT_MS,
+    doc: 'How long the plugin lets a pod of the mesh wait for this agent before it fails, at most 60 s.',
+  }),
   pluginLogLevel: text({ env: 'AMBIT_PLUGIN_LOG_LEVEL', default: 'info', doc: 'What the plugin logs.' }),
   healthPort: integer({
     env: 'AMBIT_HEALTH_PORT',

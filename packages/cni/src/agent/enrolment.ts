@@ -35,7 +35,7 @@ export interface HeldPod {
    * nothing new is redirected; the proxy has been told.
    */
   stage: 'listening' | 'redirected' | 'enrolled' | 'leaving' | 'draining';
-  /** When the stage on the way out began, on the monotonic clock. */
+  /** When it was enrolled, or its stage on the way out began, on the monotonic clock. */
   sinceMs: number;
   /** The wait for the next step out. */
   timer: Timer | undefined;
@@ -70,6 +70,7 @@ export async function enrol(
   await deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })));
   await deps.annotate(held.pod, 'enabled', signal);
   held.stage = 'enrolled';
+  held.sinceMs = deps.clock.monotonicMs();
   const clear = clearConnections(fd);
   if (clear.length > 0) {
     deps.log.info('connections older than enrolment go on in clear', {

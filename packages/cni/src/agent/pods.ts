@@ -20,8 +20,15 @@ import {
   releaseStep,
 } from './enrolment.ts';
 import { KeyedQueue } from './keyed-queue.ts';
-import { MAX_CLEAR_CONNECTIONS_LISTED, MAX_ENROLLED_PODS, RETRY_WARNED_MS } from './limits.ts';
+import {
+  FAILURE_TOLD_RETRY_MS,
+  MARK_SEEN_MS,
+  MAX_CLEAR_CONNECTIONS_LISTED,
+  MAX_ENROLLED_PODS,
+  RETRY_WARNED_MS,
+} from './limits.ts';
 import type { NetnsFinder } from './netns-finder.ts';
+import type { PodEvent, PodEvents } from './pod-events.ts';
 import type { NetnsReports } from './reports.ts';
 
 /** More pods than one node may have in the mesh. */
@@ -41,7 +48,17 @@ export interface PodsOptions extends EnrolmentDeps {
   readonly reports: Pick<NetnsReports, 'get' | 'set' | 'delete'>;
   readonly random: Random;
   readonly onReconcile: (kind: 'add' | 'update' | 'delete') => void;
+  readonly onEnrolled: (way: EnrolmentWay) => void;
+  /** @param code - Of the error. */
+  readonly onEnrolmentFailure: (code: string) => void;
+  readonly events: Pick<PodEvents, 'tell'>;
 }
+
+/**
+ * How a pod came into the mesh: with its start; by a label while it ran; late, since it had started without being asked
+ * about (no plugin on the node, or another agent's); taken up from an agent before.
+ */
+export type EnrolmentWay = 'plugin' | 'label' | 'late' | 'recovered';
 
 export interface ClearConnection {
   readonly pod: string;
@@ -53,6 +70,8 @@ export class NodePods implements AsyncDisposable {
   readonly #options: PodsOptions;
   /** By UID. */
   readonly #held = new Map<string, HeldPod>();
+  /** UIDs of pods that were seen to be outside the mesh, so that coming in later is on purpose. */
+  readonly #seenOutside = new Set<string>();
   readonly #queue: KeyedQueue;
   readonly #subscriptions = new DisposableStack();
 
@@ -68,6 +87,7 @@ export class NodePods implements AsyncDisposable {
           error: messageOf(error),
           retryMs: Math.round(retryMs),
         });
+        if (retryMs >= FAILURE_TOLD_RETRY_MS) this.#tellFailure(key, error);
       },
       clock: options.clock,
       random: options.random,
@@ -104,6 +124,8 @@ export class NodePods implements AsyncDisposable {
       pods.subscribe((events) => {
         for (const { key, previous, value } of events) {
           onReconcile(value === undefined ? 'delete' : previous === undefined ? 'add' : 'update');
+          if (previous && previous.metadata.uid !== value?.metadata.uid)
+            this.#seenOutside.delete(previous.metadata.uid ?? '');
           this.#queue.add(key);
         }
       }),
@@ -145,7 +167,7 @@ export class NodePods implements AsyncDisposable {
    */
   async enrolStarting(pod: Pod, ips: readonly string[], signal: AbortSignal): Promise<void> {
     await this.#queue.exclusively(keyOf(pod), async () => {
-      await enrol(this.#hold(pod, ips), pod, this.#options, signal);
+      await this.#enrol(this.#hold(pod, ips), pod, 'plugin', signal);
     });
   }
 
@@ -184,15 +206,63 @@ export class NodePods implements AsyncDisposable {
       if (held.pod.uid !== pod?.metadata.uid) await this.#forget(held, signal);
     }
     if (!pod) return;
-    const held = this.#held.get(pod.metadata.uid ?? '');
+    const { uid = '' } = pod.metadata;
+    const held = this.#held.get(uid);
     held?.timer?.cancel();
-    const plan = planFor(pod, this.eligibilityOf(pod), held?.stage === 'enrolled');
+    const eligible = this.eligibilityOf(pod);
+    if (eligible.eligible && held && !isMarked(pod) && this.#waitForMark(held, key)) return;
+    const plan = planFor(pod, eligible, held?.stage === 'enrolled');
+    if (plan.action === 'nothing' && !eligible.eligible) this.#seenOutside.add(uid);
     const isHalfWay = held !== undefined && held.stage !== 'enrolled';
     const out = hasEnded(pod) ? 'forget' : 'release';
     const action = plan.action === 'nothing' && isHalfWay ? out : plan.action;
-    if (action === 'enrol') await enrol(held ?? this.#hold(pod, undefined), pod, this.#options, signal);
+    if (action === 'enrol')
+      await this.#enrol(held ?? this.#hold(pod, undefined), pod, this.#wayOf(pod), signal);
     else if (action === 'release') await this.#release(held ?? this.#hold(pod, undefined), key, signal);
     else if (action === 'forget' && held) await this.#forget(held, signal);
+  }
+
+  /** What was written comes back from the watch a moment later; until then there is nothing to do again. */
+  #waitForMark(held: HeldPod, key: string): boolean {
+    const { clock } = this.#options;
+    const leftMs = held.stage === 'enrolled' ? held.sinceMs + MARK_SEEN_MS - clock.monotonicMs() : 0;
+    if (leftMs <= 0) return false;
+    held.timer = clock.after(leftMs, () => this.#queue.add(key));
+    return true;
+  }
+
+  async #enrol(held: HeldPod, pod: Pod, way: EnrolmentWay, signal: AbortSignal): Promise<void> {
+    const { onEnrolled, onEnrolmentFailure, events } = this.#options;
+    const isNew = held.stage !== 'enrolled';
+    try {
+      await enrol(held, pod, this.#options, signal);
+    } catch (error) {
+      onEnrolmentFailure(error instanceof MeshError ? error.code : 'OTHER');
+      throw error;
+    }
+    if (!isNew) return;
+    onEnrolled(way);
+    if (way === 'late') events.tell(pod, ENROLLED_LATE);
+  }
+
+  #wayOf(pod: Pod): EnrolmentWay {
+    const { uid = '' } = pod.metadata;
+    if (isMarked(pod)) return 'recovered';
+    return this.#seenOutside.has(uid) || this.#options.reports.get(uid) ? 'label' : 'late';
+  }
+
+  #tellFailure(key: string, error: unknown): void {
+    const pod = this.#options.pods.get(key);
+    if (!pod) return;
+    const [reason, state] = this.eligibilityOf(pod).eligible
+      ? ['EnrolmentFailed', 'it belongs into the mesh and is not in it']
+      : ['ReleaseFailed', 'it has left the mesh and its redirection is not gone'];
+    this.#options.events.tell(pod, {
+      type: 'Warning',
+      reason,
+      message: `${state}, trying again: ${messageOf(error)}`,
+      about: error instanceof MeshError ? error.code : 'OTHER',
+    });
   }
 
   async #release(held: HeldPod, key: string, signal: AbortSignal): Promise<void> {
@@ -256,6 +326,14 @@ export class NodePods implements AsyncDisposable {
     return namespace === this.#options.systemNamespace && labels?.['app'] === 'ztunnel';
   }
 }
+
+const ENROLLED_LATE: PodEvent = {
+  type: 'Warning',
+  reason: 'EnrolledLate',
+  message:
+    'the CNI plugin was not asked when this pod started, so it ran outside the mesh until now; connections that it has open go on in clear (ambit connections lists them)',
+  about: '',
+};
 
 function keyOf({ metadata: { namespace = '', name } }: Pod): string {
   return `${namespace}/${name}`;

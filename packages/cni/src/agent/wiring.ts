@@ -61,6 +61,7 @@ export function installerFor(
       enablementSelectors: config.selectors,
       excludeNamespaces: [...config.excludedNamespaces],
       podNamespace: config.podNamespace,
+      agentWaitMs: config.pluginWaitMs,
       logLevel: config.pluginLogLevel,
       nativeNftables: config.nativeNftables,
     }),

@@ -35,6 +35,7 @@ const configFor = (over: Record<string, unknown> = {}) =>
     name: 'net',
     type: 'istio-cni',
     cni_agent_run_dir: run,
+    ambit_agent_wait_ms: 0,
     prevResult: PREV_RESULT,
     ...over,
   });

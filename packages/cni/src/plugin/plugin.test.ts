@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { systemClock } from '@ambit/core/clock';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { encodeNodeFile, type NamespaceState } from '../node-file.ts';
 import { decodeEvent } from '../plugin-event.ts';
 import { type AgentRequest, AgentSilentError } from './agent-client.ts';
@@ -57,7 +57,7 @@ async function run({ env = {}, config = {}, stdin, agent, namespaces, nodeFile }
       return Promise.resolve(agent(request));
     },
     readFile: (path) => (path === '/run/x/ambit-node.json' ? file : undefined),
-    clock: { ...systemClock, now: () => NOW_MS },
+    clock: { ...systemClock, now: () => NOW_MS, ...hurriedClock() },
     log: (message) => logged.push(message),
   });
   return {
@@ -65,6 +65,18 @@ async function run({ env = {}, config = {}, stdin, agent, namespaces, nodeFile }
     asked,
     logged,
     answer: stdout === '' ? undefined : (JSON.parse(stdout) as Record<string, unknown>),
+  };
+}
+
+/** Time passes only by sleeping. */
+function hurriedClock(): Pick<Clock, 'monotonicMs' | 'sleep'> {
+  let nowMs = 0;
+  return {
+    monotonicMs: () => nowMs,
+    sleep: (ms) => {
+      nowMs += ms;
+      return Promise.resolve();
+    },
   };
 }
 
@@ -145,6 +157,27 @@ describe('ADD', () => {
     const { exitCode, answer } = await run(given);
     expect(answer).toMatchObject({ cniVersion: '1.0.0', code: 11, msg: expect.stringMatching(says) });
     expect(exitCode).toBe(1);
+  });
+
+  test('a pod of the mesh waits for an agent that is not there yet, one outside does not', async () => {
+    const once = async (answerAfter: number, config = {}) => {
+      let calls = 0;
+      const { exitCode, asked } = await run({
+        config,
+        namespaces: { shop: 'enrolled' },
+        agent: () => {
+          calls += 1;
+          if (calls <= answerAfter) throw new AgentSilentError('no such socket');
+          return { status: calls === answerAfter + 1 ? 500 : 200, body: 'no ztunnel is connected' };
+        },
+      });
+      return [exitCode, asked.length];
+    };
+    expect(await once(50)).toEqual([0, 52]);
+    expect(await once(1_000)).toEqual([1, 101]);
+    expect(await once(1_000, { ambit_agent_wait_ms: 1_000 })).toEqual([1, 11]);
+    expect(await once(1_000, { ambit_agent_wait_ms: 'x' })).toEqual([1, 101]);
+    expect((await run({ namespaces: { shop: 'outside' } })).asked).toHaveLength(1);
   });
 
   test('an agent that refuses is believed, whatever the file says', async () => {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { JsonRecord } from '../json.ts';
-import { AGENT_ANSWER_TIMEOUT_MS, AGENT_NOTICE_TIMEOUT_MS } from '../limits.ts';
+import { AGENT_ANSWER_TIMEOUT_MS, AGENT_NOTICE_TIMEOUT_MS, AGENT_RETRY_MS } from '../limits.ts';
 import { AGENT_DAEMON_SET, EVENT_SOCKET, NODE_FILE } from '../names.ts';
 import { decodeNodeFile } from '../node-file.ts';
 import { encodeEvent } from '../plugin-event.ts';
@@ -88,7 +88,12 @@ async function perform(request: CniRequest, deps: PluginDependencies): Promise<J
   }
 }
 
-/** Has the agent enrol or check the pod; returns if it may run. */
+/**
+ * Has the agent enrol or check the pod; returns if it may run.
+ *
+ * A pod of the mesh waits a while for an agent that is being replaced, or has no ztunnel yet: a failure costs the kubelet's
+ * own pause of 10 to 15 s, and its event is what tells people.
+ */
 async function settle(request: CniRequest, deps: PluginDependencies, path: string): Promise<void> {
   const outside = notOurs(request);
   if (outside !== undefined) return deps.log(`${request.command}: ${outside}; nothing to do`);
@@ -103,24 +108,37 @@ async function settle(request: CniRequest, deps: PluginDependencies, path: strin
     containerId,
     prevResult,
   });
-  try {
-    const { status, body: said } = await deps.askAgent({
-      socketPath,
-      path,
-      body,
-      timeoutMs: AGENT_ANSWER_TIMEOUT_MS,
-    });
-    if (status === 200) return;
-    throw new CniError(
-      status >= 500 ? 'tryAgainLater' : 'refusedByAgent',
-      `the node agent at ${socketPath} did not let pod ${pod.namespace}/${pod.name} start: ${said || 'it gave no reason'}`,
-      `HTTP status ${status}`,
-    );
-  } catch (error) {
-    if (!(error instanceof AgentSilentError)) throw error;
-    const verdict = silenceVerdict(request, deps, messageOf(error));
-    if (!verdict.pass) throw new CniError('tryAgainLater', verdict.reason, '', { cause: error });
-    deps.log(verdict.reason);
+  const ask = async () => {
+    try {
+      const { status, body: said } = await deps.askAgent({
+        socketPath,
+        path,
+        body,
+        timeoutMs: AGENT_ANSWER_TIMEOUT_MS,
+      });
+      if (status === 200) return;
+      throw new CniError(
+        status >= 500 ? 'tryAgainLater' : 'refusedByAgent',
+        `the node agent at ${socketPath} did not let pod ${pod.namespace}/${pod.name} start: ${said || 'it gave no reason'}`,
+        `HTTP status ${status}`,
+      );
+    } catch (error) {
+      if (!(error instanceof AgentSilentError)) throw error;
+      const verdict = silenceVerdict(request, deps, messageOf(error));
+      if (!verdict.pass) throw new CniError('tryAgainLater', verdict.reason, '', { cause: error });
+      deps.log(verdict.reason);
+    }
+  };
+  const { clock } = deps;
+  const untilMs = clock.monotonicMs() + config.agentWaitMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isPassing = error instanceof CniError && error.cniCode === CNI_CODES.tryAgainLater;
+      if (!isPassing || clock.monotonicMs() + AGENT_RETRY_MS > untilMs) throw error;
+      await clock.sleep(AGENT_RETRY_MS);
+    }
   }
 }
 

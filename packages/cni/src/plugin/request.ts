@@ -4,6 +4,7 @@
  * Checked in the specification's order and with its codes: environment, configuration, version.
  */
 import { parseJson, type JsonRecord, recordOf, textOf, textsOf } from '../json.ts';
+import { AGENT_WAIT_MAX_MS, AGENT_WAIT_MS } from '../limits.ts';
 import { DEFAULT_RUN_DIRECTORY } from '../names.ts';
 import { CniError } from './errors.ts';
 
@@ -36,6 +37,7 @@ export interface NetworkConfig {
   readonly ambientEnabled: boolean;
   readonly excludedNamespaces: readonly string[];
   readonly agentNamespace: string;
+  readonly agentWaitMs: number;
   readonly prevResult: JsonRecord | undefined;
   /** Containers that the runtime still knows, for GC. */
   readonly validContainers: readonly string[];
@@ -122,9 +124,14 @@ function parseConfig(command: CniCommand, stdin: string): NetworkConfig {
     ambientEnabled: config['ambient_enabled'] !== false,
     excludedNamespaces: textsOf(config['exclude_namespaces']),
     agentNamespace: textOf(config['pod_namespace']) ?? '',
+    agentWaitMs: waitOf(config['ambit_agent_wait_ms']),
     prevResult,
     validContainers: validContainers(config),
   };
+}
+
+function waitOf(value: unknown): number {
+  return typeof value === 'number' && value >= 0 ? Math.min(value, AGENT_WAIT_MAX_MS) : AGENT_WAIT_MS;
 }
 
 function requireVersion(command: CniCommand, version: string): void {

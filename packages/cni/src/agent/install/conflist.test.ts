@@ -8,6 +8,7 @@ const PLUGIN = pluginEntry({
   enablementSelectors: [],
   excludeNamespaces: ['kube-system'],
   podNamespace: 'istio-system',
+  agentWaitMs: 10_000,
   logLevel: 'info',
   nativeNftables: true,
 });

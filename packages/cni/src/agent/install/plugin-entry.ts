@@ -11,6 +11,7 @@ export interface PluginEntrySettings {
   readonly excludeNamespaces: readonly string[];
   /** Where this agent runs; its own pods must be able to start without it. */
   readonly podNamespace: string;
+  readonly agentWaitMs: number;
   readonly logLevel: string;
   readonly nativeNftables: boolean;
 }
@@ -25,6 +26,7 @@ export function pluginEntry(settings: PluginEntrySettings): JsonRecord {
     enablement_selectors: settings.enablementSelectors,
     exclude_namespaces: settings.excludeNamespaces,
     pod_namespace: settings.podNamespace,
+    ambit_agent_wait_ms: settings.agentWaitMs,
     native_nftables: settings.nativeNftables,
     ipam: {},
     dns: {},
