@@ -16,7 +16,30 @@ describe('parseCommandLine', () => {
         meshNamespace: 'istio-system',
         wait: true,
         timeoutMs: 60_000,
+        yes: false,
+        dryRun: false,
+        set: [],
+        valuesFiles: [],
+        resetValues: false,
+        components: [],
+        forceConflicts: false,
+        allowDowngrade: false,
+        release: false,
+        keepLabels: false,
+        crds: false,
+        purge: false,
+        probe: true,
+        image: undefined,
       },
+    });
+    expect(
+      parseCommandLine(['install', '--set', 'a=b', '-y', '--set=c=d', '-f', 'x', '-o', 'yaml']).options,
+    ).toMatchObject({
+      set: ['a=b', 'c=d'],
+      valuesFiles: ['x'],
+      yes: true,
+      output: 'yaml',
+      timeoutMs: 300_000,
     });
     expect(parseCommandLine(['enroll', 'shop', '--no-wait', '--timeout', '1m30s']).options).toMatchObject({
       wait: false,
@@ -54,6 +77,11 @@ describe('parseCommandLine', () => {
     'a value for a switch': [['enroll', 'shop', '--wait=3'], 'option --wait takes no value; "ambit help"'],
     'an option of another command': [['status', '--node', 'n'], 'status takes no option --node'],
     'another output': [['status', '-o', 'yaml'], '--output is table or json, not "yaml"'],
+    'labels to keep where none are taken off': [
+      ['uninstall', '--keep-labels'],
+      '--keep-labels goes with --release',
+    ],
+    'an output of no command': [['install', '-o', 'xml'], '--output is table, json or yaml, not "xml"'],
     'another duration': [['enroll', 'shop', '--timeout', '1.5s'], '--timeout wants a duration'],
   };
   test.each(Object.entries(bad))('refuses %s', (_, [args, message]) => {

@@ -3,10 +3,10 @@ import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { parseDurationMs } from '@ambit/core/config/schema';
 import { UsageError } from './errors.ts';
-import { ENROL_WAIT_MS } from './limits.ts';
+import { ENROL_WAIT_MS, INSTALL_WAIT_MS } from './limits.ts';
 
 export interface Options {
-  readonly output: 'table' | 'json';
+  readonly output: Output;
   /** `undefined`: the kubeconfig's, or every one where a command lists. */
   readonly namespace: string | undefined;
   readonly node: string | undefined;
@@ -15,7 +15,26 @@ export interface Options {
   readonly meshNamespace: string;
   readonly wait: boolean;
   readonly timeoutMs: number;
+  /** Do it without asking. */
+  readonly yes: boolean;
+  readonly dryRun: boolean;
+  /** `key=value`, in their order. */
+  readonly set: readonly string[];
+  readonly valuesFiles: readonly string[];
+  readonly resetValues: boolean;
+  /** Empty: all of them. */
+  readonly components: readonly string[];
+  readonly forceConflicts: boolean;
+  readonly allowDowngrade: boolean;
+  readonly release: boolean;
+  readonly keepLabels: boolean;
+  readonly crds: boolean;
+  readonly purge: boolean;
+  readonly probe: boolean;
+  readonly image: string | undefined;
 }
+
+export type Output = 'table' | 'json' | 'yaml';
 
 export interface CommandLine {
   readonly command: string;
@@ -30,6 +49,8 @@ interface CommandShape {
   readonly max: number;
   readonly summary: string;
   readonly options: readonly (keyof typeof OPTION_HELP)[];
+  /** What `--timeout` is without being given. Default: the wait for pods to follow. */
+  readonly timeoutMs?: number;
 }
 
 /** Every option that some command takes, with its help. */
@@ -37,9 +58,39 @@ export const OPTION_HELP = {
   namespace: ['-n, --namespace NAME', 'only this namespace; for why: that of names without one'],
   node: ['--node NAME', 'ask the ztunnel of this node'],
   output: ['-o, --output table|json', 'how to print; default table'],
-  wait: ['--no-wait', 'do not wait for the pods to follow'],
-  timeout: ['--timeout DURATION', 'how long to wait; default 60s'],
+  wait: ['--no-wait', 'do not wait for the pods'],
+  timeout: ['--timeout DURATION', 'how long to wait; default 60s, to install and the like 5m'],
+  yes: ['-y, --yes', 'do not ask'],
+  'dry-run': ['--dry-run', 'show the plan, checked by the API server, and change nothing'],
+  set: ['--set KEY=VALUE', 'a value of the installation; may be given several times'],
+  values: ['-f, --values FILE', 'values from a YAML file; later ones win, and --set wins over them'],
+  'reset-values': ['--reset-values', 'start from the defaults, not from the values chosen before'],
+  component: ['--component NAME', 'only this one: istiod, cni or ztunnel; may be given several times'],
+  'force-conflicts': ['--force-conflicts', 'take over fields that somebody else has set'],
+  'allow-downgrade': ['--allow-downgrade', 'also go to an older version'],
+  release: ['--release', 'take enrolled pods out of the mesh first, and wait until they are'],
+  'keep-labels': ['--keep-labels', 'with --release: put the labels back when the mesh is gone'],
+  crds: ['--crds', "also remove the mesh's resource kinds, and with them every policy"],
+  purge: ['--purge', "also remove the certificate authority's key and the namespace"],
+  probe: ['--no-probe', 'look at the API alone; start no pod on any node'],
+  image: ['--image REFERENCE', "image of the pods that look; default the node agent's"],
 } as const;
+
+/** Commands whose output may also be YAML: what would be applied. */
+const YAML_COMMANDS: ReadonlySet<string> = new Set(['install', 'upgrade']);
+
+const INSTALL_OPTIONS = [
+  'set',
+  'values',
+  'reset-values',
+  'component',
+  'yes',
+  'dry-run',
+  'wait',
+  'timeout',
+  'force-conflicts',
+  'output',
+] as const;
 
 export const COMMANDS: Readonly<Record<string, CommandShape>> = {
   why: {
@@ -50,6 +101,38 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     options: ['namespace', 'output'],
   },
   status: { operands: '', min: 0, max: 0, summary: 'whether the mesh is well', options: ['output'] },
+  preflight: {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'whether the cluster and each node can carry the mesh; what to do where not',
+    options: ['probe', 'image', 'timeout', 'output'],
+    timeoutMs: INSTALL_WAIT_MS,
+  },
+  install: {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'install the mesh, after showing what that means',
+    options: [...INSTALL_OPTIONS],
+    timeoutMs: INSTALL_WAIT_MS,
+  },
+  upgrade: {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: "take the mesh to this command's version, one component after another",
+    options: [...INSTALL_OPTIONS, 'allow-downgrade'],
+    timeoutMs: INSTALL_WAIT_MS,
+  },
+  uninstall: {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'remove the mesh; pods in it are released first',
+    options: ['release', 'keep-labels', 'crds', 'purge', 'yes', 'dry-run', 'timeout', 'output'],
+    timeoutMs: INSTALL_WAIT_MS,
+  },
   enroll: {
     operands: 'NAMESPACE | NAMESPACE/POD',
     min: 1,
@@ -112,6 +195,20 @@ const PARSED = {
   'mesh-namespace': { type: 'string' },
   wait: { type: 'boolean' },
   timeout: { type: 'string' },
+  yes: { type: 'boolean', short: 'y' },
+  'dry-run': { type: 'boolean' },
+  set: { type: 'string', multiple: true },
+  values: { type: 'string', short: 'f', multiple: true },
+  'reset-values': { type: 'boolean' },
+  component: { type: 'string', multiple: true },
+  'force-conflicts': { type: 'boolean' },
+  'allow-downgrade': { type: 'boolean' },
+  release: { type: 'boolean' },
+  'keep-labels': { type: 'boolean' },
+  crds: { type: 'boolean' },
+  purge: { type: 'boolean' },
+  probe: { type: 'boolean' },
+  image: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const satisfies ParseArgsOptionsConfig;
 
@@ -125,7 +222,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const [command = 'help', ...operands] = positionals;
   const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
   if (!shape) throw new UsageError(`unknown command "${command}"; "ambit help" lists them`);
-  const options = optionsOf(values);
+  const options = optionsOf(values, command, shape.timeoutMs ?? ENROL_WAIT_MS);
   if (values.help) return { command: 'help', operands: command === 'help' ? operands : [command], options };
   const see = `"ambit help ${command}" says more`;
   const taken = new Set<string>([...COMMON, ...shape.options]);
@@ -163,15 +260,14 @@ function parseProblem(message: string): string {
   return problem === 'argument' ? `option ${shown} needs a value` : `option ${shown} takes no value`;
 }
 
-function optionsOf(values: Values): Options {
-  const { output = 'table', timeout } = values;
-  if (output !== 'table' && output !== 'json')
-    throw new UsageError(`--output is table or json, not "${output}"`);
-  const timeoutMs = timeout === undefined ? ENROL_WAIT_MS : parseDurationMs(timeout);
+function optionsOf(values: Values, command: string, defaultTimeoutMs: number): Options {
+  const timeoutMs = values.timeout === undefined ? defaultTimeoutMs : parseDurationMs(values.timeout);
   if (timeoutMs === undefined)
-    throw new UsageError(`--timeout wants a duration such as 30s, not "${timeout}"`);
+    throw new UsageError(`--timeout wants a duration such as 30s, not "${values.timeout}"`);
+  if (values['keep-labels'] && !values.release)
+    throw new UsageError('--keep-labels goes with --release, which takes the labels off');
   return {
-    output,
+    output: outputOf(values.output ?? 'table', command),
     namespace: values.namespace,
     node: values.node,
     kubeconfig: values.kubeconfig,
@@ -179,5 +275,26 @@ function optionsOf(values: Values): Options {
     meshNamespace: values['mesh-namespace'] ?? DEFAULT_MESH_NAMESPACE,
     wait: values.wait ?? true,
     timeoutMs,
+    yes: values.yes ?? false,
+    dryRun: values['dry-run'] ?? false,
+    set: values.set ?? [],
+    valuesFiles: values.values ?? [],
+    resetValues: values['reset-values'] ?? false,
+    components: values.component ?? [],
+    forceConflicts: values['force-conflicts'] ?? false,
+    allowDowngrade: values['allow-downgrade'] ?? false,
+    release: values.release ?? false,
+    keepLabels: values['keep-labels'] ?? false,
+    crds: values.crds ?? false,
+    purge: values.purge ?? false,
+    probe: values.probe ?? true,
+    image: values.image,
   };
+}
+
+function outputOf(output: string, command: string): Output {
+  if (output === 'table' || output === 'json') return output;
+  if (!YAML_COMMANDS.has(command)) throw new UsageError(`--output is table or json, not "${output}"`);
+  if (output === 'yaml') return output;
+  throw new UsageError(`--output is table, json or yaml, not "${output}"`);
 }

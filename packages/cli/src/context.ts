@@ -2,6 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import type { KubeClient } from '@ambit/kube/client';
 import type { Options } from './command-line.ts';
+import type { Shipped } from './install/shipped.ts';
 import { table, type Column } from './table.ts';
 import type { Ztunnels } from './ztunnels.ts';
 
@@ -15,6 +16,10 @@ export interface Context {
   readonly print: (text: string) => void;
   /** One sentence to standard error, which does not end the command. */
   readonly warn: (sentence: string) => void;
+  /** Asks the user a question that yes or no answers; `undefined`: there is nobody to ask. */
+  readonly ask: (question: string) => Promise<boolean | undefined>;
+  /** The version of this command, and what it installs. */
+  readonly shipped: () => Promise<Shipped>;
 }
 
 /** Rows as a table or, with `--output json`, as a list of objects. */

@@ -18,3 +18,9 @@ export class ProxyError extends MeshError {
   readonly code = 'PROXY';
   readonly side = 'upstream';
 }
+
+/** An installation cannot be done, or was given up; the message says what stands in the way and what to do. */
+export class InstallError extends MeshError {
+  readonly code = 'INSTALL';
+  readonly side = 'downstream';
+}

@@ -11,3 +11,20 @@ export const ENROL_WAIT_MS = 60_000;
 export const ENROL_POLL_MS = 500;
 /** How much of somebody's text goes into one cell or message. */
 export const MAX_CELL_CHARS = 300;
+/** How much is said in one sentence on standard error. */
+export const MAX_SENTENCE_CHARS = 2_000;
+/** Requests to the API server at a time. */
+export const MAX_REQUESTS_AT_ONCE = 8;
+/** Of one object, how many changed fields a plan names. */
+export const MAX_CHANGES_SHOWN = 6;
+/** How long `install`, `upgrade` and `uninstall` wait, unless told otherwise. */
+export const INSTALL_WAIT_MS = 300_000;
+export const INSTALL_POLL_MS = 500;
+/** How long the API server may take to serve a resource kind that was just defined. */
+export const ESTABLISH_WAIT_MS = 30_000;
+/** Pods that a message about a rollout names. */
+export const MAX_PODS_NAMED = 3;
+/** Of what a container waits for, in a message about a rollout. */
+export const MAX_REASON_CHARS = 200;
+/** A file of values is written by hand. */
+export const MAX_VALUES_FILE_BYTES = 1024 * 1024;

@@ -5,19 +5,23 @@ import { KubeClient } from '@ambit/kube/client';
 import { isNotFound, NoKubeConfigError, statusOf } from '@ambit/kube/errors';
 import { portForward } from '@ambit/kube/port-forward';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
+import { type Shipped, shipped } from './install/shipped.ts';
 import { certificates } from './commands/certificates.ts';
 import { connections } from './commands/connections.ts';
 import { enroll, unenroll } from './commands/enroll.ts';
 import { helpText } from './commands/help.ts';
+import { install, upgrade } from './commands/install.ts';
 import { policies } from './commands/policies.ts';
 import { services } from './commands/services.ts';
 import { status } from './commands/status.ts';
+import { uninstall } from './commands/uninstall.ts';
 import { version } from './commands/version.ts';
 import { why } from './commands/why.ts';
 import { workloads } from './commands/workloads.ts';
 import type { Context } from './context.ts';
 import { UsageError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
+import { MAX_SENTENCE_CHARS } from './limits.ts';
 import { printable } from './table.ts';
 import { type PodDialer, Ztunnels } from './ztunnels.ts';
 
@@ -28,8 +32,12 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
+  /** Asks whoever sits there; `undefined`: nobody does. Default: nobody. */
+  readonly ask?: (question: string) => Promise<boolean | undefined>;
   /** Default: a port-forward through the API server. */
   readonly dial?: PodDialer;
+  /** Default: what comes with this command. */
+  readonly shipped?: () => Promise<Shipped>;
 }
 
 type Command = (context: Context, operands: readonly string[]) => Promise<ExitCode>;
@@ -37,6 +45,9 @@ type Command = (context: Context, operands: readonly string[]) => Promise<ExitCo
 const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   why,
   status,
+  install,
+  upgrade,
+  uninstall,
   enroll,
   unenroll,
   workloads,
@@ -56,7 +67,7 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   } catch (error) {
     if (error instanceof UsageError) return fail(EXIT.usage, messageOf(error));
     if (surroundings.signal.aborted) return fail(EXIT.error, 'interrupted');
-    return fail(EXIT.error, printable(sentenceOf(error)));
+    return fail(EXIT.error, printable(sentenceOf(error), MAX_SENTENCE_CHARS));
   }
 }
 
@@ -74,8 +85,13 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   using client = await KubeClient.load({ env, kubeconfigPath: kubeconfig, context, clock });
   const dial = surroundings.dial ?? ((to, until) => portForward(client, to, until));
   const ztunnels = new Ztunnels({ client, dial, meshNamespace, clock, signal });
-  const warn = (sentence: string) => printError(`ambit: ${printable(sentence)}\n`);
-  return await perform({ client, ztunnels, options, clock, signal, print, warn }, operands);
+  const warn = (sentence: string) => printError(`ambit: ${printable(sentence, MAX_SENTENCE_CHARS)}\n`);
+  const ask = surroundings.ask ?? (() => Promise.resolve(undefined));
+  const given = surroundings.shipped ?? shipped;
+  return await perform(
+    { client, ztunnels, options, clock, signal, print, warn, ask, shipped: given },
+    operands,
+  );
 }
 
 const KUBECONFIG_ADVICE =

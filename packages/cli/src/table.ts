@@ -32,7 +32,7 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
 }
 
 /** Text that is safe to print on one line. */
-export function printable(text: string): string {
+export function printable(text: string, maxChars: number = MAX_CELL_CHARS): string {
   const clean = text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu, ' ');
-  return clean.length > MAX_CELL_CHARS ? `${clean.slice(0, MAX_CELL_CHARS)}…` : clean;
+  return clean.length > maxChars ? `${clean.slice(0, maxChars)}…` : clean;
 }

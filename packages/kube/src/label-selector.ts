@@ -47,6 +47,17 @@ export function holds(
   }
 }
 
+/** The selector as the API's `labelSelector` parameter; what {@link parseLabelSelector} reads. */
+export function formatLabelSelector({ matchLabels = {}, matchExpressions = [] }: LabelSelector): string {
+  const labels = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
+  const expressions = matchExpressions.map(({ key, operator, values = [] }) => {
+    if (operator === 'Exists') return key;
+    if (operator === 'DoesNotExist') return `!${key}`;
+    return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`;
+  });
+  return [...labels, ...expressions].join(',');
+}
+
 /** Reads `a=b,c!=d,e in (x,y),f notin (z),g,!h`; `undefined` if it is not of that form. */
 export function parseLabelSelector(text: string): readonly LabelSelectorRequirement[] | undefined {
   const parts = text.match(/(?:[^,(]|\([^)]*\))+/g) ?? [];

@@ -133,11 +133,9 @@ export class LeaderElection implements AsyncDisposable {
     this.#leads.set(false);
     const { client, namespace, name, identity } = this.#options;
     try {
-      // A stop must not wait for a server that is away; the lease expires by itself then.
-      using until = deadline('lease', LEASE_REQUEST_TIMEOUT_MS, this.#clock);
-      const current = await client.find(leases, { namespace, name }, until);
+      const current = await client.find(leases, { namespace, name });
       if (current?.spec?.holderIdentity !== identity) return;
-      await client.replace(leases, { ...current, spec: { ...current.spec, holderIdentity: '' } }, {}, until);
+      await client.replace(leases, { ...current, spec: { ...current.spec, holderIdentity: '' } });
     } catch (error) {
       this.#log.warn('lease not given back', { lease: name, error: messageOf(error) });
     }

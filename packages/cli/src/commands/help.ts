@@ -46,7 +46,7 @@ function overview(): string {
     ([name, { operands, summary }]) => [`${name} ${operands}`.trim(), summary] as const,
   );
   return [
-    'ambit asks the mesh questions, and takes workloads into it.',
+    'ambit installs the mesh, takes workloads into it, and asks it questions.',
     'Usage: ambit COMMAND [options]',
     `Commands:\n${columns(commands)}`,
     `Options of every command:\n${columns(COMMON)}`,

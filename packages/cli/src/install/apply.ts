@@ -1,0 +1,125 @@
+/**
+ * Writing an installation: server-side apply by one field manager, in the order of the kinds.
+ *
+ * Applying is idempotent, so an interrupted installation is gone on with by running it again; what was applied stays.
+ */
+import type { Clock } from '@ambit/core/clock';
+import type { KubeClient } from '@ambit/kube/client';
+import { isConflict, isNotFound } from '@ambit/kube/errors';
+import type { KubeObject } from '@ambit/kube/resource';
+import { messageOf } from '@ambit/core/errors';
+import { InstallError } from '../errors.ts';
+import { listOf, objectOf } from '../json-value.ts';
+import { ESTABLISH_WAIT_MS, INSTALL_POLL_MS, MAX_REQUESTS_AT_ONCE } from '../limits.ts';
+import { mapLimited } from '../map-limited.ts';
+import { withRuntimeFields } from './decide/ownership.ts';
+import { type Examined, type PlannedChange, planned, reasonToKeep } from './decide/plan.ts';
+import { KINDS, orderOf } from './kinds.ts';
+import { type Part, titleOf } from './manifest.ts';
+
+export const FIELD_MANAGER = 'ambit-install';
+
+export interface ApplyOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Takes fields that others have set. */
+  readonly forceConflicts: boolean;
+}
+
+/**
+ * Tries each part on the API server without writing, and says what would change.
+ *
+ * @throws {@link InstallError} if the server would refuse one, or somebody else has set a field of it.
+ */
+export async function examine(
+  parts: readonly Part[],
+  live: ReadonlyMap<string, KubeObject>,
+  options: ApplyOptions,
+): Promise<readonly PlannedChange[]> {
+  const missing = new Set(
+    parts
+      .filter((part) => part.resource.kind === 'Namespace' && !live.has(titleOf(part)))
+      .map(({ object }) => object.metadata.name),
+  );
+  return await mapLimited(parts, MAX_REQUESTS_AT_ONCE, async (part): Promise<PlannedChange> => {
+    const there = live.get(titleOf(part));
+    if (there && reasonToKeep(part, there) !== undefined)
+      return planned({ part, live: there, applied: there });
+    const untried = part.resource.namespaced && missing.has(part.object.metadata.namespace ?? '');
+    const ready = { ...part, object: withRuntimeFields(part.object, there) };
+    const applied = untried ? undefined : await applyOne(ready, options, true);
+    const examined: Examined = { part: ready, live: there, applied };
+    return planned(examined);
+  });
+}
+
+/** Applies what a plan creates and changes; what is unchanged is not touched. */
+export async function applyChanges(
+  changes: readonly PlannedChange[],
+  options: ApplyOptions,
+  done: (change: PlannedChange) => void,
+): Promise<void> {
+  const due = changes.filter(({ action }) => action === 'create' || action === 'change');
+  for (let order = 0; order <= KINDS.length; order++) {
+    const now = due.filter(({ part }) => orderOf(part.resource) === order);
+    await mapLimited(now, MAX_REQUESTS_AT_ONCE, async (change) => {
+      await applyOne(change.part, options, false);
+      done(change);
+    });
+    await mapLimited(now, MAX_REQUESTS_AT_ONCE, ({ part }) => established(part, options));
+  }
+}
+
+async function applyOne(part: Part, options: ApplyOptions, dryRun: boolean): Promise<KubeObject> {
+  const { client, forceConflicts, signal } = options;
+  const { name, namespace } = part.object.metadata;
+  const at = part.resource.namespaced ? { name, namespace } : { name };
+  const patch = { type: 'apply', body: part.object, force: forceConflicts } as const;
+  try {
+    return await client.patch(part.resource, at, patch, { fieldManager: FIELD_MANAGER, dryRun }, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isConflict(error))
+      throw new InstallError(`${titleOf(part)} is refused by the API server: ${messageOf(error)}`, {
+        cause: error,
+      });
+    throw new InstallError(
+      `somebody else has set fields of ${titleOf(part)} to other values: ${messageOf(error)}; --force-conflicts takes them over`,
+      { cause: error },
+    );
+  }
+}
+
+/** Waits until objects of a new kind can be written. */
+async function established({ resource, object }: Part, options: ApplyOptions): Promise<void> {
+  if (resource.kind !== 'CustomResourceDefinition') return;
+  const { client, clock, signal } = options;
+  const deadlineMs = clock.monotonicMs() + ESTABLISH_WAIT_MS;
+  for (;;) {
+    const live = await client.find(resource, object.metadata, signal);
+    const { status } = (live ?? {}) as { readonly status?: unknown };
+    const conditions = listOf(objectOf(status)['conditions']).map(objectOf);
+    if (conditions.some((one) => one['type'] === 'Established' && one['status'] === 'True')) return;
+    if (clock.monotonicMs() >= deadlineMs)
+      throw new InstallError(
+        `the API server does not serve ${object.metadata.name} ${ESTABLISH_WAIT_MS / 1_000} s after it was defined`,
+      );
+    await clock.sleep(INSTALL_POLL_MS, signal);
+  }
+}
+
+/** Deletes an object; that it is gone already is no error. */
+export async function removeOne(
+  { client, signal }: Pick<ApplyOptions, 'client' | 'signal'>,
+  { resource, object }: Pick<Part, 'resource' | 'object'>,
+): Promise<void> {
+  const { name, namespace, uid } = object.metadata;
+  const options = { ...(uid !== undefined && { uid }), propagation: 'Background' };
+  try {
+    await client.delete(resource, resource.namespaced ? { name, namespace } : { name }, options, signal);
+  } catch (error) {
+    // Another object by the same name is none of ours.
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+  }
+}
