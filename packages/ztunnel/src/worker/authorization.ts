@@ -20,15 +20,10 @@ export function authorizeInTime(
     .then(() => told(pod, local, request, again()));
 }
 
-/** What policy, as it is now, says of a connection that is open; `unknown` while a policy is on its way. */
-export function standing(
-  pod: Pod,
-  local: Workload,
-  request: AuthorizationRequest,
-): 'allowed' | 'refused' | 'unknown' {
+/** Whether policy, as it is now, refuses a connection that is open. What is on its way cuts nothing yet. */
+export function isRefusedNow(pod: Pod, local: Workload, request: AuthorizationRequest): boolean {
   const verdict = ask(pod, local, request);
-  if (verdict.kind === 'missing') return 'unknown';
-  return refusalOf(verdict) === undefined ? 'allowed' : 'refused';
+  return verdict.kind !== 'missing' && refusalOf(verdict) !== undefined;
 }
 
 function ask(pod: Pod, local: Workload, request: AuthorizationRequest): Verdict {
