@@ -1,5 +1,5 @@
 /**
- * Makes a fresh machine ready for one of the npm scripts: `node tools/setup.cjs base|demo|test|bench`.
+ * Makes a fresh machine ready for one of the npm scripts: `node tools/setup.cjs base|demo|test|bench|e2e`.
  *
  * Runs before any dependency exists and under whatever Node the machine has (20 or later), so it is CommonJS and imports
  * nothing but Node. It looks first and acts second: when something is missing that it may not install, it names all of
@@ -14,23 +14,28 @@ const { join } = require('node:path');
 
 const TOP = join(__dirname, '..');
 
-/** What a purpose needs from the system: a program (or library) and the Debian package that brings it. */
+/** What a purpose needs from the system: a program (or library, or file) and the Debian package that brings it. */
 const NEEDS = [
-  { program: 'git', package: 'git', for: ['base', 'demo', 'test', 'bench'] },
-  { library: 'libatomic.so.1', package: 'libatomic1', for: ['base', 'demo', 'test', 'bench'] },
-  { library: 'libstdc++.so.6', package: 'libstdc++6', for: ['base', 'demo', 'test', 'bench'] },
-  { program: 'ip', package: 'iproute2', for: ['demo', 'test', 'bench'] },
-  { program: 'nft', package: 'nftables', for: ['demo', 'test', 'bench'] },
-  { program: 'unshare', package: 'util-linux', for: ['demo', 'test', 'bench'] },
-  { program: 'mount', package: 'mount', for: ['demo', 'test', 'bench'] },
+  { program: 'git', package: 'git', for: ['base', 'demo', 'test', 'bench', 'e2e'] },
+  { library: 'libatomic.so.1', package: 'libatomic1', for: ['base', 'demo', 'test', 'bench', 'e2e'] },
+  { library: 'libstdc++.so.6', package: 'libstdc++6', for: ['base', 'demo', 'test', 'bench', 'e2e'] },
+  { program: 'ip', package: 'iproute2', for: ['demo', 'test', 'bench', 'e2e'] },
+  { program: 'nft', package: 'nftables', for: ['demo', 'test', 'bench', 'e2e'] },
+  { program: 'unshare', package: 'util-linux', for: ['demo', 'test', 'bench', 'e2e'] },
+  { program: 'mount', package: 'mount', for: ['demo', 'test', 'bench', 'e2e'] },
   { program: 'tcpdump', package: 'tcpdump', for: ['bench'] },
-  { program: 'sysctl', package: 'procps', for: ['demo', 'test', 'bench'] },
-  { program: 'iptables-restore', package: 'iptables', for: ['test'] },
-  { program: 'kubectl', package: 'kubernetes-client', for: ['test'] },
-  { program: 'go', package: 'golang-go', for: ['test', 'bench'] },
+  { program: 'sysctl', package: 'procps', for: ['demo', 'test', 'bench', 'e2e'] },
+  { program: 'iptables-restore', package: 'iptables', for: ['test', 'e2e'] },
+  { program: 'kubectl', package: 'kubernetes-client', for: ['test', 'e2e'] },
+  { program: 'go', package: 'golang-go', for: ['test', 'bench', 'e2e'] },
   { program: 'iperf3', package: 'iperf3', for: ['bench'] },
   { program: 'redis-benchmark', package: 'redis-tools', for: ['bench'] },
   { program: 'redis-server', package: 'redis-server', for: ['bench'] },
+  { program: 'containerd', package: 'containerd', for: ['e2e'] },
+  { program: 'runc', package: 'runc', for: ['e2e'] },
+  { file: '/usr/lib/cni/ptp', package: 'containernetworking-plugins', for: ['e2e'] },
+  { program: 'ipset', package: 'ipset', for: ['e2e'] },
+  { program: 'conntrack', package: 'conntrack', for: ['e2e'] },
 ];
 
 const SEARCH_PATH = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -49,9 +54,12 @@ function hasLibrary(name) {
 }
 
 function missingNeeds(purpose) {
-  return NEEDS.filter((need) => need.for.includes(purpose)).filter((need) =>
-    need.program ? !hasProgram(need.program) : !hasLibrary(need.library),
-  );
+  return NEEDS.filter((need) => need.for.includes(purpose) && !isThere(need));
+}
+
+function isThere({ program, library, file }) {
+  if (program) return hasProgram(program);
+  return library ? hasLibrary(library) : existsSync(file);
 }
 
 /** Network namespaces need root, or a kernel that lets anybody make a user namespace. */
@@ -113,7 +121,7 @@ function installNpmPackages() {
 
 function main() {
   const purpose = process.argv[2] ?? 'base';
-  if (!['base', 'demo', 'test', 'bench'].includes(purpose)) fail([`unknown purpose ${purpose}`]);
+  if (!['base', 'demo', 'test', 'bench', 'e2e'].includes(purpose)) fail([`unknown purpose ${purpose}`]);
   const problems = [];
   const [major = 0] = process.versions.node.split('.').map(Number);
   if (major < 20) problems.push(`Node 20 or later to start with (this is ${process.versions.node})`);
@@ -129,7 +137,9 @@ function main() {
   if (privilege !== undefined) problems.push(privilege);
   if (missing.length > 0 && !mayInstall) {
     for (const need of missing)
-      problems.push(`${need.program ?? need.library} (Debian and Ubuntu: package ${need.package})`);
+      problems.push(
+        `${need.program ?? need.library ?? need.file} (Debian and Ubuntu: package ${need.package})`,
+      );
     if (hasProgram('apt-get')) problems.push(`all of them: sudo apt-get install ${packages.join(' ')}`);
   }
   if (problems.length > 0) fail(['Nothing was changed. Missing:', ...problems]);

@@ -36,6 +36,8 @@ export interface SubjectNames {
   readonly dnsNames?: readonly string[];
   readonly ips?: readonly string[];
   readonly commonName?: string;
+  /** What Kubernetes takes for the groups of the user that the common name says. */
+  readonly organizations?: readonly string[];
 }
 
 export interface LeafOptions extends Validity {
@@ -87,12 +89,12 @@ export async function readRequest(pem: string): Promise<CertificateRequest> {
 export async function createLeaf(options: LeafOptions, signer: Signer): Promise<string> {
   const issuer = new x509.X509Certificate(signer.certificatePem);
   const usages = options.usages ?? ['serverAuth', 'clientAuth'];
-  const { commonName } = options.names;
+  const subject = subjectOf(options.names);
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: randomSerial(),
       issuer: issuer.subjectName,
-      ...(commonName === undefined ? {} : { subject: [{ CN: [commonName] }] }),
+      ...(subject.length === 0 ? {} : { subject: [...subject] }),
       notBefore: new Date(options.notBeforeMs),
       notAfter: new Date(options.notAfterMs),
       publicKey: spki(options.publicKey),
@@ -106,7 +108,7 @@ export async function createLeaf(options: LeafOptions, signer: Signer): Promise<
         new x509.ExtendedKeyUsageExtension(usages.map((usage) => x509.ExtendedKeyUsage[usage])),
         new x509.BasicConstraintsExtension(false, undefined, true),
         ...authorityKeyIdentifier(issuer),
-        alternativeNames(options.names),
+        ...alternativeNames(options.names),
       ],
     },
     crypto,
@@ -161,13 +163,21 @@ export async function createRevocationList(
   return toPem(new Uint8Array(list.rawData), 'X509 CRL');
 }
 
-function alternativeNames(names: SubjectNames): x509.SubjectAlternativeNameExtension {
+function subjectOf({ organizations = [], commonName }: SubjectNames): x509.JsonName {
+  return [
+    ...organizations.map((organization) => ({ O: [organization] })),
+    ...(commonName === undefined ? [] : [{ CN: [commonName] }]),
+  ];
+}
+
+/** An extension without names would be refused by whoever reads it. */
+function alternativeNames(names: SubjectNames): readonly x509.Extension[] {
   const all = [
     ...(names.uris ?? []).map((value) => ({ type: 'url', value }) as const),
     ...(names.dnsNames ?? []).map((value) => ({ type: 'dns', value }) as const),
     ...(names.ips ?? []).map((value) => ({ type: 'ip', value }) as const),
   ];
-  return new x509.SubjectAlternativeNameExtension(all, true);
+  return all.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(all, true)];
 }
 
 /** The issuer's own key identifier, whatever way it was made; a verifier compares the two. */

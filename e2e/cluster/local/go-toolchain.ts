@@ -1,0 +1,56 @@
+/**
+ * A Go that is new enough: the one in PATH, or a toolchain that it downloads from the module proxy.
+ *
+ * Go 1.21 and later switch by themselves when asked. An older one (Debian 12's is 1.19) can still download the toolchain,
+ * which is a module, but unpacks its programs without leave to execute them.
+ */
+import { chmodSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { mustRun, runCommand } from '../command.ts';
+import { ProviderError } from '../errors.ts';
+import type { Report } from '../provider.ts';
+
+/** The oldest that the modules ask for. */
+const WANTED = { major: 1, minor: 24 };
+/** What is downloaded where PATH's is older. */
+const TOOLCHAIN = 'go1.24.11';
+const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
+
+/** @returns how to call it: `['go']`, or a path. */
+export async function goCommand(report: Report): Promise<readonly string[]> {
+  const asked = await runCommand(['go', 'env', 'GOVERSION'], {
+    env: { ...process.env, GOTOOLCHAIN: 'local' },
+  }).catch((error: unknown) => {
+    throw new ProviderError('Go is missing (Debian and Ubuntu: package golang-go)', { cause: error });
+  });
+  const version = asked.stdout.trim();
+  if (isAtLeast(version, WANTED)) return ['go'];
+  report(`${version || 'this Go'} is too old for Kubernetes: downloading ${TOOLCHAIN}`);
+  if (isAtLeast(version, { major: 1, minor: 21 })) return ['env', `GOTOOLCHAIN=${TOOLCHAIN}`, 'go'];
+  return [join(await downloadedToolchain(), 'bin', 'go')];
+}
+
+/** @param version - As Go says it: `go1.26.8`, `devel go1.27-…`. */
+export function isAtLeast(
+  version: string,
+  wanted: { readonly major: number; readonly minor: number },
+): boolean {
+  const [, major = 0, minor = 0] = (/go(\d+)\.(\d+)/.exec(version) ?? []).map(Number);
+  return major > wanted.major || (major === wanted.major && minor >= wanted.minor);
+}
+
+async function downloadedToolchain(): Promise<string> {
+  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const module = `golang.org/toolchain@v0.0.1-${TOOLCHAIN}.linux-${arch}`;
+  const answer = await mustRun(['go', 'mod', 'download', '-json', module], {
+    env: { ...process.env, GOFLAGS: '-mod=mod' },
+    timeoutMs: DOWNLOAD_TIMEOUT_MS,
+    cwd: '/',
+  });
+  const { Dir: folder } = JSON.parse(answer) as { readonly Dir?: string };
+  if (folder === undefined) throw new ProviderError(`${module} cannot be downloaded`);
+  for (const programs of ['bin', 'pkg/tool'])
+    for (const entry of readdirSync(join(folder, programs), { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) chmodSync(join(entry.parentPath, entry.name), 0o555);
+  return folder;
+}

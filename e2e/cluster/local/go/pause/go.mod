@@ -1,0 +1,3 @@
+module ambit.local/pause
+
+go 1.24.0
