@@ -145,6 +145,25 @@ test('a list of our own leaves the primary alone, and stays when the agent goes'
   expect(existsSync(join(bin, 'istio-cni'))).toBe(true);
 });
 
+test('folders that cannot be watched are looked at now and then', async () => {
+  write('10-net.conflist', LIST);
+  let look: () => void = () => undefined;
+  const every = (_: number, run: () => void) => {
+    look = run;
+    return { cancel: () => undefined };
+  };
+  const installer = await start({
+    watch: () => {
+      throw new Error('EMFILE: too many open files');
+    },
+    clock: { ...systemClock, every },
+  });
+  expect([installer.installed.value, read('10-net.conflist'), warnings.length]).toEqual([true, CHAINED, 3]);
+  write('10-net.conflist', LIST);
+  look();
+  expect(read('10-net.conflist')).toEqual(CHAINED);
+});
+
 test('a list of our own that would not come first is an error that says so', async () => {
   write('01-net.conflist', LIST);
   const installer = await start({ mode: 'owned' });

@@ -4,7 +4,7 @@
  * Whoever touches either finds it put back; while it is not in place, `installed` is false and the agent is not ready.
  * A node without any configuration is waited for, since its network is not there yet either.
  */
-import { type FSWatcher, mkdirSync, readdirSync, rmSync, watch } from 'node:fs';
+import { type FSWatcher, mkdirSync, readdirSync, rmSync, watch as watchFolder } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
@@ -57,6 +57,8 @@ export interface InstallerOptions {
   /** Mode of a configuration file that is new. */
   readonly configMode: number;
   readonly plugin: JsonRecord;
+  /** Node's, except in tests. */
+  readonly watch?: typeof watchFolder;
   readonly clock: Clock;
   readonly log: Logger;
   readonly onInstall: (result: InstallResult) => void;
@@ -89,17 +91,23 @@ export class Installer implements Service {
     return this.#installed;
   }
 
-  /** @throws if a folder cannot be watched. A configuration that is not there yet is no failure. */
+  /** A configuration that is not there yet is no failure, nor is a folder that cannot be watched: it is looked at anyway. */
   start(_signal: AbortSignal): Promise<void> {
-    const { binaryTarget, binarySource, configDirectory, clock, log } = this.#options;
+    const { binaryTarget, binarySource, configDirectory, clock, log, watch = watchFolder } = this.#options;
     mkdirSync(binaryTarget, { recursive: true });
     mkdirSync(configDirectory, { recursive: true });
     for (const directory of new Set([binarySource, binaryTarget, configDirectory])) {
-      const watcher = watch(directory, { persistent: false }, () => this.#soon());
-      watcher.on('error', (error) =>
-        log.warn('watching a folder failed', { directory, error: messageOf(error) }),
-      );
-      this.#watchers.push(watcher);
+      const failed = (error: unknown) =>
+        log.warn('a folder cannot be watched, and is looked at now and then', {
+          directory,
+          error: messageOf(error),
+        });
+      try {
+        this.#watchers.push(watch(directory, { persistent: false }, () => this.#soon()).on('error', failed));
+      } catch (error) {
+        // The machine's limit of inotify instances is shared by all that root runs on it.
+        failed(error);
+      }
     }
     this.#poll = clock.every(INSTALL_POLL_MS, () => this.#look());
     this.#look();
