@@ -26,8 +26,6 @@ export const WATCH_SECONDS_MAX = 3_600;
 export const BOOKMARK_MS = 30_000;
 /** The journal is folded into a snapshot when it has grown to this size (and beyond the snapshot's own). */
 export const JOURNAL_BYTES = 16 * 1024 * 1024;
-/** One line of the journal. */
-export const JOURNAL_LINE_BYTES = 2 * OBJECT_BYTES;
 /** TCP connections open at once. */
 export const CONNECTIONS = 4_096;
 /** How long a client may take over its request's headers, and over the whole of it. */

@@ -27,10 +27,6 @@ export function labelsOf(object: JsonObject): Readonly<Record<string, string>> {
   return textMap(objectAt(object, 'metadata', 'labels'));
 }
 
-export function annotationsOf(object: JsonObject): Readonly<Record<string, string>> {
-  return textMap(objectAt(object, 'metadata', 'annotations'));
-}
-
 export const isTerminating = (object: JsonObject): boolean =>
   textAt(object, 'metadata', 'deletionTimestamp') !== undefined;
 

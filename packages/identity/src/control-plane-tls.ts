@@ -24,12 +24,6 @@ export type TokenSource =
   | { readonly kind: 'literal'; readonly token: string }
   | { readonly kind: 'none' };
 
-/** `XDS_ROOT_CA` and `CA_ROOT_CA`: `SYSTEM`, PEM text, or a path. */
-export function rootSourceOf(text: string): RootSource {
-  if (text === 'SYSTEM') return { kind: 'system' };
-  return text.includes('-----BEGIN ') ? { kind: 'pem', pem: text } : { kind: 'file', path: text };
-}
-
 /** @throws {@link CertificateError} if there is no root to be had. */
 export async function readRoots(source: RootSource): Promise<readonly string[]> {
   if (source.kind === 'system') return getCACertificates('system');

@@ -3,6 +3,7 @@
  * an answer made from half of it would make proxies forget the rest.
  */
 import { createServer } from 'node:net';
+import { hostname } from 'node:os';
 import { Scheduler } from '@ambit/collections/scheduler';
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
@@ -25,10 +26,11 @@ import type { Config } from './config.ts';
 import { buildGraph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
+import { Leadership } from './leadership.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
 import { ServingCertificate, servingNames } from './serving-certificate.ts';
-import { PolicyStatus } from './status/policy-status.ts';
+import { startStatusWriters } from './status/status-writers.ts';
 import { WebhookRegistration } from './webhook/registration.ts';
 import { WebhookServer } from './webhook/server.ts';
 
@@ -205,10 +207,20 @@ export async function startControlPlane(
       void serving.renew();
     }),
   );
-  if (config.status) {
-    const { authorizationPolicies: policies } = inputs;
-    scope.use(new PolicyStatus({ ...common, policies, translated: graph.translatedPolicies }));
-  }
+  // A name of our own for where there is no pod: two processes of one machine are two replicas.
+  const identity = config.podName ?? `${hostname()}-${Math.floor(random() * 2 ** 32).toString(36)}`;
+  const leaderships: Leadership[] = [];
+  const onlyOne = (lease: string, start: () => AsyncDisposable) => {
+    const leadership = scope.use(
+      new Leadership({ ...common, namespace: config.namespace, name: lease, identity }),
+    );
+    leaderships.push(leadership);
+    leadership.whileLeading(start);
+  };
+  if (config.status)
+    onlyOne('istio-status-leader', () =>
+      startStatusWriters({ ...common, inputs, conditions: graph.conditions }),
+    );
   ready = true;
   log.info('serving', {
     secure: securePort,
@@ -231,7 +243,12 @@ export async function startControlPlane(
       ready = false;
       for (const server of xdsServers) server[Symbol.dispose]();
       const services = [...listeners, ...grpcServers.map(asService)];
-      await Promise.all(services.map((service) => stop(service, config.drainDeadlineMs, clock)));
+      // Leases first: another replica need not wait for our clients to leave.
+      const handedOver = leaderships.map((leadership) => leadership[Symbol.asyncDispose]());
+      await Promise.all([
+        ...handedOver,
+        ...services.map((service) => stop(service, config.drainDeadlineMs, clock)),
+      ]);
       await owned.disposeAsync();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

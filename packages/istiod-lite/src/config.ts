@@ -27,6 +27,11 @@ const port = (env: string, fallback: number, doc: string) =>
 
 export const schema = {
   namespace: text({ env: 'POD_NAMESPACE', default: 'istio-system', doc: 'Where the control plane runs.' }),
+  podName: text({
+    env: 'POD_NAME',
+    default: undefined,
+    doc: 'Tells this replica from others where one of them leads. Default: made up.',
+  }),
   rootNamespace: text({
     env: 'ROOT_NAMESPACE',
     default: undefined,
@@ -111,7 +116,7 @@ export const schema = {
   status: flag({
     env: 'AMBIENT_ENABLE_STATUS',
     default: true,
-    doc: 'Whether statuses of policies are written.',
+    doc: 'Whether statuses of policies and services are written.',
   }),
   dryRun: flag({
     env: 'AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY',

@@ -6,6 +6,7 @@
  */
 import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { JoinedCollection } from '@ambit/collections/join';
+import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
@@ -21,6 +22,8 @@ export interface Graph {
   readonly authorizationFeed: AuthorizationFeed;
   /** By `namespace/name` of the AuthorizationPolicy: what its status shall say. */
   readonly translatedPolicies: Collection<string, TranslatedPolicy>;
+  /** What the statuses of objects shall say. */
+  readonly conditions: Conditions;
   /** By resource name: workloads and services. */
   readonly addresses: Collection<string, AddressEntry>;
   /** What everything here is computed from and ends in, for the dump. */
@@ -34,6 +37,7 @@ export function buildGraph(context: GraphContext): Graph {
   const waypoints = deriveWaypoints(context, network);
   const services = deriveServices(context, network, waypoints);
   const workloads = deriveWorkloads(context, services, policies, waypoints);
+  const conditions = deriveConditions(context, policies, waypoints);
   const addresses = new JoinedCollection({
     name: 'addresses',
     from: [workloads.ofPods, workloads.ofSlices, services.addresses],
@@ -44,6 +48,7 @@ export function buildGraph(context: GraphContext): Graph {
     addressFeed: new AddressFeed(scheduler, addresses, authorizationFeed, clock),
     translatedPolicies: policies.translated,
     addresses,
-    roots: [addresses, policies.authorizations],
+    conditions,
+    roots: [addresses, policies.authorizations, ...Object.values(conditions)],
   };
 }

@@ -59,6 +59,7 @@ describe('KubeClient', () => {
 
   test('server-side apply names its manager, and takes what it must', async () => {
     const patch = { type: 'apply', body: { metadata: at }, force: true } as const;
+    await client.create(authorizationPolicies, { metadata: at });
     await client.patch(authorizationPolicies, at, patch, { fieldManager: 'me', subresource: 'status' });
     expect(server.requests.at(-1)).toBe(
       'PATCH /apis/security.istio.io/v1/namespaces/ns/authorizationpolicies/c/status?force=true&fieldManager=me',

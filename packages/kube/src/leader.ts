@@ -133,9 +133,11 @@ export class LeaderElection implements AsyncDisposable {
     this.#leads.set(false);
     const { client, namespace, name, identity } = this.#options;
     try {
-      const current = await client.find(leases, { namespace, name });
+      // A stop must not wait for a server that is away; the lease expires by itself then.
+      using until = deadline('lease', LEASE_REQUEST_TIMEOUT_MS, this.#clock);
+      const current = await client.find(leases, { namespace, name }, until);
       if (current?.spec?.holderIdentity !== identity) return;
-      await client.replace(leases, { ...current, spec: { ...current.spec, holderIdentity: '' } });
+      await client.replace(leases, { ...current, spec: { ...current.spec, holderIdentity: '' } }, {}, until);
     } catch (error) {
       this.#log.warn('lease not given back', { lease: name, error: messageOf(error) });
     }

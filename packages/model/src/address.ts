@@ -2,7 +2,7 @@
  * Addresses as the mesh names them: an IP within a network, a hostname within a namespace, and where a waypoint or
  * a gateway is. IPs are canonical text (`@ambit/core/ip`).
  */
-import { type Cidr, formatCidr } from '@ambit/core/ip';
+import type { Cidr } from '@ambit/core/ip';
 
 /** An address in one of the mesh's networks; `network` is empty for the only one. */
 export interface NetworkAddress {
@@ -44,10 +44,6 @@ export function splitServiceKey(
 /** `network/ip`, as the control plane names addresses in aliases and on-demand requests. */
 export function formatNetworkAddress({ network, ip }: NetworkAddress): string {
   return `${network}/${ip}`;
-}
-
-export function formatNetworkCidr({ network, cidr }: NetworkCidr): string {
-  return `${network}/${formatCidr(cidr)}`;
 }
 
 /** `ns/host` or `network/ip`, for messages and dumps. */

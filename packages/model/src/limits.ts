@@ -12,8 +12,6 @@ export const MAX_POLICY_REFERENCES = 1024;
 export const MAX_POLICY_MATCHERS = 100_000;
 /** Characters of one name, hostname or identity. */
 export const MAX_NAME_LENGTH = 1024;
-/** Endpoints that wait for a service which has not arrived, over all services. */
-export const MAX_STAGED_ENDPOINTS = 1_000_000;
 /** Values that an interner remembers before it starts afresh. */
 export const MAX_INTERNED = 65_536;
 /** Bytes of a local mesh file. */

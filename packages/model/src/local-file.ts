@@ -27,6 +27,7 @@ export function readLocalMesh(text: string, file: string, interner: Interner): R
     policies: (top?.get('policies')?.list() ?? []).map(readPolicy),
     services: services.map(({ service }) => service),
     endpoints: services.flatMap(({ endpoints }) => endpoints),
+    unreadablePolicies: [],
     removedAddresses: [],
     removedPolicies: [],
   };

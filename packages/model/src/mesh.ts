@@ -11,7 +11,7 @@ import type { LocalPod, Workload } from './workload.ts';
 /** The policies that bind one workload, in the order in which they are considered. */
 export interface WorkloadPolicies {
   readonly policies: readonly Policy[];
-  /** Keys that the workload names and the mesh does not have (yet). */
+  /** Keys that the workload names and the mesh does not have (yet), and of policies that bind it and cannot be read. */
   readonly missing: readonly string[];
 }
 

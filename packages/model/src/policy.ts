@@ -49,6 +49,12 @@ export interface Policy {
   readonly dryRun: boolean;
 }
 
+/**
+ * A policy that the control plane sent and this proxy cannot read. What it says is unknown, so whatever it binds is
+ * treated as if the policy had not arrived. What it binds is what could be read of it; at worst the namespace of its name.
+ */
+export type UnreadablePolicy = Pick<Policy, 'key' | 'namespace' | 'scope'>;
+
 /** A match of the fields that list anything. */
 export function withoutEmptyFields(lists: Required<PolicyMatch>): PolicyMatch {
   return Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)) as PolicyMatch;

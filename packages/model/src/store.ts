@@ -12,7 +12,7 @@ import { EndpointIndex } from './index/endpoints.ts';
 import { PolicyIndex } from './index/policies.ts';
 import { ServiceIndex } from './index/services.ts';
 import { WorkloadIndex } from './index/workloads.ts';
-import type { Policy } from './policy.ts';
+import type { Policy, UnreadablePolicy } from './policy.ts';
 import type { Service, ServiceEndpoint } from './service.ts';
 import type { LocalPod, Workload } from './workload.ts';
 
@@ -21,6 +21,8 @@ export interface MeshDelta {
   readonly workloads?: readonly Workload[];
   readonly services?: readonly Service[];
   readonly policies?: readonly Policy[];
+  /** Sent, and not to be read. One whose last readable version is held is kept as it was. */
+  readonly unreadablePolicies?: readonly UnreadablePolicy[];
   /** Endpoints that a file gives to a service directly; those of workloads come with the workloads. */
   readonly endpoints?: readonly (ServiceEndpoint & { readonly service: ServiceKey })[];
   /** Names of address resources: a workload's uid, or a service's `namespace/hostname`. Unknown ones are ignored. */
@@ -73,7 +75,10 @@ export class MeshStore implements MeshView {
       this.#endpoints.insert(service, workloadUid, ports);
     }
     for (const policy of delta.policies ?? []) this.#policies.insert(policy);
-    const policies = (delta.policies?.length ?? 0) + (delta.removedPolicies?.length ?? 0) > 0;
+    for (const policy of delta.unreadablePolicies ?? []) this.#policies.note(policy);
+    const policies = [delta.policies, delta.unreadablePolicies, delta.removedPolicies].some(
+      (some) => (some?.length ?? 0) > 0,
+    );
     const change = { version: this.version + 1, policies, workloads: touched };
     this.#changes.set(change);
     return change;

@@ -396,7 +396,7 @@ describe('a policy from the wire', () => {
     ['an unknown action', { action: 9 as Action }, 'action: unsupported value 9'],
     ['an unknown scope', { scope: 9 as Scope }, 'scope: unsupported value 9'],
   ])('is refused with %s', (_, fields, problem) =>
-    expect(decodePolicy('a/p', encodeAuthorization(createAuthorization(fields)))).toEqual({
+    expect(decodePolicy('a/p', encodeAuthorization(createAuthorization(fields)))).toMatchObject({
       kind: 'problem',
       problem,
     }),
@@ -441,6 +441,63 @@ describe('a delta', () => {
     ]);
     applyXdsDelta(mesh, AUTHORIZATION_TYPE_URL, { upserts: [], removed: ['a/resource'] }, new Interner());
     expect(mesh.policyByKey('a/resource')).toBeUndefined();
+  });
+
+  describe('a policy that cannot be read', () => {
+    const boundTo = (namespace: string, mesh: MeshStore) => {
+      const value = workloadBytes({ ...minimal, uid: `w-${namespace}`, namespace });
+      applyXdsDelta(mesh, ADDRESS_TYPE_URL, { upserts: [{ name: 'w', value }], removed: [] }, new Interner());
+      const workload = mesh.workloadByUid(`w-${namespace}`);
+      return workload ? mesh.policiesFor(workload).missing : ['no workload'];
+    };
+    const told = (mesh: MeshStore, value: Uint8Array | undefined) =>
+      applyXdsDelta(
+        mesh,
+        AUTHORIZATION_TYPE_URL,
+        value ? { upserts: [{ name: 'a/p', value }], removed: [] } : { upserts: [], removed: ['a/p'] },
+        new Interner(),
+      );
+    const unknownAction = (scope: Scope) =>
+      encodeAuthorization(createAuthorization({ name: 'p', namespace: 'a', scope, action: 9 as Action }));
+
+    const cases: Record<string, { value: Uint8Array; bound: Record<string, readonly string[]> }> = {
+      'binds the namespace of its name when it is no message at all': {
+        value: Uint8Array.of(7),
+        bound: { a: ['a/p'], b: [] },
+      },
+      'binds its namespace': { value: unknownAction(Scope.NAMESPACE), bound: { a: ['a/p'], b: [] } },
+      'binds everything': { value: unknownAction(Scope.GLOBAL), bound: { a: ['a/p'], b: ['a/p'] } },
+      'binds who names it': { value: unknownAction(Scope.WORKLOAD_SELECTOR), bound: { a: [], b: [] } },
+      'of an unknown scope binds the namespace of its name': {
+        value: unknownAction(9 as Scope),
+        bound: { a: ['a/p'], b: [] },
+      },
+    };
+    test.each(Object.entries(cases))('%s', (_, { value, bound }) => {
+      const mesh = new MeshStore({ nodeName: '' });
+      expect(told(mesh, value)).toHaveLength(1);
+      for (const [namespace, missing] of Object.entries(bound))
+        expect([namespace, boundTo(namespace, mesh)]).toEqual([namespace, missing]);
+    });
+
+    test('leaves an older version of it in force, and counts no more when it can be read or is gone', () => {
+      const mesh = new MeshStore({ nodeName: '' });
+      const readable = encodeAuthorization(createAuthorization({ name: 'p', namespace: 'a' }));
+      const seen = [readable, Uint8Array.of(7), undefined, Uint8Array.of(7), readable, undefined].map(
+        (value) => {
+          told(mesh, value);
+          return [mesh.policyByKey('a/p') !== undefined, boundTo('a', mesh).length];
+        },
+      );
+      expect(seen).toEqual([
+        [true, 0],
+        [true, 0],
+        [false, 0],
+        [false, 1],
+        [true, 0],
+        [false, 0],
+      ]);
+    });
   });
 
   test('of another type changes nothing', () => {

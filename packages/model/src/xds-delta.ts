@@ -2,7 +2,7 @@
  * A delta of xDS resources, decoded and applied to the mesh as one batch.
  *
  * A resource that cannot be decoded rejects only itself; the rest of its delta is applied, and what the mesh held under
- * its name stays.
+ * its name stays. Where it held nothing, a policy is noted as unreadable, so that what it binds does not pass for unbound.
  */
 import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
@@ -10,7 +10,7 @@ import { decodeAddress } from './decode/address.ts';
 import { decodePolicy } from './decode/authorization.ts';
 import type { Interner } from './intern.ts';
 import type { MeshDelta, MeshStore } from './store.ts';
-import type { Policy } from './policy.ts';
+import type { Policy, UnreadablePolicy } from './policy.ts';
 import type { Service } from './service.ts';
 import type { Workload } from './workload.ts';
 
@@ -65,11 +65,16 @@ function decodeAddresses(
 
 function decodePolicies({ upserts, removed }: XdsDelta): ReturnType<typeof decodeXdsDelta> {
   const policies: Policy[] = [];
+  const unreadablePolicies: UnreadablePolicy[] = [];
   const rejections: Rejection[] = [];
   for (const { name, value } of upserts) {
     const decoded = decodePolicy(name, value);
-    if (decoded.kind === 'policy') policies.push(decoded.policy);
-    else rejections.push({ name, reason: decoded.problem });
+    if (decoded.kind === 'policy') {
+      policies.push(decoded.policy);
+      continue;
+    }
+    unreadablePolicies.push(decoded.unreadable);
+    rejections.push({ name, reason: decoded.problem });
   }
-  return { changes: { policies, removedPolicies: removed }, rejections };
+  return { changes: { policies, unreadablePolicies, removedPolicies: removed }, rejections };
 }

@@ -83,9 +83,6 @@ export function dataFrame(stream: number, data: Buffer, fin: boolean): Buffer {
   return Buffer.concat([head, data]);
 }
 
-export const openFrame = (stream: number, headers: Buffer, fin: boolean): Buffer =>
-  control(TYPES.open, fin ? FIN : 0, Buffer.concat([word(stream), word(0), Buffer.alloc(2), headers]));
-
 export const replyFrame = (stream: number, headers: Buffer): Buffer =>
   control(TYPES.reply, 0, Buffer.concat([word(stream), headers]));
 

@@ -149,9 +149,3 @@ function withoutVersion3(value: Json): Json {
   if (value['x-kubernetes-int-or-string'] === true || value['nullable'] === true) delete kept['type'];
   return kept;
 }
-
-export const definitionOf = (
-  resource: Resource,
-  prefix: ReferencePrefix,
-  builtin: JsonObject,
-): Json | undefined => (resource.custom ? customDefinition(resource, prefix) : builtin[resource.schemaName]);

@@ -63,11 +63,6 @@ export function matchesFields(selector: FieldSelector, object: JsonObject): bool
   return selector.every(({ field, equals, value }) => (fieldText(object, field) === value) === equals);
 }
 
-/** The one name that `selector` allows, when it names one: a watch on it needs no more than that object. */
-export function selectedName(selector: FieldSelector): string | undefined {
-  return selector.find(({ field, equals }) => field === 'metadata.name' && equals)?.value;
-}
-
 /** As text; what is absent is empty, except for the booleans that Kubernetes selects by. */
 function fieldText(object: JsonObject, field: string): string {
   if (field === 'source') return String(at(object, 'source', 'component') ?? '');

@@ -6,7 +6,7 @@
  * The journal, if there is one, has a change before anybody sees it.
  */
 import { LimitError } from '@ambit/core/errors';
-import { clone, type JsonObject, objectAt } from '../json.ts';
+import { type JsonObject, objectAt } from '../json.ts';
 import type { StorageKey } from '../kinds/resource.ts';
 import { OBJECTS } from '../limits.ts';
 import { uidOf } from '../object.ts';
@@ -165,6 +165,3 @@ export class ObjectStore {
     this.#count -= 1;
   }
 }
-
-/** A copy of `object` that may be changed. */
-export const editable = (object: JsonObject): JsonObject => clone(object);

@@ -113,7 +113,7 @@ test('a peer that goes on opening streams after the last one was named is refuse
   await turns();
   expect(streams.map(({ id }) => id)).toEqual([1]);
   expect(peer.frames().at(-1)).toMatchObject({ type: FRAME.rstStream, streamId: 3 });
-  peer.say(...many(FLOOD.useless.burst + 10, (i) => request(5 + 2 * i)));
+  peer.say(...many(FLOOD.useless.burst + 10 * FLOOD.useless.perSecond, (i) => request(5 + 2 * i)));
   await turns();
   expect(session.isClosed).toBe(true);
 });

@@ -14,6 +14,8 @@ export type Bindable = Pick<ObjectMeta, 'name' | 'namespace' | 'labels' | 'annot
 export interface Waypoints {
   /** By `namespace/name` of the Gateway. */
   readonly all: Collection<string, Waypoint>;
+  /** By `namespace/name` of the Service. */
+  readonly ofServices: Collection<string, WaypointBinding>;
   /** What a computation that calls the functions below must give as its inputs. */
   readonly inputs: readonly GraphNode[];
   /** For Services and ServiceEntries, and for Pods and WorkloadEntries. */
@@ -51,20 +53,30 @@ export function deriveWaypoints({ inputs, scheduler }: GraphContext, network: Si
     }),
     equals: sameContent,
   });
+  const bindingOf: Waypoints['bindingOf'] = (of, object, fetch, options) => {
+    const namespace = object.namespace ?? '';
+    return resolveWaypoint({
+      of,
+      namespace,
+      object,
+      namespaceObject: fetch.get(wishes, namespace),
+      waypoint: (key) => fetch.get(all, key),
+      ...options,
+    });
+  };
+  const ofServices = derivedValues({
+    name: 'waypoints of services',
+    scheduler,
+    from: inputs.services,
+    inputs: [all, wishes],
+    compute: ({ metadata }, _, fetch) => bindingOf('service', metadata, fetch),
+    equals: sameContent,
+  });
   return {
     all,
+    ofServices,
     inputs: [all, wishes],
-    bindingOf: (of, object, fetch, options) => {
-      const namespace = object.namespace ?? '';
-      return resolveWaypoint({
-        of,
-        namespace,
-        object,
-        namespaceObject: fetch.get(wishes, namespace),
-        waypoint: (key) => fetch.get(all, key),
-        ...options,
-      });
-    },
+    bindingOf,
     instanceOf: ({ namespace = '', labels }, fetch) => {
       const name = labels?.[GATEWAY_NAME_LABEL];
       return name ? fetch.get(all, waypointKey({ namespace, name })) : undefined;

@@ -11,6 +11,7 @@ import type { EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/r
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
 import { parseAllDocuments } from 'yaml';
+import type { WantedConditions } from '../derive/conditions.ts';
 import { buildGraph, type Graph } from '../graph.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 
@@ -97,11 +98,25 @@ export class TestMesh {
     const statuses = [...this.graph.translatedPolicies.entries()].map(
       ([name, { acceptance }]) => [name, acceptance ?? 'not for ztunnel'] as const,
     );
+    const conditions = [
+      ...this.#conditions('Service', this.graph.conditions.ofServices),
+      ...this.#conditions('AuthorizationPolicy', this.graph.conditions.ofPoliciesAtWaypoints),
+    ];
     return {
       addresses: sorted(addresses),
       authorizations: sorted(policies),
       statuses: sorted(statuses),
+      ...(conditions.length > 0 && { conditions: sorted(conditions) }),
     };
+  }
+
+  #conditions(kind: string, of: WantedConditions): readonly (readonly [string, readonly string[]])[] {
+    return [...of.entries()].map(([name, all]) => [
+      `${kind} ${name}`,
+      all.map(
+        ({ type, isTrue, reason, message }) => `${type} ${isTrue ? 'True' : 'False'} ${reason}: ${message}`,
+      ),
+    ]);
   }
 
   #collectionOf({ kind = '' }: KubeObject): StaticCollection<string, KubeObject> {

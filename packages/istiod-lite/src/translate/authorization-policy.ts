@@ -27,6 +27,7 @@ import type {
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { isL4Key, unsupportedInOperation, unsupportedInRule, unsupportedInSource } from './l7-attributes.ts';
 import { addressMatches, portMatches, serviceAccountMatches, stringMatches } from './matchers.ts';
+import { targetsOf } from './policy-targets.ts';
 import { readableLabels } from './readable-labels.ts';
 
 /** What a policy that needs a waypoint means where there is none. */
@@ -72,7 +73,8 @@ function translate(policy: AuthorizationPolicy, settings: PolicySettings): Trans
   const { spec = {}, metadata } = policy;
   const dryRun = metadata.annotations?.[DRY_RUN_ANNOTATION] === 'true';
   if (dryRun && !settings.dryRun) return notSent('ztunnel does not support dry-run policies');
-  if (spec.targetRef !== undefined || (spec.targetRefs?.length ?? 0) > 0)
+  // One with a selector as well is invalid, and refuses what the selector selects.
+  if (targetsOf(spec).length > 0 && spec.selector === undefined)
     return { authorization: undefined, labels: undefined, acceptance: undefined };
   const { errors } = validateAuthorizationPolicy(policy, { l7WithoutWaypoint: 'istio' });
   if (errors.length > 0) return refusingAll(policy, settings, dryRun, errors);

@@ -13,6 +13,8 @@ const WAYPOINT_FOR_LABEL = 'istio.io/waypoint-for';
 const INBOUND_BINDING_ANNOTATION = 'ambient.istio.io/waypoint-inbound-binding';
 /** On the pods of a Gateway: its name. */
 export const GATEWAY_NAME_LABEL = 'gateway.networking.k8s.io/gateway-name';
+/** Of the GatewayClass of waypoints. */
+export const WAYPOINT_CONTROLLER = 'istio.io/mesh-controller';
 const HBONE_PORT = 15_008;
 const PROXY_LISTENER_PROTOCOL = 'istio.io/PROXY';
 

@@ -20,6 +20,10 @@ interface Change {
   readonly line: string;
 }
 
+interface WithConditions extends KubeObject {
+  readonly status?: { readonly conditions?: readonly { readonly type: string }[] };
+}
+
 export class FakeApiServer implements AsyncDisposable {
   /** Every request that came, as `METHOD path?query`. */
   readonly requests: string[] = [];
@@ -37,6 +41,8 @@ export class FakeApiServer implements AsyncDisposable {
   readonly #changes: Change[] = [];
   readonly #watches = new Map<ServerResponse, { collection: string; namespace: string | undefined }>();
   readonly #sockets = new Set<Socket>();
+  /** By manager and uid. */
+  readonly #conditionTypes = new Map<string, readonly string[]>();
   readonly #server: Server;
   #version = 1;
   /** Watches from before this version get a 410. */
@@ -154,8 +160,11 @@ export class FakeApiServer implements AsyncDisposable {
     const { collection, namespace, name, subresource } = parsePath(url.pathname);
     if (this.unknown.has(collection))
       return respond(response, 404, { reason: 'NotFound', message: 'no such kind' });
-    if (name !== undefined)
-      return respond(response, ...this.#one(method, { collection, namespace, name, subresource }, body));
+    if (name !== undefined) {
+      const manager = url.searchParams.get('fieldManager') ?? '';
+      const at = { collection, namespace, name, subresource, manager };
+      return respond(response, ...this.#one(method, at, body));
+    }
     if (method === 'POST' && isKubeObject(body)) {
       const metadata = { ...body.metadata, ...(namespace !== undefined && { namespace }) };
       if (this.find(collection, namespace ?? '', metadata.name))
@@ -177,13 +186,20 @@ export class FakeApiServer implements AsyncDisposable {
 
   #one(
     method: string,
-    at: { collection: string; namespace: string | undefined; name: string; subresource: string | undefined },
+    at: {
+      collection: string;
+      namespace: string | undefined;
+      name: string;
+      subresource: string | undefined;
+      manager: string;
+    },
     body: unknown,
   ): [status: number, body: unknown] {
     const namespace = at.namespace ?? '';
     const known = this.find(at.collection, namespace, at.name);
     if (method === 'PATCH' || method === 'PUT') {
-      const patch = body as KubeObject;
+      if (!known && at.subresource) return [404, { reason: 'NotFound', message: `"${at.name}" not found` }];
+      const patch = this.#withOthersConditions(known, body as WithConditions, at.manager);
       const merged = at.subresource
         ? { ...known, ...patch, metadata: known?.metadata ?? { namespace, name: at.name } }
         : {
@@ -196,6 +212,25 @@ export class FakeApiServer implements AsyncDisposable {
     if (!known) return [404, { reason: 'NotFound', message: `"${at.name}" not found` }];
     if (method === 'DELETE') this.remove(at.collection, namespace, at.name);
     return [200, known];
+  }
+
+  /** As server-side apply does it: a manager replaces the conditions that it wrote before, and no others. */
+  #withOthersConditions(
+    known: WithConditions | undefined,
+    patch: WithConditions,
+    manager: string,
+  ): KubeObject {
+    const { status } = patch;
+    if (!known || manager === '' || !status?.conditions) return patch;
+    const written = status.conditions.map(({ type }) => type);
+    const key = `${manager} ${known.metadata.uid ?? ''}`;
+    const own = new Set([...(this.#conditionTypes.get(key) ?? []), ...written]);
+    this.#conditionTypes.set(key, written);
+    const others = (known.status?.conditions ?? []).filter(({ type }) => !own.has(type));
+    return {
+      ...patch,
+      status: { ...known.status, conditions: [...others, ...status.conditions] },
+    } as KubeObject;
   }
 
   #watch(url: URL, collection: string, namespace: string | undefined, response: ServerResponse): void {

@@ -2,7 +2,7 @@
  * Whether a workload's policies let a connection through: when it opens, and again whenever anything changes.
  *
  * Deny wins; where an enforced allow policy exists one of them must match; else all is allowed. A policy that the
- * workload names and that has not arrived is never treated as absent: unless a deny decides first, the verdict is
+ * workload names and that has not arrived, or that binds it and cannot be read, is never treated as absent: unless a deny decides first, the verdict is
  * `missing`, and the caller waits for it for a while and then refuses (or was told to ignore it).
  */
 import type { Endpoint } from '@ambit/core/ip';
@@ -30,7 +30,7 @@ export type Verdict =
   | { readonly kind: 'missing'; readonly policies: readonly string[] };
 
 export interface AuthorizeOptions {
-  /** What a policy that has not arrived means. `ignore` is Istio's way: as if it were not named. */
+  /** What a policy means that has not arrived or cannot be read. `ignore` is Istio's way: as if there were none. */
   readonly missingPolicy: 'refuse' | 'ignore';
 }
 
@@ -67,7 +67,7 @@ export function refusalOf(verdict: Verdict): string | undefined {
     case 'no-allow-matched':
       return 'allow policies exist, but none allowed';
     case 'missing':
-      return `policies named by the workload have not arrived: ${verdict.policies.join(', ')}`;
+      return `policies have not arrived or cannot be read: ${verdict.policies.join(', ')}`;
     default:
       return verdict satisfies never;
   }

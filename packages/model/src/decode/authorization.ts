@@ -16,20 +16,35 @@ import {
 import { messageOf } from '@ambit/core/errors';
 import { type Cidr, cidrOf } from '@ambit/core/ip';
 import { MAX_POLICY_MATCHERS } from '../limits.ts';
-import { type Policy, type PolicyMatch, type StringMatch, withoutEmptyFields } from '../policy.ts';
+import {
+  type Policy,
+  type PolicyMatch,
+  type StringMatch,
+  type UnreadablePolicy,
+  withoutEmptyFields,
+} from '../policy.ts';
 import { nameOf, pick, Problem } from './problem.ts';
 
 export type DecodedPolicy =
   | { readonly kind: 'policy'; readonly policy: Policy }
-  | { readonly kind: 'problem'; readonly problem: string };
+  | { readonly kind: 'problem'; readonly problem: string; readonly unreadable: UnreadablePolicy };
 
 /** @param name - Of the xDS resource, by which workloads refer to it. */
 export function decodePolicy(name: string, bytes: Uint8Array): DecodedPolicy {
+  let message: AuthorizationMessage | undefined;
   try {
-    return { kind: 'policy', policy: policyOf(name, decodeMessage(bytes)) };
+    message = decodeMessage(bytes);
+    return { kind: 'policy', policy: policyOf(name, message) };
   } catch (error) {
-    return { kind: 'problem', problem: messageOf(error) };
+    return { kind: 'problem', problem: messageOf(error), unreadable: unreadablePolicy(name, message) };
   }
+}
+
+/** @param message - What the bytes say, if they are a message at all. */
+function unreadablePolicy(key: string, message: AuthorizationMessage | undefined): UnreadablePolicy {
+  const namespace = key.slice(0, Math.max(0, key.indexOf('/')));
+  const scopes: Readonly<Record<number, Policy['scope']>> = SCOPES;
+  return { key, namespace, scope: (message && scopes[message.scope]) ?? 'Namespace' };
 }
 
 const SCOPES = {

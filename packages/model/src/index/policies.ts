@@ -1,6 +1,6 @@
-/** Policies by key, and by the namespace that they bind. */
+/** Policies by key, and by the namespace that they bind; and those that could not be read, by what they bind. */
 import type { WorkloadPolicies } from '../mesh.ts';
-import type { Policy } from '../policy.ts';
+import type { Policy, UnreadablePolicy } from '../policy.ts';
 import type { Workload } from '../workload.ts';
 
 /** Where policies of scope Global are filed; no namespace has this name. */
@@ -9,6 +9,7 @@ const EVERYWHERE = '';
 export class PolicyIndex {
   readonly byKey = new Map<string, Policy>();
   readonly #byNamespace = new Map<string, readonly Policy[]>();
+  readonly #unreadable = new Map<string, UnreadablePolicy>();
 
   insert(policy: Policy): void {
     this.remove(policy.key);
@@ -18,7 +19,13 @@ export class PolicyIndex {
     this.#byNamespace.set(namespace, [...(this.#byNamespace.get(namespace) ?? []), policy]);
   }
 
+  /** A policy that cannot be read; nothing if an older version of it could. */
+  note(policy: UnreadablePolicy): void {
+    if (!this.byKey.has(policy.key)) this.#unreadable.set(policy.key, policy);
+  }
+
   remove(key: string): void {
+    this.#unreadable.delete(key);
     const policy = this.byKey.get(key);
     if (!policy) return;
     this.byKey.delete(key);
@@ -37,12 +44,21 @@ export class PolicyIndex {
         ...(this.#byNamespace.get(EVERYWHERE) ?? []),
         ...named.filter((found) => typeof found !== 'string'),
       ],
-      missing: named.filter((found) => typeof found === 'string'),
+      missing: [
+        ...named.filter((found) => typeof found === 'string'),
+        ...[...this.#unreadable.values()].filter((policy) => binds(policy, workload)).map(({ key }) => key),
+      ],
     };
   }
 }
 
-function namespaceOf(policy: Policy): string | undefined {
+/** Whether a policy binds a workload that does not name it. */
+function binds(policy: UnreadablePolicy, workload: Workload): boolean {
+  const namespace = namespaceOf(policy);
+  return namespace === EVERYWHERE || (namespace !== undefined && namespace === workload.namespace);
+}
+
+function namespaceOf(policy: UnreadablePolicy): string | undefined {
   switch (policy.scope) {
     case 'Global':
       return EVERYWHERE;

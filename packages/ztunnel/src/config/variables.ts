@@ -283,7 +283,7 @@ export const variables = {
     env: 'AMBIT_MISSING_POLICY',
     of: ['refuse', 'ignore'],
     default: 'refuse',
-    doc: 'A policy that a workload names and that has not arrived: refuse connections, or (as Istio) act as if it were not named.',
+    doc: 'A policy that a workload names and that has not arrived, or that cannot be read: refuse connections, or (as Istio) act as if there were none.',
   }),
 };
 

@@ -62,7 +62,19 @@ function handlersOf(state: MeshState) {
 }
 
 describe('mesh state', () => {
-  test('workers get what was accepted, and only that', () => {
+  test('workers learn of a policy that cannot be read', () => {
+    const { state, sent } = stateWith(1);
+    const { addresses, policies } = handlersOf(state);
+    const rejections = policies.apply({ upserts: [{ name: 'ns/p', value: Uint8Array.of(7) }], removed: [] });
+    expect(rejections.map(({ name }) => name)).toEqual(['ns/p']);
+    addresses.apply({ upserts: [workload('w')], removed: [] });
+    const mesh = new MeshStore({ nodeName: '' });
+    for (const message of sent) applyMeshDelta(mesh, message, new Interner());
+    const bound = mesh.workloadByUid('w');
+    expect(bound && mesh.policiesFor(bound).missing).toEqual(['ns/p']);
+  });
+
+  test('workers get what was accepted of addresses, and only that', () => {
     const { state, sent } = stateWith(1);
     const { addresses, policies } = handlersOf(state);
     policies.apply(NOTHING);

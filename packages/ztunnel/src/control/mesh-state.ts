@@ -2,7 +2,8 @@
  * Mesh state of this process: decoded and checked once here, kept for decisions of the control thread, and sent on to the
  * workers as the same bytes.
  *
- * Only what was accepted is sent on, in the order in which it was accepted; `applied` says how far the slowest worker is.
+ * Only addresses that were accepted are sent on, and all policies: each worker notes for itself which ones cannot be read.
+ * The order is the one in which they came; `applied` says how far the slowest worker is.
  * Workers hear of no workload from a control plane before it has told its policies: a policy of a whole namespace is named
  * by no workload, so nothing but this order keeps connections from being let in without it.
  */
@@ -121,9 +122,13 @@ export class MeshState implements Disposable {
 
   #apply(typeUrl: string, delta: ResourceDelta): readonly Rejection[] {
     const rejections = applyXdsDelta(this.store, typeUrl, delta, this.#interner);
+    if (typeUrl !== ADDRESS_TYPE_URL) {
+      this.#send(typeUrl, delta);
+      return rejections;
+    }
     const rejected = new Set(rejections.map(({ name }) => name));
     const upserts = delta.upserts.filter(({ name }) => !rejected.has(name));
-    if (typeUrl === ADDRESS_TYPE_URL && this.#heldBack) {
+    if (this.#heldBack) {
       for (const name of delta.removed) this.#heldBack.set(name, undefined);
       for (const { name, value } of upserts) this.#heldBack.set(name, value);
     } else {

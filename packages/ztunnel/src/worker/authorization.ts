@@ -20,10 +20,15 @@ export function authorizeInTime(
     .then(() => told(pod, local, request, again()));
 }
 
-/** Whether policy, as it is now, refuses a connection that is open. What is on its way cuts nothing yet. */
-export function isRefusedNow(pod: Pod, local: Workload, request: AuthorizationRequest): boolean {
+/** What policy, as it is now, says of a connection that is open; `unknown` while a policy is on its way. */
+export function standing(
+  pod: Pod,
+  local: Workload,
+  request: AuthorizationRequest,
+): 'allowed' | 'refused' | 'unknown' {
   const verdict = ask(pod, local, request);
-  return verdict.kind !== 'missing' && refusalOf(verdict) !== undefined;
+  if (verdict.kind === 'missing') return 'unknown';
+  return refusalOf(verdict) === undefined ? 'allowed' : 'refused';
 }
 
 function ask(pod: Pod, local: Workload, request: AuthorizationRequest): Verdict {

@@ -2,14 +2,15 @@
  * Asks policy again about every open inbound connection that a change may concern, and cuts those it now refuses.
  *
  * Each is asked with the same words as when it opened, against the mesh as it is when its turn comes. The work is done in
- * slices, so that ten thousand connections do not hold up the rest.
+ * slices, so that ten thousand connections do not hold up the rest. One whose policies are on their way is given the time
+ * that a new connection would wait for them, and is cut then.
  */
 import type { Clock } from '@ambit/core/clock';
 import type { MeshChange } from '@ambit/model/store';
-import { isRefusedNow } from './authorization.ts';
+import { standing } from './authorization.ts';
 import type { Connection } from './connection.ts';
 import { PolicyChangeError } from './errors.ts';
-import { SLICE_MS, SLICE_STEP } from './limits.ts';
+import { MISSING_POLICY_WAIT_MS, SLICE_MS, SLICE_STEP } from './limits.ts';
 import type { Pod } from './pod.ts';
 
 export class PolicyWatch {
@@ -17,6 +18,9 @@ export class PolicyWatch {
   #queue: Connection[] = [];
   #next = 0;
   #scheduled = false;
+  /** Connections whose policies are on their way → until when, on the monotonic clock; the earliest first. */
+  readonly #waiting = new Map<Connection, number>();
+  #hasTimer = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -43,7 +47,7 @@ export class PolicyWatch {
     const until = this.#clock.monotonicMs() + SLICE_MS;
     while (this.#next < this.#queue.length) {
       const end = Math.min(this.#next + SLICE_STEP, this.#queue.length);
-      for (; this.#next < end; this.#next++) check(this.#queue[this.#next]);
+      for (; this.#next < end; this.#next++) this.#check(this.#queue[this.#next]);
       if (this.#clock.monotonicMs() < until || this.#next === this.#queue.length) continue;
       this.#scheduled = true;
       setImmediate(() => this.#work());
@@ -52,13 +56,42 @@ export class PolicyWatch {
     this.#queue = [];
     this.#next = 0;
   }
+
+  #check(connection: Connection | undefined): void {
+    if (!connection) return;
+    connection.awaitsPolicy = false;
+    const now = standingOf(connection);
+    if (now === 'refused') connection.cut(new PolicyChangeError());
+    if (now !== 'unknown') this.#waiting.delete(connection);
+    else if (!this.#waiting.has(connection)) this.#wait(connection);
+  }
+
+  #wait(connection: Connection): void {
+    this.#waiting.set(connection, this.#clock.monotonicMs() + MISSING_POLICY_WAIT_MS);
+    if (!this.#hasTimer) this.#wake(MISSING_POLICY_WAIT_MS);
+  }
+
+  #wake(ms: number): void {
+    this.#hasTimer = true;
+    this.#clock.after(ms, () => this.#timeIsUp());
+  }
+
+  #timeIsUp(): void {
+    this.#hasTimer = false;
+    const nowMs = this.#clock.monotonicMs();
+    for (const [connection, untilMs] of this.#waiting) {
+      if (untilMs > nowMs) {
+        this.#wake(untilMs - nowMs);
+        return;
+      }
+      this.#waiting.delete(connection);
+      if (standingOf(connection) !== 'allowed') connection.cut(new PolicyChangeError());
+    }
+  }
 }
 
-function check(connection: Connection | undefined): void {
-  if (!connection) return;
-  connection.awaitsPolicy = false;
+function standingOf(connection: Connection): ReturnType<typeof standing> {
   const { authorization, pod, isEnded } = connection;
   const local = pod.workload;
-  if (isEnded || !authorization || !local) return;
-  if (isRefusedNow(pod, local, authorization)) connection.cut(new PolicyChangeError());
+  return isEnded || !authorization || !local ? 'allowed' : standing(pod, local, authorization);
 }

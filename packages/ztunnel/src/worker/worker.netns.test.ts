@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { H2 } from '@ambit/hbone/h2/protocol';
 import { createRevocationList } from '@ambit/identity/x509';
+import { MISSING_POLICY_WAIT_MS } from './limits.ts';
 import { ALICE, ALICE_IP, BOB, BOB_IP, ip6Of, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
 
 const VIP = '10.96.0.9';
@@ -247,6 +248,29 @@ describe('policy', () => {
       Array<string>(2).fill('connection closed due to policy change'),
     );
     expect(await other.ask('still here')).toBe('still here');
+  });
+
+  test('that comes to be named and does not arrive cuts what is open, after the wait', async () => {
+    const naming = (policies: string) =>
+      MESH.replace(
+        'protocol: HBONE, services: {shop',
+        `authorizationPolicies: [${policies}], protocol: HBONE, services: {shop`,
+      );
+    await meshed();
+    const talk = await network.connect('alice', VIP, 80);
+    await talk.ask('hello');
+    network.mesh(naming('shop/in-time'));
+    expect(await talk.ask('on its way')).toBe('on its way');
+    network.mesh(
+      `policies: [{name: in-time, namespace: shop, scope: WorkloadSelector, action: Allow, rules: [[[{destinationPorts: [8080]}]]], dryRun: false}]`,
+    );
+    await systemClock.sleep(MISSING_POLICY_WAIT_MS + 200);
+    expect(await talk.ask('still here')).toBe('still here');
+    network.mesh(naming('shop/in-time, shop/never'));
+    await talk.ended;
+    expect(await network.logged('inbound')).toMatchObject({
+      error: 'connection closed due to policy change',
+    });
   });
 
   test('that has not arrived is waited for, then refuses', async () => {

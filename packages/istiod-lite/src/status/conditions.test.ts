@@ -1,0 +1,73 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Condition } from '@ambit/kube/resources/core';
+import type { WantedCondition } from '../translate/condition.ts';
+import { conditionsToWrite } from './conditions.ts';
+
+const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
+const NOW = '2026-01-02T03:04:05Z';
+const EARLIER = '2025-01-01T00:00:00Z';
+const wanted = (over: Partial<WantedCondition> = {}): WantedCondition => ({
+  type: 'Ours',
+  isTrue: true,
+  reason: 'Fine',
+  message: 'all is well',
+  ...over,
+});
+const condition = (over: Partial<Condition> = {}): Condition => ({
+  type: 'Ours',
+  status: 'True',
+  reason: 'Fine',
+  message: 'all is well',
+  lastTransitionTime: EARLIER,
+  ...over,
+});
+
+describe('conditionsToWrite', () => {
+  const cases: Record<
+    string,
+    {
+      current?: readonly Condition[];
+      wanted: readonly WantedCondition[];
+      want: readonly Condition[] | undefined;
+    }
+  > = {
+    'no status yet': { wanted: [wanted()], want: [condition({ lastTransitionTime: NOW })] },
+    'as it should be': { current: [condition()], wanted: [wanted()], want: undefined },
+    'nothing there and nothing wanted': { wanted: [], want: undefined },
+    'no longer wanted': { current: [condition()], wanted: [], want: [] },
+    'other words, same status: since when stays': {
+      current: [condition()],
+      wanted: [wanted({ message: 'still well' })],
+      want: [condition({ message: 'still well' })],
+    },
+    'another status: since now': {
+      current: [condition()],
+      wanted: [wanted({ isTrue: false, reason: 'Broken' })],
+      want: [condition({ status: 'False', reason: 'Broken', lastTransitionTime: NOW })],
+    },
+    'another generation': {
+      current: [condition({ observedGeneration: 1 })],
+      wanted: [wanted({ observedGeneration: 2 })],
+      want: [condition({ observedGeneration: 2 })],
+    },
+    "others' conditions do not matter": {
+      current: [condition(), condition({ type: 'Theirs' })],
+      wanted: [wanted()],
+      want: undefined,
+    },
+    'what differs is written with the rest, as a set': {
+      current: [condition(), condition({ type: 'Ours2' })],
+      wanted: [wanted(), wanted({ type: 'Ours2', reason: 'Better' })],
+      want: [condition(), condition({ type: 'Ours2', reason: 'Better' })],
+    },
+    'one of two goes': {
+      current: [condition(), condition({ type: 'Ours2' })],
+      wanted: [wanted()],
+      want: [condition()],
+    },
+  };
+  test.each(Object.entries(cases))('%s', (_, { current, wanted: all, want }) => {
+    const object = { metadata: { name: 'o' }, ...(current && { status: { conditions: current } }) };
+    expect(conditionsToWrite(object, ['Ours', 'Ours2'], all, NOW_MS)).toEqual(want);
+  });
+});

@@ -1,0 +1,58 @@
+/** Every status that the control plane writes: which kind, under which field manager, from which part of the graph. */
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import type { KubeClient } from '@ambit/kube/client';
+import { services } from '@ambit/kube/resources/core';
+import { authorizationPolicies } from '@ambit/kube/resources/security';
+import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
+import type { Inputs } from '../inputs.ts';
+import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
+import { WAYPOINT_BOUND } from '../translate/waypoint-status.ts';
+import { ConditionWriter } from './condition-writer.ts';
+
+export interface StatusWritersOptions {
+  readonly client: KubeClient;
+  readonly inputs: Inputs;
+  readonly conditions: Conditions;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Writes until disposed of. Only one replica may: see leadership.ts. */
+export function startStatusWriters(options: StatusWritersOptions): AsyncDisposable {
+  const { client, inputs, conditions, clock, random } = options;
+  const common = { client, clock, random, log: options.log.scope('status') };
+  const scope = new AsyncDisposableStack();
+  scope.use(
+    new ConditionWriter({
+      ...common,
+      resource: services,
+      fieldManager: 'istio-ambient-service',
+      types: [WAYPOINT_BOUND],
+      objects: inputs.services,
+      wanted: conditions.ofServices,
+    }),
+  );
+  scope.use(
+    new ConditionWriter({
+      ...common,
+      resource: authorizationPolicies,
+      fieldManager: 'istio-ambient-ztunnel-policy',
+      types: [ZTUNNEL_ACCEPTED],
+      objects: inputs.authorizationPolicies,
+      wanted: conditions.ofPoliciesAtZtunnels,
+    }),
+  );
+  scope.use(
+    new ConditionWriter({
+      ...common,
+      resource: authorizationPolicies,
+      fieldManager: 'istio-ambient-waypoint-policy',
+      types: [WAYPOINT_ACCEPTED],
+      objects: inputs.authorizationPolicies,
+      wanted: conditions.ofPoliciesAtWaypoints,
+    }),
+  );
+  return scope;
+}
