@@ -29,7 +29,7 @@ export class DerivedCollection<K, V, K2, V2> extends MapCollection<K2, V2> imple
   readonly #dependencies: Dependencies<K>;
   readonly #subscriptions = new DisposableStack();
   /** What each source key has made. */
-  readonly #made = new Map<K, ReadonlyMap<K2, V2>>();
+  readonly #made = new Map<K, Made<K2, V2>>();
   /** Which source keys made a key, earliest first; kept only where there is more than one, else the one. */
   readonly #makers = new Map<K2, readonly K[]>();
   #dirty = new Set<K>();
@@ -85,29 +85,30 @@ export class DerivedCollection<K, V, K2, V2> extends MapCollection<K2, V2> imple
   #recompute(key: K, touched: Set<K2>): void {
     const made = this.#compute(key);
     if (!made) return;
-    const before = this.#made.get(key);
-    for (const old of before?.keys() ?? []) {
+    const before: Made<K2, V2> = this.#made.get(key) ?? [];
+    for (const [old] of before) {
       touched.add(old);
-      if (!made.has(old)) this.#unlink(old, key);
+      if (!entryOf(made, old)) this.#unlink(old, key);
     }
-    for (const name of made.keys()) {
+    for (const [name] of made) {
       touched.add(name);
-      if (!before?.has(name)) this.#makers.set(name, [...(this.#makers.get(name) ?? []), key]);
+      if (!entryOf(before, name)) this.#makers.set(name, [...(this.#makers.get(name) ?? []), key]);
     }
-    if (made.size > 0) this.#made.set(key, made);
-    else this.#made.delete(key);
+    const isEmpty = made[Symbol.iterator]().next().done;
+    if (isEmpty) this.#made.delete(key);
+    else this.#made.set(key, made);
   }
 
-  #compute(key: K): ReadonlyMap<K2, V2> | undefined {
+  #compute(key: K): Made<K2, V2> | undefined {
     const { from, compute, name, scheduler } = this.#options;
     const value = from.get(key);
     if (value === undefined) {
       this.#dependencies.forget(key);
-      return new Map();
+      return [];
     }
     const fetch = this.#dependencies.fresh(key);
     try {
-      return new Map(compute(value, key, fetch));
+      return madeOf([...compute(value, key, fetch)]);
     } catch (error) {
       scheduler.report(name, key, error);
       return undefined;
@@ -122,8 +123,24 @@ export class DerivedCollection<K, V, K2, V2> extends MapCollection<K2, V2> imple
 
   #shown(key: K2): V2 | undefined {
     const maker = this.#makers.get(key)?.[0];
-    return maker === undefined ? undefined : this.#made.get(maker)?.get(key);
+    return maker === undefined ? undefined : entryOf(this.#made.get(maker) ?? [], key)?.[1];
   }
+}
+
+/** What one source key has made: mostly one entry, for which a Map would be several times its size. */
+type Made<K2, V2> = ReadonlyMap<K2, V2> | readonly (readonly [K2, V2])[];
+
+const MAX_LISTED_ENTRIES = 8;
+
+function madeOf<K2, V2>(entries: readonly (readonly [K2, V2])[]): Made<K2, V2> {
+  if (entries.length < 2) return entries;
+  const byKey = new Map(entries);
+  return byKey.size > MAX_LISTED_ENTRIES ? byKey : [...byKey];
+}
+
+function entryOf<K2, V2>(made: Made<K2, V2>, key: K2): readonly [K2, V2] | undefined {
+  if (!(made instanceof Map)) return (made as readonly (readonly [K2, V2])[]).find(([name]) => name === key);
+  return made.has(key) ? [key, made.get(key) as V2] : undefined;
 }
 
 /** One value from one value under the same key; `undefined` leaves it out. */

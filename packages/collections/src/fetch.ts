@@ -20,16 +20,30 @@ export interface Fetch {
 
 type Test = (value: unknown) => boolean;
 
-/** `tests` are empty where the dependency is on the key as a whole. */
-interface Watchers<D> {
-  readonly whole: Set<D>;
-  readonly tests: Map<D, Test[]>;
+/** Those who look at one key of one input. Most keys are looked at in one way only, and by few. */
+class Watchers<D> {
+  readonly input: GraphNode;
+  readonly key: unknown;
+  whole: Set<D> | undefined;
+  tests: Map<D, readonly Test[]> | undefined;
+
+  constructor(input: GraphNode, key: unknown) {
+    this.input = input;
+    this.key = key;
+  }
+
+  /** Whether nobody is left. */
+  forget(dependent: D): boolean {
+    this.whole?.delete(dependent);
+    this.tests?.delete(dependent);
+    return (this.whole?.size ?? 0) + (this.tests?.size ?? 0) === 0;
+  }
 }
 
 /** Who depends on what: for each input and key, the dependents `D`, and the way back. */
 export class Dependencies<D> {
   readonly #byInput = new Map<GraphNode, Map<unknown, Watchers<D>>>();
-  readonly #byDependent = new Map<D, Map<Watchers<D>, { input: GraphNode; key: unknown }>>();
+  readonly #byDependent = new Map<D, Watchers<D>[]>();
   readonly #inputs: ReadonlySet<GraphNode>;
   readonly #owner: string;
 
@@ -43,28 +57,27 @@ export class Dependencies<D> {
     this.forget(dependent);
     return {
       get: (from, key) => {
-        this.#watchers(dependent, from, key).whole.add(dependent);
+        this.#watchWhole(dependent, from, key);
         return from.get(key);
       },
       group: (from, key) => {
-        this.#watchers(dependent, from, key).whole.add(dependent);
+        this.#watchWhole(dependent, from, key);
         return from.get(key) ?? [];
       },
       where: (from, key, passes) => {
-        const { tests } = this.#watchers(dependent, from, key);
-        const known = tests.get(dependent);
-        if (known) known.push(passes as Test);
-        else tests.set(dependent, [passes as Test]);
+        const watchers = this.#watchers(from, key);
+        watchers.tests ??= new Map();
+        const known = watchers.tests.get(dependent);
+        if (!known && !watchers.whole?.has(dependent)) this.#note(dependent, watchers);
+        watchers.tests.set(dependent, [...(known ?? []), passes as Test]);
         return (from.get(key) ?? []).filter(passes);
       },
     };
   }
 
   forget(dependent: D): void {
-    for (const [watchers, { input, key }] of this.#byDependent.get(dependent) ?? []) {
-      watchers.whole.delete(dependent);
-      watchers.tests.delete(dependent);
-      if (watchers.whole.size === 0 && watchers.tests.size === 0) this.#byInput.get(input)?.delete(key);
+    for (const watchers of this.#byDependent.get(dependent) ?? []) {
+      if (watchers.forget(dependent)) this.#byInput.get(watchers.input)?.delete(watchers.key);
     }
     this.#byDependent.delete(dependent);
   }
@@ -73,24 +86,35 @@ export class Dependencies<D> {
   *affected(input: GraphNode, event: Event<unknown, unknown>): Iterable<D> {
     const watchers = this.#byInput.get(input)?.get(event.key);
     if (!watchers) return;
-    yield* watchers.whole;
-    if (watchers.tests.size === 0) return;
+    yield* watchers.whole ?? [];
+    if (!watchers.tests?.size) return;
     const changed = difference(asGroup(event.previous), asGroup(event.value));
     for (const [dependent, tests] of watchers.tests) {
       if (changed.some((value) => tests.some((passes) => passes(value)))) yield dependent;
     }
   }
 
-  #watchers(dependent: D, input: GraphNode, key: unknown): Watchers<D> {
+  #watchWhole(dependent: D, input: GraphNode, key: unknown): void {
+    const watchers = this.#watchers(input, key);
+    watchers.whole ??= new Set();
+    if (watchers.whole.has(dependent)) return;
+    if (!watchers.tests?.has(dependent)) this.#note(dependent, watchers);
+    watchers.whole.add(dependent);
+  }
+
+  #note(dependent: D, watchers: Watchers<D>): void {
+    const seen = this.#byDependent.get(dependent);
+    if (seen) seen.push(watchers);
+    else this.#byDependent.set(dependent, [watchers]);
+  }
+
+  #watchers(input: GraphNode, key: unknown): Watchers<D> {
     if (!this.#inputs.has(input))
       throw new Error(`${this.#owner} looks at ${input.name} without naming it as an input`);
     const keys = this.#byInput.get(input) ?? new Map<unknown, Watchers<D>>();
     this.#byInput.set(input, keys);
-    const watchers = keys.get(key) ?? { whole: new Set<D>(), tests: new Map<D, Test[]>() };
+    const watchers = keys.get(key) ?? new Watchers<D>(input, key);
     keys.set(key, watchers);
-    const seen =
-      this.#byDependent.get(dependent) ?? new Map<Watchers<D>, { input: GraphNode; key: unknown }>();
-    this.#byDependent.set(dependent, seen.set(watchers, { input, key }));
     return watchers;
   }
 }

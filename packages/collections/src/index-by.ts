@@ -11,7 +11,7 @@ export interface IndexOptions<K, V> {
   readonly name: string;
   readonly scheduler: Scheduler;
   readonly from: Collection<K, V>;
-  /** The groups that a value belongs to. */
+  /** The groups that a value belongs to: a function of the value, asked again when it leaves. */
   readonly keysOf: (value: V, key: K) => Iterable<string>;
 }
 
@@ -23,7 +23,6 @@ export class IndexCollection<K, V>
   readonly #options: IndexOptions<K, V>;
   readonly #subscriptions = new DisposableStack();
   readonly #members = new Map<string, Map<K, V>>();
-  readonly #groupsOf = new Map<K, ReadonlySet<string>>();
   readonly #touched = new Set<string>();
 
   constructor(options: IndexOptions<K, V>) {
@@ -51,17 +50,16 @@ export class IndexCollection<K, V>
   }
 
   #follow(events: readonly Event<K, V>[]): void {
-    for (const { key, value } of events) {
-      const groups = value === undefined ? new Set<string>() : new Set(this.#options.keysOf(value, key));
-      for (const group of this.#groupsOf.get(key) ?? []) if (!groups.has(group)) this.#leave(group, key);
-      if (value === undefined) {
-        this.#groupsOf.delete(key);
-        continue;
-      }
-      this.#groupsOf.set(key, groups);
-      for (const group of groups) this.#enter(group, key, value);
+    for (const { key, previous, value } of events) {
+      const groups = this.#groupsOf(key, value);
+      for (const group of this.#groupsOf(key, previous)) if (!groups.has(group)) this.#leave(group, key);
+      if (value !== undefined) for (const group of groups) this.#enter(group, key, value);
     }
     this.#options.scheduler.schedule(this);
+  }
+
+  #groupsOf(key: K, value: V | undefined): ReadonlySet<string> {
+    return new Set(value === undefined ? [] : this.#options.keysOf(value, key));
   }
 
   #enter(group: string, key: K, value: V): void {

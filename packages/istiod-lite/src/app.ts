@@ -40,6 +40,8 @@ export interface Deps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Gives back what reading the world at the start took. Default: that stays until it is needed. */
+  readonly collectGarbage?: () => void;
 }
 
 export interface ControlPlane extends AsyncDisposable {
@@ -221,6 +223,7 @@ export async function startControlPlane(
     onlyOne('istio-status-leader', () =>
       startStatusWriters({ ...common, inputs, conditions: graph.conditions }),
     );
+  deps.collectGarbage?.();
   ready = true;
   log.info('serving', {
     secure: securePort,

@@ -22,6 +22,7 @@ import {
   type PeerAuthentication,
   peerAuthentications,
 } from '@ambit/kube/resources/security';
+import { pick } from '@ambit/kube/pick';
 import { watchCollection, type WatchCollectionOptions } from '@ambit/kube/watch-collection';
 
 /** Keyed as `@ambit/kube` keys objects: `namespace/name`, or the name. */
@@ -64,26 +65,22 @@ function trimNode({ metadata }: Node): Node {
 
 /** A pod's specification is most of its bytes, and hardly any of it matters here. */
 function trimPod({ metadata, spec = {}, status = {} }: Pod): Pod {
-  const { nodeName, hostNetwork, serviceAccountName, containers, initContainers } = spec;
-  const { phase, podIP, podIPs, conditions } = status;
-  return {
-    metadata,
-    spec: {
-      ...(nodeName !== undefined && { nodeName }),
-      ...(hostNetwork !== undefined && { hostNetwork }),
-      ...(serviceAccountName !== undefined && { serviceAccountName }),
-      ...(containers && { containers: containers.map(trimContainer) }),
-      ...(initContainers && { initContainers: initContainers.map(trimContainer) }),
-    },
-    status: {
-      ...(phase !== undefined && { phase }),
-      ...(podIP !== undefined && { podIP }),
-      ...(podIPs && { podIPs }),
-      ...(conditions && { conditions: conditions.filter(({ type }) => type === 'Ready') }),
-    },
-  };
+  const { containers, initContainers } = spec;
+  const { conditions } = status;
+  const leanSpec: Writable<NonNullable<Pod['spec']>> = pick(spec, [
+    'nodeName',
+    'hostNetwork',
+    'serviceAccountName',
+  ]);
+  if (containers) leanSpec.containers = containers.map(trimContainer);
+  if (initContainers) leanSpec.initContainers = initContainers.map(trimContainer);
+  const leanStatus: Writable<NonNullable<Pod['status']>> = pick(status, ['phase', 'podIP', 'podIPs']);
+  if (conditions) leanStatus.conditions = conditions.filter(({ type }) => type === 'Ready');
+  return { metadata, spec: leanSpec, status: leanStatus };
 }
 
-function trimContainer({ name, ports, restartPolicy }: Container): Container {
-  return { name, ...(ports && { ports }), ...(restartPolicy !== undefined && { restartPolicy }) };
+function trimContainer(container: Container): Container {
+  return pick(container, ['name', 'ports', 'restartPolicy']);
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };

@@ -1,37 +1,27 @@
 #!/usr/bin/env node
-/** The process: environment in, signals in, exit code out. 0: stopped when told to; 1: could not start, or a bug. */
-import { systemClock, systemRandom } from '@ambit/core/clock';
-import { messageOf } from '@ambit/core/errors';
-import { LogRoot } from '@ambit/core/log';
-import { KubeClient } from '@ambit/kube/client';
-import { startControlPlane } from './app.ts';
-import { configFrom } from './config.ts';
+/**
+ * The entry: gives the process the settings that can only be given at its start, by starting it once more in its own
+ * place (same process id); then process.ts.
+ */
+import { runProcess } from './process.ts';
 
-const VERSION = '0.1.0';
+/** Room for short-lived objects in MiB, and by how many percent the rest may grow before garbage is looked for. */
+const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=50'];
+/**
+ * Of glibc's allocator: what is larger than this many bytes is given back to the system when it is freed. Left alone, it
+ * raises the limit with the first large response and then keeps the holes that the next ones leave.
+ */
+const ALLOCATOR = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: '131072',
+  MALLOC_TRIM_THRESHOLD_: '131072',
+};
 
-async function main(): Promise<void> {
-  const config = configFrom(process.env);
-  const log = new LogRoot({ filter: config.logFilter, format: config.logFormat }).scope('istiod');
-  const told = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => told.abort(new Error(name)));
-  const client = await KubeClient.load({ env: process.env });
-  const deps = { client, version: VERSION, clock: systemClock, random: systemRandom, log };
-  const controlPlane = await startControlPlane(config, deps, told.signal).catch((error: unknown) => {
-    if (told.signal.aborted) return undefined;
-    throw error;
-  });
-  if (controlPlane) {
-    if (!told.signal.aborted) await new Promise((resolve) => told.signal.addEventListener('abort', resolve));
-    log.info('stopping', { reason: messageOf(told.signal.reason) });
-    await controlPlane.stop();
-  }
-  client[Symbol.dispose]();
+const { argv, env, execArgv, execPath } = process;
+const [, main = '', ...args] = argv;
+if (process.execve && !FLAGS.every((flag) => execArgv.includes(flag))) {
+  // Node would say on standard error that this call is experimental.
+  process.removeAllListeners('warning');
+  process.execve(execPath, [execPath, ...FLAGS, ...execArgv, main, ...args], { ...ALLOCATOR, ...env });
 }
-
-try {
-  await main();
-  process.exit(0);
-} catch (error) {
-  process.stderr.write(`istiod: ${messageOf(error)}\n`);
-  process.exit(1);
-}
+process.exit(await runProcess(env));

@@ -22,7 +22,8 @@ import {
   WATCH_TIMEOUT_MAX_S,
   WATCH_TIMEOUT_MIN_S,
 } from './limits.ts';
-import { keyOf, type KubeObject, type Resource } from './resource.ts';
+import { keyOf, type KubeObject, type ObjectMeta, type Resource } from './resource.ts';
+import { pick } from './pick.ts';
 import { customResourceDefinitions } from './resources/authentication.ts';
 import type { WatchEvent } from './watch-stream.ts';
 import { withoutNulls } from './without-nulls.ts';
@@ -173,10 +174,39 @@ export class WatchCollection<T extends KubeObject>
   }
 
   #trim(object: T): T {
-    const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown };
-    const lean = withoutNulls({ ...object, metadata });
+    const lean: T = withoutNulls({ ...object, metadata: leanMetadata(object.metadata) });
     return this.#options.trim?.(lean) ?? lean;
   }
+}
+
+const METADATA = [
+  'name',
+  'namespace',
+  'uid',
+  'resourceVersion',
+  'generation',
+  'labels',
+  'annotations',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'ownerReferences',
+  'finalizers',
+] as const satisfies readonly (keyof ObjectMeta)[];
+
+/** Without `managedFields` and other bulk. */
+function leanMetadata(metadata: ObjectMeta): ObjectMeta {
+  const lean = pick(metadata, METADATA);
+  const { annotations } = lean;
+  return annotations && LAST_APPLIED in annotations
+    ? { ...lean, annotations: leanAnnotations(annotations) }
+    : lean;
+}
+
+/** What kubectl leaves is the object once more. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+function leanAnnotations(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(annotations).filter(([name]) => name !== LAST_APPLIED));
 }
 
 /** Starts following the objects of a kind; see {@link WatchCollection}. */

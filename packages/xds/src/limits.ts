@@ -18,6 +18,24 @@ export const MAX_PENDING_NAMES_PER_CLIENT = 500_000;
 /** How long a client may leave a response unread before its stream is cut. */
 export const MAX_WRITE_STALL_MS = 120_000;
 
+/** Up to this size, everything of one type is sent without waiting for a turn. */
+export const MAX_FREE_FULL_PUSH_BYTES = 64 * 1024;
+
+/** Clients that are sent everything at the same time; the others wait for their turn. */
+export const FULL_PUSHES_AT_A_TIME = 4;
+
+/** A client that has not taken everything in this time no longer keeps others from it. */
+export const FULL_PUSH_BRISK_MS = 1_000;
+
+/** Clients to which everything has been sent and which have not taken it yet. */
+export const MAX_UNREAD_FULL_PUSHES = 16;
+
+/** How long one of them may take once they are that many and others wait. */
+export const FULL_PUSH_MAX_MS = 5_000;
+
+/** How long the encoding of everything is kept for the next client that connects. */
+export const SHARED_RESPONSE_MS = 1_000;
+
 /** How long authentication may take. */
 export const AUTHENTICATION_TIMEOUT_MS = 10_000;
 

@@ -26,6 +26,7 @@ import {
   type ServerObserver,
 } from './server/client-stream.ts';
 import { ResponseWriter } from './server/frames.ts';
+import { FullPushGate } from './server/full-push-gate.ts';
 
 /** What the gRPC server must be made with: a reconnecting client names all that it holds, and dead clients are found. */
 export const XDS_SERVER_OPTIONS = {
@@ -62,14 +63,23 @@ export class DeltaXdsServer implements Disposable {
   readonly #streams = new Set<ClientStream>();
   readonly #subscriptions: readonly Disposable[];
   readonly #noncePrefix = randomUUID().slice(0, 8);
+  readonly #fullPushes: FullPushGate;
   #open = 0;
   #opened = 0;
   #stopped = false;
 
   constructor(options: DeltaXdsServerOptions) {
     this.#options = options;
+    const { systemVersion = () => '', clock } = options;
+    this.#fullPushes = new FullPushGate(clock);
     this.#feeds = new Map(
-      options.feeds.map((feed) => [feed.typeUrl, { feed, writer: new ResponseWriter(feed.typeUrl) }]),
+      options.feeds.map((feed, i) => {
+        const noncePrefix = `${this.#noncePrefix}-${i}`;
+        return [
+          feed.typeUrl,
+          { feed, writer: new ResponseWriter({ feed, systemVersion, noncePrefix, clock }) },
+        ];
+      }),
     );
     this.#subscriptions = options.feeds.map((feed) =>
       feed.subscribe((change) => {
@@ -95,6 +105,7 @@ export class DeltaXdsServer implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    for (const { writer } of this.#feeds.values()) writer[Symbol.dispose]();
     for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, 'the control plane is shutting down');
   }
 
@@ -135,8 +146,8 @@ export class DeltaXdsServer implements Disposable {
         identity,
         feeds: this.#feeds,
         refuse: this.#options.refuse ?? (() => undefined),
-        systemVersion: this.#options.systemVersion ?? (() => ''),
-        noncePrefix: `${this.#noncePrefix}-${this.#opened}`,
+        fullPushes: this.#fullPushes,
+        noncePrefix: `${this.#noncePrefix}-c${this.#opened}`,
         observer,
         clock,
         log,

@@ -14,7 +14,7 @@ import { shareMallocArena } from '@ambit/linux/malloc';
 import { startApp } from './app.ts';
 import { type Config, type ConfigFiles, configFrom } from './config.ts';
 import { MAX_RESOLV_CONF_BYTES } from './dns/limits.ts';
-import { garbageCollector } from './threads/collect-garbage.ts';
+import { garbageCollector } from '@ambit/core/collect-garbage';
 import { VERSION } from './version.ts';
 
 const HELP = `usage: ztunnel [proxy|version|help]

@@ -10,10 +10,16 @@ import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { ClientLimitError } from '../errors.ts';
-import { MAX_NACK_LENGTH_CHARS, MAX_TYPES_PER_CLIENT, MAX_WRITE_STALL_MS } from '../limits.ts';
+import {
+  MAX_FREE_FULL_PUSH_BYTES,
+  MAX_NACK_LENGTH_CHARS,
+  MAX_TYPES_PER_CLIENT,
+  MAX_WRITE_STALL_MS,
+} from '../limits.ts';
 import type { ClientNode, FeedChange, ResourceFeed } from '../resource-feed.ts';
-import type { ResponseWriter } from './frames.ts';
-import { Subscription } from './subscription.ts';
+import type { Response, ResponseWriter } from './frames.ts';
+import type { FullPushGate } from './full-push-gate.ts';
+import { EVERYTHING, Subscription } from './subscription.ts';
 
 /** A feed and its encodings, shared by all clients. */
 export interface ServedFeed {
@@ -51,7 +57,7 @@ export interface ClientStreamOptions {
   readonly feeds: ReadonlyMap<string, ServedFeed>;
   /** Why this client may not be served, or `undefined`. */
   readonly refuse: (identity: string, node: ClientNode) => string | undefined;
-  readonly systemVersion: () => string;
+  readonly fullPushes: FullPushGate;
   readonly noncePrefix: string;
   readonly observer: ServerObserver;
   readonly clock: Clock;
@@ -69,6 +75,9 @@ export class ClientStream {
   #scheduled = false;
   #ended = false;
   #stall: Timer | undefined;
+  /** Waiting for, and having, the turn to be sent everything. */
+  #queued: Disposable | undefined;
+  #turn: Disposable | undefined;
 
   constructor(options: ClientStreamOptions) {
     this.#options = options;
@@ -116,6 +125,7 @@ export class ClientStream {
     this.#stall?.cancel();
     if (this.#ended) return;
     this.#ended = true;
+    this.#giveTurnUp();
     how();
   }
 
@@ -196,21 +206,49 @@ export class ClientStream {
   #sendNext(): void {
     if (this.#sending) return;
     for (const [typeUrl, subscription] of this.#subscriptions) {
-      const update = subscription.take();
-      if (!update) continue;
-      this.#responses += 1;
-      const nonce = `${this.#options.noncePrefix}-${this.#responses}`;
-      const writer = this.#options.feeds.get(typeUrl)?.writer;
-      const bytes = writer?.response(update, nonce, this.#options.systemVersion());
-      if (!bytes) continue;
-      subscription.sent(nonce);
-      this.#options.observer.pushed?.(typeUrl, update.resources.length, bytes.length);
-      this.#write(bytes);
+      const response = this.#take(typeUrl, subscription);
+      if (!response) continue;
+      subscription.sent(response.nonce);
+      this.#options.observer.pushed?.(typeUrl, response.resources, response.bytes.length);
+      this.#write(response.bytes);
       // Whoever was sent something goes to the end, so that no type waits behind a busy one.
       this.#subscriptions.delete(typeUrl);
       this.#subscriptions.set(typeUrl, subscription);
       return;
     }
+    // It was this client's turn, but it wants everything no longer.
+    if (this.#turn) this.#giveTurnUp();
+  }
+
+  #take(typeUrl: string, subscription: Subscription): Response | undefined {
+    const writer = this.#options.feeds.get(typeUrl)?.writer;
+    if (!writer || (subscription.owesAll && !this.#mayTakeAll(writer))) return undefined;
+    const update = subscription.take();
+    if (!update) return undefined;
+    if (update === EVERYTHING) return writer.everything();
+    this.#responses += 1;
+    return writer.response(update, `${this.#options.noncePrefix}-${this.#responses}`);
+  }
+
+  /** Large ones wait for their turn; a stream that waits is called again when it comes. */
+  #mayTakeAll(writer: ResponseWriter): boolean {
+    if (this.#turn) return true;
+    if (this.#queued) return false;
+    if (writer.everything().bytes.length <= MAX_FREE_FULL_PUSH_BYTES) return true;
+    this.#queued = this.#options.fullPushes.enter({
+      granted: (turn) => {
+        this.#turn = turn;
+        this.#schedule();
+      },
+      cutOff: () => this.fail(status.RESOURCE_EXHAUSTED, 'reads too slowly while others wait'),
+    });
+    return this.#turn !== undefined;
+  }
+
+  #giveTurnUp(): void {
+    this.#queued?.[Symbol.dispose]();
+    this.#turn?.[Symbol.dispose]();
+    this.#queued = this.#turn = undefined;
   }
 
   #write(bytes: Buffer): void {
@@ -223,6 +261,7 @@ export class ClientStream {
     call.write(bytes, () => {
       this.#stall?.cancel();
       this.#sending = false;
+      if (this.#turn) this.#giveTurnUp();
       if (this.#ended) return;
       call.resume();
       this.#guarded(() => this.#sendNext());

@@ -3,7 +3,7 @@ import { createDeltaRequest, type DeltaDiscoveryRequest } from '@ambit/api/disco
 import { ClientLimitError } from '../errors.ts';
 import { MAX_KEYS_PER_CLIENT, MAX_NAME_LENGTH_CHARS } from '../limits.ts';
 import { MemoryFeed } from '../testing/memory-feed.ts';
-import { Subscription } from './subscription.ts';
+import { EVERYTHING, Subscription } from './subscription.ts';
 
 const NODE = { id: 'ztunnel~1', metadata: { NODE_NAME: 'n1' } };
 const NOTHING = ['*'];
@@ -13,8 +13,9 @@ function follow(feed: MemoryFeed, first: Partial<DeltaDiscoveryRequest> = {}) {
   feed.subscribe((change) => subscription.changed(change));
   let nonces = 0;
   const take = () => {
-    const update = subscription.take();
-    if (!update) return undefined;
+    const taken = subscription.take();
+    if (!taken) return undefined;
+    const update = taken === EVERYTHING ? { resources: [...feed.all()], removed: [] } : taken;
     nonces += 1;
     subscription.sent(`n${nonces}`);
     return { sent: update.resources.map(({ name }) => name).sort(), removed: [...update.removed].sort() };

@@ -17,6 +17,9 @@ export interface Update {
   readonly removed: readonly string[];
 }
 
+/** All that the feed has, which is the same for every client that gets it now. */
+export const EVERYTHING = 'everything';
+
 /** What became of a request. */
 export type RequestOutcome = 'answer' | 'acknowledged' | 'refused' | 'stale';
 
@@ -34,7 +37,6 @@ export class Subscription {
 
   #owesAll = false;
   #owesAnswer = false;
-  #heldVersions: ReadonlyMap<string, string> = new Map();
   readonly #owedKeys = new Set<string>();
   readonly #changed = new Set<string>();
   readonly #removed = new Set<string>();
@@ -50,6 +52,16 @@ export class Subscription {
 
   get keys(): number {
     return this.#keys.size;
+  }
+
+  /** Whether the next {@link take} is all that there is. */
+  get owesAll(): boolean {
+    return this.#owesAll;
+  }
+
+  /** Names that the client is to hear of, once it has read what it was sent; all that there is counts as none. */
+  get owed(): number {
+    return this.#changed.size + this.#removed.size + this.#owedKeys.size;
   }
 
   get nonceSent(): string {
@@ -95,11 +107,12 @@ export class Subscription {
   }
 
   /** What to send now, which is then no longer owed; `undefined` when nothing is. */
-  take(): Update | undefined {
+  take(): Update | typeof EVERYTHING | undefined {
+    if (this.#owesAll) return this.#takeAll();
     const answer = this.#owesAnswer;
     const resources = new Map<string, EncodedResource>();
     const removed = new Set<string>();
-    if (this.#wildcard) this.#takeEverything(resources, removed);
+    if (this.#wildcard) this.#takeChanged(resources, removed);
     else this.#takeFollowed(resources, removed);
     this.#takeOwedKeys(resources, removed);
     this.#changed.clear();
@@ -119,10 +132,9 @@ export class Subscription {
     this.#first = false;
     this.#owesAnswer = true;
     const everything = subscribe.length === 0 || subscribe.includes(WILDCARD);
-    this.#wildcard = everything && !request.resourceNamesUnsubscribe.includes(WILDCARD);
-    this.#heldVersions = request.initialResourceVersions;
-    if (this.#wildcard) this.#owesAll = true;
-    else this.#adopt(request.initialResourceVersions);
+    const held = request.initialResourceVersions;
+    if (everything && !request.resourceNamesUnsubscribe.includes(WILDCARD)) this.#followEverything(held);
+    else this.#adopt(held);
     this.#subscribe(subscribe.filter((name) => name !== WILDCARD));
     this.#unsubscribe(request.resourceNamesUnsubscribe);
   }
@@ -144,9 +156,7 @@ export class Subscription {
   #subscribe(names: readonly string[]): boolean {
     for (const name of names) {
       if (name === WILDCARD) {
-        if (!this.#wildcard) this.#heldVersions = new Map(this.#followed);
-        this.#owesAll ||= !this.#wildcard;
-        this.#wildcard = true;
+        if (!this.#wildcard) this.#followEverything(this.#followed);
         continue;
       }
       if (name.length > MAX_NAME_LENGTH_CHARS)
@@ -173,21 +183,32 @@ export class Subscription {
     }
   }
 
-  #takeEverything(resources: Map<string, EncodedResource>, removed: Set<string>): void {
-    if (this.#owesAll) {
-      this.#owesAll = false;
-      const held = this.#heldVersions;
-      this.#heldVersions = new Map();
-      for (const resource of this.feed.all()) {
-        if (resource.version === '' || held.get(resource.name) !== resource.version) {
-          resources.set(resource.name, resource);
-        }
-      }
-      for (const name of held.keys()) if (this.feed.get(name) === undefined) removed.add(name);
-      this.#followed.clear();
-      this.#keys.clear();
-      return;
+  /**
+   * Compared at once, and the versions forgotten: after a restart of the control plane every client brings all of them.
+   */
+  #followEverything(held: ReadonlyMap<string, string>): void {
+    this.#wildcard = true;
+    this.#keys.clear();
+    this.#owesAll = held.size === 0;
+    if (!this.#owesAll) {
+      for (const { name, version } of this.feed.all())
+        if (version === '' || held.get(name) !== version) this.#changed.add(name);
+      for (const name of held.keys()) if (this.feed.get(name) === undefined) this.#removed.add(name);
     }
+    this.#followed.clear();
+  }
+
+  /** What was asked for by name is in it; names of what does not exist are answered in a response of their own. */
+  #takeAll(): typeof EVERYTHING {
+    this.#owesAll = false;
+    this.#owesAnswer = false;
+    this.#changed.clear();
+    this.#removed.clear();
+    for (const key of this.#owedKeys) if (this.feed.resolve(key).length > 0) this.#owedKeys.delete(key);
+    return EVERYTHING;
+  }
+
+  #takeChanged(resources: Map<string, EncodedResource>, removed: Set<string>): void {
     for (const name of this.#changed) {
       const resource = this.feed.get(name);
       if (resource) resources.set(name, resource);

@@ -3,7 +3,7 @@ import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
-import { garbageCollector } from '../threads/collect-garbage.ts';
+import { garbageCollector } from '@ambit/core/collect-garbage';
 import type { ControlToWorker, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from './access-output.ts';

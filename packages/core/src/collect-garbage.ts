@@ -7,14 +7,16 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** What V8 does before it would run out of memory: also drops compiled code that has not run for long. */
-const THOROUGHLY = { type: 'major', execution: 'sync', flavor: 'last-resort' };
-
-/** For the thread that calls it. */
-export function garbageCollector(): () => void {
+/**
+ * For the thread that calls it.
+ *
+ * @param flavor - `last-resort` is what V8 does before it would run out of memory: it also drops compiled code that has
+ * not run for long.
+ */
+export function garbageCollector(flavor: 'last-resort' | 'regular' = 'last-resort'): () => void {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
   return () => {
-    if (typeof collect === 'function') collect(THOROUGHLY);
+    if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor });
   };
 }

@@ -1,0 +1,346 @@
+/**
+ * `npm run bench:scale`: the control plane in front of a real API server that holds ten thousand pods.
+ *
+ * No kubelet and no controller runs: the objects lie there as a cluster would have left them, and change when this
+ * benchmark changes them. All processes are on loopback of one machine: API server, etcd, control plane, clients and
+ * writer share its cores, as they did when Istio's figures were taken. Output: a Markdown table, and the same as JSON in
+ * bench-results/.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { systemClock } from '@ambit/core/clock';
+import { configMaps } from '@ambit/kube/resources/core';
+import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
+import { buildControlPlane } from '@ambit/istiod-lite/build/build-control-plane';
+import { cpuSeconds, memory } from '../bench/process-usage.ts';
+import { Clients } from './clients.ts';
+import { installBase, populate, tokenOf } from './fill.ts';
+import { percentile } from './measure.ts';
+import { FULL_SIZE, type Size } from './population.ts';
+import {
+  mountServiceAccount,
+  type RunningProgram,
+  SECURE_ADDRESS,
+  startControlPlane,
+  startNodeProxy,
+} from './programs.ts';
+import { type RealApiServer, startApiServer } from './real-api-server.ts';
+import { ScaleReport } from './report.ts';
+import { type Latency, measureWrites } from './writes.ts';
+
+const USAGE = `npm run bench:scale -- --binaries FOLDER [--rounds N] [--quick] [--from-sources]
+
+  --binaries FOLDER  where etcd and kube-apiserver are
+  --rounds N         starts of the control plane, each measured whole; the median counts (default 3)
+  --quick            a tenth of the pods, one round: to see that it works, not to quote
+  --from-sources     run our programs from their sources, not as the bundles that images have
+`;
+
+const CLIENTS = 100;
+const SETTLE_MS = 5_000;
+const PUSHES = 5;
+const MIB = 1_024 * 1_024;
+const ROOT_TIMEOUT_MS = 30_000;
+
+interface Bench {
+  readonly api: RealApiServer;
+  readonly size: Size;
+  readonly folder: string;
+  readonly report: ScaleReport;
+  readonly controlPlane: readonly string[];
+  readonly nodeProxy: readonly string[];
+  readonly proxyToken: string;
+  readonly rootPath: string;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      binaries: { type: 'string' },
+      rounds: { type: 'string', default: '3' },
+      quick: { type: 'boolean', default: false },
+      'from-sources': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const rounds = values.quick ? 1 : Number(values.rounds);
+  if (values.help || values.binaries === undefined || !Number.isInteger(rounds) || rounds < 1) {
+    process.stderr.write(USAGE);
+    return values.help ? 0 : 2;
+  }
+  const size = values.quick ? { pods: 1_000, services: 100, nodes: 10, namespaces: 5 } : FULL_SIZE;
+  const report = new ScaleReport();
+  const commands = await commandsOf(values['from-sources']);
+  const folder = mkdtempSync('/var/tmp/ambit-scale-');
+  try {
+    await using api = await startApiServer(values.binaries, folder);
+    await installBase(api.admin);
+    mountServiceAccount(api, await tokenOf(api.admin, 'istiod'));
+    const proxyToken = await tokenOf(api.admin, 'ztunnel', 'istio-ca');
+    const bench = {
+      api,
+      size,
+      folder,
+      report,
+      ...commands,
+      proxyToken,
+      rootPath: join(folder, 'mesh-root.pem'),
+    };
+    const idleProxyBytes = await measureIdle(bench);
+    say(`filling the API server with ${size.pods} pods`);
+    await populate(api.admin, size);
+    for (let round = 1; round <= rounds; round++) {
+      say(`round ${round} of ${rounds}`);
+      await measureRound(bench, idleProxyBytes);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const facts = factsOf(size, rounds, commands.controlPlane);
+  const table = report.markdown(facts);
+  process.stdout.write(`${table}\n`);
+  mkdirSync('bench-results', { recursive: true });
+  writeFileSync('bench-results/scale.md', table);
+  writeFileSync('bench-results/scale.json', report.json(facts));
+  for (const { name } of report.missed) say(`above its target: ${name}`);
+  return 0;
+}
+
+async function commandsOf(fromSources: boolean): Promise<Pick<Bench, 'controlPlane' | 'nodeProxy'>> {
+  const at = (path: string) => new URL(`../../${path}`, import.meta.url).pathname;
+  const node = process.execPath;
+  if (fromSources) {
+    return {
+      controlPlane: [node, at('packages/istiod-lite/src/main.ts')],
+      nodeProxy: [node, at('packages/ztunnel/src/main.ts')],
+    };
+  }
+  const cache = at('node_modules/.cache/ambit/bench-scale');
+  return {
+    controlPlane: [node, (await buildControlPlane(join(cache, 'istiod'))).main],
+    nodeProxy: [node, (await buildProxy(join(cache, 'ztunnel'))).main],
+  };
+}
+
+/** Without any pod: what both programs take by themselves. Returns the node proxy's resident bytes. */
+async function measureIdle(bench: Bench): Promise<number> {
+  const { api, report, folder, proxyToken, rootPath } = bench;
+  say('idle');
+  await using controlPlane = await startControlPlane(bench.controlPlane, api, folder);
+  writeFileSync(rootPath, await meshRoot(api));
+  await settle();
+  report.add(
+    { name: 'control plane, resident, idle', unit: 'MiB', istiod: '133' },
+    residentMib(controlPlane),
+  );
+  await using proxy = await startNodeProxy(bench.nodeProxy, proxyToken, rootPath, folder);
+  await settle();
+  report.add({ name: 'node proxy, resident, idle', unit: 'MiB', istiod: '18' }, residentMib(proxy));
+  return memory(proxy.pid).residentBytes;
+}
+
+async function measureRound(bench: Bench, idleProxyBytes: number): Promise<void> {
+  const { api, report, folder, proxyToken, rootPath } = bench;
+  await using controlPlane = await startControlPlane(bench.controlPlane, api, folder);
+  report.add(
+    { name: 'control plane, start → Ready', unit: 'ms', target: 4_000, istiod: '2,000' },
+    controlPlane.readyAfterMs,
+  );
+  report.add(
+    { name: 'control plane, CPU until Ready', unit: 's', istiod: '2.85' },
+    cpuSeconds(controlPlane.pid),
+  );
+  await settle();
+  report.add(
+    { name: 'control plane, resident, with the state', unit: 'MiB', target: 350, istiod: '440–465' },
+    residentMib(controlPlane),
+  );
+  {
+    await using clients = new Clients(SECURE_ADDRESS, rootPath, proxyToken);
+    await measurePushes(bench, clients);
+    await clients.connect(1);
+    await measureOneClient(bench, clients, controlPlane);
+  }
+  await measureNodeProxy(bench, idleProxyBytes);
+  await using clients = new Clients(SECURE_ADDRESS, rootPath, proxyToken);
+  await measureManyClients(bench, clients, controlPlane);
+  report.add(
+    { name: 'control plane, peak with 100 clients', unit: 'MiB', target: 450, istiod: '646' },
+    memory(controlPlane.pid).peakBytes / MIB,
+  );
+}
+
+async function measurePushes({ report }: Bench, clients: Clients): Promise<void> {
+  const took: number[] = [];
+  for (let n = 0; n < PUSHES; n++) {
+    const [client] = (await clients.connect(1)).synced;
+    if (!client) throw new Error('a client was refused');
+    took.push(client.tookMs);
+    if (n === 0) {
+      report.add({ name: 'resources of a full push', unit: '', istiod: '11,014' }, client.resources);
+      const megabytes = client.wireBytes / 1e6;
+      report.add({ name: 'full push on the wire', unit: 'MB', istiod: '3.38' }, megabytes);
+    }
+    await clients.close();
+  }
+  const [first = Number.NaN, ...warm] = took;
+  report.add(
+    { name: 'full push to a new client, the first after the start', unit: 'ms', istiod: '161' },
+    first,
+  );
+  report.add(
+    { name: 'full push to a new client, warm', unit: 'ms', target: 150, istiod: '42–56' },
+    percentile(warm, 0.5),
+  );
+}
+
+async function measureOneClient(bench: Bench, clients: Clients, controlPlane: RunningProgram): Promise<void> {
+  const { api, report, size } = bench;
+  const measure = (changes: number, everyMs: number) =>
+    measureWrites({ admin: api.admin, clients, clientCount: 1, size, pace: { changes, everyMs } });
+  const single = await withCpu(controlPlane, () => measure(200, 100));
+  const name = 'write → client, one at a time, 1 client';
+  const row = { unit: 'ms', istiod: '108', istiodFast: '7.7' };
+  report.add({ ...row, name: `${name}, p50`, target: 15 }, single.result.p50Ms);
+  report.add(
+    { ...row, name: `${name}, p99`, target: 40, istiod: '112', istiodFast: '14' },
+    single.result.p99Ms,
+  );
+  report.add(
+    { name: `${name}, CPU of 200`, unit: 's', istiod: '0.53', istiodFast: '0.53' },
+    single.cpuSeconds,
+  );
+  reportParts(report, name, single.result);
+  const sustained = await measure(300, 40);
+  report.add(
+    { name: '25 changes a second, p50', unit: 'ms', target: 30, istiod: '3,460', istiodFast: '7.5' },
+    sustained.p50Ms,
+  );
+  report.add(
+    { name: '25 changes a second, p99', unit: 'ms', target: 120, istiod: '9,990', istiodFast: '12.5' },
+    sustained.p99Ms,
+  );
+  const burst = await measure(1_000, 2.6);
+  report.add(
+    { name: 'burst of 1,000 in 2.6 s, p50', unit: 'ms', target: 150, istiod: '1,880', istiodFast: '64' },
+    burst.p50Ms,
+  );
+  report.add(
+    { name: 'burst of 1,000 in 2.6 s, max', unit: 'ms', target: 500, istiod: '2,670', istiodFast: '149' },
+    burst.maxMs,
+  );
+  reportParts(report, 'burst of 1,000 in 2.6 s', burst);
+}
+
+/** What of a latency is the API server's, which shares the machine, and what comes after it. */
+function reportParts(report: ScaleReport, name: string, latency: Latency): void {
+  const row = { unit: 'ms' };
+  report.add({ ...row, name: `${name}: until the API server's answer, p50` }, latency.apiP50Ms);
+  report.add({ ...row, name: `${name}: until the API server's answer, p99` }, latency.apiP99Ms);
+  report.add({ ...row, name: `${name}: from its answer to the client, p50` }, latency.afterP50Ms);
+  report.add({ ...row, name: `${name}: from its answer to the client, p99` }, latency.afterP99Ms);
+}
+
+async function measureManyClients(
+  bench: Bench,
+  clients: Clients,
+  controlPlane: RunningProgram,
+): Promise<void> {
+  const { api, report, size } = bench;
+  const { result, cpuSeconds: cpu } = await withCpu(controlPlane, () => clients.connect(CLIENTS));
+  const took = result.synced.map(({ tookMs }) => tookMs);
+  const name = '100 clients at once, full push';
+  report.add({ name: `${name}, p50`, unit: 'ms', target: 2_000, istiod: '2,000' }, percentile(took, 0.5));
+  report.add({ name: `${name}, max`, unit: 'ms', istiod: '4,200' }, percentile(took, 1));
+  report.add({ name: `${name}, refusals`, unit: '', target: 0, istiod: '376–406' }, result.refusals.length);
+  report.add({ name: `${name}, CPU`, unit: 's' }, cpu);
+  await settle();
+  const clientCount = result.synced.length;
+  const pace = { changes: 200, everyMs: 100 };
+  const written = await withCpu(controlPlane, () =>
+    measureWrites({ admin: api.admin, clients, clientCount, size, pace }),
+  );
+  const write = 'write → client, one at a time, 100 clients';
+  report.add(
+    { name: `${write}, p50`, unit: 'ms', target: 40, istiod: '119', istiodFast: '13.5' },
+    written.result.p50Ms,
+  );
+  report.add(
+    { name: `${write}, p99`, unit: 'ms', target: 100, istiod: '224', istiodFast: '34' },
+    written.result.p99Ms,
+  );
+  reportParts(report, write, written.result);
+  report.add(
+    { name: `${write}, CPU of 200`, unit: 's', istiod: '2.1', istiodFast: '2.7' },
+    written.cpuSeconds,
+  );
+}
+
+async function measureNodeProxy(bench: Bench, idleBytes: number): Promise<void> {
+  const { report, folder, proxyToken, rootPath } = bench;
+  await using proxy = await startNodeProxy(bench.nodeProxy, proxyToken, rootPath, folder);
+  report.add(
+    { name: 'node proxy, start → Ready', unit: 'ms', target: 600, istiod: '97' },
+    proxy.readyAfterMs,
+  );
+  await settle();
+  const added = (memory(proxy.pid).residentBytes - idleBytes) / MIB;
+  report.add(
+    { name: 'node proxy, memory added by the state', unit: 'MiB', target: 50, istiod: '16–24' },
+    added,
+  );
+}
+
+async function withCpu<T>(
+  { pid }: RunningProgram,
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly cpuSeconds: number }> {
+  const before = cpuSeconds(pid);
+  const result = await work();
+  return { result, cpuSeconds: cpuSeconds(pid) - before };
+}
+
+/** What the control plane publishes for everybody who must trust it. */
+async function meshRoot({ admin }: RealApiServer): Promise<string> {
+  const deadlineMs = performance.now() + ROOT_TIMEOUT_MS;
+  for (;;) {
+    const found = await admin.find(configMaps, { namespace: 'istio-system', name: 'istio-ca-root-cert' });
+    const root = found?.data?.['root-cert.pem'];
+    if (root) return root;
+    if (performance.now() > deadlineMs) throw new Error('no istio-ca-root-cert in istio-system');
+    await systemClock.sleep(100);
+  }
+}
+
+function residentMib({ pid }: RunningProgram): number {
+  return memory(pid).residentBytes / MIB;
+}
+
+function settle(): Promise<void> {
+  return systemClock.sleep(SETTLE_MS);
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function factsOf(size: Size, rounds: number, controlPlane: readonly string[]): Record<string, string> {
+  const [first] = cpus();
+  return {
+    state: `${size.pods} pods in ${size.services} services on ${size.nodes} nodes without kubelets, ${size.namespaces} enrolled namespaces, one EndpointSlice a service`,
+    clients: 'over TLS with a reviewed token, each with its own connection, all in one process of their own',
+    'time of a change': 'from before the request to the API server until the client has the message',
+    rounds: `${rounds}, median; the control plane is started anew for each`,
+    machine: `${cpus().length} × ${first?.model.trim() ?? 'unknown'}; etcd, API server, writer and clients on the same cores`,
+    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
+    node: process.version,
+    'control plane': controlPlane.at(-1)?.endsWith('.ts')
+      ? 'from sources'
+      : 'as the bundle that the image has',
+    memory: 'resident set of the process, in MiB of 1,048,576 bytes',
+  };
+}
+
+process.exitCode = await main();

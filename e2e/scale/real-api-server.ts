@@ -1,0 +1,195 @@
+/**
+ * A real etcd and kube-apiserver on loopback, without nodes or controllers: what a control plane alone can be put in front
+ * of. Its caller has a network namespace of its own, so the ports are fixed.
+ *
+ * The API server can be killed and started again on the same etcd, which keeps everything.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemClock } from '@ambit/core/clock';
+import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
+import { AccessSource } from '@ambit/kube/access';
+import { KubeClient } from '@ambit/kube/client';
+
+const ETCD_PORT = 2379;
+const ETCD_PEER_PORT = 2380;
+const API_PORT = 6443;
+const START_TIMEOUT_MS = 120_000;
+const POLL_MS = 50;
+const ISSUER = 'https://kubernetes.default.svc.cluster.local';
+
+export interface RealApiServer extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  /** PEM: whom its certificate is from. */
+  readonly rootPem: string;
+  /** Of a cluster administrator. */
+  readonly adminToken: string;
+  /** Everything is allowed to it. */
+  readonly admin: KubeClient;
+  /** SIGKILL; returns when the process is gone. */
+  kill(): Promise<void>;
+  /** Starts it again after {@link kill}; returns when it is ready. */
+  restart(): Promise<void>;
+  /** Forgets the history of etcd, as it does by itself every five minutes: what is watched from before is "too old". */
+  compact(): Promise<void>;
+}
+
+/**
+ * @param binaries - The folder of `etcd` and `kube-apiserver`.
+ * @param folder - For data, keys and logs; must exist.
+ */
+export async function startApiServer(binaries: string, folder: string): Promise<RealApiServer> {
+  for (const name of ['etcd', 'kube-apiserver'])
+    if (!existsSync(join(binaries, name))) throw new Error(`${join(binaries, name)} is not there`);
+  await using scope = new AsyncDisposableStack();
+  const adminToken = randomUUID();
+  const { rootPem } = await writeKeys(folder, adminToken);
+
+  const etcd = run(join(binaries, 'etcd'), etcdArguments(folder), folder);
+  scope.defer(() => end(etcd));
+  const server = `https://127.0.0.1:${API_PORT}`;
+  const source = new AccessSource(
+    () =>
+      Promise.resolve({
+        server: new URL(server),
+        tls: { ca: rootPem },
+        headers: { authorization: `Bearer ${adminToken}` },
+        namespace: 'default',
+      }),
+    systemClock,
+  );
+  const admin = scope.use(new KubeClient(source));
+  const start = () => run(join(binaries, 'kube-apiserver'), apiServerArguments(folder), folder);
+  let process = start();
+  scope.defer(() => end(process));
+  await ready(admin, process, folder);
+
+  const owned = scope.move();
+  return {
+    host: '127.0.0.1',
+    port: API_PORT,
+    rootPem,
+    adminToken,
+    admin,
+    kill: async () => {
+      process.kill('SIGKILL');
+      if (process.exitCode === null && process.signalCode === null) await once(process, 'close');
+    },
+    restart: async () => {
+      process = start();
+      await ready(admin, process, folder);
+    },
+    compact: compactEtcd,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function writeKeys(folder: string, adminToken: string): Promise<{ readonly rootPem: string }> {
+  mkdirSync(join(folder, 'log'), { recursive: true });
+  const authority = await createSelfSignedCa({ clock: systemClock });
+  const names = { dnsNames: ['localhost', 'kubernetes.default.svc'], ips: ['127.0.0.1', '10.96.0.1'] };
+  const { certificatePem, keys } = await authority.issueServer(names);
+  const pem = { format: 'pem' } as const;
+  const accounts = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  const rootPem = authority.material.rootsPem.join('');
+  const files: Record<string, string> = {
+    'api.crt': certificatePem,
+    'api.key': keys.privateKey.export({ ...pem, type: 'pkcs8' }).toString(),
+    'accounts.key': accounts.privateKey.export({ ...pem, type: 'pkcs8' }).toString(),
+    'accounts.pub': accounts.publicKey.export({ ...pem, type: 'spki' }).toString(),
+    'tokens.csv': `${adminToken},admin,admin,system:masters\n`,
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
+  return { rootPem };
+}
+
+function etcdArguments(folder: string): readonly string[] {
+  const client = `http://127.0.0.1:${ETCD_PORT}`;
+  const peer = `http://127.0.0.1:${ETCD_PEER_PORT}`;
+  return [
+    '--name=scale',
+    `--data-dir=${join(folder, 'etcd')}`,
+    // The data ends with the run.
+    '--unsafe-no-fsync',
+    `--listen-client-urls=${client}`,
+    `--advertise-client-urls=${client}`,
+    `--listen-peer-urls=${peer}`,
+    `--initial-advertise-peer-urls=${peer}`,
+    `--initial-cluster=scale=${peer}`,
+    '--log-level=warn',
+  ];
+}
+
+function apiServerArguments(folder: string): readonly string[] {
+  return [
+    `--etcd-servers=http://127.0.0.1:${ETCD_PORT}`,
+    '--bind-address=127.0.0.1',
+    '--advertise-address=127.0.0.1',
+    // The endpoint of the Service "kubernetes" may not be loopback, and nobody here uses it.
+    '--endpoint-reconciler-type=none',
+    `--secure-port=${API_PORT}`,
+    `--tls-cert-file=${join(folder, 'api.crt')}`,
+    `--tls-private-key-file=${join(folder, 'api.key')}`,
+    `--token-auth-file=${join(folder, 'tokens.csv')}`,
+    `--service-account-issuer=${ISSUER}`,
+    `--service-account-signing-key-file=${join(folder, 'accounts.key')}`,
+    `--service-account-key-file=${join(folder, 'accounts.pub')}`,
+    '--authorization-mode=RBAC',
+    '--service-cluster-ip-range=10.96.0.0/16',
+  ];
+}
+
+async function ready(admin: KubeClient, process: ChildProcess, folder: string): Promise<void> {
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
+  for (;;) {
+    if (process.exitCode !== null || process.signalCode !== null || performance.now() > deadlineMs)
+      throw new Error(`the API server is not ready:\n${tail(folder, 'kube-apiserver')}`);
+    const answer = await admin.request({ method: 'GET', path: '/version' }).catch(() => undefined);
+    if (answer !== undefined && (await isReady(admin))) return;
+    await systemClock.sleep(POLL_MS);
+  }
+}
+
+/** `/readyz` answers in plain text, which the client does not read: its status is enough. */
+async function isReady(admin: KubeClient): Promise<boolean> {
+  const answer = await admin.transport
+    .send({ method: 'GET', path: '/readyz', signal: AbortSignal.timeout(5_000) })
+    .catch(() => undefined);
+  answer?.resume();
+  return answer?.statusCode === 200;
+}
+
+/** By etcd's HTTP gateway: what `etcdctl compact` does with the newest revision. */
+async function compactEtcd(): Promise<void> {
+  const ask = async (path: string, body: object) => {
+    const response = await fetch(`http://127.0.0.1:${ETCD_PORT}/v3/kv/${path}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`etcd ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as { readonly header?: { readonly revision?: string } };
+  };
+  const { header } = await ask('range', { key: Buffer.from('/').toString('base64') });
+  await ask('compaction', { revision: header?.revision ?? '0', physical: true });
+}
+
+function run(program: string, args: readonly string[], folder: string): ChildProcess {
+  const name = program.slice(program.lastIndexOf('/') + 1);
+  const log = openSync(join(folder, 'log', `${name}.log`), 'a');
+  return spawn(program, args, { stdio: ['ignore', log, log] });
+}
+
+function tail(folder: string, name: string): string {
+  return readFileSync(join(folder, 'log', `${name}.log`), 'utf8').slice(-3_000);
+}
+
+async function end(process: ChildProcess): Promise<void> {
+  if (process.exitCode !== null || process.signalCode !== null) return;
+  const closed = once(process, 'close');
+  process.kill('SIGKILL');
+  await closed;
+}
