@@ -1,7 +1,9 @@
 /**
  * The part of OpenAPI that our custom kinds use, to write schemas in and to check values with.
  *
- * A schema here is exactly what stands in the CRD, so what the API server refuses and what we refuse agree.
+ * A schema here is exactly what stands in the CRD, so what the API server refuses and what we refuse agree. Patterns
+ * and rules in CEL are for the API server alone: validate/ says the same in words, and more; testing/policy-cases.ts
+ * holds both to it.
  */
 
 export interface StructuralSchema {
@@ -15,16 +17,37 @@ export interface StructuralSchema {
   readonly format?: string;
   readonly minLength?: number;
   readonly maxLength?: number;
+  readonly minItems?: number;
   readonly maxItems?: number;
+  readonly minProperties?: number;
   readonly maxProperties?: number;
+  /** A regular expression, as Go writes them. */
+  readonly pattern?: string;
   readonly 'x-kubernetes-list-type'?: 'map';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
   readonly 'x-kubernetes-preserve-unknown-fields'?: true;
+  readonly 'x-kubernetes-validations'?: readonly ValidationRule[];
+}
+
+/** A rule in CEL, which the API server applies to the value that `self` is. */
+export interface ValidationRule {
+  /** True of what is right. */
+  readonly rule: string;
+  /** Names the field and says what must be. */
+  readonly message: string;
+  /** Where below `self` the problem stands, as `.provider`. */
+  readonly fieldPath?: string;
 }
 
 interface ObjectOptions {
   readonly description?: string;
   readonly required?: readonly string[];
+  readonly minProperties?: number;
+}
+
+/** `schema` with rules in CEL. */
+export function withRules(schema: StructuralSchema, ...rules: readonly ValidationRule[]): StructuralSchema {
+  return { ...schema, 'x-kubernetes-validations': rules };
 }
 
 export function object(
@@ -44,7 +67,7 @@ export function list(items: StructuralSchema, description?: string): StructuralS
 
 export function text(
   description?: string,
-  limits: { minLength?: number; maxLength?: number } = {},
+  limits: { minLength?: number; maxLength?: number; pattern?: string } = {},
 ): StructuralSchema {
   return { type: 'string', ...(description && { description }), ...limits };
 }
@@ -68,6 +91,8 @@ function* problems(schema: StructuralSchema, value: unknown, path: string): Gene
       return;
     case 'array':
       if (!Array.isArray(value)) yield `${path}: must be a list`;
+      else if (schema.minItems !== undefined && value.length < schema.minItems)
+        yield `${path}: must have at least ${schema.minItems} items`;
       else if (schema.maxItems !== undefined && value.length > schema.maxItems)
         yield `${path}: must have at most ${schema.maxItems} items`;
       else if (schema.items)
@@ -94,6 +119,7 @@ function* objectProblems(schema: StructuralSchema, value: unknown, path: string)
   }
   for (const name of schema.required ?? [])
     if (!Object.hasOwn(value, name)) yield `${path}.${name}: is required`;
+  if (Object.keys(value).length < (schema.minProperties ?? 0)) yield `${path}: must have at least one field`;
   for (const [name, field] of Object.entries(value) as [string, unknown][]) {
     const known = Object.hasOwn(schema.properties ?? {}, name) ? schema.properties?.[name] : undefined;
     const fieldSchema = known ?? schema.additionalProperties;

@@ -75,29 +75,15 @@ function validateCustomRule(rule: PolicyRule, path: string, into: Collector): vo
 }
 
 function validateRule(rule: PolicyRule, path: string, into: Collector): void {
-  if (rule.from?.length === 0) into.error(`${path}.from`, 'must have at least one source');
-  if (rule.to?.length === 0) into.error(`${path}.to`, 'must have at least one operation');
-  for (const [i, { source }] of (rule.from ?? []).entries())
+  for (const [i, { source = {} }] of (rule.from ?? []).entries())
     validateSource(source, `${path}.from[${i}].source`, into);
-  for (const [i, { operation }] of (rule.to ?? []).entries())
+  for (const [i, { operation = {} }] of (rule.to ?? []).entries())
     validateOperation(operation, `${path}.to[${i}].operation`, into);
   for (const [i, condition] of (rule.when ?? []).entries())
     validateCondition(condition, `${path}.when[${i}]`, into);
 }
 
-/** A field that is there and says nothing would match everything; nobody means that. */
-function validateFields(part: object | undefined, path: string, into: Collector): boolean {
-  const fields = Object.entries(part ?? {}) as [string, readonly string[]][];
-  if (fields.length === 0) into.error(path, 'must have at least one field');
-  for (const [name, values] of fields) {
-    if (values.length === 0) into.error(`${path}.${name}`, 'must not be an empty list');
-    if (values.includes('')) into.error(`${path}.${name}`, 'a value is empty');
-  }
-  return fields.length > 0;
-}
-
-function validateSource(source: Source | undefined, path: string, into: Collector): void {
-  if (!validateFields(source, path, into) || !source) return;
+function validateSource(source: Source, path: string, into: Collector): void {
   for (const name of ['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks'] as const)
     validateAddresses(source[name], `${path}.${name}`, into);
   for (const name of ['serviceAccounts', 'notServiceAccounts'] as const)
@@ -105,14 +91,11 @@ function validateSource(source: Source | undefined, path: string, into: Collecto
   const byAccount = source.serviceAccounts ?? source.notServiceAccounts;
   const byName = source.principals ?? source.notPrincipals ?? source.namespaces ?? source.notNamespaces;
   if (byAccount && byName) into.error(path, 'serviceAccounts cannot be joined with principals or namespaces');
-  for (const name of ['principals', 'notPrincipals'] as const) {
-    if (source[name]?.some((value) => value.startsWith('spiffe://')))
-      into.warn(`${path}.${name}`, 'identities are written without spiffe://; with it they never match');
-  }
+  for (const name of ['principals', 'notPrincipals'] as const)
+    validateIdentities(source[name], `${path}.${name}`, into);
 }
 
-function validateOperation(operation: Operation | undefined, path: string, into: Collector): void {
-  if (!validateFields(operation, path, into) || !operation) return;
+function validateOperation(operation: Operation, path: string, into: Collector): void {
   validatePorts(operation.ports, `${path}.ports`, into);
   validatePorts(operation.notPorts, `${path}.notPorts`, into);
 }
@@ -123,16 +106,22 @@ const KEYS =
 function validateCondition({ key, values, notValues }: PolicyCondition, path: string, into: Collector): void {
   if (!KEYS.test(key)) into.error(`${path}.key`, `unknown attribute "${key}"`);
   if (!values?.length && !notValues?.length) into.error(path, 'must have values or notValues');
-  if (values?.includes('') || notValues?.includes('')) into.error(path, 'a value is empty');
   for (const [name, given] of Object.entries({ values, notValues })) {
     if (/^(source|destination|remote)\.ip$/.test(key)) validateAddresses(given, `${path}.${name}`, into);
     if (key === 'destination.port') validatePorts(given, `${path}.${name}`, into);
+    if (key === 'source.principal') validateIdentities(given, `${path}.${name}`, into);
   }
 }
 
 function validateAddresses(values: readonly string[] | undefined, path: string, into: Collector): void {
   for (const value of values ?? [])
     if (!parseCidr(value)) into.error(path, `"${value}" is not an IP address or a CIDR block`);
+}
+
+/** What never matches denies nobody, and allows nobody: a mistake that is seen only when it matters. */
+function validateIdentities(values: readonly string[] | undefined, path: string, into: Collector): void {
+  if (values?.some((value) => value.startsWith('spiffe://')))
+    into.refuse(path, 'identities are written without spiffe://; with it they never match');
 }
 
 function validatePorts(values: readonly string[] | undefined, path: string, into: Collector): void {
@@ -163,7 +152,7 @@ function validateForZtunnel(spec: AuthorizationPolicySpec, options: PolicyValida
     const found = unsupportedInRule(rule, mode !== 'istio');
     if (found.length === 0) continue;
     const problem = `needs a waypoint (${found.join(', ')}); ${effectOf(action, mode)}`;
-    if (mode === 'refuse') into.error(`spec.rules[${i}]`, problem);
+    if (mode === 'refuse') into.refuse(`spec.rules[${i}]`, problem);
     else into.warn(`spec.rules[${i}]`, problem);
   }
 }

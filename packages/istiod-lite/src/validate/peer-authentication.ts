@@ -21,7 +21,6 @@ export function validatePeerAuthentication(
   const hasSelector = Object.keys(spec.selector?.matchLabels ?? {}).length > 0;
   if (spec.portLevelMtls) {
     if (!hasSelector) found.error('spec.portLevelMtls', 'needs a selector');
-    if (Object.keys(spec.portLevelMtls).length === 0) found.error('spec.portLevelMtls', 'must not be empty');
     for (const port of Object.keys(spec.portLevelMtls))
       if (parsePort(port) === undefined)
         found.error(`spec.portLevelMtls.${port}`, 'is not a port from 1 to 65535');

@@ -24,16 +24,18 @@ export interface AdmissionAnswer {
   };
 }
 
+const NOTHING: Findings = { errors: [], refusals: [], warnings: [] };
+
 /** What is wrong with an object of a kind that we know; nothing, for any other. */
 export function findingsFor(object: unknown, kind: string, settings: ReviewSettings): Findings {
-  if (!isKubeObject(object)) return { errors: ['the object has no metadata'], warnings: [] };
+  if (!isKubeObject(object)) return { errors: ['the object has no metadata'], refusals: [], warnings: [] };
   switch (kind) {
     case 'AuthorizationPolicy':
       return validateAuthorizationPolicy(object as AuthorizationPolicy, settings);
     case 'PeerAuthentication':
       return validatePeerAuthentication(object as PeerAuthentication, settings);
     default:
-      return { errors: [], warnings: [] };
+      return NOTHING;
   }
 }
 
@@ -43,7 +45,9 @@ export function answerReview(review: unknown, settings: ReviewSettings): Admissi
   if (!request) return undefined;
   const { uid, operation, kind, object } = request;
   const relevant = operation === 'CREATE' || operation === 'UPDATE';
-  const { errors, warnings } = relevant ? findingsFor(object, kind, settings) : { errors: [], warnings: [] };
+  const findings = relevant ? findingsFor(object, kind, settings) : NOTHING;
+  const errors = [...findings.errors, ...findings.refusals];
+  const { warnings } = findings;
   return {
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',

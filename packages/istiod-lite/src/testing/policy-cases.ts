@@ -1,0 +1,307 @@
+/**
+ * Policies that must not get into a cluster, and what refuses them: one table, for the webhook's test and for the test
+ * of the definitions at a real API server.
+ */
+
+export interface PolicyCase {
+  readonly kind: 'AuthorizationPolicy' | 'PeerAuthentication';
+  readonly spec: object;
+  /** What our validation says, the whole of it or one of several. */
+  readonly webhook: string;
+  /** What stands in the API server's refusal, which comes first; absent: it has no rule for this. */
+  readonly definition?: string;
+}
+
+const authorization = (spec: object, webhook: string, definition?: string): PolicyCase => ({
+  kind: 'AuthorizationPolicy',
+  spec,
+  webhook,
+  ...(definition !== undefined && { definition }),
+});
+const peer = (spec: object, webhook: string, definition?: string): PolicyCase => ({
+  ...authorization(spec, webhook, definition),
+  kind: 'PeerAuthentication',
+});
+const rule = (part: object) => ({ rules: [part] });
+const source = (fields: object) => rule({ from: [{ source: fields }] });
+const operation = (fields: object) => rule({ to: [{ operation: fields }] });
+const when = (condition: object) => rule({ when: [condition] });
+const custom = (rules?: readonly object[]) => ({
+  action: 'CUSTOM',
+  provider: { name: 'p' },
+  ...(rules && { rules }),
+});
+const GATEWAY_API = 'gateway.networking.k8s.io';
+const selector = { matchLabels: { app: 'a' } };
+
+export const REFUSED: Readonly<Record<string, PolicyCase>> = {
+  'two attachments': authorization(
+    { selector: {}, targetRef: { kind: 'Service', name: 'a' } },
+    'spec: only one of selector, targetRef and targetRefs may be set',
+    'only one of selector, targetRef and targetRefs may be set',
+  ),
+  'a target of another kind': authorization(
+    { targetRef: { kind: 'Pod', name: 'a' } },
+    'spec.targetRef.kind: must be one of Service, ServiceEntry, Gateway, GatewayClass',
+    'kind: must be one of Service, ServiceEntry, Gateway, GatewayClass',
+  ),
+  'a target of another group': authorization(
+    { targetRefs: [{ kind: 'Gateway', name: 'a' }] },
+    `spec.targetRefs[0].group: must be "${GATEWAY_API}" for a Gateway`,
+    `group: must be "${GATEWAY_API}" for a Gateway or GatewayClass`,
+  ),
+  'a Service of a group': authorization(
+    { targetRefs: [{ group: 'networking.istio.io', kind: 'Service', name: 'a' }] },
+    'spec.targetRefs[0].group: must be "" for a Service',
+    'group: must be empty for a Service',
+  ),
+  'a ServiceEntry without its group': authorization(
+    { targetRefs: [{ kind: 'ServiceEntry', name: 'a' }] },
+    'spec.targetRefs[0].group: must be "networking.istio.io" for a ServiceEntry',
+    'group: must be "networking.istio.io" for a ServiceEntry',
+  ),
+  'a target without a name': authorization(
+    { targetRefs: [{ kind: 'Service', name: '' }] },
+    'spec.targetRefs[0].name: must have at least 1 characters',
+    'spec.targetRefs[0].name',
+  ),
+  'a target elsewhere': authorization(
+    { targetRef: { kind: 'Service', name: 'a', namespace: 'b' } },
+    'spec.targetRef.namespace: must be empty: a target is in the namespace of the policy',
+    'namespace: must be empty: a target is in the namespace of the policy',
+  ),
+  'a wildcard in the selector': authorization(
+    { selector: { matchLabels: { app: 'a*' } } },
+    'spec.selector.matchLabels.app: wildcards are not supported',
+    'wildcards are not supported',
+  ),
+  'an unknown action': authorization(
+    { action: 'BLOCK' },
+    'spec.action: must be one of ALLOW, DENY, AUDIT, CUSTOM',
+    'Unsupported value: "BLOCK"',
+  ),
+  'DENY without rules': authorization(
+    { action: 'DENY' },
+    'spec.rules: a DENY policy without rules denies nothing',
+    'rules: a DENY policy without rules denies nothing',
+  ),
+  'DENY with an empty list of rules': authorization(
+    { action: 'DENY', rules: [] },
+    'spec.rules: a DENY policy without rules denies nothing',
+    'rules: a DENY policy without rules denies nothing',
+  ),
+  'CUSTOM without a provider': authorization(
+    { action: 'CUSTOM', rules: [{}] },
+    'spec.provider.name: is required with the CUSTOM action',
+    'provider.name: is required with the CUSTOM action',
+  ),
+  'CUSTOM without rules': authorization(
+    custom(),
+    'spec.rules: are required with the CUSTOM action; an empty rule matches all',
+    'rules: are required with the CUSTOM action; an empty rule matches all',
+  ),
+  'CUSTOM on identity': authorization(
+    custom([{ from: [{ source: { namespaces: ['a'] } }] }]),
+    'spec.rules[0].from[0].source.namespaces: is not supported with the CUSTOM action',
+  ),
+  'CUSTOM on an identity condition': authorization(
+    custom([{ when: [{ key: 'source.principal', values: ['a'] }] }]),
+    'spec.rules[0].when[0].key: source.principal is not supported with the CUSTOM action',
+  ),
+  'a provider without CUSTOM': authorization(
+    { provider: { name: 'p' } },
+    'spec.provider: is only for the CUSTOM action',
+    'provider: is only for the CUSTOM action',
+  ),
+  'no source in from': authorization(
+    rule({ from: [] }),
+    'spec.rules[0].from: must have at least 1 items',
+    'spec.rules[0].from in body should have at least 1 items',
+  ),
+  'no operation in to': authorization(
+    rule({ to: [] }),
+    'spec.rules[0].to: must have at least 1 items',
+    'spec.rules[0].to in body should have at least 1 items',
+  ),
+  'a source that is not there': authorization(
+    rule({ from: [{}] }),
+    'spec.rules[0].from[0].source: is required',
+    'spec.rules[0].from[0].source: Required value',
+  ),
+  'a source that says nothing': authorization(
+    source({}),
+    'spec.rules[0].from[0].source: must have at least one field',
+    'spec.rules[0].from[0].source in body should have at least 1 properties',
+  ),
+  'an operation that says nothing': authorization(
+    operation({}),
+    'spec.rules[0].to[0].operation: must have at least one field',
+    'spec.rules[0].to[0].operation in body should have at least 1 properties',
+  ),
+  'an empty list': authorization(
+    source({ namespaces: [] }),
+    'spec.rules[0].from[0].source.namespaces: must have at least 1 items',
+    'spec.rules[0].from[0].source.namespaces in body should have at least 1 items',
+  ),
+  'an empty value': authorization(
+    operation({ ports: [''] }),
+    'spec.rules[0].to[0].operation.ports[0]: must have at least 1 characters',
+    'spec.rules[0].to[0].operation.ports[0]',
+  ),
+  'an identity with a scheme': authorization(
+    source({ principals: ['spiffe://cluster.local/ns/a/sa/b'] }),
+    'spec.rules[0].from[0].source.principals: identities are written without spiffe://; with it they never match',
+    'principals: identities are written without spiffe://; with it they never match',
+  ),
+  'an identity with a scheme among others': authorization(
+    source({ notPrincipals: ['cluster.local/ns/a/sa/b', 'spiffe://cluster.local/ns/a/sa/c'] }),
+    'spec.rules[0].from[0].source.notPrincipals: identities are written without spiffe://; with it they never match',
+  ),
+  'an identity with a scheme in a condition': authorization(
+    when({ key: 'source.principal', values: ['spiffe://cluster.local/ns/a/sa/b'] }),
+    'spec.rules[0].when[0].values: identities are written without spiffe://; with it they never match',
+    'values: identities are written without spiffe://; with it they never match',
+  ),
+  'a host name for an address': authorization(
+    source({ ipBlocks: ['db.example.com'] }),
+    'spec.rules[0].from[0].source.ipBlocks: "db.example.com" is not an IP address or a CIDR block',
+    'spec.rules[0].from[0].source.ipBlocks[0] in body should match',
+  ),
+  'no whole address': authorization(
+    source({ notIpBlocks: ['10.0.0'] }),
+    'spec.rules[0].from[0].source.notIpBlocks: "10.0.0" is not an IP address or a CIDR block',
+  ),
+  'a prefix that is too long': authorization(
+    source({ ipBlocks: ['10.0.0.0/33'] }),
+    'spec.rules[0].from[0].source.ipBlocks: "10.0.0.0/33" is not an IP address or a CIDR block',
+  ),
+  'a port that is too high': authorization(
+    operation({ notPorts: ['65536'] }),
+    'spec.rules[0].to[0].operation.notPorts: "65536" is not a port from 1 to 65535',
+    'spec.rules[0].to[0].operation.notPorts[0] in body should match',
+  ),
+  'port 0': authorization(
+    operation({ ports: ['0'] }),
+    'spec.rules[0].to[0].operation.ports: "0" is not a port from 1 to 65535',
+    'spec.rules[0].to[0].operation.ports[0] in body should match',
+  ),
+  'a port by its name': authorization(
+    operation({ ports: ['http'] }),
+    'spec.rules[0].to[0].operation.ports: "http" is not a port from 1 to 65535',
+    'spec.rules[0].to[0].operation.ports[0] in body should match',
+  ),
+  'a port as a number': authorization(
+    operation({ ports: [80] }),
+    'spec.rules[0].to[0].operation.ports[0]: must be text',
+    'spec.rules[0].to[0].operation.ports[0] in body must be of type string',
+  ),
+  'a wildcard account': authorization(
+    source({ serviceAccounts: ['a/*'] }),
+    'spec.rules[0].from[0].source.serviceAccounts: "a/*": wildcards are not supported',
+  ),
+  'an account of three parts': authorization(
+    source({ serviceAccounts: ['a/b/c'] }),
+    'spec.rules[0].from[0].source.serviceAccounts: "a/b/c" is neither name nor namespace/name',
+  ),
+  'accounts with namespaces': authorization(
+    source({ serviceAccounts: ['a'], namespaces: ['b'] }),
+    'spec.rules[0].from[0].source: serviceAccounts cannot be joined with principals or namespaces',
+    'serviceAccounts cannot be joined with principals or namespaces',
+  ),
+  'an unknown condition': authorization(
+    when({ key: 'source.port', values: ['1'] }),
+    'spec.rules[0].when[0].key: unknown attribute "source.port"',
+  ),
+  'a condition on nothing that is known': authorization(
+    when({ key: 'namespace', values: ['a'] }),
+    'spec.rules[0].when[0].key: unknown attribute "namespace"',
+    'key: unknown attribute',
+  ),
+  'a condition without values': authorization(
+    when({ key: 'source.ip' }),
+    'spec.rules[0].when[0]: must have values or notValues',
+    'must have values or notValues',
+  ),
+  'a condition on no IP': authorization(
+    when({ key: 'destination.ip', values: ['host'] }),
+    'spec.rules[0].when[0].values: "host" is not an IP address or a CIDR block',
+  ),
+  'a form that is not one': authorization(
+    { rules: { from: [] } },
+    'spec.rules: must be a list',
+    'spec.rules in body must be of type array',
+  ),
+
+  'ports without a selector': peer(
+    { portLevelMtls: { 80: { mode: 'STRICT' } } },
+    'spec.portLevelMtls: needs a selector',
+    'portLevelMtls: needs a selector',
+  ),
+  'ports with a selector that selects all': peer(
+    { selector: {}, portLevelMtls: { 80: { mode: 'STRICT' } } },
+    'spec.portLevelMtls: needs a selector',
+    'portLevelMtls: needs a selector',
+  ),
+  'no port': peer(
+    { selector, portLevelMtls: {} },
+    'spec.portLevelMtls: must have at least one field',
+    'spec.portLevelMtls in body should have at least 1 properties',
+  ),
+  'port 0 with a mode': peer(
+    { selector, portLevelMtls: { 0: { mode: 'STRICT' } } },
+    'spec.portLevelMtls.0: is not a port from 1 to 65535',
+    'portLevelMtls: each key must be a port from 1 to 65535',
+  ),
+  'a port by its name with a mode': peer(
+    { selector, portLevelMtls: { http: { mode: 'STRICT' } } },
+    'spec.portLevelMtls.http: is not a port from 1 to 65535',
+    'portLevelMtls: each key must be a port from 1 to 65535',
+  ),
+  'a mode in small letters': peer(
+    { mtls: { mode: 'strict' } },
+    'spec.mtls.mode: must be one of UNSET, DISABLE, PERMISSIVE, STRICT',
+    'Unsupported value: "strict"',
+  ),
+  'a wildcard in the selector of a mode': peer(
+    { selector: { matchLabels: { 'app*': 'a' } } },
+    'spec.selector.matchLabels.app*: wildcards are not supported',
+    'wildcards are not supported',
+  ),
+};
+
+/** What everybody must let pass. */
+export const ACCEPTED: Readonly<Record<string, Omit<PolicyCase, 'webhook' | 'definition'>>> = {
+  'an empty one': authorization({}, ''),
+  'one that allows all': authorization({ rules: [{}] }, ''),
+  'one for a waypoint with HTTP in it': authorization(
+    {
+      targetRefs: [{ kind: 'Service', name: 'a', group: '' }],
+      rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+    },
+    '',
+  ),
+  'CUSTOM with provider and rules': authorization(
+    { ...custom([{}]), targetRef: { kind: 'Gateway', group: GATEWAY_API, name: 'w' } },
+    '',
+  ),
+  'every form of value': authorization(
+    rule({
+      from: [
+        { source: { ipBlocks: ['10.0.0.1', 'fd00::/8'], namespaces: ['*', 'a*'] } },
+        { source: { serviceAccounts: ['a', 'b/c'] } },
+        { source: { principals: ['cluster.local/ns/a/sa/b', '*/sa/c'] } },
+      ],
+      to: [{ operation: { ports: ['1', '00080', '65535'] } }],
+      when: [
+        { key: 'destination.port', notValues: ['80'] },
+        { key: 'source.ip', values: ['::1'] },
+      ],
+    }),
+    '',
+  ),
+  'modes by port': peer(
+    { selector, mtls: { mode: 'STRICT' }, portLevelMtls: { 80: { mode: 'PERMISSIVE' }, 65535: {} } },
+    '',
+  ),
+  'nothing at all': peer({}, ''),
+};
