@@ -11,7 +11,9 @@ const run = promisify(execFile);
 const VERSION = 'v3.22.0';
 /** The chart asks for a version of Kubernetes, which a Helm built this way does not know by itself. */
 const KUBERNETES_VERSION = '1.34.0';
-const RELEASE = ['ambit', CHART, '--namespace', 'istio-system', '--kube-version', KUBERNETES_VERSION];
+const NAME = 'ambit';
+const NAMESPACE = 'istio-system';
+const RELEASE = [NAME, CHART, '--namespace', NAMESPACE, '--kube-version', KUBERNETES_VERSION];
 const MAX_OUTPUT_BYTES = 16 * 1_048_576;
 
 export class Helm {
@@ -28,6 +30,17 @@ export class Helm {
 
   async lint(...settings: readonly string[]): Promise<string> {
     return this.#run('lint', CHART, '--strict', '--kube-version', KUBERNETES_VERSION, ...settings);
+  }
+
+  /** A subcommand that talks to a cluster: `install`, `upgrade` (both with the chart) or `uninstall`, of release `ambit`. */
+  async release(
+    subcommand: 'install' | 'upgrade' | 'uninstall',
+    kubeconfig: string,
+    ...settings: readonly string[]
+  ): Promise<string> {
+    const chart = subcommand === 'uninstall' ? [] : [CHART];
+    const at = ['--namespace', NAMESPACE, '--kubeconfig', kubeconfig];
+    return this.#run(subcommand, NAME, ...chart, ...at, ...settings);
   }
 
   async #run(...args: readonly string[]): Promise<string> {
