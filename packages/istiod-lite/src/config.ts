@@ -129,6 +129,21 @@ export const schema = {
     default: 'deny',
     doc: 'What a DENY rule that needs a waypoint does without one: deny more, what Istio does, or not be admitted.',
   }),
+  ipAutoallocate: flag({
+    env: 'PILOT_ENABLE_IP_AUTOALLOCATE',
+    default: true,
+    doc: 'Whether hosts of ServiceEntries that name no address get one.',
+  }),
+  serviceEntriesSelectPods: flag({
+    env: 'PILOT_ENABLE_SERVICEENTRY_SELECT_PODS',
+    default: true,
+    doc: 'Whether ServiceEntries with a workloadSelector select pods.',
+  }),
+  servicesSelectWorkloadEntries: flag({
+    env: 'PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES',
+    default: true,
+    doc: 'Whether Kubernetes Services select WorkloadEntries.',
+  }),
   drainDeadlineMs: durationMs({
     env: 'AMBIT_DRAIN_DEADLINE',
     default: 10_000,

@@ -40,7 +40,13 @@ export function buildGraph(context: GraphContext): Graph {
   const conditions = deriveConditions(context, policies, waypoints);
   const addresses = new JoinedCollection({
     name: 'addresses',
-    from: [workloads.ofPods, workloads.ofSlices, services.addresses],
+    from: [
+      workloads.ofPods,
+      workloads.ofWorkloadEntries,
+      workloads.ofServiceEntries,
+      workloads.ofSlices,
+      services.addresses,
+    ],
   });
   const authorizationFeed = new AuthorizationFeed(scheduler, policies.authorizations, clock);
   return {

@@ -17,6 +17,12 @@ import {
 } from '@ambit/kube/resources/core';
 import { type Gateway, type GatewayClass, gatewayClasses, gateways } from '@ambit/kube/resources/gateway';
 import {
+  type ServiceEntry,
+  serviceEntries,
+  type WorkloadEntry,
+  workloadEntries,
+} from '@ambit/kube/resources/networking';
+import {
   type AuthorizationPolicy,
   authorizationPolicies,
   type PeerAuthentication,
@@ -32,6 +38,8 @@ export interface Inputs {
   readonly pods: Collection<string, Pod>;
   readonly services: Collection<string, Service>;
   readonly endpointSlices: Collection<string, EndpointSlice>;
+  readonly serviceEntries: Collection<string, ServiceEntry>;
+  readonly workloadEntries: Collection<string, WorkloadEntry>;
   readonly authorizationPolicies: Collection<string, AuthorizationPolicy>;
   readonly peerAuthentications: Collection<string, PeerAuthentication>;
   readonly gateways: Collection<string, Gateway>;
@@ -51,6 +59,8 @@ export function watchInputs(
     pods: scope.use(watchCollection(client, pods, { ...options, trim: trimPod })),
     services: scope.use(watchCollection(client, services, options)),
     endpointSlices: scope.use(watchCollection(client, endpointSlices, options)),
+    serviceEntries: scope.use(watchCollection(client, serviceEntries, options)),
+    workloadEntries: scope.use(watchCollection(client, workloadEntries, options)),
     authorizationPolicies: scope.use(watchCollection(client, authorizationPolicies, options)),
     peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),
     gateways: scope.use(watchCollection(client, gateways, options)),

@@ -1,4 +1,5 @@
 /** What a pod is an instance of, for telemetry: the name of its Deployment, CronJob or other owner. Pure. */
+import type { Labels } from './label-selector.ts';
 import type { Pod } from './resources/core.ts';
 
 export interface CanonicalNames {
@@ -8,29 +9,29 @@ export interface CanonicalNames {
 }
 
 export function canonicalNames(pod: Pod): CanonicalNames {
-  const labels = pod.metadata.labels ?? {};
-  const workloadName = workloadNameOf(pod);
+  return canonicalNamesBy(pod.metadata.labels, workloadNameOf(pod));
+}
+
+/** What labels say, of anything that has some. */
+export function canonicalNamesBy(labels: Labels | undefined, workloadName: string): CanonicalNames {
+  const first = (...keys: readonly string[]) =>
+    keys.map((key) => labels?.[key]).find((value) => value !== undefined);
   return {
     workloadName,
-    canonicalName:
-      labels['service.istio.io/canonical-name'] ??
-      labels['app.kubernetes.io/name'] ??
-      labels['app'] ??
-      workloadName,
+    canonicalName: first('service.istio.io/canonical-name', 'app.kubernetes.io/name', 'app') ?? workloadName,
     canonicalRevision:
-      labels['service.istio.io/canonical-revision'] ??
-      labels['app.kubernetes.io/version'] ??
-      labels['version'] ??
-      'latest',
+      first('service.istio.io/canonical-revision', 'app.kubernetes.io/version', 'version') ?? 'latest',
   };
 }
+
+export const WORKLOAD_NAME_LABEL = 'service.istio.io/workload-name';
 
 /** A CronJob's jobs end with the minute they were made for. */
 const CRON_JOB = /^(.+)-\d{8,10}$/;
 
 function workloadNameOf({ metadata }: Pod): string {
   const labels = metadata.labels ?? {};
-  const named = labels['service.istio.io/workload-name'];
+  const named = labels[WORKLOAD_NAME_LABEL];
   if (named) return named;
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (!owner) return metadata.name;

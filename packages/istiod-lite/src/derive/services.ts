@@ -1,47 +1,48 @@
-/** Services → mesh services, and what pods need to know of them. */
+/** Services and ServiceEntries → mesh services, and what workloads need to know of them. */
 import type { Collection } from '@ambit/collections/collection';
 import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
 import { IndexCollection } from '@ambit/collections/index-by';
+import { JoinedCollection } from '@ambit/collections/join';
 import { ONLY, type Singleton } from '@ambit/collections/singleton';
 import type { Labels } from '@ambit/kube/label-selector';
-import type { ServicePort } from '@ambit/kube/resources/core';
 import { type AddressEntry, sameEntry, serviceEntry } from '../push/encode.ts';
+import { type OfferedService, portsOfService } from '../translate/offered-ports.ts';
 import {
   hostnameOf,
   INGRESS_USE_WAYPOINT_LABEL,
   type NamespaceDefaults,
-  TRAFFIC_DISTRIBUTION_ANNOTATION,
   translateService,
 } from '../translate/service.ts';
+import { TRAFFIC_DISTRIBUTION_ANNOTATION } from '../translate/traffic-distribution.ts';
 import { type GraphContext, sameContent } from './context.ts';
+import { deriveServiceEntries, type ServiceEntries } from './service-entries.ts';
 import type { Waypoints } from './waypoints.ts';
 
-/** A Service as its endpoints see it. */
-export interface ServiceInfo {
-  /** `namespace/hostname`. */
-  readonly key: string;
+/** A service as its endpoints see it. */
+export interface ServiceInfo extends OfferedService {
   readonly namespace: string;
-  /** Absent: somebody fills its EndpointSlices by hand. */
+  /** Absent: its endpoints are named one by one. */
   readonly selector: Labels | undefined;
-  readonly ports: readonly ServicePort[];
 }
 
 export interface Services {
   /** The network of this cluster; empty is a network too. */
   readonly network: Singleton<string>;
-  /** By `namespace/name` of the object. */
+  /** By `namespace/name` of the Service. */
   readonly infos: Collection<string, ServiceInfo>;
-  /** Those with a selector. */
+  /** Those of both kinds that have a selector, by namespace. */
   readonly selecting: Collection<string, readonly ServiceInfo[]>;
+  readonly entries: ServiceEntries;
   /** By resource name. */
   readonly addresses: Collection<string, AddressEntry>;
 }
 
 export function deriveServices(
-  { inputs, settings, scheduler }: GraphContext,
+  context: GraphContext,
   network: Singleton<string>,
   waypoints: Waypoints,
 ): Services {
+  const { inputs, settings, scheduler } = context;
   const namespaceDefaults = derivedValues({
     name: 'defaults of namespaces',
     scheduler,
@@ -53,31 +54,25 @@ export function deriveServices(
     equals: sameContent,
   });
   const infos = derivedValues({
-    name: 'services as pods see them',
+    name: 'services as endpoints see them',
     scheduler,
     from: inputs.services,
     compute: (service): ServiceInfo | undefined => {
       const { metadata, spec = {} } = service;
       if (spec.type === 'ExternalName') return undefined;
       const namespace = metadata.namespace ?? '';
-      const hasSelector = Object.keys(spec.selector ?? {}).length > 0;
       return {
         key: `${namespace}/${hostnameOf(service, settings)}`,
+        kind: 'Service',
         namespace,
-        selector: hasSelector ? spec.selector : undefined,
-        ports: spec.ports ?? [],
+        selector: nonEmpty(spec.selector),
+        ports: portsOfService(spec.ports ?? []),
       };
     },
     equals: sameContent,
   });
-  const selecting = new IndexCollection({
-    name: 'selecting services by namespace',
-    scheduler,
-    from: infos,
-    keysOf: ({ selector, namespace }) => (selector ? [namespace] : []),
-  });
-  const addresses = new DerivedCollection({
-    name: 'mesh services',
+  const ofServices = new DerivedCollection({
+    name: 'mesh services of services',
     scheduler,
     from: inputs.services,
     inputs: [network, namespaceDefaults, ...waypoints.inputs],
@@ -94,5 +89,18 @@ export function deriveServices(
     },
     equals: sameEntry,
   });
-  return { network, infos, selecting, addresses };
+  const entries = deriveServiceEntries(context, { network, namespaceDefaults, infos, waypoints });
+  const selecting = new IndexCollection({
+    name: 'selecting services by namespace',
+    scheduler,
+    from: new JoinedCollection({ name: 'services of both kinds', from: [infos, entries.infos] }),
+    keysOf: ({ selector, namespace }) => (selector ? [namespace] : []),
+  });
+  const addresses = new JoinedCollection({ name: 'mesh services', from: [ofServices, entries.addresses] });
+  return { network, infos, selecting, entries, addresses };
+}
+
+/** A selector without labels selects nothing. */
+function nonEmpty(selector: Labels | undefined): Labels | undefined {
+  return Object.keys(selector ?? {}).length > 0 ? selector : undefined;
 }

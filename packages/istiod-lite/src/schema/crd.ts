@@ -29,7 +29,7 @@ function customResourceDefinition(kind: CustomKind): object {
     spec: {
       group: kind.group,
       names: {
-        categories: ['istio-io', 'security-istio-io'],
+        categories: ['istio-io', kind.group.replaceAll('.', '-')],
         kind: kind.kind,
         listKind: `${kind.kind}List`,
         plural: kind.plural,

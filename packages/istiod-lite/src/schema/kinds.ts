@@ -3,6 +3,8 @@ import { authorizationPolicySpec } from './authorization-policy.ts';
 import { statusWithConditions } from './common.ts';
 import type { StructuralSchema } from './openapi.ts';
 import { peerAuthenticationSpec } from './peer-authentication.ts';
+import { serviceEntrySpec, serviceEntryStatus } from './service-entry.ts';
+import { workloadEntrySpec } from './workload-entry.ts';
 
 export interface CustomKind {
   readonly group: string;
@@ -72,6 +74,50 @@ export const customKinds: readonly CustomKind[] = [
         description: 'The mode of the whole workload.',
       },
       AGE,
+    ],
+  },
+  {
+    group: 'networking.istio.io',
+    kind: 'ServiceEntry',
+    plural: 'serviceentries',
+    singular: 'serviceentry',
+    shortNames: ['se'],
+    versions: ['v1', 'v1beta1', 'v1alpha3'],
+    storage: 'v1',
+    description: 'Services that are no Kubernetes Services: outside the cluster, or on machines.',
+    spec: serviceEntrySpec,
+    status: serviceEntryStatus,
+    columns: [
+      { name: 'Hosts', type: 'string', jsonPath: '.spec.hosts', description: 'Names that clients use.' },
+      {
+        name: 'Location',
+        type: 'string',
+        jsonPath: '.spec.location',
+        description: 'MESH_EXTERNAL or MESH_INTERNAL.',
+      },
+      {
+        name: 'Resolution',
+        type: 'string',
+        jsonPath: '.spec.resolution',
+        description: 'How addresses of endpoints are found.',
+      },
+      AGE,
+    ],
+  },
+  {
+    group: 'networking.istio.io',
+    kind: 'WorkloadEntry',
+    plural: 'workloadentries',
+    singular: 'workloadentry',
+    shortNames: ['we'],
+    versions: ['v1', 'v1beta1', 'v1alpha3'],
+    storage: 'v1',
+    description: 'A workload that is no pod: a machine, or another address.',
+    spec: workloadEntrySpec,
+    status: statusWithConditions,
+    columns: [
+      AGE,
+      { name: 'Address', type: 'string', jsonPath: '.spec.address', description: 'Where it is reached.' },
     ],
   },
 ];

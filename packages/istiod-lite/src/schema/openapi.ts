@@ -17,6 +17,8 @@ export interface StructuralSchema {
   readonly format?: string;
   readonly minLength?: number;
   readonly maxLength?: number;
+  readonly minimum?: number;
+  readonly maximum?: number;
   readonly minItems?: number;
   readonly maxItems?: number;
   readonly minProperties?: number;
@@ -57,8 +59,12 @@ export function object(
   return { type: 'object', ...options, properties };
 }
 
-export function map(values: StructuralSchema, description?: string): StructuralSchema {
-  return { type: 'object', ...(description && { description }), additionalProperties: values };
+export function map(
+  values: StructuralSchema,
+  description?: string,
+  limits: { maxProperties?: number } = {},
+): StructuralSchema {
+  return { type: 'object', ...(description && { description }), ...limits, additionalProperties: values };
 }
 
 export function list(items: StructuralSchema, description?: string): StructuralSchema {
@@ -70,6 +76,13 @@ export function text(
   limits: { minLength?: number; maxLength?: number; pattern?: string } = {},
 ): StructuralSchema {
   return { type: 'string', ...(description && { description }), ...limits };
+}
+
+export function integer(
+  description?: string,
+  limits: { minimum?: number; maximum?: number } = {},
+): StructuralSchema {
+  return { type: 'integer', ...(description && { description }), ...limits };
 }
 
 export function oneOf(words: readonly string[], description?: string): StructuralSchema {
@@ -90,19 +103,13 @@ function* problems(schema: StructuralSchema, value: unknown, path: string): Gene
       yield* objectProblems(schema, value, path);
       return;
     case 'array':
-      if (!Array.isArray(value)) yield `${path}: must be a list`;
-      else if (schema.minItems !== undefined && value.length < schema.minItems)
-        yield `${path}: must have at least ${schema.minItems} items`;
-      else if (schema.maxItems !== undefined && value.length > schema.maxItems)
-        yield `${path}: must have at most ${schema.maxItems} items`;
-      else if (schema.items)
-        for (const [i, item] of value.entries()) yield* problems(schema.items, item, `${path}[${i}]`);
+      yield* listProblems(schema, value, path);
       return;
     case 'string':
       yield* textProblems(schema, value, path);
       return;
     case 'integer':
-      if (!Number.isSafeInteger(value)) yield `${path}: must be a whole number`;
+      yield* numberProblems(schema, value, path);
       return;
     case 'boolean':
       if (typeof value !== 'boolean') yield `${path}: must be true or false`;
@@ -110,6 +117,23 @@ function* problems(schema: StructuralSchema, value: unknown, path: string): Gene
     default:
       schema.type satisfies never;
   }
+}
+
+function* listProblems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
+  if (!Array.isArray(value)) yield `${path}: must be a list`;
+  else if (schema.minItems !== undefined && value.length < schema.minItems)
+    yield `${path}: must have at least ${schema.minItems} items`;
+  else if (schema.maxItems !== undefined && value.length > schema.maxItems)
+    yield `${path}: must have at most ${schema.maxItems} items`;
+  else if (schema.items)
+    for (const [i, item] of value.entries()) yield* problems(schema.items, item, `${path}[${i}]`);
+}
+
+function* numberProblems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
+  const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = schema;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) yield `${path}: must be a whole number`;
+  else if (value < minimum) yield `${path}: must be at least ${minimum}`;
+  else if (value > maximum) yield `${path}: must be at most ${maximum}`;
 }
 
 function* objectProblems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
@@ -120,6 +144,8 @@ function* objectProblems(schema: StructuralSchema, value: unknown, path: string)
   for (const name of schema.required ?? [])
     if (!Object.hasOwn(value, name)) yield `${path}.${name}: is required`;
   if (Object.keys(value).length < (schema.minProperties ?? 0)) yield `${path}: must have at least one field`;
+  if (schema.maxProperties !== undefined && Object.keys(value).length > schema.maxProperties)
+    yield `${path}: must have at most ${schema.maxProperties} entries`;
   for (const [name, field] of Object.entries(value) as [string, unknown][]) {
     const known = Object.hasOwn(schema.properties ?? {}, name) ? schema.properties?.[name] : undefined;
     const fieldSchema = known ?? schema.additionalProperties;

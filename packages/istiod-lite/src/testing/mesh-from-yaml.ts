@@ -9,6 +9,7 @@ import { silentLogger } from '@ambit/core/log';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
 import type { EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
+import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
 import { parseAllDocuments } from 'yaml';
 import type { WantedConditions } from '../derive/conditions.ts';
@@ -23,6 +24,9 @@ export const testSettings: MeshSettings = {
   rootNamespace: 'istio-system',
   l7WithoutWaypoint: 'deny',
   dryRun: false,
+  ipAutoallocate: true,
+  serviceEntriesSelectPods: true,
+  servicesSelectWorkloadEntries: true,
 };
 
 export class TestMesh {
@@ -37,6 +41,8 @@ export class TestMesh {
     pods: new StaticCollection<string, Pod>({ name: 'pods' }),
     services: new StaticCollection<string, Service>({ name: 'services' }),
     endpointSlices: new StaticCollection<string, EndpointSlice>({ name: 'endpoint slices' }),
+    serviceEntries: new StaticCollection<string, ServiceEntry>({ name: 'service entries' }),
+    workloadEntries: new StaticCollection<string, WorkloadEntry>({ name: 'workload entries' }),
     authorizationPolicies: new StaticCollection<string, AuthorizationPolicy>({
       name: 'authorization policies',
     }),
@@ -126,6 +132,8 @@ export class TestMesh {
       Pod: this.inputs.pods,
       Service: this.inputs.services,
       EndpointSlice: this.inputs.endpointSlices,
+      ServiceEntry: this.inputs.serviceEntries,
+      WorkloadEntry: this.inputs.workloadEntries,
       AuthorizationPolicy: this.inputs.authorizationPolicies,
       PeerAuthentication: this.inputs.peerAuthentications,
       Gateway: this.inputs.gateways,

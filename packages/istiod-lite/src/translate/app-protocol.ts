@@ -23,13 +23,26 @@ const SERVER_FIRST_PORTS: ReadonlySet<number> = new Set([25, 53, 3306, 27_017]);
 
 export function appProtocolOf({ name = '', port, protocol = 'TCP', appProtocol }: ServicePort): AppProtocol {
   if (protocol !== 'TCP') return AppProtocol.UNKNOWN;
-  if (appProtocol) return BY_STANDARD_NAME[appProtocol] ?? byWord(appProtocol) ?? AppProtocol.UNKNOWN;
-  if (name.toLowerCase().startsWith('grpc-web')) return AppProtocol.UNKNOWN;
-  const named = byWord(name.split('-')[0] ?? '');
-  return named ?? (SERVER_FIRST_PORTS.has(port) ? AppProtocol.TCP : AppProtocol.UNKNOWN);
+  if (appProtocol && Object.hasOwn(BY_STANDARD_NAME, appProtocol))
+    return BY_STANDARD_NAME[appProtocol] ?? AppProtocol.UNKNOWN;
+  const said = (appProtocol || name).toLowerCase();
+  const word = said.startsWith('grpc-web') ? 'grpc-web' : (said.split('-')[0] ?? '');
+  // A word that means something settles it, also where that is no protocol of the wire.
+  if (isProtocol(word)) return protocolNamed(word);
+  return SERVER_FIRST_PORTS.has(port) ? AppProtocol.TCP : AppProtocol.UNKNOWN;
 }
 
-function byWord(word: string): AppProtocol | undefined {
+/** Words that Istio knows as protocols and the wire does not. */
+const OTHERS: ReadonlySet<string> = new Set(['udp', 'grpc-web', 'http_proxy', 'mongo', 'redis', 'mysql']);
+
+/** Whether Istio knows the word, in any case, as a protocol. */
+export function isProtocol(word: string): boolean {
   const known = word.toLowerCase();
-  return Object.hasOwn(BY_WORD, known) ? BY_WORD[known] : undefined;
+  return OTHERS.has(known) || Object.hasOwn(BY_WORD, known);
+}
+
+/** The protocol by its name alone, in any case, as a ServiceEntry gives it. */
+export function protocolNamed(word: string): AppProtocol {
+  const known = word.toLowerCase();
+  return (Object.hasOwn(BY_WORD, known) ? BY_WORD[known] : undefined) ?? AppProtocol.UNKNOWN;
 }

@@ -2,14 +2,14 @@
 import {
   createWorkload,
   NetworkMode,
-  type Port,
+  type PortList,
   type Workload,
   WorkloadStatus,
   WorkloadType,
 } from '@ambit/api/workload';
 import { bytesOfIp, parseIp } from '@ambit/core/ip';
-import type { Endpoint, EndpointSlice, ServicePort } from '@ambit/kube/resources/core';
-import { appProtocolOf } from './app-protocol.ts';
+import type { Endpoint, EndpointSlice } from '@ambit/kube/resources/core';
+import { endpointPorts, type OfferedPort } from './offered-ports.ts';
 import { type MeshSettings, wireTrustDomain } from './settings.ts';
 
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
@@ -26,12 +26,12 @@ export function isPod({ targetRef }: Endpoint): boolean {
 /** By service port, the port of the slice with the same name. */
 export function targetPortsOf(
   slice: EndpointSlice,
-  ports: readonly ServicePort[],
+  ports: readonly OfferedPort[],
 ): ReadonlyMap<number, number> {
   return new Map(
-    ports.flatMap(({ port, name = '' }): readonly [number, number][] => {
+    ports.flatMap(({ servicePort, name }): readonly [number, number][] => {
       const target = slice.ports?.find((candidate) => (candidate.name ?? '') === name)?.port;
-      return target === undefined ? [] : [[port, target]];
+      return target === undefined ? [] : [[servicePort, target]];
     }),
   );
 }
@@ -40,7 +40,7 @@ export interface EndpointSliceContext {
   readonly settings: MeshSettings;
   readonly network: string;
   /** `namespace/hostname` and the ports of the Service. */
-  readonly service: { readonly key: string; readonly ports: readonly ServicePort[] };
+  readonly service: { readonly key: string; readonly ports: readonly OfferedPort[] };
 }
 
 /** One workload for each address that is not a pod's. */
@@ -61,7 +61,7 @@ function workloadOf(
   { metadata }: EndpointSlice,
   { conditions }: Endpoint,
   address: string,
-  ports: readonly Port[],
+  ports: PortList,
   { settings, network, service }: EndpointSliceContext,
 ): readonly Workload[] {
   const ip = parseIp(address);
@@ -78,19 +78,13 @@ function workloadOf(
     workloadType: WorkloadType.POD,
     clusterId: settings.clusterId,
     status: (conditions?.ready ?? true) ? WorkloadStatus.HEALTHY : WorkloadStatus.UNHEALTHY,
-    services: new Map([[service.key, { ports }]]),
+    services: new Map([[service.key, ports]]),
   });
   return [workload];
 }
 
-function tcpPorts(slice: EndpointSlice, ports: readonly ServicePort[]): readonly Port[] {
+function tcpPorts(slice: EndpointSlice, ports: readonly OfferedPort[]): PortList {
   const targets = targetPortsOf(slice, ports);
-  return ports
-    .filter(({ protocol = 'TCP' }) => protocol === 'TCP')
-    .flatMap((port) => {
-      const targetPort = targets.get(port.port);
-      return targetPort === undefined
-        ? []
-        : [{ servicePort: port.port, targetPort, appProtocol: appProtocolOf(port) }];
-    });
+  const tcp = ports.filter(({ protocol }) => protocol === 'TCP');
+  return endpointPorts(tcp, ({ servicePort }) => targets.get(servicePort));
 }

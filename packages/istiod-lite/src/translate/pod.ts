@@ -6,25 +6,19 @@ import {
   type Locality,
   NetworkMode,
   type PortList,
-  TunnelProtocol,
   type Workload,
   WorkloadStatus,
   WorkloadType,
 } from '@ambit/api/workload';
 import { bytesOfIp, parseIp } from '@ambit/core/ip';
-import type { Node, Pod, ServicePort } from '@ambit/kube/resources/core';
+import type { Node, Pod } from '@ambit/kube/resources/core';
 import { canonicalNames } from '@ambit/kube/workload-name';
-import { appProtocolOf } from './app-protocol.ts';
+import { endpointPorts, membershipsOf, type OfferedService } from './offered-ports.ts';
 import { type MeshSettings, wireTrustDomain } from './settings.ts';
+import { tunnelOf } from './tunnel.ts';
 
-const REDIRECTION_ANNOTATION = 'ambient.istio.io/redirection';
-const TUNNEL_LABEL = 'networking.istio.io/tunnel';
-
-/** A Service that the pod is an endpoint of. */
-export interface PodService {
-  /** `namespace/hostname`. */
-  readonly key: string;
-  readonly ports: readonly ServicePort[];
+/** A service that the pod is an endpoint of. */
+export interface PodService extends OfferedService {
   /** By service port, for a Service without a selector: what its EndpointSlices say. */
   readonly targetPorts?: ReadonlyMap<number, number>;
 }
@@ -54,8 +48,6 @@ export function uidOfPod({ metadata }: Pod, { clusterId }: MeshSettings): string
 export function translatePod(pod: Pod, context: PodContext): Workload {
   const { metadata, spec = {} } = pod;
   const { settings, network, locality } = context;
-  const nativeTunnel = (metadata.labels?.[TUNNEL_LABEL] ?? '').includes('http');
-  const captured = metadata.annotations?.[REDIRECTION_ANNOTATION] === 'enabled';
   return createWorkload({
     uid: uidOfPod(pod, settings),
     name: metadata.name,
@@ -63,8 +55,7 @@ export function translatePod(pod: Pod, context: PodContext): Workload {
     addresses: podIps(pod).flatMap((ip) => bytesOfIp(ip) ?? []),
     network,
     networkMode: spec.hostNetwork ? NetworkMode.HOST_NETWORK : NetworkMode.STANDARD,
-    tunnelProtocol: captured || nativeTunnel ? TunnelProtocol.HBONE : TunnelProtocol.NONE,
-    nativeTunnel,
+    ...tunnelOf(metadata),
     trustDomain: wireTrustDomain(settings),
     serviceAccount: spec.serviceAccountName || 'default',
     node: spec.nodeName ?? '',
@@ -72,11 +63,7 @@ export function translatePod(pod: Pod, context: PodContext): Workload {
     workloadType: WorkloadType.POD,
     status: isHealthy(pod) ? WorkloadStatus.HEALTHY : WorkloadStatus.UNHEALTHY,
     clusterId: settings.clusterId,
-    services: new Map(
-      [...context.services]
-        .sort((a, b) => (a.key < b.key ? -1 : 1))
-        .map((service) => [service.key, portsOf(service, pod)]),
-    ),
+    services: membershipsOf(context.services, (service) => portsOf(service, pod)),
     authorizationPolicies: context.policies.toSorted(),
     waypoint: context.waypoint,
     applicationTunnel: context.applicationTunnel,
@@ -105,22 +92,19 @@ function isHealthy({ metadata, status }: Pod): boolean {
   return ready && metadata.deletionTimestamp === undefined;
 }
 
-/** A port by a name that the pod does not have is left out. */
-function portsOf(service: PodService, pod: Pod): PortList {
-  const ports = service.ports.flatMap((port) => {
-    const target = service.targetPorts ? service.targetPorts.get(port.port) : targetPortOf(port, pod);
-    return target === undefined
-      ? []
-      : [{ servicePort: port.port, targetPort: target, appProtocol: appProtocolOf(port) }];
+function portsOf({ kind, ports, targetPorts }: PodService, pod: Pod): PortList {
+  if (targetPorts) return endpointPorts(ports, ({ servicePort }) => targetPorts.get(servicePort));
+  return endpointPorts(ports, ({ name, targetPort, targetPortName }) => {
+    if (targetPortName !== '') return containerPortNamed(pod, targetPortName);
+    return (kind === 'ServiceEntry' ? containerPortNamed(pod, name) : undefined) ?? targetPort;
   });
-  return { ports };
 }
 
-function targetPortOf({ port, targetPort = port }: ServicePort, { spec = {} }: Pod): number | undefined {
-  if (typeof targetPort === 'number') return targetPort || port;
+/** Containers that serve: the init containers that go on running are among them. */
+function containerPortNamed({ spec = {} }: Pod, wanted: string): number | undefined {
   const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
   const containers = [...(spec.containers ?? []), ...sidecars];
   return containers
     .flatMap(({ ports = [] }) => ports)
-    .find(({ name, protocol = 'TCP' }) => name === targetPort && protocol === 'TCP')?.containerPort;
+    .find(({ name, protocol = 'TCP' }) => name === wanted && protocol === 'TCP')?.containerPort;
 }

@@ -9,12 +9,13 @@ import {
   type Service as MeshService,
 } from '@ambit/api/workload';
 import { bytesOfIp, parseIp } from '@ambit/core/ip';
+import type { Labels } from '@ambit/kube/label-selector';
 import type { Service, ServicePort } from '@ambit/kube/resources/core';
 import { appProtocolOf } from './app-protocol.ts';
 import type { MeshSettings } from './settings.ts';
+import { routingPreference, TRAFFIC_DISTRIBUTION_ANNOTATION } from './traffic-distribution.ts';
 import type { WaypointBinding } from './waypoint-binding.ts';
 
-export const TRAFFIC_DISTRIBUTION_ANNOTATION = 'networking.istio.io/traffic-distribution';
 export const INGRESS_USE_WAYPOINT_LABEL = 'istio.io/ingress-use-waypoint';
 
 /** What a namespace says about its services. */
@@ -33,6 +34,17 @@ export interface ServiceContext {
 /** `name.namespace.svc.cluster.local`. */
 export function hostnameOf({ metadata }: Service, { domain }: MeshSettings): string {
   return `${metadata.name}.${metadata.namespace ?? ''}.svc.${domain}`;
+}
+
+/** Texts that say yes; Istio reads the label as Go reads a boolean. */
+const YES: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
+
+/** A label of the object, whatever it says, goes before that of its namespace. */
+export function usesWaypointForIngress(
+  labels: Labels | undefined,
+  namespace: NamespaceDefaults | undefined,
+): boolean {
+  return YES.has(labels?.[INGRESS_USE_WAYPOINT_LABEL] ?? namespace?.ingressUseWaypoint ?? '');
 }
 
 /** `undefined` for a name that only points elsewhere. */
@@ -58,8 +70,7 @@ export function translateService(service: Service, context: ServiceContext): Mes
     canonical: true,
     waypoint: context.binding.waypoint?.address,
     weightedWaypoints: context.binding.weighted,
-    ingressUseWaypoint:
-      (metadata.labels?.[INGRESS_USE_WAYPOINT_LABEL] ?? context.namespace?.ingressUseWaypoint) === 'true',
+    ingressUseWaypoint: usesWaypointForIngress(metadata.labels, context.namespace),
   });
 }
 
@@ -68,28 +79,18 @@ function targetPortOf({ port, targetPort = port }: ServicePort): number {
   return typeof targetPort === 'number' ? targetPort || port : 0;
 }
 
-const { NETWORK, REGION, ZONE, SUBZONE, NODE } = LoadBalancingScope;
-const SAME_ZONE = [NETWORK, REGION, ZONE];
-const PREFERENCES: Readonly<Record<string, readonly LoadBalancingScope[]>> = {
-  PreferClose: SAME_ZONE,
-  PreferSameZone: SAME_ZONE,
-  PreferSameNode: [NETWORK, REGION, ZONE, SUBZONE, NODE],
-};
-
 function loadBalancingOf(
-  service: Service,
+  { metadata, spec = {} }: Service,
   namespace: NamespaceDefaults | undefined,
 ): LoadBalancing | undefined {
-  const { metadata, spec = {} } = service;
   const healthPolicy = spec.publishNotReadyAddresses ? HealthPolicy.ALLOW_ALL : HealthPolicy.ONLY_HEALTHY;
   if (spec.internalTrafficPolicy === 'Local')
-    return { routingPreference: [NODE], mode: LoadBalancingMode.STRICT, healthPolicy };
-  const wanted =
-    spec.trafficDistribution ??
-    metadata.annotations?.[TRAFFIC_DISTRIBUTION_ANNOTATION] ??
-    namespace?.trafficDistribution;
-  const preference =
-    wanted !== undefined && Object.hasOwn(PREFERENCES, wanted) ? PREFERENCES[wanted] : undefined;
+    return { routingPreference: [LoadBalancingScope.NODE], mode: LoadBalancingMode.STRICT, healthPolicy };
+  const preference = routingPreference(
+    spec.trafficDistribution,
+    metadata.annotations?.[TRAFFIC_DISTRIBUTION_ANNOTATION],
+    namespace?.trafficDistribution,
+  );
   if (preference) return { routingPreference: preference, mode: LoadBalancingMode.FAILOVER, healthPolicy };
   return spec.publishNotReadyAddresses
     ? { routingPreference: [], mode: LoadBalancingMode.UNSPECIFIED_MODE, healthPolicy }

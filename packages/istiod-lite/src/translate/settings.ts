@@ -8,6 +8,12 @@ export interface MeshSettings extends PolicySettings {
   readonly domain: string;
   /** Where the control plane lives; its namespace's label names the network. */
   readonly systemNamespace: string;
+  /** Whether ServiceEntries that name no address get one. */
+  readonly ipAutoallocate: boolean;
+  /** Whether the selector of a ServiceEntry selects pods, not only WorkloadEntries. */
+  readonly serviceEntriesSelectPods: boolean;
+  /** Whether the selector of a Service selects WorkloadEntries, not only pods. */
+  readonly servicesSelectWorkloadEntries: boolean;
 }
 
 /** Elided on the wire. */

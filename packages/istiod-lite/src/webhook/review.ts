@@ -4,14 +4,17 @@
  * An object of a kind that we do not validate is let through; a review that cannot be read is refused.
  */
 import { isKubeObject } from '@ambit/kube/resource';
+import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
 import { MAX_WARNING_CHARS } from '../limits.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { validatePeerAuthentication } from '../validate/peer-authentication.ts';
 import type { Findings } from '../validate/problems.ts';
+import { validateServiceEntry } from '../validate/service-entry.ts';
+import { validateWorkloadEntry } from '../validate/workload-entry.ts';
 
-export type ReviewSettings = Pick<MeshSettings, 'rootNamespace' | 'l7WithoutWaypoint'>;
+export type ReviewSettings = Pick<MeshSettings, 'rootNamespace' | 'l7WithoutWaypoint' | 'ipAutoallocate'>;
 
 export interface AdmissionAnswer {
   readonly apiVersion: 'admission.k8s.io/v1';
@@ -34,6 +37,10 @@ export function findingsFor(object: unknown, kind: string, settings: ReviewSetti
       return validateAuthorizationPolicy(object as AuthorizationPolicy, settings);
     case 'PeerAuthentication':
       return validatePeerAuthentication(object as PeerAuthentication, settings);
+    case 'ServiceEntry':
+      return validateServiceEntry(object as ServiceEntry, settings);
+    case 'WorkloadEntry':
+      return validateWorkloadEntry(object as WorkloadEntry);
     default:
       return NOTHING;
   }
