@@ -14,7 +14,11 @@ const policy = (spec: unknown, mode: L7WithoutWaypoint = 'deny') =>
   );
 
 const findingsOf = (kind: PolicyCase['kind'], spec: object) =>
-  findingsFor({ metadata, spec }, kind, { rootNamespace: 'istio-system', l7WithoutWaypoint: 'deny' });
+  findingsFor({ metadata, spec }, kind, {
+    rootNamespace: 'istio-system',
+    l7WithoutWaypoint: 'deny',
+    ipAutoallocate: true,
+  });
 
 describe('policies that must not get in', () => {
   test.each(Object.entries(REFUSED))('%s', (_, { kind, spec, webhook }) => {
