@@ -29,6 +29,7 @@ class Side implements PlainSocketEvents {
 
   onPlainData(buffer: Buffer, from: number, to: number): void {
     this.bytesRead += to - from;
+    this.#pump.lastSpoke = this;
     const copy = Buffer.allocUnsafe(to - from);
     buffer.copy(copy, 0, from, to);
     if (this.other?.socket.write(copy) !== 'held') return;
@@ -62,6 +63,8 @@ export class PlainPump implements Holder {
   readonly #upstream: Side;
   #heldBytes = 0;
   #finished = false;
+  /** @internal Whose bytes came last. */
+  lastSpoke: unknown;
 
   /** Starts at once; both sockets are connected. */
   constructor(downstream: PlainSocket, upstream: PlainSocket, budget: QueueBudget, owner: PumpOwner) {
@@ -82,6 +85,12 @@ export class PlainPump implements Holder {
 
   get bytesDown(): number {
     return this.#upstream.bytesRead;
+  }
+
+  /** Where to the last bytes went; `undefined` before the first. */
+  get lastMoved(): 'up' | 'down' | undefined {
+    if (this.lastSpoke === undefined) return undefined;
+    return this.lastSpoke === this.#downstream ? 'up' : 'down';
   }
 
   /** What either side has yet to take. */

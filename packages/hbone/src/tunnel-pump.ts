@@ -41,6 +41,7 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   #pendingUp = 0;
   #bytesUp = 0;
   #bytesDown = 0;
+  #lastMoved: 'up' | 'down' | undefined;
   #upEnded = false;
   #downEnded = false;
   #finished = false;
@@ -61,6 +62,11 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   /** From the tunnel to the application. */
   get bytesDown(): number {
     return this.#bytesDown;
+  }
+
+  /** Where to the last bytes went; `undefined` before the first. */
+  get lastMoved(): 'up' | 'down' | undefined {
+    return this.#lastMoved;
   }
 
   get heldBytes(): number {
@@ -99,6 +105,7 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   onPlainData(buffer: Buffer, from: number, to: number): void {
     const stream = this.#stream;
     this.#bytesUp += to - from;
+    this.#lastMoved = 'up';
     const more = stream.writeInPlace(buffer, from, to);
     this.#socket?.limitRead(stream.windowBytes);
     if (more) return;
@@ -139,6 +146,7 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   onData(stream: H2Stream, bytes: Buffer): void {
     const { length } = bytes;
     this.#bytesDown += length;
+    this.#lastMoved = 'down';
     if (this.#queue || !this.#socket || this.#socket.isHeld) {
       this.#enqueue(bytes);
       return;

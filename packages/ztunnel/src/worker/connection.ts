@@ -37,6 +37,9 @@ export abstract class Connection {
   #countedReceived = 0;
   #countedSent = 0;
   #ended = false;
+  /** As {@link isAtRest} saw them last; nothing is that before it has looked. */
+  #lookedReceived = -1;
+  #lookedSent = -1;
   /** Whether policy is to be asked again: see policy-watch.ts. */
   awaitsPolicy = false;
 
@@ -60,6 +63,8 @@ export abstract class Connection {
   /** Bytes from downstream to upstream so far. */
   protected abstract get receivedBytes(): number;
   protected abstract get sentBytes(): number;
+  /** Whether the last bytes went from upstream to downstream. */
+  protected abstract get isAnswered(): boolean;
   /** Closes every socket and stream of it. */
   protected abstract release(error: Error | undefined): void;
 
@@ -91,6 +96,19 @@ export abstract class Connection {
       bytesSent: outbound ? this.receivedBytes : this.sentBytes,
       bytesReceived: outbound ? this.sentBytes : this.receivedBytes,
     };
+  }
+
+  /**
+   * Whether nothing moved since the last look, and what moved last went to whoever connected: an exchange that is over, as
+   * far as one can tell who does not read it. The first look never says so.
+   */
+  isAtRest(): boolean {
+    const received = this.receivedBytes;
+    const sent = this.sentBytes;
+    const isStill = received === this.#lookedReceived && sent === this.#lookedSent;
+    this.#lookedReceived = received;
+    this.#lookedSent = sent;
+    return isStill && this.isAnswered;
   }
 
   /** Ends it from outside: drained, or refused by policy as it is now. */

@@ -82,6 +82,10 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     return this.#pump?.bytesUp ?? 0;
   }
 
+  protected override get isAnswered(): boolean {
+    return this.#pump?.lastMoved === 'up';
+  }
+
   protected override release(error: Error | undefined): void {
     this.#timer?.cancel();
     if (error) this.#pump?.abort(error);

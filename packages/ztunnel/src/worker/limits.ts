@@ -57,3 +57,8 @@ export const SOCKS_TIMEOUT_MS = 5_000;
 export function shareOf(bytes: number, workers: number, streamWindowBytes: number): number {
   return Math.max(bytes / workers, 2 * streamWindowBytes);
 }
+
+/** Before a drain's deadline, how long connections are ended whenever they are at rest; at most half of the drain. */
+export const LAST_CALL_MS = 3_000;
+/** Time between two looks: what has been still for that long, after an answer, is at rest. */
+export const LAST_CALL_LOOK_MS = 30;

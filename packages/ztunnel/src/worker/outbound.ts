@@ -85,6 +85,10 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     return this.#pump?.bytesDown ?? 0;
   }
 
+  protected override get isAnswered(): boolean {
+    return this.#pump?.lastMoved === 'down';
+  }
+
   protected override release(error: Error | undefined): void {
     this.#timer?.cancel();
     if (!this.#pump) this.#stream?.reset(H2.cancel);

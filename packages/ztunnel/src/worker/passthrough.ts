@@ -64,6 +64,10 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     return this.#pump?.bytesDown ?? 0;
   }
 
+  protected override get isAnswered(): boolean {
+    return this.#pump?.lastMoved === 'down';
+  }
+
   protected override release(error: Error | undefined): void {
     this.#timer?.cancel();
     if (error) this.#pump?.abort(error);

@@ -30,7 +30,13 @@ import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import { DrainError, RevokedPeerError, UnknownWorkloadError } from './errors.ts';
 import { InboundConnection } from './inbound.ts';
-import { ACCEPT_WARNING_MS, LOCAL_WORKLOAD_WAIT_MS, shareOf } from './limits.ts';
+import {
+  ACCEPT_WARNING_MS,
+  LAST_CALL_LOOK_MS,
+  LAST_CALL_MS,
+  LOCAL_WORKLOAD_WAIT_MS,
+  shareOf,
+} from './limits.ts';
 import { type Listener, openListeners, type Listeners } from './listeners.ts';
 import { OutboundConnection } from './outbound.ts';
 import { PassthroughConnection } from './passthrough.ts';
@@ -202,10 +208,31 @@ export class Pod {
       });
       this.pool.close('drain');
       const deadline = clock.sleep(deadlineMs, late.signal).catch(() => undefined);
-      await Promise.race([Promise.all([tunnels, empty]), deadline]);
+      const over = Promise.race([Promise.all([tunnels, empty]), deadline]);
+      void this.#lastCall(deadlineMs, late.signal);
+      await over;
       late.abort();
     }
     this.cut();
+  }
+
+  /**
+   * Before the deadline cuts connections wherever they are, ends each in a moment when it is at rest: a client that keeps
+   * its connection between requests then opens another, and none of its requests is lost.
+   */
+  async #lastCall(deadlineMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.worker;
+    const lastCallMs = Math.min(LAST_CALL_MS, deadlineMs / 2);
+    try {
+      await clock.sleep(deadlineMs - lastCallMs, signal);
+      while (!this.#stopped) {
+        for (const connection of [...this.connections])
+          if (connection.isAtRest()) connection.cut(new DrainError());
+        await clock.sleep(LAST_CALL_LOOK_MS, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** Ends everything now. */

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { ALICE_IP, BOB_IP, WorkerNetwork } from '../testing/worker-network.ts';
 
@@ -45,4 +45,61 @@ test('a SOCKS client that has not said where it wants to go is let go with its p
   await network.stop('alice', 0);
   await talk.ended;
   expect(systemClock.monotonicMs() - before).toBeLessThan(1_000);
+});
+
+describe('a connection that outlives the pod’s drain', () => {
+  /** A conversation under way with a server that answers the first piece at once, and each other after a while. */
+  async function talkToSlowServer(answerAfterMs: number) {
+    await network.start('bob');
+    network.serve('bob', 8080, (socket) => {
+      let delayMs = 0;
+      socket.on('data', (piece) => {
+        setTimeout(() => socket.write(piece), delayMs);
+        delayMs = answerAfterMs;
+      });
+    });
+    const talk = await network.connect('alice', BOB_IP, 8080);
+    expect(await talk.ask('hello')).toBe('hello');
+    return talk;
+  }
+
+  test('is ended between two exchanges, none of which is lost', async () => {
+    const talk = await talkToSlowServer(80);
+    let asked = 0;
+    let answered = 0;
+    let isOver = false;
+    void talk.ended.then(() => {
+      isOver = true;
+    });
+    const stopped = network.stop('alice', 2_400);
+    while (!isOver) {
+      asked++;
+      answered += (await talk.ask('question')) === 'question' ? 1 : 0;
+      await systemClock.sleep(300);
+    }
+    await stopped;
+    expect(asked).toBeGreaterThan(2);
+    expect(answered).toBe(asked);
+  });
+
+  test('is cut at the deadline while a question is open', async () => {
+    const talk = await talkToSlowServer(5_000);
+    const before = systemClock.monotonicMs();
+    const stopped = network.stop('alice', 600);
+    talk.socket.write('question');
+    await talk.ended;
+    expect(systemClock.monotonicMs() - before).toBeGreaterThanOrEqual(590);
+    await stopped;
+  });
+
+  test('is ended before the deadline when it is idle', async () => {
+    const talk = await talkToSlowServer(1);
+    const before = systemClock.monotonicMs();
+    const stopped = network.stop('alice', 8_000);
+    await talk.ended;
+    const tookMs = systemClock.monotonicMs() - before;
+    expect(tookMs).toBeGreaterThanOrEqual(4_000);
+    expect(tookMs).toBeLessThan(7_900);
+    await stopped;
+  });
 });
