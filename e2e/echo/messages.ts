@@ -58,6 +58,9 @@ export interface LoadError {
   readonly error: string;
 }
 
+/** About a lost packet's worth: what no healthy request takes. */
+export const SLOW_MS = 900;
+
 export interface LoadReport {
   readonly running: boolean;
   readonly elapsedMs: number;
@@ -69,6 +72,8 @@ export interface LoadReport {
   readonly errors: readonly LoadError[];
   /** Of requests that went well; 0 if none did. */
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** The first few requests that went well and took longer than {@link SLOW_MS}. */
+  readonly slow: readonly { readonly atMs: number; readonly latencyMs: number }[];
   /** The longest time between two answers that went well. */
   readonly longestGapMs: number;
   /** How many answers each server gave; the first few names. */

@@ -6,11 +6,12 @@
  * one that ends under a request has failed it.
  */
 import { createHistogram } from 'node:perf_hooks';
-import type { LoadError, LoadOrder, LoadReport } from '../messages.ts';
+import { type LoadError, type LoadOrder, type LoadReport, SLOW_MS } from '../messages.ts';
 import type { Answer, Conversation } from './conversation.ts';
 import { DEFAULT_TIMEOUT_MS, dial, failureText, within } from './request.ts';
 
 const MAX_ERRORS_KEPT = 20;
+const MAX_SLOW_KEPT = 20;
 const MAX_SERVERS_KEPT = 50;
 const MAX_REQUESTS_PER_SECOND = 2_000;
 const MAX_CONNECTIONS = 500;
@@ -33,6 +34,7 @@ export class Load {
   readonly #beganAt = performance.now();
   readonly #latencyUs = createHistogram();
   readonly #errors: LoadError[] = [];
+  readonly #slow: { readonly atMs: number; readonly latencyMs: number }[] = [];
   readonly #servers = new Map<string, number>();
   readonly #held: HeldConnection[];
   readonly #work = new Set<Promise<void>>();
@@ -68,6 +70,7 @@ export class Load {
         p99: ms(this.#latencyUs.percentile(99)),
         max: ms(this.#latencyUs.max),
       },
+      slow: [...this.#slow],
       longestGapMs: Math.round(this.#longestGapMs),
       servers: Object.fromEntries(this.#servers),
     };
@@ -132,6 +135,11 @@ export class Load {
     this.#latencyUs.record(Math.max(1, Math.round(latencyMs * MICROSECONDS_PER_MS)));
     this.#longestGapMs = Math.max(this.#longestGapMs, now - this.#lastOkAt);
     this.#lastOkAt = now;
+    if (latencyMs > SLOW_MS && this.#slow.length < MAX_SLOW_KEPT)
+      this.#slow.push({
+        atMs: Math.round(now - latencyMs - this.#beganAt),
+        latencyMs: Math.round(latencyMs),
+      });
     if (server === undefined) return;
     const known = this.#servers.get(server);
     if (known !== undefined || this.#servers.size < MAX_SERVERS_KEPT)

@@ -107,6 +107,11 @@ export interface Pod extends KubeObject {
     readonly podIPs?: readonly { readonly ip: string }[];
     readonly hostIP?: string;
     readonly conditions?: readonly Condition[];
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly ready?: boolean;
+      readonly restartCount?: number;
+    }[];
     readonly startTime?: string;
   };
 }
@@ -140,7 +145,11 @@ export interface Service extends KubeObject {
 }
 
 export interface Node extends KubeObject {
-  readonly spec?: { readonly unschedulable?: boolean; readonly podCIDR?: string };
+  readonly spec?: {
+    readonly unschedulable?: boolean;
+    readonly podCIDR?: string;
+    readonly taints?: readonly { readonly key: string; readonly effect?: string }[];
+  };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly conditions?: readonly Condition[];
@@ -217,6 +226,8 @@ export interface DaemonSet extends KubeObject {
     readonly desiredNumberScheduled?: number;
     readonly numberReady?: number;
     readonly currentNumberScheduled?: number;
+    readonly updatedNumberScheduled?: number;
+    readonly observedGeneration?: number;
   };
 }
 
@@ -229,6 +240,7 @@ export interface Deployment extends KubeObject {
   readonly status?: {
     readonly replicas?: number;
     readonly readyReplicas?: number;
+    readonly updatedReplicas?: number;
     readonly observedGeneration?: number;
   };
 }

@@ -82,7 +82,7 @@ function withTime(condition: Condition, before: readonly Condition[], now: strin
   return { ...condition, lastTransitionTime: same?.lastTransitionTime ?? now };
 }
 
-function containerStatus(view: ContainerView): object {
+function containerStatus(view: ContainerView) {
   const { name, image, containerId, phase, last, restarts, ready } = view;
   return {
     name,

@@ -1,0 +1,132 @@
+/**
+ * A disturbance under load: what it does to requests on new connections and on held ones, as a row of a table.
+ *
+ * Suites assert counts and never times: a machine with two cores and other work would make those lie.
+ */
+import type { LoadReport } from '../../echo/messages.ts';
+import type { EchoPod } from './echo-pod.ts';
+
+/**
+ * Requests a second on new connections, and as many on held ones. A suite asks for little, so that a busy machine is not
+ * the disturbance; the benchmark sets the rate that Ambit is compared at.
+ */
+const PER_SECOND = Number(process.env['AMBIT_E2E_REQUESTS_PER_SECOND'] ?? 40);
+const HELD_CONNECTIONS = 20;
+const BEFORE_MS = 1_500;
+const AFTER_MS = 1_500;
+
+export interface Loads {
+  readonly perSecond?: number;
+  readonly heldConnections?: number;
+  /** How long the load goes on when the disturbance is over. */
+  readonly afterMs?: number;
+}
+
+export interface Disturbed {
+  readonly fresh: LoadReport;
+  readonly held: LoadReport;
+  /** How long the disturbance took. */
+  readonly tookMs: number;
+}
+
+export interface Row extends Disturbed {
+  readonly what: string;
+  readonly besides: string;
+}
+
+/** Loads `host` from `client`, runs `disturb` meanwhile, and goes on for a moment. */
+export async function underLoad(
+  client: EchoPod,
+  host: string,
+  disturb: () => Promise<void>,
+  { perSecond = PER_SECOND, heldConnections = HELD_CONNECTIONS, afterMs = AFTER_MS }: Loads = {},
+): Promise<Disturbed> {
+  const fresh = await client.load({ host, connections: 'new', requestsPerSecond: perSecond });
+  const held = await client.load({
+    host,
+    connections: heldConnections,
+    requestsPerSecond: perSecond,
+  });
+  try {
+    await Promise.all([fresh.hasServed(perSecond / 2), held.hasServed(heldConnections)]);
+    await pause(BEFORE_MS);
+    const began = performance.now();
+    await disturb();
+    const tookMs = performance.now() - began;
+    await pause(afterMs);
+    return { fresh: await fresh.end(), held: await held.end(), tookMs };
+  } catch (error) {
+    await Promise.allSettled([fresh.end(), held.end()]);
+    throw error;
+  }
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** What was lost, a line for each kind of failure; empty where nothing may be lost and nothing was. */
+export function lost({ fresh, held }: Disturbed): readonly string[] {
+  return [...lostOf('new connections', fresh), ...lostOf('held connections', held)];
+}
+
+/** @param which - Heads each line. */
+export function lostOf(which: string, { failed, errors }: LoadReport): readonly string[] {
+  if (failed === 0) return [];
+  const kinds = Map.groupBy(errors, ({ error }) => error);
+  return [
+    `${which}: ${failed} failed`,
+    ...[...kinds].map(([error, all]) => {
+      const [first = 0, ...later] = all.map(({ atMs }) => atMs);
+      return `  ${all.length} of the first: ${error} (ended ${first} to ${later.at(-1) ?? first} ms after the start)`;
+    }),
+  ];
+}
+
+/** Rows as Markdown, for people and for docs. */
+export function table(rows: readonly Row[]): string {
+  const head = [
+    'disturbance',
+    'took',
+    'new connections: failed / all',
+    'p50 / p99 / max',
+    'held: failed / all',
+    'reopened',
+    'p50 / p99 / max',
+    'besides',
+  ];
+  const cells = rows.map(({ what, tookMs, fresh, held, besides }) => [
+    what,
+    `${(tookMs / 1_000).toFixed(1)} s`,
+    `${fresh.failed} / ${fresh.ok + fresh.failed}`,
+    latencies(fresh),
+    `${held.failed} / ${held.ok + held.failed}`,
+    String(held.reopened),
+    latencies(held),
+    [besides, slowest('new', fresh), slowest('held', held)].filter((part) => part !== '').join('; '),
+  ]);
+  const line = (parts: readonly string[]) => `| ${parts.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
+}
+
+/** When the slow ones began, so that a reader can tell what held them up. */
+function slowest(which: string, { slow }: LoadReport): string {
+  if (slow.length === 0) return '';
+  const each = slow.map(({ atMs, latencyMs }) => `${latencyMs} ms at ${(atMs / 1_000).toFixed(1)} s`);
+  return `${which}, slow: ${each.slice(0, 5).join(', ')}`;
+}
+
+function latencies({ latencyMs: { p50, p99, max } }: LoadReport): string {
+  return `${p50.toFixed(1)} / ${p99.toFixed(1)} / ${max.toFixed(0)} ms`;
+}
+
+/** Rows of one suite; printed when it ends. */
+export class Rows {
+  readonly #rows: Row[] = [];
+
+  add(what: string, disturbed: Disturbed, besides = ''): void {
+    this.#rows.push({ what, besides, ...disturbed });
+  }
+
+  print(): void {
+    if (this.#rows.length > 0) process.stdout.write(`\n${table(this.#rows)}\n\n`);
+  }
+}

@@ -1,0 +1,151 @@
+/** A running application as a suite's hand: it asks, loads, and is described. */
+import type { Pod } from '@ambit/kube/resources/core';
+import type {
+  LoadOrder,
+  LoadReport,
+  RequestKind,
+  RequestOrder,
+  RequestOutcome,
+} from '../../echo/messages.ts';
+import { PORTS } from '../../echo/ports.ts';
+import type { Cluster } from './cluster.ts';
+import { askPod } from './pod-http.ts';
+import { eventually } from './wait.ts';
+
+/** The port of each kind of request. */
+export const PORT_OF_KIND: Readonly<Record<RequestKind, number>> = {
+  http: PORTS.http,
+  http2: PORTS.http2,
+  grpc: PORTS.grpc,
+  websocket: PORTS.http,
+  tcp: PORTS.tcp,
+  greeting: PORTS.greeting,
+};
+
+export const KINDS = Object.keys(PORT_OF_KIND) as readonly RequestKind[];
+
+/** What is asked most: a kind at a host, on the port that goes with it. */
+export type Asked = Omit<RequestOrder, 'port' | 'kind'> & {
+  readonly kind?: RequestKind;
+  readonly port?: number;
+};
+
+export type Load = Omit<LoadOrder, 'port' | 'kind' | 'durationMs'> & {
+  readonly kind?: RequestKind;
+  readonly port?: number;
+  readonly durationMs?: number;
+};
+
+const LOAD_DURATION_MS = 300_000;
+
+export class EchoPod {
+  readonly #cluster: Cluster;
+  readonly namespace: string;
+  readonly name: string;
+  /** As it was when it became ready. */
+  readonly ip: string;
+  readonly node: string;
+  readonly uid: string;
+  readonly #controlPort: number;
+
+  constructor(cluster: Cluster, { metadata, spec, status }: Pod, controlPort: number = PORTS.control) {
+    this.#cluster = cluster;
+    this.namespace = metadata.namespace ?? '';
+    this.name = metadata.name;
+    this.ip = status?.podIP ?? '';
+    this.node = spec?.nodeName ?? '';
+    this.uid = metadata.uid ?? '';
+    this.#controlPort = controlPort;
+  }
+
+  /** One request, whatever becomes of it. */
+  async ask(asked: Asked): Promise<RequestOutcome> {
+    const kind = asked.kind ?? 'http';
+    return (await this.#control('POST', '/request', {
+      ...asked,
+      kind,
+      port: asked.port ?? PORT_OF_KIND[kind],
+    })) as RequestOutcome;
+  }
+
+  /** One request that must go well. */
+  async mustReach(asked: Asked): Promise<RequestOutcome & { readonly ok: true }> {
+    const outcome = await this.ask(asked);
+    if (outcome.ok) return outcome;
+    const to = `${asked.kind ?? 'http'} ${asked.host}:${asked.port ?? ''}`;
+    throw new Error(`${this.namespace}/${this.name} → ${to}: ${outcome.error} after ${outcome.latencyMs} ms`);
+  }
+
+  async eventuallyReaches(asked: Asked, timeoutMs = 30_000): Promise<RequestOutcome> {
+    return await eventually(
+      `${this.name} reaches ${asked.host}`,
+      () => this.ask({ timeoutMs: 3_000, ...asked }),
+      ({ ok }) => ok,
+      { timeoutMs },
+    );
+  }
+
+  async eventuallyRefused(asked: Asked, timeoutMs = 30_000): Promise<string> {
+    const outcome = await eventually(
+      `${this.name} is kept from ${asked.host}`,
+      () => this.ask({ timeoutMs: 3_000, ...asked }),
+      ({ ok }) => !ok,
+      { timeoutMs },
+    );
+    return outcome.ok ? '' : outcome.error;
+  }
+
+  /** The request that FIRST_REQUEST ordered. */
+  async firstRequest(): Promise<RequestOutcome> {
+    return (await this.#control('GET', '/first')) as RequestOutcome;
+  }
+
+  async load(load: Load): Promise<RunningLoad> {
+    const kind = load.kind ?? 'http';
+    const order: LoadOrder = {
+      durationMs: LOAD_DURATION_MS,
+      ...load,
+      kind,
+      port: load.port ?? PORT_OF_KIND[kind],
+    };
+    const { id } = (await this.#control('POST', '/loads', order)) as { readonly id: string };
+    return new RunningLoad(
+      () => this.#control('GET', `/loads/${id}`) as Promise<LoadReport>,
+      () => this.#control('POST', `/loads/${id}/end`) as Promise<LoadReport>,
+    );
+  }
+
+  async #control(method: 'GET' | 'POST', path: string, body?: unknown): Promise<unknown> {
+    const at = { namespace: this.namespace, name: this.name, port: this.#controlPort };
+    const answer = await askPod(this.#cluster.client, at, method, path, body);
+    if (answer.status !== 200)
+      throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${answer.body}`);
+    return JSON.parse(answer.body) as unknown;
+  }
+}
+
+/** A load under way. Its reports can be read while the API server comes and goes. */
+export class RunningLoad {
+  readonly #report: () => Promise<LoadReport>;
+  readonly #end: () => Promise<LoadReport>;
+
+  constructor(report: () => Promise<LoadReport>, end: () => Promise<LoadReport>) {
+    this.#report = report;
+    this.#end = end;
+  }
+
+  async report(): Promise<LoadReport> {
+    return await eventually('a report of the load', this.#report, () => true);
+  }
+
+  async end(): Promise<LoadReport> {
+    return await eventually('the end of the load', this.#end, () => true);
+  }
+
+  /** Waits until so many requests have gone well, counted from the beginning. */
+  async hasServed(count: number): Promise<LoadReport> {
+    return await eventually(`${count} requests served`, this.#report, ({ ok }) => ok >= count, {
+      timeoutMs: 60_000,
+    });
+  }
+}

@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { PORTS } from '../echo/ports.ts';
+import { deployments } from '@ambit/kube/resources/core';
+import { lost, Rows, underLoad } from './kit/disturbance.ts';
+import type { EchoPod } from './kit/echo-pod.ts';
+import { echoSet, service } from './kit/objects.ts';
+import type { Space } from './kit/space.ts';
+import { useSuite } from './kit/suite.ts';
+import { until } from './kit/wait.ts';
+
+const suite = useSuite('rollout');
+const rows = new Rows();
+const REPLICAS = 10;
+const TOGETHER = 8;
+const DRAIN_MS = 3_000;
+
+let space: Space;
+let client: EchoPod;
+
+const deployment = (name: string, replicas: number, env: Readonly<Record<string, string>>) =>
+  echoSet(suite.cluster.file.images, { name, namespace: space.name, replicas, env, graceSeconds: 15 });
+
+beforeAll(async () => {
+  space = await suite.space('app', 'ambient');
+  await space.apply(
+    service(space.name, 'many'),
+    deployment('many', REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: '1' }),
+  );
+  [client] = (await space.run({ name: 'client', node: suite.nodes[0] })) as [EchoPod];
+  const all = await space.allReady('many', REPLICAS, { timeoutMs: 120_000 });
+  await space.enrolled(true, 'client', ...all.map(({ name }) => name));
+});
+afterAll(() => rows.print());
+
+test('a rollout of ten replicas under traffic loses nothing', async () => {
+  const before = new Set((await space.podsOf('many')).map(({ metadata }) => metadata.name));
+  const disturbed = await underLoad(client, space.host('many'), async () => {
+    await space.apply(deployment('many', REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: '2' }));
+    await until(
+      'only new pods',
+      async () => {
+        const now = await space.podsOf('many');
+        return now.length === REPLICAS && now.every(({ metadata }) => !before.has(metadata.name));
+      },
+      { timeoutMs: 150_000, everyMs: 500 },
+    );
+    await space.allReady('many', REPLICAS);
+  });
+  rows.add(`application rollout, ${REPLICAS} replicas`, disturbed);
+  expect(lost(disturbed)).toEqual([]);
+});
+
+test('the first request of every brand-new pod goes well, with its identity', async () => {
+  await space.run({ name: 'server', node: suite.nodes[1] });
+  await space.enrolled(true, 'server');
+  const env = { FIRST_REQUEST: `http ${space.host('server')} ${PORTS.http}` };
+  await space.apply(deployment('alone', 1, env));
+  const [alone] = await space.allReady('alone', 1);
+  await space.apply(deployment('together', TOGETHER, env));
+  const together = await space.allReady('together', TOGETHER);
+  const outcomes = await Promise.all(
+    [...(alone ? [alone] : []), ...together].map((pod) => pod.firstRequest()),
+  );
+  const [first = 0, ...others] = outcomes.map(({ latencyMs }) => latencyMs);
+  const middle = others.toSorted((a, b) => a - b)[Math.floor(others.length / 2)] ?? 0;
+  process.stdout.write(
+    `\nfirst request of a brand-new pod: ${first.toFixed(0)} ms; of ${TOGETHER} at once: p50 ${middle.toFixed(0)} ms\n`,
+  );
+  expect(outcomes.map(({ ok }) => ok)).toEqual(Array.from({ length: TOGETHER + 1 }, () => true));
+  const lines = await suite.mesh.accessLogOf(suite.nodes[1]);
+  const callers = lines
+    .filter(({ fields }) => fields['direction'] === 'inbound' && fields['dst.workload'] === 'server')
+    .map(({ fields }) => fields['src.identity']);
+  expect(callers.length).toBeGreaterThan(TOGETHER);
+  expect(new Set(callers)).toEqual(new Set([`spiffe://cluster.local/ns/${space.name}/sa/default`]));
+});
+
+test('a Deployment that is scaled to nothing refuses, and serves when it is back', async () => {
+  const at = { namespace: space.name, name: 'many' };
+  const scale = (replicas: number) =>
+    suite.cluster.client.patch(deployments, at, { type: 'merge', body: { spec: { replicas } } });
+  await scale(0);
+  await until('no pod', async () => (await space.podsOf('many')).length === 0, { timeoutMs: 60_000 });
+  expect(await client.eventuallyRefused({ host: space.host('many') })).toMatch(/ECONNRE|hang up|closed/);
+  await scale(2);
+  await space.allReady('many', 2);
+  await client.eventuallyReaches({ host: space.host('many') });
+});
