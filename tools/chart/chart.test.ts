@@ -8,6 +8,7 @@ import { requester } from '@ambit/embedded/testing/request';
 import { schema as istiodVariables } from '@ambit/istiod-lite/config';
 import { variables as ztunnelVariables } from '@ambit/ztunnel/config/variables';
 import { isMap, isSeq, parse, parseAllDocuments } from 'yaml';
+import { MIN_KUBERNETES } from '@ambit/cli/install/decide/checks';
 import { CHART, chartValues } from '../generate/chart-reference.ts';
 import { TOP } from '../generate/files.ts';
 import { Helm, helm } from './helm.ts';
@@ -104,10 +105,10 @@ describe('the values', () => {
     expect(pathsIn(schema, []).toSorted()).toEqual(values.map(({ path }) => path).toSorted());
   });
 
-  test('versions are those of package.json', () => {
+  test('versions are those of package.json, and of the command’s checks', () => {
     const { version } = parse(readFileSync(join(TOP, 'package.json'), 'utf8')) as { version: string };
     const chart = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as unknown;
-    expect(chart).toMatchObject({ version, appVersion: version });
+    expect(chart).toMatchObject({ version, appVersion: version, kubeVersion: `>=${MIN_KUBERNETES}-0` });
   });
 });
 

@@ -1,5 +1,6 @@
 /** Reference pages of environment variables, from the tables that the components read them by. */
 import type { Schema, Variable } from '@ambit/core/config/schema';
+import { schema as cni } from '../../packages/cni/src/agent/config.ts';
 import { schema as istiod } from '../../packages/istiod-lite/src/config.ts';
 import { variables as ztunnel } from '../../packages/ztunnel/src/config/variables.ts';
 import type { Output } from './files.ts';
@@ -23,6 +24,12 @@ const COMPONENTS: readonly Component[] = [
     name: 'istiod-lite',
     schema: istiod,
     also: `The API server is found by \`KUBECONFIG\` if that file exists, else as a pod finds it, else by \`~/.kube/config\`.`,
+  },
+  {
+    name: 'cni',
+    schema: cni,
+    also: `Of the node agent; most come from ConfigMap \`istio-cni-config\`. As in Istio, what is not a true of some spelling is false.
+The plugin has no variables of its own: what it needs stands in its entry of the CNI configuration, which the agent writes.`,
   },
 ];
 
@@ -56,7 +63,8 @@ function defaultText(env: string, value: unknown): string {
   if (value === '') return 'empty';
   if (value instanceof Set) return `\`${[...value].join(',')}\``;
   if (typeof value === 'object') return '';
-  const isDuration = typeof value === 'number' && /(_TTL|_TIME|_INTERVAL|_TIMEOUT|_DEADLINE)$/.test(env);
+  const isDuration =
+    typeof value === 'number' && /(_TTL|_TIME|_INTERVAL|_TIMEOUT|_DEADLINE|_WAIT)$/.test(env);
   return `\`${isDuration ? `${value / 1_000}s` : String(value)}\``;
 }
 

@@ -42,7 +42,7 @@ export interface InstallFacts {
 }
 
 /** The oldest Kubernetes that has all that the manifests use; the chart says the same. */
-export const MIN_KUBERNETES = '1.27.0';
+export const MIN_KUBERNETES = '1.30.0';
 
 const GATEWAY_API =
   'the Gateway API is not installed; waypoints need it: kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.3/experimental-install.yaml';
