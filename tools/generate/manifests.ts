@@ -13,22 +13,14 @@ export const MANIFESTS = 'deploy/manifests';
 const NAME = 'ambit.yaml';
 const SOURCE = '# Source: ambit/templates/mesh/crds.yaml\n';
 
-/** Documents of kind CustomResourceDefinition replaced by `crds`, in the order of their names. */
+/** Documents of kind CustomResourceDefinition replaced by `crds`, in the order of their files, as Helm has them. */
 export function withDefinitions(manifest: string, crds: ReadonlyMap<string, string>): string {
   const documents = manifest.split(/^---\n/m);
   const first = documents.findIndex((document) => document.startsWith(SOURCE));
   if (first < 0) throw new Error(`${MANIFESTS}/${NAME}: no document begins with ${SOURCE.trim()}`);
   const others = documents.filter((document) => !document.startsWith(SOURCE));
-  const definitions = [...crds.keys()]
-    .sort((a, b) => (definitionName(a) < definitionName(b) ? -1 : 1))
-    .map((name) => SOURCE + (crds.get(name) ?? ''));
+  const definitions = [...crds].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => SOURCE + text);
   return [...others.slice(0, first), ...definitions, ...others.slice(first)].join('---\n');
-}
-
-/** Helm orders objects of a kind by name: `authorizationpolicies.security.istio.io` of `security.istio.io_authorizationpolicies.yaml`. */
-function definitionName(fileName: string): string {
-  const [group = '', plural = ''] = fileName.replace(/\.yaml$/, '').split('_');
-  return `${plural}.${group}`;
 }
 
 export function manifests(): Output {
