@@ -31,6 +31,7 @@ import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
 import { ServingCertificate, servingNames } from './serving-certificate.ts';
 import { startStatusWriters } from './status/status-writers.ts';
+import { clusterWorld } from './webhook/cluster-world.ts';
 import { WebhookRegistration } from './webhook/registration.ts';
 import { WebhookServer } from './webhook/server.ts';
 
@@ -181,7 +182,7 @@ export async function startControlPlane(
       host,
       port: config.webhookPort,
       certificate: serving.pair,
-      settings,
+      review: { settings, world: clusterWorld(inputs, graph.waypoints, settings) },
       log: log.scope('webhook'),
     }),
   );
@@ -199,6 +200,7 @@ export async function startControlPlane(
             ...common,
             name: config.webhookConfiguration,
             revision: config.revision,
+            namespace: config.namespace,
             rootsPem,
           }),
         );

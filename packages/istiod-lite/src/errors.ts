@@ -6,3 +6,15 @@ export class AuthenticationError extends MeshError {
   readonly code = 'AUTHENTICATION';
   readonly side = 'downstream';
 }
+
+/** The API server does not ask our webhook yet. */
+export class WebhookNotAskedError extends MeshError {
+  readonly code = 'WEBHOOK_NOT_ASKED';
+  readonly side = 'internal';
+
+  constructor(why: string) {
+    super(
+      `the API server does not ask for validation, which stays open until it does (can it reach port 443 of Service istiod, which is 15017 of this pod?): ${why}`,
+    );
+  }
+}

@@ -11,7 +11,7 @@ import type { GraphContext } from './derive/context.ts';
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import { deriveServices } from './derive/services.ts';
-import { deriveWaypoints } from './derive/waypoints.ts';
+import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
 import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
 import type { AddressEntry } from './push/encode.ts';
@@ -24,6 +24,7 @@ export interface Graph {
   readonly translatedPolicies: Collection<string, TranslatedPolicy>;
   /** What the statuses of objects shall say. */
   readonly conditions: Conditions;
+  readonly waypoints: Waypoints;
   /** By resource name: workloads and services. */
   readonly addresses: Collection<string, AddressEntry>;
   /** What everything here is computed from and ends in, for the dump. */
@@ -55,6 +56,7 @@ export function buildGraph(context: GraphContext): Graph {
     translatedPolicies: policies.translated,
     addresses,
     conditions,
+    waypoints,
     roots: [addresses, policies.authorizations, ...Object.values(conditions)],
   };
 }

@@ -29,3 +29,5 @@ export const ADMISSION_REQUEST_TIMEOUT_MS = 10_000;
 export const MAX_ADMISSION_CONNECTIONS = 256;
 /** Characters of one warning of an admission answer; kubectl cuts longer ones. */
 export const MAX_WARNING_CHARS = 250;
+/** Warnings of one admission answer: beyond these nobody reads on, and the API server cuts them off. */
+export const MAX_WARNINGS = 10;

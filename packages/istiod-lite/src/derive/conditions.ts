@@ -1,15 +1,14 @@
 /** What the statuses of objects shall say: by `namespace/name` of each object, the conditions that are ours. */
 import type { Collection } from '@ambit/collections/collection';
 import { derivedValues } from '@ambit/collections/derived';
-import type { Fetch } from '@ambit/collections/fetch';
 import type { WantedCondition } from '../translate/condition.ts';
-import { targetConditions, type TargetState, targetsOf } from '../translate/policy-targets.ts';
+import { targetConditions, targetsOf } from '../translate/policy-targets.ts';
 import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
-import { WAYPOINT_CONTROLLER, waypointKey } from '../translate/waypoint.ts';
 import { type IngressUse, waypointConditions } from '../translate/waypoint-status.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
+import { targetInputs, targetState } from './targets.ts';
 import type { Waypoints } from './waypoints.ts';
 
 export type WantedConditions = Collection<string, readonly WantedCondition[]>;
@@ -58,36 +57,11 @@ export function deriveConditions(
     equals: sameContent,
   });
 
-  const lookUp = (kind: string, namespace: string, name: string, fetch: Fetch): TargetState => {
-    const key = `${namespace}/${name}`;
-    switch (kind) {
-      case 'Service': {
-        const waypoint = fetch.get(waypoints.ofServices, key)?.waypoint;
-        return fetch.get(inputs.services, key)
-          ? { found: true, waypoint: waypoint && waypointKey(waypoint) }
-          : { found: false };
-      }
-      case 'Gateway': {
-        const waypoint = fetch.get(waypoints.all, key);
-        return fetch.get(inputs.gateways, key)
-          ? { found: true, waypoint: waypoint && waypointKey(waypoint) }
-          : { found: false };
-      }
-      case 'GatewayClass': {
-        const found = fetch.get(inputs.gatewayClasses, name);
-        if (!found) return { found: false };
-        const isForWaypoints = found.spec?.controllerName === WAYPOINT_CONTROLLER;
-        return { found: true, waypoint: isForWaypoints ? name : undefined };
-      }
-      default:
-        return { found: false };
-    }
-  };
   const ofPoliciesAtWaypoints = derivedValues({
     name: 'conditions of policies at waypoints',
     scheduler,
     from: inputs.authorizationPolicies,
-    inputs: [waypoints.ofServices, waypoints.all, inputs.services, inputs.gateways, inputs.gatewayClasses],
+    inputs: targetInputs(inputs, waypoints),
     compute: (policy, _, fetch) => {
       const { metadata, spec = {} } = policy;
       const conditions = targetConditions(targetsOf(spec), {
@@ -95,7 +69,7 @@ export function deriveConditions(
         rootNamespace: settings.rootNamespace,
         errors: validateAuthorizationPolicy(policy, { l7WithoutWaypoint: 'istio' }).errors,
         generation: metadata.generation,
-        lookUp: (kind, namespace, name) => lookUp(kind, namespace, name, fetch),
+        lookUp: (kind, namespace, name) => targetState(inputs, waypoints, fetch, { kind, namespace, name }),
       });
       return someOf(conditions);
     },

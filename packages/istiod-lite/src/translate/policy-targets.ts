@@ -15,13 +15,17 @@ export type TargetState =
   /** `waypoint`: `namespace/name`, or the name of the class; absent if there is none. */
   | { readonly found: true; readonly waypoint: string | undefined };
 
-export interface TargetContext {
+export interface TargetLookup {
+  /** Of the policy, and so of its targets. */
   readonly namespace: string;
   readonly rootNamespace: string;
+  readonly lookUp: (kind: string, namespace: string, name: string) => TargetState;
+}
+
+export interface TargetContext extends TargetLookup {
   /** What validation has to say against the policy. */
   readonly errors: readonly string[];
   readonly generation: number | undefined;
-  readonly lookUp: (kind: string, namespace: string, name: string) => TargetState;
 }
 
 /** Every target, the one of `targetRef` included. None, if what is there is not of the form it should be. */
@@ -35,6 +39,17 @@ export function targetsOf({
 
 function isTarget(value: unknown): value is PolicyTargetReference {
   return typeof value === 'object' && value !== null && 'name' in value && 'kind' in value;
+}
+
+/** For each target: why nobody enforces the policy there; `undefined` where somebody does. */
+export function targetProblems(
+  targets: readonly PolicyTargetReference[],
+  context: TargetLookup,
+): readonly (string | undefined)[] {
+  return targets.map((target) => {
+    const { bound, message } = resultOf(target, context);
+    return bound ? undefined : message;
+  });
 }
 
 export function targetConditions(
@@ -78,7 +93,7 @@ interface TargetResult {
   readonly message: string;
 }
 
-function resultOf({ kind, name }: PolicyTargetReference, context: TargetContext): TargetResult {
+function resultOf({ kind, name }: PolicyTargetReference, context: TargetLookup): TargetResult {
   const { namespace, rootNamespace, lookUp } = context;
   if (kind === 'GatewayClass' && namespace !== rootNamespace)
     return unbound(

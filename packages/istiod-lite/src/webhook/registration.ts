@@ -1,24 +1,32 @@
 /**
- * Tells the API server how to trust our webhook: its configuration gets the mesh's roots, and, once we serve, the
- * policy to refuse objects when nobody answers. The chart installs it open, since before that nobody would.
+ * Tells the API server how to trust our webhook: its configuration gets the mesh's roots and then, once the API server is
+ * seen to ask us, the policy to refuse objects when nobody answers. The chart installs it open, since before that nobody
+ * would; a cluster whose API server cannot reach us stays open, and the log says so.
  */
 import type { Collection } from '@ambit/collections/collection';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
+import { messageOf } from '@ambit/core/errors';
 import type { KubeClient } from '@ambit/kube/client';
 import { isNotFound } from '@ambit/kube/errors';
+import { apiVersionOf } from '@ambit/kube/resource';
 import {
   type ValidatingWebhookConfiguration,
   validatingWebhookConfigurations,
 } from '@ambit/kube/resources/authentication';
+import { type AuthorizationPolicy, authorizationPolicies } from '@ambit/kube/resources/security';
 import { watchCollection } from '@ambit/kube/watch-collection';
+import { WebhookNotAskedError } from '../errors.ts';
 import { KeyedWorker } from '../keyed-worker.ts';
+import { ALWAYS_REJECT_ANNOTATION } from './review.ts';
 
 export interface RegistrationOptions {
   readonly client: KubeClient;
   /** One of ours by name; others by label `istio.io/rev`. */
   readonly name: string;
   readonly revision: string;
+  /** Of the control plane: where it is tried out whether we are asked. */
+  readonly namespace: string;
   readonly rootsPem: () => string;
   readonly clock: Clock;
   readonly random: Random;
@@ -27,23 +35,45 @@ export interface RegistrationOptions {
 
 const REVISION_LABEL = 'istio.io/rev';
 
+/** Of the webhook that only warns: it must never keep a Namespace or a Service from being written. */
+const WARNING_WEBHOOK = 'waypoint.validation.istio.io';
+
+type Webhook = NonNullable<ValidatingWebhookConfiguration['webhooks']>[number];
+
 /** The configuration with our roots in it, or `undefined` when they are there already. Pure. */
-export function registered(
+export function trusted(
   configuration: ValidatingWebhookConfiguration,
   rootsPem: string,
 ): ValidatingWebhookConfiguration | undefined {
   const caBundle = Buffer.from(rootsPem).toString('base64');
-  const isRight = (webhook: NonNullable<ValidatingWebhookConfiguration['webhooks']>[number]) =>
-    webhook.clientConfig?.caBundle === caBundle && webhook.failurePolicy === 'Fail';
+  return changed(
+    configuration,
+    (webhook) => webhook.clientConfig?.caBundle === caBundle,
+    (webhook) => ({ ...webhook, clientConfig: { ...webhook.clientConfig, caBundle } }),
+  );
+}
+
+/** The configuration that refuses when nobody answers, or `undefined` when it does already. Pure. */
+export function closed(
+  configuration: ValidatingWebhookConfiguration,
+): ValidatingWebhookConfiguration | undefined {
+  return changed(
+    configuration,
+    ({ name, failurePolicy }) => name === WARNING_WEBHOOK || failurePolicy === 'Fail',
+    (webhook) => ({ ...webhook, failurePolicy: 'Fail' }),
+  );
+}
+
+function changed(
+  configuration: ValidatingWebhookConfiguration,
+  isRight: (webhook: Webhook) => boolean,
+  put: (webhook: Webhook) => Webhook,
+): ValidatingWebhookConfiguration | undefined {
   const webhooks = configuration.webhooks ?? [];
   if (webhooks.every(isRight)) return undefined;
   return {
     ...configuration,
-    webhooks: webhooks.map((webhook) => ({
-      ...webhook,
-      failurePolicy: 'Fail',
-      clientConfig: { ...webhook.clientConfig, caBundle },
-    })),
+    webhooks: webhooks.map((webhook) => (isRight(webhook) ? webhook : put(webhook))),
   };
 }
 
@@ -70,7 +100,10 @@ export class WebhookRegistration implements AsyncDisposable {
   /** Looks at every configuration: when one changed, and when the roots are others. */
   all(): void {
     for (const [key, configuration] of this.#configurations.entries())
-      if (this.#isOurs(configuration) && registered(configuration, this.#options.rootsPem()))
+      if (
+        this.#isOurs(configuration) &&
+        (trusted(configuration, this.#options.rootsPem()) ?? closed(configuration))
+      )
         this.#worker.add(key);
   }
 
@@ -86,11 +119,44 @@ export class WebhookRegistration implements AsyncDisposable {
   async #write(name: string, signal: AbortSignal): Promise<void> {
     const { client, rootsPem } = this.#options;
     try {
-      const current = await client.get(validatingWebhookConfigurations, { name }, signal);
-      const wanted = registered(current, rootsPem());
-      if (wanted) await client.replace(validatingWebhookConfigurations, wanted, {}, signal);
+      const replace = (wanted: ValidatingWebhookConfiguration) =>
+        client.replace(validatingWebhookConfigurations, wanted, {}, signal);
+      const found = await client.get(validatingWebhookConfigurations, { name }, signal);
+      const withRoots = trusted(found, rootsPem());
+      const current = withRoots ? await replace(withRoots) : found;
+      const withPolicy = closed(current);
+      if (!withPolicy) return;
+      await this.#check(signal);
+      await replace(withPolicy);
+      this.#options.log.info('admission refuses from now on when nobody answers', { configuration: name });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
+  }
+
+  /**
+   * Asks the API server for what we always refuse, without storing anything.
+   *
+   * @throws {@link WebhookNotAskedError} Closing now would keep every policy of the cluster from being written.
+   */
+  async #check(signal: AbortSignal): Promise<void> {
+    const { client, namespace } = this.#options;
+    const object: AuthorizationPolicy = {
+      apiVersion: apiVersionOf(authorizationPolicies),
+      kind: authorizationPolicies.kind,
+      metadata: {
+        namespace,
+        name: 'istiod-admission-check',
+        annotations: { [ALWAYS_REJECT_ANNOTATION]: 'true' },
+      },
+    };
+    let why = 'the object was let through';
+    try {
+      await client.create(authorizationPolicies, object, { dryRun: true }, signal);
+    } catch (error) {
+      why = messageOf(error);
+      if (why.includes('denied the request')) return;
+    }
+    throw new WebhookNotAskedError(why);
   }
 }

@@ -3,18 +3,26 @@
  *
  * An object of a kind that we do not validate is let through; a review that cannot be read is refused.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { isKubeObject } from '@ambit/kube/resource';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
-import { MAX_WARNING_CHARS } from '../limits.ts';
+import { MAX_WARNING_CHARS, MAX_WARNINGS } from '../limits.ts';
 import type { MeshSettings } from '../translate/settings.ts';
+import { adviceOnPeerAuthentication, adviceOnPolicy, adviceOnWaypoint } from '../validate/advice.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { validatePeerAuthentication } from '../validate/peer-authentication.ts';
 import type { Findings } from '../validate/problems.ts';
 import { validateServiceEntry } from '../validate/service-entry.ts';
 import { validateWorkloadEntry } from '../validate/workload-entry.ts';
+import type { World } from '../validate/world.ts';
 
 export type ReviewSettings = Pick<MeshSettings, 'rootNamespace' | 'l7WithoutWaypoint' | 'ipAutoallocate'>;
+
+export interface ReviewContext {
+  readonly settings: ReviewSettings;
+  readonly world: World;
+}
 
 export interface AdmissionAnswer {
   readonly apiVersion: 'admission.k8s.io/v1';
@@ -47,14 +55,14 @@ export function findingsFor(object: unknown, kind: string, settings: ReviewSetti
 }
 
 /** `undefined` if `review` is no AdmissionReview. */
-export function answerReview(review: unknown, settings: ReviewSettings): AdmissionAnswer | undefined {
+export function answerReview(review: unknown, context: ReviewContext): AdmissionAnswer | undefined {
   const request = requestOf(review);
   if (!request) return undefined;
-  const { uid, operation, kind, object } = request;
-  const relevant = operation === 'CREATE' || operation === 'UPDATE';
-  const findings = relevant ? findingsFor(object, kind, settings) : NOTHING;
-  const errors = [...findings.errors, ...findings.refusals];
-  const { warnings } = findings;
+  const { uid, kind, object } = request;
+  const findings = isRelevant(request) ? findingsFor(object, kind, context.settings) : NOTHING;
+  const errors = [...(isCheck(object) ? [CHECKED] : []), ...findings.errors, ...findings.refusals];
+  const advice = isRelevant(request) && errors.length === 0 ? adviceOn(object, kind, context.world) : [];
+  const warnings = [...findings.warnings, ...advice].slice(0, MAX_WARNINGS);
   return {
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',
@@ -69,11 +77,48 @@ export function answerReview(review: unknown, settings: ReviewSettings): Admissi
   };
 }
 
+/** What an object that is right by itself will not do in this cluster. */
+function adviceOn(object: unknown, kind: string, world: World): readonly string[] {
+  if (!isKubeObject(object)) return [];
+  switch (kind) {
+    case 'AuthorizationPolicy':
+      return [...adviceOnPolicy(object as AuthorizationPolicy, world)];
+    case 'PeerAuthentication':
+      return [...adviceOnPeerAuthentication(object as PeerAuthentication, world)];
+    case 'Namespace':
+    case 'Service':
+      return adviceOnWaypoint(kind, object.metadata, world);
+    default:
+      return [];
+  }
+}
+
+/** One that is wrong already may still be labelled, and lose its finalizers. */
+function isRelevant({ operation, kind, object, oldObject }: ReviewRequest): boolean {
+  if (operation === 'CREATE') return true;
+  if (operation !== 'UPDATE' || fieldOf(fieldOf(object, 'metadata'), 'deletionTimestamp') !== undefined)
+    return false;
+  const counts = (of: unknown) =>
+    kind === 'Namespace' || kind === 'Service'
+      ? fieldOf(fieldOf(of, 'metadata'), 'labels')
+      : fieldOf(of, 'spec');
+  return oldObject === undefined || !isDeepStrictEqual(counts(object), counts(oldObject));
+}
+
+/** On an object that is always refused: so we find out whether the API server asks us; see registration.ts. */
+export const ALWAYS_REJECT_ANNOTATION = 'internal.istio.io/webhook-always-reject';
+const CHECKED = `metadata.annotations: refused for the sake of ${ALWAYS_REJECT_ANNOTATION}`;
+
+function isCheck(object: unknown): boolean {
+  return isKubeObject(object) && object.metadata.annotations?.[ALWAYS_REJECT_ANNOTATION] === 'true';
+}
+
 interface ReviewRequest {
   readonly uid: string;
   readonly operation: string;
   readonly kind: string;
   readonly object: unknown;
+  readonly oldObject: unknown;
 }
 
 function requestOf(review: unknown): ReviewRequest | undefined {
@@ -82,7 +127,8 @@ function requestOf(review: unknown): ReviewRequest | undefined {
   const operation = fieldOf(request, 'operation');
   const kind = fieldOf(fieldOf(request, 'kind'), 'kind');
   if (typeof uid !== 'string' || typeof operation !== 'string' || typeof kind !== 'string') return undefined;
-  return { uid, operation, kind, object: fieldOf(request, 'object') };
+  const [object, oldObject] = [fieldOf(request, 'object'), fieldOf(request, 'oldObject') ?? undefined];
+  return { uid, operation, kind, object, oldObject };
 }
 
 function fieldOf(value: unknown, name: string): unknown {

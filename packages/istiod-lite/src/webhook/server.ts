@@ -14,14 +14,14 @@ import {
   MAX_ADMISSION_CONNECTIONS,
 } from '../limits.ts';
 import type { ServingPair } from '../serving-certificate.ts';
-import { answerReview, type ReviewSettings } from './review.ts';
+import { answerReview, type ReviewContext } from './review.ts';
 
 export interface WebhookServerOptions {
   readonly host: string;
   /** 0: any. */
   readonly port: number;
   readonly certificate: Watch<ServingPair>;
-  readonly settings: ReviewSettings;
+  readonly review: ReviewContext;
   readonly log: Logger;
 }
 
@@ -83,7 +83,7 @@ export class WebhookServer implements Service {
       return respond(response, 404, { message: 'not here' });
     const body = await readBody(request);
     if (body === undefined) return respond(response, 413, { message: 'the review is too long' });
-    const answer = answerReview(JSON.parse(body) as unknown, this.#options.settings);
+    const answer = answerReview(JSON.parse(body) as unknown, this.#options.review);
     if (!answer) return respond(response, 400, { message: 'not an AdmissionReview' });
     if (!answer.response.allowed)
       this.#options.log.info('object refused', { reason: answer.response.status?.message });

@@ -1,0 +1,135 @@
+/**
+ * What a policy that is legal will not do, in the cluster as it is now: warnings, which kubectl shows. Pure.
+ *
+ * Each is one sentence that begins with the field. Nothing here refuses anything: the cluster may be otherwise in a
+ * moment. So nothing is said where silence is likely right, as of a selector in a namespace that has no pods yet.
+ */
+import { type Labels, selectsLabels } from '@ambit/kube/label-selector';
+import type { ObjectMeta } from '@ambit/kube/resource';
+import type {
+  AuthorizationPolicy,
+  PeerAuthentication,
+  PolicyCondition,
+  PolicyRule,
+  Source,
+} from '@ambit/kube/resources/security';
+import { unsupportedInRule } from '../translate/l7-attributes.ts';
+import { targetProblems, targetsOf } from '../translate/policy-targets.ts';
+import { USE_WAYPOINT_LABEL } from '../translate/waypoint-binding.ts';
+import type { PodFacts, World } from './world.ts';
+
+type Advice = Iterable<string>;
+
+export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, world: World): Advice {
+  const { namespace = '' } = metadata;
+  for (const [i, rule] of (spec.rules ?? []).entries()) yield* onRule(rule, `spec.rules[${i}]`, world);
+  const targets = targetsOf(spec);
+  if (targets.length > 0) {
+    const path = (i: number) => (spec.targetRef === undefined ? `spec.targetRefs[${i}]` : 'spec.targetRef');
+    const lookUp = world.target;
+    const context = { namespace, rootNamespace: world.rootNamespace, lookUp };
+    for (const [i, problem] of targetProblems(targets, context).entries())
+      if (problem !== undefined) yield `${path(i)}: ${problem}; nobody enforces this policy there`;
+    return;
+  }
+  yield* onReach(namespace, spec.selector?.matchLabels, world);
+  const [waypoint] = world.waypointsIn(namespace);
+  const needsWaypoint = (spec.rules ?? []).some((rule) => unsupportedInRule(rule, true).length > 0);
+  if (needsWaypoint && waypoint !== undefined)
+    yield `spec: waypoint ${waypoint} could evaluate this policy, if targetRefs attached it to that, or to a Service behind it`;
+}
+
+export function* adviceOnPeerAuthentication(
+  { metadata, spec = {} }: PeerAuthentication,
+  world: World,
+): Advice {
+  const { namespace = '' } = metadata;
+  const matchLabels = spec.selector?.matchLabels;
+  yield* onReach(namespace, matchLabels, world);
+  if (spec.mtls?.mode !== 'STRICT' || namespace === world.rootNamespace) return;
+  const selected = [...selectedPods(namespace, matchLabels, world)];
+  const outside = selected.filter(({ isInMesh }) => !isInMesh).length;
+  if (outside > 0 && outside < selected.length)
+    yield `spec.mtls.mode: ${outside} of ${selected.length} pods are not in the mesh and take plaintext all the same`;
+}
+
+/** On a Service, or on a Namespace, that asks for a waypoint. */
+export function adviceOnWaypoint(kind: string, metadata: ObjectMeta, world: World): readonly string[] {
+  if (metadata.labels?.[USE_WAYPOINT_LABEL] === undefined) return [];
+  const bindings =
+    kind === 'Namespace'
+      ? (['service', 'workload'] as const).map((of) => world.binding(of, metadata.name, {}, metadata))
+      : [world.binding('service', metadata.namespace ?? '', metadata)];
+  // A namespace's waypoint that takes either kind of traffic does what was asked.
+  if (bindings.some(({ waypoint, problem }) => waypoint !== undefined && !problem)) return [];
+  const problem = bindings.find((binding) => binding.problem)?.problem;
+  return problem ? [`metadata.labels[${USE_WAYPOINT_LABEL}]: ${problem.message}`] : [];
+}
+
+/** Whether the policy reaches anybody at all. */
+function* onReach(namespace: string, matchLabels: Labels | undefined, world: World): Advice {
+  const isForMesh = namespace === world.rootNamespace;
+  const scope = isForMesh ? undefined : namespace;
+  const selected = [...selectedPods(namespace, matchLabels, world)];
+  const selects = Object.keys(matchLabels ?? {}).length > 0;
+  if (selects && selected.length === 0 && some(world.pods(scope)))
+    yield `spec.selector: selects no pod of ${isForMesh ? 'the mesh' : `namespace ${namespace}`} at present`;
+  if (!isForMesh && !world.isEnrolled(namespace) && !selected.some(({ isInMesh }) => isInMesh))
+    yield `metadata.namespace: no pod that this policy is for is in the mesh (label istio.io/dataplane-mode=ambient on namespace ${namespace}), so nobody enforces it`;
+}
+
+function* selectedPods(namespace: string, matchLabels: Labels | undefined, world: World): Iterable<PodFacts> {
+  const scope = namespace === world.rootNamespace ? undefined : namespace;
+  for (const pod of world.pods(scope)) if (selectsLabels(matchLabels, pod.labels)) yield pod;
+}
+
+function* onRule(rule: PolicyRule, path: string, world: World): Advice {
+  for (const [i, { source = {} }] of (rule.from ?? []).entries())
+    yield* onSource(source, `${path}.from[${i}].source`, world);
+  for (const [i, condition] of (rule.when ?? []).entries())
+    yield* onCondition(condition, `${path}.when[${i}]`, world);
+}
+
+function* onSource(source: Source, path: string, world: World): Advice {
+  yield* onIdentities(source.principals, `${path}.principals`, world);
+  yield* onIdentities(source.notPrincipals, `${path}.notPrincipals`, world);
+  yield* onNamespaces(source.namespaces, `${path}.namespaces`, world);
+  yield* onNamespaces(source.notNamespaces, `${path}.notNamespaces`, world);
+  for (const name of ['serviceAccounts', 'notServiceAccounts'] as const) {
+    const namespaces = (source[name] ?? []).flatMap((account) =>
+      account.includes('/') ? [account.slice(0, account.indexOf('/'))] : [],
+    );
+    yield* onNamespaces(namespaces, `${path}.${name}`, world);
+  }
+}
+
+function* onCondition({ key, values, notValues }: PolicyCondition, path: string, world: World): Advice {
+  for (const [name, given] of Object.entries({ values, notValues })) {
+    if (key === 'source.principal') yield* onIdentities(given, `${path}.${name}`, world);
+    if (key === 'source.namespace') yield* onNamespaces(given, `${path}.${name}`, world);
+  }
+}
+
+const IDENTITY = /^([^/]+)\/ns\/([^/]+)\/sa\/[^/]+$/;
+
+function* onIdentities(values: readonly string[] | undefined, path: string, world: World): Advice {
+  for (const value of values ?? []) {
+    if (value.includes('*') || value.startsWith('spiffe://')) continue;
+    const [, trustDomain, namespace = ''] = IDENTITY.exec(value) ?? [];
+    if (trustDomain === undefined)
+      yield `${path}: "${value}" is not of the form TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, so it matches nobody`;
+    else if (trustDomain !== world.trustDomain)
+      yield `${path}: "${value}" is of another trust domain than this mesh's, which is ${world.trustDomain}`;
+    else yield* onNamespaces([namespace], path, world);
+  }
+}
+
+function* onNamespaces(values: readonly string[] | undefined, path: string, world: World): Advice {
+  for (const value of values ?? [])
+    if (!value.includes('*') && !world.hasNamespace(value)) yield `${path}: there is no namespace "${value}"`;
+}
+
+function some(values: Iterable<unknown>): boolean {
+  for (const _ of values) return true;
+  return false;
+}

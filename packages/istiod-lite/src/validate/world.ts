@@ -1,0 +1,31 @@
+/** What admission may ask about the cluster as it is now: enough to say that an object will not do what it says. */
+import type { Labels } from '@ambit/kube/label-selector';
+import type { TargetState } from '../translate/policy-targets.ts';
+import type { WaypointBinding, WaypointWishes } from '../translate/waypoint-binding.ts';
+
+export interface PodFacts {
+  readonly namespace: string;
+  readonly labels: Labels | undefined;
+  /** Whether it is, or will be, in the mesh. */
+  readonly isInMesh: boolean;
+}
+
+export interface World {
+  readonly rootNamespace: string;
+  readonly trustDomain: string;
+  hasNamespace(name: string): boolean;
+  /** Whether the label of the namespace puts its pods into the mesh. */
+  isEnrolled(namespace: string): boolean;
+  /** Pods that have not ended; of every namespace, if none is named. */
+  pods(namespace: string | undefined): Iterable<PodFacts>;
+  target(kind: string, namespace: string, name: string): TargetState;
+  /** `namespace/name` of the waypoints that are ready there. */
+  waypointsIn(namespace: string): readonly string[];
+  /** @param namespaceObject - Instead of the namespace as it is stored. */
+  binding(
+    of: 'service' | 'workload',
+    namespace: string,
+    object: WaypointWishes,
+    namespaceObject?: WaypointWishes,
+  ): WaypointBinding;
+}

@@ -1,0 +1,49 @@
+/** The cluster as the control plane knows it, for admission. */
+import type { Fetch } from '@ambit/collections/fetch';
+import type { Pod } from '@ambit/kube/resources/core';
+import { targetState } from '../derive/targets.ts';
+import type { Waypoints } from '../derive/waypoints.ts';
+import type { Inputs } from '../inputs.ts';
+import { isLive } from '../translate/pod.ts';
+import type { MeshSettings } from '../translate/settings.ts';
+import { waypointKey } from '../translate/waypoint.ts';
+import { resolveWaypoint } from '../translate/waypoint-binding.ts';
+import type { PodFacts, World } from '../validate/world.ts';
+
+const MODE_LABEL = 'istio.io/dataplane-mode';
+
+/** Looks and depends on nothing: an answer is for this moment. */
+const look: Pick<Fetch, 'get'> = { get: (from, key) => from.get(key) };
+
+export function clusterWorld(inputs: Inputs, waypoints: Waypoints, settings: MeshSettings): World {
+  const isEnrolled = (namespace: string) =>
+    inputs.namespaces.get(namespace)?.metadata.labels?.[MODE_LABEL] === 'ambient';
+  const factsOf = ({ metadata, spec }: Pod): PodFacts => {
+    const { namespace = '', labels } = metadata;
+    const mode = labels?.[MODE_LABEL];
+    const isMeant = mode === 'ambient' || (mode !== 'none' && isEnrolled(namespace));
+    return { namespace, labels, isInMesh: isMeant && spec?.hostNetwork !== true };
+  };
+  return {
+    rootNamespace: settings.rootNamespace,
+    trustDomain: settings.trustDomain,
+    hasNamespace: (name) => inputs.namespaces.has(name),
+    isEnrolled,
+    *pods(namespace) {
+      for (const pod of inputs.pods.values())
+        if ((namespace === undefined || pod.metadata.namespace === namespace) && isLive(pod))
+          yield factsOf(pod);
+    },
+    target: (kind, namespace, name) => targetState(inputs, waypoints, look, { kind, namespace, name }),
+    waypointsIn: (namespace) =>
+      [...waypoints.all.values()].filter((each) => each.namespace === namespace).map(waypointKey),
+    binding: (of, namespace, object, namespaceObject) =>
+      resolveWaypoint({
+        of,
+        namespace,
+        object,
+        namespaceObject: namespaceObject ?? inputs.namespaces.get(namespace)?.metadata,
+        waypoint: (key) => waypoints.all.get(key),
+      }),
+  };
+}
