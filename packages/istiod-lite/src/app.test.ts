@@ -391,7 +391,12 @@ describe('validation', () => {
     });
     const doubtful = policy('l7', { action: 'DENY', rules: [{ to: [{ operation: { paths: ['/a'] } }] }] });
     expect(await review(plane, admission(doubtful), root)).toMatchObject({
-      body: { response: { allowed: true, warnings: [expect.stringContaining('needs a waypoint (paths)')] } },
+      body: {
+        response: {
+          allowed: true,
+          warnings: expect.arrayContaining([expect.stringContaining('needs a waypoint (paths)')]),
+        },
+      },
     });
     expect(await review(plane, admission({ metadata: { name: 'x' } }, 'Sidecar'), root)).toMatchObject({
       body: { response: { allowed: true } },
@@ -411,6 +416,10 @@ describe('validation', () => {
       webhooks: [webhook],
     } as KubeObject);
     api.put(WEBHOOKS, { metadata: { name: 'not-ours' }, webhooks: [webhook] } as KubeObject);
+    api.intercept = (method, path, body) =>
+      method === 'POST' && path.endsWith('/authorizationpolicies')
+        ? { status: 422, body: { message: 'admission webhook "rev.validation.istio.io" denied the request' } }
+        : reviewToken(method, path, body);
     await start();
     const root = await eventually(() => rootOf('istio-system'));
     const wanted = {

@@ -177,6 +177,25 @@ function validatingWebhook(): KubeObject {
           sideEffects: 'None',
           admissionReviewVersions: ['v1'],
         },
+        {
+          name: 'waypoint.validation.istio.io',
+          clientConfig: {
+            service: { name: 'istiod', namespace: SYSTEM_NAMESPACE, path: '/validate', port: 443 },
+          },
+          objectSelector: { matchExpressions: [{ key: 'istio.io/use-waypoint', operator: 'Exists' }] },
+          rules: [
+            {
+              operations: ['CREATE', 'UPDATE'],
+              apiGroups: [''],
+              apiVersions: ['v1'],
+              resources: ['namespaces', 'services'],
+            },
+          ],
+          failurePolicy: 'Ignore',
+          timeoutSeconds: 2,
+          sideEffects: 'None',
+          admissionReviewVersions: ['v1'],
+        },
       ],
     },
   };

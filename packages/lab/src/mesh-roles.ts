@@ -21,6 +21,7 @@ export const ISTIOD_RULES: readonly Rule[] = [
   rule('', ['services/status'], [...READ, 'update', 'patch']),
   rule('discovery.k8s.io', ['endpointslices'], READ),
   rule('security.istio.io', ['*'], READ),
+  rule('security.istio.io', ['authorizationpolicies'], ['create']),
   rule('networking.istio.io', ['serviceentries', 'workloadentries'], READ),
   rule('gateway.networking.k8s.io', ['gateways', 'gatewayclasses'], READ),
   rule(
