@@ -2,17 +2,26 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, createReadStream, openSync } from 'node:fs';
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { ProviderError } from './errors.ts';
 import type { CommandOutput } from './provider.ts';
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** Of each stream; more is cut off. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+const READ_SIZE_BYTES = 1024 * 1024;
+
+export interface FilePart {
+  readonly startByte: number;
+  /** Not included. */
+  readonly endByte: number;
+}
 
 export interface RunOptions {
   readonly stdin?: string;
-  /** A file in place of `stdin`. */
-  readonly stdinFile?: string;
+  /** Parts of a file in place of `stdin`. */
+  readonly stdinFile?: { readonly path: string; readonly parts: readonly FilePart[] };
   readonly cwd?: string;
   /** In place of this process's own. */
   readonly env?: NodeJS.ProcessEnv;
@@ -35,7 +44,8 @@ export const runCommand: Run = async (command, options = {}) => {
   const output = { stdout: collect(child.stdout), stderr: collect(child.stderr) };
   child.stdin.on('error', () => undefined);
   if (options.stdinFile === undefined) child.stdin.end(options.stdin ?? '');
-  else createReadStream(options.stdinFile).pipe(child.stdin);
+  // Whoever stops reading before the end says why by its exit status.
+  else pipeline(Readable.from(bytesOf(options.stdinFile)), child.stdin).catch(() => undefined);
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const [exitCode, signal] = await ended.catch((error: unknown) => {
     throw new ProviderError(`${file} cannot be started`, { cause: error });
@@ -45,6 +55,13 @@ export const runCommand: Run = async (command, options = {}) => {
     throw new ProviderError(`${command.join(' ')}: ended by ${signal ?? 'a signal'}: ${lastLines(stderr)}`);
   return { exitCode, stdout, stderr };
 };
+
+async function* bytesOf({ path, parts }: NonNullable<RunOptions['stdinFile']>): AsyncGenerator<Buffer> {
+  for (const { startByte, endByte } of parts) {
+    const range = { start: startByte, end: endByte - 1, highWaterMark: READ_SIZE_BYTES };
+    for await (const chunk of createReadStream(path, range)) yield chunk as Buffer;
+  }
+}
 
 function collect(stream: NodeJS.ReadableStream): () => string {
   const chunks: Buffer[] = [];

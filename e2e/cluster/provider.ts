@@ -98,7 +98,13 @@ export interface UpOptions {
 export type Report = (line: string) => void;
 
 export interface ClusterProvider {
-  /** Makes a cluster; all nodes and DNS are Ready when it resolves. What an aborted or failed start made is gone. */
+  /** Whether it makes and removes clusters; otherwise what is installed is all that is removed. */
+  readonly ownsClusters: boolean;
+  /**
+   * Makes a cluster; all nodes and DNS are Ready when it resolves. What an aborted or failed start made is gone.
+   *
+   * @throws MachineError if it cannot be made here at all, and ProviderError for everything else.
+   */
   up(options: UpOptions, report: Report, signal: AbortSignal): Promise<Cluster>;
   /** @throws ProviderError if there is none of that name, or it is not up. */
   attach(description: Pick<ClusterDescription, 'name' | 'images'>): Promise<Cluster>;

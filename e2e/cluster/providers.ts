@@ -1,25 +1,49 @@
-/** Which providers there are. The state and cache folders of this machine are given by whoever read the environment. */
+/** Which providers there are, and how a suite gets at the cluster that the runner left. */
+import { mkdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { ExistingProvider } from './existing/provider.ts';
+import { KindProvider } from './kind/provider.ts';
 import { LocalProvider } from './local/provider.ts';
-import type { ClusterProvider } from './provider.ts';
+import type { Cluster, ClusterDescription, ClusterProvider } from './provider.ts';
 
-export const PROVIDER_NAMES = ['local'] as const;
+export const PROVIDER_NAMES = ['local', 'kind', 'existing'] as const;
 export type ProviderName = (typeof PROVIDER_NAMES)[number];
 
-/** @param env - `AMBIT_CACHE` and `AMBIT_E2E_STATE` move the folders. */
-export function localProvider(env: NodeJS.ProcessEnv): LocalProvider {
-  return new LocalProvider({
-    cacheFolder: env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit'),
-    stateFolder: env['AMBIT_E2E_STATE'] ?? '/var/tmp/ambit-cluster',
-  });
+export interface ProviderChoice {
+  readonly provider: ProviderName;
+  readonly loadCommand?: string | undefined;
 }
 
-export function providerNamed(name: ProviderName, env: NodeJS.ProcessEnv): ClusterProvider {
-  switch (name) {
+/** @param env - `AMBIT_CACHE` and `AMBIT_E2E_STATE` move the folders, `KUBECONFIG` is the existing cluster's. */
+export function providerNamed(choice: ProviderChoice, env: NodeJS.ProcessEnv): ClusterProvider {
+  switch (choice.provider) {
     case 'local':
       return localProvider(env);
+    case 'kind': {
+      const folder = cacheFolder(env);
+      mkdirSync(folder, { recursive: true });
+      return new KindProvider({ folder });
+    }
+    case 'existing':
+      return new ExistingProvider({ kubeconfig: env['KUBECONFIG'], loadCommand: choice.loadCommand });
     default:
-      return name satisfies never;
+      return choice.provider satisfies never;
   }
+}
+
+export function localProvider(env: NodeJS.ProcessEnv): LocalProvider {
+  const stateFolder = env['AMBIT_E2E_STATE'] ?? '/var/tmp/ambit-cluster';
+  return new LocalProvider({ cacheFolder: cacheFolder(env), stateFolder });
+}
+
+function cacheFolder(env: NodeJS.ProcessEnv): string {
+  return env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit');
+}
+
+/** @param file - What `AMBIT_E2E_CLUSTER` names. */
+export async function clusterFromFile(file: string, env: NodeJS.ProcessEnv): Promise<Cluster> {
+  const description = JSON.parse(readFileSync(file, 'utf8')) as ClusterDescription;
+  const { provider, kubeconfig } = description;
+  return await providerNamed({ provider }, { ...env, KUBECONFIG: kubeconfig }).attach(description);
 }

@@ -136,13 +136,21 @@ export class LocalCluster implements Cluster {
     );
     if (number === undefined) throw new ProviderError(`a local cluster has at most ${MAX_NODES} nodes`);
     this.#records.write({ ...record, nodes: [...record.nodes, number] });
+    try {
+      await this.#bringUp(number);
+    } catch (error) {
+      await this.removeNode(nodeName(number)).catch(() => undefined);
+      throw error;
+    }
+    return nodeName(number);
+  }
+
+  async #bringUp(number: number): Promise<void> {
     const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
-    const ca = readClusterCa(this.#settings);
-    const node = await this.#startNode(ca, number, this.#keptArchives(), signal);
+    const node = await this.#startNode(readClusterCa(this.#settings), number, this.#keptArchives(), signal);
     await this.#withClient((client) => this.#createNodeObject(client, number, signal));
     await node.join(signal);
     await this.#untilReady([number], signal);
-    return nodeName(number);
   }
 
   async removeNode(name: string): Promise<void> {

@@ -8,6 +8,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFil
 import { dirname, join } from 'node:path';
 import { mustRun, runCommand, until } from '../command.ts';
 import { ProviderError } from '../errors.ts';
+import { partsWithout } from './archive-parts.ts';
 import type { Cgroups } from './cgroups.ts';
 import { Machine } from './machine.ts';
 import { BRIDGE, nodeNetwork } from './render-control-plane.ts';
@@ -180,8 +181,10 @@ export async function enableForwarding(machine: Machine): Promise<void> {
 
 /** One after the other: the disk is the limit. */
 export async function loadImages(machine: Machine, archives: readonly string[]): Promise<void> {
-  for (const archive of archives) {
+  const brought = new Set<string>();
+  for (const path of archives) {
     const command = ['ctr', '--namespace', 'k8s.io', 'images', 'import', '-'];
-    await machine.mustExec(command, { stdinFile: archive, timeoutMs: IMPORT_TIMEOUT_MS });
+    const parts = partsWithout(path, brought);
+    await machine.mustExec(command, { stdinFile: { path, parts }, timeoutMs: IMPORT_TIMEOUT_MS });
   }
 }

@@ -5,9 +5,8 @@
  * and a folder. Ending the outer machine's first process ends everything but the cgroups and the folder.
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun, runCommand } from '../command.ts';
-import { ProviderError } from '../errors.ts';
+import { MachineError, ProviderError } from '../errors.ts';
 import type { Cluster, ClusterDescription, ClusterProvider, Report, UpOptions } from '../provider.ts';
 import { clusterBinaries } from './binaries.ts';
 import { Cgroups } from './cgroups.ts';
@@ -26,9 +25,8 @@ export interface LocalProviderOptions {
   readonly stateFolder: string;
 }
 
-const LINK_GONE_TIMEOUT_MS = 5_000;
-
 export class LocalProvider implements ClusterProvider {
+  readonly ownsClusters = true;
   readonly #options: LocalProviderOptions;
   readonly #records: Records;
 
@@ -133,7 +131,7 @@ export class LocalProvider implements ClusterProvider {
   }
 
   async #checkMachine(): Promise<void> {
-    if (process.getuid?.() !== 0) throw new ProviderError('the provider local needs root');
+    if (process.getuid?.() !== 0) throw new MachineError('the provider local needs root');
     const programs = [
       'containerd',
       'ctr',
@@ -149,12 +147,12 @@ export class LocalProvider implements ClusterProvider {
     const lookUp = `for name in ${programs.join(' ')}; do command -v "$name" >/dev/null || echo "$name"; done`;
     const missing = (await runCommand(['sh', '-c', lookUp])).stdout.trim().split('\n').join(', ');
     if (missing !== '')
-      throw new ProviderError(`missing: ${missing} (node tools/setup.cjs e2e installs them)`);
+      throw new MachineError(`missing: ${missing} (node tools/setup.cjs e2e installs them)`);
     const { stateFolder } = this.#options;
     mkdirSync(stateFolder, { recursive: true });
     const type = (await mustRun(['stat', '--file-system', '--format=%T', stateFolder])).trim();
     if (type === 'overlayfs')
-      throw new ProviderError(
+      throw new MachineError(
         `${stateFolder} is on an overlay, which nodes cannot use: set AMBIT_E2E_STATE to a folder on a disk`,
       );
     // Where it is built in, or there is no modprobe, this says nothing.
@@ -169,16 +167,15 @@ function checkOptions({ name, nodes }: UpOptions): void {
     throw new ProviderError(`a local cluster has 1 to ${MAX_NODES} nodes`);
 }
 
-/** The kernel removes it with the namespace at its other end, a moment after that has ended. */
+/**
+ * The kernel removes it with the namespace at its other end, which connections that were cut may hold for seconds more:
+ * what they hold has no link to anything then.
+ */
 async function removeLink(link: string): Promise<void> {
-  const deadline = performance.now() + LINK_GONE_TIMEOUT_MS;
-  while (existsSync(`/sys/class/net/${link}`)) {
-    if (performance.now() > deadline) {
-      await mustRun(['ip', 'link', 'delete', link]);
-      return;
-    }
-    await sleep(20);
-  }
+  if (!existsSync(`/sys/class/net/${link}`)) return;
+  const { exitCode, stderr } = await runCommand(['ip', 'link', 'delete', link]);
+  if (exitCode !== 0 && existsSync(`/sys/class/net/${link}`))
+    throw new ProviderError(`the link ${link} does not go away: ${stderr.trim()}`);
 }
 
 /** There are none unless something of this machine shared what a node mounted. */

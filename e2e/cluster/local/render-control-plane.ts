@@ -7,6 +7,8 @@ const API_PORT = 6443;
 /** By default controllers may ask 20 times a second, so a Deployment's first pods take seconds. */
 const UNHURRIED = ['--kube-api-qps=300', '--kube-api-burst=600'];
 export const BRIDGE = 'nodes';
+/** By default a bridge has the lowest address of its ports, so it would change with a node, and be lost to all others. */
+const BRIDGE_ADDRESS = '02:00:0a:59:00:01';
 
 export const API_SERVER = 'kube-apiserver';
 
@@ -91,7 +93,7 @@ function apiServerArguments(settings: LocalSettings): readonly string[] {
 export function outerNetwork({ families }: LocalSettings): readonly string[] {
   return [
     'link set lo up',
-    `link add ${BRIDGE} type bridge`,
+    `link add ${BRIDGE} address ${BRIDGE_ADDRESS} type bridge`,
     ...families.map(
       (family) => `addr add ${family.gateway}/${family.nodePrefixLength} dev ${BRIDGE}${noDad(family)}`,
     ),

@@ -38,6 +38,7 @@ test.each([
 describe('the network', () => {
   test('of the outer machine: a bridge that is the nodes’ gateway, and a route to the pods of each', () => {
     const commands = outerNetwork(settings);
+    expect(commands).toContain('link add nodes address 02:00:0a:59:00:01 type bridge');
     expect(commands).toContain('addr add 10.89.1.1/24 dev nodes');
     expect(commands).toContain('addr add fd00:10:89:1::1/64 dev nodes nodad');
     expect(commands).toContain('route add 10.245.2.0/24 via 10.89.1.12');
