@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '@ambit/cli/run';
 import { shipped } from '@ambit/cli/install/shipped';
+import type { PodDialer } from '@ambit/cli/ztunnels';
 import { systemClock } from '@ambit/core/clock';
 import { type EmbeddedApi, startEmbeddedApi } from '@ambit/embedded/server';
 import { type Answer, type Requester, requester } from '@ambit/embedded/testing/request';
@@ -20,6 +21,8 @@ export interface RunOptions {
   readonly version?: string;
   readonly manifests?: string;
   readonly signal?: AbortSignal;
+  /** Ports of pods' loopback. */
+  readonly dial?: PodDialer;
   /** Called with each line of standard output. */
   readonly onPrint?: (text: string) => void;
 }
@@ -79,6 +82,7 @@ export class PlayedCluster implements AsyncDisposable {
         options.onPrint?.(text);
       },
       printError: (text) => err.push(text),
+      ...(options.dial && { dial: options.dial }),
       shipped: () =>
         Promise.resolve({
           version: options.version ?? given.version,

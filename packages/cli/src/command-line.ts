@@ -107,7 +107,6 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'whether the cluster and each node can carry the mesh; what to do where not',
     options: ['probe', 'image', 'timeout', 'output'],
-    timeoutMs: INSTALL_WAIT_MS,
   },
   install: {
     operands: '',

@@ -4,11 +4,12 @@ import type { KubeClient } from '@ambit/kube/client';
 import type { Options } from './command-line.ts';
 import type { Shipped } from './install/shipped.ts';
 import { table, type Column } from './table.ts';
-import type { Ztunnels } from './ztunnels.ts';
+import type { PodDialer, Ztunnels } from './ztunnels.ts';
 
 export interface Context {
   readonly client: KubeClient;
   readonly ztunnels: Ztunnels;
+  readonly dial: PodDialer;
   readonly options: Options;
   readonly clock: Clock;
   readonly signal: AbortSignal;

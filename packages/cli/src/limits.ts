@@ -28,3 +28,11 @@ export const MAX_PODS_NAMED = 3;
 export const MAX_REASON_CHARS = 200;
 /** A file of values is written by hand. */
 export const MAX_VALUES_FILE_BYTES = 1024 * 1024;
+/** How long one node's pod may take to answer: it tries rules and other nodes. */
+export const PREFLIGHT_NODE_MS = 40_000;
+/** How long the kubelet may take to probe a pod that runs. */
+export const PREFLIGHT_PROBED_MS = 10_000;
+/** How long removing what a preflight made may take. */
+export const PREFLIGHT_CLEANUP_MS = 15_000;
+/** Other nodes that each node tries to reach. */
+export const MAX_PEERS_REACHED = 32;

@@ -12,6 +12,7 @@ import { enroll, unenroll } from './commands/enroll.ts';
 import { helpText } from './commands/help.ts';
 import { install, upgrade } from './commands/install.ts';
 import { policies } from './commands/policies.ts';
+import { preflight } from './commands/preflight.ts';
 import { services } from './commands/services.ts';
 import { status } from './commands/status.ts';
 import { uninstall } from './commands/uninstall.ts';
@@ -45,6 +46,7 @@ type Command = (context: Context, operands: readonly string[]) => Promise<ExitCo
 const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   why,
   status,
+  preflight,
   install,
   upgrade,
   uninstall,
@@ -89,7 +91,7 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   const ask = surroundings.ask ?? (() => Promise.resolve(undefined));
   const given = surroundings.shipped ?? shipped;
   return await perform(
-    { client, ztunnels, options, clock, signal, print, warn, ask, shipped: given },
+    { client, ztunnels, dial, options, clock, signal, print, warn, ask, shipped: given },
     operands,
   );
 }

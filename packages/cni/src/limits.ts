@@ -37,3 +37,9 @@ export const INSTALL_POLL_MS = 10_000;
 export const INSTALL_ROUNDS_WARNED = 5;
 export const STOP_DECISION_RETRIES_OWNED = 2;
 export const STOP_DECISION_RETRY_MS = 1_000;
+
+/** Configurations of one node that a preflight tells of. */
+export const PREFLIGHT_MAX_CONFIGS = 20;
+/** Nodes that one node tries to reach. */
+export const PREFLIGHT_MAX_PEERS = 32;
+export const PREFLIGHT_REACH_TIMEOUT_MS = 3_000;

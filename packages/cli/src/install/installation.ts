@@ -90,7 +90,8 @@ function recordOf({ version }: Shipped, values: ChosenValues): KubeObject {
   } as KubeObject;
 }
 
-async function recordedValues({ client, options, signal }: Context): Promise<ChosenValues> {
+/** What an earlier installation was told. */
+export async function recordedValues({ client, options, signal }: Context): Promise<ChosenValues> {
   const at = { namespace: options.meshNamespace, name: RECORD_NAME };
   const record: ConfigMap | undefined = await client.find(configMaps, at, signal);
   const text = record?.data?.[VALUES_KEY];

@@ -64,13 +64,14 @@ async function reasonsOf(context: Context, live: KubeObject | undefined): Promis
   const labelSelector = formatLabelSelector(objectOf(selector));
   const { items } = await client.list(pods, { namespace: options.meshNamespace, labelSelector }, signal);
   const waiting = items.filter((pod) => !isReady(pod));
-  if (waiting.length === 0) return (await lastEvent(context, live.metadata.name)) ?? 'it has no pods yet';
+  if (waiting.length === 0)
+    return (await lastEvent(context, options.meshNamespace, live.metadata.name)) ?? 'it has no pods yet';
   const named = await Promise.all(
     waiting.slice(0, MAX_PODS_NAMED).map(async (pod) => {
       const { name } = pod.metadata;
-      const event = await lastEvent(context, name);
+      const event = await lastEvent(context, options.meshNamespace, name);
       const node = pod.spec?.nodeName === undefined ? 'on no node' : `on ${pod.spec.nodeName}`;
-      return `pod ${name} ${node} ${reasonOf(pod)}${event === undefined ? '' : ` (last event: ${event})`}`;
+      return `pod ${name} ${node} ${podReason(pod)}${event === undefined ? '' : ` (last event: ${event})`}`;
     }),
   );
   const more = waiting.length - named.length;
@@ -81,7 +82,8 @@ function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
 }
 
-function reasonOf({ status }: Pod): string {
+/** What a pod that is not ready waits for. */
+export function podReason({ status }: Pod): string {
   const states = listOf(objectOf(status)['containerStatuses']).map((one) => objectOf(objectOf(one)['state']));
   const waiting = states
     .map((state) => objectOf(state['waiting']))
@@ -93,9 +95,13 @@ function reasonOf({ status }: Pod): string {
 }
 
 /** An event is a hint: that it cannot be read spoils nothing. */
-async function lastEvent({ client, options, signal }: Context, name: string): Promise<string | undefined> {
+export async function lastEvent(
+  { client, signal }: Pick<Context, 'client' | 'signal'>,
+  namespace: string,
+  name: string,
+): Promise<string | undefined> {
   const events: Resource = { group: '', version: 'v1', kind: 'Event', plural: 'events', namespaced: true };
-  const selection = { namespace: options.meshNamespace, fieldSelector: `involvedObject.name=${name}` };
+  const selection = { namespace, fieldSelector: `involvedObject.name=${name}` };
   try {
     const { items } = await client.list(events, selection, signal);
     const last = items

@@ -2,6 +2,8 @@
 /**
  * The node agent's process: environment, signals and exit codes. Everything else is app.ts.
  *
+ * With the word `preflight` it only looks at the node, for the command of that name.
+ *
  * Exit codes: 0 after a graceful end, 1 for whatever kept it from starting or could not be gone on from.
  */
 import { systemClock, systemRandom } from '@ambit/core/clock';
@@ -9,6 +11,7 @@ import { messageOf } from '@ambit/core/errors';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { KubeClient } from '@ambit/kube/client';
 import { startAgent } from './app.ts';
+import { runPreflight } from '../preflight/main.ts';
 import { agentConfigFrom } from './config.ts';
 
 /** Of the pod's grace period of 30 s. */
@@ -43,7 +46,7 @@ async function main(): Promise<void> {
 }
 
 try {
-  await main();
+  await (process.argv[2] === 'preflight' ? runPreflight() : main());
   process.exit(0);
 } catch (error) {
   process.stderr.write(`Error: ${messageOf(error)}\n`);

@@ -9,7 +9,7 @@ export interface Version {
 /** `undefined`: no version, such as the tag `latest`. */
 export function parseVersion(text: string): Version | undefined {
   const [whole, major, minor, patch = '0', preRelease = ''] =
-    /^v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?(?:-([0-9A-Za-z.-]{1,64}))?(?:\+[0-9A-Za-z.+-]*)?$/.exec(
+    /^v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?(?:-([0-9A-Za-z._-]{1,64}))?(?:\+[0-9A-Za-z._+-]*)?$/.exec(
       text.trim(),
     ) ?? [];
   if (whole === undefined) return undefined;

@@ -1,0 +1,73 @@
+/** What a preflight knows of a cluster and its nodes: values alone, so that what follows from them is a table. */
+
+export interface PreflightFacts {
+  readonly cluster: ClusterFacts;
+  readonly nodes: readonly NodeView[];
+  /** Why no pod looked at the nodes from inside; `undefined`: pods did. */
+  readonly notProbed: string | undefined;
+}
+
+export interface ClusterFacts {
+  /** As the server says it: `v1.34.4`. */
+  readonly version: string | undefined;
+  /** The API server's clock less ours; `undefined`: it did not tell the time. */
+  readonly clockAheadMs: number | undefined;
+  readonly gatewayApi: boolean;
+  readonly openshift: boolean;
+  /** Of Cilium's ConfigMap; `undefined`: no Cilium. */
+  readonly cilium: Readonly<Record<string, string>> | undefined;
+  readonly kubeProxy: boolean;
+  /** Other meshes, each as its workload's title. */
+  readonly meshes: readonly { readonly name: string; readonly title: string }[];
+  readonly policies: readonly PolicyView[];
+  readonly namespaces: readonly NamespaceView[];
+  readonly installed: readonly { readonly component: string; readonly version: string }[];
+  /** `global.platform` of the installation that is there. */
+  readonly platform: string;
+  readonly commandVersion: string;
+}
+
+/** A NetworkPolicy as far as it says what may come in. */
+export interface PolicyView {
+  readonly namespace: string;
+  readonly name: string;
+  /** It restricts what comes in, and nothing in it lets port 15008 in. */
+  readonly excludesMesh: boolean;
+}
+
+export interface NamespaceView {
+  readonly name: string;
+  readonly enrolled: boolean;
+  readonly sidecars: boolean;
+}
+
+export interface NodeView {
+  readonly name: string;
+  /** `linux`, `windows`. */
+  readonly os: string;
+  readonly kubelet: string;
+  readonly kernel: string;
+  /** As our chart names it; empty: none that needs a setting. */
+  readonly platform: string;
+  readonly ready: boolean;
+  /** `undefined`: no pod was to look at it. */
+  readonly probe: Probe | undefined;
+}
+
+export type Probe =
+  | { readonly kind: 'failed'; readonly reason: string }
+  | {
+      readonly kind: 'looked';
+      readonly nftables: string;
+      readonly iptables: string;
+      readonly cniFolder: string;
+      readonly cniFolderProblem: string;
+      readonly cniConfigs: readonly { readonly file: string; readonly types: readonly string[] }[];
+      /** The kubelet has reached the pod's probe port. */
+      readonly probed: boolean;
+      /** The node's clock less ours. */
+      readonly clockAheadMs: number;
+      readonly selinux: string;
+      /** Nodes whose pods could not be reached on port 15008, and why. */
+      readonly unreached: readonly { readonly node: string; readonly problem: string }[];
+    };

@@ -1,0 +1,183 @@
+/**
+ * Looking at each node from a short-lived pod on it.
+ *
+ * Invariant: what was made is removed again, however this ends, also when the user interrupts it; the namespace takes
+ * everything with it. What an earlier run left, as it was killed, is removed first.
+ */
+import { messageOf } from '@ambit/core/errors';
+import { daemonSets, namespaces, type Pod, pods } from '@ambit/kube/resources/core';
+import { askAdminJson } from '../admin.ts';
+import type { Context } from '../context.ts';
+import { isRunning } from '../enrolment.ts';
+import { listOf, numberOf, objectOf, textOf, textsOf } from '../json-value.ts';
+import {
+  INSTALL_POLL_MS,
+  MAX_PEERS_REACHED,
+  MAX_PROXIES_ASKED_AT_ONCE,
+  PREFLIGHT_CLEANUP_MS,
+  PREFLIGHT_NODE_MS,
+  PREFLIGHT_PROBED_MS,
+} from '../limits.ts';
+import { mapLimited } from '../map-limited.ts';
+import { lastEvent, podReason } from '../install/rollout.ts';
+import type { Probe } from './decide/facts.ts';
+import { PREFLIGHT_LABEL, type PreflightPods, preflightDaemonSet, preflightNamespace } from './pods.ts';
+
+const ADMIN_PORT = 15_000;
+
+/** @returns By node; nodes on which no pod came up in time have a reason instead. */
+export async function probeNodes(
+  context: Context,
+  nodeNames: readonly string[],
+  given: PreflightPods,
+): Promise<ReadonlyMap<string, Probe>> {
+  await removeLeftovers(context);
+  const { client, signal } = context;
+  try {
+    await client.create(namespaces, preflightNamespace(given.namespace), {}, signal);
+    await client.create(daemonSets, preflightDaemonSet(given), {}, signal);
+    return await lookAround(context, nodeNames, given);
+  } finally {
+    await remove(context, given.namespace);
+  }
+}
+
+async function removeLeftovers(context: Context): Promise<void> {
+  const { client, signal } = context;
+  const { items } = await client.list(namespaces, { labelSelector: `${PREFLIGHT_LABEL}=true` }, signal);
+  for (const { metadata } of items)
+    if (metadata.deletionTimestamp === undefined) await remove(context, metadata.name);
+}
+
+/** With a time of its own: the user's interruption is a reason to do it, not to leave it. */
+async function remove({ client, warn }: Context, namespace: string): Promise<void> {
+  try {
+    await client.delete(namespaces, { name: namespace }, {}, AbortSignal.timeout(PREFLIGHT_CLEANUP_MS));
+  } catch (error) {
+    warn(
+      `namespace ${namespace} could not be removed: ${messageOf(error)}; kubectl delete namespace ${namespace}`,
+    );
+  }
+}
+
+async function lookAround(
+  context: Context,
+  nodeNames: readonly string[],
+  { namespace, cniFolder }: PreflightPods,
+): Promise<ReadonlyMap<string, Probe>> {
+  const up = await podsUp(context, nodeNames, namespace);
+  const addresses = new Map(up.running.map((pod) => [pod.spec?.nodeName ?? '', pod.status?.podIP ?? '']));
+  const looked = await mapLimited(up.running, MAX_PROXIES_ASKED_AT_ONCE, async (pod) => {
+    const node = pod.spec?.nodeName ?? '';
+    try {
+      return [node, await look(context, pod, cniFolder, addresses)] as const;
+    } catch (error) {
+      context.signal.throwIfAborted();
+      return [node, { kind: 'failed', reason: messageOf(error) }] as const;
+    }
+  });
+  const found = new Map<string, Probe>(looked);
+  for (const node of nodeNames)
+    if (!found.has(node)) {
+      const pod = up.waiting.find(({ spec }) => spec?.nodeName === node);
+      const reason = pod ? podReason(pod) : 'no pod was started on it';
+      const event = pod && (await lastEvent(context, namespace, pod.metadata.name));
+      found.set(node, {
+        kind: 'failed',
+        reason: event === undefined ? reason : `${reason} (last event: ${event})`,
+      });
+    }
+  return found;
+}
+
+/** Waits until the pod of each node runs and was probed, or time is up; a pod that runs is given a while to be probed. */
+async function podsUp(
+  { client, clock, options, signal }: Context,
+  nodeNames: readonly string[],
+  namespace: string,
+) {
+  const startMs = clock.monotonicMs();
+  const deadlineMs = startMs + options.timeoutMs;
+  let runningSinceMs: number | undefined;
+  for (;;) {
+    const { items } = await client.list(pods, { namespace }, signal);
+    const running = items.filter((pod) => isRunning(pod) && Boolean(pod.status?.podIP));
+    const nowMs = clock.monotonicMs();
+    const all = running.length >= nodeNames.length;
+    runningSinceMs ??= all ? nowMs : undefined;
+    const probed = running.filter(isReady).length >= nodeNames.length;
+    const waiting = items.filter((pod) => !running.includes(pod));
+    const hopeless = items.length >= nodeNames.length && waiting.every(lacksImage);
+    const waited = runningSinceMs !== undefined && nowMs - runningSinceMs >= PREFLIGHT_PROBED_MS;
+    const over = all ? probed || waited : hopeless && nowMs - startMs >= PREFLIGHT_PROBED_MS;
+    if (over || nowMs >= deadlineMs) return { running, waiting };
+    await clock.sleep(INSTALL_POLL_MS, signal);
+  }
+}
+
+function isReady({ status }: Pod): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
+}
+
+/** Its image cannot be had, so that waiting on brings nothing. */
+function lacksImage({ status }: Pod): boolean {
+  return listOf(objectOf(status)['containerStatuses']).some((one) =>
+    /^(ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull)$/.test(
+      textOf(objectOf(objectOf(objectOf(one)['state'])['waiting'])['reason']),
+    ),
+  );
+}
+
+async function look(
+  context: Context,
+  pod: Pod,
+  cniFolder: string,
+  addresses: ReadonlyMap<string, string>,
+): Promise<Probe> {
+  const { clock } = context;
+  const node = pod.spec?.nodeName ?? '';
+  const ask = (path: string) => askPod(context, pod, path);
+  const facts = objectOf(await ask('/facts'));
+  const afterMs = clock.now();
+  const peers = [...addresses]
+    .filter(([other, ip]) => other !== node && ip !== '')
+    .slice(0, MAX_PEERS_REACHED);
+  const query = peers.map(([, ip]) => `to=${encodeURIComponent(ip)}`).join('&');
+  const reached = peers.length === 0 ? {} : objectOf(await ask(`/reach?${query}`));
+  return {
+    kind: 'looked',
+    nftables: textOf(facts['nftables']),
+    iptables: textOf(facts['iptables']),
+    cniFolder,
+    cniFolderProblem: textOf(facts['cniFolderProblem']),
+    cniConfigs: listOf(facts['cniConfigs'])
+      .map(objectOf)
+      .map((config) => ({ file: textOf(config['file']), types: textsOf(config['types']) })),
+    probed: textOf(facts['probeSource']) !== '',
+    // The answer is made at its end: looking takes a while, telling takes none.
+    clockAheadMs: (numberOf(facts['atMs']) ?? afterMs) - afterMs,
+    selinux: textOf(facts['selinux']),
+    unreached: peers.flatMap(([other, ip]) => {
+      const problem = textOf(reached[ip] ?? 'not tried');
+      return problem === '' ? [] : [{ node: other, problem }];
+    }),
+  };
+}
+
+async function askPod({ dial, clock, signal }: Context, pod: Pod, path: string): Promise<unknown> {
+  const { namespace = '', name } = pod.metadata;
+  const abort = new AbortController();
+  const timer = clock.after(PREFLIGHT_NODE_MS, () =>
+    abort.abort(new Error(`no answer within ${PREFLIGHT_NODE_MS / 1_000} s`)),
+  );
+  try {
+    return await askAdminJson(
+      `pod ${namespace}/${name}`,
+      (until) => dial({ namespace, name, port: ADMIN_PORT }, until),
+      path,
+      AbortSignal.any([signal, abort.signal]),
+    );
+  } finally {
+    timer.cancel();
+  }
+}
