@@ -30,6 +30,7 @@ import { Leadership } from './leadership.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
 import { ServingCertificate, servingNames } from './serving-certificate.ts';
+import { AddressAllotter } from './status/address-allotter.ts';
 import { startStatusWriters } from './status/status-writers.ts';
 import { clusterWorld } from './webhook/cluster-world.ts';
 import { WebhookRegistration } from './webhook/registration.ts';
@@ -224,6 +225,18 @@ export async function startControlPlane(
   if (config.status)
     onlyOne('istio-status-leader', () =>
       startStatusWriters({ ...common, inputs, conditions: graph.conditions }),
+    );
+  if (config.ipAutoallocate)
+    onlyOne(
+      'istio-ip-autoallocate',
+      () =>
+        new AddressAllotter({
+          ...common,
+          ...config,
+          settings,
+          entries: inputs.serviceEntries,
+          ...graph.serviceEntries,
+        }),
     );
   deps.collectGarbage?.();
   ready = true;

@@ -9,6 +9,7 @@ import {
   parsed,
   text,
 } from '@ambit/core/config/schema';
+import { type Cidr, parseCidr } from '@ambit/core/ip';
 import { type LogFilter, parseLogFilter } from '@ambit/core/log';
 
 const ACCOUNT = /^[a-z0-9.-]+\/[a-z0-9.-]+$/;
@@ -20,6 +21,18 @@ function parseAccounts(value: string): ReadonlySet<string> | undefined {
     .map((account) => account.trim())
     .filter((account) => account !== '');
   return accounts.every((account) => ACCOUNT.test(account)) ? new Set(accounts) : undefined;
+}
+
+/** A block of addresses with this many bytes, of at least two. */
+function blockOf(value: string, bytes: 4 | 16): Cidr | undefined {
+  const cidr = value.includes('/') ? parseCidr(value) : undefined;
+  return cidr?.bytes.length === bytes && cidr.length < bytes * 8 ? cidr : undefined;
+}
+
+function block(value: string): Cidr {
+  const cidr = parseCidr(value);
+  if (!cidr) throw new Error(`${value} is no CIDR block`);
+  return cidr;
 }
 
 const port = (env: string, fallback: number, doc: string) =>
@@ -133,6 +146,20 @@ export const schema = {
     env: 'PILOT_ENABLE_IP_AUTOALLOCATE',
     default: true,
     doc: 'Whether hosts of ServiceEntries that name no address get one.',
+  }),
+  ipv4Block: parsed<Cidr>({
+    env: 'PILOT_IP_AUTOALLOCATE_IPV4_PREFIX',
+    default: block('240.240.0.0/16'),
+    doc: 'Where those addresses are from. Default: 240.240.0.0/16.',
+    want: 'a CIDR block of IPv4',
+    parse: (value) => blockOf(value, 4),
+  }),
+  ipv6Block: parsed<Cidr>({
+    env: 'PILOT_IP_AUTOALLOCATE_IPV6_PREFIX',
+    default: block('2001:2::/48'),
+    doc: 'The same for IPv6. Default: 2001:2::/48.',
+    want: 'a CIDR block of IPv6',
+    parse: (value) => blockOf(value, 16),
   }),
   serviceEntriesSelectPods: flag({
     env: 'PILOT_ENABLE_SERVICEENTRY_SELECT_PODS',

@@ -10,6 +10,7 @@ import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
+import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
 import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
@@ -25,6 +26,8 @@ export interface Graph {
   /** What the statuses of objects shall say. */
   readonly conditions: Conditions;
   readonly waypoints: Waypoints;
+  /** For those who allot addresses to ServiceEntries. */
+  readonly serviceEntries: Pick<ServiceEntries, 'checked' | 'claims'>;
   /** By resource name: workloads and services. */
   readonly addresses: Collection<string, AddressEntry>;
   /** What everything here is computed from and ends in, for the dump. */
@@ -57,6 +60,7 @@ export function buildGraph(context: GraphContext): Graph {
     addresses,
     conditions,
     waypoints,
+    serviceEntries: services.entries,
     roots: [addresses, policies.authorizations, ...Object.values(conditions)],
   };
 }

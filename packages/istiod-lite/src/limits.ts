@@ -31,3 +31,5 @@ export const MAX_ADMISSION_CONNECTIONS = 256;
 export const MAX_WARNING_CHARS = 250;
 /** Warnings of one admission answer: beyond these nobody reads on, and the API server cuts them off. */
 export const MAX_WARNINGS = 10;
+/** Addresses of each family that are remembered as handed out before they are handed out again. */
+export const MAX_REMEMBERED_ADDRESSES = 65_536;

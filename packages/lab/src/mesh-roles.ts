@@ -23,6 +23,7 @@ export const ISTIOD_RULES: readonly Rule[] = [
   rule('security.istio.io', ['*'], READ),
   rule('security.istio.io', ['authorizationpolicies'], ['create']),
   rule('networking.istio.io', ['serviceentries', 'workloadentries'], READ),
+  rule('networking.istio.io', ['serviceentries/status'], ['patch']),
   rule('gateway.networking.k8s.io', ['gateways', 'gatewayclasses'], READ),
   rule(
     'security.istio.io',

@@ -30,6 +30,7 @@ describe('jsonPatch', () => {
       want: { a: { 'x/y': 1, 'm~n': 2 }, c: null, b: [1, 2, 3], first: 1 },
     },
     'replaces a null': { patch: [{ op: 'replace', path: '/c', value: 1 }], want: { ...document, c: 1 } },
+    'tests that there is nothing': { patch: [{ op: 'test', path: '/x/y', value: null }], want: document },
     'tests and goes on': { patch: [{ op: 'test', path: '/a/b', value: [1, 2, 3] }], want: document },
   };
   test.each(Object.entries(cases))('%s', (_, { patch, want }) =>

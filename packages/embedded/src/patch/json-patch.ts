@@ -31,7 +31,7 @@ function applyOperation(document: Json, operation: Json): Json {
     case 'remove':
       return remove(document, path);
     case 'test':
-      if (!equal(read(document, path), value())) {
+      if (!equal(find(document, path) ?? null, value())) {
         throw unfit(`testing path ${textAt(operation, 'path')} value failed`);
       }
       return document;
@@ -68,10 +68,17 @@ function pointer(operation: Json, field: string): readonly string[] {
 }
 
 function read(document: Json, path: readonly string[]): Json {
+  const found = find(document, path);
+  if (found === undefined) throw unfit(`missing path: /${path.join('/')}`);
+  return found;
+}
+
+/** `undefined`: there is nothing there. To a test that is null, as in the API server. */
+function find(document: Json, path: readonly string[]): Json | undefined {
   let current = document;
   for (const step of path) {
     const next = Array.isArray(current) ? current[index(step, current.length - 1)] : member(current, step);
-    if (next === undefined) throw unfit(`missing path: /${path.join('/')}`);
+    if (next === undefined) return undefined;
     current = next;
   }
   return current;

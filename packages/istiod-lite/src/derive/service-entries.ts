@@ -9,6 +9,7 @@ import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
 import { IndexCollection } from '@ambit/collections/index-by';
 import { ONLY, type Singleton } from '@ambit/collections/singleton';
 import { type Service, Visibility } from '@ambit/api/workload';
+import { claimedAddresses } from '../decide/allotment.ts';
 import { type AddressEntry, sameEntry, serviceEntry } from '../push/encode.ts';
 import { type Candidate, survivors } from '../translate/host-collisions.ts';
 import { portsOfServiceEntry } from '../translate/offered-ports.ts';
@@ -22,6 +23,8 @@ import type { Waypoints } from './waypoints.ts';
 export interface ServiceEntries {
   /** By `namespace/name` of the object. */
   readonly checked: Collection<string, CheckedEntry>;
+  /** By address: those that name it, or were allotted it. */
+  readonly claims: Collection<string, readonly CheckedEntry[]>;
   /** What has survived, with its ports; by a key that is none of a Service. */
   readonly infos: Collection<string, ServiceInfo>;
   /** By `namespace/name` of the object: those that it has made. */
@@ -59,6 +62,12 @@ export function deriveServiceEntries(
       return undefined;
     },
     equals: sameContent,
+  });
+  const claims = new IndexCollection({
+    name: 'service entries by address',
+    scheduler,
+    from: checked,
+    keysOf: claimedAddresses,
   });
   const candidates = new DerivedCollection({
     name: 'services of service entries',
@@ -137,7 +146,7 @@ export function deriveServiceEntries(
     compute: ({ service }) => serviceEntry(service),
     equals: sameEntry,
   });
-  return { checked, infos, infosByEntry, addresses };
+  return { checked, claims, infos, infosByEntry, addresses };
 }
 
 interface EntryInfo extends ServiceInfo {

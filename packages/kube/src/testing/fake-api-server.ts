@@ -6,6 +6,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { isKubeObject, type KubeObject } from '../resource.ts';
 
 interface Stored {
@@ -199,6 +200,10 @@ export class FakeApiServer implements AsyncDisposable {
     const known = this.find(at.collection, namespace, at.name);
     if (method === 'PATCH' || method === 'PUT') {
       if (!known && at.subresource) return [404, { reason: 'NotFound', message: `"${at.name}" not found` }];
+      if (known && Array.isArray(body)) {
+        const patched = jsonPatched(known, body as Operation[]);
+        return patched ? [200, this.put(at.collection, patched)] : [422, { reason: 'Invalid' }];
+      }
       const patch = this.#withOthersConditions(known, body as WithConditions, at.manager);
       const merged = at.subresource
         ? { ...known, ...patch, metadata: known?.metadata ?? { namespace, name: at.name } }
@@ -248,6 +253,32 @@ export class FakeApiServer implements AsyncDisposable {
     this.#watches.set(response, { collection, namespace });
     response.on('close', () => this.#watches.delete(response));
   }
+}
+
+interface Operation {
+  readonly op: string;
+  readonly path: string;
+  readonly value: unknown;
+}
+
+/** Enough of JSON Patch for members of objects; `undefined`: a test did not hold. */
+function jsonPatched(object: KubeObject, operations: readonly Operation[]): KubeObject | undefined {
+  // A clone by way of text, so that all is of one realm where tests run in one of their own.
+  const patched = JSON.parse(JSON.stringify(object)) as KubeObject;
+  for (const { op, path, value } of operations) {
+    const steps = path.slice(1).split('/');
+    const last = steps.pop() ?? '';
+    const parent = steps.reduce<unknown>(
+      (at, step) => (at as Record<string, unknown> | undefined)?.[step],
+      patched,
+    ) as Record<string, unknown> | undefined;
+    const found = parent?.[last];
+    if (op === 'test' && !isDeepStrictEqual(found ?? null, value)) return undefined;
+    if (op === 'test') continue;
+    if (!parent || (op === 'replace' && found === undefined)) return undefined;
+    parent[last] = value;
+  }
+  return patched;
 }
 
 function parsePath(path: string) {
