@@ -7,7 +7,7 @@
  * bench-results/.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '@ambit/core/clock';
@@ -15,6 +15,7 @@ import { configMaps } from '@ambit/kube/resources/core';
 import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
 import { buildControlPlane } from '@ambit/istiod-lite/build/build-control-plane';
 import { cpuSeconds, memory } from '../bench/process-usage.ts';
+import { clusterBinaries } from '../cluster/local/binaries.ts';
 import { Clients } from './clients.ts';
 import { installBase, populate, tokenOf } from './fill.ts';
 import { percentile } from './measure.ts';
@@ -30,14 +31,17 @@ import { type RealApiServer, startApiServer } from './real-api-server.ts';
 import { ScaleReport } from './report.ts';
 import { type Latency, measureWrites } from './writes.ts';
 
-const USAGE = `npm run bench:scale -- --binaries FOLDER [--rounds N] [--quick] [--from-sources]
+const USAGE = `npm run bench:scale -- [--binaries FOLDER] [--rounds N] [--quick] [--from-sources]
 
-  --binaries FOLDER  where etcd and kube-apiserver are
+  --binaries FOLDER  where etcd and kube-apiserver are (default: those of the local cluster, built if they are not there)
   --rounds N         starts of the control plane, each measured whole; the median counts (default 3)
   --quick            a tenth of the pods, one round: to see that it works, not to quote
   --from-sources     run our programs from their sources, not as the bundles that images have
 `;
 
+/** As the runner of the end-to-end suites has it. */
+const CACHE = process.env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit');
+const BUILD_TIMEOUT_MS = 30 * 60_000;
 const CLIENTS = 100;
 const SETTLE_MS = 5_000;
 const PUSHES = 5;
@@ -66,7 +70,7 @@ async function main(): Promise<number> {
     },
   });
   const rounds = values.quick ? 1 : Number(values.rounds);
-  if (values.help || values.binaries === undefined || !Number.isInteger(rounds) || rounds < 1) {
+  if (values.help || !Number.isInteger(rounds) || rounds < 1) {
     process.stderr.write(USAGE);
     return values.help ? 0 : 2;
   }
@@ -75,7 +79,8 @@ async function main(): Promise<number> {
   const commands = await commandsOf(values['from-sources']);
   const folder = mkdtempSync('/var/tmp/ambit-scale-');
   try {
-    await using api = await startApiServer(values.binaries, folder);
+    const binaries = values.binaries ?? (await localBinaries());
+    await using api = await startApiServer(binaries, folder);
     await installBase(api.admin);
     mountServiceAccount(api, await tokenOf(api.admin, 'istiod'));
     const proxyToken = await tokenOf(api.admin, 'ztunnel', 'istio-ca');
@@ -106,6 +111,10 @@ async function main(): Promise<number> {
   writeFileSync('bench-results/scale.json', report.json(facts));
   for (const { name } of report.missed) say(`above its target: ${name}`);
   return 0;
+}
+
+function localBinaries(): Promise<string> {
+  return clusterBinaries(CACHE, say, AbortSignal.timeout(BUILD_TIMEOUT_MS));
 }
 
 async function commandsOf(fromSources: boolean): Promise<Pick<Bench, 'controlPlane' | 'nodeProxy'>> {

@@ -3,10 +3,8 @@
  * The entry: gives the process the settings that can only be given at its start, by starting it once more in its own
  * place (same process id); then process.ts.
  */
-import { runProcess } from './process.ts';
-
 /** Room for short-lived objects in MiB, and by how many percent the rest may grow before garbage is looked for. */
-const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=50'];
+const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=100'];
 /**
  * Of glibc's allocator: what is larger than this many bytes is given back to the system when it is freed. Left alone, it
  * raises the limit with the first large response and then keeps the holes that the next ones leave.
@@ -24,4 +22,5 @@ if (process.execve && !FLAGS.every((flag) => execArgv.includes(flag))) {
   process.removeAllListeners('warning');
   process.execve(execPath, [execPath, ...FLAGS, ...execArgv, main, ...args], { ...ALLOCATOR, ...env });
 }
+const { runProcess } = await import('./process.ts');
 process.exit(await runProcess(env));

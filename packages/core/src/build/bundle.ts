@@ -29,6 +29,9 @@ export async function bundle(entryPoints: Readonly<Record<string, string>>, fold
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     bundle: true,
+    // What is imported when it is needed stays a file of its own, beside the others, since code may look for files there.
+    splitting: true,
+    chunkNames: '[name]-[hash]',
     minify: true,
     keepNames: true,
     platform: 'node',
