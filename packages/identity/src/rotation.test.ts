@@ -5,7 +5,8 @@ import { expect, test } from '@jest/globals';
 import { systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { CertificateStore } from './certificate-store.ts';
-import { createSelfSignedCa, rotateRoot } from './self-signed-ca.ts';
+import { advance, announce } from './root-rotation.ts';
+import { createSelfSignedCa } from './self-signed-ca.ts';
 import { FakeClock } from './testing/fake-clock.ts';
 import { clientTlsOptions, serverTlsOptions, verifyClientPeer, verifyServerPeer } from './tls-context.ts';
 
@@ -48,8 +49,8 @@ test('open connections outlive the rotation of leaf and root, and new ones use t
 
   const old = await open();
   expect(await echo(old.tls, 'before')).toBe('before');
-  const { announced, rotated } = await rotateRoot(ca.material, {}, clock);
-  for (const material of [announced, rotated]) {
+  const announced = await announce({ material: ca.material, phase: { kind: 'steady' } }, {}, clock);
+  for (const { material } of [announced, advance(announced, clock.now())]) {
     ca.use(material);
     const renewed = new Promise<void>((resolve) => {
       const left = new Set([ALICE, BOB]);

@@ -1,8 +1,8 @@
 /**
  * The CA a mesh has when its operator brings none: a root that signs itself, and an intermediate where wanted.
  *
- * A root is replaced in two ways. Renewed: same key, later expiry, so nothing that it signed becomes invalid. Rotated:
- * a new key, in two steps, since a peer must trust a root before it meets what that root signed.
+ * A root is renewed with the same key and a later expiry, so nothing that it signed becomes invalid; for a new key see
+ * root-rotation.ts.
  */
 import { createPublicKey, X509Certificate } from 'node:crypto';
 import type { Clock } from '@ambit/core/clock';
@@ -87,29 +87,6 @@ export async function renewRoot(
   const signer = await createRoot(options.organization ?? DEFAULT_ORGANIZATION, keys, validity);
   const others = material.rootsPem.filter((pem) => pem !== certificatePem);
   return { signer, chainPem: [], rootsPem: [signer.certificatePem, ...others] };
-}
-
-/** The two steps to a new root, in their order. */
-export interface Rotation {
-  /** Signs with the old root and announces both. Stay here until every workload has renewed its certificate. */
-  readonly announced: AuthorityMaterial;
-  /** Signs with the new root and still announces both. */
-  readonly rotated: AuthorityMaterial;
-}
-
-/** A root with a new key, besides every root of `material` that has not expired. */
-export async function rotateRoot(
-  material: AuthorityMaterial,
-  options: SelfSignedOptions,
-  clock: Clock,
-): Promise<Rotation> {
-  const next = await createSelfSignedMaterial(options, clock);
-  const nowMs = clock.now();
-  const old = material.rootsPem.filter((pem) => new X509Certificate(pem).validToDate.getTime() > nowMs);
-  return {
-    announced: { ...material, rootsPem: [...old, ...next.rootsPem] },
-    rotated: { ...next, rootsPem: [...next.rootsPem, ...old] },
-  };
 }
 
 async function createRoot(organization: string, keys: KeyPair, validity: Validity): Promise<Signer> {

@@ -6,7 +6,8 @@ import type { CertificateAuthority } from './certificate-authority.ts';
 import { createRequest } from './certificate-request.ts';
 import { createFakeCa } from './fake-ca.ts';
 import { generateKeys } from './keys.ts';
-import { createSelfSignedCa, rotateRoot } from './self-signed-ca.ts';
+import { advance, announce } from './root-rotation.ts';
+import { createSelfSignedCa } from './self-signed-ca.ts';
 import { type HandshakeOutcome, handshake } from './testing/handshake.ts';
 import {
   clientTlsOptions,
@@ -96,11 +97,12 @@ describe('two workloads of one mesh', () => {
 
   test('while a root is rotated, certificates of the old and the new one work together', async () => {
     const rotating = await createSelfSignedCa({ clock: systemClock });
-    const { announced, rotated } = await rotateRoot(rotating.material, {}, systemClock);
+    const announced = await announce({ material: rotating.material, phase: { kind: 'steady' } }, {}, systemClock);
+    const rotated = advance(announced, systemClock.now());
     const neverTold = await rotating.issueWorkload(ALICE);
-    rotating.use(announced);
+    rotating.use(announced.material);
     const old = await rotating.issueWorkload(ALICE);
-    rotating.use(rotated);
+    rotating.use(rotated.material);
     const fresh = await rotating.issueWorkload(BOB);
     expect(await meet({ client: old, server: fresh })).toMatchObject({ server: ALICE, client: BOB });
     const reversed = await meet({ client: fresh, server: old, expected: [ALICE] });

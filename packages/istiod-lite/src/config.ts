@@ -106,6 +106,11 @@ export const schema = {
     default: 87_600 * 3_600_000,
     doc: 'Lifetime of a self-signed root.',
   }),
+  rootOverlapMs: durationMs({
+    env: 'AMBIT_ROOT_OVERLAP',
+    default: 24 * 3_600_000,
+    doc: "How long each step of a root rotation lasts; not shorter than the longest life of workloads' certificates.",
+  }),
   defaultTtlMs: durationMs({
     env: 'DEFAULT_WORKLOAD_CERT_TTL',
     default: 24 * 3_600_000,

@@ -13,8 +13,8 @@ export const MAX_WAITING_REQUESTS = 1_000;
 export const WRITE_CONCURRENCY = 4;
 export const WRITE_RETRY_INITIAL_MS = 200;
 export const WRITE_RETRY_MAX_MS = 30_000;
-/** How often the self-signed root is looked at, and how much of that is chance. */
-export const ROOT_CHECK_MS = 3_600_000;
+/** How often the Secret of the self-signed root is looked at; so late does a replica hear of what another did to it. */
+export const ROOT_CHECK_MS = 60_000;
 /** The secret with the CA's key is asked for again after this, when it could not be had. */
 export const SECRET_RETRY_MAX_MS = 10_000;
 /** How much later workloads are told when policies have changed as well: long enough to write the policies out. */

@@ -50,6 +50,7 @@ export async function startAuthority(
     name: config.caSecret,
     organization: config.trustDomain,
     lifetimeMs: config.caTtlMs,
+    overlapMs: config.rootOverlapMs,
     clock,
     random,
     log,

@@ -15,7 +15,7 @@ import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { Metadata } from '@grpc/grpc-js';
 import { type Caller, callerOf } from './caller.ts';
 import { type Decision, mayActFor, NodeAuthorization, type PodView } from './node-authorization.ts';
-import { loadRoot, renewIfDue, type RootSecretOptions } from './root-secret.ts';
+import { loadRoot, keepRootOnce, type RootSecretOptions } from './root-secret.ts';
 import { TokenAuthenticator } from './token-authenticator.ts';
 
 describe('callerOf', () => {
@@ -219,6 +219,7 @@ describe('with an API server', () => {
     name: 'istio-ca-secret',
     organization: 'td',
     lifetimeMs: 10 * YEAR_MS,
+    overlapMs: 86_400_000,
     clock: { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() },
     random: () => 0.5,
     log: silentLogger,
@@ -235,10 +236,10 @@ describe('with an API server', () => {
     if (!first || !second) throw new Error('two were made');
     let changes = 0;
     const changed = () => (changes += 1);
-    await renewIfDue(options(startMs + YEAR_MS), first, changed, signal);
+    await keepRootOnce(options(startMs + YEAR_MS), first, changed, signal);
     expect(changes).toBe(0);
-    await renewIfDue(options(lateMs), first, changed, signal);
-    await renewIfDue(options(lateMs), second, changed, signal);
+    await keepRootOnce(options(lateMs), first, changed, signal);
+    await keepRootOnce(options(lateMs), second, changed, signal);
     expect(changes).toBe(2);
     const pem = first.material.signer.certificatePem;
     expect(second.material.signer.certificatePem).toBe(pem);

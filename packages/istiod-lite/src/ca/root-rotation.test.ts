@@ -1,0 +1,166 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
+import { CertificateAuthority } from '@ambit/identity/certificate-authority';
+import { handshake } from '@ambit/identity/testing/handshake';
+import {
+  clientTlsOptions,
+  serverTlsOptions,
+  verifyClientPeer,
+  verifyServerPeer,
+} from '@ambit/identity/tls-context';
+import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
+import { AccessSource } from '@ambit/kube/access';
+import { KubeClient } from '@ambit/kube/client';
+import { type Secret, secrets } from '@ambit/kube/resources/core';
+import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
+import { keepRootOnce, loadRoot, ROTATE_ANNOTATION, type RootSecretOptions } from './root-secret.ts';
+
+const HOUR_MS = 3_600_000;
+const OVERLAP_MS = 24 * HOUR_MS;
+const ALICE = 'spiffe://td/ns/shop/sa/alice';
+const SECRET = { namespace: 'istio-system', name: 'istio-ca-secret' };
+const signal = AbortSignal.timeout(30_000);
+
+async function meet(client: WorkloadCertificate, server: WorkloadCertificate): Promise<boolean> {
+  const { server: seen, client: met } = await handshake({
+    server: serverTlsOptions(server),
+    client: clientTlsOptions(client),
+    verifyClient: (socket) => verifyClientPeer(socket, 'td'),
+    verifyServer: (socket) => verifyServerPeer(socket, [server.identity]),
+  });
+  return seen === client.identity && met === server.identity;
+}
+
+describe('a rotation of the root that an operator asked for', () => {
+  let api: FakeApiServer;
+  let client: KubeClient;
+  /** Real handshakes look at the real clock: the past is where the rotation begins. */
+  let nowMs = Date.now() - 4 * OVERLAP_MS;
+
+  beforeEach(async () => {
+    api = new FakeApiServer();
+    const access = { server: new URL(await api.start()), tls: {}, headers: {}, namespace: '' };
+    client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
+  });
+  afterEach(async () => {
+    client[Symbol.dispose]();
+    await api[Symbol.asyncDispose]();
+  });
+
+  const options = (): RootSecretOptions => ({
+    client,
+    ...SECRET,
+    organization: 'td',
+    lifetimeMs: 87_600 * HOUR_MS,
+    overlapMs: OVERLAP_MS,
+    clock: { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() },
+    random: () => 0.5,
+    log: silentLogger,
+  });
+
+  async function replica() {
+    const authority = new CertificateAuthority(await loadRoot(options(), signal), { clock: options().clock });
+    let changes = 0;
+    return {
+      look: () => keepRootOnce(options(), authority, () => (changes += 1), signal),
+      changes: () => changes,
+      signer: () => authority.material.signer.certificatePem,
+      roots: () => authority.material.rootsPem,
+      /** Lives until after the test: what is looked at is who believes it, not when it ends. */
+      leaf: () => authority.issueWorkload(ALICE, 30 * OVERLAP_MS),
+    };
+  }
+
+  const annotate = () =>
+    client.patch(secrets, SECRET, {
+      type: 'merge',
+      body: { metadata: { annotations: { [ROTATE_ANNOTATION]: 'now' } } },
+    });
+  const stored = () => client.get(secrets, SECRET, signal);
+  const phaseOf = ({ data }: Secret) => data?.['root-phase'] && atob(data['root-phase']);
+
+  test('certificates of neighbouring steps accept each other, whichever replica signed', async () => {
+    const [first, second] = [await replica(), await replica()];
+    const oldRoot = first.signer();
+    const before = await first.leaf();
+
+    await first.look();
+    expect([first.changes(), phaseOf(await stored())]).toEqual([0, undefined]);
+
+    await annotate();
+    await first.look();
+    expect(phaseOf(await stored())).toBe('announced');
+    expect((await stored()).metadata.annotations).not.toHaveProperty(ROTATE_ANNOTATION);
+    expect([first.signer(), first.roots()[0], first.roots().length]).toEqual([oldRoot, oldRoot, 2]);
+    // The second has not looked yet: it signs as ever, and is believed by all.
+    const announced = await first.leaf();
+    expect(await meet(before, announced)).toBe(true);
+    expect(await meet(announced, await second.leaf())).toBe(true);
+    await second.look();
+    expect(second.roots()).toEqual(first.roots());
+
+    nowMs += OVERLAP_MS - 1;
+    await first.look();
+    expect(first.signer()).toBe(oldRoot);
+    nowMs += 1;
+    await second.look();
+    expect(phaseOf(await stored())).toBe('overlapping');
+    const switched = await second.leaf();
+    expect(second.signer()).not.toBe(oldRoot);
+    // Both ways between every two that may exist at this time.
+    for (const [a, b] of [
+      [announced, switched],
+      [switched, announced],
+      [switched, await first.leaf()],
+      [await first.leaf(), switched],
+    ] as const)
+      expect(await meet(a, b)).toBe(true);
+    await first.look();
+    expect([first.signer(), first.roots()]).toEqual([second.signer(), second.roots()]);
+
+    nowMs += OVERLAP_MS;
+    await first.look();
+    await second.look();
+    expect(phaseOf(await stored())).toBeUndefined();
+    expect(first.roots()).toEqual([first.signer()]);
+    expect(second.roots()).toEqual(first.roots());
+    const after = await second.leaf();
+    expect(await meet(switched, after)).toBe(true);
+    expect(await meet(after, switched)).toBe(true);
+    // Whoever held on to the old root alone is no part of the mesh any more.
+    expect(await meet(before, after)).toBe(false);
+    expect(Object.keys((await stored()).data ?? {})).not.toContain('next-ca-key.pem');
+  });
+
+  test('a restart in the middle goes on where it was; two replicas at once take one step', async () => {
+    const first = await replica();
+    await annotate();
+    await Promise.all([first.look(), (await replica()).look(), (await replica()).look()]);
+    const restarted = await replica();
+    await first.look();
+    expect(restarted.roots()).toHaveLength(2);
+    expect(restarted.roots()).toEqual(first.roots());
+    nowMs += OVERLAP_MS;
+    await restarted.look();
+    const again = await replica();
+    expect(again.signer()).toBe(restarted.signer());
+    expect(again.signer()).toBe(first.roots()[1]);
+  });
+
+  test('a second wish waits until the first is done', async () => {
+    const only = await replica();
+    await annotate();
+    await only.look();
+    await annotate();
+    await only.look();
+    expect(only.roots()).toHaveLength(2);
+    for (let step = 0; step < 2; step++) {
+      nowMs += OVERLAP_MS;
+      await only.look();
+    }
+    expect(only.roots()).toHaveLength(1);
+    await only.look();
+    expect([phaseOf(await stored()), only.roots().length]).toEqual(['announced', 2]);
+  });
+});
