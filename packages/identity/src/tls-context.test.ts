@@ -97,7 +97,11 @@ describe('two workloads of one mesh', () => {
 
   test('while a root is rotated, certificates of the old and the new one work together', async () => {
     const rotating = await createSelfSignedCa({ clock: systemClock });
-    const announced = await announce({ material: rotating.material, phase: { kind: 'steady' } }, {}, systemClock);
+    const announced = await announce(
+      { material: rotating.material, phase: { kind: 'steady' } },
+      {},
+      systemClock,
+    );
     const rotated = advance(announced, systemClock.now());
     const neverTold = await rotating.issueWorkload(ALICE);
     rotating.use(announced.material);

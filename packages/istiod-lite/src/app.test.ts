@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -39,6 +40,8 @@ const ANY_PORTS = {
   AMBIT_WEBHOOK_PORT: '0',
   AMBIT_HTTP_PORT: '0',
   AMBIT_MONITORING_PORT: '0',
+  AMBIT_DRAIN_NOTICE: '0',
+  AMBIT_DRAIN_SPREAD: '0',
 };
 
 /** Whom the API server takes the bearers of these tokens for. */
@@ -119,9 +122,10 @@ const rootOf = (ns: string) =>
   find<ConfigMap>(CONFIG_MAPS, ns, 'istio-ca-root-cert')?.data?.['root-cert.pem'];
 
 /** A ztunnel's state of the mesh, by resource name. */
-async function follow(plane: ControlPlane, token: string, nodeNamespace = 'istio-system') {
+async function follow(plane: Pick<ControlPlane, 'ports'>, token: string, nodeNamespace = 'istio-system') {
   const root = await eventually(() => rootOf('istio-system'));
   const held = new Map<string, unknown>();
+  const withdrawn: string[] = [];
   const handler = (typeUrl: string, decode: (value: Uint8Array) => unknown) => ({
     typeUrl,
     onDemand: false,
@@ -134,6 +138,7 @@ async function follow(plane: ControlPlane, token: string, nodeNamespace = 'istio
     }) => {
       for (const { name, value } of upserts) held.set(name, decode(value));
       for (const name of removed) held.delete(name);
+      withdrawn.push(...removed);
       return [];
     },
     held: () => new Map(),
@@ -158,7 +163,7 @@ async function follow(plane: ControlPlane, token: string, nodeNamespace = 'istio
   });
   scope.use(xds);
   await xds.start(AbortSignal.timeout(5_000));
-  return { xds, held };
+  return { xds, held, withdrawn };
 }
 
 async function requestCertificate(plane: ControlPlane, token: string, identity: string, impersonate = true) {
@@ -220,6 +225,77 @@ describe('xDS', () => {
     await systemClock.sleep(300);
     expect(xds.synced.value).toBe(false);
     expect(held.size).toBe(0);
+  });
+});
+
+/** What a Service's address is: leads each new connection to the first replica that says it is ready. */
+async function serviceAddress(replicas: readonly ControlPlane[]): Promise<number> {
+  const isReady = ({ ports }: ControlPlane) =>
+    fetch(`http://127.0.0.1:${ports.http}/ready`).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  const server = createServer(async (socket) => {
+    socket.on('error', () => undefined);
+    for (const replica of replicas) {
+      if (!(await isReady(replica))) continue;
+      const onward = connect(replica.ports.secure, '127.0.0.1');
+      onward.on('error', () => undefined);
+      onward.on('close', () => socket.destroy());
+      socket.on('close', () => onward.destroy());
+      socket.pipe(onward).pipe(socket);
+      return;
+    }
+    socket.destroy();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  scope.defer(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+describe('replicas', () => {
+  test('a rollout loses no push and withdraws nothing', async () => {
+    api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));
+    const drain = { AMBIT_DRAIN_NOTICE: '200ms', AMBIT_DRAIN_SPREAD: '100ms' };
+    const first = await start(drain);
+    const replicas = [first, await start(drain)];
+    const secure = await serviceAddress(replicas);
+    const ports = { ...first.ports, secure };
+    const followers = await Promise.all([1, 2, 3].map(() => follow({ ports }, 'ztunnel-n1')));
+    for (const { xds } of followers) await until(xds.synced, Boolean, AbortSignal.timeout(8_000));
+    let written = 0;
+    const writing = setInterval(() => {
+      written += 1;
+      api.put(PODS, pod('shop', `w${written}`, 'n1', `10.1.0.${written}`));
+    }, 20);
+    // The new one comes before the old one goes, twice, so that nobody is with a replica of before.
+    for (const old of [...replicas]) {
+      replicas.push(await start(drain));
+      await old.stop();
+    }
+    clearInterval(writing);
+    for (const { held, withdrawn } of followers) {
+      await eventually(() => held.has(`Kubernetes//Pod/shop/w${written}`));
+      for (let n = 1; n <= written; n++) expect(held.has(`Kubernetes//Pod/shop/w${n}`)).toBe(true);
+      expect(withdrawn).toEqual([]);
+      expect(held.has('Kubernetes//Pod/shop/web')).toBe(true);
+    }
+  });
+
+  test('what is written once is written by one, and by the next when that one stops', async () => {
+    const first = await start();
+    await eventually(() => rootOf('shop'));
+    const second = await start();
+    const writes = () =>
+      api.requests.filter((line) => /^(POST|PATCH|PUT) .*(configmaps|validatingwebhook)/.test(line)).length;
+    const before = writes();
+    await systemClock.sleep(300);
+    expect(writes()).toBe(before);
+    await first.stop();
+    api.remove(CONFIG_MAPS, 'shop', 'istio-ca-root-cert');
+    await eventually(() => rootOf('shop'), 20_000);
+    await second.stop();
   });
 });
 

@@ -54,7 +54,10 @@ export interface ControlPlane extends AsyncDisposable {
     readonly http: number;
     readonly monitoring: number;
   };
-  /** Ends every stream so that clients go elsewhere, then stops; within the drain deadline. */
+  /**
+   * Says that it is not ready, goes on serving until that is known, tells clients one after another to go elsewhere, and
+   * ends.
+   */
   stop(): Promise<void>;
 }
 
@@ -189,29 +192,8 @@ export async function startControlPlane(
   );
   await webhook.start(signal);
 
-  const rootsPem = () => ca.authority.material.rootsPem.join('');
-  const roots = scope.use(
-    new RootDistribution({ ...common, namespaces: inputs.namespaces, name: config.rootConfigMap, rootsPem }),
-  );
-  const registration =
-    config.webhookConfiguration === ''
-      ? undefined
-      : scope.use(
-          new WebhookRegistration({
-            ...common,
-            name: config.webhookConfiguration,
-            revision: config.revision,
-            namespace: config.namespace,
-            rootsPem,
-          }),
-        );
-  scope.use(
-    ca.changed.subscribe(() => {
-      roots.all();
-      registration?.all();
-      void serving.renew();
-    }),
-  );
+  scope.use(ca.changed.subscribe(() => void serving.renew()));
+
   // A name of our own for where there is no pod: two processes of one machine are two replicas.
   const identity = config.podName ?? `${hostname()}-${Math.floor(random() * 2 ** 32).toString(36)}`;
   const leaderships: Leadership[] = [];
@@ -222,6 +204,17 @@ export async function startControlPlane(
     leaderships.push(leadership);
     leadership.whileLeading(start);
   };
+  onlyOne('istio-namespace-controller-election', () => {
+    const writers = new AsyncDisposableStack();
+    const rootsPem = () => ca.authority.material.rootsPem.join('');
+    const shared = { ...common, rootsPem, changed: ca.changed };
+    writers.use(
+      new RootDistribution({ ...shared, namespaces: inputs.namespaces, name: config.rootConfigMap }),
+    );
+    const { webhookConfiguration: name, revision, namespace } = config;
+    if (name !== '') writers.use(new WebhookRegistration({ ...shared, name, revision, namespace }));
+    return writers;
+  });
   if (config.status)
     onlyOne('istio-status-leader', () =>
       startStatusWriters({ ...common, inputs, conditions: graph.conditions }),
@@ -248,7 +241,6 @@ export async function startControlPlane(
   });
 
   const owned = scope.move(); // success: from here the caller owns everything
-  const listeners: readonly Service[] = [webhook, http, monitoring];
   return {
     ports: {
       secure: securePort,
@@ -259,14 +251,17 @@ export async function startControlPlane(
     },
     stop: async () => {
       ready = false;
-      for (const server of xdsServers) server[Symbol.dispose]();
-      const services = [...listeners, ...grpcServers.map(asService)];
       // Leases first: another replica need not wait for our clients to leave.
-      const handedOver = leaderships.map((leadership) => leadership[Symbol.asyncDispose]());
+      const handedOver = Promise.all(leaderships.map((leadership) => leadership[Symbol.asyncDispose]()));
+      // Whoever connects in this time is still served, since not everybody knows yet that we leave.
+      await clock.sleep(config.drainNoticeMs);
+      await Promise.all(xdsServers.map((server) => server.drain(config.drainSpreadMs)));
+      const services = [webhook, ...grpcServers.map(asService)];
       await Promise.all([
-        ...handedOver,
+        handedOver,
         ...services.map((service) => stop(service, config.drainDeadlineMs, clock)),
       ]);
+      await Promise.all([http, monitoring].map((service) => stop(service, config.drainDeadlineMs, clock)));
       await owned.disposeAsync();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

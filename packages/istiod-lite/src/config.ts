@@ -176,6 +176,16 @@ export const schema = {
     default: true,
     doc: 'Whether Kubernetes Services select WorkloadEntries.',
   }),
+  drainNoticeMs: durationMs({
+    env: 'AMBIT_DRAIN_NOTICE',
+    default: 1_000,
+    doc: 'How long a stopping control plane goes on serving, until its Service sends nobody here any more.',
+  }),
+  drainSpreadMs: durationMs({
+    env: 'AMBIT_DRAIN_SPREAD',
+    default: 1_000,
+    doc: 'Over how long its clients are then sent elsewhere, so that they do not all connect there at once.',
+  }),
   drainDeadlineMs: durationMs({
     env: 'AMBIT_DRAIN_DEADLINE',
     default: 10_000,

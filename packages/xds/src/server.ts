@@ -57,6 +57,8 @@ export interface DeltaXdsServerOptions {
   readonly log: Logger;
 }
 
+const SHUTTING_DOWN = 'the control plane is shutting down';
+
 export class DeltaXdsServer implements Disposable {
   readonly #options: DeltaXdsServerOptions;
   readonly #feeds: ReadonlyMap<string, ServedFeed>;
@@ -101,12 +103,23 @@ export class DeltaXdsServer implements Disposable {
     return [...this.#streams].map((stream) => stream.state);
   }
 
-  /** Ends every stream, so that clients go to another replica. */
+  /** Takes no new client and ends the streams there are, evenly over `spreadMs`, so that they go to another replica. */
+  async drain(spreadMs: number): Promise<void> {
+    this.#stopped = true;
+    const streams = [...this.#streams];
+    for (const [i, stream] of streams.entries()) {
+      if (i > 0) await this.#options.clock.sleep(spreadMs / streams.length);
+      stream.fail(status.UNAVAILABLE, SHUTTING_DOWN);
+    }
+    this[Symbol.dispose]();
+  }
+
+  /** Ends every stream at once. */
   [Symbol.dispose](): void {
     this.#stopped = true;
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
     for (const { writer } of this.#feeds.values()) writer[Symbol.dispose]();
-    for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, 'the control plane is shutting down');
+    for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, SHUTTING_DOWN);
   }
 
   async #serve(call: ServerDuplexStream<DeltaDiscoveryRequest, Buffer>): Promise<void> {
@@ -130,7 +143,7 @@ export class DeltaXdsServer implements Disposable {
     call.on('finish', leave);
     call.on('error', leave);
     if (this.#stopped || this.#open > maxClients) {
-      refuseCall(call, status.UNAVAILABLE, this.#stopped ? 'shutting down' : 'too many clients');
+      refuseCall(call, status.UNAVAILABLE, this.#stopped ? SHUTTING_DOWN : 'too many clients');
       return;
     }
     const limit = clock.after(AUTHENTICATION_TIMEOUT_MS, () => {
@@ -139,7 +152,11 @@ export class DeltaXdsServer implements Disposable {
     });
     try {
       const identity = await authenticate({ metadata: call.metadata, address: call.getPeer() }, abort.signal);
-      if (gone || this.#stopped || abort.signal.aborted) return;
+      if (gone || abort.signal.aborted) return;
+      if (this.#stopped) {
+        refuseCall(call, status.UNAVAILABLE, SHUTTING_DOWN);
+        return;
+      }
       this.#opened += 1;
       stream = new ClientStream({
         call,

@@ -1,11 +1,13 @@
 /**
  * The mesh's root in every namespace, as the ConfigMap that pods mount: made, corrected, and made again when deleted.
  *
- * Some namespaces of Kubernetes' own are left out, as Istio leaves them out; kube-system is not one of them.
+ * One replica does it at a time: while a root is rotated, two would for a while write each other's work away. Some namespaces
+ * of Kubernetes' own are left out, as Istio leaves them out; kube-system is not one of them.
  */
 import type { Collection } from '@ambit/collections/collection';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
+import type { Watch } from '@ambit/core/watch';
 import type { KubeClient } from '@ambit/kube/client';
 import { isConflict, isNotFound } from '@ambit/kube/errors';
 import { type ConfigMap, configMaps, type Namespace } from '@ambit/kube/resources/core';
@@ -19,6 +21,8 @@ export interface RootDistributionOptions {
   readonly name: string;
   /** All roots, PEM. */
   readonly rootsPem: () => string;
+  /** Turns when the roots are others. */
+  readonly changed: Watch<number>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -61,10 +65,11 @@ export class RootDistribution implements AsyncDisposable {
     );
     this.#scope.use(this.#existing.synced.subscribe(() => this.all()));
     this.#scope.use(namespaces.synced.subscribe(() => this.all()));
+    this.#scope.use(options.changed.subscribe(() => this.all()));
     this.all();
   }
 
-  /** Looks at every namespace: at the start, and when the roots are others. */
+  /** Looks at every namespace. */
   all(): void {
     this.#look(this.#options.namespaces.keys());
   }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
+import { Watched } from '@ambit/core/watch';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import type { ValidatingWebhookConfiguration } from '@ambit/kube/resources/authentication';
@@ -62,6 +63,7 @@ function start() {
       revision: '',
       namespace: 'istio-system',
       rootsPem: () => roots,
+      changed: new Watched(0),
       clock: systemClock,
       random: () => 0.5,
       log: silentLogger,

@@ -7,6 +7,7 @@ import type { Collection } from '@ambit/collections/collection';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import { messageOf } from '@ambit/core/errors';
+import type { Watch } from '@ambit/core/watch';
 import type { KubeClient } from '@ambit/kube/client';
 import { isNotFound } from '@ambit/kube/errors';
 import { apiVersionOf } from '@ambit/kube/resource';
@@ -28,6 +29,8 @@ export interface RegistrationOptions {
   /** Of the control plane: where it is tried out whether we are asked. */
   readonly namespace: string;
   readonly rootsPem: () => string;
+  /** Turns when the roots are others. */
+  readonly changed: Watch<number>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -95,9 +98,10 @@ export class WebhookRegistration implements AsyncDisposable {
       new KeyedWorker({ name: 'webhook registration', work, clock, random, log }),
     );
     this.#scope.use(this.#configurations.subscribe(() => this.all()));
+    this.#scope.use(options.changed.subscribe(() => this.all()));
   }
 
-  /** Looks at every configuration: when one changed, and when the roots are others. */
+  /** Looks at every configuration. */
   all(): void {
     for (const [key, configuration] of this.#configurations.entries())
       if (
