@@ -69,7 +69,7 @@ export class ClusterUnderTest {
   async remove(): Promise<void> {
     const { provider, report } = this.#making;
     if (provider.ownsClusters) await provider.down(this.name, report);
-    else if (this.#cluster) await this.#ambit(['uninstall', '--yes']);
+    else if (this.#cluster) await this.#ambit(['uninstall', '--yes', '--release']);
   }
 
   async #buildImages(): Promise<readonly string[]> {

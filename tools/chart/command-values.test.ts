@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
+import { MIN_KUBERNETES } from '@ambit/cli/install/decide/checks';
 import { applyValues } from '@ambit/cli/install/decide/edits';
 import { CHART_ONLY, VALUES } from '@ambit/cli/install/decide/value-table';
 import { type ChosenValues, isProblem, mergeChosen, parseSet } from '@ambit/cli/install/decide/values';
@@ -120,6 +121,11 @@ describe('the values of ambit install', () => {
     const document = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as unknown;
     for (const row of VALUES)
       expect([row.key, row.key.split('.').reduce(valueAt, document)]).toEqual([row.key, row.default]);
+  });
+
+  test('the oldest Kubernetes is the chart’s', () => {
+    const { kubeVersion } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { kubeVersion: string };
+    expect(kubeVersion).toBe(`>=${MIN_KUBERNETES}-0`);
   });
 
   test('without any, the manifests stay as they are', () => {

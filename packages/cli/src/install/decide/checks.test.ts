@@ -35,8 +35,8 @@ describe('what is looked at before anything is written', () => {
     'a fresh cluster': { over: {}, want: [] },
     'the same version again': { over: { installed: all('0.2.0') }, want: [] },
     'a cluster that is too old': {
-      over: { kubernetesVersion: 'v1.26.9-eks-1' },
-      want: [['refusal', 'Kubernetes v1.26.9-eks-1 is too old: 1.30.0 or later is needed']],
+      over: { kubernetesVersion: 'v1.29.9-eks-1' },
+      want: [['refusal', 'Kubernetes v1.29.9-eks-1 is too old: 1.30.0 or later is needed']],
     },
     'a server that hides its version is only noted': {
       over: { kubernetesVersion: undefined },
