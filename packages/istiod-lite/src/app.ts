@@ -27,6 +27,7 @@ import { buildGraph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
 import { Leadership } from './leadership.ts';
+import { meshConfigName } from './mesh-config/mesh-config.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
 import { ServingCertificate, servingNames } from './serving-certificate.ts';
@@ -80,12 +81,23 @@ export async function startControlPlane(
     onError: (collection, key, error) =>
       log.error('computation failed', { collection, key, error: messageOf(error) }),
   });
-  const inputs = scope.use(watchInputs(client, { clock, random, log: log.scope('watch') }));
-  const graph = buildGraph({ inputs, settings, scheduler, clock, log: log.scope('graph') });
+  const meshConfig = { namespace: config.namespace, name: meshConfigName(config.revision) };
+  const watched = scope.use(watchInputs(client, { meshConfig, clock, random, log: log.scope('watch') }));
+  const { revision } = config;
+  const graph = buildGraph({
+    inputs: watched,
+    settings,
+    revision,
+    scheduler,
+    clock,
+    log: log.scope('graph'),
+  });
+  const { inputs } = graph;
   const metrics = new ControlPlaneMetrics(graph);
   const nodes = new NodeAuthorization({
     ...config,
-    pods: inputs.pods,
+    // Also of namespaces that are not looked at: the node's proxy may be in one.
+    pods: watched.pods,
     scheduler,
     trustedAccounts: config.trustedNodeAccounts,
     clock,
@@ -209,7 +221,11 @@ export async function startControlPlane(
     const rootsPem = () => ca.authority.material.rootsPem.join('');
     const shared = { ...common, rootsPem, changed: ca.changed };
     writers.use(
-      new RootDistribution({ ...shared, namespaces: inputs.namespaces, name: config.rootConfigMap }),
+      new RootDistribution({
+        ...shared,
+        namespaces: inputs.discoveredNamespaces,
+        name: config.rootConfigMap,
+      }),
     );
     const { webhookConfiguration: name, revision, namespace } = config;
     if (name !== '') writers.use(new WebhookRegistration({ ...shared, name, revision, namespace }));

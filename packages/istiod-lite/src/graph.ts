@@ -14,11 +14,16 @@ import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
 import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
+import type { AllInputs } from './inputs.ts';
+import { type DiscoveredInputs, discoveredInputs } from './mesh-config/discovered.ts';
+import { deriveMeshConfig, meshConfigName } from './mesh-config/mesh-config.ts';
 import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
 import type { AddressEntry } from './push/encode.ts';
 import type { TranslatedPolicy } from './translate/authorization-policy.ts';
 
 export interface Graph {
+  /** What is looked at: see mesh-config/discovered.ts. */
+  readonly inputs: DiscoveredInputs;
   readonly addressFeed: AddressFeed;
   readonly authorizationFeed: AuthorizationFeed;
   /** By `namespace/name` of the AuthorizationPolicy: what its status shall say. */
@@ -34,8 +39,18 @@ export interface Graph {
   readonly roots: readonly GraphNode[];
 }
 
-export function buildGraph(context: GraphContext): Graph {
-  const { scheduler, clock } = context;
+export type GraphOptions = Omit<GraphContext, 'inputs' | 'meshConfig'> & {
+  readonly inputs: AllInputs;
+  /** Of this control plane; empty: objects of every revision are ours. */
+  readonly revision: string;
+};
+
+export function buildGraph({ inputs: all, revision, ...options }: GraphOptions): Graph {
+  const { scheduler, clock } = options;
+  const meshConfigKey = `${options.settings.systemNamespace}/${meshConfigName(revision)}`;
+  const meshConfig = deriveMeshConfig(all.meshConfigMaps, meshConfigKey, scheduler);
+  const inputs = discoveredInputs(all, { meshConfig, scheduler, revision });
+  const context: GraphContext = { ...options, inputs, meshConfig };
   const policies = derivePolicies(context);
   const network = deriveNetwork(context);
   const waypoints = deriveWaypoints(context, network);
@@ -54,6 +69,7 @@ export function buildGraph(context: GraphContext): Graph {
   });
   const authorizationFeed = new AuthorizationFeed(scheduler, policies.authorizations, clock);
   return {
+    inputs,
     authorizationFeed,
     addressFeed: new AddressFeed(scheduler, addresses, authorizationFeed, clock),
     translatedPolicies: policies.translated,

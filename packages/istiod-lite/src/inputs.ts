@@ -3,6 +3,8 @@ import type { Collection } from '@ambit/collections/collection';
 import type { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import {
+  type ConfigMap,
+  configMaps,
   type Container,
   type EndpointSlice,
   endpointSlices,
@@ -46,11 +48,23 @@ export interface Inputs {
   readonly gatewayClasses: Collection<string, GatewayClass>;
 }
 
-export interface WatchedInputs extends Inputs, AsyncDisposable {}
+/** What is watched, wherever it is; the graph leaves out what discovery selectors leave out. */
+export interface AllInputs extends Inputs {
+  /** The one with the mesh's settings, if it is there. */
+  readonly meshConfigMaps: Collection<string, ConfigMap>;
+}
+
+export interface WatchedInputs extends AllInputs, AsyncDisposable {}
+
+export interface WatchInputsOptions
+  extends Pick<WatchCollectionOptions<KubeObject>, 'clock' | 'random' | 'log'> {
+  /** `namespace` and name of the ConfigMap with the mesh's settings. */
+  readonly meshConfig: { readonly namespace: string; readonly name: string };
+}
 
 export function watchInputs(
   client: KubeClient,
-  options: Pick<WatchCollectionOptions<KubeObject>, 'clock' | 'random' | 'log'>,
+  { meshConfig, ...options }: WatchInputsOptions,
 ): WatchedInputs {
   const scope = new AsyncDisposableStack();
   return {
@@ -65,6 +79,14 @@ export function watchInputs(
     peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),
     gateways: scope.use(watchCollection(client, gateways, options)),
     gatewayClasses: scope.use(watchCollection(client, gatewayClasses, options)),
+    meshConfigMaps: scope.use(
+      watchCollection(client, configMaps, {
+        ...options,
+        name: 'mesh config maps',
+        namespace: meshConfig.namespace,
+        fieldSelector: `metadata.name=${meshConfig.name}`,
+      }),
+    ),
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
 }

@@ -10,6 +10,7 @@ import { IndexCollection } from '@ambit/collections/index-by';
 import { ONLY, type Singleton } from '@ambit/collections/singleton';
 import { type Service, Visibility } from '@ambit/api/workload';
 import { claimedAddresses } from '../decide/allotment.ts';
+import { entryVisibility } from '../mesh-config/select.ts';
 import { type AddressEntry, sameEntry, serviceEntry } from '../push/encode.ts';
 import { type Candidate, survivors } from '../translate/host-collisions.ts';
 import { portsOfServiceEntry } from '../translate/offered-ports.ts';
@@ -48,7 +49,7 @@ interface EntryService extends Candidate {
 }
 
 export function deriveServiceEntries(
-  { inputs, settings, scheduler, log }: GraphContext,
+  { inputs, settings, meshConfig, scheduler, log }: GraphContext,
   { network, namespaceDefaults, infos: servicesByName, waypoints }: ServiceEntryInputs,
 ): ServiceEntries {
   const checked = derivedValues({
@@ -69,18 +70,30 @@ export function deriveServiceEntries(
     from: checked,
     keysOf: claimedAddresses,
   });
+  const visibilities = derivedValues({
+    name: 'visibility of service entries',
+    scheduler,
+    from: inputs.namespaces,
+    inputs: [meshConfig],
+    compute: ({ metadata }, _, fetch) => entryVisibility(fetch.get(meshConfig, ONLY), metadata.labels),
+  });
   const candidates = new DerivedCollection({
     name: 'services of service entries',
     scheduler,
     from: checked,
-    inputs: [network, namespaceDefaults, ...waypoints.inputs],
+    inputs: [network, namespaceDefaults, visibilities, meshConfig, ...waypoints.inputs],
     compute: (entry, key, fetch): readonly (readonly [string, EntryService])[] => {
+      // A namespace that is not known yet has no labels.
+      const visibility =
+        fetch.get(visibilities, entry.namespace) ?? entryVisibility(fetch.get(meshConfig, ONLY), undefined);
+      if (visibility === 'NONE') return [];
+      const ownNamespaceOnly = visibility === 'NAMESPACE';
       const services = translateServiceEntry(entry, {
         settings,
         network: fetch.get(network, ONLY) ?? '',
         namespace: fetch.get(namespaceDefaults, entry.namespace),
-        visibility: Visibility.PUBLIC,
-        binding: waypoints.bindingOf('service', entry, fetch),
+        visibility: ownNamespaceOnly ? Visibility.NAMESPACE : Visibility.PUBLIC,
+        binding: waypoints.bindingOf('service', entry, fetch, { ownNamespaceOnly }),
       });
       const { namespace, name, createdAt } = entry;
       return services.map((service) => [

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from '@ambit/core/clock';
 import { formatIp } from '@ambit/core/ip';
 import { silentLogger } from '@ambit/core/log';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
-import type { EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
+import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
@@ -49,6 +49,7 @@ export class TestMesh {
     peerAuthentications: new StaticCollection<string, PeerAuthentication>({ name: 'peer authentications' }),
     gateways: new StaticCollection<string, Gateway>({ name: 'gateways' }),
     gatewayClasses: new StaticCollection<string, GatewayClass>({ name: 'gateway classes' }),
+    meshConfigMaps: new StaticCollection<string, ConfigMap>({ name: 'mesh config maps' }),
   };
   readonly graph: Graph;
   /** What was put off, with its delay; run it by hand. */
@@ -61,8 +62,9 @@ export class TestMesh {
     },
   };
 
-  constructor(settings: Partial<MeshSettings> = {}) {
+  constructor(settings: Partial<MeshSettings> = {}, revision = '') {
     this.graph = buildGraph({
+      revision,
       inputs: this.inputs,
       settings: { ...testSettings, ...settings },
       scheduler: this.scheduler,
@@ -132,6 +134,7 @@ export class TestMesh {
       Pod: this.inputs.pods,
       Service: this.inputs.services,
       EndpointSlice: this.inputs.endpointSlices,
+      ConfigMap: this.inputs.meshConfigMaps,
       ServiceEntry: this.inputs.serviceEntries,
       WorkloadEntry: this.inputs.workloadEntries,
       AuthorizationPolicy: this.inputs.authorizationPolicies,

@@ -1,0 +1,96 @@
+/**
+ * The mesh's settings from the text of ConfigMap `istio`, key `mesh`: those that are implemented, as Istio spells them.
+ *
+ * Fields that are not known are let be, since the same text serves Istio. Of a text that is wrong nothing is used.
+ */
+import type { LabelSelector } from '@ambit/kube/label-selector';
+import { parse } from 'yaml';
+import { MAX_MESH_CONFIG_CHARS } from '../limits.ts';
+import { list, map, object, oneOf, schemaProblems, type StructuralSchema, text } from '../schema/openapi.ts';
+
+export type EntryVisibility = 'PUBLIC' | 'NAMESPACE' | 'NONE';
+
+export interface VisibilityPolicy {
+  readonly visibility?: string;
+  /** All must match; none at all matches everything. */
+  readonly matchingRules?: readonly { readonly namespaceSelector?: LabelSelector }[];
+}
+
+export interface MeshConfig {
+  readonly trustDomain?: string;
+  readonly rootNamespace?: string;
+  /** A namespace that any of these accepts is looked at; without any, every namespace is. */
+  readonly discoverySelectors?: readonly LabelSelector[];
+  readonly serviceEntryVisibility?: {
+    readonly defaultVisibility?: string;
+    readonly policies?: readonly VisibilityPolicy[];
+  };
+}
+
+const tolerant = (schema: StructuralSchema): StructuralSchema => ({
+  ...schema,
+  'x-kubernetes-preserve-unknown-fields': true,
+});
+
+const selector = object({
+  matchLabels: map(text()),
+  matchExpressions: list(
+    object(
+      {
+        key: text(undefined, { minLength: 1 }),
+        operator: oneOf(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+        values: list(text()),
+      },
+      { required: ['key', 'operator'] },
+    ),
+  ),
+});
+
+const visibility = oneOf(['UNSPECIFIED', 'PUBLIC', 'NAMESPACE', 'NONE']);
+
+const schema = tolerant(
+  object({
+    trustDomain: text(),
+    rootNamespace: text(),
+    discoverySelectors: list(selector),
+    serviceEntryVisibility: tolerant(
+      object({
+        defaultVisibility: visibility,
+        policies: list(
+          tolerant(
+            object({ visibility, matchingRules: list(tolerant(object({ namespaceSelector: selector }))) }),
+          ),
+        ),
+      }),
+    ),
+  }),
+);
+
+/** @throws Error saying what is wrong, with its path. */
+export function readMeshConfig(source: string): MeshConfig {
+  if (source.length > MAX_MESH_CONFIG_CHARS)
+    throw new Error(`longer than ${MAX_MESH_CONFIG_CHARS} characters`);
+  const value = (parse(source) as unknown) ?? {};
+  const problems = schemaProblems(schema, value, 'mesh');
+  if (problems.length > 0) throw new Error(problems.join('; '));
+  const config = value as MeshConfig;
+  const wrong = selectorsOf(config).flatMap(expressionProblems);
+  if (wrong.length > 0) throw new Error(wrong.join('; '));
+  return config;
+}
+
+function selectorsOf({
+  discoverySelectors = [],
+  serviceEntryVisibility,
+}: MeshConfig): readonly LabelSelector[] {
+  const rules = (serviceEntryVisibility?.policies ?? []).flatMap((policy) => policy.matchingRules ?? []);
+  return [...discoverySelectors, ...rules.flatMap((rule) => rule.namespaceSelector ?? [])];
+}
+
+function expressionProblems({ matchExpressions = [] }: LabelSelector): readonly string[] {
+  return matchExpressions.flatMap(({ key, operator, values = [] }) => {
+    const wants = operator === 'In' || operator === 'NotIn';
+    if (wants === values.length > 0) return [];
+    return [`${key} ${operator}: ${wants ? 'needs values' : 'takes no values'}`];
+  });
+}
