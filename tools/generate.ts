@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { crdFiles } from '../packages/istiod-lite/src/schema/crd.ts';
 import { chartReference } from './generate/chart-reference.ts';
+import { commandReference } from './generate/command-reference.ts';
 import { configReference } from './generate/config-reference.ts';
 import { differences, filesBelow, type Output, TOP, writeFolder } from './generate/files.ts';
 import { MANIFESTS, manifests } from './generate/manifests.ts';
@@ -21,6 +22,7 @@ interface Target {
 const TARGETS: readonly Target[] = [
   { folder: 'packages/api/src/gen', make: generateProtobuf },
   { folder: 'docs/reference/config', make: () => new Map([...configReference(), ...chartReference()]) },
+  { folder: 'docs/reference/cli', make: commandReference },
   { folder: 'deploy/crds', make: crdFiles },
   { folder: 'deploy/images', make: dockerfiles },
   // Helm reads nothing from outside a chart's folder.

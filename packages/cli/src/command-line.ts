@@ -57,7 +57,7 @@ interface CommandShape {
 export const OPTION_HELP = {
   namespace: ['-n, --namespace NAME', 'only this namespace; for why: that of names without one'],
   node: ['--node NAME', 'ask the ztunnel of this node'],
-  output: ['-o, --output table|json', 'how to print; default table'],
+  output: ['-o, --output table|json', 'how to print; default table; install and upgrade also know yaml'],
   wait: ['--no-wait', 'do not wait for the pods'],
   timeout: ['--timeout DURATION', 'how long to wait; default 60s, to install and the like 5m'],
   yes: ['-y, --yes', 'do not ask'],

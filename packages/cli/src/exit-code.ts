@@ -8,9 +8,9 @@ export const EXIT = {
   usage: 2,
   /** Of `why`: the connection is refused. */
   refused: 3,
-  /** Of `why`: a proxy could not be asked, so it is not known. Of `status`: something is not well. */
+  /** Of `why`: a proxy could not be asked, so it is not known. Of `status`, `preflight`: something is not well. */
   unknown: 4,
-  /** Of `enroll` and `unenroll`: the label is set, but not every pod followed in time. */
+  /** Of `enroll`, `unenroll`, `install`: it is written, but not every pod followed in time. */
   timeout: 5,
 } as const;
 

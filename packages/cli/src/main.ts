@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** The `ambit` command: hands the process over to `run` and ends with its exit code. */
 import { createInterface } from 'node:readline/promises';
 import { systemClock } from '@ambit/core/clock';

@@ -355,13 +355,15 @@ describe('status', () => {
     serve(BOTH, BOTH);
     cluster.pod('istio-system', 'istiod-1', { labels: { app: 'istiod' } });
     cluster.pod('istio-system', 'istio-cni-node-1', { labels: { 'k8s-app': 'istio-cni-node' } });
+    cluster.workload('deployments', 'istiod', '0.2.0');
+    cluster.workload('daemonsets', 'istio-cni-node', '0.1.0');
     expect(await cluster.run('status')).toEqual({
       code: 0,
       err: '',
-      out: `COMPONENT        READY
-istiod           1/1
-istio-cni-node   1/1
-ztunnel          2/2
+      out: `COMPONENT        VERSION   READY
+istiod           0.2.0     1/1
+istio-cni-node   0.1.0     1/1
+ztunnel          -         2/2
 
 NODE     ZTUNNEL   PODS   CERTIFICATES   WORKLOADS KNOWN
 node-1   0.1.0     1/1    1/1            3
@@ -377,10 +379,10 @@ The mesh is well.
 
   test('of a mesh that nobody has joined: sentences instead of headings over nothing', async () => {
     cluster.namespace('shop');
-    expect((await cluster.run('status')).out).toBe(`COMPONENT        READY
-istiod           0/0
-istio-cni-node   0/0
-ztunnel          0/0
+    expect((await cluster.run('status')).out).toBe(`COMPONENT        VERSION   READY
+istiod           -         0/0
+istio-cni-node   -         0/0
+ztunnel          -         0/0
 
 No ztunnel says what it holds.
 
@@ -410,6 +412,23 @@ Not well:
         '1 of 4 pods of shop are not captured',
       ],
     });
+  });
+});
+
+test('status says what is newer than its control plane', async () => {
+  serve(BOTH, BOTH);
+  cluster.pod('istio-system', 'istiod-1', { labels: { app: 'istiod' } });
+  cluster.pod('istio-system', 'istio-cni-node-1', { labels: { 'k8s-app': 'istio-cni-node' } });
+  cluster.workload('deployments', 'istiod', '0.0.9');
+  cluster.workload('daemonsets', 'istio-cni-node', '0.1.0');
+  const { code, out } = await cluster.run('status', '-o', 'json');
+  expect(code).toBe(4);
+  expect(JSON.parse(out)).toMatchObject({
+    problems: [
+      'istio-cni-node is 0.1.0, newer than its control plane 0.0.9; "ambit upgrade"',
+      'ztunnel on node-1 is 0.1.0, newer than its control plane 0.0.9; "ambit upgrade"',
+      'ztunnel on node-2 is 0.1.0, newer than its control plane 0.0.9; "ambit upgrade"',
+    ],
   });
 });
 

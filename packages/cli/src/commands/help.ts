@@ -2,23 +2,34 @@
 import { COMMANDS, OPTION_HELP } from '../command-line.ts';
 import { UsageError } from '../errors.ts';
 
-const EXIT_CODES = `Exit codes: 0 done, or the connection is allowed; 1 error; 2 wrong command line; 3 the connection is
-refused; 4 not known, as a proxy could not be asked, or the mesh is not well; 5 pods did not follow in time.`;
+export const EXIT_CODES = `Exit codes: 0 done, or the connection is allowed; 1 error; 2 wrong command line; 3 the connection is
+refused; 4 not known, as a proxy could not be asked, or the mesh or the cluster is not well; 5 not ready in time.`;
 
-const COMMON = [
+export const COMMON = [
   ['--kubeconfig FILE', 'how to reach the cluster; default $KUBECONFIG, then ~/.kube/config'],
   ['--context NAME', "the kubeconfig's context to use"],
   ['--mesh-namespace NAME', 'where the mesh runs; default istio-system'],
   ['-h, --help', 'help of a command'],
 ] as const;
 
-const DETAILS: Readonly<Record<string, string>> = {
+export const DETAILS: Readonly<Record<string, string>> = {
   why: `SOURCE is a pod (NAME or NAMESPACE/NAME; the beginning of a name, such as its Deployment's, is enough) or an IP.
 DESTINATION is a service, a pod, a host name or an IP; a name without a namespace is looked up in the source's
 namespace, as its DNS does, then in the kubeconfig's ("default" unless it names one). Both halves are decided by the proxies themselves, on what they
 hold now: the source's ztunnel says where the connection goes, the destination's whether policies let it in.`,
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured.`,
   unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
+  preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is
+removed afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4.`,
+  install: `Checks versions, permissions and who else is there; tries every object on the API server without writing; shows
+the plan and asks; applies it by server-side apply, and waits until everything runs. What was applied stays when it is
+interrupted: run it again to go on. Values are those of the Helm chart, and are kept for the next time.
+--dry-run -o yaml prints what would be applied, as kubectl takes it. With --component, the rest is left alone.`,
+  upgrade: `The control plane first, then the node agent, then ztunnel; each is waited for, and what comes after one that
+does not become ready is not touched. Otherwise as install. To go back: the older version's command, with --allow-downgrade.`,
+  uninstall: `Is refused while pods are in the mesh, since they would be cut off; --release takes them out first, without
+restarting them. Then goes admission, the agent (which takes its plugin off each node), ztunnel, the control plane, the
+rest. The resource kinds, the authority's key and the namespace stay unless --crds and --purge are given.`,
   connections: `Of ztunnels that are not Ambit's, identities are not shown.`,
 };
 

@@ -1,17 +1,23 @@
 /**
- * `ambit status`: whether every part runs, every node's ztunnel answers and every enrolled pod is captured.
+ * `ambit status`: whether every part runs, in versions that go together, every node's ztunnel answers and every enrolled
+ * pod is captured.
  *
  * What is not well is a sentence each, at the end, where people look; any of them makes the exit code 4.
  */
 import { isNotFound, statusOf } from '@ambit/kube/errors';
 import { namespaces, nodes, type Pod, pods } from '@ambit/kube/resources/core';
 import { byTexts, type Context } from '../context.ts';
+import { installedComponents } from '../install/cluster.ts';
+import type { ComponentName } from '../install/components.ts';
+import { compareVersions } from '../install/decide/version.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { type Column, table } from '../table.ts';
 
 interface Component {
   readonly name: string;
+  /** Empty where nobody has said it. */
+  readonly version: string;
   readonly ready: number;
   readonly total: number;
 }
@@ -40,11 +46,20 @@ interface Report {
 }
 
 /** Labels as Istio's charts set them. */
-const COMPONENTS: readonly { readonly name: string; readonly is: (pod: Pod) => boolean }[] = [
-  { name: 'istiod', is: ({ metadata }) => metadata.labels?.['app'] === 'istiod' },
-  { name: 'istio-cni-node', is: ({ metadata }) => metadata.labels?.['k8s-app'] === 'istio-cni-node' },
+const COMPONENTS: readonly {
+  readonly name: string;
+  readonly component: ComponentName;
+  readonly is: (pod: Pod) => boolean;
+}[] = [
+  { name: 'istiod', component: 'istiod', is: ({ metadata }) => metadata.labels?.['app'] === 'istiod' },
+  {
+    name: 'istio-cni-node',
+    component: 'cni',
+    is: ({ metadata }) => metadata.labels?.['k8s-app'] === 'istio-cni-node',
+  },
   {
     name: 'ztunnel',
+    component: 'ztunnel',
     is: ({ metadata }) =>
       metadata.labels?.['app'] === 'ztunnel' ||
       (metadata.labels?.['app'] === undefined && metadata.name.startsWith('ztunnel')),
@@ -62,6 +77,7 @@ async function examine(context: Context): Promise<Report> {
   const problems: string[] = [];
   const components = await examineComponents(context, problems);
   const nodeRows = await examineNodes(context, problems);
+  problems.push(...skewProblems(components, nodeRows));
   const namespaceRows = await examineNamespaces(context, problems);
   return { components, nodes: nodeRows, namespaces: namespaceRows, problems };
 }
@@ -69,14 +85,42 @@ async function examine(context: Context): Promise<Report> {
 async function examineComponents(context: Context, problems: string[]): Promise<readonly Component[]> {
   const { client, options, signal } = context;
   const { items } = await client.list(pods, { namespace: options.meshNamespace }, signal);
-  return COMPONENTS.map(({ name, is }) => {
+  const versions = await workloadVersions(context);
+  return COMPONENTS.map(({ name, component, is }) => {
     const own = items.filter(is).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const ready = own.filter(isReady).length;
     if (own.length === 0) problems.push(`no pod of ${name} is in namespace ${options.meshNamespace}`);
     else if (ready < own.length)
       problems.push(`${own.length - ready} of ${own.length} pods of ${name} are not ready`);
-    return { name, ready, total: own.length };
+    return { name, version: versions.get(component) ?? '', ready, total: own.length };
   });
+}
+
+/** Whoever may not read workloads does without. */
+async function workloadVersions({ client, options, signal }: Context): Promise<ReadonlyMap<string, string>> {
+  try {
+    const installed = await installedComponents(client, options.meshNamespace, signal);
+    return new Map(installed.map(({ component, version }) => [component, version]));
+  } catch (error) {
+    if (statusOf(error) === 403) return new Map();
+    throw error;
+  }
+}
+
+/** A control plane is never older than what it serves. */
+function skewProblems(components: readonly Component[], nodeRows: readonly NodeRow[]): readonly string[] {
+  const { version: control = '' } = components.find(({ name }) => name === 'istiod') ?? {};
+  const older = (version: string) => compareVersions(control, version) < 0;
+  const say = (what: string, version: string) =>
+    `${what} is ${version}, newer than its control plane ${control}; "ambit upgrade"`;
+  return [
+    ...components
+      .filter(({ name, version }) => name === 'istio-cni-node' && older(version))
+      .map(({ name, version }) => say(name, version)),
+    ...nodeRows
+      .filter(({ version }) => older(version))
+      .map(({ node, version }) => say(`ztunnel on ${node}`, version)),
+  ];
 }
 
 async function examineNodes(context: Context, problems: string[]): Promise<readonly NodeRow[]> {
@@ -153,6 +197,7 @@ function render(report: Report): string {
     table(
       [
         { title: 'COMPONENT', of: (row: Component) => row.name },
+        { title: 'VERSION', of: (row: Component) => row.version },
         { title: 'READY', of: (row: Component) => `${row.ready}/${row.total}` },
       ],
       report.components,

@@ -56,6 +56,12 @@ export class FakeCluster implements AsyncDisposable {
     this.api.put('/api/v1/pods', pod as unknown as KubeObject);
   }
 
+  /** A workload of the mesh, with the version that its installer gave it. */
+  workload(plural: 'deployments' | 'daemonsets', name: string, version: string): void {
+    const labels = { 'app.kubernetes.io/part-of': 'ambit', 'app.kubernetes.io/version': version };
+    this.api.put(`/apis/apps/v1/${plural}`, { metadata: { namespace: 'istio-system', name, labels } });
+  }
+
   namespace(name: string, labels: Record<string, string> = {}): void {
     this.api.put('/api/v1/namespaces', { metadata: { name, labels } });
   }

@@ -21,8 +21,13 @@ const BANNER = [
 /**
  * @param entryPoints - Source files by the name of their bundle: `main` becomes `main.mjs`.
  * @param folder - Made if missing.
+ * @param constants - Values by the names that sources declare for them, such as what comes with a release.
  */
-export async function bundle(entryPoints: Readonly<Record<string, string>>, folder: string): Promise<void> {
+export async function bundle(
+  entryPoints: Readonly<Record<string, string>>,
+  folder: string,
+  constants: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
   mkdirSync(folder, { recursive: true });
   await build({
     entryPoints: { ...entryPoints },
@@ -38,6 +43,9 @@ export async function bundle(entryPoints: Readonly<Record<string, string>>, fold
     format: 'esm',
     target: 'node26',
     external: [...NATIVE_PACKAGES],
+    define: Object.fromEntries(
+      Object.entries(constants).map(([name, value]) => [name, JSON.stringify(value)]),
+    ),
     banner: { js: BANNER },
     logLevel: 'error',
   });

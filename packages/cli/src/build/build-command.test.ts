@@ -1,0 +1,34 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { shippedVersion } from '../install/shipped.ts';
+import { buildCommand } from './build-command.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ambit-bundle-'));
+let path: string;
+beforeAll(async () => {
+  path = await buildCommand(folder);
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function ambit(...args: readonly string[]) {
+  const env = { PATH: process.env['PATH'] ?? '', KUBECONFIG: '/nonexistent/config' };
+  return spawnSync(path, args, { encoding: 'utf8', cwd: '/', env });
+}
+
+test('one file, away from its sources, knows its version', async () => {
+  const { status, stdout, stderr } = ambit('version');
+  expect([status, stderr]).toEqual([0, '']);
+  expect(stdout).toContain(`ambit ${await shippedVersion()} `);
+});
+
+test('it reads a kubeconfig, and says what is wrong with it', () => {
+  expect(ambit('install', '--dry-run')).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('there is no kubeconfig /nonexistent/config'),
+  });
+});
