@@ -31,7 +31,9 @@ export default {
       ...shared,
       displayName: 'e2e',
       testMatch: ['<rootDir>/e2e/**/*.e2e.test.ts'],
-      testPathIgnorePatterns: process.env.AMBIT_E2E_WITHOUT_CLUSTER ? [...ignored, '/e2e/suite/'] : ignored,
+      testPathIgnorePatterns: process.env.AMBIT_E2E_WITHOUT_CLUSTER
+        ? [...ignored, '/e2e/(suite|cluster)/']
+        : ignored,
     },
   ],
 };
