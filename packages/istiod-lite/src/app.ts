@@ -33,6 +33,7 @@ import { nodeProblem } from './push/client-check.ts';
 import { ServingCertificate, servingNames } from './serving-certificate.ts';
 import { AddressAllotter } from './status/address-allotter.ts';
 import { startStatusWriters } from './status/status-writers.ts';
+import { NodeUntaint } from './untaint/node-untaint.ts';
 import { clusterWorld } from './webhook/cluster-world.ts';
 import { WebhookRegistration } from './webhook/registration.ts';
 import { WebhookServer } from './webhook/server.ts';
@@ -245,6 +246,19 @@ export async function startControlPlane(
           settings,
           entries: inputs.serviceEntries,
           ...graph.serviceEntries,
+        }),
+    );
+  if (config.untaint)
+    onlyOne(
+      'istio-node-untaint',
+      () =>
+        new NodeUntaint({
+          ...common,
+          nodes: inputs.nodes,
+          pods: inputs.pods,
+          agentNamespace: config.agentNamespace ?? config.namespace,
+          taintKey: config.untaintKey,
+          scheduler,
         }),
     );
   deps.collectGarbage?.();

@@ -136,6 +136,21 @@ export const schema = {
     default: true,
     doc: 'Whether statuses of policies and services are written.',
   }),
+  untaint: flag({
+    env: 'PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS',
+    default: false,
+    doc: 'Whether the taint is taken off nodes whose node agent is ready.',
+  }),
+  untaintKey: text({
+    env: 'PILOT_NODE_UNTAINT_CONTROLLERS_TAINT_NAME',
+    default: 'cni.istio.io/not-ready',
+    doc: 'Key of that taint.',
+  }),
+  agentNamespace: text({
+    env: 'AMBIT_CNI_NAMESPACE',
+    default: undefined,
+    doc: 'Where the node agents run. Default: the namespace of the control plane.',
+  }),
   dryRun: flag({
     env: 'AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY',
     default: false,

@@ -91,8 +91,8 @@ export function watchInputs(
   };
 }
 
-function trimNode({ metadata }: Node): Node {
-  return { metadata };
+function trimNode({ metadata, spec }: Node): Node {
+  return { metadata, ...(spec?.taints && { spec: { taints: spec.taints } }) };
 }
 
 /** A pod's specification is most of its bytes, and hardly any of it matters here. */

@@ -144,11 +144,17 @@ export interface Service extends KubeObject {
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
+export interface Taint {
+  readonly key: string;
+  readonly value?: string;
+  readonly effect: string;
+}
+
 export interface Node extends KubeObject {
   readonly spec?: {
     readonly unschedulable?: boolean;
     readonly podCIDR?: string;
-    readonly taints?: readonly { readonly key: string; readonly effect?: string }[];
+    readonly taints?: readonly Taint[];
   };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
