@@ -108,7 +108,7 @@ export const IMAGES: readonly ImageDefinition[] = [
     fill: async (root, host) => {
       await buildAgent(`${root.folder}/app`);
       copyNativePackages(`${host.top}/packages/linux`, `${root.folder}/app`, host.arch);
-      await buildPlugin({ outDirectory: `${root.folder}/opt/cni/bin`, form: 'executable', node: host.node });
+      await buildPlugin({ outDirectory: `${root.folder}/opt/cni/bin`, node: '/usr/local/bin/node' });
       root.addFromPackages(RULE_TOOLS);
       for (const [path, target] of Object.entries(IPTABLES_LINKS)) root.replaceByLink(path, target);
       root.addRecords();

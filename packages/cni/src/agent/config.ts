@@ -148,6 +148,11 @@ export const schema = {
     default: '/host/opt/cni/bin',
     doc: 'The node’s CNI plugins, as seen from here.',
   }),
+  cniBinFolderOnNode: text({
+    env: 'AMBIT_CNI_BIN_HOST_DIR',
+    default: '',
+    doc: 'The same folder as the node sees it: the plugin is started there by this agent’s own Node, copied with its libraries. Empty: by what its first line names.',
+  }),
   cniConfigName: text({
     env: 'CNI_CONF_NAME',
     default: '',

@@ -10,6 +10,7 @@ import type { AgentConfig } from './config.ts';
 import { type HostProbes, NftHostProbes } from './host-probes.ts';
 import { Installer, type InstallMode, type InstallResult } from './install/installer.ts';
 import { pluginEntry } from './install/plugin-entry.ts';
+import { ownRuntimeFiles } from './install/runtime.ts';
 
 const OWNED_CONFIG_NAME = '02-istio-cni.conflist';
 
@@ -51,6 +52,9 @@ export function installerFor(
     mode,
     binarySource: config.pluginSource,
     binaryTarget: config.cniBinFolder,
+    ...(config.cniBinFolderOnNode !== '' && {
+      runtime: { files: ownRuntimeFiles(), hostDirectory: config.cniBinFolderOnNode },
+    }),
     configDirectory: config.cniConfigFolder,
     ...(config.cniConfigName === '' ? {} : { configName: config.cniConfigName }),
     ownedName: config.ownedConfigName || config.ownedConfigNameOfChart || OWNED_CONFIG_NAME,

@@ -1,12 +1,9 @@
 /**
- * Makes the plugin one file that a container runtime can execute.
+ * Makes the plugin one file that a container runtime can execute: a script whose first line names the Node that runs it.
  *
- * Two forms of the same bundle: a script whose first line names the Node that runs it (for a machine that keeps that
- * Node, as the lab does), and a single executable that brings its own (for nodes that have none).
+ * On a cluster the node agent puts it on its node with a Node beside it, and writes that first line (agent/install).
  */
-import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { PLUGIN_TYPE } from '../names.ts';
@@ -14,8 +11,7 @@ import { PLUGIN_TYPE } from '../names.ts';
 export interface BuildOptions {
   /** Gets the file `istio-cni`; made if missing. */
   readonly outDirectory: string;
-  readonly form: 'script' | 'executable';
-  /** The Node that runs the script, or that the executable is made of. Absolute. */
+  /** The Node that runs it. Absolute. */
   readonly node: string;
 }
 
@@ -24,12 +20,11 @@ const MAIN = new URL('../plugin-main.ts', import.meta.url).pathname;
 const SHEBANG_MAX_BYTES = 255;
 
 /** @returns the path of the plugin. */
-export async function buildPlugin({ outDirectory, form, node }: BuildOptions): Promise<string> {
+export async function buildPlugin({ outDirectory, node }: BuildOptions): Promise<string> {
   mkdirSync(outDirectory, { recursive: true });
   const target = join(outDirectory, PLUGIN_TYPE);
   const bundle = await bundleText();
-  if (form === 'script') writeScript(target, node, bundle);
-  else writeExecutable(target, node, bundle);
+  writeScript(target, node, bundle);
   return target;
 }
 
@@ -57,24 +52,4 @@ function writeScript(target: string, node: string, bundle: string): void {
   const temporary = `${target}.tmp.${process.pid}`;
   writeFileSync(temporary, shebang + bundle, { mode: 0o755 });
   renameSync(temporary, target);
-}
-
-function writeExecutable(target: string, node: string, bundle: string): void {
-  const folder = mkdtempSync(join(tmpdir(), 'ambit-cni-'));
-  const temporary = `${target}.tmp.${process.pid}`;
-  try {
-    const main = join(folder, 'plugin.cjs');
-    const config = join(folder, 'sea.json');
-    writeFileSync(main, bundle);
-    writeFileSync(
-      config,
-      JSON.stringify({ main, output: temporary, disableExperimentalSEAWarning: true, useCodeCache: true }),
-    );
-    execFileSync(node, ['--build-sea', config], { stdio: ['ignore', 'ignore', 'inherit'] });
-    chmodSync(temporary, 0o755);
-    renameSync(temporary, target);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-    rmSync(temporary, { force: true });
-  }
 }

@@ -19,7 +19,7 @@ let plugin: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ambit-cni-'));
   bin = join(folder, 'bin');
-  plugin = await buildPlugin({ outDirectory: bin, form: 'script', node: realpathSync(process.execPath) });
+  plugin = await buildPlugin({ outDirectory: bin, node: realpathSync(process.execPath) });
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

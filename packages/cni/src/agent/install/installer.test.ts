@@ -191,3 +191,28 @@ test('a configuration that is broken is waited for, and never written to', async
   expect(installer.installed.value).toBe(false);
   expect(readFileSync(join(net, '10-net.conflist'), 'utf8')).toBe('{"plugins": [');
 });
+
+test('scripts are started by the Node that comes with them, which goes when they go', async () => {
+  write('10-net.conflist', LIST);
+  const program = join(folder, 'program');
+  writeFileSync(program, 'program');
+  writeFileSync(join(folder, 'source', 'istio-cni'), '#!/usr/local/bin/node\nplugin\n');
+  mkdirSync(join(bin, '.ambit-0ld'), { recursive: true });
+  const files = {
+    node: program,
+    libraries: new Map(),
+    loader: program,
+    needs: { libraries: [], loader: '', edits: [] },
+    folderName: '.ambit-1',
+  };
+  const installer = await start({ runtime: { files, hostDirectory: '/opt/cni/bin' } });
+  await until(installer.installed, Boolean, AbortSignal.timeout(5_000));
+  const plugin = join(bin, 'istio-cni');
+  const text = '#!/opt/cni/bin/.ambit-1/ld /opt/cni/bin/.ambit-1/node\nplugin\n';
+  expect([readFileSync(plugin, 'utf8'), statSync(plugin).mode & 0o777]).toEqual([text, 0o755]);
+  expect(readdirSync(bin).toSorted()).toEqual(['.ambit-1', 'istio-cni']);
+  chmodSync(plugin, 0o644);
+  await eventually(() => (statSync(plugin).mode & 0o777) === 0o755);
+  await installer.uninstall();
+  expect(readdirSync(bin)).toEqual([]);
+});

@@ -29,6 +29,7 @@ import {
   withoutPlugin,
   withPlugin,
 } from './conflist.ts';
+import { installRuntime, removeOtherRuntimes, type RuntimeFiles, startedBy } from './runtime.ts';
 import {
   copyAtomically,
   fingerprintOf,
@@ -48,6 +49,12 @@ export interface InstallerOptions {
   readonly mode: InstallMode;
   /** Every file in it is copied. */
   readonly binarySource: string;
+  /** What scripts among them are run by; without, they stay as they are. */
+  readonly runtime?: {
+    readonly files: RuntimeFiles;
+    /** `binaryTarget` as the node sees it. */
+    readonly hostDirectory: string;
+  };
   readonly binaryTarget: string;
   readonly configDirectory: string;
   /** Chained and standalone: this file. Default: the first usable one; `YYY-istio-cni.conf`. */
@@ -143,6 +150,7 @@ export class Installer implements Service {
       else if (rest) writeAtomically(path, rest.text, modeOf(path, this.#options.configMode));
     }
     for (const name of readdirSync(binarySource)) rmSync(join(binaryTarget, name), { force: true });
+    if (this.#options.runtime) removeOtherRuntimes(binaryTarget);
   }
 
   #soon(): void {
@@ -193,11 +201,19 @@ export class Installer implements Service {
 
   /** @returns whether anything had to be copied. */
   #installBinaries(): boolean {
-    const { binarySource, binaryTarget } = this.#options;
-    let changed = false;
+    const { binarySource, binaryTarget, runtime } = this.#options;
+    let changed = runtime ? installRuntime(runtime.files, binaryTarget) : false;
     for (const name of readdirSync(binarySource)) {
       if (name.includes('.tmp.')) continue;
       const [from, to] = [join(binarySource, name), join(binaryTarget, name)];
+      const script = scriptOf(from);
+      if (runtime && script !== undefined) {
+        const text = startedBy(script, runtime.files, runtime.hostDirectory);
+        if (readText(to) === text && isExecutable(to)) continue;
+        writeAtomically(to, text, 0o755);
+        changed = true;
+        continue;
+      }
       const now = `${fingerprintOf(from)} ${fingerprintOf(to)}`;
       if (this.#copied.get(name) === now) continue;
       removeTemporaries(binaryTarget, name);
@@ -205,6 +221,7 @@ export class Installer implements Service {
       this.#copied.set(name, `${fingerprintOf(from)} ${fingerprintOf(to)}`);
       changed = true;
     }
+    if (changed && runtime) removeOtherRuntimes(binaryTarget, runtime.files.folderName);
     return changed;
   }
 
@@ -265,6 +282,16 @@ export class Installer implements Service {
     writeAtomically(path, file.text, mode ?? modeOf(path, this.#options.configMode));
     return 'written';
   }
+}
+
+/** The text of a script; `undefined` for every other file. */
+function scriptOf(path: string): string | undefined {
+  const text = readText(path);
+  return text?.startsWith('#!') === true ? text : undefined;
+}
+
+function isExecutable(path: string): boolean {
+  return (modeOf(path, 0) & 0o111) === 0o111;
 }
 
 /** `10-net.conf` stands for `10-net.conflist` as well, and the other way round. */
