@@ -203,6 +203,7 @@ class Edited {
       const path = paths[String(volume['name'])];
       if (path !== undefined) draftIn(volume, 'hostPath')['path'] = path;
     }
+    setEnv(envOf(podSpec, 'install-cni'), 'AMBIT_CNI_BIN_HOST_DIR', paths['cni-bin-dir'] ?? '');
   }
 
   /** Variables are read at start alone, so other settings are other pods: the checksum says that they are. */
