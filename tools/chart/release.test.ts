@@ -30,6 +30,18 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
+interface Webhook {
+  readonly name: string;
+  readonly failurePolicy: string;
+}
+
+const policyOf = ({ name, failurePolicy }: Webhook) => [name, failurePolicy];
+
+const webhooks = async (): Promise<readonly Webhook[]> => {
+  const { body } = await call('GET', VALIDATOR);
+  return (body['webhooks'] ?? []) as unknown as readonly Webhook[];
+};
+
 const namesAt = async (path: string): Promise<readonly string[]> => {
   const { items = [] } = (await call('GET', path)).body as { items?: { metadata: { name: string } }[] };
   return items.map(({ metadata }) => metadata.name).toSorted();
@@ -42,14 +54,21 @@ test('a release is installed, upgraded and uninstalled', async () => {
   // Helm makes the namespace, so the chart must not.
   await tool.release('install', kubeconfigPath, '--create-namespace');
   expect(await namesAt('/apis/apps/v1/daemonsets')).toEqual(['istio-cni-node', 'ztunnel']);
-  const installed = (await call('GET', VALIDATOR)).body as { webhooks: object[] };
-  expect(installed.webhooks).toMatchObject([{ failurePolicy: 'Ignore' }]);
+  const installed = await webhooks();
+  expect(installed.map(policyOf)).toEqual([
+    ['rev.validation.istio.io', 'Ignore'],
+    ['waypoint.validation.istio.io', 'Ignore'],
+  ]);
 
   // As istiod does once it serves; an upgrade is no reason to admit everything for a while.
-  const closed = installed.webhooks.map((webhook) => ({ ...webhook, failurePolicy: 'Fail' }));
-  expect((await call('PUT', VALIDATOR, { ...installed, webhooks: closed })).status).toBe(200);
+  const [first, ...others] = installed;
+  const closed = { webhooks: [{ ...first, failurePolicy: 'Fail' }, ...others] };
+  expect((await call('PATCH', VALIDATOR, closed, 'application/merge-patch+json')).status).toBe(200);
   await tool.release('upgrade', kubeconfigPath, '--set=ztunnel.logLevel=debug');
-  expect((await call('GET', VALIDATOR)).body).toMatchObject({ webhooks: [{ failurePolicy: 'Fail' }] });
+  expect((await webhooks()).map(policyOf)).toEqual([
+    ['rev.validation.istio.io', 'Fail'],
+    ['waypoint.validation.istio.io', 'Ignore'],
+  ]);
   expect((await call('GET', '/apis/apps/v1/namespaces/istio-system/daemonsets/ztunnel')).text).toContain(
     '{"name":"RUST_LOG","value":"debug"}',
   );

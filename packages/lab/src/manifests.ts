@@ -1,10 +1,9 @@
 /**
- * The mesh as Kubernetes objects, as its charts make them: names, labels, accounts, variables, mounts and ports are
- * Istio's, so that tools find what they look for. What differs is that a container's command is a program of this
- * repository, since the lab has no images. Pure.
+ * What runs of the mesh, as its chart makes it: names, labels, variables, mounts and ports are Istio's, so that tools find
+ * what they look for. What differs is that a container's command is a program of this repository, since the lab has no
+ * images. Accounts, permissions and the like are the chart's own (mesh.ts). Pure.
  */
 import type { KubeObject } from '@ambit/kube/resource';
-import { ISTIOD_RULES, CNI_RULES, type Rule } from './mesh-roles.ts';
 
 export const SYSTEM_NAMESPACE = 'istio-system';
 
@@ -46,39 +45,11 @@ const TOKEN_VOLUME = {
 const TOKEN_MOUNT = { name: 'istio-token', mountPath: '/var/run/secrets/tokens' };
 
 export function meshManifests(options: MeshOptions): readonly KubeObject[] {
-  return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE, labels: PART_OF } },
-    ...['istiod', 'ztunnel', 'istio-cni'].map((name) => namespaced('v1', 'ServiceAccount', name, {})),
-    ...clusterRole('istiod-clusterrole-istio-system', 'istiod', ISTIOD_RULES),
-    ...clusterRole('istio-cni', 'istio-cni', CNI_RULES),
-    istiodService(),
-    istiodDeployment(options),
-    validatingWebhook(),
-    cniConfig(options),
-    cniDaemonSet(options),
-    ztunnelDaemonSet(options),
-  ];
+  return [istiodDeployment(options), cniConfig(options), cniDaemonSet(options), ztunnelDaemonSet(options)];
 }
 
 function namespaced(apiVersion: string, kind: string, name: string, body: object): KubeObject {
   return { apiVersion, kind, metadata: { name, namespace: SYSTEM_NAMESPACE, labels: PART_OF }, ...body };
-}
-
-function clusterRole(name: string, account: string, rules: readonly Rule[]): readonly KubeObject[] {
-  const apiGroup = 'rbac.authorization.k8s.io';
-  const metadata = { name, labels: PART_OF };
-  return [
-    { apiVersion: `${apiGroup}/v1`, kind: 'ClusterRole', metadata, ...{ rules } },
-    {
-      apiVersion: `${apiGroup}/v1`,
-      kind: 'ClusterRoleBinding',
-      metadata,
-      ...{
-        roleRef: { apiGroup, kind: 'ClusterRole', name },
-        subjects: [{ kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE }],
-      },
-    },
-  ];
 }
 
 function program({ node, top }: MeshOptions, path: string, ...args: readonly string[]): readonly string[] {
@@ -88,20 +59,6 @@ function program({ node, top }: MeshOptions, path: string, ...args: readonly str
 const variables = (env: Readonly<Record<string, string>>) =>
   Object.entries(env).map(([name, value]) => ({ name, value }));
 const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
-
-function istiodService(): KubeObject {
-  return namespaced('v1', 'Service', 'istiod', {
-    spec: {
-      selector: { app: 'istiod' },
-      ports: [
-        { name: 'grpc-xds', port: 15_010, protocol: 'TCP' },
-        { name: 'https-dns', port: 15_012, protocol: 'TCP' },
-        { name: 'https-webhook', port: 443, targetPort: 15_017, protocol: 'TCP' },
-        { name: 'http-monitoring', port: 15_014, protocol: 'TCP' },
-      ],
-    },
-  });
-}
 
 function istiodDeployment(options: MeshOptions): KubeObject {
   const labels = { app: 'istiod', istio: 'pilot', 'istio.io/dataplane-mode': 'none', ...PART_OF };
@@ -143,62 +100,6 @@ function istiodDeployment(options: MeshOptions): KubeObject {
       },
     },
   });
-}
-
-function validatingWebhook(): KubeObject {
-  return {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'ValidatingWebhookConfiguration',
-    metadata: {
-      name: 'istio-validator-istio-system',
-      labels: { app: 'istiod', istio: 'istiod', ...PART_OF },
-    },
-    ...{
-      webhooks: [
-        {
-          name: 'rev.validation.istio.io',
-          clientConfig: {
-            service: { name: 'istiod', namespace: SYSTEM_NAMESPACE, path: '/validate', port: 443 },
-          },
-          rules: [
-            {
-              operations: ['CREATE', 'UPDATE'],
-              apiGroups: [
-                'security.istio.io',
-                'networking.istio.io',
-                'telemetry.istio.io',
-                'extensions.istio.io',
-              ],
-              apiVersions: ['*'],
-              resources: ['*'],
-            },
-          ],
-          failurePolicy: 'Ignore',
-          sideEffects: 'None',
-          admissionReviewVersions: ['v1'],
-        },
-        {
-          name: 'waypoint.validation.istio.io',
-          clientConfig: {
-            service: { name: 'istiod', namespace: SYSTEM_NAMESPACE, path: '/validate', port: 443 },
-          },
-          objectSelector: { matchExpressions: [{ key: 'istio.io/use-waypoint', operator: 'Exists' }] },
-          rules: [
-            {
-              operations: ['CREATE', 'UPDATE'],
-              apiGroups: [''],
-              apiVersions: ['v1'],
-              resources: ['namespaces', 'services'],
-            },
-          ],
-          failurePolicy: 'Ignore',
-          timeoutSeconds: 2,
-          sideEffects: 'None',
-          admissionReviewVersions: ['v1'],
-        },
-      ],
-    },
-  };
 }
 
 function cniConfig({ env }: MeshOptions): KubeObject {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import { MeshError } from '@ambit/core/errors';
 import type { KubeClient } from '@ambit/kube/client';
+import type { KubeObject } from '@ambit/kube/resource';
 import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
 import { type Pod, pods } from '@ambit/kube/resources/core';
 import { applyAll, parseManifests } from './apply.ts';
@@ -13,6 +14,17 @@ import { run } from './network/command.ts';
 import { isReady } from './workloads/template.ts';
 
 const TOP = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
+/** What the lab takes from the chart as it is: who the parts are, what they may do, how they are reached and asked. */
+const CHART_KINDS: ReadonlySet<string> = new Set([
+  'Namespace',
+  'ServiceAccount',
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'Role',
+  'RoleBinding',
+  'Service',
+  'ValidatingWebhookConfiguration',
+]);
 const READY_TIMEOUT_MS = 60_000;
 const POLL_MS = 100;
 const SHOWN_LOG_LINES = 5;
@@ -42,10 +54,24 @@ export async function installMesh(
   const build = `${TOP}/packages/cni/src/build/main.ts`;
   for (const { name } of lab.nodes)
     await run([process.execPath, build, '--out', lab.hostPathOf(name, PLUGIN_IMAGE_FOLDER)]);
+  const chart = parseManifests(readFileSync(`${TOP}/deploy/manifests/ambit.yaml`, 'utf8'));
+  await applyAll(
+    lab.client,
+    chart.filter(({ kind }) => CHART_KINDS.has(kind ?? '')).map(withoutConditions),
+    signal,
+  );
   const objects = meshManifests({ top: TOP, node: process.execPath, ...(env && { env }) });
   await applyAll(lab.client, objects, signal);
   // One istiod, and on each node a ztunnel and an agent.
   await ready(lab, 1 + 2 * lab.nodes.length, clock, signal);
+}
+
+/** The embedded API does not ask a webhook that has conditions; without them it asks whenever it might matter. */
+function withoutConditions(object: KubeObject): KubeObject {
+  const { webhooks } = object as KubeObject & { readonly webhooks?: readonly object[] };
+  if (!webhooks) return object;
+  const asked = webhooks.map((webhook) => ({ ...webhook, matchConditions: [] }));
+  return { ...object, ...{ webhooks: asked } };
 }
 
 async function established(client: KubeClient, clock: Clock, signal: AbortSignal): Promise<void> {

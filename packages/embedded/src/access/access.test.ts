@@ -152,6 +152,29 @@ describe('authorisation', () => {
     ).toBe(403);
   });
 
+  test('who may list and watch one object says which one', async () => {
+    await admin('POST', ACCOUNTS, { metadata: { name: 'one' } });
+    await admin('POST', `${RBAC}/clusterroles`, {
+      metadata: { name: 'one' },
+      rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['a'], verbs: ['list'] }],
+    });
+    await admin('POST', `${RBAC}/clusterrolebindings`, {
+      metadata: { name: 'one' },
+      roleRef: { kind: 'ClusterRole', name: 'one', apiGroup: 'rbac.authorization.k8s.io' },
+      subjects: [{ kind: 'ServiceAccount', name: 'one', namespace: 'default' }],
+    });
+    const one = requester(api, await tokenFor({}, 'one'));
+    const statusOf = async (query: string) => (await one('GET', `/api/v1/secrets${query}`)).status;
+    expect({
+      all: await statusOf(''),
+      that: await statusOf('?fieldSelector=metadata.name%3Da'),
+      more: await statusOf('?fieldSelector=type%3Dx,metadata.name%3D%3Da'),
+      another: await statusOf('?fieldSelector=metadata.name%3Db'),
+      'all but that': await statusOf('?fieldSelector=metadata.name!%3Da'),
+      watched: await statusOf('?watch=true&fieldSelector=metadata.name%3Da'),
+    }).toEqual({ all: 403, that: 200, more: 200, another: 403, 'all but that': 403, watched: 403 });
+  });
+
   test('who may write roles and bindings may not give more than they have', async () => {
     const ann = requester(api, api.tokenOf('ann'));
     await admin('POST', `${RBAC}/clusterroles`, {

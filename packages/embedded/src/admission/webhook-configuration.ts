@@ -1,4 +1,9 @@
-/** ValidatingWebhookConfigurations: what must be right about one, and what we would not do. */
+/**
+ * ValidatingWebhookConfigurations: what must be right about one, and what we would not do.
+ *
+ * No CEL is evaluated. To Kubernetes a condition that cannot be evaluated means: not asked with failurePolicy Ignore, every
+ * write refused with Fail. So it is here, but that the latter is refused at once.
+ */
 import type { FieldProblem } from '../errors.ts';
 import { isObject, type JsonObject, listAt, numberAt, textAt, textsAt } from '../json.ts';
 import { WEBHOOK_TIMEOUT_SECONDS } from '../limits.ts';
@@ -24,7 +29,17 @@ export const webhookConfigurationRules: KindRules = {
         return [...duplicate, ...webhookProblems(webhook, `webhooks[${i}]`)];
       });
   },
+  warnings: (object) =>
+    listAt(object, 'webhooks')
+      .filter(isObject)
+      .filter(hasConditions)
+      .map(
+        ({ name }) =>
+          `webhook ${JSON.stringify(name)} is not asked: the embedded API evaluates no matchConditions`,
+      ),
 };
+
+export const hasConditions = (webhook: JsonObject): boolean => listAt(webhook, 'matchConditions').length > 0;
 
 const problem = (reason: FieldProblem['reason'], field: string, message: string): FieldProblem => ({
   reason,
@@ -59,8 +74,8 @@ function webhookProblems(webhook: JsonObject, path: string): readonly FieldProbl
     const message = `Invalid value: ${seconds}: the timeout value must be between 1 and ${WEBHOOK_TIMEOUT_SECONDS} seconds`;
     problems.push(problem('FieldValueInvalid', `${path}.timeoutSeconds`, message));
   }
-  if (listAt(webhook, 'matchConditions').length > 0) {
-    const message = 'Forbidden: the embedded API evaluates no CEL, so it would ask in the wrong cases';
+  if (hasConditions(webhook) && webhook['failurePolicy'] !== 'Ignore') {
+    const message = 'Forbidden: the embedded API evaluates no CEL, so it would have to refuse every write';
     problems.push(problem('FieldValueForbidden', `${path}.matchConditions`, message));
   }
   return problems;

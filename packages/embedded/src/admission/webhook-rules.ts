@@ -4,6 +4,7 @@ import { storageKeyOf } from '../kinds/resource.ts';
 import { labelsOf, nameOf } from '../object.ts';
 import type { AdmissionQuestion } from '../objects/context.ts';
 import { labelSelectorOf, matchesLabels } from '../select/labels.ts';
+import { hasConditions } from './webhook-configuration.ts';
 
 /** One webhook of one configuration. */
 export interface Webhook {
@@ -18,9 +19,11 @@ export interface Webhook {
   readonly objectSelector: JsonObject;
 }
 
+/** Those that can be asked: none with conditions. */
 export function webhooksOf(configuration: JsonObject): readonly Webhook[] {
   return listAt(configuration, 'webhooks')
     .filter(isObject)
+    .filter((webhook) => !hasConditions(webhook))
     .map((webhook) => ({
       configuration: nameOf(configuration),
       name: textAt(webhook, 'name') ?? '',

@@ -10,6 +10,7 @@ import { type JsonObject, objectAt, textAt } from '../json.ts';
 import { newAuthority, newServingCertificate } from '../pki/serving.ts';
 import { type EmbeddedApi, startEmbeddedApi } from '../server.ts';
 import { requester, type Requester } from '../testing/request.ts';
+import { webhooksOf } from './webhook-rules.ts';
 
 let folder: string;
 let api: EmbeddedApi;
@@ -218,6 +219,34 @@ test('is reached through its Service, by a ready endpoint', async () => {
   });
   answer = () => ({ allowed: true });
   expect((await call('POST', MAPS, { metadata: { name: 'svc' } })).status).toBe(201);
+});
+
+test('one with CEL conditions that may fail is not asked, and that is said', async () => {
+  const { headers, status } = await call('POST', `${HOOKS}?dryRun=All`, {
+    metadata: { name: 'other' },
+    webhooks: [
+      {
+        name: 'hook.example.com',
+        clientConfig: { url: 'https://127.0.0.1/' },
+        failurePolicy: 'Ignore',
+        sideEffects: 'None',
+        admissionReviewVersions: ['v1'],
+        matchConditions: [{ name: 'x', expression: 'true' }],
+      },
+    ],
+  });
+  expect([status, headers['warning']]).toEqual([
+    201,
+    expect.stringContaining('is not asked: the embedded API evaluates no matchConditions'),
+  ]);
+  const conditional = {
+    name: 'x',
+    failurePolicy: 'Ignore',
+    matchConditions: [{ name: 'x', expression: 'true' }],
+  };
+  expect(webhooksOf({ metadata: { name: 'c' }, webhooks: [conditional, { name: 'y' }] })).toMatchObject([
+    { name: 'y' },
+  ]);
 });
 
 test.each<[string, JsonObject, string]>([

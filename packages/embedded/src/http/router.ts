@@ -8,6 +8,7 @@ import type { User } from '../access/user.ts';
 import { notFound, quoted, StatusError, statusOf } from '../errors.ts';
 import type { PortForwards } from '../forward/port-forward.ts';
 import { storageKeyOf, subjectOf } from '../kinds/resource.ts';
+import { nameSelected } from '../select/fields.ts';
 import { objectKey } from '../storage/store.ts';
 import { decodeBody, mediaType, readBody } from './body.ts';
 import { handlePath, type PathDependencies } from './path-handler.ts';
@@ -91,7 +92,7 @@ export class Router {
     const user = await this.#userOf(request, url.pathname);
     const info = requestInfo(context.registry, url.pathname);
     const verb = verbOf(request.method ?? 'GET', info, url.searchParams);
-    const attributes = attributesOf(info, verb);
+    const attributes = attributesOf(info, verb, url.searchParams);
     if (
       !(info.kind === 'path' && PUBLIC.test(info.path)) &&
       !authorize(context.store, user, attributes).allowed
@@ -184,7 +185,7 @@ function refuseUpgrade(socket: Duplex, error: StatusError): void {
 
 const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized');
 
-export function attributesOf(info: RequestInfo, verb: string): Attributes {
+export function attributesOf(info: RequestInfo, verb: string, query: URLSearchParams): Attributes {
   if (info.kind === 'path') return { kind: 'path', verb, path: info.path };
   const { resource, namespace, name, subresource } = info;
   const isNamespace = storageKeyOf(resource) === 'namespaces';
@@ -196,7 +197,7 @@ export function attributesOf(info: RequestInfo, verb: string): Attributes {
     subresource,
     // A namespace counts as being inside itself: a Role in it may allow to read it.
     namespace: isNamespace ? name : namespace,
-    name,
+    name: name === '' ? nameSelected(query) : name,
   };
 }
 

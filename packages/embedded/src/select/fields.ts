@@ -71,3 +71,10 @@ function fieldText(object: JsonObject, field: string): string {
     return field === 'spec.hostNetwork' || field === 'spec.unschedulable' ? 'false' : '';
   return typeof value === 'object' ? '' : String(value);
 }
+
+/** The one object that a selector can select, by `metadata.name=NAME`: who may read that one may list and watch it. */
+export function nameSelected(query: URLSearchParams): string {
+  const terms = (query.get('fieldSelector') ?? '').split(',');
+  const names = terms.flatMap((term) => /^\s*metadata\.name\s*==?\s*([^=!\s]+)\s*$/.exec(term)?.[1] ?? []);
+  return names[0] ?? '';
+}
