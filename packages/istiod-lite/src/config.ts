@@ -201,6 +201,11 @@ export const schema = {
     default: 1_000,
     doc: 'Over how long its clients are then sent elsewhere, so that they do not all connect there at once.',
   }),
+  autoAllowWaypoints: flag({
+    env: 'PILOT_AUTO_ALLOW_WAYPOINT_POLICY',
+    default: false,
+    doc: 'Whether workloads let their waypoints through, whatever else they allow.',
+  }),
   drainDeadlineMs: durationMs({
     env: 'AMBIT_DRAIN_DEADLINE',
     default: 10_000,

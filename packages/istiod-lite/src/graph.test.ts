@@ -2,9 +2,16 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import type { FeedChange } from '@ambit/xds/resource-feed';
 import { stringify } from 'yaml';
+import type { MeshSettings } from './translate/settings.ts';
 import { TestMesh } from './testing/mesh-from-yaml.ts';
 
 const TESTDATA = new URL('./translate/testdata/', import.meta.url);
+
+/** Other settings than the defaults, by name of the file. */
+const SETTINGS: Readonly<Record<string, Partial<MeshSettings>>> = {
+  'l7-policies-as-istio': { l7WithoutWaypoint: 'istio' },
+  'allowed-waypoints': { autoAllowWaypoints: true },
+};
 
 describe('what a user writes, and what becomes of it', () => {
   const names = readdirSync(TESTDATA)
@@ -12,7 +19,7 @@ describe('what a user writes, and what becomes of it', () => {
     .map((name) => name.slice(0, -'.in.yaml'.length));
 
   test.each(names)('%s', (name) => {
-    const mesh = new TestMesh(name.endsWith('-as-istio') ? { l7WithoutWaypoint: 'istio' } : {});
+    const mesh = new TestMesh(SETTINGS[name] ?? {});
     mesh.apply(readFileSync(new URL(`${name}.in.yaml`, TESTDATA), 'utf8'));
     expect(mesh.errors).toEqual([]);
     const golden = new URL(`${name}.out.yaml`, TESTDATA);

@@ -12,6 +12,7 @@ import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
+import { deriveWaypointPolicies } from './derive/waypoint-policies.ts';
 import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
 import type { AllInputs } from './inputs.ts';
@@ -55,7 +56,12 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const network = deriveNetwork(context);
   const waypoints = deriveWaypoints(context, network);
   const services = deriveServices(context, network, waypoints);
-  const workloads = deriveWorkloads(context, services, policies, waypoints);
+  const waypointPolicies = deriveWaypointPolicies(context, waypoints);
+  const workloads = deriveWorkloads(context, services, policies, waypoints, waypointPolicies);
+  const authorizations = new JoinedCollection({
+    name: 'all authorizations',
+    from: [policies.authorizations, ...waypointPolicies.authorizations],
+  });
   const conditions = deriveConditions(context, policies, waypoints);
   const addresses = new JoinedCollection({
     name: 'addresses',
@@ -67,7 +73,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
       services.addresses,
     ],
   });
-  const authorizationFeed = new AuthorizationFeed(scheduler, policies.authorizations, clock);
+  const authorizationFeed = new AuthorizationFeed(scheduler, authorizations, clock);
   return {
     inputs,
     authorizationFeed,
@@ -77,6 +83,6 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     conditions,
     waypoints,
     serviceEntries: services.entries,
-    roots: [addresses, policies.authorizations, ...Object.values(conditions)],
+    roots: [addresses, authorizations, ...Object.values(conditions)],
   };
 }

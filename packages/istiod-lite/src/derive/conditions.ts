@@ -1,10 +1,17 @@
 /** What the statuses of objects shall say: by `namespace/name` of each object, the conditions that are ours. */
 import type { Collection } from '@ambit/collections/collection';
 import { derivedValues } from '@ambit/collections/derived';
+import type { Fetch } from '@ambit/collections/fetch';
+import type { ObjectMeta } from '@ambit/kube/resource';
 import type { WantedCondition } from '../translate/condition.ts';
 import { targetConditions, targetsOf } from '../translate/policy-targets.ts';
 import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
-import { type IngressUse, waypointConditions } from '../translate/waypoint-status.ts';
+import {
+  type IngressUse,
+  missingWaypointConditions,
+  waypointConditions,
+} from '../translate/waypoint-status.ts';
+import { labelsOfWorkloadEntry } from '../translate/workload-entry.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
@@ -16,6 +23,10 @@ export type WantedConditions = Collection<string, readonly WantedCondition[]>;
 export interface Conditions {
   /** `istio.io/WaypointBound` of Services. */
   readonly ofServices: WantedConditions;
+  /** `istio.io/WaypointBound` and `istio.io/WaypointMissing` of ServiceEntries. */
+  readonly ofServiceEntries: WantedConditions;
+  /** `istio.io/WaypointBound` of WorkloadEntries. */
+  readonly ofWorkloadEntries: WantedConditions;
   /** `ZtunnelAccepted` of AuthorizationPolicies. */
   readonly ofPoliciesAtZtunnels: WantedConditions;
   /** `WaypointAccepted` of AuthorizationPolicies. */
@@ -27,6 +38,12 @@ export function deriveConditions(
   policies: Policies,
   waypoints: Waypoints,
 ): Conditions {
+  const ingressOf = ({ labels, namespace = '' }: ObjectMeta, fetch: Fetch): IngressUse => {
+    const own = labels?.[INGRESS_USE_WAYPOINT_LABEL];
+    const label =
+      own ?? fetch.get(inputs.namespaces, namespace)?.metadata.labels?.[INGRESS_USE_WAYPOINT_LABEL];
+    return label === undefined ? undefined : label.toLowerCase() === 'true';
+  };
   const ofServices = derivedValues({
     name: 'conditions of services',
     scheduler,
@@ -34,12 +51,37 @@ export function deriveConditions(
     inputs: [waypoints.ofServices, inputs.namespaces],
     compute: ({ metadata }, key, fetch) => {
       const binding = fetch.get(waypoints.ofServices, key);
-      if (!binding) return undefined;
-      const namespace = binding.waypoint && fetch.get(inputs.namespaces, metadata.namespace ?? '');
-      const label =
-        metadata.labels?.[INGRESS_USE_WAYPOINT_LABEL] ??
-        namespace?.metadata.labels?.[INGRESS_USE_WAYPOINT_LABEL];
-      return someOf(waypointConditions(binding, ingressUse(label)));
+      return binding && someOf(waypointConditions(binding, binding.waypoint && ingressOf(metadata, fetch)));
+    },
+    equals: sameContent,
+  });
+  const ofServiceEntries = derivedValues({
+    name: 'conditions of service entries',
+    scheduler,
+    from: inputs.serviceEntries,
+    inputs: [waypoints.ofServiceEntries, inputs.namespaces],
+    compute: (entry, key, fetch) => {
+      const binding = fetch.get(waypoints.ofServiceEntries, key);
+      return (
+        binding &&
+        someOf([
+          ...waypointConditions(binding, binding.waypoint && ingressOf(entry.metadata, fetch)),
+          ...missingWaypointConditions(entry, binding),
+        ])
+      );
+    },
+    equals: sameContent,
+  });
+  const ofWorkloadEntries = derivedValues({
+    name: 'conditions of workload entries',
+    scheduler,
+    from: inputs.workloadEntries,
+    inputs: waypoints.inputs,
+    compute: (entry, _, fetch) => {
+      const labels = labelsOfWorkloadEntry(entry);
+      const { namespace = '', name } = entry.metadata;
+      const object = { name, namespace, ...(labels && { labels }) };
+      return someOf(waypointConditions(waypoints.bindingOf('workload', object, fetch), undefined));
     },
     equals: sameContent,
   });
@@ -75,14 +117,10 @@ export function deriveConditions(
     },
     equals: sameContent,
   });
-  return { ofServices, ofPoliciesAtZtunnels, ofPoliciesAtWaypoints };
+  return { ofServices, ofServiceEntries, ofWorkloadEntries, ofPoliciesAtZtunnels, ofPoliciesAtWaypoints };
 }
 
 export const ZTUNNEL_ACCEPTED = 'ZtunnelAccepted';
-
-export function ingressUse(label: string | undefined): IngressUse {
-  return label === undefined ? undefined : label.toLowerCase() === 'true';
-}
 
 function someOf(conditions: readonly WantedCondition[]): readonly WantedCondition[] | undefined {
   return conditions.length === 0 ? undefined : conditions;

@@ -14,7 +14,15 @@ export interface TargetName {
 
 /** What a computation that calls {@link targetState} must give as its inputs. */
 export function targetInputs(inputs: Inputs, waypoints: Waypoints): readonly GraphNode[] {
-  return [waypoints.ofServices, waypoints.all, inputs.services, inputs.gateways, inputs.gatewayClasses];
+  return [
+    waypoints.ofServices,
+    waypoints.ofServiceEntries,
+    waypoints.all,
+    inputs.services,
+    inputs.serviceEntries,
+    inputs.gateways,
+    inputs.gatewayClasses,
+  ];
 }
 
 export function targetState(
@@ -29,6 +37,11 @@ export function targetState(
   switch (kind) {
     case 'Service':
       return behind(fetch.get(inputs.services, key), fetch.get(waypoints.ofServices, key)?.waypoint);
+    case 'ServiceEntry':
+      return behind(
+        fetch.get(inputs.serviceEntries, key),
+        fetch.get(waypoints.ofServiceEntries, key)?.waypoint,
+      );
     case 'Gateway':
       return behind(fetch.get(inputs.gateways, key), fetch.get(waypoints.all, key));
     case 'GatewayClass': {

@@ -16,6 +16,8 @@ export interface Waypoints {
   readonly all: Collection<string, Waypoint>;
   /** By `namespace/name` of the Service. */
   readonly ofServices: Collection<string, WaypointBinding>;
+  /** By `namespace/name` of the ServiceEntry. */
+  readonly ofServiceEntries: Collection<string, WaypointBinding>;
   /** What a computation that calls the functions below must give as its inputs. */
   readonly inputs: readonly GraphNode[];
   /** For Services and ServiceEntries, and for Pods and WorkloadEntries. */
@@ -72,9 +74,18 @@ export function deriveWaypoints({ inputs, scheduler }: GraphContext, network: Si
     compute: ({ metadata }, _, fetch) => bindingOf('service', metadata, fetch),
     equals: sameContent,
   });
+  const ofServiceEntries = derivedValues({
+    name: 'waypoints of service entries',
+    scheduler,
+    from: inputs.serviceEntries,
+    inputs: [all, wishes],
+    compute: ({ metadata }, _, fetch) => bindingOf('service', metadata, fetch),
+    equals: sameContent,
+  });
   return {
     all,
     ofServices,
+    ofServiceEntries,
     inputs: [all, wishes],
     bindingOf,
     instanceOf: ({ namespace = '', labels }, fetch) => {

@@ -4,11 +4,12 @@ import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
 import { IndexCollection } from '@ambit/collections/index-by';
 import { ONLY } from '@ambit/collections/singleton';
-import { selectsLabels } from '@ambit/kube/label-selector';
+import { type Labels, selectsLabels } from '@ambit/kube/label-selector';
 import type { EndpointSlice } from '@ambit/kube/resources/core';
 import type { WorkloadEntry } from '@ambit/kube/resources/networking';
 import { type AddressEntry, sameEntry, workloadEntry } from '../push/encode.ts';
 import { isPod, serviceNameOf, targetPortsOf, translateEndpointSlice } from '../translate/endpoint-slice.ts';
+import type { OfferedService } from '../translate/offered-ports.ts';
 import { isLive, localityOf, type PodService, translatePod } from '../translate/pod.ts';
 import { UNBOUND } from '../translate/waypoint-binding.ts';
 import {
@@ -21,6 +22,7 @@ import { validateWorkloadEntry } from '../validate/workload-entry.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
 import type { ServiceInfo, Services } from './services.ts';
+import type { WaypointPolicies } from './waypoint-policies.ts';
 import type { Bindable, Waypoints } from './waypoints.ts';
 
 const NO_WAYPOINT = { waypoint: undefined, applicationTunnel: undefined };
@@ -44,7 +46,21 @@ export function deriveWorkloads(
   services: Services,
   policies: Policies,
   waypoints: Waypoints,
+  waypointPolicies: WaypointPolicies,
 ): Workloads {
+  const policyNames = (
+    object: Bindable,
+    labels: Labels | undefined,
+    offered: readonly OfferedService[],
+    fetch: Fetch,
+  ) => [
+    ...policies.namesFor(object.namespace ?? '', labels, fetch),
+    ...waypointPolicies.namesFor(
+      object,
+      offered.map(({ key }) => key),
+      fetch,
+    ),
+  ];
   const waypointFor = (object: Bindable, fetch: Fetch) => {
     // A waypoint is not behind a waypoint.
     const instance = waypoints.instanceOf(object, fetch);
@@ -104,6 +120,7 @@ export function deriveWorkloads(
       localities,
       slicesByPod,
       ...policies.inputs,
+      ...waypointPolicies.inputs,
       ...waypoints.inputs,
     ],
     compute: (pod, key, fetch) => {
@@ -115,12 +132,13 @@ export function deriveWorkloads(
         ({ kind, selector }) =>
           (kind === 'Service' || settings.serviceEntriesSelectPods) && selectsLabels(selector, labels),
       );
+      const offered = [...selecting, ...fetch.group(slicesByPod, key).map(podServiceOf)];
       const workload = translatePod(pod, {
         settings,
         network: fetch.get(services.network, ONLY) ?? '',
         locality: fetch.get(localities, pod.spec?.nodeName ?? ''),
-        services: [...selecting, ...fetch.group(slicesByPod, key).map(podServiceOf)],
-        policies: policies.namesFor(namespace, labels, fetch),
+        services: offered,
+        policies: policyNames(pod.metadata, labels, offered, fetch),
         ...waypointFor(pod.metadata, fetch),
       });
       return entriesOf([workloadEntry(workload)]);
@@ -143,7 +161,13 @@ export function deriveWorkloads(
     name: 'workloads of workload entries',
     scheduler,
     from: checkedEntries,
-    inputs: [services.network, services.selecting, ...policies.inputs, ...waypoints.inputs],
+    inputs: [
+      services.network,
+      services.selecting,
+      ...policies.inputs,
+      ...waypointPolicies.inputs,
+      ...waypoints.inputs,
+    ],
     compute: (entry, _, fetch) => {
       const { namespace = '', name } = entry.metadata;
       const labels = labelsOfWorkloadEntry(entry);
@@ -154,12 +178,13 @@ export function deriveWorkloads(
           (kind === 'ServiceEntry' || settings.servicesSelectWorkloadEntries) &&
           selectsLabels(selector, labels),
       );
+      const object = { name, namespace, ...(labels && { labels }) };
       const workload = translateWorkloadEntry(entry, {
         settings,
         network: fetch.get(services.network, ONLY) ?? '',
         services: selecting,
-        policies: policies.namesFor(namespace, labels, fetch),
-        ...waypointFor({ name, namespace, ...(labels && { labels }) }, fetch),
+        policies: policyNames(object, labels, selecting, fetch),
+        ...waypointFor(object, fetch),
       });
       return entriesOf(workload ? [workloadEntry(workload)] : []);
     },
@@ -169,7 +194,13 @@ export function deriveWorkloads(
     name: 'workloads of service entries',
     scheduler,
     from: services.entries.checked,
-    inputs: [services.network, services.entries.infosByEntry, ...policies.inputs, ...waypoints.inputs],
+    inputs: [
+      services.network,
+      services.entries.infosByEntry,
+      ...policies.inputs,
+      ...waypointPolicies.inputs,
+      ...waypoints.inputs,
+    ],
     compute: (entry, key, fetch) => {
       const made = fetch.group(services.entries.infosByEntry, key);
       const hostnames = made.map((service) => service.key.slice(entry.namespace.length + 1));

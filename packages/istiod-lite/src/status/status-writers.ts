@@ -3,11 +3,12 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
 import { services } from '@ambit/kube/resources/core';
+import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
 import { authorizationPolicies } from '@ambit/kube/resources/security';
 import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
 import type { Inputs } from '../inputs.ts';
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
-import { WAYPOINT_BOUND } from '../translate/waypoint-status.ts';
+import { WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
 
 export interface StatusWritersOptions {
@@ -32,6 +33,26 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       types: [WAYPOINT_BOUND],
       objects: inputs.services,
       wanted: conditions.ofServices,
+    }),
+  );
+  scope.use(
+    new ConditionWriter({
+      ...common,
+      resource: serviceEntries,
+      fieldManager: 'istio-ambient-service',
+      types: [WAYPOINT_BOUND, WAYPOINT_MISSING],
+      objects: inputs.serviceEntries,
+      wanted: conditions.ofServiceEntries,
+    }),
+  );
+  scope.use(
+    new ConditionWriter({
+      ...common,
+      resource: workloadEntries,
+      fieldManager: 'istio-ambient-workloadentry',
+      types: [WAYPOINT_BOUND],
+      objects: inputs.workloadEntries,
+      wanted: conditions.ofWorkloadEntries,
     }),
   );
   scope.use(

@@ -108,6 +108,8 @@ export class TestMesh {
     );
     const conditions = [
       ...this.#conditions('Service', this.graph.conditions.ofServices),
+      ...this.#conditions('ServiceEntry', this.graph.conditions.ofServiceEntries),
+      ...this.#conditions('WorkloadEntry', this.graph.conditions.ofWorkloadEntries),
       ...this.#conditions('AuthorizationPolicy', this.graph.conditions.ofPoliciesAtWaypoints),
     ];
     return {

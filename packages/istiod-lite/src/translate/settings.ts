@@ -8,6 +8,8 @@ export interface MeshSettings extends PolicySettings {
   readonly domain: string;
   /** Where the control plane lives; its namespace's label names the network. */
   readonly systemNamespace: string;
+  /** Whether workloads let their waypoints through, whatever else they allow. Default: they do not. */
+  readonly autoAllowWaypoints?: boolean;
   /** Whether ServiceEntries that name no address get one. */
   readonly ipAutoallocate: boolean;
   /** Whether the selector of a ServiceEntry selects pods, not only WorkloadEntries. */

@@ -1,9 +1,14 @@
 /** What the status of a Service, ServiceEntry or WorkloadEntry says about its waypoint, as Istio says it. Pure. */
+import type { ServiceEntry } from '@ambit/kube/resources/networking';
 import type { WantedCondition } from './condition.ts';
+import { isWildcard, resolutionOf } from './service-entry.ts';
 import { waypointKey } from './waypoint.ts';
 import type { WaypointBinding } from './waypoint-binding.ts';
 
 export const WAYPOINT_BOUND = 'istio.io/WaypointBound';
+export const WAYPOINT_MISSING = 'istio.io/WaypointMissing';
+const CONNECT_STRATEGY_ANNOTATION = 'istio.io/connect-strategy';
+const RACING = 'RACE_FIRST_TCP_CONNECT';
 
 /** What the label `istio.io/ingress-use-waypoint` says; `undefined`: it is not there, or does not matter. */
 export type IngressUse = boolean | undefined;
@@ -33,4 +38,27 @@ function ingressSentences(ingress: IngressUse): readonly string[] {
     : [
         'Ingress traffic is not using the waypoint, set the istio.io/ingress-use-waypoint label to true if desired.',
       ];
+}
+
+/** What a ServiceEntry asks for that only a waypoint can do, where there is none. */
+export function missingWaypointConditions(
+  { metadata, spec = {} }: ServiceEntry,
+  { waypoint }: WaypointBinding,
+): readonly WantedCondition[] {
+  if (waypoint) return [];
+  const missing = (reason: string, message: string) => [
+    { type: WAYPOINT_MISSING, isTrue: true, reason, message },
+  ];
+  const { hosts } = spec;
+  if (Array.isArray(hosts) && hosts.some(isWildcard) && resolutionOf(spec) === 'DYNAMIC_DNS')
+    return missing(
+      'NoWaypointForWildcardService',
+      'ServiceEntry will not apply until it is bound to a valid waypoint.',
+    );
+  if (metadata.annotations?.[CONNECT_STRATEGY_ANNOTATION] === RACING)
+    return missing(
+      'NoWaypointForRacingConnectStrategy',
+      'ServiceEntry has a non-default connect strategy but no waypoint bound. A waypoint is required for connect strategies to take effect for ambient clients.',
+    );
+  return [];
 }

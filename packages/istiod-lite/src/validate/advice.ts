@@ -53,13 +53,19 @@ export function* adviceOnPeerAuthentication(
     yield `spec.mtls.mode: ${outside} of ${selected.length} pods are not in the mesh and take plaintext all the same`;
 }
 
-/** On a Service, or on a Namespace, that asks for a waypoint. */
+/** On anything that asks for a waypoint by its label. */
 export function adviceOnWaypoint(kind: string, metadata: ObjectMeta, world: World): readonly string[] {
   if (metadata.labels?.[USE_WAYPOINT_LABEL] === undefined) return [];
   const bindings =
     kind === 'Namespace'
       ? (['service', 'workload'] as const).map((of) => world.binding(of, metadata.name, {}, metadata))
-      : [world.binding('service', metadata.namespace ?? '', metadata)];
+      : [
+          world.binding(
+            kind === 'WorkloadEntry' ? 'workload' : 'service',
+            metadata.namespace ?? '',
+            metadata,
+          ),
+        ];
   // A namespace's waypoint that takes either kind of traffic does what was asked.
   if (bindings.some(({ waypoint, problem }) => waypoint !== undefined && !problem)) return [];
   const problem = bindings.find((binding) => binding.problem)?.problem;

@@ -87,6 +87,8 @@ function adviceOn(object: unknown, kind: string, world: World): readonly string[
       return [...adviceOnPeerAuthentication(object as PeerAuthentication, world)];
     case 'Namespace':
     case 'Service':
+    case 'ServiceEntry':
+    case 'WorkloadEntry':
       return adviceOnWaypoint(kind, object.metadata, world);
     default:
       return [];
