@@ -12,6 +12,7 @@ import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
+import { deriveVisibilities } from './derive/visibility.ts';
 import { deriveWaypointPolicies } from './derive/waypoint-policies.ts';
 import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
@@ -54,15 +55,16 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const context: GraphContext = { ...options, inputs, meshConfig };
   const policies = derivePolicies(context);
   const network = deriveNetwork(context);
-  const waypoints = deriveWaypoints(context, network);
-  const services = deriveServices(context, network, waypoints);
+  const visibilities = deriveVisibilities(context);
+  const waypoints = deriveWaypoints(context, network, visibilities);
+  const services = deriveServices(context, network, waypoints, visibilities);
   const waypointPolicies = deriveWaypointPolicies(context, waypoints);
   const workloads = deriveWorkloads(context, services, policies, waypoints, waypointPolicies);
   const authorizations = new JoinedCollection({
     name: 'all authorizations',
     from: [policies.authorizations, ...waypointPolicies.authorizations],
   });
-  const conditions = deriveConditions(context, policies, waypoints);
+  const conditions = deriveConditions(context, policies, waypoints, visibilities);
   const addresses = new JoinedCollection({
     name: 'addresses',
     from: [

@@ -9,6 +9,7 @@ import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
 import {
   type IngressUse,
   missingWaypointConditions,
+  visibilityConditions,
   waypointConditions,
 } from '../translate/waypoint-status.ts';
 import { labelsOfWorkloadEntry } from '../translate/workload-entry.ts';
@@ -16,6 +17,7 @@ import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
 import { targetInputs, targetState } from './targets.ts';
+import type { Visibilities } from './visibility.ts';
 import type { Waypoints } from './waypoints.ts';
 
 export type WantedConditions = Collection<string, readonly WantedCondition[]>;
@@ -23,7 +25,7 @@ export type WantedConditions = Collection<string, readonly WantedCondition[]>;
 export interface Conditions {
   /** `istio.io/WaypointBound` of Services. */
   readonly ofServices: WantedConditions;
-  /** `istio.io/WaypointBound` and `istio.io/WaypointMissing` of ServiceEntries. */
+  /** `istio.io/WaypointBound`, `istio.io/WaypointMissing` and `istio.io/VisibilityApplied` of ServiceEntries. */
   readonly ofServiceEntries: WantedConditions;
   /** `istio.io/WaypointBound` of WorkloadEntries. */
   readonly ofWorkloadEntries: WantedConditions;
@@ -37,6 +39,7 @@ export function deriveConditions(
   { inputs, settings, scheduler }: GraphContext,
   policies: Policies,
   waypoints: Waypoints,
+  visibilities: Visibilities,
 ): Conditions {
   const ingressOf = ({ labels, namespace = '' }: ObjectMeta, fetch: Fetch): IngressUse => {
     const own = labels?.[INGRESS_USE_WAYPOINT_LABEL];
@@ -59,7 +62,7 @@ export function deriveConditions(
     name: 'conditions of service entries',
     scheduler,
     from: inputs.serviceEntries,
-    inputs: [waypoints.ofServiceEntries, inputs.namespaces],
+    inputs: [waypoints.ofServiceEntries, inputs.namespaces, ...visibilities.inputs],
     compute: (entry, key, fetch) => {
       const binding = fetch.get(waypoints.ofServiceEntries, key);
       return (
@@ -67,6 +70,9 @@ export function deriveConditions(
         someOf([
           ...waypointConditions(binding, binding.waypoint && ingressOf(entry.metadata, fetch)),
           ...missingWaypointConditions(entry, binding),
+          ...(visibilities.isSaid(fetch)
+            ? visibilityConditions(visibilities.of(entry.metadata.namespace ?? '', fetch))
+            : []),
         ])
       );
     },

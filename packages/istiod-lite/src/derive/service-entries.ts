@@ -10,7 +10,6 @@ import { IndexCollection } from '@ambit/collections/index-by';
 import { ONLY, type Singleton } from '@ambit/collections/singleton';
 import { type Service, Visibility } from '@ambit/api/workload';
 import { claimedAddresses } from '../decide/allotment.ts';
-import { entryVisibility } from '../mesh-config/select.ts';
 import { type AddressEntry, sameEntry, serviceEntry } from '../push/encode.ts';
 import { type Candidate, survivors } from '../translate/host-collisions.ts';
 import { portsOfServiceEntry } from '../translate/offered-ports.ts';
@@ -19,6 +18,7 @@ import { checkedEntry, type CheckedEntry, translateServiceEntry } from '../trans
 import { validateServiceEntry } from '../validate/service-entry.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { ServiceInfo } from './services.ts';
+import type { Visibilities } from './visibility.ts';
 import type { Waypoints } from './waypoints.ts';
 
 export interface ServiceEntries {
@@ -40,6 +40,7 @@ export interface ServiceEntryInputs {
   /** Of Kubernetes Services, by `namespace/name`. */
   readonly infos: Collection<string, ServiceInfo>;
   readonly waypoints: Waypoints;
+  readonly visibilities: Visibilities;
 }
 
 interface EntryService extends Candidate {
@@ -49,8 +50,8 @@ interface EntryService extends Candidate {
 }
 
 export function deriveServiceEntries(
-  { inputs, settings, meshConfig, scheduler, log }: GraphContext,
-  { network, namespaceDefaults, infos: servicesByName, waypoints }: ServiceEntryInputs,
+  { inputs, settings, scheduler, log }: GraphContext,
+  { network, namespaceDefaults, infos: servicesByName, waypoints, visibilities }: ServiceEntryInputs,
 ): ServiceEntries {
   const checked = derivedValues({
     name: 'checked service entries',
@@ -70,22 +71,13 @@ export function deriveServiceEntries(
     from: checked,
     keysOf: claimedAddresses,
   });
-  const visibilities = derivedValues({
-    name: 'visibility of service entries',
-    scheduler,
-    from: inputs.namespaces,
-    inputs: [meshConfig],
-    compute: ({ metadata }, _, fetch) => entryVisibility(fetch.get(meshConfig, ONLY), metadata.labels),
-  });
   const candidates = new DerivedCollection({
     name: 'services of service entries',
     scheduler,
     from: checked,
-    inputs: [network, namespaceDefaults, visibilities, meshConfig, ...waypoints.inputs],
+    inputs: [network, namespaceDefaults, ...visibilities.inputs, ...waypoints.inputs],
     compute: (entry, key, fetch): readonly (readonly [string, EntryService])[] => {
-      // A namespace that is not known yet has no labels.
-      const visibility =
-        fetch.get(visibilities, entry.namespace) ?? entryVisibility(fetch.get(meshConfig, ONLY), undefined);
+      const visibility = visibilities.of(entry.namespace, fetch);
       if (visibility === 'NONE') return [];
       const ownNamespaceOnly = visibility === 'NAMESPACE';
       const services = translateServiceEntry(entry, {

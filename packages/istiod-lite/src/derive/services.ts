@@ -16,6 +16,7 @@ import {
 import { TRAFFIC_DISTRIBUTION_ANNOTATION } from '../translate/traffic-distribution.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import { deriveServiceEntries, type ServiceEntries } from './service-entries.ts';
+import type { Visibilities } from './visibility.ts';
 import type { Waypoints } from './waypoints.ts';
 
 /** A service as its endpoints see it. */
@@ -41,6 +42,7 @@ export function deriveServices(
   context: GraphContext,
   network: Singleton<string>,
   waypoints: Waypoints,
+  visibilities: Visibilities,
 ): Services {
   const { inputs, settings, scheduler } = context;
   const namespaceDefaults = derivedValues({
@@ -89,7 +91,13 @@ export function deriveServices(
     },
     equals: sameEntry,
   });
-  const entries = deriveServiceEntries(context, { network, namespaceDefaults, infos, waypoints });
+  const entries = deriveServiceEntries(context, {
+    network,
+    namespaceDefaults,
+    infos,
+    waypoints,
+    visibilities,
+  });
   const selecting = new IndexCollection({
     name: 'selecting services by namespace',
     scheduler,

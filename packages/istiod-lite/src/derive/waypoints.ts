@@ -7,6 +7,7 @@ import type { ObjectMeta } from '@ambit/kube/resource';
 import { GATEWAY_NAME_LABEL, translateWaypoint, type Waypoint, waypointKey } from '../translate/waypoint.ts';
 import { resolveWaypoint, type WaypointBinding, type WaypointWishes } from '../translate/waypoint-binding.ts';
 import { type GraphContext, sameContent } from './context.ts';
+import type { Visibilities } from './visibility.ts';
 
 /** Names, labels and annotations of the object whose traffic is meant. */
 export type Bindable = Pick<ObjectMeta, 'name' | 'namespace' | 'labels' | 'annotations'>;
@@ -16,7 +17,7 @@ export interface Waypoints {
   readonly all: Collection<string, Waypoint>;
   /** By `namespace/name` of the Service. */
   readonly ofServices: Collection<string, WaypointBinding>;
-  /** By `namespace/name` of the ServiceEntry. */
+  /** By `namespace/name` of the ServiceEntry; of those that somebody may see. */
   readonly ofServiceEntries: Collection<string, WaypointBinding>;
   /** What a computation that calls the functions below must give as its inputs. */
   readonly inputs: readonly GraphNode[];
@@ -31,7 +32,11 @@ export interface Waypoints {
   instanceOf(object: Bindable, fetch: Fetch): Waypoint | undefined;
 }
 
-export function deriveWaypoints({ inputs, scheduler }: GraphContext, network: Singleton<string>): Waypoints {
+export function deriveWaypoints(
+  { inputs, scheduler }: GraphContext,
+  network: Singleton<string>,
+  visibilities: Visibilities,
+): Waypoints {
   const all = derivedValues({
     name: 'waypoints',
     scheduler,
@@ -78,8 +83,12 @@ export function deriveWaypoints({ inputs, scheduler }: GraphContext, network: Si
     name: 'waypoints of service entries',
     scheduler,
     from: inputs.serviceEntries,
-    inputs: [all, wishes],
-    compute: ({ metadata }, _, fetch) => bindingOf('service', metadata, fetch),
+    inputs: [all, wishes, ...visibilities.inputs],
+    compute: ({ metadata }, _, fetch) => {
+      const visibility = visibilities.of(metadata.namespace ?? '', fetch);
+      if (visibility === 'NONE') return undefined;
+      return bindingOf('service', metadata, fetch, { ownNamespaceOnly: visibility === 'NAMESPACE' });
+    },
     equals: sameContent,
   });
   return {

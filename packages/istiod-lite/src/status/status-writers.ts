@@ -8,7 +8,7 @@ import { authorizationPolicies } from '@ambit/kube/resources/security';
 import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
 import type { Inputs } from '../inputs.ts';
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
-import { WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
+import { VISIBILITY_APPLIED, WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
 
 export interface StatusWritersOptions {
@@ -40,7 +40,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: serviceEntries,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND, WAYPOINT_MISSING],
+      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, VISIBILITY_APPLIED],
       objects: inputs.serviceEntries,
       wanted: conditions.ofServiceEntries,
     }),

@@ -1,11 +1,13 @@
-/** What the status of a Service, ServiceEntry or WorkloadEntry says about its waypoint, as Istio says it. Pure. */
+/** What the status of a Service, ServiceEntry or WorkloadEntry says about its waypoint and who may see it, as in Istio. Pure. */
 import type { ServiceEntry } from '@ambit/kube/resources/networking';
+import type { EntryVisibility } from '../mesh-config/read.ts';
 import type { WantedCondition } from './condition.ts';
 import { isWildcard, resolutionOf } from './service-entry.ts';
 import { waypointKey } from './waypoint.ts';
 import type { WaypointBinding } from './waypoint-binding.ts';
 
 export const WAYPOINT_BOUND = 'istio.io/WaypointBound';
+export const VISIBILITY_APPLIED = 'istio.io/VisibilityApplied';
 export const WAYPOINT_MISSING = 'istio.io/WaypointMissing';
 const CONNECT_STRATEGY_ANNOTATION = 'istio.io/connect-strategy';
 const RACING = 'RACE_FIRST_TCP_CONNECT';
@@ -61,4 +63,14 @@ export function missingWaypointConditions(
       'ServiceEntry has a non-default connect strategy but no waypoint bound. A waypoint is required for connect strategies to take effect for ambient clients.',
     );
   return [];
+}
+
+/** What the mesh's settings make of a ServiceEntry. One that nobody may see has no status. */
+export function visibilityConditions(visibility: EntryVisibility): readonly WantedCondition[] {
+  if (visibility === 'NONE') return [];
+  const [reason, message] =
+    visibility === 'NAMESPACE'
+      ? ['Namespace', 'ServiceEntry is visible in its own namespace']
+      : ['Public', 'ServiceEntry is visible in the whole mesh'];
+  return [{ type: VISIBILITY_APPLIED, isTrue: true, reason, message }];
 }
