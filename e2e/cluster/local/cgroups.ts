@@ -30,7 +30,7 @@ export class Cgroups {
     this.#cluster = cluster;
   }
 
-  /** @returns controllers handed on at the root that were not before; {@link remove} wants them. */
+  /** @returns controllers handed on at the root that were not before; {@link restoreRoot} wants them. */
   prepare(): readonly string[] {
     const handedOn = this.pureV2 ? this.#handOnAtRoot() : [];
     for (const hierarchy of this.hierarchies) {
@@ -69,18 +69,20 @@ export class Cgroups {
       await removeTree(join(clusterGroup(hierarchy, this.#cluster), name));
   }
 
-  async remove(handedOn: readonly string[]): Promise<void> {
+  async remove(): Promise<void> {
     for (const hierarchy of this.hierarchies) await removeTree(clusterGroup(hierarchy, this.#cluster));
+  }
+
+  /** No cluster is left: takes back what {@link prepare} of any of them handed on. */
+  async restoreRoot(handedOn: readonly string[]): Promise<void> {
     const [root] = this.hierarchies;
     if (!root || !this.pureV2) return;
-    if (otherClusters(root.mountPoint)) return;
     for (const controller of handedOn)
       writeQuietly(join(root.mountPoint, 'cgroup.subtree_control'), `-${controller}`);
     const moved = join(root.mountPoint, MOVED);
-    if (existsSync(moved)) {
-      moveProcesses(moved, root.mountPoint);
-      await removeTree(moved);
-    }
+    if (!existsSync(moved)) return;
+    moveProcesses(moved, root.mountPoint);
+    await removeTree(moved);
   }
 
   #handOnAtRoot(): readonly string[] {
@@ -133,10 +135,6 @@ function moveProcesses(from: string, to: string): void {
     if (pids.length === 0) return;
     for (const pid of pids) writeQuietly(join(to, 'cgroup.procs'), pid);
   }
-}
-
-function otherClusters(mountPoint: string): boolean {
-  return readdirSync(mountPoint).some((name) => name.startsWith('ambit-') && name !== MOVED);
 }
 
 function wordsIn(file: string): readonly string[] {

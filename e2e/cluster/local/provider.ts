@@ -11,9 +11,9 @@ import type { Cluster, ClusterDescription, ClusterProvider, Report, UpOptions } 
 import { clusterBinaries } from './binaries.ts';
 import { Cgroups } from './cgroups.ts';
 import { LocalCluster } from './cluster.ts';
-import { raiseLimits, restoreLimits } from './kernel-limits.ts';
 import { labImages } from './lab-images.ts';
 import { Machine, OUTER } from './machine.ts';
+import { MachineSettings } from './machine-settings.ts';
 import { endProcesses } from './processes.ts';
 import { type ClusterRecord, Records } from './record.ts';
 import { localSettings, MAX_NODES, NAME_PATTERN, places } from './settings.ts';
@@ -29,10 +29,12 @@ export class LocalProvider implements ClusterProvider {
   readonly ownsClusters = true;
   readonly #options: LocalProviderOptions;
   readonly #records: Records;
+  readonly #settings: MachineSettings;
 
   constructor(options: LocalProviderOptions) {
     this.#options = options;
     this.#records = new Records(options.stateFolder);
+    this.#settings = new MachineSettings(options.stateFolder);
   }
 
   async up(options: UpOptions, report: Report, signal: AbortSignal): Promise<Cluster> {
@@ -62,7 +64,6 @@ export class LocalProvider implements ClusterProvider {
     signal: AbortSignal,
   ): Promise<Cluster> {
     const { name, ipFamily } = options;
-    raiseLimits(this.#options.stateFolder);
     const slot = this.#records.takeSlot(name);
     const settings = localSettings(name, slot, ipFamily, this.#options.stateFolder);
     const numbers = Array.from({ length: options.nodes }, (_, index) => index + 1);
@@ -72,13 +73,11 @@ export class LocalProvider implements ClusterProvider {
       ipFamily,
       ready: false,
       nodes: numbers,
-      handedOnControllers: [],
       binaries,
     };
     this.#records.write(record);
     const cgroups = new Cgroups(name);
-    const handedOnControllers = cgroups.prepare();
-    this.#records.write({ ...record, handedOnControllers });
+    this.#settings.change(cgroups);
     mkdirSync(places(settings).logs, { recursive: true });
     const outer = await Machine.start({
       cluster: name,
@@ -95,7 +94,7 @@ export class LocalProvider implements ClusterProvider {
       images: options.images,
     });
     await cluster.bootstrap(images, numbers, report, signal);
-    this.#records.write({ ...record, handedOnControllers, ready: true });
+    this.#records.write({ ...record, ready: true });
     return cluster;
   }
 
@@ -113,12 +112,13 @@ export class LocalProvider implements ClusterProvider {
     const { folder, link } = localSettings(name, record?.slot ?? 0, 'ipv4', this.#options.stateFolder);
     const wasThere = existsSync(folder);
     await endProcesses(name, () => true);
-    await new Cgroups(name).remove(record?.handedOnControllers ?? []);
+    const cgroups = new Cgroups(name);
+    await cgroups.remove();
     if (record) await removeLink(link);
     await removeMounts(folder);
     await mustRun(['rm', '-rf', '--one-file-system', folder]);
     this.#records.releaseSlots(name);
-    if (this.#records.names().length === 0) restoreLimits(this.#options.stateFolder);
+    if (this.#records.names().length === 0) await this.#settings.restore(cgroups);
     if (wasThere) report(`cluster ${name} is gone`);
   }
 

@@ -27,8 +27,6 @@ export interface ClusterRecord {
   /** Everything was Ready once. */
   readonly ready: boolean;
   readonly nodes: readonly number[];
-  /** Controllers of version 2 that the root hands on for this cluster's sake. */
-  readonly handedOnControllers: readonly string[];
   /** The folder of its programs. */
   readonly binaries: string;
 }
