@@ -82,6 +82,29 @@ const committed = readFileSync(MANIFEST, 'utf8');
 const objects = objectsIn(committed);
 const workloads = objects.filter(({ spec }) => spec?.template);
 
+/** What a Kubernetes API has against the objects, field by field. */
+async function problemsOf(given: readonly Rendered[]): Promise<readonly string[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-chart-'));
+  const api = await startEmbeddedApi({ environment: {}, kubeconfigPath: join(folder, 'kubeconfig') });
+  const call = requester(api, api.adminToken);
+  const problems: string[] = [];
+  for (const object of given) {
+    const { apiVersion, kind, metadata } = object;
+    const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+    const { resources = [] } = (await call('GET', group)).body as {
+      resources?: { name: string; kind: string; namespaced: boolean }[];
+    };
+    const served = resources.find((one) => one.kind === kind && !one.name.includes('/'));
+    const place = served?.namespaced ? `/namespaces/${metadata.namespace ?? 'default'}` : '';
+    const path = `${group}${place}/${served?.name ?? kind}?fieldValidation=Strict`;
+    const { status, text } = await call('POST', path, object);
+    if (status !== 201) problems.push(`${kind} ${metadata.name}: ${text}`);
+  }
+  await api.stop();
+  rmSync(folder, { recursive: true });
+  return problems;
+}
+
 describe('the values', () => {
   const text = readFileSync(join(CHART, 'values.yaml'), 'utf8');
   const values = chartValues(text);
@@ -182,25 +205,7 @@ describe('the manifests', () => {
   });
 
   test('a Kubernetes API takes every object, and knows every field', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'ambit-chart-'));
-    const api = await startEmbeddedApi({ environment: {}, kubeconfigPath: join(folder, 'kubeconfig') });
-    const call = requester(api, api.adminToken);
-    const problems: string[] = [];
-    for (const object of objects) {
-      const { apiVersion, kind, metadata } = object;
-      const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-      const { resources } = (await call('GET', group)).body as {
-        resources: { name: string; kind: string; namespaced: boolean }[];
-      };
-      const served = resources.find((one) => one.kind === kind && !one.name.includes('/'));
-      const place = served?.namespaced ? `/namespaces/${metadata.namespace ?? 'default'}` : '';
-      const path = `${group}${place}/${served?.name ?? kind}?fieldValidation=Strict`;
-      const { status, text } = await call('POST', path, object);
-      if (status !== 201) problems.push(`${kind} ${metadata.name}: ${text}`);
-    }
-    await api.stop();
-    rmSync(folder, { recursive: true });
-    expect(problems).toEqual([]);
+    expect(await problemsOf(objects)).toEqual([]);
   });
 });
 
@@ -246,6 +251,17 @@ describe('with Helm', () => {
       );
       expect(comments.filter((comment) => comment.trim() === '')).toEqual([]);
     }
+  });
+
+  /** Kinds of others, which an API knows only where those others are. */
+  const FOREIGN = /^(monitoring\.coreos\.com|k8s\.cni\.cncf\.io)\//;
+  test.each([
+    ['everything', EVERYTHING],
+    ['OpenShift', OPENSHIFT],
+  ])('%s: a Kubernetes API takes it', async (_, settings) => {
+    if (!tool) return;
+    const rendered = objectsIn(await tool.template(...settings));
+    expect(await problemsOf(rendered.filter(({ apiVersion }) => !FOREIGN.test(apiVersion)))).toEqual([]);
   });
 
   test.each([
