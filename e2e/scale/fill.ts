@@ -47,13 +47,36 @@ export async function installBase(admin: KubeClient): Promise<void> {
   } as KubeObject);
 }
 
-/** A token of one of the accounts in the system namespace. */
+/** A token of one of the accounts in the system namespace, bound to no pod. */
 export async function tokenOf(admin: KubeClient, name: string, audience?: string): Promise<string> {
+  const spec = { ...(audience !== undefined && { audiences: [audience] }) };
+  return await requestToken(admin, SYSTEM_NAMESPACE, name, spec);
+}
+
+/** A token as the kubelet gets it for a pod: bound to that pod, and void when the pod is gone. */
+export async function boundTokenOf(
+  admin: KubeClient,
+  namespace: string,
+  account: string,
+  podName: string,
+  audience: string,
+): Promise<string> {
+  const { metadata } = await admin.get(pods, { namespace, name: podName });
+  const bound = { kind: 'Pod', apiVersion: 'v1', name: podName, ...(metadata.uid && { uid: metadata.uid }) };
+  return await requestToken(admin, namespace, account, { audiences: [audience], boundObjectRef: bound });
+}
+
+async function requestToken(
+  admin: KubeClient,
+  namespace: string,
+  name: string,
+  spec: TokenRequest['spec'],
+): Promise<string> {
   const request: TokenRequest = {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
-    metadata: { name, namespace: SYSTEM_NAMESPACE },
-    spec: { expirationSeconds: TOKEN_LIFETIME_S, ...(audience !== undefined && { audiences: [audience] }) },
+    metadata: { name, namespace },
+    spec: { expirationSeconds: TOKEN_LIFETIME_S, ...spec },
   };
   const tokens: Resource<TokenRequest> = {
     group: '',

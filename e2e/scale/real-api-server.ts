@@ -1,6 +1,6 @@
 /**
  * A real etcd and kube-apiserver on loopback, without nodes or controllers: what a control plane alone can be put in front
- * of. Its caller has a network namespace of its own, so the ports are fixed.
+ * of.
  *
  * The API server can be killed and started again on the same etcd, which keeps everything.
  */
@@ -8,15 +8,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '@ambit/core/clock';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 
-const ETCD_PORT = 2379;
-const ETCD_PEER_PORT = 2380;
-const API_PORT = 6443;
 const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
@@ -36,6 +34,12 @@ export interface RealApiServer extends AsyncDisposable {
   restart(): Promise<void>;
   /** Forgets the history of etcd, as it does by itself every five minutes: what is watched from before is "too old". */
   compact(): Promise<void>;
+  /** One call of etcd's HTTP gateway, below `v3/kv/`; keys and values are base64. */
+  etcd(call: string, body: object): Promise<EtcdAnswer>;
+}
+
+export interface EtcdAnswer {
+  readonly header?: { readonly revision?: string };
 }
 
 /**
@@ -47,11 +51,12 @@ export async function startApiServer(binaries: string, folder: string): Promise<
     if (!existsSync(join(binaries, name))) throw new Error(`${join(binaries, name)} is not there`);
   await using scope = new AsyncDisposableStack();
   const adminToken = randomUUID();
+  const ports = { etcd: await freePort(), etcdPeer: await freePort(), api: await freePort() };
   const { rootPem } = await writeKeys(folder, adminToken);
 
-  const etcd = run(join(binaries, 'etcd'), etcdArguments(folder), folder);
+  const etcd = run(join(binaries, 'etcd'), etcdArguments(folder, ports), folder);
   scope.defer(() => end(etcd));
-  const server = `https://127.0.0.1:${API_PORT}`;
+  const server = `https://127.0.0.1:${ports.api}`;
   const source = new AccessSource(
     () =>
       Promise.resolve({
@@ -63,7 +68,7 @@ export async function startApiServer(binaries: string, folder: string): Promise<
     systemClock,
   );
   const admin = scope.use(new KubeClient(source));
-  const start = () => run(join(binaries, 'kube-apiserver'), apiServerArguments(folder), folder);
+  const start = () => run(join(binaries, 'kube-apiserver'), apiServerArguments(folder, ports), folder);
   let process = start();
   scope.defer(() => end(process));
   await ready(admin, process, folder);
@@ -71,7 +76,7 @@ export async function startApiServer(binaries: string, folder: string): Promise<
   const owned = scope.move();
   return {
     host: '127.0.0.1',
-    port: API_PORT,
+    port: ports.api,
     rootPem,
     adminToken,
     admin,
@@ -83,7 +88,8 @@ export async function startApiServer(binaries: string, folder: string): Promise<
       process = start();
       await ready(admin, process, folder);
     },
-    compact: compactEtcd,
+    etcd: (call, body) => askEtcd(ports.etcd, call, body),
+    compact: () => compactEtcd(ports.etcd),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -107,9 +113,9 @@ async function writeKeys(folder: string, adminToken: string): Promise<{ readonly
   return { rootPem };
 }
 
-function etcdArguments(folder: string): readonly string[] {
-  const client = `http://127.0.0.1:${ETCD_PORT}`;
-  const peer = `http://127.0.0.1:${ETCD_PEER_PORT}`;
+function etcdArguments(folder: string, ports: Ports): readonly string[] {
+  const client = `http://127.0.0.1:${ports.etcd}`;
+  const peer = `http://127.0.0.1:${ports.etcdPeer}`;
   return [
     '--name=scale',
     `--data-dir=${join(folder, 'etcd')}`,
@@ -124,14 +130,14 @@ function etcdArguments(folder: string): readonly string[] {
   ];
 }
 
-function apiServerArguments(folder: string): readonly string[] {
+function apiServerArguments(folder: string, ports: Ports): readonly string[] {
   return [
-    `--etcd-servers=http://127.0.0.1:${ETCD_PORT}`,
+    `--etcd-servers=http://127.0.0.1:${ports.etcd}`,
     '--bind-address=127.0.0.1',
     '--advertise-address=127.0.0.1',
     // The endpoint of the Service "kubernetes" may not be loopback, and nobody here uses it.
     '--endpoint-reconciler-type=none',
-    `--secure-port=${API_PORT}`,
+    `--secure-port=${ports.api}`,
     `--tls-cert-file=${join(folder, 'api.crt')}`,
     `--tls-private-key-file=${join(folder, 'api.key')}`,
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
@@ -163,18 +169,34 @@ async function isReady(admin: KubeClient): Promise<boolean> {
   return answer?.statusCode === 200;
 }
 
-/** By etcd's HTTP gateway: what `etcdctl compact` does with the newest revision. */
-async function compactEtcd(): Promise<void> {
-  const ask = async (path: string, body: object) => {
-    const response = await fetch(`http://127.0.0.1:${ETCD_PORT}/v3/kv/${path}`, {
-      method: 'POST',
-      body: JSON.stringify(body),
-    });
-    if (!response.ok) throw new Error(`etcd ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as { readonly header?: { readonly revision?: string } };
-  };
-  const { header } = await ask('range', { key: Buffer.from('/').toString('base64') });
-  await ask('compaction', { revision: header?.revision ?? '0', physical: true });
+/** What `etcdctl compact` does with the newest revision. */
+async function compactEtcd(port: number): Promise<void> {
+  const { header } = await askEtcd(port, 'range', { key: Buffer.from('/').toString('base64') });
+  await askEtcd(port, 'compaction', { revision: header?.revision ?? '0', physical: true });
+}
+
+async function askEtcd(port: number, call: string, body: object): Promise<EtcdAnswer> {
+  const response = await fetch(`http://127.0.0.1:${port}/v3/kv/${call}`, {
+    method: 'POST',
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`etcd ${call}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as EtcdAnswer;
+}
+
+interface Ports {
+  readonly etcd: number;
+  readonly etcdPeer: number;
+  readonly api: number;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
 }
 
 function run(program: string, args: readonly string[], folder: string): ChildProcess {

@@ -27,12 +27,17 @@ export interface CaCaller {
   readonly identities: readonly string[];
 }
 
+/** What became of a request. */
+export type CaOutcome = 'issued' | 'not authenticated' | 'not signed';
+
 export interface CaServiceOptions<Caller extends CaCaller> {
   readonly authority: Pick<CertificateAuthority, 'issue'>;
   /** Who calls, from the request's headers. Rejects if that cannot be told. */
   readonly authenticate: (headers: Metadata, peer: string) => Promise<Caller>;
   /** Resolves if `caller` may have a certificate of `identity`; rejects with the reason if not. */
   readonly authorize: (caller: Caller, identity: string, headers: Metadata) => Promise<void>;
+  /** Called when a request comes in; what it returns, when it is answered. */
+  readonly observe?: () => (outcome: CaOutcome) => void;
   readonly log: Logger;
 }
 
@@ -66,8 +71,12 @@ export function createCaService<Caller extends CaCaller>(
 ): { readonly createCertificate: handleUnaryCall<IstioCertificateRequest, IstioCertificateResponse> } {
   return {
     createCertificate: (call, respond) => {
+      const answered = options.observe?.();
       answer(options, call.request, call.metadata, call.getPeer()).then(
-        (response) => respond(null, response),
+        (response) => {
+          answered?.('issued');
+          respond(null, response);
+        },
         (error: unknown) => {
           const refusal =
             error instanceof Refusal
@@ -77,6 +86,7 @@ export function createCaService<Caller extends CaCaller>(
             peer: call.getPeer(),
             error: messageOf(refusal),
           });
+          answered?.(refusal.code === status.UNAUTHENTICATED ? 'not authenticated' : 'not signed');
           respond({ code: refusal.code, details: refusal.details });
         },
       );

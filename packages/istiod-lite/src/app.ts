@@ -83,7 +83,16 @@ export async function startControlPlane(
       log.error('computation failed', { collection, key, error: messageOf(error) }),
   });
   const meshConfig = { namespace: config.namespace, name: meshConfigName(config.revision) };
-  const watched = scope.use(watchInputs(client, { meshConfig, clock, random, log: log.scope('watch') }));
+  const metrics = new ControlPlaneMetrics(clock);
+  const watched = scope.use(
+    watchInputs(client, {
+      meshConfig,
+      clock,
+      random,
+      observer: metrics.watches,
+      log: log.scope('watch'),
+    }),
+  );
   const { revision } = config;
   const graph = buildGraph({
     inputs: watched,
@@ -94,7 +103,6 @@ export async function startControlPlane(
     log: log.scope('graph'),
   });
   const { inputs } = graph;
-  const metrics = new ControlPlaneMetrics(graph);
   const nodes = new NodeAuthorization({
     ...config,
     // Also of namespaces that are not looked at: the node's proxy may be in one.
@@ -112,7 +120,7 @@ export async function startControlPlane(
       name: 'http',
       hosts: [host],
       port: config.httpPort,
-      handler: adminHandler({ ready: () => ready, graph, xds: () => xdsServers }),
+      handler: adminHandler({ ready: () => ready, graph, inputs, xds: () => xdsServers }),
       log: log.scope('http'),
     }),
   );
@@ -130,6 +138,7 @@ export async function startControlPlane(
   await monitoring.start(signal);
 
   const ca = scope.use(await startAuthority({ ...common, config, log: log.scope('ca') }, signal));
+  metrics.follow({ graph, servers: () => xdsServers, material: () => ca.authority.material, clock });
   const serving = scope.use(
     await ServingCertificate.create({
       authority: ca.authority,
@@ -170,7 +179,8 @@ export async function startControlPlane(
   secure.addService(
     CA_SERVICE,
     createCaService({
-      authority: { issue: (request) => metrics.issuing(() => ca.authority.issue(request)) },
+      authority: ca.authority,
+      observe: metrics.issuing,
       authenticate: tokens.authenticate,
       authorize: nodes.authorize,
       log: log.scope('ca'),

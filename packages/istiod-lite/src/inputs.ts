@@ -57,7 +57,7 @@ export interface AllInputs extends Inputs {
 export interface WatchedInputs extends AllInputs, AsyncDisposable {}
 
 export interface WatchInputsOptions
-  extends Pick<WatchCollectionOptions<KubeObject>, 'clock' | 'random' | 'log'> {
+  extends Pick<WatchCollectionOptions<KubeObject>, 'clock' | 'random' | 'observer' | 'log'> {
   /** `namespace` and name of the ConfigMap with the mesh's settings. */
   readonly meshConfig: { readonly namespace: string; readonly name: string };
 }

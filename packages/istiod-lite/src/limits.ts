@@ -35,3 +35,6 @@ export const MAX_WARNINGS = 10;
 export const MAX_REMEMBERED_ADDRESSES = 65_536;
 /** Characters of the mesh's settings: a ConfigMap holds no more. */
 export const MAX_MESH_CONFIG_CHARS = 1024 * 1024;
+/** Items of a list on a debug page, when nobody says how many, and at most. */
+export const DEBUG_PAGE_ITEMS = 1_000;
+export const MAX_DEBUG_PAGE_ITEMS = 50_000;

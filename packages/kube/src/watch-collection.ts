@@ -28,11 +28,20 @@ import { customResourceDefinitions } from './resources/authentication.ts';
 import type { WatchEvent } from './watch-stream.ts';
 import { withoutNulls } from './without-nulls.ts';
 
+/** What somebody outside may count; told the name of the collection. */
+export interface WatchObserver {
+  /** All objects were listed: at the start, and when the server no longer had the version to go on from. */
+  listed?(name: string): void;
+  /** A list or watch failed, or the server no longer had the version. */
+  failed?(name: string): void;
+}
+
 export interface WatchCollectionOptions<T> extends Selection {
   /** Default: the plural of the kind. */
   readonly name?: string;
   /** Cuts an object down to what is read, to save memory. Must keep the metadata's names, uid and version. */
   readonly trim?: (object: T) => T;
+  readonly observer?: WatchObserver;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Logger;
@@ -83,6 +92,7 @@ export class WatchCollection<T extends KubeObject>
         await this.#watch();
       } catch (error) {
         if (signal.aborted) return;
+        this.#options.observer?.failed?.(this.name);
         const waitMs = isNotFound(error) ? await this.#afterNotFound(error) : this.#afterFailure(error);
         await this.#clock.sleep(waitMs, signal).catch(() => undefined);
       }
@@ -99,6 +109,7 @@ export class WatchCollection<T extends KubeObject>
     const gone = [...this.keys()].filter((key) => !next.has(key));
     this.commit([...gone.map((key) => [key, undefined] as const), ...next]);
     this.#resourceVersion = resourceVersion;
+    this.#options.observer?.listed?.(this.name);
     this.markSynced();
   }
 

@@ -49,3 +49,7 @@ export const KEEPALIVE_TIMEOUT_MS = 10_000;
 /** Reconnecting, as Istio's ztunnel. */
 export const RECONNECT_INITIAL_MS = 10;
 export const RECONNECT_MAX_MS = 15_000;
+
+/** A connection is ended after this long, as Istio's is, so that clients spread over replicas again; streams get some notice. */
+export const MAX_CONNECTION_AGE_MS = 30 * 60_000;
+export const CONNECTION_AGE_GRACE_MS = 10_000;

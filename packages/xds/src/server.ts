@@ -14,9 +14,11 @@ import { type Metadata, type Server, type ServerDuplexStream, status } from '@gr
 import { DELTA_SERVICE } from './grpc.ts';
 import {
   AUTHENTICATION_TIMEOUT_MS,
+  CONNECTION_AGE_GRACE_MS,
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_TIMEOUT_MS,
   MAX_CLIENTS,
+  MAX_CONNECTION_AGE_MS,
 } from './limits.ts';
 import type { ClientNode, ResourceFeed } from './resource-feed.ts';
 import {
@@ -34,6 +36,8 @@ export const XDS_SERVER_OPTIONS = {
   'grpc.max_send_message_length': -1,
   'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+  'grpc.max_connection_age_ms': MAX_CONNECTION_AGE_MS,
+  'grpc.max_connection_age_grace_ms': CONNECTION_AGE_GRACE_MS,
 };
 
 /** A stream that wants in. */
@@ -97,6 +101,11 @@ export class DeltaXdsServer implements Disposable {
         void this.#serve(call);
       },
     });
+  }
+
+  /** Clients that wait for their turn to be sent everything. */
+  get waitingForAll(): number {
+    return this.#fullPushes.waiting;
   }
 
   clients(): readonly ClientState[] {

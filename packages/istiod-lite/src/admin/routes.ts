@@ -1,13 +1,18 @@
 /** What the HTTP ports answer: readiness and metrics for everybody, the inside of the process for loopback alone. */
-import { dumpMermaid, dumpText } from '@ambit/collections/dump';
+import type { Collection, GraphNode } from '@ambit/collections/collection';
+import { dumpMermaid, dumpText, graphNodes } from '@ambit/collections/dump';
 import { decodeAuthorization } from '@ambit/api/authorization';
 import { decodeAddress } from '@ambit/api/workload';
 import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 import { formatIp, isLoopback } from '@ambit/core/ip';
 import { formatMetrics, type MetricRegistry, metricsContentType } from '@ambit/core/metrics';
 import type { RuntimeMetrics } from '@ambit/core/metrics-runtime';
+import type { KubeObject } from '@ambit/kube/resource';
 import type { DeltaXdsServer } from '@ambit/xds/server';
+import type { ClientState } from '@ambit/xds/server/client-stream';
 import type { Graph } from '../graph.ts';
+import type { Inputs } from '../inputs.ts';
+import { DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS } from '../limits.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const notFound: HttpResponse = { status: 404, body: 'not here\n' };
@@ -15,39 +20,68 @@ const notFound: HttpResponse = { status: 404, body: 'not here\n' };
 export interface AdminSources {
   readonly ready: () => boolean;
   readonly graph: Graph;
+  readonly inputs: Inputs;
   readonly xds: () => readonly DeltaXdsServer[];
 }
 
 export function adminHandler(sources: AdminSources): HttpHandler {
-  return ({ path, peerIp }) => {
+  return ({ path, query, peerIp }) => {
     if (path === '/ready')
       return sources.ready() ? { status: 200, body: 'ready\n' } : { status: 503, body: 'starting\n' };
     if (!path.startsWith('/debug')) return notFound;
     if (peerIp === undefined || !isLoopback(peerIp)) return { status: 403, body: 'only from loopback\n' };
-    return debug(path, sources);
+    return debug(path, query, sources);
   };
 }
 
-function debug(path: string, { graph, xds }: AdminSources): HttpResponse {
+/** Every page, with what it shows; see docs/operate/debug.md. */
+const PAGES: Readonly<Record<string, string>> = {
+  '/debug/ambientz': 'workloads, services and policies as they are sent: ?namespace=NAME ?limit=N ?offset=N',
+  '/debug/connections': 'clients connected over xDS',
+  '/debug/graph': 'the collections and what is computed from what, as a mermaid diagram',
+  '/debug/inputs':
+    'objects of the API server by kind, cut down to what is read: ?kind=NAME ?namespace=NAME ?limit=N ?offset=N',
+  '/debug/krtz': 'the collections: size, whether synced, and what each is computed from',
+  '/debug/list': 'this list',
+  '/debug/syncz': 'what each client follows, was sent, has acknowledged, and is still owed',
+};
+
+function debug(path: string, query: URLSearchParams, { graph, inputs, xds }: AdminSources): HttpResponse {
+  const clients = () => xds().flatMap((server) => server.clients());
   switch (path) {
     case '/debug/ambientz':
-      return json(meshOf(graph));
+      return json(meshOf(graph, query));
+    case '/debug/inputs':
+      return json(inputsOf(inputs, query));
     case '/debug/syncz':
+      return json(bounded(clients(), query));
     case '/debug/connections':
-      return json(xds().flatMap((server) => server.clients()));
+      return json(bounded(clients().map(connectionOf), query));
     case '/debug/krtz':
-      return { status: 200, body: dumpText(graph.roots) };
+      return query.get('format') === 'json'
+        ? json(graphNodes(graph.roots).map(nodeOf))
+        : { status: 200, body: dumpText(graph.roots) };
     case '/debug/graph':
       return { status: 200, body: dumpMermaid(graph.roots) };
     case '/debug':
     case '/debug/list':
       return {
         status: 200,
-        body: '/debug/ambientz\n/debug/connections\n/debug/graph\n/debug/krtz\n/debug/syncz\n',
+        body: Object.entries(PAGES)
+          .map(([page, shows]) => `${page}: ${shows}\n`)
+          .join(''),
       };
     default:
       return notFound;
   }
+}
+
+function connectionOf({ identity, address, nodeId, connectedAtMs }: ClientState): object {
+  return { nodeId, address, identity, connectedAt: new Date(connectedAtMs).toISOString() };
+}
+
+function nodeOf({ name, size, synced, inputs }: GraphNode): object {
+  return { name, size, synced: synced.value, from: inputs.map((input) => input.name) };
 }
 
 export function monitoringHandler(
@@ -69,13 +103,57 @@ function json(value: unknown): HttpResponse {
 }
 
 /** Istio's ambientz: workloads, services and policies as they are sent. */
-function meshOf({ addressFeed, authorizationFeed }: Graph): object {
+function meshOf({ addressFeed, authorizationFeed }: Graph, query: URLSearchParams): object {
+  const namespace = query.get('namespace');
+  const page = pageOf(query);
+  const isWanted = (value: { readonly namespace: string } | undefined) =>
+    value !== undefined && (namespace === null || value.namespace === namespace);
   const addresses = [...addressFeed.all()].map(({ value }) => decodeAddress(value).type);
+  const of = (kind: 'workload' | 'service') =>
+    addresses.flatMap((type) => (type?.$case === kind && isWanted(type.value) ? [type.value] : []));
+  const policies = [...authorizationFeed.all()]
+    .map(({ value }) => decodeAuthorization(value))
+    .filter(isWanted);
+  const parts = { workloads: of('workload'), services: of('service'), policies };
   return {
-    workloads: addresses.flatMap((type) => (type?.$case === 'workload' ? [type.value] : [])),
-    services: addresses.flatMap((type) => (type?.$case === 'service' ? [type.value] : [])),
-    policies: [...authorizationFeed.all()].map(({ value }) => decodeAuthorization(value)),
+    ...mapValues(parts, (all: readonly unknown[]) => all.slice(page.offset, page.offset + page.limit)),
+    total: mapValues(parts, (all: readonly unknown[]) => all.length),
   };
+}
+
+/** How many there are of each kind; of one kind, the objects. */
+function inputsOf(inputs: Inputs, query: URLSearchParams): object {
+  const { [Symbol.asyncDispose]: _, ...kinds } = inputs as Inputs & Partial<AsyncDisposable>;
+  const collections: Readonly<Record<string, Collection<string, KubeObject>>> = kinds;
+  const kind = query.get('kind');
+  const asked = kind !== null && Object.hasOwn(collections, kind) ? collections[kind] : undefined;
+  if (!asked) return mapValues(collections, ({ size, synced }) => ({ size, synced: synced.value }));
+  const namespace = query.get('namespace');
+  const objects = [...asked.values()].filter(
+    ({ metadata }) => namespace === null || metadata.namespace === namespace,
+  );
+  return bounded(objects, query);
+}
+
+function bounded(all: readonly unknown[], query: URLSearchParams): object {
+  const { limit, offset } = pageOf(query);
+  return { total: all.length, items: all.slice(offset, offset + limit) };
+}
+
+/** A page is made in one go, in which nothing is pushed: so it is small unless somebody asks for more, and never huge. */
+function pageOf(query: URLSearchParams): { readonly limit: number; readonly offset: number } {
+  const whole = (name: string, fallback: number, max: number) => {
+    const text = query.get(name) ?? '';
+    return /^[0-9]{1,9}$/.test(text) ? Math.min(Number(text), max) : fallback;
+  };
+  return {
+    limit: whole('limit', DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS),
+    offset: whole('offset', 0, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+function mapValues<V, R>(from: Readonly<Record<string, V>>, change: (value: V) => R): Record<string, R> {
+  return Object.fromEntries(Object.entries(from).map(([name, value]) => [name, change(value)]));
 }
 
 /** Addresses as Istio shows them (base64 of the text), maps as objects, big numbers as text. */

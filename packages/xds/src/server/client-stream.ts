@@ -31,7 +31,10 @@ export interface ServedFeed {
 export interface ServerObserver {
   connected?(): void;
   disconnected?(): void;
-  pushed?(typeUrl: string, resources: number, bytes: number): void;
+  /** `waitedMs`: since the oldest change in it was told of. */
+  pushed?(typeUrl: string, resources: number, bytes: number, waitedMs: number): void;
+  /** The transport has taken a response, so many milliseconds after it was given. */
+  taken?(typeUrl: string, tookMs: number): void;
   refused?(typeUrl: string, message: string): void;
 }
 
@@ -41,12 +44,19 @@ export interface ClientState {
   readonly address: string;
   readonly nodeId: string;
   readonly connectedAtMs: number;
+  /** For how long the response that is on its way has not been taken; 0 when none is. */
+  readonly unreadForMs: number;
   readonly types: readonly {
     readonly typeUrl: string;
     readonly wildcard: boolean;
     readonly keys: number;
+    /** Names it is to hear of, once it has read what it was sent; all there is counts as none. */
+    readonly owed: number;
+    readonly owesEverything: boolean;
     readonly nonceSent: string;
     readonly nonceAcknowledged: string;
+    /** Since when the response last sent is not acknowledged, in milliseconds; 0 when it is. */
+    readonly unacknowledgedForMs: number;
     readonly lastRefusal: string | undefined;
   }[];
 }
@@ -68,10 +78,14 @@ export class ClientStream {
   readonly #options: ClientStreamOptions;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #refusals = new Map<string, string>();
+  /** Monotonic times: of the last response of a type, and of the oldest change that is not in one yet. */
+  readonly #sentMs = new Map<string, number>();
+  readonly #changedMs = new Map<string, number>();
   readonly #connectedAtMs: number;
   #node: ClientNode | undefined;
   #responses = 0;
   #sending = false;
+  #writtenMs = 0;
   #scheduled = false;
   #ended = false;
   #stall: Timer | undefined;
@@ -88,15 +102,20 @@ export class ClientStream {
   }
 
   get state(): ClientState {
+    const nowMs = this.#options.clock.monotonicMs();
     return {
       identity: this.#options.identity,
       address: this.#options.call.getPeer(),
       nodeId: this.#node?.id ?? '',
       connectedAtMs: this.#connectedAtMs,
+      unreadForMs: this.#sending ? nowMs - this.#writtenMs : 0,
       types: [...this.#subscriptions].map(([typeUrl, subscription]) => ({
         typeUrl,
         wildcard: subscription.wildcard,
         keys: subscription.keys,
+        owed: subscription.owed,
+        owesEverything: subscription.owesAll,
+        unacknowledgedForMs: subscription.acknowledged ? 0 : nowMs - (this.#sentMs.get(typeUrl) ?? nowMs),
         nonceSent: subscription.nonceSent,
         nonceAcknowledged: subscription.nonceAcknowledged,
         lastRefusal: this.#refusals.get(typeUrl),
@@ -107,6 +126,7 @@ export class ClientStream {
   feedChanged(typeUrl: string, change: FeedChange): void {
     const subscription = this.#subscriptions.get(typeUrl);
     if (!subscription || this.#ended) return;
+    if (!this.#changedMs.has(typeUrl)) this.#changedMs.set(typeUrl, this.#options.clock.monotonicMs());
     this.#guarded(() => subscription.changed(change));
     this.#schedule();
   }
@@ -209,8 +229,12 @@ export class ClientStream {
       const response = this.#take(typeUrl, subscription);
       if (!response) continue;
       subscription.sent(response.nonce);
-      this.#options.observer.pushed?.(typeUrl, response.resources, response.bytes.length);
-      this.#write(response.bytes);
+      const nowMs = this.#options.clock.monotonicMs();
+      const waitedMs = nowMs - (this.#changedMs.get(typeUrl) ?? nowMs);
+      this.#changedMs.delete(typeUrl);
+      this.#sentMs.set(typeUrl, nowMs);
+      this.#options.observer.pushed?.(typeUrl, response.resources, response.bytes.length, waitedMs);
+      this.#write(typeUrl, response.bytes);
       // Whoever was sent something goes to the end, so that no type waits behind a busy one.
       this.#subscriptions.delete(typeUrl);
       this.#subscriptions.set(typeUrl, subscription);
@@ -251,9 +275,10 @@ export class ClientStream {
     this.#queued = this.#turn = undefined;
   }
 
-  #write(bytes: Buffer): void {
-    const { call, clock } = this.#options;
+  #write(typeUrl: string, bytes: Buffer): void {
+    const { call, clock, observer } = this.#options;
     this.#sending = true;
+    this.#writtenMs = clock.monotonicMs();
     call.pause();
     this.#stall = clock.after(MAX_WRITE_STALL_MS, () =>
       this.fail(status.RESOURCE_EXHAUSTED, `a response was not read for ${MAX_WRITE_STALL_MS} ms`),
@@ -261,6 +286,7 @@ export class ClientStream {
     call.write(bytes, () => {
       this.#stall?.cancel();
       this.#sending = false;
+      observer.taken?.(typeUrl, clock.monotonicMs() - this.#writtenMs);
       if (this.#turn) this.#giveTurnUp();
       if (this.#ended) return;
       call.resume();

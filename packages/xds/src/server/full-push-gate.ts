@@ -35,6 +35,11 @@ export class FullPushGate {
     this.#clock = clock;
   }
 
+  /** Clients that wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Grants the turn at once if there is room, else later. Dispose of the result to wait no more. */
   enter(waiter: FullPushWaiter): Disposable {
     this.#waiting.add(waiter);

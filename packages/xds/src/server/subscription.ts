@@ -30,6 +30,7 @@ export class Subscription {
   #first = true;
   #nonceSent = '';
   #nonceAcknowledged = '';
+  #nonceAnswered = '';
   /** Single names and aliases that the client asked for. */
   readonly #keys = new Set<string>();
   /** Version of each resource that was sent because of a key; unused while everything is followed. */
@@ -72,9 +73,15 @@ export class Subscription {
     return this.#nonceAcknowledged;
   }
 
+  /** Whether the client has acknowledged, or refused, what it was sent last. */
+  get acknowledged(): boolean {
+    return this.#nonceSent === this.#nonceAnswered;
+  }
+
   /** @throws {@link ClientLimitError} */
   request(request: DeltaDiscoveryRequest): RequestOutcome {
     const nonce = request.responseNonce;
+    if (nonce === this.#nonceSent) this.#nonceAnswered = nonce;
     if (request.errorDetail !== undefined && !this.#first) return 'refused';
     if (this.#first) {
       this.#start(request);
