@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { schema as cniVariables } from '@ambit/cni/agent/config';
 import { startEmbeddedApi } from '@ambit/embedded/server';
 import { requester } from '@ambit/embedded/testing/request';
+import { readMeshConfig } from '@ambit/istiod-lite/mesh-config/read';
 import { schema as istiodVariables } from '@ambit/istiod-lite/config';
 import { variables as ztunnelVariables } from '@ambit/ztunnel/config/variables';
 import { isMap, isSeq, parse, parseAllDocuments } from 'yaml';
@@ -25,6 +26,7 @@ const EVERYTHING = [
   '--set=global.networkPolicy.enabled=true,global.resourceQuotas.enabled=true,ztunnel.peerCaCrl.enabled=true',
   '--set=global.imagePullPolicy=Never,global.imagePullSecrets={registry},global.network=n1,global.logAsJson=true',
   '--set=istiod.env.X=1,ztunnel.env.X=1,ztunnel.resources.limits.cpu=2,ztunnel.dnsPolicy=Default',
+  '--set=meshConfig.discoverySelectors[0].matchLabels.mesh=yes,meshConfig.serviceEntryVisibility.defaultVisibility=NAMESPACE',
   '--set=cni.ambient.shareHostNetworkNamespace=true,monitoring.labels.release=p,monitoring.interval=15s',
 ];
 const OPENSHIFT = ['--set=global.platform=openshift'];
@@ -275,6 +277,17 @@ describe('with Helm', () => {
   ])('%s is refused', async (setting, says) => {
     if (!tool) return;
     await expect(tool.template('--set', setting)).rejects.toThrow(says);
+  });
+
+  test('settings of the mesh are what istiod reads', async () => {
+    if (!tool) return;
+    const config = objectsIn(await tool.template(...EVERYTHING)).find(
+      ({ metadata }) => metadata.name === 'istio',
+    );
+    expect(readMeshConfig(config?.data?.['mesh'] ?? '')).toEqual({
+      discoverySelectors: [{ matchLabels: { mesh: 'yes' } }],
+      serviceEntryVisibility: { defaultVisibility: 'NAMESPACE' },
+    });
   });
 
   test('right to patch nodes comes with the taint alone', async () => {

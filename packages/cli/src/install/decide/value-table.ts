@@ -136,6 +136,8 @@ export const VALUES: readonly ValueRow[] = [
 /** Values that add objects of their own, which Helm alone makes. */
 export const CHART_ONLY: readonly string[] = [
   'global.networkPolicy.enabled',
+  'meshConfig.discoverySelectors',
+  'meshConfig.serviceEntryVisibility',
   'monitoring.enabled',
   'monitoring.labels',
   'monitoring.interval',
