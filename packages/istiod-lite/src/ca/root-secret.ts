@@ -36,6 +36,8 @@ export interface RootSecretOptions {
 const TYPE = 'istio.io/ca-root';
 /** Set by an operator, to any value; taken off when the rotation begins. */
 export const ROTATE_ANNOTATION = 'ambit.mesh/rotate-root';
+/** So that no step of a rotation lasts much longer than it was asked to. */
+const CHECKS_PER_OVERLAP = 10;
 /** Among the data, since annotations are easily lost. */
 const PHASE = 'root-phase';
 const SINCE = 'root-phase-since';
@@ -81,22 +83,23 @@ async function readOrCreate(options: RootSecretOptions, signal: AbortSignal): Pr
   }
 }
 
-/** Looks at the Secret once a minute: takes over what another replica has done, and takes what steps are due. */
+/** Looks at the Secret once a minute, oftener in short rotations: takes over what another replica has done, and takes what steps are due. */
 export function keepRoot(
   options: RootSecretOptions,
   authority: CertificateAuthority,
   changed: () => void,
 ): Disposable {
-  const { clock, random, log } = options;
+  const { clock, random, log, overlapMs } = options;
   const abort = new AbortController();
-  let timer = clock.after(ROOT_CHECK_MS * (0.5 + random()), check);
+  const checkMs = Math.min(ROOT_CHECK_MS, overlapMs / CHECKS_PER_OVERLAP);
+  let timer = clock.after(checkMs * (0.5 + random()), check);
   function check(): void {
     keepRootOnce(options, authority, changed, abort.signal)
       .catch((error: unknown) => {
         if (!abort.signal.aborted) log.error('CA root could not be checked', { error: messageOf(error) });
       })
       .finally(() => {
-        if (!abort.signal.aborted) timer = clock.after(ROOT_CHECK_MS * (0.5 + random()), check);
+        if (!abort.signal.aborted) timer = clock.after(checkMs * (0.5 + random()), check);
       });
   }
   return {

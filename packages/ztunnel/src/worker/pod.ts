@@ -4,6 +4,7 @@
  * Everything of a pod hangs here, so that stopping it leaves nothing behind. Tunnels are never shared among pods.
  */
 import type { X509Certificate } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { getSystemErrorName } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
@@ -238,6 +239,8 @@ export class Pod {
     try {
       await clock.sleep(deadlineMs - lastCallMs, signal);
       while (!this.#stopped) {
+        // Timers come before input in a turn of the loop: what has arrived meanwhile must be seen to have moved.
+        await setImmediate();
         for (const connection of [...this.connections])
           if (connection.isAtRest()) connection.cut(new DrainError());
         await clock.sleep(LAST_CALL_LOOK_MS, signal);
