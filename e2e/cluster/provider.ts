@@ -10,7 +10,7 @@
  *
  *     for f in /run/netns/cni-*; do
  *       nsenter --net=$f ip -o addr | grep -q "inet POD_IP/" && nsenter --net=$f nft -f - <<RULE
- *         table inet block { chain input { type filter hook input priority -300; tcp dport 15008 drop; } }
+ *         table inet block { chain input { type filter hook input priority -300; tcp dport 15008 drop; }; }
  *     RULE
  *     done
  *
@@ -121,7 +121,7 @@ export function blockPortCommand(
   const table = `block_${port}`;
   const rules =
     action === 'block'
-      ? `table inet ${table} { chain input { type filter hook input priority -300; tcp dport ${port} drop; } }`
+      ? `table inet ${table} { chain input { type filter hook input priority -300; tcp dport ${port} drop; }; }`
       : `delete table inet ${table}`;
   const script = [
     'for file in /run/netns/cni-*; do',

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from '@jest/globals';
+import { type Pod, pods } from '@ambit/kube/resources/core';
 import { events } from './kit/events.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { isReady } from './kit/mesh.ts';
@@ -8,23 +9,38 @@ import { useSuite } from './kit/suite.ts';
 import { eventually, throughout, until } from './kit/wait.ts';
 
 const suite = useSuite('agent');
-/** No node has it, so a DaemonSet that asks for it has no pod. */
-const NOWHERE = { 'ambit.e2e/nowhere': 'true' };
+/** What a node cannot fetch: the agent's pod is replaced by one that does not start, as when an upgrade goes wrong. */
+const NO_IMAGE = 'ambit.invalid/install-cni:none';
 
 let inside: Space;
 let outside: Space;
 let client: EchoPod;
 
-/** Takes every agent away, as an operator does who stops the DaemonSet; or brings them back. */
-async function agents(present: boolean): Promise<void> {
-  const nodeSelector = present ? { 'ambit.e2e/nowhere': null } : NOWHERE;
-  await suite.mesh.patch('agent', { spec: { template: { spec: { nodeSelector } } } });
-  if (present) await suite.mesh.rolledOut('agent');
-  else
-    await until('no agent', async () => (await suite.mesh.podsOf('agent')).length === 0, {
-      timeoutMs: 90_000,
-    });
+/** Gives the agents an image; only a pod that is deleted gets it while the strategy is OnDelete. */
+async function setImage(image: string, updateStrategy: object): Promise<void> {
+  const containers = [{ name: 'install-cni', image }];
+  await suite.mesh.patch('agent', { spec: { updateStrategy, template: { spec: { containers } } } });
 }
+
+/** Takes the agent of a node away. @returns what brings it back. */
+async function takeAgentAway(node: string): Promise<() => Promise<void>> {
+  const { metadata, spec } = await suite.mesh.podOf('agent', node);
+  const image = spec?.containers?.[0]?.image ?? '';
+  await setImage(NO_IMAGE, { type: 'OnDelete', rollingUpdate: null });
+  await suite.cluster.client.delete(pods, { namespace: metadata.namespace, name: metadata.name });
+  await until(
+    'no agent',
+    async () =>
+      (await suite.mesh.podsOf('agent')).every((pod) => pod.spec?.nodeName !== node || !isRunning(pod)),
+    { timeoutMs: 90_000 },
+  );
+  return async () => {
+    await setImage(image, { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } });
+    await suite.mesh.rolledOut('agent');
+  };
+}
+
+const isRunning = ({ status }: Pod) => status?.phase === 'Running';
 
 beforeAll(async () => {
   const [first, second] = suite.nodes;
@@ -34,12 +50,12 @@ beforeAll(async () => {
     EchoPod,
   ];
   await inside.enrolled(true, 'client', 'server');
-  suite.atEnd(() => agents(true));
 });
 
 test('without the agent: what runs goes on, outsiders start, a pod of the mesh waits and says for what', async () => {
   const load = await client.load({ host: inside.host('server'), connections: 'new', requestsPerSecond: 20 });
-  await agents(false);
+  const bringBack = await takeAgentAway(suite.nodes[0]);
+  suite.atEnd(bringBack);
   const options = { name: 'guarded', namespace: inside.name, node: suite.nodes[0] };
   await inside.apply(echoPod(suite.cluster.file.images, options));
   await outside.run({ name: 'free', node: suite.nodes[0] });
@@ -54,11 +70,12 @@ test('without the agent: what runs goes on, outsiders start, a pod of the mesh w
       return items.map(({ message }) => message ?? '').find((text) => text.includes('istio-cni'));
     },
     (text) => text !== undefined,
+    { timeoutMs: 90_000 },
   );
   expect(reason).toMatch(/agent/);
   await throughout('it does not start', async () => !isReady(await inside.pod('guarded')), 3_000);
 
-  await agents(true);
+  await bringBack();
   await inside.ready('guarded');
   expect(isEnrolled(await inside.pod('guarded'))).toBe(true);
   await (await inside.ready('guarded')).mustReach({ host: inside.host('server') });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { jobs } from './kit/batch.ts';
 import { lost, Rows, underLoad } from './kit/disturbance.ts';
@@ -11,6 +12,9 @@ import { PORTS } from '../echo/ports.ts';
 
 const suite = useSuite('enrolment');
 const rows = new Rows();
+/** Longer than a proxy lets the connections of a pod that leaves go on. */
+const LEAVE_MS = 7_000;
+const QUIET_MS = 3_000;
 const HOST_PORT_OFFSET = 21_000;
 
 let live: Space;
@@ -43,6 +47,7 @@ describe('a namespace with running pods', () => {
   test('is in clear at first', async () => {
     await client.eventuallyReaches({ host: live.host('server') });
     expect(await tunnelled(client, server)).toBe(0);
+    rows.add('none, outside the mesh', await underLoad(client, live.host('server'), () => sleep(QUIET_MS)));
   });
 
   test('is labelled: connections go through tunnels, none is lost, no pod restarts', async () => {
@@ -64,6 +69,12 @@ describe('a namespace with running pods', () => {
     expect((await live.pod('server')).metadata.uid).toBe(server.uid);
   });
 
+  test('is used as before', async () => {
+    const quiet = await underLoad(client, live.host('server'), () => sleep(QUIET_MS));
+    rows.add('none, in the mesh', quiet);
+    expect(lost(quiet)).toEqual([]);
+  });
+
   test('a pod that starts now is in the mesh from its first connection', async () => {
     const [newcomer] = await live.run({
       name: 'newcomer',
@@ -78,6 +89,7 @@ describe('a namespace with running pods', () => {
     const disturbed = await underLoad(client, live.host('server'), async () => {
       await live.label(null);
       await live.enrolled(false, 'client', 'server', 'newcomer');
+      await sleep(LEAVE_MS);
     });
     rows.add('un-labelling it', disturbed);
     expect(lost(disturbed)).toEqual([]);

@@ -69,7 +69,9 @@ test('the first request of every brand-new pod goes well, with its identity', as
   expect(outcomes.map(({ ok }) => ok)).toEqual(Array.from({ length: TOGETHER + 1 }, () => true));
   const lines = await suite.mesh.accessLogOf(suite.nodes[1]);
   const callers = lines
-    .filter(({ fields }) => fields['direction'] === 'inbound' && fields['dst.workload'] === 'server')
+    .filter(
+      ({ fields }) => fields['direction'] === 'inbound' && fields['dst.service'] === space.host('server'),
+    )
     .map(({ fields }) => fields['src.identity']);
   expect(callers.length).toBeGreaterThan(TOGETHER);
   expect(new Set(callers)).toEqual(new Set([`spiffe://cluster.local/ns/${space.name}/sa/default`]));

@@ -9,23 +9,19 @@ import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import { nodes, type Pod, pods } from '@ambit/kube/resources/core';
 import { applyAll, deleteAll } from '@ambit/lab/apply';
-import type { Image } from './objects.ts';
+import type { Capability, ClusterDescription, Cluster as Machine } from '../../cluster/provider.ts';
+import { clusterFromFile } from '../../cluster/providers.ts';
 
 const VARIABLE = 'AMBIT_E2E_CLUSTER';
 const WRITE_TIMEOUT_MS = 60_000;
 
-export interface ClusterFile {
-  readonly provider: string;
-  readonly kubeconfig: string;
-  /** Where the images under test are: `HUB/echo:TAG`. */
-  readonly images: Image;
-}
-
 export class Cluster implements Disposable {
-  readonly file: ClusterFile;
+  readonly file: ClusterDescription;
   readonly client: KubeClient;
+  readonly #path: string;
 
-  private constructor(file: ClusterFile, client: KubeClient) {
+  private constructor(path: string, file: ClusterDescription, client: KubeClient) {
+    this.#path = path;
     this.file = file;
     this.client = client;
   }
@@ -35,8 +31,20 @@ export class Cluster implements Disposable {
     const path = process.env[VARIABLE];
     if (path === undefined)
       throw new Error(`${VARIABLE} names no cluster; run these suites by: npm run e2e -- --provider local`);
-    const file = JSON.parse(readFileSync(path, 'utf8')) as ClusterFile;
-    return new Cluster(file, await KubeClient.load({ kubeconfigPath: file.kubeconfig }));
+    const file = JSON.parse(readFileSync(path, 'utf8')) as ClusterDescription;
+    return new Cluster(path, file, await KubeClient.load({ kubeconfigPath: file.kubeconfig }));
+  }
+
+  /**
+   * What the provider can do besides Kubernetes' API.
+   *
+   * @throws Error that names what is missing: the test fails, and looks neither passed nor forgotten.
+   */
+  async needs(capability: Capability): Promise<Machine> {
+    const { provider, capabilities } = this.file;
+    if (!capabilities.includes(capability))
+      throw new Error(`not tested: provider ${provider} has no "${capability}", which this test needs`);
+    return await clusterFromFile(this.#path, process.env);
   }
 
   async apply(...objects: readonly KubeObject[]): Promise<void> {
