@@ -20,8 +20,8 @@ export interface FilePart {
 
 export interface RunOptions {
   readonly stdin?: string;
-  /** Parts of a file in place of `stdin`. */
-  readonly stdinFile?: { readonly path: string; readonly parts: readonly FilePart[] };
+  /** A file in place of `stdin`, or parts of one. */
+  readonly stdinFile?: { readonly path: string; readonly parts?: readonly FilePart[] };
   readonly cwd?: string;
   /** In place of this process's own. */
   readonly env?: NodeJS.ProcessEnv;
@@ -34,18 +34,23 @@ export type Run = (command: readonly string[], options?: RunOptions) => Promise<
 /** @throws {@link ProviderError} if it cannot be started or takes too long; any exit status is fine. */
 export const runCommand: Run = async (command, options = {}) => {
   const [file = '', ...args] = command;
+  const { stdinFile } = options;
+  // A whole file is the command's own to read.
+  const input = stdinFile && !stdinFile.parts ? openSync(stdinFile.path, 'r') : undefined;
   const child = spawn(file, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: [input ?? 'pipe', 'pipe', 'pipe'],
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     ...(options.env && { env: options.env }),
     timeout: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   });
   const output = { stdout: collect(child.stdout), stderr: collect(child.stderr) };
-  child.stdin.on('error', () => undefined);
-  if (options.stdinFile === undefined) child.stdin.end(options.stdin ?? '');
+  if (input !== undefined) closeSync(input);
+  child.stdin?.on('error', () => undefined);
   // Whoever stops reading before the end says why by its exit status.
-  else pipeline(Readable.from(bytesOf(options.stdinFile)), child.stdin).catch(() => undefined);
+  if (child.stdin && stdinFile?.parts)
+    pipeline(Readable.from(bytesOf(stdinFile.path, stdinFile.parts)), child.stdin).catch(() => undefined);
+  else child.stdin?.end(options.stdin ?? '');
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const [exitCode, signal] = await ended.catch((error: unknown) => {
     throw new ProviderError(`${file} cannot be started`, { cause: error });
@@ -56,17 +61,17 @@ export const runCommand: Run = async (command, options = {}) => {
   return { exitCode, stdout, stderr };
 };
 
-async function* bytesOf({ path, parts }: NonNullable<RunOptions['stdinFile']>): AsyncGenerator<Buffer> {
+async function* bytesOf(path: string, parts: readonly FilePart[]): AsyncGenerator<Buffer> {
   for (const { startByte, endByte } of parts) {
     const range = { start: startByte, end: endByte - 1, highWaterMark: READ_SIZE_BYTES };
     for await (const chunk of createReadStream(path, range)) yield chunk as Buffer;
   }
 }
 
-function collect(stream: NodeJS.ReadableStream): () => string {
+function collect(stream: NodeJS.ReadableStream | null): () => string {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('data', (chunk: Buffer) => {
     sizeBytes += chunk.length;
     if (sizeBytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
   });

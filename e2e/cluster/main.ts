@@ -9,7 +9,8 @@ import type { Cluster } from './provider.ts';
 import { localProvider } from './providers.ts';
 
 const USAGE = `usage: node e2e/cluster/main.ts COMMAND [--name NAME]
-  up [--nodes 2] [--ip-family ipv4|dual]   makes a cluster of this machine (needs root)
+  up [ARCHIVE…] [--nodes 2] [--ip-family ipv4|dual]
+                                           makes a cluster of this machine (needs root), with those images
   down                                     removes it; nothing stays behind
   list                                     the clusters of this machine
   kubeconfig                               where its kubeconfig is
@@ -45,11 +46,9 @@ async function main(): Promise<number> {
     case 'up': {
       const ipFamily = values['ip-family'];
       if (ipFamily !== 'ipv4' && ipFamily !== 'dual') return usage();
-      await provider.up(
-        { name, nodes: Number(values.nodes), ipFamily, images: IMAGES },
-        report,
-        stopped.signal,
-      );
+      const options = { name, nodes: Number(values.nodes), ipFamily, images: IMAGES } as const;
+      const archives = args.length > 0 && { archives: Promise.resolve(args) };
+      await provider.up({ ...options, ...archives }, report, stopped.signal);
       return 0;
     }
     case 'down':

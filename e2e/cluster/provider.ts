@@ -92,6 +92,8 @@ export interface UpOptions {
   readonly nodes: number;
   readonly ipFamily: 'ipv4' | 'dual';
   readonly images: { readonly hub: string; readonly tag: string };
+  /** Image archives that are on every node when it is up; they may still be made while it starts. */
+  readonly archives?: Promise<readonly string[]>;
 }
 
 /** Told what happens, a line each. */

@@ -47,12 +47,12 @@ export class ClusterUnderTest {
     const { nodes, ipFamily } = options;
     const building = options.images ? undefined : this.#buildImages();
     building?.catch(() => undefined);
-    this.#cluster = await provider.up({ name: this.name, nodes, ipFamily, images }, report, signal);
-    if (building) {
-      const archives = await building;
-      await this.#cluster.load(archives);
-      report('images are on every node');
-    }
+    const archives = building && { archives: building };
+    this.#cluster = await provider.up(
+      { name: this.name, nodes, ipFamily, images, ...archives },
+      report,
+      signal,
+    );
     signal.throwIfAborted();
     writeFileSync(this.file, `${JSON.stringify(this.#cluster.description, undefined, 1)}\n`);
     await this.#install();

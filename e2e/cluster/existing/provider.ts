@@ -42,6 +42,7 @@ export class ExistingProvider implements ClusterProvider {
         `the cluster has ${nodes.length} nodes; the suites were told of ${options.nodes}`,
       );
     report(`a cluster with the nodes ${nodes.map(({ name }) => name).join(', ')}`);
+    if (options.archives) await cluster.load(await options.archives);
     return cluster;
   }
 

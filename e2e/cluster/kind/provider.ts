@@ -65,7 +65,9 @@ export class KindProvider implements ClusterProvider {
       );
       signal.throwIfAborted();
       report(`kind made the cluster ${name}`);
-      return await this.#cluster(name, options.images, options.ipFamily);
+      const cluster = await this.#cluster(name, options.images, options.ipFamily);
+      await cluster.load((await options.archives) ?? []);
+      return cluster;
     } catch (error) {
       await this.down(name, report).catch(() => undefined);
       throw error;

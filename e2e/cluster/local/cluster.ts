@@ -53,6 +53,12 @@ export interface LocalClusterOptions {
   readonly images: ClusterDescription['images'];
 }
 
+export interface BootstrapOptions {
+  readonly archives: Promise<readonly string[]> | undefined;
+  readonly report: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
 export class LocalCluster implements Cluster {
   readonly description: ClusterDescription;
   readonly #settings: LocalSettings;
@@ -82,8 +88,7 @@ export class LocalCluster implements Cluster {
   async bootstrap(
     labImages: readonly string[],
     numbers: readonly number[],
-    report: (line: string) => void,
-    signal: AbortSignal,
+    { archives, report, signal }: BootstrapOptions,
   ): Promise<void> {
     const settings = this.#settings;
     const ca = await writeClusterPki(settings, Date.now());
@@ -103,11 +108,16 @@ export class LocalCluster implements Cluster {
     });
     const nodes = await machines;
     report('the machines of the nodes are up');
+    const loaded = archives?.then((made) => this.load(made));
+    loaded?.catch(() => undefined);
     await Promise.all(nodes.map((node) => node.join(signal)));
     await this.#untilReady(numbers, signal);
     report('all nodes are Ready');
     await this.#untilDns(signal);
     report('DNS is Ready');
+    if (!loaded) return;
+    await loaded;
+    report('images are on every node');
   }
 
   nodes(): Promise<readonly ClusterNode[]> {

@@ -184,7 +184,9 @@ export async function loadImages(machine: Machine, archives: readonly string[]):
   const brought = new Set<string>();
   for (const path of archives) {
     const command = ['ctr', '--namespace', 'k8s.io', 'images', 'import', '-'];
+    const isFirst = brought.size === 0;
     const parts = partsWithout(path, brought);
-    await machine.mustExec(command, { stdinFile: { path, parts }, timeoutMs: IMPORT_TIMEOUT_MS });
+    const stdinFile = isFirst ? { path } : { path, parts };
+    await machine.mustExec(command, { stdinFile, timeoutMs: IMPORT_TIMEOUT_MS });
   }
 }

@@ -93,7 +93,7 @@ export class LocalProvider implements ClusterProvider {
       outer,
       images: options.images,
     });
-    await cluster.bootstrap(images, numbers, report, signal);
+    await cluster.bootstrap(images, numbers, { archives: options.archives, report, signal });
     this.#records.write({ ...record, ready: true });
     return cluster;
   }
