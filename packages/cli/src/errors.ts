@@ -19,6 +19,12 @@ export class ProxyError extends MeshError {
   readonly side = 'upstream';
 }
 
+/** What was asked for did not happen in time; it is written, and may still come. */
+export class NotInTimeError extends MeshError {
+  readonly code = 'NOT_IN_TIME';
+  readonly side = 'upstream';
+}
+
 /** An installation cannot be done, or was given up; the message says what stands in the way and what to do. */
 export class InstallError extends MeshError {
   readonly code = 'INSTALL';

@@ -20,7 +20,7 @@ import { version } from './commands/version.ts';
 import { why } from './commands/why.ts';
 import { workloads } from './commands/workloads.ts';
 import type { Context } from './context.ts';
-import { UsageError } from './errors.ts';
+import { NotInTimeError, UsageError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { MAX_SENTENCE_CHARS } from './limits.ts';
 import { printable } from './table.ts';
@@ -69,7 +69,8 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   } catch (error) {
     if (error instanceof UsageError) return fail(EXIT.usage, messageOf(error));
     if (surroundings.signal.aborted) return fail(EXIT.error, 'interrupted');
-    return fail(EXIT.error, printable(sentenceOf(error), MAX_SENTENCE_CHARS));
+    const code = error instanceof NotInTimeError ? EXIT.timeout : EXIT.error;
+    return fail(code, printable(sentenceOf(error), MAX_SENTENCE_CHARS));
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import { stringify } from 'yaml';
 import type { Context } from '../context.ts';
-import { InstallError, UsageError } from '../errors.ts';
+import { InstallError, NotInTimeError, UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { applyChanges, type ApplyOptions, examine, removeOne } from '../install/apply.ts';
 import { COMPONENTS, type ComponentName, WORKLOADS } from '../install/components.ts';
@@ -51,7 +51,12 @@ async function perform(context: Context, operation: Operation): Promise<ExitCode
   }
   if (!isNoOp(plan.changes)) {
     await confirm(context, `${operation === 'install' ? 'Install' : 'Upgrade'} (${countsOf(plan.changes)})?`);
-    await carryOut(context, operation, plan);
+    try {
+      await carryOut(context, operation, plan);
+    } catch (error) {
+      if (context.signal.aborted) context.warn('what was applied stays; run this again to go on');
+      throw error;
+    }
   }
   return await conclude(context, operation, plan);
 }
@@ -131,7 +136,7 @@ async function waitForStage(
   const { ready, problems } = await waitForWorkloads(context, workloads, deadlineMs, say);
   if (ready) return;
   const before = stage.map((name) => from.get(name)).find((version) => version !== undefined);
-  throw new InstallError(
+  throw new NotInTimeError(
     `not ready after ${options.timeoutMs / 1_000} s, so what comes after it was not touched: ${problems.join('; ')}. Run this again to go on${before === undefined ? '' : `; to go back, use the ambit command of ${before} with "upgrade --allow-downgrade"`}`,
   );
 }
@@ -152,6 +157,9 @@ async function conclude(context: Context, operation: Operation, plan: Plan): Pro
     print(
       `${isNoOp(plan.changes) ? 'Nothing to change' : 'Applied'}; not waited for. "ambit status" says how it goes.\n`,
     );
+  const before = plan.from.get('istiod');
+  if (operation === 'upgrade' && before !== undefined && before !== target.version)
+    say(`To go back: the ambit command of ${before}, with "upgrade --allow-downgrade".`);
   if (!options.wait || ready) return EXIT.ok;
   for (const problem of problems) warn(problem);
   warn(

@@ -37,7 +37,7 @@ async function probed(context: Context, nodes: readonly NodeView[]) {
   if (!options.probe) return { views: nodes, notProbed: 'told so (--no-probe)' };
   if (linux.length === 0) return { views: nodes, notProbed: 'no Linux node is Ready' };
   const namespace = `${PREFLIGHT_NAME}-${context.clock.now().toString(36)}`;
-  const given = { namespace, ...(await imageOf(context)), cniFolder: cniFolderOf(linux[0]?.platform ?? '') };
+  const given = { namespace, ...(await settingsOf(context, linux[0]?.platform ?? '')) };
   const objects = [preflightNamespace(namespace), preflightDaemonSet(given)];
   const parts = objects.flatMap((object) => {
     const resource = KINDS.find(({ kind }) => kind === object.kind);
@@ -53,8 +53,8 @@ async function probed(context: Context, nodes: readonly NodeView[]) {
   return { views: nodes.map((node) => ({ ...node, probe: found.get(node.name) })), notProbed: undefined };
 }
 
-/** The node agent's image: the one that was told, else that of the installation, else that of this version. */
-async function imageOf(context: Context) {
+/** As the installation has them; the image is the one that was told, else that of the installation or of this version. */
+async function settingsOf(context: Context, platform: string) {
   const { version } = await context.shipped();
   const values = await recordedValues(context);
   const text = (key: string) => String(effective(values, key));
@@ -63,6 +63,7 @@ async function imageOf(context: Context) {
   return {
     image: context.options.image ?? own,
     imagePullPolicy: text('global.imagePullPolicy') || undefined,
+    cniFolder: text('cni.cniConfDir') || cniFolderOf(text('global.platform') || platform),
   };
 }
 

@@ -8,9 +8,10 @@
 import type { KubeObject, Resource } from '@ambit/kube/resource';
 import { configMaps, daemonSets, deployments, pods, secrets } from '@ambit/kube/resources/core';
 import type { Context } from '../context.ts';
-import { InstallError, UsageError } from '../errors.ts';
+import { InstallError, NotInTimeError, UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { removeOne } from '../install/apply.ts';
+import { forbiddenActions } from '../install/cluster.ts';
 import { componentOf, WORKLOADS } from '../install/components.ts';
 import { helmReleaseOf } from '../install/decide/ownership.ts';
 import { removalOrder, type Removal } from '../install/decide/removal.ts';
@@ -37,6 +38,7 @@ export async function uninstall(context: Context): Promise<ExitCode> {
   else print(`${JSON.stringify(planJson(plan, options.release), undefined, 2)}\n`);
   const isEmpty = plan.removals.length === 0 && (plan.enrolled.length === 0 || !options.release);
   if (!isEmpty && !options.release && capturedIn(plan) > 0) throw stillEnrolled(plan);
+  await mustBeAllowed(context, plan);
   if (options.dryRun) {
     say(context, 'Nothing was changed (--dry-run).');
     return EXIT.ok;
@@ -61,6 +63,18 @@ function stillEnrolled(plan: Plan): InstallError {
   return new InstallError(
     `nothing was changed: ${capturedIn(plan)} pods are in the mesh (${names.join(', ')}) and would lose their network with it; --release takes them out first, without restarting them`,
   );
+}
+
+/** @throws {@link InstallError} before anything is removed. */
+async function mustBeAllowed(context: Context, { removals, enrolled }: Plan): Promise<void> {
+  const { client, options, signal } = context;
+  const labelled = (options.release ? enrolled : []).map(({ resource, object }) => ({ resource, object }));
+  const forbidden = [
+    ...(await forbiddenActions(client, removals, ['delete'], signal)),
+    ...(await forbiddenActions(client, labelled, ['patch'], signal)),
+  ];
+  if (forbidden.length > 0)
+    throw new InstallError(`nothing was changed: you may not ${forbidden.join(', ')}`);
 }
 
 async function makePlan(context: Context): Promise<Plan> {
@@ -162,7 +176,7 @@ async function goneWithPods(context: Context, part: Removal, deadlineMs: number)
     const { items } = await client.list(pods, { namespace: options.meshNamespace, labelSelector }, signal);
     if (!still && items.length === 0) return;
     if (clock.monotonicMs() >= deadlineMs)
-      throw new InstallError(
+      throw new NotInTimeError(
         `${items.length} pods of ${name} are still there after ${options.timeoutMs / 1_000} s (${items.map(({ metadata, spec }) => `${metadata.name} on ${spec?.nodeName ?? 'no node'}`).join(', ')}); what comes after was not touched. Run this again to go on`,
       );
     await clock.sleep(INSTALL_POLL_MS, signal);
@@ -176,7 +190,7 @@ async function gone(
 ): Promise<void> {
   while (await client.find(part.resource, part.object.metadata, signal)) {
     if (clock.monotonicMs() >= deadlineMs)
-      throw new InstallError(
+      throw new NotInTimeError(
         `${part.title} is still there after ${options.timeoutMs / 1_000} s; its status says what it waits for`,
       );
     await clock.sleep(INSTALL_POLL_MS, signal);

@@ -42,16 +42,26 @@ export async function examine(
       .filter((part) => part.resource.kind === 'Namespace' && !live.has(titleOf(part)))
       .map(({ object }) => object.metadata.name),
   );
-  return await mapLimited(parts, MAX_REQUESTS_AT_ONCE, async (part): Promise<PlannedChange> => {
+  const problems: string[] = [];
+  const changes = await mapLimited(parts, MAX_REQUESTS_AT_ONCE, async (part): Promise<PlannedChange> => {
     const there = live.get(titleOf(part));
     if (there && reasonToKeep(part, there) !== undefined)
       return planned({ part, live: there, applied: there });
     const untried = part.resource.namespaced && missing.has(part.object.metadata.namespace ?? '');
     const ready = { ...part, object: withRuntimeFields(part.object, there) };
-    const applied = untried ? undefined : await applyOne(ready, options, true);
+    const applied = untried ? undefined : await applyOne(ready, options, true).catch(noted);
     const examined: Examined = { part: ready, live: there, applied };
     return planned(examined);
   });
+  if (problems.length > 0) throw new InstallError(`nothing was changed: ${problems.join('; and ')}`);
+  return changes;
+
+  /** All of them are told at once. */
+  function noted(error: unknown): undefined {
+    if (!(error instanceof InstallError)) throw error;
+    problems.push(messageOf(error));
+    return undefined;
+  }
 }
 
 /** Applies what a plan creates and changes; what is unchanged is not touched. */

@@ -108,7 +108,7 @@ export async function installedComponents(
 /** What the user may not do of all that installing takes; empty if everything is allowed. */
 export async function forbiddenActions(
   client: KubeClient,
-  parts: readonly Part[],
+  parts: readonly Pick<Part, 'resource' | 'object'>[],
   verbs: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly string[]> {

@@ -8,7 +8,7 @@ import type { KubeObject, Resource } from '@ambit/kube/resource';
 import { namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import type { Context } from '../context.ts';
 import { AMBIENT, isCaptured, isRunning, MODE_LABEL, nameOf } from '../enrolment.ts';
-import { InstallError } from '../errors.ts';
+import { NotInTimeError } from '../errors.ts';
 import { INSTALL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
 
 /** A namespace or a pod that has been taken into the mesh, or was until a release that was broken off. */
@@ -53,7 +53,7 @@ function belongs({ metadata }: KubeObject): boolean {
   return metadata.labels?.[MODE_LABEL] === AMBIENT || metadata.annotations?.[RELEASED] !== undefined;
 }
 
-/** @throws {@link InstallError} naming the pods that are still captured when time is up. */
+/** @throws {@link NotInTimeError} naming the pods that are still captured when time is up. */
 export async function releaseAll(
   context: Context,
   subjects: readonly Enrolled[],
@@ -79,12 +79,12 @@ export async function releaseAll(
   }
 }
 
-function stillCaptured(captured: readonly Pod[], timeoutMs: number): InstallError {
+function stillCaptured(captured: readonly Pod[], timeoutMs: number): NotInTimeError {
   const names = captured
     .slice(0, MAX_PODS_NAMED)
     .map((pod) => `${nameOf(pod)} on ${pod.spec?.nodeName ?? 'no node'}`);
   const more = captured.length > names.length ? ` and ${captured.length - names.length} more` : '';
-  return new InstallError(
+  return new NotInTimeError(
     `nothing was removed: still captured after ${timeoutMs / 1_000} s: ${names.join(', ')}${more}; the log of istio-cni-node on that node says why`,
   );
 }

@@ -157,6 +157,7 @@ async function look(
     // The answer is made at its end: looking takes a while, telling takes none.
     clockAheadMs: (numberOf(facts['atMs']) ?? afterMs) - afterMs,
     selinux: textOf(facts['selinux']),
+    apparmor: textOf(facts['apparmor']),
     unreached: peers.flatMap(([other, ip]) => {
       const problem = textOf(reached[ip] ?? 'not tried');
       return problem === '' ? [] : [{ node: other, problem }];

@@ -68,6 +68,7 @@ export type Probe =
       /** The node's clock less ours. */
       readonly clockAheadMs: number;
       readonly selinux: string;
+      readonly apparmor: string;
       /** Nodes whose pods could not be reached on port 15008, and why. */
       readonly unreached: readonly { readonly node: string; readonly problem: string }[];
     };

@@ -31,6 +31,7 @@ const LOOKED: Looked = {
   probed: true,
   clockAheadMs: 0,
   selinux: '',
+  apparmor: '',
   unreached: [],
 };
 const NODE: NodeView = {
@@ -211,7 +212,15 @@ const cases: Record<string, { facts: PreflightFacts; want: readonly string[]; sa
     want: ['error n1 mesh-port'],
     says: 'port 15008 of pods on n2 cannot be reached: no answer within 3 s',
   },
-  SELinux: { facts: facts({}, {}, { selinux: 'enforcing' }), want: ['note n1 selinux'] },
+  SELinux: {
+    facts: facts({}, {}, { selinux: 'enforcing' }),
+    want: ['note cluster selinux'],
+    says: 'on 1 nodes',
+  },
+  AppArmor: {
+    facts: facts({}, {}, { apparmor: 'cri-containerd.apparmor.d (enforce)' }),
+    want: ['note cluster apparmor'],
+  },
   'nodes that nobody looked at': {
     facts: { ...facts({}, { probe: undefined }), notProbed: 'told so' },
     want: ['note cluster probe'],

@@ -44,6 +44,7 @@ export function findingsOf(facts: PreflightFacts): readonly Finding[] {
           ),
         ]),
     ...nodes.flatMap((node) => nodeFindings(node, cluster)),
+    ...confinementFindings(nodes),
   ];
   const rank = { error: 0, warning: 1, note: 2 };
   return all.toSorted((a, b) => rank[a.severity] - rank[b.severity]);
@@ -276,16 +277,36 @@ function probeFindings(where: string, probe: Probe, cluster: ClusterFacts): read
         'let TCP port 15008 through between nodes: security groups, firewalls, NetworkPolicies of all namespaces',
       ),
     );
-  if (probe.selinux === 'enforcing')
-    found.push(
-      note(
-        where,
-        'selinux',
-        'SELinux is enforcing',
-        'if agent or ztunnel are denied: --set cni.seLinuxOptions.type=spc_t --set ztunnel.seLinuxOptions.type=spc_t',
-      ),
-    );
   return found;
+}
+
+/** What is the same on many nodes is said once. */
+function confinementFindings(nodes: readonly NodeView[]): readonly Finding[] {
+  const looked = nodes.flatMap(({ probe }) => (probe?.kind === 'looked' ? [probe] : []));
+  const selinux = looked.filter((probe) => probe.selinux === 'enforcing').length;
+  const apparmor = looked.filter((probe) => probe.apparmor.includes('(enforce)')).length;
+  return [
+    ...(selinux === 0
+      ? []
+      : [
+          note(
+            'cluster',
+            'selinux',
+            `SELinux is enforcing on ${selinux} nodes`,
+            'if agent or ztunnel are denied: --set cni.seLinuxOptions.type=spc_t --set ztunnel.seLinuxOptions.type=spc_t',
+          ),
+        ]),
+    ...(apparmor === 0
+      ? []
+      : [
+          note(
+            'cluster',
+            'apparmor',
+            `AppArmor confines pods on ${apparmor} nodes; the agent asks for no profile (Unconfined)`,
+            'nothing, unless an admission policy forbids that: then except istio-system',
+          ),
+        ]),
+  ];
 }
 
 type Looked = Extract<Probe, { readonly kind: 'looked' }>;
