@@ -206,6 +206,34 @@ describe('a folder that changes', () => {
     expect(ca.material.rootsPem).toHaveLength(2);
   });
 
+  test('takes an operator from one root to another in three steps, each of which the one before accepts', async () => {
+    const clock = new FakeClock(now);
+    const next = await createSelfSignedMaterial({ organization: 'next' }, systemClock);
+    const [oldRoot = '', newRoot = ''] = [...root.rootsPem, ...next.rootsPem];
+    await write(cacerts());
+    const material = await readCaFolder(folder, now);
+    if (!material) throw new Error('no material');
+    const ca = new CertificateAuthority(material, { clock: systemClock });
+    using _ = await watchCaFolder({ folder, authority: ca, clock, log: silentLogger });
+    const steps: CaFiles[] = [
+      { 'root-cert.pem': `${oldRoot}${newRoot}` },
+      { ...caSecretFiles(next), 'cert-chain.pem': '', 'root-cert.pem': `${newRoot}${oldRoot}` },
+      { 'root-cert.pem': newRoot },
+    ];
+    let before = await ca.issueWorkload(ALICE);
+    const first = before;
+    for (const files of steps) {
+      await write(files);
+      await clock.advance(2_000);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const after = await ca.issueWorkload('spiffe://td/ns/shop/sa/bob');
+      expect([await meets(before, after), await meets(after, before)]).toEqual([true, true]);
+      before = after;
+    }
+    expect(before.rootsPem).toEqual([newRoot]);
+    expect(await meets(first, before)).toBe(false);
+  });
+
   test('without files has no material', async () => {
     expect(await readCaFolder(folder, now)).toBeUndefined();
     expect(await readCaFolder(join(folder, 'missing'), now)).toBeUndefined();

@@ -297,6 +297,24 @@ describe('a client that does not read', () => {
     expect(raw.received.length).toBe(pushes);
   });
 
+  test('keeps nobody else from being sent everything, or a change', async () => {
+    const feed = new MemoryFeed(ADDRESS);
+    feed.set(Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`r${i}`, new Uint8Array(100_000)])));
+    let pushes = 0;
+    const { port } = await serve([feed], { observer: { pushed: () => (pushes += 1) } });
+    const stalled = Array.from({ length: 6 }, () => rawStream(port));
+    for (const raw of stalled) {
+      raw.stream.pause();
+      raw.send({ node: NODE, typeUrl: ADDRESS });
+    }
+    await eventually(() => pushes >= 4);
+    const reader = new Holder(ADDRESS);
+    await synced(await connect(port, [reader]));
+    feed.set({ late: new Uint8Array(1) });
+    await eventually(() => reader.held.has('late'));
+    expect(reader.held.size).toBe(21);
+  });
+
   test('and one that floods with questions is slowed down, others are not', async () => {
     const feed = new MemoryFeed(ADDRESS);
     feed.set({ a: new Uint8Array(100_000) });
