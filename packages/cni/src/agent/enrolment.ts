@@ -1,7 +1,7 @@
 /**
  * Bringing one pod into the mesh and out of it: the steps, in the order in which no connection is lost.
  *
- * Into: the proxy listens, then the rules come in one transaction, then everybody is told. Out: the rules stop redirecting,
+ * Into: the proxy listens and probes have their source, then the rules come in one transaction, then everybody is told. Out: the rules stop redirecting,
  * everybody is told, the proxy closes its listeners and lets go of its connections, and only then the marks that its
  * replies need go. Each step may be repeated; a failed one leaves the pod as it was or further on, never in between.
  */
@@ -64,10 +64,14 @@ export async function enrol(
   signal: AbortSignal,
 ): Promise<void> {
   const { fd } = held.netns;
-  await deps.proxy.add({ pod: held.pod, netnsFd: fd });
+  // Probes first or meanwhile: the rules capture those that come from elsewhere.
+  const ready = await Promise.allSettled([
+    deps.proxy.add({ pod: held.pod, netnsFd: fd }),
+    deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid }))),
+  ]);
+  for (const one of ready) if (one.status === 'rejected') throw one.reason;
   await deps.rules.apply(fd, rulesFor(pod, deps.defaults));
   if (held.stage !== 'enrolled') held.stage = 'redirected';
-  await deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })));
   await deps.annotate(held.pod, 'enabled', signal);
   held.stage = 'enrolled';
   held.sinceMs = deps.clock.monotonicMs();

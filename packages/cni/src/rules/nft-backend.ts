@@ -20,8 +20,8 @@ export class NftBackend implements PodRulesBackend {
   }
 
   async apply(netnsFd: number, rules: PodRules): Promise<void> {
-    await applyRoutes(this.#run, netnsFd, usableFamilies(netnsFd, familiesOf(rules)));
-    await this.#replace(netnsFd, renderPodNft(rules));
+    const routes = applyRoutes(this.#run, netnsFd, usableFamilies(netnsFd, familiesOf(rules)));
+    await this.#replace(netnsFd, renderPodNft(rules), routes);
   }
 
   async removeRedirects(netnsFd: number): Promise<void> {
@@ -33,9 +33,13 @@ export class NftBackend implements PodRulesBackend {
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, [4, 6]));
   }
 
-  async #replace(netnsFd: number, script: string): Promise<void> {
+  /** @param first - What must be done before; looking at what is there need not wait for it. */
+  async #replace(netnsFd: number, script: string, first?: Promise<void>): Promise<void> {
     await retried(this.#clock, async () => {
-      const listed = await this.#run({ file: 'nft', args: ['-j', 'list', 'ruleset'], netnsFd });
+      const [listed] = await Promise.all([
+        this.#run({ file: 'nft', args: ['-j', 'list', 'ruleset'], netnsFd }),
+        first,
+      ]);
       const removal = renderResidueRemoval(findResidue(listed.stdout));
       await this.#run({ file: 'nft', args: ['-f', '-'], stdin: `${removal}${script}`, netnsFd });
     });
