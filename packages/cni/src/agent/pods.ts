@@ -253,8 +253,10 @@ export class NodePods implements AsyncDisposable {
 
   #tellFailure(key: string, error: unknown): void {
     const pod = this.#options.pods.get(key);
-    if (!pod) return;
-    const [reason, state] = this.eligibilityOf(pod).eligible
+    const isEligible = pod && this.eligibilityOf(pod).eligible;
+    // A pod that is in the mesh stays in it, whatever cannot be done again: that is for the log.
+    if (!pod || (isEligible && isMarked(pod))) return;
+    const [reason, state] = isEligible
       ? ['EnrolmentFailed', 'it belongs into the mesh and is not in it']
       : ['ReleaseFailed', 'it has left the mesh and its redirection is not gone'];
     this.#options.events.tell(pod, {
