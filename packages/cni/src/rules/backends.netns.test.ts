@@ -347,6 +347,23 @@ test.each(['iptables-nft', 'iptables-legacy'] as const)(
   },
 );
 
+test.each(['iptables-nft', 'iptables-legacy'] as const)(
+  'an agent that applies rules by %s takes over from one that used nftables, and the other way round',
+  async (program) => {
+    const nft = new NftBackend(runCommand, systemClock);
+    const iptables = new IptablesBackend(runCommand, systemClock, program, true);
+    await nft.apply(pod.fd, rules());
+    await iptables.apply(pod.fd, rules());
+    expect(pod.run('nft', 'list', 'tables')).not.toContain('istio-ambient');
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+    await nft.apply(pod.fd, rules());
+    expect(await peers.whoAnswers(client.fd, POD[6], APP)).toBe('inbound');
+    await nft.remove(pod.fd);
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('client');
+    expect(await peers.whoAnswers(client.fd, POD[6], APP)).toBe('app');
+  },
+);
+
 test('rules that the kernel refuses change nothing, and the error says what nft said', async () => {
   const backend = new NftBackend(runCommand, systemClock);
   await backend.apply(pod.fd, rules());

@@ -8,6 +8,7 @@ import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { RunCommand } from './command.ts';
 import { IPTABLES_POSTROUTING } from './constants.ts';
+import { removeNftResidue } from './nft-residue.ts';
 import type { IptablesProgram } from './iptables-backend.ts';
 import {
   type HostRules,
@@ -48,6 +49,7 @@ export class IptablesHostProbes {
     for (const family of this.#families)
       await this.#restore(family, (jumps) => renderHostIptables(this.#options.rules, family, jumps));
     for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
+    await removeNftResidue(this.#options.run, this.#options.hostNetnsFd);
   }
 
   async add(pods: readonly ProbedPod[]): Promise<void> {

@@ -3,6 +3,7 @@ import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
+import { removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
   parseSaved,
@@ -38,6 +39,7 @@ export class IptablesBackend implements PodRulesBackend {
     await applyRoutes(this.#run, netnsFd, usableFamilies(netnsFd, familiesOf(rules)));
     for (const family of familiesOf(rules))
       await this.#restore(netnsFd, family, (saved) => renderPodIptables(rules, family, saved));
+    await removeNftResidue(this.#run, netnsFd);
   }
 
   async removeRedirects(netnsFd: number): Promise<void> {
