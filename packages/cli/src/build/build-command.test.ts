@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -23,6 +23,7 @@ function ambit(...args: readonly string[]) {
 test('one file, away from its sources, knows its version', async () => {
   const { status, stdout, stderr } = ambit('version');
   expect([status, stderr]).toEqual([0, '']);
+  expect(readdirSync(folder)).toEqual(['ambit.mjs']);
   expect(stdout).toContain(`ambit ${await shippedVersion()} `);
 });
 

@@ -9,7 +9,7 @@ const EXECUTABLE_MODE = 0o755;
 
 /** @returns the path of the file, `ambit.mjs` in `folder`, which is made if missing. It runs under Node 26 or later. */
 export async function buildCommand(folder: string): Promise<string> {
-  await bundle({ ambit: MAIN }, folder, { AMBIT_SHIPPED: await shipped() });
+  await bundle({ ambit: MAIN }, folder, { AMBIT_SHIPPED: await shipped() }, 'one file');
   const path = join(folder, 'ambit.mjs');
   chmodSync(path, EXECUTABLE_MODE);
   return path;

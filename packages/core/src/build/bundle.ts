@@ -22,11 +22,13 @@ const BANNER = [
  * @param entryPoints - Source files by the name of their bundle: `main` becomes `main.mjs`.
  * @param folder - Made if missing.
  * @param constants - Values by the names that sources declare for them, such as what comes with a release.
+ * @param form - With `one file` there is nothing beside it.
  */
 export async function bundle(
   entryPoints: Readonly<Record<string, string>>,
   folder: string,
   constants: Readonly<Record<string, unknown>> = {},
+  form: 'folder' | 'one file' = 'folder',
 ): Promise<void> {
   mkdirSync(folder, { recursive: true });
   await build({
@@ -35,7 +37,7 @@ export async function bundle(
     outExtension: { '.js': '.mjs' },
     bundle: true,
     // What is imported when it is needed stays a file of its own, beside the others, since code may look for files there.
-    splitting: true,
+    splitting: form === 'folder',
     chunkNames: '[name]-[hash]',
     minify: true,
     keepNames: true,
