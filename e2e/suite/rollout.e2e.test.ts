@@ -12,13 +12,15 @@ const suite = useSuite('rollout');
 const rows = new Rows();
 const REPLICAS = 10;
 const TOGETHER = 8;
-const DRAIN_MS = 3_000;
+/** Long enough for each held connection to hear, with an answer, that it should go elsewhere. */
+const DRAIN_MS = 6_000;
+const GRACE_S = 40;
 
 let space: Space;
 let client: EchoPod;
 
 const deployment = (name: string, replicas: number, env: Readonly<Record<string, string>>) =>
-  echoSet(suite.cluster.file.images, { name, namespace: space.name, replicas, env, graceSeconds: 15 });
+  echoSet(suite.cluster.file.images, { name, namespace: space.name, replicas, env, graceSeconds: GRACE_S });
 
 beforeAll(async () => {
   space = await suite.space('app', 'ambient');

@@ -12,6 +12,8 @@ import type { EchoPod } from './echo-pod.ts';
  */
 const PER_SECOND = Number(process.env['AMBIT_E2E_REQUESTS_PER_SECOND'] ?? 40);
 const HELD_CONNECTIONS = 20;
+/** Far beyond what any answer takes: a request fails because it was lost, not because the machine is busy. */
+const TIMEOUT_MS = 30_000;
 const BEFORE_MS = 1_500;
 const AFTER_MS = 1_500;
 
@@ -41,11 +43,17 @@ export async function underLoad(
   disturb: () => Promise<void>,
   { perSecond = PER_SECOND, heldConnections = HELD_CONNECTIONS, afterMs = AFTER_MS }: Loads = {},
 ): Promise<Disturbed> {
-  const fresh = await client.load({ host, connections: 'new', requestsPerSecond: perSecond });
+  const fresh = await client.load({
+    host,
+    connections: 'new',
+    requestsPerSecond: perSecond,
+    timeoutMs: TIMEOUT_MS,
+  });
   const held = await client.load({
     host,
     connections: heldConnections,
     requestsPerSecond: perSecond,
+    timeoutMs: TIMEOUT_MS,
   });
   try {
     await Promise.all([fresh.hasServed(perSecond / 2), held.hasServed(heldConnections)]);
