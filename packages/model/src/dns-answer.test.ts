@@ -16,6 +16,7 @@ services:
   - {name: db, namespace: app, hostname: db.app.svc.cluster.local, vips: [], ports: {}}
   - {name: example, namespace: app, hostname: www.example.com, vips: ["/240.240.0.1"], ports: {}}
   - {name: wild, namespace: app, hostname: "*.wild.example.com", vips: ["/240.240.0.2"], ports: {}}
+  - {name: mixed, namespace: app, hostname: Mixed.Example.COM., vips: ["/240.240.0.9"], ports: {}}
   - {name: deep, namespace: app, hostname: "*.deep.wild.example.com", vips: ["/240.240.0.3"], ports: {}}
   - {name: novip, namespace: app, hostname: novip.example.com, vips: [], ports: {}}
   - {name: block, namespace: app, hostname: block.app.svc.cluster.local, vips: [], cidrVips: [{network: "", cidr: 10.5.0.0/16}], ports: {}}
@@ -61,6 +62,7 @@ describe('decideDnsAnswer', () => {
       'www.example.com.app.svc.cluster.local',
       '(www.example.com) 240.240.0.1',
     ],
+    ['a host that was written in capitals, with a final dot', 'mixed.example.com', '240.240.0.9'],
     ['a wildcard', 'a.wild.example.com', '240.240.0.2'],
     ['a wildcard over several labels', 'a.b.wild.example.com', '240.240.0.2'],
     ['the longer of two wildcards', 'a.deep.wild.example.com', '240.240.0.3'],

@@ -13,7 +13,7 @@ export class ServiceIndex {
   insert(service: Service): void {
     this.remove(service.key);
     this.byKey.set(service.key, service);
-    this.#byHostname.set(service.hostname, [...this.named(service.hostname), service]);
+    this.#byHostname.set(comparable(service.hostname), [...this.named(service.hostname), service]);
     for (const { network, ip } of service.vips) this.#byVip.add(network, ip, service);
     for (const { network, cidr } of service.cidrVips) {
       this.#byCidr.set(network, [...(this.#byCidr.get(network) ?? []), { cidr, service }]);
@@ -25,8 +25,9 @@ export class ServiceIndex {
     if (!service) return;
     this.byKey.delete(key);
     const sameName = this.named(service.hostname).filter((other) => other !== service);
-    if (sameName.length > 0) this.#byHostname.set(service.hostname, sameName);
-    else this.#byHostname.delete(service.hostname);
+    const hostname = comparable(service.hostname);
+    if (sameName.length > 0) this.#byHostname.set(hostname, sameName);
+    else this.#byHostname.delete(hostname);
     for (const { network, ip } of service.vips) this.#byVip.remove(network, ip, service);
     for (const { network } of service.cidrVips) {
       const left = this.#byCidr.get(network)?.filter((candidate) => candidate.service !== service) ?? [];
@@ -36,7 +37,7 @@ export class ServiceIndex {
   }
 
   named(hostname: string): readonly Service[] {
-    return this.#byHostname.get(hostname) ?? [];
+    return this.#byHostname.get(comparable(hostname)) ?? [];
   }
 
   /** An exact VIP decides, if the client sees any service there; blocks are asked only then. */
@@ -46,4 +47,10 @@ export class ServiceIndex {
       chooseByCidr(this.#byCidr.get(network) ?? [], ip, clientNamespace)
     );
   }
+}
+
+/** Names are the same whatever their case, and with a final dot: a ServiceEntry may have either. */
+function comparable(hostname: string): string {
+  const lower = hostname.toLowerCase();
+  return lower.endsWith('.') ? lower.slice(0, -1) : lower;
 }
