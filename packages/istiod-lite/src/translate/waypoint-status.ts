@@ -44,15 +44,18 @@ function ingressSentences(ingress: IngressUse): readonly string[] {
 
 /** What a ServiceEntry asks for that only a waypoint can do, where there is none. */
 export function missingWaypointConditions(
-  { metadata, spec = {} }: ServiceEntry,
+  { metadata, spec }: ServiceEntry,
   { waypoint }: WaypointBinding,
 ): readonly WantedCondition[] {
   if (waypoint) return [];
   const missing = (reason: string, message: string) => [
     { type: WAYPOINT_MISSING, isTrue: true, reason, message },
   ];
-  const { hosts } = spec;
-  if (Array.isArray(hosts) && hosts.some(isWildcard) && resolutionOf(spec) === 'DYNAMIC_DNS')
+  // The entry need not be a valid one.
+  const hosts: unknown = spec?.hosts;
+  const hasWildcard =
+    Array.isArray(hosts) && hosts.some((host) => typeof host === 'string' && isWildcard(host));
+  if (spec && hasWildcard && resolutionOf(spec) === 'DYNAMIC_DNS')
     return missing(
       'NoWaypointForWildcardService',
       'ServiceEntry will not apply until it is bound to a valid waypoint.',
