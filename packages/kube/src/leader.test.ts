@@ -71,6 +71,43 @@ describe('LeaderElection', () => {
     await eventually(() => leader.leads.value);
   });
 
+  test('an answer that comes late does not make a lease last longer', async () => {
+    const clock: Clock = {
+      ...systemClock,
+      monotonicMs: () => systemClock.monotonicMs() * 20,
+      sleep: (ms, signal) => systemClock.sleep(ms / 20, signal),
+      after: (ms, run) => systemClock.after(ms / 20, run),
+    };
+    let writtenMs: number | undefined;
+    const hanging = (signal: AbortSignal | undefined) =>
+      new Promise<never>((_, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+      );
+    const slow: Pick<KubeClient, 'find' | 'create' | 'replace'> = {
+      find: async (_resource, _name, signal) => (writtenMs === undefined ? undefined : hanging(signal)),
+      create: async (_resource, object) => {
+        writtenMs = clock.monotonicMs();
+        await clock.sleep(4_000);
+        return object;
+      },
+      replace: (_resource, _object, _options, signal) => hanging(signal),
+    };
+    const leader = stack.use(
+      new LeaderElection({
+        client: slow,
+        namespace: 'ns',
+        name: 'l',
+        identity: 'a',
+        clock,
+        random: () => 0.5,
+      }),
+    );
+    await eventually(() => leader.leads.value);
+    await eventually(() => !leader.leads.value);
+    // Others wait 30 s from when it was written, and the first failure after 15 s must be the last.
+    expect(clock.monotonicMs() - (writtenMs ?? 0)).toBeLessThan(25_000);
+  });
+
   test('who loses the lease to another stops at once', async () => {
     const leader = stand('a');
     await eventually(() => leader.leads.value);

@@ -21,7 +21,7 @@ import { type Lease, leases } from './resources/coordination.ts';
 import { deadline } from './transport.ts';
 
 export interface LeaderOptions {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, 'find' | 'create' | 'replace'>;
   readonly namespace: string;
   /** Of the Lease: `istio-status-leader`. */
   readonly name: string;
@@ -69,10 +69,12 @@ export class LeaderElection implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#abort;
     while (!signal.aborted) {
+      // The server may have written the lease long before its answer is here: others count from then.
+      const askedMs = this.#clock.monotonicMs();
       try {
         using until = deadline('lease', LEASE_REQUEST_TIMEOUT_MS, this.#clock, signal);
         const held = await this.#acquireOrRenew(until);
-        if (held) this.#renewedMs = this.#clock.monotonicMs();
+        if (held) this.#renewedMs = askedMs;
         if (held !== this.#leads.value) this.#become(held);
       } catch (error) {
         if (signal.aborted) return;
