@@ -1,10 +1,11 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import type { Run } from './command.ts';
 import { ExistingProvider } from './existing/provider.ts';
 import { KindProvider, kindConfig } from './kind/provider.ts';
+import { LocalProvider } from './local/provider.ts';
 import { blockPortCommand, type UpOptions } from './provider.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ambit-providers-'));
@@ -41,6 +42,16 @@ function machine(answers: Readonly<Record<string, string | Error | number>> = {}
   const provider = new KindProvider({ folder, run, nodesOf: () => Promise.resolve(NODES) });
   return { commands, provider, run };
 }
+
+describe('local', () => {
+  test.each(['', '.', '..', '../kept', 'a/b', 'A'])('nothing is removed for the name %j', async (name) => {
+    const state = join(folder, 'state');
+    mkdirSync(join(state, 'other'), { recursive: true });
+    const provider = new LocalProvider({ cacheFolder: join(folder, 'cache'), stateFolder: state });
+    await expect(provider.down(name, silent)).rejects.toThrow(/not a name for a cluster/);
+    expect(readdirSync(state)).toEqual(['other']);
+  });
+});
 
 describe('kind', () => {
   const gateway = { 'docker network inspect': 'fc00:f853::1 172.18.0.1 ' };

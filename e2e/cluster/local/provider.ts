@@ -108,6 +108,7 @@ export class LocalProvider implements ClusterProvider {
   }
 
   async down(name: string, report: Report): Promise<void> {
+    checkName(name);
     const record = this.#records.read(name);
     const { folder, link } = localSettings(name, record?.slot ?? 0, 'ipv4', this.#options.stateFolder);
     const wasThere = existsSync(folder);
@@ -160,9 +161,14 @@ export class LocalProvider implements ClusterProvider {
   }
 }
 
-function checkOptions({ name, nodes }: UpOptions): void {
+/** A name is a folder that is removed as root: an empty one, or `..`, would be somebody else's. */
+function checkName(name: string): void {
   if (!NAME_PATTERN.test(name))
     throw new ProviderError(`not a name for a cluster: ${JSON.stringify(name)} (a-z, 0-9 and -, at most 31)`);
+}
+
+function checkOptions({ name, nodes }: UpOptions): void {
+  checkName(name);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES)
     throw new ProviderError(`a local cluster has 1 to ${MAX_NODES} nodes`);
 }
