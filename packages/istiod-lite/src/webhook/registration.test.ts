@@ -11,11 +11,18 @@ import { WebhookRegistration } from './registration.ts';
 const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
 const NAME = 'istio-validator-istio-system';
 
+/** What the API server says when it has asked somebody, or could not. */
+const MESSAGES = {
+  yes: 'admission webhook "rev.validation.istio.io" denied the request: invalid AuthorizationPolicy: metadata.annotations: refused for the sake of internal.istio.io/webhook-always-reject',
+  fails: 'failed calling webhook "rev.validation.istio.io": connection refused',
+  'denied by others': 'admission webhook "policies.example.com" denied the request: no label team',
+} as const;
+
 let scope: AsyncDisposableStack;
 let api: FakeApiServer;
 let client: KubeClient;
 /** What becomes of the policy that we always refuse. */
-let asked: 'no' | 'yes' | 'fails';
+let asked: 'no' | 'yes' | 'fails' | 'denied by others';
 let checks: number;
 
 beforeEach(async () => {
@@ -29,11 +36,7 @@ beforeEach(async () => {
     if (method !== 'POST' || !path.endsWith('/authorizationpolicies')) return undefined;
     checks += 1;
     if (asked === 'no') return { status: 201, body };
-    const message =
-      asked === 'yes'
-        ? 'admission webhook "rev.validation.istio.io" denied the request: invalid AuthorizationPolicy'
-        : 'failed calling webhook "rev.validation.istio.io": connection refused';
-    return { status: asked === 'yes' ? 422 : 500, body: { message } };
+    return { status: asked === 'fails' ? 500 : 422, body: { message: MESSAGES[asked] } };
   };
 });
 afterEach(() => scope.disposeAsync());
@@ -80,7 +83,7 @@ async function eventually(what: () => boolean): Promise<void> {
 }
 
 describe('WebhookRegistration', () => {
-  test.each(['no', 'fails'] as const)(
+  test.each(['no', 'fails', 'denied by others'] as const)(
     'gives the roots at once, and closes only when it is asked (%s at first)',
     async (first) => {
       asked = first;
