@@ -282,6 +282,7 @@ describe('uninstall', () => {
       /nothing was removed: still captured after 1 s: shop\/web on n; the log of istio-cni-node/,
     );
     expect((await cluster.get('/api/v1/namespaces/shop')).text).not.toContain('dataplane-mode');
+    expect((await uninstall()).err).toMatch(/1 pods are in the mesh \(shop\/web\) and would lose/);
     await cluster.request('PATCH', '/api/v1/namespaces/shop', labels('ambient'), MERGE);
     const ran = cluster.run(['uninstall', '--yes', '--release', '--keep-labels'], {
       onPrint: (text) => {

@@ -15,10 +15,10 @@ import { forbiddenActions } from '../install/cluster.ts';
 import { componentOf, WORKLOADS } from '../install/components.ts';
 import { helmReleaseOf } from '../install/decide/ownership.ts';
 import { removalOrder, type Removal } from '../install/decide/removal.ts';
-import { enrolledSubjects, type Enrolled, labelsBack, releaseAll } from '../install/release.ts';
+import { enrolment, type Enrolled, labelsBack, releaseAll } from '../install/release.ts';
 import { ownObjects } from '../install/leftovers.ts';
 import { titleOf } from '../install/manifest.ts';
-import { INSTALL_POLL_MS } from '../limits.ts';
+import { INSTALL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
 import { table } from '../table.ts';
 import { confirm } from './install.ts';
 
@@ -29,6 +29,8 @@ interface Plan {
   readonly removals: readonly Removal[];
   readonly kept: readonly { readonly title: string; readonly reason: string }[];
   readonly enrolled: readonly Enrolled[];
+  /** Pods, also those whose label has gone before them. */
+  readonly captured: readonly string[];
 }
 
 export async function uninstall(context: Context): Promise<ExitCode> {
@@ -37,7 +39,7 @@ export async function uninstall(context: Context): Promise<ExitCode> {
   if (options.output === 'table') print(planText(plan, options.release));
   else print(`${JSON.stringify(planJson(plan, options.release), undefined, 2)}\n`);
   const isEmpty = plan.removals.length === 0 && (plan.enrolled.length === 0 || !options.release);
-  if (!isEmpty && !options.release && capturedIn(plan) > 0) throw stillEnrolled(plan);
+  if (!isEmpty && !options.release && plan.captured.length > 0) throw stillEnrolled(plan);
   await mustBeAllowed(context, plan);
   if (options.dryRun) {
     say(context, 'Nothing was changed (--dry-run).');
@@ -54,14 +56,11 @@ function say({ options, print }: Context, line: string): void {
   if (options.output === 'table') print(`${line}\n`);
 }
 
-function capturedIn({ enrolled }: Plan): number {
-  return enrolled.reduce((sum, { captured }) => sum + captured, 0);
-}
-
-function stillEnrolled(plan: Plan): InstallError {
-  const names = plan.enrolled.filter(({ captured }) => captured > 0).map(({ title }) => title);
+function stillEnrolled({ enrolled, captured }: Plan): InstallError {
+  const subjects = enrolled.filter((one) => one.captured > 0).map(({ title }) => title);
+  const names = subjects.length > 0 ? subjects : captured.slice(0, MAX_PODS_NAMED);
   return new InstallError(
-    `nothing was changed: ${capturedIn(plan)} pods are in the mesh (${names.join(', ')}) and would lose their network with it; --release takes them out first, without restarting them`,
+    `nothing was changed: ${captured.length} pods are in the mesh (${names.join(', ')}) and would lose their network with it; --release takes them out first, without restarting them`,
   );
 }
 
@@ -94,6 +93,7 @@ async function makePlan(context: Context): Promise<Plan> {
   }));
   const distinct = [...new Map(more.map((part) => [part.title, part])).values()];
   const { removed, kept } = removalOrder(distinct, options);
+  const { subjects, captured } = await enrolment(context);
   const others = options.purge ? await othersIn(context) : 0;
   const keepsNamespace = (one: Removal) => one.resource.kind === 'Namespace' && others > 0;
   return {
@@ -104,7 +104,8 @@ async function makePlan(context: Context): Promise<Plan> {
         .filter(keepsNamespace)
         .map(({ title }) => ({ title, reason: `${others} pods of others are in it` })),
     ],
-    enrolled: await enrolledSubjects(context),
+    enrolled: subjects,
+    captured,
   };
 }
 
@@ -150,7 +151,7 @@ type Part = Omit<Removal, 'title'>;
 async function carryOut(context: Context, plan: Plan): Promise<void> {
   const { clock, options } = context;
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
-  if (options.release && plan.enrolled.length > 0)
+  if (options.release && plan.enrolled.length + plan.captured.length > 0)
     await releaseAll(context, plan.enrolled, deadlineMs, (line) => say(context, line));
   for (const part of plan.removals) {
     await removeOne(context, part);

@@ -24,7 +24,14 @@ export interface Enrolled {
 /** Says that the label was there before a release. */
 const RELEASED = 'ambit.mesh/released';
 
-export async function enrolledSubjects({ client, signal }: Context): Promise<readonly Enrolled[]> {
+/** What belongs to the mesh, and every pod that is captured, whether or not anything still says that it belongs. */
+export interface Enrolment {
+  readonly subjects: readonly Enrolled[];
+  /** `namespace/name` of each. */
+  readonly captured: readonly string[];
+}
+
+export async function enrolment({ client, signal }: Context): Promise<Enrolment> {
   const [spaces, all] = await Promise.all([
     client.list(namespaces, {}, signal),
     client.list(pods, {}, signal),
@@ -46,7 +53,10 @@ export async function enrolledSubjects({ client, signal }: Context): Promise<rea
         captured: Number(isCaptured(pod)),
       })),
   ];
-  return subjects.map((one) => ({ ...one, label: `${MODE_LABEL}=${AMBIENT}` }));
+  return {
+    subjects: subjects.map((one) => ({ ...one, label: `${MODE_LABEL}=${AMBIENT}` })),
+    captured: captured.map(nameOf),
+  };
 }
 
 function belongs({ metadata }: KubeObject): boolean {
