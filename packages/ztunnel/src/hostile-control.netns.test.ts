@@ -117,13 +117,17 @@ describe('a control plane that sends what is invalid', () => {
     });
     await eventually('addresses are refused', () => refusals.length > 0);
     expect(refusals.join()).toMatch(/web: .*garbage: .*empty: /s);
+    await goodClientIsServed();
     policies.set({ 'shop/broken': Uint8Array.of(0x0a, 0x20, 0x41) });
     await eventually('the policy is refused', () => refusals.join().includes('shop/broken: '));
     await pod.said(/(?=[\s\S]*garbage)(?=[\s\S]*shop\/broken)/);
 
     const { workloads, policies: held } = await dump();
     expect([workloads.map(({ name }) => name), held]).toEqual([['web-0'], []]);
-    await goodClientIsServed();
+    await expect(goodClientIsServed()).rejects.toThrow('status 401'); // what that policy says, nobody knows
+    await pod.said(/policies have not arrived or cannot be read: shop\/broken/);
+    policies.remove('shop/broken');
+    await eventually('the good client is served again', isServed);
     await socketsAreBack(pod, idle);
   });
 });
