@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -39,6 +48,23 @@ test('on a node that has nothing, the plugin starts, at once', async () => {
     shortestMs = Math.min(shortestMs, performance.now() - started);
   }
   expect(shortestMs).toBeLessThan(100);
+}, 60_000);
+
+test('a copy that lacks something is made anew', () => {
+  const files = ownRuntimeFiles();
+  installRuntime(files, bin);
+  const folder = join(bin, files.folderName);
+  const [library = ''] = files.libraries.keys();
+  const harms = [
+    () => truncateSync(join(folder, 'node')),
+    () => rmSync(join(folder, library)),
+    () => chmodSync(join(folder, 'ld'), 0o644),
+  ];
+  for (const harm of harms) {
+    harm();
+    expect([installRuntime(files, bin), installRuntime(files, bin)]).toEqual([true, false]);
+  }
+  expect(readdirSync(bin)).toEqual([files.folderName]);
 }, 60_000);
 
 test('folders of other Nodes go, and copies that were interrupted', () => {

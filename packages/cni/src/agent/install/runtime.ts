@@ -3,7 +3,8 @@
  * since a node need not have any of them (Talos and Alpine have another libc, Bottlerocket and Flatcar few libraries).
  *
  * One folder for each Node, named by what is in it and complete or absent, so that an upgrade never changes files that a
- * runtime may be executing.
+ * runtime may be executing. One that is not complete, as after a loss of power or somebody's tidying, is made anew: without
+ * it no pod of the node starts, in the mesh or not.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -11,6 +12,7 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -81,23 +83,41 @@ export function ownRuntimeFiles(
 /** @returns whether anything had to be copied. */
 export function installRuntime(files: RuntimeFiles, directory: string): boolean {
   const target = join(directory, files.folderName);
-  if (existsSync(target)) return false;
+  if (isComplete(files, target)) return false;
   const temporary = `${target}.tmp.${process.pid}`;
   try {
     rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary, { mode: 0o755 });
-    for (const [name, path] of files.libraries) copyExecutable(path, join(temporary, name));
-    copyExecutable(files.loader, join(temporary, LOADER_NAME));
-    const node = join(temporary, NODE_NAME);
-    copyExecutable(files.node, node);
-    withFile(node, 'r+', (fd) => {
+    for (const [name, path] of sourcesOf(files)) copyExecutable(path, join(temporary, name));
+    withFile(join(temporary, NODE_NAME), 'r+', (fd) => {
       for (const { offset, bytes } of files.needs.edits) writeSync(fd, bytes, 0, bytes.length, offset);
     });
+    syncFolder(temporary);
+    rmSync(target, { recursive: true, force: true });
     renameSync(temporary, target);
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
   return true;
+}
+
+/** What the folder holds: by name, where it is copied from. */
+function sourcesOf({ node, libraries, loader }: RuntimeFiles): ReadonlyMap<string, string> {
+  return new Map([...libraries, [LOADER_NAME, loader], [NODE_NAME, node]]);
+}
+
+/** By sizes and modes: what was never written out is shorter. Reading a hundred megabytes at every look would cost more. */
+function isComplete(files: RuntimeFiles, folder: string): boolean {
+  return [...sourcesOf(files)].every(([name, path]) => {
+    const found = statSync(join(folder, name), { throwIfNoEntry: false });
+    return found !== undefined && found.size === statSync(path).size && (found.mode & 0o111) === 0o111;
+  });
+}
+
+/** A folder is renamed only when its files are on the disk. */
+function syncFolder(folder: string): void {
+  for (const name of readdirSync(folder)) withFile(join(folder, name), 'r+', fsyncSync);
+  withFile(folder, 'r', fsyncSync);
 }
 
 /** Folders of other Nodes, and what copies that were interrupted left: nothing names them once the plugin names ours. */
