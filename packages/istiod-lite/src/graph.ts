@@ -51,7 +51,12 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const { scheduler, clock } = options;
   const meshConfigKey = `${options.settings.systemNamespace}/${meshConfigName(revision)}`;
   const meshConfig = deriveMeshConfig(all.meshConfigMaps, meshConfigKey, scheduler);
-  const inputs = discoveredInputs(all, { meshConfig, scheduler, revision });
+  const inputs = discoveredInputs(all, {
+    meshConfig,
+    scheduler,
+    revision,
+    rootNamespace: options.settings.rootNamespace,
+  });
   const context: GraphContext = { ...options, inputs, meshConfig };
   const policies = derivePolicies(context);
   const network = deriveNetwork(context);

@@ -120,6 +120,23 @@ describe('discovery selectors', () => {
     expect(served(mesh)).toEqual({ in: ALL });
   });
 
+  test('policies of the root namespace count, whether or not it is looked at', () => {
+    const mesh = new TestMesh();
+    mesh.apply(
+      [
+        meshConfig(SELECT),
+        namespace('istio-system'),
+        namespace('in', '{mesh: "yes"}'),
+        contents('in'),
+        contents('istio-system'),
+        'kind: PeerAuthentication\nmetadata: {namespace: istio-system, name: default}\nspec: {mtls: {mode: STRICT}}',
+      ].join('---\n'),
+    );
+    const policies = [...mesh.graph.authorizationFeed.all()].map(({ name }) => name);
+    expect(policies.sort()).toEqual(['in/a', 'istio-system/a', 'istio-system/istio_converted_static_strict']);
+    expect(served(mesh)).toEqual({ in: ALL, 'istio-system': 2 });
+  });
+
   test('the network is that of the system namespace, whether or not it is looked at', () => {
     const mesh = new TestMesh();
     mesh.apply(

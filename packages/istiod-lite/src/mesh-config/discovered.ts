@@ -3,7 +3,8 @@
  * those of this revision.
  *
  * A namespace that comes to be accepted, or no longer is, is as if its objects came or went. Without selectors nothing
- * depends on namespaces, so an object may be known before its namespace is.
+ * depends on namespaces, so an object may be known before its namespace is. Policies of the root namespace count always:
+ * selectors that forget it must not open the mesh.
  */
 import type { Collection } from '@ambit/collections/collection';
 import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
@@ -23,6 +24,8 @@ export interface DiscoveryOptions {
   readonly scheduler: Scheduler;
   /** Of this control plane; empty: objects of every revision are ours. */
   readonly revision: string;
+  /** Whose policies are those of the whole mesh. */
+  readonly rootNamespace: string;
 }
 
 export interface DiscoveredInputs extends Inputs {
@@ -31,7 +34,7 @@ export interface DiscoveredInputs extends Inputs {
 
 /** The same inputs, without what is not to be looked at. `namespaces` and what has none stay whole. */
 export function discoveredInputs(inputs: Inputs, options: DiscoveryOptions): DiscoveredInputs {
-  const { meshConfig, scheduler, revision } = options;
+  const { meshConfig, scheduler, revision, rootNamespace } = options;
   const accepted = derivedValues({
     name: 'accepted namespaces',
     scheduler,
@@ -48,7 +51,8 @@ export function discoveredInputs(inputs: Inputs, options: DiscoveryOptions): Dis
   const pick = <T extends KubeObject>(
     from: Collection<string, T>,
     keep: (value: T) => boolean,
-  ): Collection<string, T> => new DiscoveredCollection({ from, meshConfig, accepted, keep });
+    always?: string,
+  ): Collection<string, T> => new DiscoveredCollection({ from, meshConfig, accepted, keep, always });
   return {
     ...inputs,
     discoveredNamespaces: discoveredNamespaces(inputs.namespaces, accepted, scheduler),
@@ -58,8 +62,8 @@ export function discoveredInputs(inputs: Inputs, options: DiscoveryOptions): Dis
     gateways: pick(inputs.gateways, all),
     serviceEntries: pick(inputs.serviceEntries, ours),
     workloadEntries: pick(inputs.workloadEntries, ours),
-    authorizationPolicies: pick(inputs.authorizationPolicies, ours),
-    peerAuthentications: pick(inputs.peerAuthentications, ours),
+    authorizationPolicies: pick(inputs.authorizationPolicies, ours, rootNamespace),
+    peerAuthentications: pick(inputs.peerAuthentications, ours, rootNamespace),
   };
 }
 
@@ -83,6 +87,8 @@ interface DiscoveredOptions<T> {
   readonly meshConfig: Singleton<MeshConfig>;
   readonly accepted: Collection<string, true>;
   readonly keep: (value: T) => boolean;
+  /** A namespace that is looked at whatever is accepted. */
+  readonly always: string | undefined;
 }
 
 /** Needs no scheduler: a change of an object is one change here, at once. Its keys are `namespace/name`. */
@@ -123,9 +129,10 @@ class DiscoveredCollection<T> extends MapCollection<string, T> {
   }
 
   #shown(key: string, value: T | undefined): T | undefined {
-    const { accepted, keep } = this.#options;
+    const { accepted, keep, always } = this.#options;
     if (value === undefined || !keep(value)) return undefined;
-    return this.#all || accepted.has(namespaceOf(key)) ? value : undefined;
+    const namespace = namespaceOf(key);
+    return this.#all || namespace === always || accepted.has(namespace) ? value : undefined;
   }
 }
 
