@@ -46,6 +46,16 @@ describe('a client that follows everything', () => {
     });
   });
 
+  test('is owed no names while it waits for everything', () => {
+    const feed = feedOf('a');
+    const { subscription, take } = follow(feed);
+    feed.set({ a: '1', b: '2' });
+    feed.remove('a');
+    expect([subscription.owesAll, subscription.owed]).toEqual([true, 0]);
+    expect(take()).toEqual({ sent: ['b'], removed: [] });
+    expect(take()).toBeUndefined();
+  });
+
   test('then what changed, however often, once', () => {
     const feed = feedOf('a', 'b');
     const { take } = follow(feed);

@@ -96,7 +96,8 @@ export class Subscription {
 
   /** @throws {@link ClientLimitError} when the client has not read for so long that it owes too much attention. */
   changed(change: FeedChange): void {
-    if (this.#first) return;
+    // All that there is will be all that there is then, however long the client waits for its turn.
+    if (this.#first || this.#owesAll) return;
     for (const name of change.changed) {
       this.#changed.add(name);
       this.#removed.delete(name);
