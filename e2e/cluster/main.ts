@@ -8,7 +8,7 @@ import { messageOf } from '@ambit/core/errors';
 import type { Cluster } from './provider.ts';
 import { localProvider } from './providers.ts';
 
-const USAGE = `usage: node e2e/cluster/main.ts COMMAND [--name NAME]
+const USAGE = `usage: node e2e/cluster/main.ts COMMAND [--name NAME]      (default name: ambit)
   up [ARCHIVE…] [--nodes 2] [--ip-family ipv4|dual]
                                            makes a cluster of this machine (needs root), with those images
   down                                     removes it; nothing stays behind
@@ -28,11 +28,16 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      help: { type: 'boolean', short: 'h', default: false },
       name: { type: 'string', default: 'ambit' },
       nodes: { type: 'string', default: '2' },
       'ip-family': { type: 'string', default: 'ipv4' },
     },
   });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const [command = '', ...args] = positionals;
   const { name } = values;
   const provider = localProvider(process.env);

@@ -247,6 +247,7 @@ describe('uninstall', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^keep +CustomResourceDefinition authorizationpolicies\.security\.istio\.io/m);
     expect((await cluster.get(`${SYSTEM}/daemonsets/ztunnel`)).status).toBe(404);
+    expect((await uninstall()).out).toMatch(/^keep .*\n\nNothing else is left to remove\.\n$/m);
     expect((await uninstall('--crds', '--purge')).code).toBe(0);
     expect([...(await cluster.snapshot()).keys()]).toEqual([...before.keys()]);
     expect(await uninstall('--crds', '--purge')).toEqual({

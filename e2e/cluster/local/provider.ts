@@ -101,7 +101,8 @@ export class LocalProvider implements ClusterProvider {
   attach({ name, images }: Pick<ClusterDescription, 'name' | 'images'>): Promise<Cluster> {
     const record = this.#records.read(name);
     const outer = Machine.find(name, OUTER);
-    if (!record?.ready || !outer) throw new ProviderError(`there is no local cluster ${name} that is up`);
+    if (!record?.ready || !outer)
+      throw new ProviderError(`no local cluster ${name} is up; list shows those that are, --name picks one`);
     const settings = localSettings(name, record.slot, record.ipFamily, this.#options.stateFolder);
     const cgroups = new Cgroups(name);
     return Promise.resolve(new LocalCluster({ settings, records: this.#records, cgroups, outer, images }));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,6 +25,17 @@ test('the command runs from anywhere, also through a link, as npm makes it', () 
   expect(JSON.parse(ambit(link, 'version', '--output', 'json').stdout)).toEqual({
     version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
     node: expect.stringMatching(/^26\./),
+  });
+});
+
+test('in a clone without npm packages it says what installs them', () => {
+  const clone = realpathSync(folder);
+  const fresh = join(clone, 'packages', 'cli', 'bin', 'ambit');
+  cpSync(launcher, fresh);
+  expect(ambit(fresh, 'version')).toEqual({
+    status: 1,
+    stdout: '',
+    stderr: `ambit: the npm packages of this clone are not installed; this installs them: node ${clone}/tools/setup.cjs base\n`,
   });
 });
 

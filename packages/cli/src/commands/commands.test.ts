@@ -310,7 +310,7 @@ describe('enroll', () => {
     const { code, out, err } = await cluster.run('enroll', 'outside', '--timeout', '1s');
     expect(out).toBe('outside is enrolled: 0 of 1 running pods captured\n');
     expect(err).toBe(
-      'ambit: not captured after 1 s: outside/stranger on node-1; the log of istio-cni-node on that node says why\n',
+      'ambit: not captured after 1 s: outside/stranger on node-1; "ambit status" says whether the node agents run, the log of istio-cni-node on that node why not\n',
     );
     expect(code).toBe(5);
   });
@@ -614,7 +614,7 @@ describe('why', () => {
     'no such source': [
       ['nobody', 'api'],
       1,
-      'no pod in namespace shop is called nobody or begins with nobody-',
+      'no pod in namespace shop is called nobody or begins with nobody-; of another namespace it is NAMESPACE/NAME, or --namespace\n',
     ],
     'no such destination': [
       ['web', 'nothing'],

@@ -125,6 +125,6 @@ function report(
   const names = behind.map((pod) => `${nameOf(pod)} on ${pod.spec?.nodeName ?? 'no node'}`).join(', ');
   const state = enrolled ? 'not captured' : 'still captured';
   warn(
-    `${state} after ${options.timeoutMs / 1_000} s: ${names}; the log of istio-cni-node on that node says why`,
+    `${state} after ${options.timeoutMs / 1_000} s: ${names}; "ambit status" says whether the node agents run, the log of istio-cni-node on that node why not`,
   );
 }

@@ -45,7 +45,10 @@ export async function uninstall(context: Context): Promise<ExitCode> {
     say(context, 'Nothing was changed (--dry-run).');
     return EXIT.ok;
   }
-  if (isEmpty) return EXIT.ok;
+  if (isEmpty) {
+    if (plan.kept.length > 0) say(context, 'Nothing else is left to remove.');
+    return EXIT.ok;
+  }
   await confirm(context, `Uninstall (${plan.removals.length} objects to remove)?`);
   await carryOut(context, plan);
   say(context, 'Ambit is uninstalled.');

@@ -76,7 +76,7 @@ export class Ends {
     const [pod] = found;
     if (!pod)
       throw new NotFoundError(
-        `no pod in namespace ${namespace} is called ${source.name} or begins with ${source.name}-`,
+        `no pod in namespace ${namespace} is called ${source.name} or begins with ${source.name}-${otherPlace(source, this.#asked)}`,
       );
     const ip = addressesOf(pod)[0];
     if (ip === undefined) throw new NotFoundError(`pod ${nameOf(pod)} has no address yet`);
@@ -223,6 +223,13 @@ function podEnd(pod: Pod, asked: number | undefined, notes: readonly string[]): 
     pod,
     notes,
   };
+}
+
+/** Whoever named no namespace may not know where it was looked for. */
+function otherPlace({ namespace }: { readonly namespace: string | undefined }, asked: string | undefined) {
+  return namespace === undefined && asked === undefined
+    ? '; of another namespace it is NAMESPACE/NAME, or --namespace'
+    : '';
 }
 
 function severalNote(name: string, found: readonly Pod[]): readonly string[] {

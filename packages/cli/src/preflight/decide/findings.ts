@@ -91,7 +91,7 @@ function clusterFindings(cluster: ClusterFacts): readonly Finding[] {
         where,
         'kube-proxy',
         'no kube-proxy was found',
-        'nothing, if something else serves the addresses of Services',
+        'nothing to do if something else serves the addresses of Services',
       ),
     );
   if (openshift && platform !== 'openshift')
@@ -243,7 +243,7 @@ function probeFindings(where: string, probe: Probe, cluster: ClusterFacts): read
         where,
         'probe',
         `could not be looked at: ${probe.reason}`,
-        'if it is the image: --image, or install first; --no-probe leaves nodes out',
+        'if it is the image: name one that nodes can pull, --image HUB/install-cni:TAG; --no-probe leaves nodes out',
       ),
     ];
   const found: Finding[] = [...ruleFindings(where, probe), ...cniFindings(where, probe, cluster)];
@@ -303,7 +303,7 @@ function confinementFindings(nodes: readonly NodeView[]): readonly Finding[] {
             'cluster',
             'apparmor',
             `AppArmor confines pods on ${apparmor} nodes; the agent asks for no profile (Unconfined)`,
-            'nothing, unless an admission policy forbids that: then except istio-system',
+            'nothing to do unless an admission policy forbids that: then except istio-system',
           ),
         ]),
   ];
