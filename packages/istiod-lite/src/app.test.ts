@@ -182,6 +182,21 @@ async function requestCertificate(plane: ControlPlane, token: string, identity: 
   return await ca.fetch(identity, AbortSignal.timeout(8_000));
 }
 
+test('nodes lose their taint also where the namespace of the agents is not looked at', async () => {
+  api.put(CONFIG_MAPS, {
+    metadata: { namespace: 'istio-system', name: 'istio' },
+    data: { mesh: 'discoverySelectors: [{matchLabels: {mesh: "yes"}}]' },
+  } as KubeObject);
+  api.put('/api/v1/nodes', {
+    metadata: { name: 'n1' },
+    spec: { taints: [{ key: 'cni.istio.io/not-ready', effect: 'NoSchedule' }] },
+  } as KubeObject);
+  const agent = pod('istio-system', 'istio-cni-node-x', 'n1', '10.0.0.8');
+  api.put(PODS, { ...agent, metadata: { ...agent.metadata, labels: { 'k8s-app': 'istio-cni-node' } } });
+  await start({ PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS: 'true' });
+  await eventually(() => api.requests.some((line) => line.startsWith('PATCH /api/v1/nodes/n1')));
+});
+
 describe('xDS', () => {
   test('what is there at the start, and every change, reaches a ztunnel', async () => {
     api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));

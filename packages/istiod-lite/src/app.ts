@@ -265,7 +265,8 @@ export async function startControlPlane(
         new NodeUntaint({
           ...common,
           nodes: inputs.nodes,
-          pods: inputs.pods,
+          // Also of namespaces that are not looked at: the agents may be in one, and nodes would wait for ever.
+          pods: watched.pods,
           agentNamespace: config.agentNamespace ?? config.namespace,
           taintKey: config.untaintKey,
           scheduler,
