@@ -39,7 +39,6 @@ export type {
 } from './gen/istio/workload.ts';
 
 export const ADDRESS_TYPE_URL = 'type.googleapis.com/istio.workload.Address';
-export const WORKLOAD_TYPE_URL = 'type.googleapis.com/istio.workload.Workload';
 
 export const AppProtocol = AppProtocolNumbers;
 export type AppProtocol = AppProtocolNumbers;
