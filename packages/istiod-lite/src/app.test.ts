@@ -52,6 +52,9 @@ const BEARERS: Record<string, { account: string; pod?: string }> = {
   web: { account: 'shop:web', pod: 'web' },
 };
 
+const REFUSAL_OF_THE_CHECK =
+  'admission webhook "rev.validation.istio.io" denied the request: invalid AuthorizationPolicy: metadata.annotations: refused for the sake of internal.istio.io/webhook-always-reject';
+
 function reviewToken(method: string, path: string, body: unknown) {
   if (method !== 'POST' || !path.endsWith('/tokenreviews')) return undefined;
   const { token, audiences } = (body as { spec: { token: string; audiences: string[] } }).spec;
@@ -509,7 +512,7 @@ describe('validation', () => {
     api.put(WEBHOOKS, { metadata: { name: 'not-ours' }, webhooks: [webhook] } as KubeObject);
     api.intercept = (method, path, body) =>
       method === 'POST' && path.endsWith('/authorizationpolicies')
-        ? { status: 422, body: { message: 'admission webhook "rev.validation.istio.io" denied the request' } }
+        ? { status: 422, body: { message: REFUSAL_OF_THE_CHECK } }
         : reviewToken(method, path, body);
     await start();
     const root = await eventually(() => rootOf('istio-system'));
