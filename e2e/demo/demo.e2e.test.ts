@@ -101,3 +101,10 @@ test(
   },
   DEMO_TIMEOUT_MS,
 );
+
+test('an option that does not exist is told, with those that do', async () => {
+  const { seen, ended } = start('--kep');
+  expect(await ended).toEqual([2, null]);
+  expect(seen.output).toMatch(/^ambit demo: Unknown option '--kep'/);
+  expect(seen.output).toContain('npm run demo -- [--keep] [--verbose]');
+});

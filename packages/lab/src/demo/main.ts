@@ -154,6 +154,11 @@ async function keep(
   write('\nStopping; nothing is left behind.');
 }
 
+/** Of the command line: `parseArgs` gives each of its errors such a code. */
+function isUsageError(error: unknown): boolean {
+  return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');
+}
+
 /** A reader that went away, such as `head`, is no error; a disk that is full is one. */
 function codeOfFailure(): number {
   if (isReaderGone(output)) return 0;
@@ -166,4 +171,8 @@ try {
 } catch (error) {
   process.stderr.write(`ambit demo: ${messageOf(error)}\n`);
   process.exitCode = 1;
+  if (isUsageError(error)) {
+    process.stderr.write(`\nusage: ${USAGE}`);
+    process.exitCode = 2;
+  }
 }
