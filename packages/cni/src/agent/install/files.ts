@@ -1,8 +1,16 @@
-/** Files that others read at any moment: written beside and renamed, so that nobody ever sees half of one. */
+/**
+ * Files that others read at any moment: written beside and renamed, so that nobody ever sees half of one.
+ *
+ * What gets its name is on the disk: a node that loses power in that moment must not come up with an empty plugin or an
+ * empty configuration, since this agent's own pod could not start to put it right.
+ */
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
+  fsyncSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -18,7 +26,7 @@ import type { ConfigFile } from './conflist.ts';
 export function writeAtomically(path: string, text: string, mode: number): void {
   const temporary = temporaryName(path);
   try {
-    writeFileSync(temporary, text, { mode });
+    writeFileSync(temporary, text, { mode, flush: true });
     chmodSync(temporary, mode);
     renameSync(temporary, path);
   } finally {
@@ -31,9 +39,20 @@ export function copyAtomically(from: string, to: string): void {
   try {
     copyFileSync(from, temporary);
     chmodSync(temporary, 0o755);
+    syncFile(temporary);
     renameSync(temporary, to);
   } finally {
     rmSync(temporary, { force: true });
+  }
+}
+
+/** Returns when the file is on the disk. */
+export function syncFile(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -210,6 +210,7 @@ export class Installer implements Service {
       if (runtime && script !== undefined) {
         const text = startedBy(script, runtime.files, runtime.hostDirectory);
         if (readText(to) === text && isExecutable(to)) continue;
+        removeTemporaries(binaryTarget, name);
         writeAtomically(to, text, 0o755);
         changed = true;
         continue;

@@ -12,7 +12,6 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -26,6 +25,7 @@ import {
 import { basename, join } from 'node:path';
 import { MeshError } from '@ambit/core/errors';
 import { elfNeeds, type ElfNeeds } from './elf.ts';
+import { syncFile } from './files.ts';
 
 /** This process's own program and libraries could not be found. */
 export class RuntimeFilesError extends MeshError {
@@ -116,8 +116,8 @@ function isComplete(files: RuntimeFiles, folder: string): boolean {
 
 /** A folder is renamed only when its files are on the disk. */
 function syncFolder(folder: string): void {
-  for (const name of readdirSync(folder)) withFile(join(folder, name), 'r+', fsyncSync);
-  withFile(folder, 'r', fsyncSync);
+  for (const name of readdirSync(folder)) syncFile(join(folder, name));
+  syncFile(folder);
 }
 
 /** Folders of other Nodes, and what copies that were interrupted left: nothing names them once the plugin names ours. */
