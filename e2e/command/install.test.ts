@@ -264,9 +264,10 @@ describe('uninstall', () => {
     expect(await cluster.snapshot()).toEqual(before);
   });
 
-  test('is refused while pods are in the mesh', async () => {
+  test.each(['Running', 'Pending'])('is refused while pods are in the mesh (%s)', async (phase) => {
     await install();
     await enrolled();
+    await cluster.request('PATCH', `${PODS}/web/status`, { status: { phase } }, MERGE);
     const before = await cluster.snapshot();
     expect(await uninstall()).toMatchObject({
       code: 1,

@@ -33,6 +33,12 @@ export function isRunning({ metadata, status }: Pod): boolean {
   return status?.phase === 'Running' && metadata.deletionTimestamp === undefined;
 }
 
+/** It runs, or is about to: its redirection is made before its first program starts. */
+export function isLive({ metadata, status }: Pod): boolean {
+  const hasEnded = status?.phase === 'Succeeded' || status?.phase === 'Failed';
+  return !hasEnded && metadata.deletionTimestamp === undefined;
+}
+
 /** `namespace/name`. */
 export function nameOf({ metadata }: Pod): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`;

@@ -7,7 +7,7 @@
 import type { KubeObject, Resource } from '@ambit/kube/resource';
 import { namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import type { Context } from '../context.ts';
-import { AMBIENT, isCaptured, isRunning, MODE_LABEL, nameOf } from '../enrolment.ts';
+import { AMBIENT, isCaptured, isLive, MODE_LABEL, nameOf } from '../enrolment.ts';
 import { NotInTimeError } from '../errors.ts';
 import { INSTALL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
 
@@ -36,7 +36,7 @@ export async function enrolment({ client, signal }: Context): Promise<Enrolment>
     client.list(namespaces, {}, signal),
     client.list(pods, {}, signal),
   ]);
-  const captured = all.items.filter((pod) => isRunning(pod) && isCaptured(pod));
+  const captured = all.items.filter((pod) => isLive(pod) && isCaptured(pod));
   const subjects = [
     ...spaces.items.filter(belongs).map((object) => ({
       resource: namespaces as Resource,
@@ -45,7 +45,7 @@ export async function enrolment({ client, signal }: Context): Promise<Enrolment>
       captured: captured.filter(({ metadata }) => metadata.namespace === object.metadata.name).length,
     })),
     ...all.items
-      .filter((pod) => belongs(pod) && isRunning(pod))
+      .filter((pod) => belongs(pod) && isLive(pod))
       .map((pod) => ({
         resource: pods as Resource,
         object: pod as KubeObject,
@@ -82,7 +82,7 @@ export async function releaseAll(
   }
   for (;;) {
     const { items } = await client.list(pods, {}, signal);
-    const captured = items.filter((pod) => isRunning(pod) && isCaptured(pod));
+    const captured = items.filter((pod) => isLive(pod) && isCaptured(pod));
     if (captured.length === 0) return;
     if (clock.monotonicMs() >= deadlineMs) throw stillCaptured(captured, options.timeoutMs);
     await clock.sleep(INSTALL_POLL_MS, signal);
