@@ -51,7 +51,8 @@ export interface Policy {
 
 /**
  * A policy that the control plane sent and this proxy cannot read. What it says is unknown, so whatever it binds is
- * treated as if the policy had not arrived. What it binds is what could be read of it; at worst the namespace of its name.
+ * treated as if the policy had not arrived. What it binds is what could be read of it, at worst everything: a
+ * policy of the root namespace binds the whole mesh, and which namespace that is this proxy does not know.
  */
 export type UnreadablePolicy = Pick<Policy, 'key' | 'namespace' | 'scope'>;
 

@@ -461,16 +461,16 @@ describe('a delta', () => {
       encodeAuthorization(createAuthorization({ name: 'p', namespace: 'a', scope, action: 9 as Action }));
 
     const cases: Record<string, { value: Uint8Array; bound: Record<string, readonly string[]> }> = {
-      'binds the namespace of its name when it is no message at all': {
+      'binds everything when it is no message at all': {
         value: Uint8Array.of(7),
-        bound: { a: ['a/p'], b: [] },
+        bound: { a: ['a/p'], b: ['a/p'] },
       },
       'binds its namespace': { value: unknownAction(Scope.NAMESPACE), bound: { a: ['a/p'], b: [] } },
       'binds everything': { value: unknownAction(Scope.GLOBAL), bound: { a: ['a/p'], b: ['a/p'] } },
       'binds who names it': { value: unknownAction(Scope.WORKLOAD_SELECTOR), bound: { a: [], b: [] } },
-      'of an unknown scope binds the namespace of its name': {
+      'of an unknown scope binds everything': {
         value: unknownAction(9 as Scope),
-        bound: { a: ['a/p'], b: [] },
+        bound: { a: ['a/p'], b: ['a/p'] },
       },
     };
     test.each(Object.entries(cases))('%s', (_, { value, bound }) => {

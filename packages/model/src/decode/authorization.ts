@@ -44,7 +44,7 @@ export function decodePolicy(name: string, bytes: Uint8Array): DecodedPolicy {
 function unreadablePolicy(key: string, message: AuthorizationMessage | undefined): UnreadablePolicy {
   const namespace = key.slice(0, Math.max(0, key.indexOf('/')));
   const scopes: Readonly<Record<number, Policy['scope']>> = SCOPES;
-  return { key, namespace, scope: (message && scopes[message.scope]) ?? 'Namespace' };
+  return { key, namespace, scope: (message && scopes[message.scope]) ?? 'Global' };
 }
 
 const SCOPES = {
