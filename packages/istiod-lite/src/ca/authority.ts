@@ -44,6 +44,12 @@ export async function startAuthority(
     log.info("using the operator's CA", { directory: config.caDirectory });
     return { authority, changed, [Symbol.dispose]: () => watching[Symbol.dispose]() };
   }
+  if (config.rootOverlapMs < config.defaultTtlMs) {
+    log.warn('certificates outlive the overlap of a root rotation: they would be refused at its end', {
+      AMBIT_ROOT_OVERLAP: config.rootOverlapMs,
+      DEFAULT_WORKLOAD_CERT_TTL: config.defaultTtlMs,
+    });
+  }
   const secret = {
     client,
     namespace: config.namespace,

@@ -18,6 +18,8 @@ import { keepRootOnce, loadRoot, ROTATE_ANNOTATION, type RootSecretOptions } fro
 
 const HOUR_MS = 3_600_000;
 const OVERLAP_MS = 24 * HOUR_MS;
+/** An overlap, and two looks of a replica that is behind: a minute and a half apart at most. */
+const STEP_MS = OVERLAP_MS + 2 * 90_000;
 const ALICE = 'spiffe://td/ns/shop/sa/alice';
 const SECRET = { namespace: 'istio-system', name: 'istio-ca-secret' };
 const signal = AbortSignal.timeout(30_000);
@@ -100,7 +102,7 @@ describe('a rotation of the root that an operator asked for', () => {
     await second.look();
     expect(second.roots()).toEqual(first.roots());
 
-    nowMs += OVERLAP_MS - 1;
+    nowMs += STEP_MS - 1;
     await first.look();
     expect(first.signer()).toBe(oldRoot);
     nowMs += 1;
@@ -119,7 +121,7 @@ describe('a rotation of the root that an operator asked for', () => {
     await first.look();
     expect([first.signer(), first.roots()]).toEqual([second.signer(), second.roots()]);
 
-    nowMs += OVERLAP_MS;
+    nowMs += STEP_MS;
     await first.look();
     await second.look();
     expect(phaseOf(await stored())).toBeUndefined();
@@ -141,7 +143,7 @@ describe('a rotation of the root that an operator asked for', () => {
     await first.look();
     expect(restarted.roots()).toHaveLength(2);
     expect(restarted.roots()).toEqual(first.roots());
-    nowMs += OVERLAP_MS;
+    nowMs += STEP_MS;
     await restarted.look();
     const again = await replica();
     expect(again.signer()).toBe(restarted.signer());
@@ -156,7 +158,7 @@ describe('a rotation of the root that an operator asked for', () => {
     await only.look();
     expect(only.roots()).toHaveLength(2);
     for (let step = 0; step < 2; step++) {
-      nowMs += OVERLAP_MS;
+      nowMs += STEP_MS;
       await only.look();
     }
     expect(only.roots()).toHaveLength(1);

@@ -38,6 +38,8 @@ const TYPE = 'istio.io/ca-root';
 export const ROTATE_ANNOTATION = 'ambit.mesh/rotate-root';
 /** So that no step of a rotation lasts much longer than it was asked to. */
 const CHECKS_PER_OVERLAP = 10;
+/** Of the time between two looks, which is drawn anew each time. */
+const LONGEST_WAIT = 1.5;
 /** Among the data, since annotations are easily lost. */
 const PHASE = 'root-phase';
 const SINCE = 'root-phase-since';
@@ -83,6 +85,11 @@ async function readOrCreate(options: RootSecretOptions, signal: AbortSignal): Pr
   }
 }
 
+const checkEveryMs = (overlapMs: number) => Math.min(ROOT_CHECK_MS, overlapMs / CHECKS_PER_OVERLAP);
+
+/** How long another replica may go on with the step before, signing with its root: one look that failed, and the next. */
+const replicaLagMs = (overlapMs: number) => 2 * LONGEST_WAIT * checkEveryMs(overlapMs);
+
 /** Looks at the Secret once a minute, oftener in short rotations: takes over what another replica has done, and takes what steps are due. */
 export function keepRoot(
   options: RootSecretOptions,
@@ -91,15 +98,15 @@ export function keepRoot(
 ): Disposable {
   const { clock, random, log, overlapMs } = options;
   const abort = new AbortController();
-  const checkMs = Math.min(ROOT_CHECK_MS, overlapMs / CHECKS_PER_OVERLAP);
-  let timer = clock.after(checkMs * (0.5 + random()), check);
+  const checkMs = checkEveryMs(overlapMs);
+  let timer = clock.after(checkMs * (LONGEST_WAIT - random()), check);
   function check(): void {
     keepRootOnce(options, authority, changed, abort.signal)
       .catch((error: unknown) => {
         if (!abort.signal.aborted) log.error('CA root could not be checked', { error: messageOf(error) });
       })
       .finally(() => {
-        if (!abort.signal.aborted) timer = clock.after(checkMs * (0.5 + random()), check);
+        if (!abort.signal.aborted) timer = clock.after(checkMs * (LONGEST_WAIT - random()), check);
       });
   }
   return {
@@ -147,7 +154,7 @@ async function nextState(
   const { clock, overlapMs } = options;
   const nowMs = clock.now();
   const wanted = metadata.annotations?.[ROTATE_ANNOTATION] !== undefined;
-  const step = dueStep(stored, wanted, nowMs, overlapMs);
+  const step = dueStep(stored, wanted, nowMs, overlapMs + replicaLagMs(overlapMs));
   if (step === 'announce')
     return { state: await announce(stored, options, clock), what: 'new root announced, the old one signs' };
   if (step === 'switch')
