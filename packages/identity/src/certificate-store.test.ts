@@ -72,9 +72,11 @@ describe('CertificateStore', () => {
     using store = new CertificateStore({ fetch, clock: ca.clock, random: () => 0.5, log: silentLogger });
     const events: CertificateEvent[] = [];
     store.subscribe((event) => events.push(event));
-    await expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow(
+    const refused = expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow(
       'got a certificate of spiffe://td/ns/shop/sa/bob',
     );
+    await ca.clock.advance(1_500);
+    await refused;
     expect(events.map(({ kind }) => kind)).toEqual(['failed']);
   });
 
@@ -117,19 +119,35 @@ describe('CertificateStore', () => {
     expect(ca.asked).toHaveLength(2);
   });
 
-  test('a failed first request refuses those who wait, later ones at once, and is repeated with backoff', async () => {
+  test('who waits is not refused by a first failure or two, and served by the try after them', async () => {
+    const ca = new ScriptedCa();
+    ca.policy = () => new Error('connect ECONNREFUSED');
+    using store = ca.store();
+    const first = store.get(ALICE, 'real-time', forever);
+    await ca.clock.advance(600);
+    const later = store.get(ALICE, 'real-time', forever);
+    ca.policy = () => 'certificate';
+    expect(ca.asked).toHaveLength(2);
+    await ca.clock.advance(1_000);
+    expect(await first).toBe(await later);
+    expect(ca.asked).toHaveLength(3);
+  });
+
+  test('failures that go on refuse those who wait, later ones at once, and are repeated with backoff', async () => {
     const ca = new ScriptedCa();
     ca.policy = () => new Error('connect ECONNREFUSED');
     using store = ca.store();
     const begunMs = ca.clock.now();
-    await expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow(
+    const refused = expect(store.get(ALICE, 'real-time', forever)).rejects.toThrow(
       `no certificate for ${ALICE}: connect ECONNREFUSED`,
     );
+    await ca.clock.advance(1_500);
+    await refused;
     await expect(store.get(ALICE, 'real-time', forever)).rejects.toMatchObject({
       code: 'CERTIFICATE_REQUEST',
     });
-    expect(ca.asked).toHaveLength(1);
-    await ca.clock.advance(10_000);
+    expect(ca.asked).toHaveLength(3);
+    await ca.clock.advance(8_500);
     expect(ca.asked.map(({ atMs }) => atMs - begunMs)).toEqual([0, 500, 1_500, 3_500, 7_500]);
     await ca.clock.advance(HOUR_MS);
     const gaps = ca.asked.slice(1).map(({ atMs }, i) => atMs - (ca.asked[i]?.atMs ?? 0));
@@ -183,10 +201,11 @@ describe('CertificateStore', () => {
     using store = ca.store();
     const outcome = store.get(ALICE, 'real-time', forever);
     const refused = expect(outcome).rejects.toThrow('no answer of the CA within 15000 ms');
-    await ca.clock.advance(15_000);
-    await refused;
-    await ca.clock.advance(500);
+    await ca.clock.advance(15_500);
     expect(ca.asked).toHaveLength(2);
+    await ca.clock.advance(16_000 + 15_000);
+    await refused;
+    expect(ca.asked).toHaveLength(3);
   });
 
   test('who gives up does not stop the others', async () => {

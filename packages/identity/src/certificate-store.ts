@@ -15,6 +15,7 @@ import {
   MAX_IDENTITIES,
   MAX_REQUESTS_IN_FLIGHT,
   MAX_TIMER_MS,
+  NEAR_RETRY_MS,
   REQUEST_TIMEOUT_MS,
   RETRY_INITIAL_MS,
   RETRY_MAX_MS,
@@ -50,13 +51,14 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** What is known of one identity. `error` is the last failure since the last success. */
+/** What is known of one identity. `error` is the last failure since the last success; `refuses`, that nobody is to wait for the next try. */
 interface Entry {
   readonly identity: string;
   readonly backoff: Backoff;
   readonly waiters: Set<Waiter>;
   certificate: WorkloadCertificate | undefined;
   error: Error | undefined;
+  refuses: boolean;
   request: AbortController | undefined;
   timer: Timer | undefined;
 }
@@ -75,7 +77,7 @@ export class CertificateStore implements Disposable {
   /**
    * The certificate of `identity`, when there is one.
    *
-   * @throws {@link CertificateRequestError} with the last failure; {@link LimitError} when there are too many
+   * @throws {@link CertificateRequestError} with the last failure, once the next try is not near; {@link LimitError} when there are too many
    * identities; `signal.reason` when that aborts. None of them stops the store's own attempts.
    */
   get(identity: string, priority: Priority, signal: AbortSignal): Promise<WorkloadCertificate> {
@@ -83,12 +85,13 @@ export class CertificateStore implements Disposable {
     const entry = this.#entries.get(identity);
     const usable = entry?.certificate && this.#isValid(entry.certificate);
     if (usable && entry.certificate) return Promise.resolve(entry.certificate);
-    if (entry?.error) return Promise.reject(entry.error);
+    if (entry?.refuses && entry.error) return Promise.reject(entry.error);
     return new Promise((resolve, reject) => {
       const wanted = entry ?? this.#create(identity);
       if (!wanted) return reject(new LimitError('identities of this node', MAX_IDENTITIES, 'identities'));
       this.#wait(wanted, { resolve, reject }, signal);
-      this.#enqueue(wanted, priority);
+      // After a failure the next try has its time.
+      if (!wanted.error) this.#enqueue(wanted, priority);
     });
   }
 
@@ -113,7 +116,7 @@ export class CertificateStore implements Disposable {
     this.#emit({ kind: 'forgotten', identity });
   }
 
-  /** Calls `listener` with each new certificate, each failure without a valid one to fall back on, each removal. */
+  /** Calls `listener` with each new certificate, each failure that refuses who waits, each removal. */
   subscribe(listener: (event: CertificateEvent) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
@@ -145,6 +148,7 @@ export class CertificateStore implements Disposable {
       waiters: new Set(),
       certificate: undefined,
       error: undefined,
+      refuses: false,
       request: undefined,
       timer: undefined,
     };
@@ -224,6 +228,7 @@ export class CertificateStore implements Disposable {
     entry.backoff.reset();
     entry.certificate = certificate;
     entry.error = undefined;
+    entry.refuses = false;
     const { identity, serial } = certificate;
     const expires = new Date(certificate.notAfterMs).toISOString();
     log.debug('certificate available', { identity, serial, expires });
@@ -238,7 +243,8 @@ export class CertificateStore implements Disposable {
       cause instanceof CertificateRequestError
         ? cause
         : new CertificateRequestError(entry.identity, messageOf(cause), { cause });
-    const retryAtMs = clock.now() + entry.backoff.nextMs();
+    const backoffMs = entry.backoff.nextMs();
+    const retryAtMs = clock.now() + backoffMs;
     const { certificate } = entry;
     if (certificate && this.#isValid(certificate)) {
       log.warn('certificate could not be renewed, the old one stays', {
@@ -252,6 +258,8 @@ export class CertificateStore implements Disposable {
     log.warn('no certificate', { identity: entry.identity, error: error.message });
     entry.error = error;
     this.#schedule(entry, retryAtMs);
+    entry.refuses ||= backoffMs > NEAR_RETRY_MS;
+    if (!entry.refuses) return;
     for (const waiter of [...entry.waiters]) waiter.reject(error);
     this.#emit({ kind: 'failed', identity: entry.identity, reason: error.message });
   }

@@ -30,6 +30,8 @@ export const REQUEST_TIMEOUT_MS = 15_000;
 export const MIN_REFRESH_INTERVAL_MS = 1_000;
 /** Wait before asking again after a failure: the first time, and at most. As Istio. */
 export const RETRY_INITIAL_MS = 500;
+/** Who waits for a certificate is not refused while the next try is this near: a control plane that starts needs a moment. */
+export const NEAR_RETRY_MS = 1_250;
 export const RETRY_MAX_MS = 150_000;
 /** Long waits are cut into pieces of this length, since timers overflow and machines sleep. */
 export const MAX_TIMER_MS = 3_600_000;
