@@ -99,6 +99,29 @@ test('a load that is ended asks no more, and one that nobody answers counts fail
   expect(report.errors[0]?.error).toContain('ECONNREFUSED');
 });
 
+test('a close that crosses a request makes a held connection ask once more, and a second one fails it', async () => {
+  let requests = 0;
+  const crossing = createServer((socket) => {
+    let asked = 0;
+    socket.on('error', () => {});
+    socket.on('data', () => {
+      requests++;
+      if (asked++ > 0) socket.destroy();
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}');
+    });
+  }).listen(0, host);
+  await once(crossing, 'listening');
+  const { port } = crossing.address() as AddressInfo;
+  const one = (held: number) =>
+    ended(new Load(order('http', { port, connections: held, requestsPerSecond: 20, durationMs: 500 })));
+  const report = await one(1);
+  expect(report).toMatchObject({ failed: 0, reopened: report.crossed });
+  expect(report.crossed).toBe(report.ok - 1);
+  expect(requests).toBe(report.ok + report.crossed);
+  expect(report.crossed).toBeGreaterThan(2);
+  crossing.close();
+});
+
 test('a server that hangs up between questions makes a held connection reopen, not fail', async () => {
   let connections = 0;
   const fickle = createServer((socket) => {

@@ -68,6 +68,8 @@ export interface LoadReport {
   readonly failed: number;
   /** Held connections that ended and were opened anew; one that ends during a request has failed besides. */
   readonly reopened: number;
+  /** Requests on held connections that crossed a close of theirs, and were asked once more. */
+  readonly crossed: number;
   /** The first few. */
   readonly errors: readonly LoadError[];
   /** Of requests that went well; 0 if none did. */

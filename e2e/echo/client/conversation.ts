@@ -14,5 +14,11 @@ export interface Conversation {
   close(): void;
 }
 
+/**
+ * A connection that had been idle closed under a request, before a byte of the answer: the two crossed on the way. Any
+ * server that closes idle connections does that to somebody, and whoever asked may ask again (RFC 9112 §9.3.1).
+ */
+export class ClosedWhileIdleError extends Error {}
+
 /** An answer came, and it is not what was asked for. */
 export class UnexpectedAnswerError extends Error {}

@@ -1,10 +1,15 @@
 /** HTTP/1.1 and HTTP/2, each conversation on one connection of its own. */
 import { once } from 'node:events';
-import { Agent, type IncomingMessage, request } from 'node:http';
+import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import type { Description, Target } from '../messages.ts';
-import { type Answer, type Conversation, UnexpectedAnswerError } from './conversation.ts';
+import {
+  type Answer,
+  ClosedWhileIdleError,
+  type Conversation,
+  UnexpectedAnswerError,
+} from './conversation.ts';
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 
@@ -34,6 +39,7 @@ class HttpConversation implements Conversation {
   readonly #socket: Socket;
   readonly #agent: Agent;
   #toldToClose = false;
+  #answers = 0;
 
   constructor(target: Target, socket: Socket) {
     this.#target = target;
@@ -50,9 +56,22 @@ class HttpConversation implements Conversation {
     const { host, port, path = '/' } = this.#target;
     const asking = request({ host, port, path, agent: this.#agent, signal });
     asking.end();
-    const [answer] = (await once(asking, 'response')) as [IncomingMessage];
+    const answer = await this.#answerTo(asking);
     this.#toldToClose = answer.headers.connection === 'close';
-    return readAnswer(answer.statusCode ?? 0, await textOf(answer));
+    const read = readAnswer(answer.statusCode ?? 0, await textOf(answer));
+    this.#answers++;
+    return read;
+  }
+
+  async #answerTo(asking: ClientRequest): Promise<IncomingMessage> {
+    try {
+      const [answer] = (await once(asking, 'response')) as [IncomingMessage];
+      return answer;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const crossed = this.#answers > 0 && (code === 'ECONNRESET' || code === 'EPIPE');
+      throw crossed ? new ClosedWhileIdleError(message, { cause: error }) : error;
+    }
   }
 
   close(): void {

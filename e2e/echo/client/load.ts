@@ -2,12 +2,13 @@
  * A steady load: so many requests a second, each due at its own time whatever became of those before (a slow answer
  * does not thin the load out), with counts that a suite reads while it runs and afterwards.
  *
- * A held connection that the other side closed between two requests is opened anew, which is counted but no failure;
- * one that ends under a request has failed it.
+ * A held connection that the other side closed between two requests is opened anew, which is counted but no failure. One
+ * that ends under a request has failed it, but for a close that crossed the request: as HTTP clients do, that one is asked
+ * once more on a new connection, and counted.
  */
 import { createHistogram } from 'node:perf_hooks';
 import { type LoadError, type LoadOrder, type LoadReport, SLOW_MS } from '../messages.ts';
-import type { Answer, Conversation } from './conversation.ts';
+import { type Answer, ClosedWhileIdleError, type Conversation } from './conversation.ts';
 import { DEFAULT_TIMEOUT_MS, dial, failureText, within } from './request.ts';
 
 const MAX_ERRORS_KEPT = 20;
@@ -64,6 +65,7 @@ export class Load {
       ok: this.#ok,
       failed: this.#failed,
       reopened: this.#held.reduce((sum, { reopened }) => sum + reopened, 0),
+      crossed: this.#held.reduce((sum, { crossed }) => sum + crossed, 0),
       errors: [...this.#errors],
       latencyMs: {
         p50: ms(this.#latencyUs.percentile(50)),
@@ -170,6 +172,7 @@ class HeldConnection {
   #conversation: Conversation | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #opened = 0;
+  #crossed = 0;
 
   constructor(order: LoadOrder) {
     this.#order = order;
@@ -177,6 +180,10 @@ class HeldConnection {
 
   get reopened(): number {
     return Math.max(0, this.#opened - 1);
+  }
+
+  get crossed(): number {
+    return this.#crossed;
   }
 
   ask(): Promise<Answer> {
@@ -191,14 +198,24 @@ class HeldConnection {
 
   async #ask(): Promise<Answer> {
     return await within(this.#order.timeoutMs ?? DEFAULT_TIMEOUT_MS, async (signal) => {
-      const conversation = await this.#open(signal);
       try {
-        return await conversation.ask(signal);
+        return await this.#askOn(signal);
       } catch (error) {
-        this.#drop();
-        throw error;
+        if (!(error instanceof ClosedWhileIdleError)) throw error;
+        this.#crossed++;
+        return await this.#askOn(signal);
       }
     });
+  }
+
+  async #askOn(signal: AbortSignal): Promise<Answer> {
+    const conversation = await this.#open(signal);
+    try {
+      return await conversation.ask(signal);
+    } catch (error) {
+      this.#drop();
+      throw error;
+    }
   }
 
   async #open(signal: AbortSignal): Promise<Conversation> {

@@ -107,7 +107,7 @@ export function table(rows: readonly Row[]): string {
     `${fresh.failed} / ${fresh.ok + fresh.failed}`,
     latencies(fresh),
     `${held.failed} / ${held.ok + held.failed}`,
-    String(held.reopened),
+    held.crossed === 0 ? String(held.reopened) : `${held.reopened}, ${held.crossed} under a request`,
     latencies(held),
     [besides, slowest('new', fresh), slowest('held', held)].filter((part) => part !== '').join('; '),
   ]);
