@@ -6,7 +6,7 @@
  */
 
 /** What is counted apart: a tunnel costs a handshake and brings many connections. */
-export const LOAD_KINDS = ['connections', 'tunnels'] as const;
+const LOAD_KINDS = ['connections', 'tunnels'] as const;
 export type LoadKind = (typeof LOAD_KINDS)[number];
 
 /** By how much another worker must have less before an accepted one is worth moving, in parts of what this one has. */
