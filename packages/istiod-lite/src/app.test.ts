@@ -466,6 +466,14 @@ describe('validation', () => {
   });
   const bad = policy('bad', { action: 'DENY', rules: [{ to: [{ operation: { ports: ['http'] } }] }] });
 
+  test('a connection that says nothing is closed by the webhook', async () => {
+    const plane = await start();
+    const silent = connect({ host: 'localhost', port: plane.ports.webhook });
+    silent.on('error', () => undefined);
+    silent.resume();
+    await once(silent, 'close');
+  });
+
   test('the webhook refuses what is wrong, in words, and warns of what is doubtful', async () => {
     const plane = await start();
     const root = await eventually(() => rootOf('istio-system'));

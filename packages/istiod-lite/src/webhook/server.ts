@@ -34,7 +34,14 @@ export class WebhookServer implements Service {
   constructor(options: WebhookServerOptions) {
     this.#options = options;
     this.#server = createServer(
-      { ...options.certificate.value, minVersion: 'TLSv1.2', requestTimeout: ADMISSION_REQUEST_TIMEOUT_MS },
+      {
+        ...options.certificate.value,
+        minVersion: 'TLSv1.2',
+        // Any pod can connect, and policies are admitted by nobody else: who says nothing holds no place for long.
+        handshakeTimeout: ADMISSION_REQUEST_TIMEOUT_MS,
+        requestTimeout: ADMISSION_REQUEST_TIMEOUT_MS,
+        connectionsCheckingInterval: ADMISSION_REQUEST_TIMEOUT_MS,
+      },
       (request, response) => {
         this.#answer(request, response).catch((error: unknown) => {
           options.log.warn('admission request failed', { error: messageOf(error) });
