@@ -38,7 +38,7 @@ export interface TunnelServerOptions {
   onStream(tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields): StreamHandler;
   /** A connection that came to nothing (no certificate of our own, handshake failed, peer refused, a limit) or broke HTTP/2. */
   onRefused(peer: Endpoint, local: Endpoint, error: MeshError): void;
-  /** A connection was taken (+1), or ended or came to nothing (-1). */
+  /** A tunnel opened (+1) or ended (-1), for gauges. */
   onTunnels?(change: 1 | -1): void;
 }
 
@@ -196,6 +196,7 @@ export class TunnelServer {
           this.#count(about.peer, -1);
           if (error instanceof H2ConnectionError || error instanceof HpackError)
             server.onRefused(about.peer, about.local, error);
+          server.onTunnels?.(-1);
           this.#checkDrained();
         },
       },
@@ -203,6 +204,7 @@ export class TunnelServer {
     );
     const tunnel: ServerTunnel = { session, ...about };
     this.#sessions.add(session);
+    server.onTunnels?.(1);
     session.limitStreamWindow(server.budget.windowFor(server.session.streamWindowBytes));
     if (this.#draining) session.drain();
   }
@@ -214,7 +216,6 @@ export class TunnelServer {
   }
 
   #count(peer: Endpoint, change: 1 | -1): void {
-    this.#options.onTunnels?.(change);
     const count = (this.#tunnelsByPeer.get(peer.ip) ?? 0) + change;
     if (count > 0) this.#tunnelsByPeer.set(peer.ip, count);
     else this.#tunnelsByPeer.delete(peer.ip);

@@ -107,14 +107,6 @@ function binding<T>(name: string): T {
   return process.binding(name) as T;
 }
 
-/** A handle of this thread for a connected socket; `undefined`, and `fd` still open, if it cannot be had. */
-export function adoptHandle(fd: number): TcpHandle | undefined {
-  const handle = new tcp.TCP(tcp.constants.SOCKET);
-  if (handle.open(fd) === 0) return handle;
-  handle.close();
-  return undefined;
-}
-
 /** Directs what the handle reads to `owner`, into `buffer`. */
 export function own(handle: StreamHandle, owner: StreamOwner, buffer: Uint8Array): void {
   handle.owner = owner;

@@ -4,7 +4,6 @@
  * A worker is never restarted. It held connections and listeners that nobody else has, and the node agent and Kubernetes
  * know how to replace a process; half a proxy would be found by nobody.
  */
-import { MessageChannel, type MessagePort, type Transferable } from 'node:worker_threads';
 import type { Clock } from '@ambit/core/clock';
 import { MeshError, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
@@ -16,11 +15,10 @@ import type {
   WorkerQuestion,
   WorkerToControl,
 } from '../threads/messages.ts';
-import { sharedLoads } from '../threads/worker-loads.ts';
 
 /** As much of a `worker_threads` Worker as is used here. */
 export interface WorkerThread {
-  postMessage(message: ControlToWorker, transfer?: readonly Transferable[]): void;
+  postMessage(message: ControlToWorker): void;
   on(event: 'message', listener: (message: WorkerToControl) => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'exit', listener: (code: number) => void): unknown;
@@ -88,7 +86,6 @@ export class WorkerPool implements AsyncDisposable {
     } finally {
       abort.abort();
     }
-    if (count > 1) this.#introduce();
   }
 
   broadcast(message: ControlToWorker): void {
@@ -125,24 +122,6 @@ export class WorkerPool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
-  }
-
-  /** Gives each worker a port to each other one. */
-  #introduce(): void {
-    const loads = sharedLoads(this.#workers.length);
-    const ports: (MessagePort | undefined)[][] = this.#workers.map(() => []);
-    for (const [i, own] of ports.entries()) {
-      for (const [j, other] of ports.slice(0, i).entries()) {
-        const { port1, port2 } = new MessageChannel();
-        own[j] = port1;
-        other[i] = port2;
-      }
-    }
-    for (const [i, worker] of this.#workers.entries()) {
-      const own = Array.from(this.#workers, (_, j) => ports[i]?.[j]);
-      const transfer = own.filter((port) => port !== undefined);
-      worker.postMessage({ kind: 'peers', loads, ports: own }, transfer);
-    }
   }
 
   async #ask(question: WorkerQuestion): Promise<readonly Answer[]> {

@@ -6,9 +6,7 @@
  * private key, which travels as a `KeyObject` and nowhere else. Order within one direction is kept.
  */
 import type { KeyObject } from 'node:crypto';
-import type { MessagePort } from 'node:worker_threads';
 import type { WorkloadNames } from '@ambit/model/workload';
-import type { LoadKind } from './worker-loads.ts';
 
 /** A pod as the node agent announces it; `uid` is the Kubernetes pod UID. */
 export interface PodInfo {
@@ -60,26 +58,7 @@ export interface StartPodMessage {
   readonly inboundOnly: boolean;
 }
 
-/** The other data workers, which take connections from this one and give it some. */
-export interface PeersMessage {
-  readonly kind: 'peers';
-  /** Of `sharedLoads`. */
-  readonly loads: SharedArrayBuffer;
-  /** To each worker, by index; `undefined` at one's own. */
-  readonly ports: readonly (MessagePort | undefined)[];
-}
-
-/** An accepted connection on its way to another worker, which owns the descriptor from then on. */
-export interface MovedConnection {
-  readonly kind: LoadKind;
-  readonly uid: string;
-  /** Of the listener. */
-  readonly port: number;
-  readonly fd: number;
-}
-
 export type ControlToWorker =
-  | PeersMessage
   | MeshDeltaMessage
   | MeshCompleteMessage
   | CertificateMessage

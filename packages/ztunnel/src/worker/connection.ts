@@ -47,7 +47,6 @@ export abstract class Connection {
     this.pod = pod;
     this.direction = direction;
     pod.connections.add(this);
-    pod.worker.balance.count('connections', 1);
   }
 
   get isEnded(): boolean {
@@ -139,7 +138,6 @@ export abstract class Connection {
     this.count();
     this.#counted?.close(flagOf(error));
     this.#log(error);
-    this.pod.worker.balance.count('connections', -1);
     this.pod.ended(this);
   }
 

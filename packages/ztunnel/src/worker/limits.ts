@@ -43,10 +43,6 @@ export const MAX_RESOLUTIONS_IN_FLIGHT = 256;
 /** Sources and names whose resolutions are counted apart. */
 export const MAX_EVENT_SERIES = 1_000;
 
-/** Connections from other workers that wait for this one to be told of their pod, and for how long. */
-export const MAX_AWAITING_POD = 1_024;
-export const POD_ARRIVAL_MS = 5_000;
-
 /** A listener that cannot accept says so once in this time. */
 export const ACCEPT_WARNING_MS = 10_000;
 

@@ -8,7 +8,6 @@ import { codeOf, messageOf } from '@ambit/core/errors';
 import { acceptHandles, type TcpHandle } from '@ambit/hbone/socket/native';
 import { listenTcp, type ListenOptions } from '@ambit/linux/sockets';
 import type { WorkerOptions } from '../threads/worker-options.ts';
-import type { LoadKind } from '../threads/worker-loads.ts';
 import { ListenError } from './errors.ts';
 import { LISTEN_BACKLOG } from './limits.ts';
 import { kernelKeepalive } from './sockets.ts';
@@ -18,8 +17,6 @@ export interface Listener {
   /** Loopback only. */
   readonly loopback?: boolean;
   readonly onAccepted: (handle: TcpHandle) => void;
-  /** What its connections count as; `undefined`: they stay on the worker that accepted them. */
-  readonly load?: LoadKind;
 }
 
 export interface Listeners {
@@ -36,7 +33,6 @@ export function openListeners(
   netnsFd: number | undefined,
   wanted: readonly Listener[],
   options: WorkerOptions,
-  onAccepted: (listener: Listener, handle: TcpHandle) => void,
   onError: (port: number, status: number) => void,
 ): Listeners {
   const servers: Server[] = [];
@@ -51,11 +47,7 @@ export function openListeners(
       const server = createServer().on('error', () => undefined);
       servers.push(server);
       server.listen({ fd: socket.fd, backlog: LISTEN_BACKLOG });
-      acceptHandles(
-        server,
-        (handle) => onAccepted(listener, handle),
-        (status) => onError(listener.port, status),
-      );
+      acceptHandles(server, listener.onAccepted, (status) => onError(listener.port, status));
     }
   } catch (error) {
     close();

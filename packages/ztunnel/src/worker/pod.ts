@@ -55,7 +55,6 @@ export class Pod {
   readonly pool: TunnelPool;
   readonly sockets: PodSockets;
   readonly #assumedIdentity: string;
-  readonly #wanted: readonly Listener[];
   readonly #listeners: Listeners;
   readonly #tunnels: TunnelServer;
   #workload: Workload | undefined;
@@ -88,19 +87,13 @@ export class Pod {
       budget: this.budget,
       tls: async () => serverTlsOptions(await worker.certificates.get(this.identity), worker.tls),
       verify: (socket) => this.#verifyClient(socket),
-      onTunnels: (change) => worker.balance.count('tunnels', change),
       onStream: (tunnel, stream, fields) => new InboundConnection(this, tunnel, stream, fields).start(),
       onRefused: (peer, local, error) =>
         worker.accessLog.refused('inbound', text(peer), text(local), messageOf(error)),
     });
     try {
-      this.#wanted = this.#wantedListeners(inboundOnly);
-      this.#listeners = openListeners(
-        netnsFd,
-        this.#wanted,
-        options,
-        (listener, handle) => this.#accepted(listener, handle),
-        (port, status) => this.#notAccepted(port, status),
+      this.#listeners = openListeners(netnsFd, this.#wantedListeners(inboundOnly), options, (port, status) =>
+        this.#notAccepted(port, status),
       );
     } catch (error) {
       this.#tunnels.destroy();
@@ -197,11 +190,6 @@ export class Pod {
     });
   }
 
-  /** What takes the connections at a port. */
-  acceptAt(port: number): ((handle: TcpHandle) => void) | undefined {
-    return this.#wanted.find((listener) => listener.port === port)?.onAccepted;
-  }
-
   /** @internal */
   ended(connection: Connection): void {
     this.connections.delete(connection);
@@ -264,19 +252,11 @@ export class Pod {
 
   #wantedListeners(inboundOnly: boolean): readonly Listener[] {
     const { ports } = this.worker.options;
-    const inbound: Listener = {
-      port: ports.inbound,
-      load: 'tunnels',
-      onAccepted: (handle) => this.#tunnels.accept(handle),
-    };
+    const inbound: Listener = { port: ports.inbound, onAccepted: (handle) => this.#tunnels.accept(handle) };
     if (inboundOnly) return [inbound];
     const all: Listener[] = [
-      { port: ports.outbound, load: 'connections', onAccepted: (handle) => this.#acceptOutbound(handle) },
-      {
-        port: ports.inboundPlaintext,
-        load: 'connections',
-        onAccepted: (handle) => this.#acceptPlaintext(handle),
-      },
+      { port: ports.outbound, onAccepted: (handle) => this.#acceptOutbound(handle) },
+      { port: ports.inboundPlaintext, onAccepted: (handle) => this.#acceptPlaintext(handle) },
       inbound,
     ];
     if (ports.socks5 !== undefined) {
@@ -296,12 +276,6 @@ export class Pod {
       port,
       error: status < 0 ? getSystemErrorName(status) : 'no handle',
     });
-  }
-
-  /** Serves a connection here, unless another worker has less to do. */
-  #accepted({ port, load, onAccepted }: Listener, handle: TcpHandle): void {
-    if (load && this.worker.balance.moves(load, this.info.uid, port, handle)) return;
-    onAccepted(handle);
   }
 
   #acceptOutbound(handle: TcpHandle): void {

@@ -9,7 +9,6 @@ import { messageOf } from '@ambit/core/errors';
 import { type LogRoot, parseLogFilter } from '@ambit/core/log';
 import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, QUEUED_BYTES_PER_PROCESS } from '@ambit/hbone/limits';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
-import type { TcpHandle } from '@ambit/hbone/socket/native';
 import { Revocations } from '@ambit/identity/revocation-list';
 import { MeshStore } from '@ambit/model/store';
 import type {
@@ -20,7 +19,6 @@ import type {
 } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import type { AccessOutput } from './access-output.ts';
-import { Balance } from './balance.ts';
 import { WorkerCertificates } from './certificates.ts';
 import type { WorkerContext } from './context.ts';
 import { Demands } from './demands.ts';
@@ -74,7 +72,6 @@ export class DataWorker {
       counters: new TrafficCounters(),
       events: new EventCounters(),
       accessLog: deps.accessLog,
-      balance: new Balance(options.index, (uid, port) => this.#acceptFor(uid, port), clock),
       budget: new QueueBudget(shareOf(QUEUED_BYTES_PER_PROCESS, options.workers, http2.streamWindowBytes)),
       session: {
         streamWindowBytes: http2.streamWindowBytes,
@@ -99,9 +96,6 @@ export class DataWorker {
   receive(message: ControlToWorker): void {
     const { certificates } = this.#context;
     switch (message.kind) {
-      case 'peers':
-        this.#context.balance.meet(message);
-        return;
       case 'mesh-delta':
         this.#feed.push(message);
         return;
@@ -155,11 +149,6 @@ export class DataWorker {
       return;
     }
     this.#deps.post({ kind: 'pod-started', uid });
-    this.#context.balance.podStarted();
-  }
-
-  #acceptFor(uid: string, port: number): ((handle: TcpHandle) => void) | undefined {
-    return (this.#pods.get(uid) ?? this.#stopping.get(uid))?.acceptAt(port);
   }
 
   async #stop(uid: string, deadlineMs: number): Promise<void> {
