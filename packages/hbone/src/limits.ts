@@ -48,6 +48,8 @@ export const KEEPALIVE_TIMEOUT_MS = 20_000;
 export const GOAWAY_CONFIRM_MS = 1_000;
 /** From the first byte of TCP to a finished handshake and the peer's SETTINGS. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How long a handshake that is under way may take when the server drains. */
+export const DRAIN_HANDSHAKE_MS = 500;
 export const CONNECT_TIMEOUT_MS = 10_000;
 
 /** TLS handshakes with one pod at once, per worker; further connections are closed. */

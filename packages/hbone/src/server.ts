@@ -76,6 +76,11 @@ export class TunnelServer {
     this.#budgetChange = options.budget.onChange(() => this.#fitWindows());
   }
 
+  /** Under way. */
+  get handshakes(): number {
+    return this.#handshakes.size;
+  }
+
   get openTunnels(): number {
     return this.#sessions.size;
   }
@@ -107,10 +112,16 @@ export class TunnelServer {
     });
   }
 
-  /** Takes no more connections, tells peers to go elsewhere, resolves when the last stream has ended. */
+  /**
+   * Takes no more connections, tells peers to go elsewhere, resolves when the last stream has ended. A handshake under way
+   * may be completed, for a moment, and is told the same: who dials while listeners close one after another may have met
+   * one of the last.
+   */
   drain(): Promise<void> {
     this.#draining = true;
-    for (const socket of this.#handshakes) socket.destroy();
+    this.#options.session.clock.after(limits.DRAIN_HANDSHAKE_MS, () => {
+      for (const socket of this.#handshakes) socket.destroy();
+    });
     for (const session of [...this.#sessions]) session.drain();
     return new Promise((resolve) => {
       this.#onDrained = resolve;

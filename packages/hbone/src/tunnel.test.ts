@@ -292,7 +292,20 @@ describe('at the door', () => {
     expect(proxied.server.openTunnels).toBe(0);
   });
 
-  test('draining waits for no handshake', async () => {
+  test('draining completes a handshake that is under way, and then ends the tunnel', async () => {
+    const proxied = await path(await application(echo));
+    const socket = client(proxied.port);
+    socket.write('x');
+    while (proxied.server.handshakes === 0) await new Promise((resolve) => setImmediate(resolve));
+    const drained = proxied.server.drain();
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(String(answer)).toBe('x');
+    socket.end();
+    await drained;
+    expect(proxied.server.openTunnels).toBe(0);
+  });
+
+  test('draining waits for no handshake that does not go on', async () => {
     const proxied = await path(await application(echo));
     const socket = client(proxied.tunnelPort);
     socket.resume();
