@@ -56,7 +56,7 @@ export async function makeTopology(): Promise<Topology> {
 }
 
 /** Starts a program in a namespace; its output is dropped. */
-export function startIn(namespace: string, command: readonly string[]): ChildProcess {
+function startIn(namespace: string, command: readonly string[]): ChildProcess {
   return spawn('ip', ['netns', 'exec', namespace, ...command], { stdio: 'ignore' });
 }
 

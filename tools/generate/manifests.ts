@@ -14,7 +14,7 @@ const NAME = 'ambit.yaml';
 const SOURCE = '# Source: ambit/templates/mesh/crds.yaml\n';
 
 /** Documents of kind CustomResourceDefinition replaced by `crds`, in the order of their files, as Helm has them. */
-export function withDefinitions(manifest: string, crds: ReadonlyMap<string, string>): string {
+function withDefinitions(manifest: string, crds: ReadonlyMap<string, string>): string {
   const documents = manifest.split(/^---\n/m);
   const first = documents.findIndex((document) => document.startsWith(SOURCE));
   if (first < 0) throw new Error(`${MANIFESTS}/${NAME}: no document begins with ${SOURCE.trim()}`);

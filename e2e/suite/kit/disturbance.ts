@@ -77,7 +77,7 @@ export function lost({ fresh, held }: Disturbed): readonly string[] {
 }
 
 /** @param which - Heads each line. */
-export function lostOf(which: string, { failed, errors }: LoadReport): readonly string[] {
+function lostOf(which: string, { failed, errors }: LoadReport): readonly string[] {
   if (failed === 0) return [];
   const kinds = Map.groupBy(errors, ({ error }) => error);
   return [

@@ -125,7 +125,7 @@ export class EchoPod {
 }
 
 /** A load under way. Its reports can be read while the API server comes and goes. */
-export class RunningLoad {
+class RunningLoad {
   readonly #report: () => Promise<LoadReport>;
   readonly #end: () => Promise<LoadReport>;
 

@@ -17,7 +17,7 @@ export type AdminDialer = (signal: AbortSignal) => Promise<Duplex>;
  * @param proxy - Its name, for messages.
  * @throws {@link ProxyError} if there is no whole answer.
  */
-export async function askAdmin(
+async function askAdmin(
   proxy: string,
   dial: AdminDialer,
   path: string,

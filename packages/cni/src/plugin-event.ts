@@ -9,7 +9,7 @@ import { listOf, recordOf, textOf, type JsonRecord } from './json.ts';
 import { POD_ADDRESSES_MAX } from './limits.ts';
 
 /** How an event says that our plugin sent it. */
-export const EVENT_SOURCE = 'ambit';
+const EVENT_SOURCE = 'ambit';
 
 export interface PluginEvent {
   readonly netns: string;

@@ -37,7 +37,7 @@ export async function policies(context: Context): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-export function policyRows(dump: ConfigDump, namespace: string | undefined): readonly PolicyRow[] {
+function policyRows(dump: ConfigDump, namespace: string | undefined): readonly PolicyRow[] {
   return dump.policies
     .filter((policy) => namespace === undefined || policy.namespace === namespace)
     .map((policy) => ({

@@ -31,7 +31,7 @@ export async function services(context: Context): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-export function serviceRows(dump: ConfigDump, namespace: string | undefined): readonly ServiceRow[] {
+function serviceRows(dump: ConfigDump, namespace: string | undefined): readonly ServiceRow[] {
   const healthy = new Set(dump.workloads.filter(({ status }) => status === 'Healthy').map(({ uid }) => uid));
   return dump.services
     .filter((service) => namespace === undefined || service.namespace === namespace)

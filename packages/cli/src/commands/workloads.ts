@@ -32,7 +32,7 @@ export async function workloads(context: Context): Promise<ExitCode> {
   return EXIT.ok;
 }
 
-export function workloadRows(dump: ConfigDump, namespace: string | undefined): readonly WorkloadRow[] {
+function workloadRows(dump: ConfigDump, namespace: string | undefined): readonly WorkloadRow[] {
   return dump.workloads
     .filter((workload) => namespace === undefined || workload.namespace === namespace)
     .map((workload) => ({

@@ -28,7 +28,7 @@ import type { Shipped } from './shipped.ts';
 import { readChosenValues } from './values-file.ts';
 
 /** Where the values and the version of an installation are kept. */
-export const RECORD_NAME = 'ambit-installation';
+const RECORD_NAME = 'ambit-installation';
 const VALUES_KEY = 'values.json';
 /** The manifests are rendered for this namespace; names and roles in them depend on it. */
 const NAMESPACE = 'istio-system';

@@ -19,7 +19,7 @@ export const customResourceDefinitions = kind(
   'customresourcedefinitions',
   false,
 );
-export const priorityClasses = kind('scheduling.k8s.io', 'v1', 'PriorityClass', 'priorityclasses', false);
+const priorityClasses = kind('scheduling.k8s.io', 'v1', 'PriorityClass', 'priorityclasses', false);
 
 export const KINDS: readonly Resource[] = [
   kind('', 'v1', 'Namespace', 'namespaces', false),

@@ -77,7 +77,7 @@ export class NetnsFinder {
 }
 
 /** Whether a cgroup file names the pod: `pod<uid>` with any punctuation in place of the dashes. */
-export function cgroupNames(cgroup: string, uid: string): boolean {
+function cgroupNames(cgroup: string, uid: string): boolean {
   if (uid === '') return false;
   const bare = (text: string) => text.replace(/[^A-Za-z0-9]/g, '-').toLowerCase();
   return bare(cgroup).includes(`pod${bare(uid)}`);

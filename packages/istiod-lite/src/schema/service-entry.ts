@@ -3,7 +3,7 @@ import { statusWithConditions, strings } from './common.ts';
 import { list, map, object, oneOf, type StructuralSchema, text } from './openapi.ts';
 import { portNumber, workloadEntrySpec } from './workload-entry.ts';
 
-export const RESOLUTIONS = ['NONE', 'STATIC', 'DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS'] as const;
+const RESOLUTIONS = ['NONE', 'STATIC', 'DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS'] as const;
 
 const port = object(
   {

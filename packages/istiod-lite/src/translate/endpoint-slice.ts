@@ -12,7 +12,7 @@ import type { Endpoint, EndpointSlice } from '@ambit/kube/resources/core';
 import { endpointPorts, type OfferedPort } from './offered-ports.ts';
 import { type MeshSettings, wireTrustDomain } from './settings.ts';
 
-export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 /** The name of the Service, in the same namespace, that the slice belongs to. */
 export function serviceNameOf({ metadata }: EndpointSlice): string | undefined {

@@ -16,7 +16,7 @@ const L7_SOURCE = [
 const TRUST_DOMAINS = ['trustDomains', 'notTrustDomains'] as const;
 
 /** The keys of `when` that speak of connections. */
-export const L4_KEYS = [
+const L4_KEYS = [
   'source.ip',
   'source.namespace',
   'source.principal',

@@ -40,7 +40,7 @@ export interface SelectedMode {
   readonly converted: Authorization | undefined;
 }
 
-export function staticStrictKey(rootNamespace: string): string {
+function staticStrictKey(rootNamespace: string): string {
   return `${rootNamespace}/${STATIC_NAME}`;
 }
 
@@ -93,7 +93,7 @@ export function selectedMode(
 }
 
 /** The older first; of two of the same second, by name. */
-export function byAge(a: PeerAuthentication, b: PeerAuthentication): number {
+function byAge(a: PeerAuthentication, b: PeerAuthentication): number {
   return (
     compare(a.metadata.creationTimestamp ?? '', b.metadata.creationTimestamp ?? '') ||
     compare(a.metadata.name, b.metadata.name)

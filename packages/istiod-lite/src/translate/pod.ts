@@ -41,7 +41,7 @@ export function isLive(pod: Pod): boolean {
   return phase !== 'Succeeded' && phase !== 'Failed' && podIps(pod).length > 0;
 }
 
-export function uidOfPod({ metadata }: Pod, { clusterId }: MeshSettings): string {
+function uidOfPod({ metadata }: Pod, { clusterId }: MeshSettings): string {
   return `${clusterId}//Pod/${metadata.namespace ?? ''}/${metadata.name}`;
 }
 

@@ -22,7 +22,7 @@ import type { MeshSettings } from './settings.ts';
 import { routingPreference, TRAFFIC_DISTRIBUTION_ANNOTATION } from './traffic-distribution.ts';
 import type { WaypointBinding } from './waypoint-binding.ts';
 
-export const AUTOALLOCATE_LABEL = 'networking.istio.io/enable-autoallocate-ip';
+const AUTOALLOCATE_LABEL = 'networking.istio.io/enable-autoallocate-ip';
 
 /** A ServiceEntry that is valid, cut down to what is read. */
 export interface CheckedEntry {

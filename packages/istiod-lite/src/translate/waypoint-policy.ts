@@ -9,7 +9,7 @@ import {
 import type { Waypoint } from './waypoint.ts';
 
 /** `_` stands in no name of Kubernetes, so no user's policy has this one. */
-export function waypointPolicyName({ namespace, name }: Pick<Waypoint, 'namespace' | 'name'>): string {
+function waypointPolicyName({ namespace, name }: Pick<Waypoint, 'namespace' | 'name'>): string {
   return `istio_allow_waypoint_${namespace}_${name}`;
 }
 

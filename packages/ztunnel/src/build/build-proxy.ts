@@ -1,5 +1,5 @@
 /**
- * Makes ztunnel two files of plain JavaScript: the control thread's and the data workers'.
+ * Makes ztunnel plain JavaScript: an entry for the control thread, one for the data workers, and what they share or load late.
  *
  * Run from its sources, every thread carries Node's type stripper and hundreds of modules: some 65 MB more in all.
  */

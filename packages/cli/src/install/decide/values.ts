@@ -159,7 +159,7 @@ export function mergeChosen(base: ChosenValues, over: ChosenValues): ChosenValue
 }
 
 /** A `null` stays, so that it removes what is below it in the end. */
-export function mergeTrees(base: unknown, over: unknown): unknown {
+function mergeTrees(base: unknown, over: unknown): unknown {
   if (!isObject(base) || !isObject(over)) return over;
   const merged: Record<string, unknown> = { ...base };
   for (const [name, value] of Object.entries(over)) merged[name] = mergeTrees(merged[name], value);

@@ -53,7 +53,7 @@ const UNITS: readonly (readonly [ms: number, name: string])[] = [
 ];
 
 /** In the largest unit that fits: `3 d`, `40 s`. A time in the future is 0 s: clocks are set back. */
-export function ageText(ms: number): string {
+function ageText(ms: number): string {
   const [unitMs, name] = UNITS.find(([size]) => ms >= size) ?? [1_000, 's'];
   return `${Math.max(0, Math.floor(ms / unitMs))} ${name}`;
 }

@@ -110,7 +110,7 @@ export function why(question: Question, sources: WhySources): WhyAnswer {
 }
 
 /** The way in alone, of a connection that no proxy captured at its source: it arrives in clear and proves nothing. */
-export function whyInClear({ host, port, sourceIp = '' }: Question, sources: WhySources): WhyAnswer {
+function whyInClear({ host, port, sourceIp = '' }: Question, sources: WhySources): WhyAnswer {
   const { mesh, serves, options } = sources;
   const proxy = { node: options.nodeName, version: options.version, meshVersion: mesh.version };
   const ip = parseIp(host);
