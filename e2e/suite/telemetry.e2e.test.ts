@@ -18,6 +18,14 @@ let client: EchoPod;
 let server: EchoPod;
 let stranger: EchoPod;
 
+/** Pods of other suites have the same names, and their numbers stay as long as a proxy lives. */
+const ofThisSuite = () => ({
+  source_workload: 'client',
+  source_workload_namespace: space.name,
+  destination_workload: 'server',
+  destination_workload_namespace: space.name,
+});
+
 const spiffe = (account: string) => `spiffe://cluster.local/ns/${space.name}/sa/${account}`;
 
 beforeAll(async () => {
@@ -60,12 +68,7 @@ describe('one connection in a tunnel', () => {
     'is counted once by the %s, with identities',
     async (reporter) => {
       const node = reporter === 'source' ? client.node : server.node;
-      const labels = {
-        reporter,
-        source_workload: 'client',
-        destination_workload: 'server',
-        response_flags: '-',
-      };
+      const labels = { ...ofThisSuite(), reporter, response_flags: '-' };
       const { by, samples } = await growth(node, 'istio_tcp_connections_closed_total', labels, () =>
         client.mustReach({ kind: 'tcp', host: space.host('server') }),
       );
@@ -89,7 +92,7 @@ describe('one connection in a tunnel', () => {
 
   test.each(['source', 'destination'] as const)('has its bytes counted by the %s', async (reporter) => {
     const node = reporter === 'source' ? client.node : server.node;
-    const labels = { reporter, source_workload: 'client', destination_workload: 'server' };
+    const labels = { ...ofThisSuite(), reporter };
     const ask = () => client.mustReach({ kind: 'tcp', host: space.host('server') });
     expect((await growth(node, 'istio_tcp_received_bytes_total', labels, ask)).by).toBe(QUESTION_BYTES);
     expect((await growth(node, 'istio_tcp_sent_bytes_total', labels, ask)).by).toBe(QUESTION_BYTES);
@@ -97,7 +100,12 @@ describe('one connection in a tunnel', () => {
 
   test('is one line in the log of each side', async () => {
     await client.mustReach({ kind: 'tcp', host: space.host('server') });
-    const want = { 'src.workload': 'client', 'dst.workload': 'server', bytes_sent: String(QUESTION_BYTES) };
+    const want = {
+      'src.workload': 'client',
+      'src.namespace': space.name,
+      'dst.workload': 'server',
+      bytes_sent: String(QUESTION_BYTES),
+    };
     const line = async (node: string, direction: string) => {
       const found = await eventually(
         `an ${direction} line`,
@@ -130,7 +138,12 @@ describe('one connection in a tunnel', () => {
 });
 
 test('a connection from outside the mesh has no identity, in metrics and log', async () => {
-  const labels = { reporter: 'destination', destination_workload: 'server', source_workload: 'stranger' };
+  const labels = {
+    reporter: 'destination',
+    source_workload: 'stranger',
+    destination_workload: 'server',
+    destination_workload_namespace: space.name,
+  };
   const { samples } = await growth(server.node, 'istio_tcp_connections_opened_total', labels, () =>
     stranger.eventuallyReaches({ host: space.host('server') }),
   );
@@ -152,7 +165,12 @@ test('a connection from outside the mesh has no identity, in metrics and log', a
 });
 
 test('a refused connection is counted as failed, with its flag', async () => {
-  const labels = { reporter: 'source', source_workload: 'client', response_flags: 'CONNECT' };
+  const labels = {
+    reporter: 'source',
+    source_workload: 'client',
+    source_workload_namespace: space.name,
+    response_flags: 'CONNECT',
+  };
   const { by } = await growth(client.node, 'istio_tcp_connections_failed_total', labels, () =>
     client.ask({ host: server.ip, port: 4_999, timeoutMs: 3_000 }),
   );
