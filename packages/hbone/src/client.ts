@@ -11,9 +11,9 @@ import { codeOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { handshakeProblem, type MeshTlsClientOptions, type PeerVerdict } from '@ambit/identity/tls-context';
 import { TunnelConnectError, TunnelConnectTimeoutError, TunnelTlsError } from './errors.ts';
-import { H2Session, type SessionHandler, type SessionOptions } from './h2/session.ts';
-import { CONNECT_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS } from './limits.ts';
-import { TlsTransport } from './socket/tls-transport.ts';
+import { H2Session, type SessionHandler, type SessionOptions } from '@ambit/http/h2/session';
+import { CLIENT_HEADER_LIST_BYTES, CONNECT_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS } from './limits.ts';
+import { TlsTransport } from '@ambit/http/transport/tls-transport';
 
 export interface TunnelDial {
   readonly to: Endpoint;
@@ -86,7 +86,10 @@ export function openTunnel(dial: TunnelDial, handler: SessionHandler): Promise<T
           reject(new TunnelTlsError(verdict.reason));
           return;
         }
-        const session = new H2Session('client', new TlsTransport(tls), handler, dial.session);
+        const session = new H2Session('client', new TlsTransport(tls), handler, {
+          ...dial.session,
+          headerListBytes: CLIENT_HEADER_LIST_BYTES,
+        });
         resolve({ session, identity: verdict.identity });
       });
     });

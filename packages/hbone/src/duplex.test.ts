@@ -2,11 +2,11 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { TunnelDuplex } from './duplex.ts';
-import { H2 } from './h2/protocol.ts';
-import { DEFAULT_SESSION_OPTIONS, H2Session } from './h2/session.ts';
-import type { H2Stream } from './h2/stream.ts';
+import { H2 } from '@ambit/http/h2/protocol';
+import { DEFAULT_SESSION_OPTIONS, H2Session } from '@ambit/http/h2/session';
+import type { H2Stream } from '@ambit/http/h2/stream';
 import { acceptFields, connectFields } from './headers.ts';
-import { DuplexTransport } from './socket/duplex-transport.ts';
+import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
 
 const options = { ...DEFAULT_SESSION_OPTIONS, clock: systemClock };
 const headers = {

@@ -5,9 +5,9 @@
  * Ending the writable side ends our direction alone; destroying it resets the stream.
  */
 import { Duplex } from 'node:stream';
-import { StreamResetError } from './errors.ts';
-import { H2 } from './h2/protocol.ts';
-import type { H2Stream, StreamHandler } from './h2/stream.ts';
+import { StreamResetError } from '@ambit/http/errors';
+import { H2 } from '@ambit/http/h2/protocol';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 
 /** Pieces handed to the reader that it has not taken; credit for them is held back. */
 const READ_AHEAD_BYTES = 64 * 1024;

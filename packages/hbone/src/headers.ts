@@ -1,8 +1,7 @@
 /** What a CONNECT says about the connection that it carries, and how that is read. */
 import { formatHostPort, type Endpoint } from '@ambit/core/ip';
-import { fieldValue } from './h2/validate.ts';
-import type { HeaderFields } from './hpack/decoder.ts';
-import type { HeaderField } from './hpack/encoder.ts';
+import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
+import type { HeaderField } from '@ambit/http/hpack/encoder';
 
 export interface ConnectHeaders {
   /** `ip:port`, or `host:port` for another network. */

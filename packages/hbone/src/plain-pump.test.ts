@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { afterEach, expect, test } from '@jest/globals';
 import { PlainPump } from './plain-pump.ts';
 import { QueueBudget } from './queue-budget.ts';
-import { PlainSocket, type PlainSocketEvents } from './socket/plain-socket.ts';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import { listenHandles } from './testing/proxied-path.ts';
 
 const NOBODY: PlainSocketEvents = {

@@ -7,7 +7,7 @@
  */
 import { ApplicationSocketError, HeldTooMuchError } from './errors.ts';
 import type { Holder, QueueBudget } from './queue-budget.ts';
-import type { PlainSocket, PlainSocketEvents } from './socket/plain-socket.ts';
+import type { PlainSocket, PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import type { PumpOwner } from './tunnel-pump.ts';
 
 const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);

@@ -1,11 +1,11 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { DEFAULT_SESSION_OPTIONS, H2Session } from './h2/session.ts';
-import { STREAM_WINDOW_BYTES } from './limits.ts';
+import { DEFAULT_SESSION_OPTIONS, H2Session } from '@ambit/http/h2/session';
+import { STREAM_WINDOW_BYTES } from '@ambit/http/limits';
 import { TunnelPool } from './pool.ts';
 import { QueueBudget } from './queue-budget.ts';
-import { DuplexTransport } from './socket/duplex-transport.ts';
+import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
 
 test('peers may send less as what is held for applications grows, on tunnels old and new', async () => {
   const budget = new QueueBudget(1_000_000);

@@ -8,7 +8,7 @@
 import type { Clock, Timer } from '@ambit/core/clock';
 import type { Tunnel } from './client.ts';
 import { TunnelClosedError } from './errors.ts';
-import type { SessionHandler } from './h2/session.ts';
+import type { SessionHandler } from '@ambit/http/h2/session';
 import type { QueueBudget } from './queue-budget.ts';
 
 /** Makes a tunnel; the handler is the pool's. */

@@ -9,15 +9,16 @@ import { TLSSocket } from 'node:tls';
 import { MeshError, messageOf } from '@ambit/core/errors';
 import type { Endpoint } from '@ambit/core/ip';
 import { handshakeProblem, type MeshTlsOptions, type PeerVerdict } from '@ambit/identity/tls-context';
-import { H2ConnectionError, HpackError, TunnelTlsError } from './errors.ts';
-import { H2Session, type SessionOptions } from './h2/session.ts';
-import type { H2Stream, StreamHandler } from './h2/stream.ts';
-import type { HeaderFields } from './hpack/decoder.ts';
+import { TunnelTlsError } from './errors.ts';
+import { H2ConnectionError, HpackError } from '@ambit/http/errors';
+import { H2Session, type SessionOptions } from '@ambit/http/h2/session';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import type { HeaderFields } from '@ambit/http/header-fields';
 import * as limits from './limits.ts';
 import type { QueueBudget } from './queue-budget.ts';
-import { type AddressInfo, socketOptions, type TcpHandle } from './socket/native.ts';
-import { canonicalIp } from './socket/plain-socket.ts';
-import { TlsTransport } from './socket/tls-transport.ts';
+import { type AddressInfo, socketOptions, type TcpHandle } from '@ambit/http/transport/native';
+import { canonicalIp } from '@ambit/http/transport/plain-socket';
+import { TlsTransport } from '@ambit/http/transport/tls-transport';
 
 /** One client's tunnel. */
 export interface ServerTunnel {

@@ -6,12 +6,13 @@
  * peer gets credit for what the application's socket has taken, so each direction is as fast as its slower end.
  * Each direction ends by itself; both ended, the socket is closed.
  */
-import { ApplicationSocketError, StreamResetError } from './errors.ts';
-import { H2 } from './h2/protocol.ts';
-import type { H2Stream, StreamHandler } from './h2/stream.ts';
-import { TUNNEL_READ_BYTES } from './limits.ts';
+import { ApplicationSocketError } from './errors.ts';
+import { StreamResetError } from '@ambit/http/errors';
+import { H2 } from '@ambit/http/h2/protocol';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import { TLS_READ_BYTES } from '@ambit/http/limits';
 import type { Holder, QueueBudget } from './queue-budget.ts';
-import type { PlainSocket, PlainSocketEvents } from './socket/plain-socket.ts';
+import type { PlainSocket, PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 
 export interface PumpOwner {
   /** Exactly once: both directions ended, or the connection broke. Socket and stream are closed. */
@@ -19,7 +20,7 @@ export interface PumpOwner {
 }
 
 /** A smaller piece is copied, so that it does not keep a whole buffer alive. */
-const WORTH_KEEPING_BYTES = TUNNEL_READ_BYTES / 2;
+const WORTH_KEEPING_BYTES = TLS_READ_BYTES / 2;
 
 /** Errors of an application's socket that are how applications end connections. */
 const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);

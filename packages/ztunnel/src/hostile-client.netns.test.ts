@@ -3,9 +3,10 @@ import { connect, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { frame, numbersFrame } from '@ambit/hbone/h2/frame-writer';
-import { FLAG, FRAME, H2, h2CodeName } from '@ambit/hbone/h2/protocol';
-import { FLOOD, SERVER_MAX_STREAMS, TUNNELS_PER_PEER } from '@ambit/hbone/limits';
+import { frame, numbersFrame } from '@ambit/http/h2/frame-writer';
+import { FLAG, FRAME, H2, h2CodeName } from '@ambit/http/h2/protocol';
+import { TUNNELS_PER_PEER } from '@ambit/hbone/limits';
+import { FLOOD, MAX_STREAMS } from '@ambit/http/limits';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
 import {
@@ -325,10 +326,10 @@ describe('in a tunnel', () => {
   test('streams beyond the limit, on which the peer neither sends nor reads', async () => {
     using peer = await RawPeer.begun(alice);
     peer.socket.pause();
-    peer.say(...many(SERVER_MAX_STREAMS + 20, (i) => connectFrame(2 * i + 1, ECHO)));
-    await eventually('streams reach the application', () => pod.reached() >= reached + SERVER_MAX_STREAMS);
+    peer.say(...many(MAX_STREAMS + 20, (i) => connectFrame(2 * i + 1, ECHO)));
+    await eventually('streams reach the application', () => pod.reached() >= reached + MAX_STREAMS);
     await goodClientIsServed();
-    expect(pod.reached()).toBe(reached + SERVER_MAX_STREAMS + 1);
+    expect(pod.reached()).toBe(reached + MAX_STREAMS + 1);
     peer.socket.resume();
     await eventually('the rest is refused', () => peer.resets().size === 20);
     expect(new Set(peer.resets().values())).toEqual(new Set([H2.refusedStream]));

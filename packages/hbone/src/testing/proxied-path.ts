@@ -16,16 +16,16 @@ import {
   verifyServerPeer,
 } from '@ambit/identity/tls-context';
 import { openTunnel, type Tunnel } from '../client.ts';
-import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '../h2/session.ts';
-import type { H2Stream, StreamHandler } from '../h2/stream.ts';
-import { fieldValue } from '../h2/validate.ts';
+import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '@ambit/http/h2/session';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import { fieldValue } from '@ambit/http/header-fields';
 import { acceptFields, connectFields } from '../headers.ts';
 import * as limits from '../limits.ts';
 import { poolKey, TunnelPool } from '../pool.ts';
 import { QueueBudget } from '../queue-budget.ts';
 import { refuseStream, TunnelServer } from '../server.ts';
-import { acceptHandles, type TcpHandle } from '../socket/native.ts';
-import { PlainSocket, type PlainSocketEvents } from '../socket/plain-socket.ts';
+import { acceptHandles, type TcpHandle } from '@ambit/http/transport/native';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import { newTraceparent } from '../trace-context.ts';
 import { TunnelPump } from '../tunnel-pump.ts';
 

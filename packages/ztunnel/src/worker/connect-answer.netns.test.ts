@@ -1,11 +1,11 @@
 import { createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Clock, systemClock } from '@ambit/core/clock';
-import { DEFAULT_SESSION_OPTIONS } from '@ambit/hbone/h2/session';
-import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
+import { DEFAULT_SESSION_OPTIONS } from '@ambit/http/h2/session';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
 import { TunnelServer } from '@ambit/hbone/server';
-import { acceptHandles } from '@ambit/hbone/socket/native';
+import { acceptHandles } from '@ambit/http/transport/native';
 import { serverTlsOptions, verifyClientPeer } from '@ambit/identity/tls-context';
 import { listenTcp } from '@ambit/linux/sockets';
 import { ALICE_IP, BOB, BOB_IP, TRUST_DOMAIN, WorkerNetwork } from '../testing/worker-network.ts';

@@ -1,7 +1,7 @@
 /** What every pod and connection of a worker shares. */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
-import type { SessionOptions } from '@ambit/hbone/h2/session';
+import type { SessionOptions } from '@ambit/http/h2/session';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
 import type { Revocations } from '@ambit/identity/revocation-list';
 import type { TlsSettings } from '@ambit/identity/tls-context';

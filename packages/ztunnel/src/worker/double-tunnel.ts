@@ -7,22 +7,17 @@
 import { connect as connectTls } from 'node:tls';
 import type { Clock } from '@ambit/core/clock';
 import { formatHostPort } from '@ambit/core/ip';
-import {
-  ConnectStatusError,
-  type StreamResetError,
-  TunnelClosedError,
-  TunnelTlsError,
-} from '@ambit/hbone/errors';
+import { ConnectStatusError, TunnelClosedError, TunnelTlsError } from '@ambit/hbone/errors';
+import type { StreamResetError } from '@ambit/http/errors';
 import { TunnelDuplex } from '@ambit/hbone/duplex';
-import { H2 } from '@ambit/hbone/h2/protocol';
-import { H2Session } from '@ambit/hbone/h2/session';
-import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
-import { fieldValue } from '@ambit/hbone/h2/validate';
-import type { HeaderFields } from '@ambit/hbone/hpack/decoder';
-import type { HeaderField } from '@ambit/hbone/hpack/encoder';
-import { HANDSHAKE_TIMEOUT_MS } from '@ambit/hbone/limits';
+import { H2 } from '@ambit/http/h2/protocol';
+import { H2Session } from '@ambit/http/h2/session';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
+import type { HeaderField } from '@ambit/http/hpack/encoder';
+import { CLIENT_HEADER_LIST_BYTES, HANDSHAKE_TIMEOUT_MS } from '@ambit/hbone/limits';
 import { poolKey } from '@ambit/hbone/pool';
-import { DuplexTransport } from '@ambit/hbone/socket/duplex-transport';
+import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
 import { clientTlsOptions, handshakeProblem } from '@ambit/identity/tls-context';
 import type { Route } from '@ambit/model/decide/route';
 import type { Workload } from '@ambit/model/workload';
@@ -69,7 +64,15 @@ export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Pr
     if (!verdict.ok) throw new TunnelTlsError(verdict.reason);
     const transport = new DuplexTransport(tls, formatHostPort(route.to.ip, route.to.port));
     tls.off('close', onClose);
-    const inner = new H2Session('client', transport, { onClosed: () => outer.destroy() }, session);
+    const inner = new H2Session(
+      'client',
+      transport,
+      { onClosed: () => outer.destroy() },
+      {
+        ...session,
+        headerListBytes: CLIENT_HEADER_LIST_BYTES,
+      },
+    );
     return { session: inner, identity: verdict.identity, [Symbol.dispose]: () => inner.destroy() };
   } catch (error) {
     tls.destroy();

@@ -5,7 +5,7 @@
  */
 import { createServer, type Server } from 'node:net';
 import { codeOf, messageOf } from '@ambit/core/errors';
-import { acceptHandles, type TcpHandle } from '@ambit/hbone/socket/native';
+import { acceptHandles, type TcpHandle } from '@ambit/http/transport/native';
 import { listenTcp, type ListenOptions } from '@ambit/linux/sockets';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { ListenError } from './errors.ts';

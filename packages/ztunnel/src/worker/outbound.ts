@@ -9,17 +9,17 @@ import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { parseBaggage } from '@ambit/hbone/baggage';
 import type { Tunnel } from '@ambit/hbone/client';
-import { ConnectStatusError, type StreamResetError, TunnelClosedError } from '@ambit/hbone/errors';
-import { H2 } from '@ambit/hbone/h2/protocol';
-import type { H2Stream, StreamHandler } from '@ambit/hbone/h2/stream';
-import { fieldValue } from '@ambit/hbone/h2/validate';
+import { ConnectStatusError, TunnelClosedError } from '@ambit/hbone/errors';
+import { H2ClosedError, type StreamResetError } from '@ambit/http/errors';
+import { H2 } from '@ambit/http/h2/protocol';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import { connectFields, fieldValues } from '@ambit/hbone/headers';
-import type { HeaderFields } from '@ambit/hbone/hpack/decoder';
 import { CONNECT_TIMEOUT_MS } from '@ambit/hbone/limits';
 import { PlainPump } from '@ambit/hbone/plain-pump';
 import { poolKey } from '@ambit/hbone/pool';
-import type { TcpHandle } from '@ambit/hbone/socket/native';
-import { PlainSocket, type PlainSocketEvents } from '@ambit/hbone/socket/plain-socket';
+import type { TcpHandle } from '@ambit/http/transport/native';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import { newTraceparent } from '@ambit/hbone/trace-context';
 import { TunnelPump } from '@ambit/hbone/tunnel-pump';
 import { originalDestination } from '@ambit/linux/original-destination';
@@ -257,7 +257,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
       this.#stream = session.request(this.#fields(route, source, undefined), this);
       this.#expectAnswer();
     } catch (error) {
-      if (error instanceof TunnelClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
+      if (error instanceof H2ClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
       else this.#fail(error);
     }
   }

@@ -10,12 +10,12 @@ import { getSystemErrorName } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
-import type { SessionHandler } from '@ambit/hbone/h2/session';
+import type { SessionHandler } from '@ambit/http/h2/session';
 import { QUEUED_BYTES_PER_POD } from '@ambit/hbone/limits';
 import { TunnelPool } from '@ambit/hbone/pool';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
 import { TunnelServer } from '@ambit/hbone/server';
-import type { TcpHandle } from '@ambit/hbone/socket/native';
+import type { TcpHandle } from '@ambit/http/transport/native';
 import {
   clientTlsOptions,
   type PeerVerdict,

@@ -4,8 +4,8 @@
  */
 import type { Timer } from '@ambit/core/clock';
 import { type Endpoint, formatIp } from '@ambit/core/ip';
-import type { TcpHandle } from '@ambit/hbone/socket/native';
-import { PlainSocket, type PlainSocketEvents } from '@ambit/hbone/socket/plain-socket';
+import type { TcpHandle } from '@ambit/http/transport/native';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import { SOCKS_TIMEOUT_MS } from './limits.ts';
 import { OutboundConnection } from './outbound.ts';
 import type { Pod } from './pod.ts';

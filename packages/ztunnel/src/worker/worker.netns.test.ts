@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { H2 } from '@ambit/hbone/h2/protocol';
+import { H2 } from '@ambit/http/h2/protocol';
 import { createRevocationList } from '@ambit/identity/x509';
 import { MISSING_POLICY_WAIT_MS } from './limits.ts';
 import { ALICE, ALICE_IP, BOB, BOB_IP, ip6Of, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';

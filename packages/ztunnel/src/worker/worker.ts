@@ -7,7 +7,8 @@
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import { type LogRoot, parseLogFilter } from '@ambit/core/log';
-import { KEEPALIVE_INTERVAL_MS, KEEPALIVE_TIMEOUT_MS, QUEUED_BYTES_PER_PROCESS } from '@ambit/hbone/limits';
+import { QUEUED_BYTES_PER_PROCESS } from '@ambit/hbone/limits';
+import { DEFAULT_SESSION_OPTIONS } from '@ambit/http/h2/session';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
 import { Revocations } from '@ambit/identity/revocation-list';
 import { MeshStore } from '@ambit/model/store';
@@ -74,12 +75,11 @@ export class DataWorker {
       accessLog: deps.accessLog,
       budget: new QueueBudget(shareOf(QUEUED_BYTES_PER_PROCESS, options.workers, http2.streamWindowBytes)),
       session: {
+        ...DEFAULT_SESSION_OPTIONS,
         streamWindowBytes: http2.streamWindowBytes,
         connectionWindowBytes: http2.connectionWindowBytes,
         maxFrameBytes: http2.frameBytes,
         clock,
-        keepaliveIntervalMs: KEEPALIVE_INTERVAL_MS,
-        keepaliveTimeoutMs: KEEPALIVE_TIMEOUT_MS,
       },
       tls,
       route: { random, illegalPorts: new Set(options.illegalPorts) },

@@ -12,7 +12,7 @@ import { DEFAULT_WINDOW_BYTES, FRAME, FRAME_HEADER_BYTES, H2, LARGEST_WINDOW_BYT
 import type { PeerSettings } from './settings.ts';
 import { pendingCopy, release } from './pending.ts';
 import type { H2Stream } from './stream.ts';
-import type { Transport } from './transport.ts';
+import type { Transport } from '../transport/transport.ts';
 
 export class Sender {
   readonly #transport: Transport;

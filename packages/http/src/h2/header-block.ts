@@ -1,7 +1,7 @@
 /** Gathers HEADERS and its CONTINUATION frames into one block, within bounds (RFC 9113 §6.2, §6.10). */
 import { H2ConnectionError } from '../errors.ts';
 import { HEADER_BLOCK_BYTES, HEADER_BLOCK_FRAMES } from '../limits.ts';
-import { FLAG, H2 } from './protocol.ts';
+import { DEFAULT_MAX_FRAME_BYTES, FLAG, H2 } from './protocol.ts';
 
 export interface CompleteBlock {
   readonly streamId: number;
@@ -10,11 +10,23 @@ export interface CompleteBlock {
   readonly block: Buffer;
 }
 
+/** How much the encoded form of a section of `headerListBytes` may take. */
+export function headerBlockBytes(headerListBytes: number): number {
+  return Math.max(HEADER_BLOCK_BYTES, headerListBytes + headerListBytes / 4);
+}
+
 export class HeaderBlock {
+  readonly #maxBytes: number;
+  readonly #maxFrames: number;
   #streamId = 0;
   #endStream = false;
   #parts: Buffer[] = [];
   #bytes = 0;
+
+  constructor(headerListBytes: number) {
+    this.#maxBytes = headerBlockBytes(headerListBytes);
+    this.#maxFrames = Math.max(HEADER_BLOCK_FRAMES, 3 * Math.ceil(this.#maxBytes / DEFAULT_MAX_FRAME_BYTES));
+  }
 
   /** The stream whose block is unfinished; 0 when none is. */
   get unfinished(): number {
@@ -41,7 +53,7 @@ export class HeaderBlock {
     }
     this.#parts.push(Buffer.from(payload));
     this.#bytes += payload.length;
-    if (this.#bytes > HEADER_BLOCK_BYTES || this.#parts.length > HEADER_BLOCK_FRAMES) {
+    if (this.#bytes > this.#maxBytes || this.#parts.length > this.#maxFrames) {
       throw new H2ConnectionError(H2.enhanceYourCalm, 'header block too large');
     }
     if ((flags & FLAG.endHeaders) === 0) return undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { TUNNEL_BULK_BYTES, TUNNEL_READ_BYTES } from '../limits.ts';
+import { TLS_BULK_BYTES, TLS_READ_BYTES } from '../limits.ts';
 import { Landing } from './landing.ts';
 
 /** Reads as a handle does: into the buffer it was last told, counting upwards. */
@@ -42,15 +42,7 @@ describe('decrypted bytes', () => {
     async ({ keeps }) => {
       const reader = new Reader();
       reader.keeps = keeps;
-      const sizes = [
-        5,
-        TUNNEL_READ_BYTES,
-        TUNNEL_READ_BYTES,
-        100,
-        ...Array<number>(40).fill(TUNNEL_READ_BYTES),
-        7,
-        7,
-      ];
+      const sizes = [5, TLS_READ_BYTES, TLS_READ_BYTES, 100, ...Array<number>(40).fill(TLS_READ_BYTES), 7, 7];
       let sum = 0;
       for (let round = 0; round < 20; round++) {
         for (const [i, size] of sizes.entries()) {
@@ -69,18 +61,14 @@ describe('decrypted bytes', () => {
     const reader = new Reader();
     reader.read(10);
     expect(reader.delivered).toHaveLength(1);
-    reader.read(TUNNEL_READ_BYTES);
-    for (let i = 0; i < 4; i++) reader.read(TUNNEL_READ_BYTES);
+    reader.read(TLS_READ_BYTES);
+    for (let i = 0; i < 4; i++) reader.read(TLS_READ_BYTES);
     expect(reader.delivered).toHaveLength(2);
     await turn();
-    expect(reader.delivered.map(({ length }) => length)).toEqual([
-      10,
-      TUNNEL_READ_BYTES,
-      4 * TUNNEL_READ_BYTES,
-    ]);
+    expect(reader.delivered.map(({ length }) => length)).toEqual([10, TLS_READ_BYTES, 4 * TLS_READ_BYTES]);
     reader.read(20);
     expect(reader.delivered.at(-1)).toHaveLength(20);
-    for (let i = 0; i < 2 * (TUNNEL_BULK_BYTES / TUNNEL_READ_BYTES); i++) reader.read(TUNNEL_READ_BYTES);
-    expect(reader.total).toBeGreaterThan(TUNNEL_BULK_BYTES);
+    for (let i = 0; i < 2 * (TLS_BULK_BYTES / TLS_READ_BYTES); i++) reader.read(TLS_READ_BYTES);
+    expect(reader.total).toBeGreaterThan(TLS_BULK_BYTES);
   });
 });

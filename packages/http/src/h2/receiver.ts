@@ -6,7 +6,8 @@
  */
 import type { Clock } from '@ambit/core/clock';
 import { H2ConnectionError, H2StreamError, StreamResetError } from '../errors.ts';
-import { type HeaderFields, HpackDecoder } from '../hpack/decoder.ts';
+import { fieldValue, type HeaderFields } from '../header-fields.ts';
+import { HpackDecoder } from '../hpack/decoder.ts';
 import * as limits from '../limits.ts';
 import { FloodGuard } from './flood.ts';
 import type { FrameSink } from './frame-reader.ts';
@@ -14,7 +15,7 @@ import { type CompleteBlock, HeaderBlock } from './header-block.ts';
 import { FLAG, FRAME, H2, h2CodeName } from './protocol.ts';
 import type { ReceiveWindows } from './receive-windows.ts';
 import type { H2Stream } from './stream.ts';
-import { requestProblem, responseProblem, trailersProblem, fieldValue } from './validate.ts';
+import { requestProblem, responseProblem, trailersProblem } from './validate.ts';
 
 /** What the receiver asks of its session. */
 export interface ReceiverHost {
@@ -42,7 +43,7 @@ type Guards = { readonly [kind in keyof typeof limits.FLOOD]: FloodGuard };
 export class Receiver implements FrameSink {
   readonly #host: ReceiverHost;
   readonly #decoder: HpackDecoder;
-  readonly #block = new HeaderBlock();
+  readonly #block: HeaderBlock;
   readonly #guards: Guards;
   #settingsReceived = false;
   /** The stream whose DATA frame is being read, unless its bytes are dropped. */
@@ -51,6 +52,7 @@ export class Receiver implements FrameSink {
 
   constructor(host: ReceiverHost, listBytes: number, clock: Clock) {
     this.#host = host;
+    this.#block = new HeaderBlock(listBytes);
     this.#decoder = new HpackDecoder(limits.HEADER_TABLE_BYTES, listBytes);
     this.#guards = {
       ping: new FloodGuard(limits.FLOOD.ping, clock),

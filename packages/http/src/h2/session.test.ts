@@ -2,8 +2,8 @@ import { Duplex } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { HpackEncoder } from '../hpack/encoder.ts';
-import { FLOOD, OUTBOX_HARD_BYTES, SERVER_MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
-import { DuplexTransport } from '../socket/duplex-transport.ts';
+import { FLOOD, OUTBOX_HARD_BYTES, MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
+import { DuplexTransport } from '../transport/duplex-transport.ts';
 import { frame, numbersFrame } from './frame-writer.ts';
 import { FLAG, FRAME, H2, PREFACE } from './protocol.ts';
 import { DEFAULT_SESSION_OPTIONS, H2Session } from './session.ts';
@@ -137,7 +137,7 @@ describe('a peer that means ill', () => {
       want: H2.enhanceYourCalm,
     },
     'requests above the number of streams': {
-      frames: many(SERVER_MAX_STREAMS + FLOOD.useless.burst + 20, (i) => request(1 + 2 * i)),
+      frames: many(MAX_STREAMS + FLOOD.useless.burst + 20, (i) => request(1 + 2 * i)),
       want: H2.enhanceYourCalm,
     },
     'SETTINGS flood': { frames: many(FLOOD.settings.burst + 20, () => settings), want: H2.enhanceYourCalm },
@@ -222,9 +222,9 @@ describe('a peer that means ill', () => {
 
   test('more streams than announced are refused', async () => {
     const { peer, session } = serve();
-    peer.say(PREFACE, settings, ...many(SERVER_MAX_STREAMS + 5, (i) => request(2 * i + 1)));
+    peer.say(PREFACE, settings, ...many(MAX_STREAMS + 5, (i) => request(2 * i + 1)));
     await turns();
-    expect(session.openStreams).toBe(SERVER_MAX_STREAMS);
+    expect(session.openStreams).toBe(MAX_STREAMS);
     const refused = peer.frames().filter(({ type }) => type === FRAME.rstStream);
     expect(refused.map(({ payload }) => payload.readUInt32BE(0))).toEqual(Array(5).fill(H2.refusedStream));
   });
@@ -253,7 +253,7 @@ describe('a peer that means ill', () => {
     new H2Session('server', new DuplexTransport(peer, 'test'), { onClosed }, options);
     peer.say(PREFACE, settings);
     await new Promise((resolve) => setTimeout(resolve, 150));
-    expect(reasons).toEqual(['tunnel closed: no answer to PING']);
+    expect(reasons).toEqual(['connection closed: no answer to PING']);
   });
 
   test('random bytes after the beginning are refused, never thrown', async () => {

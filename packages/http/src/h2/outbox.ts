@@ -6,7 +6,7 @@
  * nothing is ahead of it. A connection with nothing to send owns no buffer.
  */
 import { GATHER_BELOW_BYTES, OUTBOX_HARD_BYTES, OUTBOX_SOFT_BYTES } from '../limits.ts';
-import type { Transport } from './transport.ts';
+import type { Transport } from '../transport/transport.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 const SPARE_CHUNKS = 16;

@@ -5,14 +5,14 @@
  * and hands on what came in a turn of the event loop together, so that an application gets few large writes instead of a
  * write for each TLS record. Bytes that were handed on are overwritten only if nobody kept them.
  */
-import { TUNNEL_BULK_BYTES, TUNNEL_READ_BYTES } from '../limits.ts';
+import { TLS_BULK_BYTES, TLS_READ_BYTES } from '../limits.ts';
 
 const SPARE_BUFFERS = 4;
 const spares: Buffer[] = [];
 
 export class Landing {
   readonly #deliver: (bytes: Buffer) => void;
-  #buffer: Buffer = Buffer.allocUnsafeSlow(TUNNEL_READ_BYTES);
+  #buffer: Buffer = Buffer.allocUnsafeSlow(TLS_READ_BYTES);
   /** Somebody holds a part of the buffer that was handed on. */
   #kept = false;
   /** Received; and handed on, of that. */
@@ -38,22 +38,22 @@ export class Landing {
   /** `count` bytes have landed; the answer, if any, is where the next ones shall. */
   landed(count: number): Buffer | undefined {
     this.#filled += count;
-    const isBulk = this.#buffer.length === TUNNEL_BULK_BYTES;
+    const isBulk = this.#buffer.length === TLS_BULK_BYTES;
     if (!isBulk) {
       this.flush();
-      if (count === TUNNEL_READ_BYTES) return this.#restart(TUNNEL_BULK_BYTES);
-      if (this.#kept) return this.#restart(TUNNEL_READ_BYTES);
+      if (count === TLS_READ_BYTES) return this.#restart(TLS_BULK_BYTES);
+      if (this.#kept) return this.#restart(TLS_READ_BYTES);
       this.#filled = 0;
       this.#delivered = 0;
       return undefined;
     }
-    if (count < TUNNEL_READ_BYTES / 2 && !this.#scheduled) {
+    if (count < TLS_READ_BYTES / 2 && !this.#scheduled) {
       this.flush();
-      return this.#restart(TUNNEL_READ_BYTES);
+      return this.#restart(TLS_READ_BYTES);
     }
-    if (this.#buffer.length - this.#filled < TUNNEL_READ_BYTES) {
+    if (this.#buffer.length - this.#filled < TLS_READ_BYTES) {
       this.flush();
-      return this.#restart(TUNNEL_BULK_BYTES);
+      return this.#restart(TLS_BULK_BYTES);
     }
     if (!this.#scheduled) {
       this.#scheduled = true;
@@ -80,11 +80,10 @@ export class Landing {
   /** Lands at the beginning again: of this buffer, or of another one. */
   #restart(bytes: number): Buffer {
     if (this.#kept || this.#buffer.length !== bytes) {
-      if (!this.#kept && this.#buffer.length === TUNNEL_BULK_BYTES && spares.length < SPARE_BUFFERS) {
+      if (!this.#kept && this.#buffer.length === TLS_BULK_BYTES && spares.length < SPARE_BUFFERS) {
         spares.push(this.#buffer);
       }
-      this.#buffer =
-        (bytes === TUNNEL_BULK_BYTES ? spares.pop() : undefined) ?? Buffer.allocUnsafeSlow(bytes);
+      this.#buffer = (bytes === TLS_BULK_BYTES ? spares.pop() : undefined) ?? Buffer.allocUnsafeSlow(bytes);
       this.#kept = false;
     }
     this.#filled = 0;

@@ -5,7 +5,8 @@
  * that the sink gets are valid during the call only. Anything longer than a limit is refused before it is stored.
  */
 import { H2ConnectionError } from '../errors.ts';
-import { CONTROL_FRAME_BYTES, HEADER_BLOCK_BYTES } from '../limits.ts';
+import { CONTROL_FRAME_BYTES } from '../limits.ts';
+import { headerBlockBytes } from './header-block.ts';
 import { FLAG, FRAME, FRAME_HEADER_BYTES, H2, PREFACE } from './protocol.ts';
 
 export interface FrameSink {
@@ -25,6 +26,7 @@ type Phase = (typeof PHASE)[keyof typeof PHASE];
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #maxFrameBytes: number;
+  readonly #maxBlockBytes: number;
   readonly #header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
   #phase: Phase;
   /** Octets of the preface, the header or `#payload` that are there. */
@@ -38,9 +40,14 @@ export class FrameReader {
   #streamId = 0;
   #stopped = false;
 
-  constructor(sink: FrameSink, maxFrameBytes: number, expectsPreface: boolean) {
+  constructor(
+    sink: FrameSink,
+    limits: { readonly maxFrameBytes: number; readonly headerListBytes: number },
+    expectsPreface: boolean,
+  ) {
     this.#sink = sink;
-    this.#maxFrameBytes = maxFrameBytes;
+    this.#maxFrameBytes = limits.maxFrameBytes;
+    this.#maxBlockBytes = headerBlockBytes(limits.headerListBytes);
     this.#phase = expectsPreface ? PHASE.preface : PHASE.header;
   }
 
@@ -124,7 +131,7 @@ export class FrameReader {
       return;
     }
     const isHeaders = this.#type === FRAME.headers || this.#type === FRAME.continuation;
-    if (length > (isHeaders ? HEADER_BLOCK_BYTES : CONTROL_FRAME_BYTES)) {
+    if (length > (isHeaders ? this.#maxBlockBytes : CONTROL_FRAME_BYTES)) {
       if (this.#type > FRAME.continuation) {
         this.#skip(length);
         return;

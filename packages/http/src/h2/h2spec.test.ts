@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { DuplexTransport } from '../socket/duplex-transport.ts';
+import { DuplexTransport } from '../transport/duplex-transport.ts';
 import { DEFAULT_SESSION_OPTIONS, H2Session } from './session.ts';
 import type { H2Stream, StreamHandler } from './stream.ts';
 

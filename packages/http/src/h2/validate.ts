@@ -1,5 +1,5 @@
 /** What makes a header section malformed (RFC 9113 §8.2, §8.3, §8.5). Pure; the words go into logs. */
-import type { HeaderFields } from '../hpack/decoder.ts';
+import { fieldValue, type HeaderFields } from '../header-fields.ts';
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([
@@ -45,12 +45,6 @@ export function responseProblem(fields: HeaderFields): string | undefined {
 /** Why trailers are malformed, or `undefined`. */
 export function trailersProblem(fields: HeaderFields): string | undefined {
   return sectionProblem(fields, new Set());
-}
-
-/** The first value of a field. */
-export function fieldValue(fields: HeaderFields, name: string): string | undefined {
-  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];
-  return undefined;
 }
 
 function sectionProblem(fields: HeaderFields, pseudo: ReadonlySet<string>): string | undefined {

@@ -7,7 +7,7 @@
  */
 import type { TLSSocket } from 'node:tls';
 import { formatHostPort } from '@ambit/core/ip';
-import type { Transport, TransportEvents } from '../h2/transport.ts';
+import type { Transport, TransportEvents } from './transport.ts';
 import { Landing } from './landing.ts';
 import { handleOf, own, type StreamHandle, type StreamOwner, UV_EOF, write } from './native.ts';
 import { canonicalIp } from './plain-socket.ts';

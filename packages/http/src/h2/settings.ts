@@ -1,6 +1,5 @@
 /** SETTINGS: what each side tells the other about itself (RFC 9113 §6.5). */
 import { H2ConnectionError } from '../errors.ts';
-import { SERVER_MAX_STREAMS } from '../limits.ts';
 import {
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
@@ -72,13 +71,17 @@ export function encodeSettings(entries: readonly (readonly [id: number, value: n
 /** What a side says of itself first. */
 export function firstSettings(
   isServer: boolean,
-  windows: { readonly streamWindowBytes: number; readonly maxFrameBytes: number },
-  headerListBytes: number,
+  own: {
+    readonly maxStreams: number;
+    readonly streamWindowBytes: number;
+    readonly maxFrameBytes: number;
+    readonly headerListBytes: number;
+  },
 ): Buffer {
   return encodeSettings([
-    isServer ? [SETTING.maxConcurrentStreams, SERVER_MAX_STREAMS] : [SETTING.enablePush, 0],
-    [SETTING.initialWindowSize, windows.streamWindowBytes],
-    [SETTING.maxFrameSize, windows.maxFrameBytes],
-    [SETTING.maxHeaderListSize, headerListBytes],
+    isServer ? [SETTING.maxConcurrentStreams, own.maxStreams] : [SETTING.enablePush, 0],
+    [SETTING.initialWindowSize, own.streamWindowBytes],
+    [SETTING.maxFrameSize, own.maxFrameBytes],
+    [SETTING.maxHeaderListSize, own.headerListBytes],
   ]);
 }

@@ -6,12 +6,10 @@
  * table useless: the connection must end.
  */
 import { HpackError } from '../errors.ts';
+import type { HeaderFields } from '../header-fields.ts';
 import { DynamicTable, fieldBytes } from './dynamic-table.ts';
 import { decodeHuffman } from './huffman.ts';
 import { DYNAMIC_BASE, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
-
-/** Names and values in turn: `[name, value, name, value]`. Latin-1: one char, one octet. */
-export type HeaderFields = readonly string[];
 
 export interface DecodedHeaders {
   readonly fields: HeaderFields;

@@ -1,6 +1,6 @@
 /** Any Duplex as a session's transport: the inner TLS connection of double HBONE, and tests. Copies what it writes. */
 import type { Duplex } from 'node:stream';
-import type { Transport, TransportEvents } from '../h2/transport.ts';
+import type { Transport, TransportEvents } from './transport.ts';
 
 export class DuplexTransport implements Transport {
   readonly peer: string;

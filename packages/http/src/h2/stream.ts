@@ -6,7 +6,7 @@
  * owner says `credit` when the bytes have left its hands, and until then the peer cannot replace them.
  */
 import type { StreamResetError } from '../errors.ts';
-import type { HeaderFields } from '../hpack/decoder.ts';
+import type { HeaderFields } from '../header-fields.ts';
 import type { HeaderField } from '../hpack/encoder.ts';
 import type { Pending } from './pending.ts';
 import { FRAME_HEADER_BYTES, H2 } from './protocol.ts';

@@ -5,8 +5,8 @@
  * arrives and only a stream's own window waits for its reader, so a stalled stream never holds up its neighbours.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
-import { H2ConnectionError, HpackError, StreamResetError, TunnelClosedError } from '../errors.ts';
-import type { HeaderFields } from '../hpack/decoder.ts';
+import { H2ConnectionError, HpackError, StreamResetError, H2ClosedError } from '../errors.ts';
+import type { HeaderFields } from '../header-fields.ts';
 import { type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
 import * as limits from '../limits.ts';
 import { FrameReader } from './frame-reader.ts';
@@ -19,12 +19,16 @@ import { goawayReason, Receiver, type ReceiverHost } from './receiver.ts';
 import { Sender } from './sender.ts';
 import { encodeSettings, firstSettings, PeerSettings } from './settings.ts';
 import { H2Stream, type StreamHandler, UNOWNED } from './stream.ts';
-import type { Transport, TransportEvents } from './transport.ts';
+import type { Transport, TransportEvents } from '../transport/transport.ts';
 
 export interface SessionOptions {
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
   readonly maxFrameBytes: number;
+  /** How many streams the peer may have open at a time. */
+  readonly maxStreams: number;
+  /** Of one section: the peer's requests, or its responses. */
+  readonly headerListBytes: number;
   readonly clock: Clock;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
@@ -34,6 +38,8 @@ export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
   streamWindowBytes: limits.STREAM_WINDOW_BYTES,
   connectionWindowBytes: limits.CONNECTION_WINDOW_BYTES,
   maxFrameBytes: limits.MAX_FRAME_BYTES,
+  maxStreams: limits.MAX_STREAMS,
+  headerListBytes: limits.HEADER_LIST_BYTES,
   keepaliveIntervalMs: limits.KEEPALIVE_INTERVAL_MS,
   keepaliveTimeoutMs: limits.KEEPALIVE_TIMEOUT_MS,
 };
@@ -81,7 +87,6 @@ export class H2Session implements TransportEvents, ReceiverHost {
     options: SessionOptions,
   ) {
     const isServer = role === 'server';
-    const listBytes = isServer ? limits.SERVER_HEADER_LIST_BYTES : limits.CLIENT_HEADER_LIST_BYTES;
     const put = (bytes: Buffer) => this.#put(bytes);
     this.role = role;
     this.peer = transport.peer;
@@ -91,14 +96,14 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#lastOwnId = isServer ? 0 : -1;
     this.#outbox = new Outbox(transport);
     this.windows = new ReceiveWindows(options.connectionWindowBytes, options.streamWindowBytes, put);
-    this.#receiver = new Receiver(this, listBytes, options.clock);
-    this.#reader = new FrameReader(this.#receiver, options.maxFrameBytes, isServer);
+    this.#receiver = new Receiver(this, options.headerListBytes, options.clock);
+    this.#reader = new FrameReader(this.#receiver, options, isServer);
     this.#sender = new Sender(transport, this.#outbox, this.#settings, (stream) => this.#localEnded(stream));
     this.#keepalive = new Keepalive(options, put, () =>
-      this.destroy(H2.noError, new TunnelClosedError('no answer to PING')),
+      this.destroy(H2.noError, new H2ClosedError('no answer to PING')),
     );
     if (!isServer) this.#put(PREFACE);
-    this.#put(frame(FRAME.settings, 0, 0, firstSettings(isServer, options, listBytes)));
+    this.#put(frame(FRAME.settings, 0, 0, firstSettings(isServer, options)));
     this.windows.announced(options.streamWindowBytes);
     this.windows.open();
     transport.start(this);
@@ -119,17 +124,17 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   /** How many streams the peer lets us have at a time; assumed until its SETTINGS are here. */
   get maxStreams(): number {
-    return this.#receiver.settingsReceived ? this.#settings.maxStreams : limits.POOL_STREAMS_PER_CONNECTION;
+    return this.#receiver.settingsReceived ? this.#settings.maxStreams : limits.ASSUMED_PEER_STREAMS;
   }
 
   /**
    * Client: opens a stream.
    *
-   * @throws {@link TunnelClosedError} The connection takes no more streams.
+   * @throws {@link H2ClosedError} The connection takes no more streams.
    */
   request(fields: readonly HeaderField[], handler: StreamHandler, endStream = false): H2Stream {
     if (this.#state !== 'open' || this.#lastOwnId + 2 > LARGEST_STREAM_ID)
-      throw new TunnelClosedError('no new streams');
+      throw new H2ClosedError('no new streams');
     this.#lastOwnId += 2;
     const stream = this.#newStream(this.#lastOwnId, handler);
     this.sendHeaders(stream, fields, endStream);
@@ -260,7 +265,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#lastPeerId = streamId;
     if (fields.length === 0) return false;
     const open = this.#handler.onStream;
-    const isFull = this.streams.size >= limits.SERVER_MAX_STREAMS;
+    const isFull = this.streams.size >= this.#options.maxStreams;
     if (!open || this.#state === 'closed' || this.#saidLastStream || isFull) {
       this.refuse(streamId, H2.refusedStream);
       return false;
@@ -329,7 +334,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   /** @internal */
   goaway(lastStreamId: number, h2Code: number): void {
     if (this.#state === 'open') this.#state = 'draining';
-    const error = new TunnelClosedError(goawayReason(h2Code));
+    const error = new H2ClosedError(goawayReason(h2Code));
     for (const stream of [...this.streams.values()]) {
       if (this.role === 'client' && stream.id > lastStreamId && !stream.closed) {
         this.resetByPeer(stream, new StreamResetError(H2.refusedStream, 'connection', { cause: error }));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { HpackError } from '../errors.ts';
-import { type HeaderFields, HpackDecoder } from './decoder.ts';
+import type { HeaderFields } from '../header-fields.ts';
+import { HpackDecoder } from './decoder.ts';
 import { HpackEncoder } from './encoder.ts';
 import { decodeHuffman } from './huffman.ts';
 

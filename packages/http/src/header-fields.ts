@@ -1,0 +1,14 @@
+/**
+ * Header fields as both codecs have them: one flat list, in the order of the wire, with lower-case names.
+ *
+ * Values are octets as Latin-1 text: one char, one octet, nothing decoded. A list is never changed, only made anew.
+ */
+
+/** Name, value, name, value…: what repeats on the wire repeats here. */
+export type HeaderFields = readonly string[];
+
+/** The first value of a field. */
+export function fieldValue(fields: HeaderFields, name: string): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];
+  return undefined;
+}
