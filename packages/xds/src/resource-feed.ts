@@ -32,9 +32,15 @@ export interface ClientNode {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-export interface ResourceFeed {
+/** What one client sees of one type. */
+export interface FeedView {
   /** `type.googleapis.com/istio.workload.Address`. */
   readonly typeUrl: string;
+  /**
+   * Goes out before other types whenever both are owed: what restricts comes before what it restricts, also to a client
+   * that did not read for a while. Default: types take turns.
+   */
+  readonly urgent?: boolean;
   all(): Iterable<EncodedResource>;
   get(name: string): EncodedResource | undefined;
   /**
@@ -45,4 +51,18 @@ export interface ResourceFeed {
   /** Resources that a client which asks for single names gets besides those: the workloads of its node. */
   residents?(node: ClientNode): readonly EncodedResource[];
   subscribe(listener: (change: FeedChange) => void): Disposable;
+}
+
+/** All there is of one type. */
+export interface ResourceFeed extends FeedView {
+  /** Absent: every client sees all of it. */
+  readonly views?: FeedViews;
+}
+
+/** How clients see parts of a feed. Clients of one audience see the same, and share its encodings. */
+export interface FeedViews {
+  /** Which audience a client belongs to, for as long as its stream lives. */
+  audienceOf(node: ClientNode): string;
+  /** What that audience sees, until disposed of. */
+  open(audience: string): FeedView & Disposable;
 }

@@ -1,5 +1,5 @@
 /**
- * The server end of delta xDS: hands it to a gRPC server, tells every stream of a feed's changes, counts clients.
+ * The server end of delta xDS: hands it to a gRPC server, gives each stream the feeds that it may see, counts clients.
  *
  * It owns no port. A control plane serves certificates on the same one, so the gRPC server is the caller's.
  * Invariant: no byte of mesh state leaves before `authenticate` has resolved.
@@ -21,14 +21,9 @@ import {
   MAX_CONNECTION_AGE_MS,
 } from './limits.ts';
 import type { ClientNode, ResourceFeed } from './resource-feed.ts';
-import {
-  type ClientState,
-  ClientStream,
-  type ServedFeed,
-  type ServerObserver,
-} from './server/client-stream.ts';
-import { ResponseWriter } from './server/frames.ts';
+import { type ClientState, ClientStream, type ServerObserver } from './server/client-stream.ts';
 import { FullPushGate } from './server/full-push-gate.ts';
+import { ServedFeed } from './server/served-feed.ts';
 
 /** What the gRPC server must be made with: a reconnecting client names all that it holds, and dead clients are found. */
 export const XDS_SERVER_OPTIONS = {
@@ -67,7 +62,6 @@ export class DeltaXdsServer implements Disposable {
   readonly #options: DeltaXdsServerOptions;
   readonly #feeds: ReadonlyMap<string, ServedFeed>;
   readonly #streams = new Set<ClientStream>();
-  readonly #subscriptions: readonly Disposable[];
   readonly #noncePrefix = randomUUID().slice(0, 8);
   readonly #fullPushes: FullPushGate;
   #open = 0;
@@ -79,18 +73,10 @@ export class DeltaXdsServer implements Disposable {
     const { systemVersion = () => '', clock } = options;
     this.#fullPushes = new FullPushGate(clock);
     this.#feeds = new Map(
-      options.feeds.map((feed, i) => {
-        const noncePrefix = `${this.#noncePrefix}-${i}`;
-        return [
-          feed.typeUrl,
-          { feed, writer: new ResponseWriter({ feed, systemVersion, noncePrefix, clock }) },
-        ];
-      }),
-    );
-    this.#subscriptions = options.feeds.map((feed) =>
-      feed.subscribe((change) => {
-        for (const stream of this.#streams) stream.feedChanged(feed.typeUrl, change);
-      }),
+      options.feeds.map((feed, i) => [
+        feed.typeUrl,
+        new ServedFeed({ feed, systemVersion, noncePrefix: `${this.#noncePrefix}-${i}`, clock }),
+      ]),
     );
   }
 
@@ -126,8 +112,7 @@ export class DeltaXdsServer implements Disposable {
   /** Ends every stream at once. */
   [Symbol.dispose](): void {
     this.#stopped = true;
-    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
-    for (const { writer } of this.#feeds.values()) writer[Symbol.dispose]();
+    for (const feed of this.#feeds.values()) feed[Symbol.dispose]();
     for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, SHUTTING_DOWN);
   }
 

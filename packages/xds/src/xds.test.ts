@@ -22,6 +22,7 @@ import {
 import { DeltaXdsClient, type DeltaXdsClientOptions } from './client.ts';
 import type { Rejection, ResourceDelta, TypeHandler } from './client/type-state.ts';
 import { bufferOf } from './grpc.ts';
+import type { ClientNode } from './resource-feed.ts';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from './server.ts';
 import { MemoryFeed } from './testing/memory-feed.ts';
 
@@ -392,3 +393,99 @@ function rawStream(port: number) {
     send: (request: Partial<DeltaDiscoveryRequest>) => stream.write(createDeltaRequest(request)),
   };
 }
+
+describe('what clients see parts of', () => {
+  /** Each audience sees the resources whose names begin with its own. */
+  class PartedFeed extends MemoryFeed {
+    readonly opened: string[] = [];
+    readonly closed: string[] = [];
+    readonly views = {
+      audienceOf: ({ metadata }: ClientNode) => metadata['GATEWAY_NAME'] ?? '',
+      open: (audience: string) => {
+        this.opened.push(audience);
+        const view = new MemoryFeed(this.typeUrl);
+        const sees = (name: string) => name.startsWith(`${audience}/`);
+        const show = (names: Iterable<string>) => {
+          for (const name of names) view.set({ [name]: this.get(name)?.value ?? '' });
+        };
+        show([...this.all()].map(({ name }) => name).filter(sees));
+        const followed = this.subscribe(({ changed, removed }) => {
+          show(changed.filter(sees));
+          view.remove(...removed.filter(sees));
+        });
+        return Object.assign(view, {
+          [Symbol.dispose]: () => {
+            followed[Symbol.dispose]();
+            this.closed.push(audience);
+          },
+        });
+      },
+    };
+  }
+  const gateway = (name: string) => ({ node: { ...NODE, metadata: { GATEWAY_NAME: name } } });
+
+  test('each audience hears of its own, shares a view, and leaves none behind', async () => {
+    const feed = new PartedFeed(ADDRESS);
+    feed.set({ 'a/1': '1', 'b/1': '1' });
+    const { port, xds } = await serve([feed]);
+    const holders = [new Holder(ADDRESS), new Holder(ADDRESS), new Holder(ADDRESS)] as const;
+    const clients = await Promise.all(
+      (['a', 'a', 'b'] as const).map((name, i) => connect(port, [holders[i] as Holder], gateway(name))),
+    );
+    await Promise.all(clients.map(synced));
+    expect(holders.map(({ held }) => [...held.keys()])).toEqual([['a/1'], ['a/1'], ['b/1']]);
+    feed.set({ 'a/2': '2' });
+    feed.remove('a/1');
+    feed.set({ 'b/2': '2' });
+    await eventually(() =>
+      holders.every(({ held }) => held.size > 0 && [...held.keys()].at(-1)?.endsWith('2') === true),
+    );
+    expect(holders.map(({ held }) => [...held.keys()])).toEqual([['a/2'], ['a/2'], ['b/1', 'b/2']]);
+    expect(feed.opened.sort()).toEqual(['a', 'b']);
+    await clients[0]?.drain();
+    await eventually(() => xds.clients().length === 2);
+    expect(feed.closed).toEqual([]);
+    await clients[1]?.drain();
+    await eventually(() => feed.closed.length === 1);
+    expect(feed.closed).toEqual(['a']);
+  });
+
+  test('a client that comes back with what it held hears what is no longer for it', async () => {
+    const feed = new PartedFeed(ADDRESS);
+    feed.set({ 'a/1': '1', 'b/1': '1' });
+    const first = await serve([feed]);
+    const holder = new Holder(ADDRESS);
+    const client = await connect(first.port, [holder], gateway('a'));
+    await synced(client);
+    first.stop();
+    feed.set({ 'a/2': '2' });
+    feed.remove('a/1');
+    await serve([feed], {}, first.port);
+    await eventually(() => holder.held.has('a/2'));
+    expect(holder.last).toEqual({ upserts: ['a/2'], removed: ['a/1'] });
+  });
+});
+
+test('what restricts goes out first, though what it restricts was told before it', async () => {
+  const addresses = new MemoryFeed(ADDRESS);
+  const policies = Object.assign(new MemoryFeed(POLICY), { urgent: true });
+  const { port } = await serve([addresses, policies]);
+  const order: string[] = [];
+  const holder = (typeUrl: string) => {
+    const one = new Holder(typeUrl);
+    const apply = one.apply.bind(one);
+    one.apply = (delta) => {
+      order.push(typeUrl);
+      return apply(delta);
+    };
+    return one;
+  };
+  const client = await connect(port, [holder(ADDRESS), holder(POLICY)]);
+  await synced(client);
+  order.length = 0;
+  // In one turn, as one write of a user may change both.
+  addresses.set({ a: '1' });
+  policies.set({ p: '1' });
+  await eventually(() => order.length === 2);
+  expect(order).toEqual([POLICY, ADDRESS]);
+});

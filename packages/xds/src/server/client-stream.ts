@@ -16,16 +16,11 @@ import {
   MAX_TYPES_PER_CLIENT,
   MAX_WRITE_STALL_MS,
 } from '../limits.ts';
-import type { ClientNode, FeedChange, ResourceFeed } from '../resource-feed.ts';
+import type { ClientNode, FeedChange } from '../resource-feed.ts';
 import type { Response, ResponseWriter } from './frames.ts';
 import type { FullPushGate } from './full-push-gate.ts';
+import type { ServedFeed } from './served-feed.ts';
 import { EVERYTHING, Subscription } from './subscription.ts';
-
-/** A feed and its encodings, shared by all clients. */
-export interface ServedFeed {
-  readonly feed: ResourceFeed;
-  readonly writer: ResponseWriter;
-}
 
 /** What somebody outside may count. */
 export interface ServerObserver {
@@ -77,6 +72,8 @@ export interface ClientStreamOptions {
 export class ClientStream {
   readonly #options: ClientStreamOptions;
   readonly #subscriptions = new Map<string, Subscription>();
+  readonly #writers = new Map<string, ResponseWriter>();
+  readonly #followed = new DisposableStack();
   readonly #refusals = new Map<string, string>();
   /** Monotonic times: of the last response of a type, and of the oldest change that is not in one yet. */
   readonly #sentMs = new Map<string, number>();
@@ -123,14 +120,6 @@ export class ClientStream {
     };
   }
 
-  feedChanged(typeUrl: string, change: FeedChange): void {
-    const subscription = this.#subscriptions.get(typeUrl);
-    if (!subscription || this.#ended) return;
-    if (!this.#changedMs.has(typeUrl)) this.#changedMs.set(typeUrl, this.#options.clock.monotonicMs());
-    this.#guarded(() => subscription.changed(change));
-    this.#schedule();
-  }
-
   /** Ends the stream with a status that the client sees. */
   fail(code: status, details: string): void {
     this.#end(() => this.#options.call.emit('error', Object.assign(new Error(details), { code, details })));
@@ -145,6 +134,7 @@ export class ClientStream {
     this.#stall?.cancel();
     if (this.#ended) return;
     this.#ended = true;
+    this.#followed.dispose();
     this.#giveTurnUp();
     how();
   }
@@ -201,9 +191,21 @@ export class ClientStream {
     }
     if (this.#subscriptions.size >= MAX_TYPES_PER_CLIENT)
       throw new ClientLimitError('types of one client', MAX_TYPES_PER_CLIENT);
-    const subscription = new Subscription(served.feed, node);
+    const { feed, writer } = this.#followed.use(
+      served.follow(node, (change) => this.#changed(typeUrl, change)),
+    );
+    const subscription = new Subscription(feed, node);
     this.#subscriptions.set(typeUrl, subscription);
+    this.#writers.set(typeUrl, writer);
     return subscription;
+  }
+
+  #changed(typeUrl: string, change: FeedChange): void {
+    const subscription = this.#subscriptions.get(typeUrl);
+    if (!subscription || this.#ended) return;
+    if (!this.#changedMs.has(typeUrl)) this.#changedMs.set(typeUrl, this.#options.clock.monotonicMs());
+    this.#guarded(() => subscription.changed(change));
+    this.#schedule();
   }
 
   #refused(request: DeltaDiscoveryRequest): void {
@@ -225,7 +227,7 @@ export class ClientStream {
 
   #sendNext(): void {
     if (this.#sending) return;
-    for (const [typeUrl, subscription] of this.#subscriptions) {
+    for (const [typeUrl, subscription] of this.#inTurn()) {
       const response = this.#take(typeUrl, subscription);
       if (!response) continue;
       subscription.sent(response.nonce);
@@ -244,8 +246,14 @@ export class ClientStream {
     if (this.#turn) this.#giveTurnUp();
   }
 
+  #inTurn(): readonly (readonly [string, Subscription])[] {
+    const all = [...this.#subscriptions];
+    const urgent = all.filter(([, { feed }]) => feed.urgent);
+    return urgent.length === 0 ? all : [...urgent, ...all.filter(([, { feed }]) => !feed.urgent)];
+  }
+
   #take(typeUrl: string, subscription: Subscription): Response | undefined {
-    const writer = this.#options.feeds.get(typeUrl)?.writer;
+    const writer = this.#writers.get(typeUrl);
     if (!writer || (subscription.owesAll && !this.#mayTakeAll(writer))) return undefined;
     const update = subscription.take();
     if (!update) return undefined;

@@ -8,7 +8,7 @@
 import { createDeltaResponse, createResource, encodeDeltaResponse } from '@ambit/api/discovery';
 import type { Clock, Timer } from '@ambit/core/clock';
 import { SHARED_RESPONSE_MS } from '../limits.ts';
-import type { EncodedResource, ResourceFeed } from '../resource-feed.ts';
+import type { EncodedResource, FeedView } from '../resource-feed.ts';
 import type { Update } from './subscription.ts';
 
 /** A message that is ready to go. */
@@ -19,16 +19,17 @@ export interface Response {
 }
 
 export interface ResponseWriterOptions {
-  readonly feed: ResourceFeed;
+  readonly feed: FeedView;
   readonly systemVersion: () => string;
   /** Sets the nonces of shared responses apart from all others. */
   readonly noncePrefix: string;
+  /** Encodings that are kept for as long as their resources are; shared by writers of one type. */
+  readonly encoded: WeakMap<EncodedResource, Uint8Array>;
   readonly clock: Clock;
 }
 
 export class ResponseWriter implements Disposable {
   readonly #options: ResponseWriterOptions;
-  readonly #encoded = new WeakMap<EncodedResource, Uint8Array>();
   readonly #subscription: Disposable;
   #shared: Response | undefined;
   #sharedCount = 0;
@@ -83,13 +84,14 @@ export class ResponseWriter implements Disposable {
   }
 
   #resource(resource: EncodedResource): Uint8Array {
-    const known = this.#encoded.get(resource);
+    const { encoded } = this.#options;
+    const known = encoded.get(resource);
     if (known) return known;
     const { name, version, aliases, value } = resource;
     const { typeUrl } = this.#options.feed;
     const message = createResource({ name, version, aliases: [...aliases], resource: { typeUrl, value } });
     const bytes = encodeDeltaResponse(createDeltaResponse({ resources: [message] }));
-    this.#encoded.set(resource, bytes);
+    encoded.set(resource, bytes);
     return bytes;
   }
 }

@@ -7,7 +7,7 @@
 import type { DeltaDiscoveryRequest } from '@ambit/api/discovery';
 import { ClientLimitError } from '../errors.ts';
 import { MAX_KEYS_PER_CLIENT, MAX_NAME_LENGTH_CHARS, MAX_PENDING_NAMES_PER_CLIENT } from '../limits.ts';
-import type { ClientNode, EncodedResource, FeedChange, ResourceFeed } from '../resource-feed.ts';
+import type { ClientNode, EncodedResource, FeedChange, FeedView } from '../resource-feed.ts';
 
 const WILDCARD = '*';
 
@@ -24,7 +24,7 @@ export const EVERYTHING = 'everything';
 export type RequestOutcome = 'answer' | 'acknowledged' | 'refused' | 'stale';
 
 export class Subscription {
-  readonly feed: ResourceFeed;
+  readonly feed: FeedView;
   readonly #node: ClientNode;
   #wildcard = false;
   #first = true;
@@ -42,7 +42,7 @@ export class Subscription {
   readonly #changed = new Set<string>();
   readonly #removed = new Set<string>();
 
-  constructor(feed: ResourceFeed, node: ClientNode) {
+  constructor(feed: FeedView, node: ClientNode) {
     this.feed = feed;
     this.#node = node;
   }
