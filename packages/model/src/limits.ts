@@ -24,3 +24,5 @@ export const MAX_EXPLAINED_ENDPOINTS = 50;
 export const MAX_DNS_ADDRESSES = 1000;
 /** Endpoints, over all services and client localities, that are remembered as candidates; about 50 bytes each. */
 export const MAX_CACHED_CANDIDATES = 100_000;
+/** Connections that wait for a change of mesh state at a time. */
+export const MAX_MESH_WAITS = 10_000;

@@ -8,6 +8,9 @@ import type { Health, PortMap } from './workload.ts';
 
 export type Scope = 'Region' | 'Zone' | 'Subzone' | 'Node' | 'Cluster' | 'Network';
 
+/** What is spoken on a port, as its name or `appProtocol` declares it. */
+export type AppProtocol = 'HTTP11' | 'HTTP2' | 'GRPC' | 'TCP' | 'TLS';
+
 export interface LoadBalancer {
   readonly routingPreferences: readonly Scope[];
   /** `Passthrough`: the address that the client chose is where the connection goes. */
@@ -29,6 +32,8 @@ export interface Service {
   readonly cidrVips: readonly NetworkCidr[];
   /** Target port 0: each endpoint says its own. */
   readonly ports: PortMap;
+  /** By service port; one that declares nothing is not here. */
+  readonly appProtocols: ReadonlyMap<number, AppProtocol>;
   /** Identities that any endpoint may prove besides its own. */
   readonly subjectAltNames: readonly string[];
   readonly waypoint: GatewayAddress | undefined;

@@ -229,7 +229,19 @@ test('a batch is announced once, when all of it can be seen, with what it touche
   mesh.apply({ workloads, removedAddresses: ['gone', 'unknown'] });
   mesh.apply({ removedPolicies: ['a/p'] });
   expect(changes).toEqual([
-    [{ version: 2, policies: false, workloads: new Set(['gone', 'w1', 'w2']) }, 'w2'],
-    [{ version: 3, policies: true, workloads: new Set() }, 'w2'],
+    [{ version: 2, policies: false, workloads: new Set(['gone', 'w1', 'w2']), services: new Set() }, 'w2'],
+    [{ version: 3, policies: true, workloads: new Set(), services: new Set() }, 'w2'],
   ]);
+});
+
+test('a batch names the services whose endpoints it may have changed, also those that a workload left', () => {
+  const serving = (uid: string, key: string) =>
+    pod(uid, '10.0.0.1').replace('services: {}', `services: {${key}: {80: 8080}}`);
+  const mesh = meshOf(`workloads:\n${serving('w', 'a/old')}`);
+  const touched: string[][] = [];
+  using _ = mesh.changes.subscribe(({ services }) => touched.push([...services].sort()));
+  mesh.apply(delta(`workloads:\n${serving('w', 'a/new')}`));
+  mesh.apply({ removedAddresses: ['w'] });
+  mesh.apply({ removedAddresses: ['a/service'] });
+  expect(touched).toEqual([['a/new', 'a/old'], ['a/new'], ['a/service']]);
 });

@@ -37,6 +37,13 @@ export interface MeshChange {
   readonly policies: boolean;
   /** uids of workloads that came, changed or went. */
   readonly workloads: ReadonlySet<string>;
+  /** Keys of services that came, changed or went, or whose endpoints may have. */
+  readonly services: ReadonlySet<ServiceKey>;
+}
+
+interface Touched {
+  readonly workloads: Set<string>;
+  readonly services: Set<ServiceKey>;
 }
 
 export interface MeshStoreOptions {
@@ -49,7 +56,12 @@ export class MeshStore implements MeshView {
   readonly #services = new ServiceIndex();
   readonly #endpoints = new EndpointIndex();
   readonly #policies = new PolicyIndex();
-  readonly #changes = new Watched<MeshChange>({ version: 0, policies: false, workloads: new Set() });
+  readonly #changes = new Watched<MeshChange>({
+    version: 0,
+    policies: false,
+    workloads: new Set(),
+    services: new Set(),
+  });
   #complete = false;
 
   constructor(options: MeshStoreOptions) {
@@ -66,20 +78,24 @@ export class MeshStore implements MeshView {
   }
 
   apply(delta: MeshDelta): MeshChange {
-    const touched = new Set<string>();
+    const touched: Touched = { workloads: new Set(), services: new Set() };
     for (const name of delta.removedAddresses ?? []) this.#removeAddress(name, touched);
     for (const key of delta.removedPolicies ?? []) this.#policies.remove(key);
     for (const workload of delta.workloads ?? []) this.#insertWorkload(workload, touched);
-    for (const service of delta.services ?? []) this.#services.insert(service);
+    for (const service of delta.services ?? []) {
+      this.#services.insert(service);
+      touched.services.add(service.key);
+    }
     for (const { service, workloadUid, ...ports } of delta.endpoints ?? []) {
       this.#endpoints.insert(service, workloadUid, ports);
+      touched.services.add(service);
     }
     for (const policy of delta.policies ?? []) this.#policies.insert(policy);
     for (const policy of delta.unreadablePolicies ?? []) this.#policies.note(policy);
     const policies = [delta.policies, delta.unreadablePolicies, delta.removedPolicies].some(
       (some) => (some?.length ?? 0) > 0,
     );
-    const change = { version: this.version + 1, policies, workloads: touched };
+    const change = { version: this.version + 1, policies, ...touched };
     this.#changes.set(change);
     return change;
   }
@@ -166,29 +182,35 @@ export class MeshStore implements MeshView {
     }
   }
 
-  #insertWorkload(workload: Workload, touched: Set<string>): void {
+  #insertWorkload(workload: Workload, touched: Touched): void {
     const previous = this.#workloads.byUid.get(workload.uid);
-    if (previous) this.#dropWorkload(previous);
+    if (previous) this.#dropWorkload(previous, touched);
     this.#workloads.insert(workload);
     for (const { service, ports } of workload.services) {
       this.#endpoints.insert(service, workload.uid, { ports, status: workload.status });
+      touched.services.add(service);
     }
-    touched.add(workload.uid);
+    touched.workloads.add(workload.uid);
   }
 
-  #dropWorkload(workload: Workload): void {
+  #dropWorkload(workload: Workload, touched: Touched): void {
     this.#workloads.remove(workload);
-    for (const { service } of workload.services) this.#endpoints.remove(service, workload.uid);
+    touched.workloads.add(workload.uid);
+    for (const { service } of workload.services) {
+      this.#endpoints.remove(service, workload.uid);
+      touched.services.add(service);
+    }
   }
 
-  #removeAddress(name: string, touched: Set<string>): void {
+  #removeAddress(name: string, touched: Touched): void {
     const workload = this.#workloads.byUid.get(name);
     if (workload) {
-      this.#dropWorkload(workload);
-      touched.add(workload.uid);
+      this.#dropWorkload(workload, touched);
       return;
     }
-    const parts = splitServiceKey(name);
-    if (parts) this.#services.remove(name as ServiceKey);
+    if (!splitServiceKey(name)) return;
+    const key = name as ServiceKey;
+    this.#services.remove(key);
+    touched.services.add(key);
   }
 }

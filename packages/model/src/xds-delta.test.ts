@@ -8,6 +8,7 @@ import {
   Scope,
 } from '@ambit/api/authorization';
 import {
+  AppProtocol,
   ADDRESS_TYPE_URL,
   ApplicationTunnelProtocol,
   createService,
@@ -256,6 +257,25 @@ describe('a service from the wire', () => {
       waypoint: { destination: 'a/wp', hboneMtlsPort: 15008 },
       weightedWaypoints: [{ destination: { destination: 'a/w2', hboneMtlsPort: 1 }, weight: 7 }],
     });
+  });
+
+  test('tells what its ports declare to speak, and nothing of the others', () => {
+    const speaking = (servicePort: number, appProtocol: AppProtocol) => ({
+      servicePort,
+      targetPort: 0,
+      appProtocol,
+    });
+    const ports = [
+      speaking(80, AppProtocol.HTTP11),
+      speaking(81, AppProtocol.GRPC),
+      speaking(82, AppProtocol.UNKNOWN),
+      speaking(83, 99 as AppProtocol),
+    ];
+    const service = serviceFrom({ namespace: 'a', hostname: 'h', ports });
+    expect('vips' in service && [...service.appProtocols]).toEqual([
+      [80, 'HTTP11'],
+      [81, 'GRPC'],
+    ]);
   });
 
   test('of an unknown visibility is public', () =>

@@ -6,11 +6,15 @@
  */
 import { readFileSync } from 'node:fs';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
+import { Profiler } from '@ambit/core/admin/profile';
 import type { Clock, Random } from '@ambit/core/clock';
 import { MeshError, messageOf } from '@ambit/core/errors';
 import { HttpServer } from '@ambit/core/http-server';
 import { formatLogFilter, type LogRoot } from '@ambit/core/log';
+import { metricsHandler } from '@ambit/core/metrics-process';
+import { Readiness, readinessHandler } from '@ambit/core/readiness';
 import { CertificateStore } from '@ambit/identity/certificate-store';
+import { certificateSource } from '@ambit/identity/control-plane-access';
 import { missingForProxy } from '@ambit/linux/capabilities';
 import { netnsOfFd } from '@ambit/linux/netns';
 import { formatIdentity } from '@ambit/model/workload';
@@ -19,17 +23,15 @@ import { ZdsClient } from '@ambit/zds/proxy-side';
 import { type Config, PORTS } from './config.ts';
 import { configDump } from './control/admin/config-dump.ts';
 import { dumpConfig } from './control/admin/dump-config.ts';
-import { Profiler } from './control/admin/profile.ts';
 import { adminHandler } from './control/admin/routes.ts';
 import { handleWhy } from './control/admin/why.ts';
 import { Certificates } from './control/certificates.ts';
 import { ClearConnections } from './control/clear-connections.ts';
-import { certificateSource, xdsClient } from './control/control-plane.ts';
+import { xdsClient } from './control/control-plane.ts';
 import { podDns } from './control/dns.ts';
-import { ControlMetrics, metricsHandler } from './control/metrics.ts';
+import { ControlMetrics } from './control/metrics.ts';
 import { MeshState } from './control/mesh-state.ts';
 import { Pods } from './control/pods.ts';
-import { Readiness, readinessHandler } from './control/readiness.ts';
 import { followRevocations } from './control/revocations.ts';
 import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
 import { workerOptions } from './control/worker-options.ts';
@@ -76,6 +78,9 @@ export class PrivilegeError extends MeshError {
 
 const SELF_UID = 'self';
 
+/** What a start waits for, in Istio's words. */
+type ReadinessTask = 'state manager' | 'proxy' | 'dns proxy' | 'workload proxy manager';
+
 /**
  * @throws MeshError naming what stands in the way: a port, a privilege, a local file, a worker. `signal.reason` if that
  * aborts: no pod of the node agent's has been taken on by then.
@@ -87,7 +92,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   for (const warning of config.warnings) log.warn(warning);
   checkPrivileges(config);
   const ipv6 = config.ipv6 && deps.machineHasIpv6;
-  const readiness = new Readiness();
+  const readiness = new Readiness<ReadinessTask>();
   readiness.block('state manager');
   if (config.mode === 'dedicated' && config.proxyEnabled) readiness.block('proxy');
   if (config.mode === 'dedicated' && config.dns) readiness.block('dns proxy');
@@ -119,7 +124,9 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log: deps.log.scope('state'),
     }),
   );
-  const source = scope.use(await certificateSource(config, clock, deps.log.scope('ca')));
+  const source = scope.use(
+    await certificateSource(config, config.mode === 'shared', clock, deps.log.scope('ca')),
+  );
   const store = scope.use(
     new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
   );
@@ -339,7 +346,7 @@ function loadLocalMesh(config: Config, mesh: MeshState): void {
 function followSync(
   xds: DeltaXdsClient | undefined,
   mesh: MeshState,
-  readiness: Readiness,
+  readiness: Readiness<ReadinessTask>,
   signal: AbortSignal,
 ): void {
   const reach = () => {

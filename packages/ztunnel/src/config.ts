@@ -4,17 +4,22 @@
  * Every problem is reported at once, in one ConfigError. Nothing here opens a socket or waits; files are asked for through
  * `ConfigFiles`.
  */
-import { ConfigError, type Infer, loadConfig } from '@ambit/core/config/schema';
-import { formatLogFilter, type LogFilter } from '@ambit/core/log';
-import type { RootSource, TokenSource } from '@ambit/identity/control-plane-tls';
+import { type LogConfig, logConfig } from '@ambit/core/config/log-config';
+import { collectConfig, ConfigError, type Infer } from '@ambit/core/config/schema';
 import { type Endpoint, parseHostPort } from '@ambit/core/ip';
-import { logFilterOfVariable } from './config/log-filter.ts';
+import { formatLogFilter } from '@ambit/core/log';
+import {
+  type ControlPlaneConfig,
+  controlPlaneConfig,
+  withPrefix,
+} from '@ambit/identity/control-plane-config';
+import { tlsSettings } from '@ambit/identity/tls-config';
+import type { TlsSettings } from '@ambit/identity/tls-context';
 import { mergedProxyConfig, type ProxyConfig } from './config/proxy-config.ts';
 import { variables, type WorkloadInfo } from './config/variables.ts';
 import { workerThreadCount } from './config/worker-threads.ts';
 
 export const MESH_FILE = './etc/istio/config/mesh';
-const DEFAULT_TOKEN_FILE = './var/run/secrets/tokens/istio-token';
 const DEFAULT_TERMINATION_MS = 5_000;
 const DEFAULT_SHARED_MARK = 1337;
 
@@ -37,34 +42,17 @@ export interface ConfigFiles {
   readonly machineCpus: number;
 }
 
-/** Where a server is: `https` unless the address says otherwise. */
-export interface ServerAddress {
-  readonly uri: string;
-  /** `host:port`. */
-  readonly authority: string;
-  readonly tls: boolean;
-}
-
-export type Headers = readonly (readonly [name: string, value: string])[];
-
 /** Loopback, in both families, or one address. */
 export type ListenAddress =
   | { readonly kind: 'localhost'; readonly port: number }
   | ({ readonly kind: 'ip' } & Endpoint);
 
-export interface Config extends Infer<typeof variables> {
+export interface Config extends Infer<typeof variables>, ControlPlaneConfig {
   readonly clusterId: string;
   readonly dns: boolean;
   readonly dnsAddress: ListenAddress;
   readonly adminPort: number;
   readonly statsPort: number;
-  readonly xds: ServerAddress | undefined;
-  readonly xdsRoot: RootSource;
-  readonly xdsHeaders: Headers;
-  readonly ca: ServerAddress | undefined;
-  readonly caRoot: RootSource;
-  readonly caHeaders: Headers;
-  readonly token: TokenSource;
   readonly localSource: { readonly kind: 'file' | 'inline'; readonly value: string } | undefined;
   /** The workload that this ztunnel itself is. */
   readonly self: WorkloadInfo | undefined;
@@ -75,12 +63,8 @@ export interface Config extends Infer<typeof variables> {
   readonly proxyMetadata: Readonly<Record<string, string>>;
   /** Node metadata of ISTIO_METAJSON_ variables. */
   readonly jsonMetadata: Readonly<Record<string, unknown>>;
-  readonly log: { readonly filter: LogFilter; readonly format: 'plain' | 'json' };
-  readonly tls: {
-    readonly tls12: boolean;
-    readonly postQuantumOnly: boolean;
-    readonly preferredCipher: 'aes-128' | 'aes-256';
-  };
+  readonly log: LogConfig;
+  readonly tls: TlsSettings;
   readonly illegalPorts: readonly number[];
   /** What was wrong, but not so wrong that it stops the start. */
   readonly warnings: readonly string[];
@@ -92,7 +76,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function configFrom(env: Environment, files: ConfigFiles): Config {
   const problems: string[] = [];
   const warnings: string[] = [];
-  const values = loadedVariables(env, problems);
+  const values = collectConfig(variables, env, problems);
   if (!values) throw new ConfigError(problems);
   const meshFile = attempt(problems, `cannot read ${MESH_FILE}`, () => files.read(MESH_FILE));
   const proxy = mergedProxyConfig(meshFile, values.proxyConfig);
@@ -101,30 +85,16 @@ export function configFrom(env: Environment, files: ConfigFiles): Config {
   const jsonMetadata = parsedMetadata(env, warnings);
   const dnsCapture = values.metaDnsCapture ?? proxyMetadata['DNS_CAPTURE'];
   const dns = dnsCapture === undefined || dnsCapture.toLowerCase() === 'true';
-  const fallback =
-    values.kubernetesServiceHost === undefined ? 'localhost:15012' : 'istiod.istio-system.svc:15012';
-  const xds = serverAddress(
-    problems,
-    'XDS_ADDRESS',
-    values.xdsAddress ?? proxy.config.discoveryAddress ?? fallback,
-  );
-  const ca = serverAddress(problems, 'CA_ADDRESS', values.caAddress ?? fallback);
-  const filter = logFilter(problems, values.logFilter);
-  problems.push(...contradictions(values, dns, ca));
+  const plane = controlPlaneConfig(values, env, files, proxy.config.discoveryAddress, problems);
+  const log = logConfig(values, problems);
+  problems.push(...contradictions(values, dns));
   const config: Config = {
     ...values,
-    clusterId: values.metaClusterId ?? values.clusterId,
+    ...plane,
     dns,
     dnsAddress: listenAddress(problems, values.metaDnsProxyAddress ?? proxyMetadata['DNS_PROXY_ADDR']),
     adminPort: proxy.config.proxyAdminPort ?? PORTS.admin,
     statsPort: proxy.config.statsPort ?? PORTS.stats,
-    xds,
-    xdsRoot: rootSource(values.xdsRootCa, files),
-    xdsHeaders: headers(problems, env, 'XDS_HEADER_'),
-    ca,
-    caRoot: rootSource(values.caRootCa, files),
-    caHeaders: headers(problems, env, 'CA_HEADER_'),
-    token: tokenSource(values.authToken, files),
     localSource: localSource(values),
     self: selfWorkload(values),
     packetMark: values.packetMark ?? (values.mode === 'shared' ? DEFAULT_SHARED_MARK : undefined),
@@ -136,12 +106,8 @@ export function configFrom(env: Environment, files: ConfigFiles): Config {
     }),
     proxyMetadata,
     jsonMetadata,
-    log: { filter, format: values.logFormat === 'json' ? 'json' : 'plain' },
-    tls: {
-      tls12: values.tls12 === 'true',
-      postQuantumOnly: values.compliancePolicy === 'pqc',
-      preferredCipher: values.preferredCipher,
-    },
+    log,
+    tls: tlsSettings(values),
     illegalPorts: [
       PORTS.inbound,
       PORTS.inboundPlaintext,
@@ -156,18 +122,8 @@ export function configFrom(env: Environment, files: ConfigFiles): Config {
 
 type Values = Infer<typeof variables>;
 
-function loadedVariables(env: Environment, problems: string[]): Values | undefined {
-  try {
-    return loadConfig(variables, env);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    problems.push(...error.problems);
-    return undefined;
-  }
-}
-
-function contradictions(values: Values, dns: boolean, ca: ServerAddress | undefined): readonly string[] {
-  const { mode, workloadInfo, proxyEnabled, onDemand, localMesh, localMeshPath, fakeCa } = values;
+function contradictions(values: Values, dns: boolean): readonly string[] {
+  const { mode, workloadInfo, proxyEnabled, onDemand, localMesh, localMeshPath } = values;
   return [
     ...(mode === 'dedicated' && !workloadInfo
       ? ['PROXY_WORKLOAD_INFO must be set with PROXY_MODE=dedicated']
@@ -177,8 +133,6 @@ function contradictions(values: Values, dns: boolean, ca: ServerAddress | undefi
     ...(localMesh !== undefined && localMeshPath !== undefined
       ? ['only one of LOCAL_XDS_PATH and LOCAL_XDS may be set']
       : []),
-    ...(ca && !ca.tls && !fakeCa ? [`CA_ADDRESS=${ca.uri}: want https, since a token goes there`] : []),
-    ...(ca === undefined && !fakeCa ? ['CA_ADDRESS must be set to use a CA'] : []),
   ];
 }
 
@@ -212,49 +166,6 @@ function parsedMetadata(env: Environment, warnings: string[]): Readonly<Record<s
   return Object.fromEntries(entries);
 }
 
-function withPrefix(env: Environment, prefix: string): readonly (readonly [string, string])[] {
-  return Object.entries(env).flatMap(([name, value]) =>
-    name.startsWith(prefix) && name.length > prefix.length && value !== undefined
-      ? [[name.slice(prefix.length), value] as const]
-      : [],
-  );
-}
-
-/** gRPC metadata: names in lower case, none that gRPC would take for binary, values of printable ASCII. */
-function headers(problems: string[], env: Environment, prefix: string): Headers {
-  return withPrefix(env, prefix).flatMap(([name, value]) => {
-    const key = name.toLowerCase();
-    const good = /^[0-9a-z_.-]+$/.test(key) && !key.endsWith('-bin') && /^[\x20-\x7e]*$/.test(value);
-    if (!good) problems.push(`failed to parse header key/value: ${prefix}${name}`);
-    return good ? [[key, value] as const] : [];
-  });
-}
-
-function serverAddress(problems: string[], variable: string, address: string): ServerAddress | undefined {
-  if (address === '') return undefined;
-  const uri = /^[a-z][a-z0-9+.-]*:\/\//i.test(address) ? address : `https://${address}`;
-  const url = URL.parse(uri);
-  if (!url || !/^https?:$/.test(url.protocol) || url.hostname === '') {
-    problems.push(`invalid env var ${variable}=${address}: invalid uri`);
-    return undefined;
-  }
-  const tls = url.protocol === 'https:';
-  return { uri, authority: `${url.hostname}:${url.port || (tls ? 443 : 80)}`, tls };
-}
-
-/** A file that does not exist yet may still come: only what looks like PEM is taken for PEM. */
-function rootSource(value: string, files: ConfigFiles): RootSource {
-  if (value === 'SYSTEM' && !files.exists(value)) return { kind: 'system' };
-  return value.includes('-----BEGIN ') ? { kind: 'pem', pem: value } : { kind: 'file', path: value };
-}
-
-function tokenSource(value: string | undefined, files: ConfigFiles): TokenSource {
-  if (value === undefined) {
-    return files.exists(DEFAULT_TOKEN_FILE) ? { kind: 'file', path: DEFAULT_TOKEN_FILE } : { kind: 'none' };
-  }
-  return files.exists(value) ? { kind: 'file', path: value } : { kind: 'literal', token: value };
-}
-
 function localSource({ localMesh, localMeshPath }: Values): Config['localSource'] {
   if (localMeshPath !== undefined) return { kind: 'file', value: localMeshPath };
   return localMesh === undefined ? undefined : { kind: 'inline', value: localMesh };
@@ -281,12 +192,6 @@ function listenAddress(problems: string[], text: string | undefined): ListenAddr
     return fallback;
   }
   return localhost ? { kind: 'localhost', port: endpoint.port } : { kind: 'ip', ...endpoint };
-}
-
-function logFilter(problems: string[], text: string): LogFilter {
-  const filter = logFilterOfVariable(text);
-  if (!filter) problems.push(`invalid env var RUST_LOG=${text}: want levels such as info,access=debug`);
-  return filter ?? { base: 'info', scopes: new Map() };
 }
 
 export function logFilterText(config: Config): string {

@@ -146,3 +146,18 @@ export function loadConfig<S extends Schema>(
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.fromEntries(entries) as Infer<S>;
 }
+
+/** As {@link loadConfig}, with the problems added to others that were found. */
+export function collectConfig<S extends Schema>(
+  schema: S,
+  env: Readonly<Record<string, string | undefined>>,
+  problems: string[],
+): Infer<S> | undefined {
+  try {
+    return loadConfig(schema, env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
+    return undefined;
+  }
+}

@@ -5,6 +5,7 @@
  * rejects its resource, and the mesh keeps the last good one. Empty fields get the defaults that the control plane elides.
  */
 import {
+  AppProtocol as AppProtocolMessage,
   ApplicationTunnelProtocol,
   decodeAddress as decodeMessage,
   HealthPolicy,
@@ -28,10 +29,10 @@ import { cidrOf, formatIp } from '@ambit/core/ip';
 import { type GatewayAddress, type NetworkAddress, type NetworkCidr, serviceKey } from '../address.ts';
 import type { Interner } from '../intern.ts';
 import { MAX_ADDRESSES, MAX_MEMBERSHIPS, MAX_POLICY_REFERENCES, MAX_PORTS } from '../limits.ts';
-import type { LoadBalancer, Scope, Service, WeightedWaypoint } from '../service.ts';
+import type { AppProtocol, LoadBalancer, Scope, Service, WeightedWaypoint } from '../service.ts';
 import { formatIdentity, type Membership, type PortMap, type Workload } from '../workload.ts';
 import { atMost, nameOf, portOf, Problem, pick } from './problem.ts';
-import { internWorkload, portMap } from './share.ts';
+import { appProtocolMap, internWorkload, portMap } from './share.ts';
 
 export type DecodedAddress =
   | { readonly kind: 'workload'; readonly workload: Workload }
@@ -183,6 +184,7 @@ function serviceOf(message: ServiceMessage, interner: Interner): Service {
     vips: addresses.filter((address) => 'ip' in address),
     cidrVips: addresses.filter((address) => 'cidr' in address),
     ports: portsOf(message.ports, interner),
+    appProtocols: appProtocolsOf(message.ports, interner),
     subjectAltNames: atMost(message.subjectAltNames, MAX_ADDRESSES, 'subject_alt_names'),
     waypoint: gatewayOf(message.waypoint, 'waypoint'),
     weightedWaypoints: weightedOf(message),
@@ -252,6 +254,23 @@ function portsOf(ports: readonly PortMessage[], interner: Interner): PortMap {
     ({ servicePort, targetPort }) => [portOf(servicePort, 'ports'), portOf(targetPort, 'ports')] as const,
   );
   return portMap(interner, pairs);
+}
+
+const APP_PROTOCOLS: Readonly<Partial<Record<AppProtocolMessage, AppProtocol>>> = {
+  [AppProtocolMessage.HTTP11]: 'HTTP11',
+  [AppProtocolMessage.HTTP2]: 'HTTP2',
+  [AppProtocolMessage.GRPC]: 'GRPC',
+  [AppProtocolMessage.TCP]: 'TCP',
+  [AppProtocolMessage.TLS]: 'TLS',
+};
+
+/** A protocol that is not known is as none declared: what is spoken is found out. */
+function appProtocolsOf(ports: readonly PortMessage[], interner: Interner): Service['appProtocols'] {
+  const pairs = ports.flatMap(({ servicePort, appProtocol }) => {
+    const protocol = APP_PROTOCOLS[appProtocol];
+    return protocol === undefined ? [] : [[servicePort, protocol] as const];
+  });
+  return appProtocolMap(interner, pairs);
 }
 
 function ipOf(bytes: Uint8Array, field: string): string {

@@ -1,6 +1,7 @@
 /** Makes a workload share with the others all that they have in common; the measurement is in this package's README. */
 import { formatGatewayDestination, type GatewayAddress } from '../address.ts';
 import type { Interner } from '../intern.ts';
+import type { AppProtocol } from '../service.ts';
 import type { Locality, Membership, PortMap, Workload } from '../workload.ts';
 
 export function internWorkload(interner: Interner, workload: Workload): Workload {
@@ -37,6 +38,13 @@ export function internWorkload(interner: Interner, workload: Workload): Workload
 
 export function portMap(interner: Interner, pairs: readonly (readonly [number, number])[]): PortMap {
   return interner.value(`ports ${pairs.join(' ')}`, () => new Map(pairs));
+}
+
+export function appProtocolMap(
+  interner: Interner,
+  pairs: readonly (readonly [number, AppProtocol])[],
+): ReadonlyMap<number, AppProtocol> {
+  return interner.value(`protocols ${pairs.join(' ')}`, () => new Map(pairs));
 }
 
 /** Newlines separate, since no name that Kubernetes or DNS allows has one; a name with one only shares less. */

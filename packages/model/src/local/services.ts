@@ -1,7 +1,7 @@
 /** One entry of `services` in a local file, and the endpoints that it lists itself. */
 import { parseCidr } from '@ambit/core/ip';
 import { type NetworkAddress, type NetworkCidr, type ServiceKey, serviceKey } from '../address.ts';
-import type { LoadBalancer, Service, ServiceEndpoint, WeightedWaypoint } from '../service.ts';
+import type { AppProtocol, LoadBalancer, Service, ServiceEndpoint, WeightedWaypoint } from '../service.ts';
 import { parseNetworkAddress, readGateway, readPorts, required } from './values.ts';
 import type { YamlReader } from './yaml-reader.ts';
 
@@ -11,6 +11,7 @@ const KEYS = [
   'hostname',
   'vips',
   'ports',
+  'appProtocols',
   'cidrVips',
   'endpoints',
   'subjectAltNames',
@@ -42,6 +43,7 @@ export function readService(item: YamlReader): LocalService {
     vips: required(fields, 'vips', item).list().map(readVip),
     cidrVips: (fields.get('cidrVips')?.list() ?? []).map(readCidrVip),
     ports: readPorts(required(fields, 'ports', item)),
+    appProtocols: readAppProtocols(fields.get('appProtocols')),
     subjectAltNames: (fields.get('subjectAltNames')?.list() ?? []).map((name) => name.text()),
     waypoint: readGateway(fields.get('waypoint')),
     weightedWaypoints: (fields.get('weightedWaypoints')?.list() ?? []).map(readWeighted),
@@ -55,6 +57,16 @@ export function readService(item: YamlReader): LocalService {
     service,
     endpoints: endpoints.map(([, endpoint]) => ({ service: key, ...readEndpoint(endpoint) })),
   };
+}
+
+/** Our own addition: Istio's file has no protocols. */
+function readAppProtocols(item: YamlReader | undefined): ReadonlyMap<number, AppProtocol> {
+  return new Map(
+    (item?.entries() ?? []).map(([port, protocol]) => [
+      Number(port),
+      protocol.oneOf(['HTTP11', 'HTTP2', 'GRPC', 'TCP', 'TLS']),
+    ]),
+  );
 }
 
 function readVip(item: YamlReader): NetworkAddress {

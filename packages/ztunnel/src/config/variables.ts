@@ -4,13 +4,20 @@
  * What depends on other variables, on files or on a prefix of names is put together in config.ts. A variable that is unset
  * has the default `undefined` here when its default depends on something else.
  */
+import { logVariables } from '@ambit/core/config/log-config';
 import { durationMs, flag, integer, oneOf, parsed, text } from '@ambit/core/config/schema';
+import { tunnelVariables } from '@ambit/hbone/tunnel-config';
+import { controlPlaneVariables } from '@ambit/identity/control-plane-config';
+import { tlsVariables } from '@ambit/identity/tls-config';
 import { parseCpus, parseWorkerThreads } from './worker-threads.ts';
 
-const U16 = 65_535;
 const U32 = 4_294_967_295;
 
 export const variables = {
+  ...controlPlaneVariables,
+  ...tlsVariables,
+  ...tunnelVariables,
+  ...logVariables,
   mode: oneOf({
     env: 'PROXY_MODE',
     of: ['shared', 'dedicated'],
@@ -36,8 +43,6 @@ export const variables = {
     default: undefined,
     doc: 'The node whose workloads are local; unset: all are.',
   }),
-  metaClusterId: text({ env: 'ISTIO_META_CLUSTER_ID', default: undefined, doc: 'Wins over CLUSTER_ID.' }),
-  clusterId: text({ env: 'CLUSTER_ID', default: 'Kubernetes', doc: 'The cluster that this node is in.' }),
   clusterDomain: text({ env: 'CLUSTER_DOMAIN', default: 'cluster.local', doc: 'DNS suffix of the cluster.' }),
   metaDnsCapture: text({
     env: 'ISTIO_META_DNS_CAPTURE',
@@ -48,57 +53,6 @@ export const variables = {
     env: 'ISTIO_META_DNS_PROXY_ADDR',
     default: undefined,
     doc: 'Where DNS is answered: localhost:PORT or IP:PORT. Default localhost:15053.',
-  }),
-  xdsAddress: text({
-    env: 'XDS_ADDRESS',
-    default: undefined,
-    doc: 'The control plane, as URI or host:port. Empty: none. Default: istiod.istio-system.svc:15012 on Kubernetes.',
-  }),
-  caAddress: text({
-    env: 'CA_ADDRESS',
-    default: undefined,
-    doc: 'The certificate authority, as URI or host:port. Default: as XDS_ADDRESS.',
-  }),
-  kubernetesServiceHost: text({
-    env: 'KUBERNETES_SERVICE_HOST',
-    default: undefined,
-    doc: 'Its presence decides the default of XDS_ADDRESS and CA_ADDRESS.',
-  }),
-  xdsRootCa: text({
-    env: 'XDS_ROOT_CA',
-    default: './var/run/secrets/istio/root-cert.pem',
-    doc: 'Who vouches for the control plane: a file, SYSTEM, or PEM text.',
-  }),
-  caRootCa: text({
-    env: 'CA_ROOT_CA',
-    default: './var/run/secrets/istio/root-cert.pem',
-    doc: 'Who vouches for the certificate authority: a file, SYSTEM, or PEM text.',
-  }),
-  altXdsHostname: text({
-    env: 'ALT_XDS_HOSTNAME',
-    default: undefined,
-    doc: 'Another name that the control plane may prove.',
-  }),
-  altCaHostname: text({
-    env: 'ALT_CA_HOSTNAME',
-    default: undefined,
-    doc: 'Another name that the certificate authority may prove.',
-  }),
-  fakeCa: flag({
-    env: 'FAKE_CA',
-    default: false,
-    doc: 'INSECURE: certificates from a key that everybody knows, for tests and trials.',
-  }),
-  secretTtlMs: durationMs({
-    env: 'SECRET_TTL',
-    default: 86_400_000,
-    doc: 'How long the certificates that are asked for live.',
-  }),
-  authToken: text({
-    env: 'AUTH_TOKEN',
-    default: undefined,
-    secret: true,
-    doc: 'Token for control plane and CA: a file, read for each request, or the token. Default ./var/run/secrets/tokens/istio-token if that exists.',
   }),
   onDemand: flag({
     env: 'XDS_ON_DEMAND',
@@ -165,7 +119,6 @@ export const variables = {
     default: true,
     doc: 'Tell clients in answers who the workload is.',
   }),
-  crlPath: text({ env: 'CRL_PATH', default: undefined, doc: 'A file of certificate revocation lists.' }),
   keepaliveEnabled: flag({ env: 'KEEPALIVE_ENABLED', default: true, doc: 'TCP keepalive.' }),
   keepaliveTimeMs: durationMs({
     env: 'KEEPALIVE_TIME',
@@ -187,39 +140,6 @@ export const variables = {
     env: 'USER_TIMEOUT_ENABLED',
     default: false,
     doc: 'TCP_USER_TIMEOUT that follows from keepalive.',
-  }),
-  poolMaxStreams: integer({
-    env: 'POOL_MAX_STREAMS_PER_CONNECTION',
-    default: 100,
-    min: 1,
-    max: U16,
-    doc: 'Connections in one tunnel before another is opened.',
-  }),
-  poolUnusedReleaseMs: durationMs({
-    env: 'POOL_UNUSED_RELEASE_TIMEOUT',
-    default: 300_000,
-    doc: 'How long an unused tunnel is kept.',
-  }),
-  streamWindowBytes: integer({
-    env: 'HTTP2_STREAM_WINDOW_SIZE',
-    default: 4_194_304,
-    min: 1,
-    max: 2_147_483_647,
-    doc: 'Bytes of one connection that may wait in a tunnel.',
-  }),
-  connectionWindowBytes: integer({
-    env: 'HTTP2_CONNECTION_WINDOW_SIZE',
-    default: 16_777_216,
-    min: 1,
-    max: 2_147_483_647,
-    doc: 'The same for all connections of a tunnel together.',
-  }),
-  frameBytes: integer({
-    env: 'HTTP2_FRAME_SIZE',
-    default: 1_048_576,
-    min: 16_384,
-    max: 16_777_215,
-    doc: 'Largest HTTP/2 frame that is accepted.',
   }),
   terminationDeadlineMs: durationMs({
     env: 'CONNECTION_TERMINATION_DEADLINE',
@@ -260,24 +180,10 @@ export const variables = {
     default: undefined,
     doc: 'true: verdicts of policies are logged at info.',
   }),
-  compliancePolicy: text({
-    env: 'COMPLIANCE_POLICY',
-    default: undefined,
-    doc: 'pqc: only X25519MLKEM768 as TLS key exchange.',
-  }),
-  tls12: text({ env: 'TLS12_ENABLED', default: undefined, doc: 'true: TLS 1.2 as well.' }),
-  logFilter: text({ env: 'RUST_LOG', default: 'info', doc: 'What is logged: info,access=debug.' }),
-  logFormat: text({ env: 'LOG_FORMAT', default: undefined, doc: 'json, or else text.' }),
   istioVersion: text({
     env: 'ISTIO_META_ISTIO_VERSION',
     default: undefined,
     doc: 'Shown in metrics and dumps.',
-  }),
-  preferredCipher: oneOf({
-    env: 'AMBIT_TLS_CIPHER',
-    of: ['aes-128', 'aes-256'],
-    default: 'aes-128',
-    doc: 'Which AES-GCM is preferred between workloads; the other one is accepted.',
   }),
   missingPolicy: oneOf({
     env: 'AMBIT_MISSING_POLICY',

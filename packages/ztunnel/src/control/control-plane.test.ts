@@ -7,12 +7,13 @@ import { systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { until } from '@ambit/core/watch';
 import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
+import { certificateSource } from '@ambit/identity/control-plane-access';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { DeltaXdsServer } from '@ambit/xds/server';
 import { MemoryFeed } from '@ambit/xds/testing/memory-feed';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { type Config, configFrom } from '../config.ts';
-import { certificateSource, xdsClient, xdsNode } from './control-plane.ts';
+import { xdsClient, xdsNode } from './control-plane.ts';
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -120,7 +121,7 @@ describe('a control plane with TLS', () => {
       XDS_HEADER_X: 'y',
     });
     expect(await firstAnswer(config, 5_000)).toEqual(['w']);
-    using source = await certificateSource(config, systemClock, silentLogger);
+    using source = await certificateSource(config, true, systemClock, silentLogger);
     const certificate = await source.fetch(WEB, AbortSignal.timeout(5_000));
     expect([certificate.identity, asked]).toEqual([WEB, ['xds c1 y', `ca ${WEB}`]]);
   });

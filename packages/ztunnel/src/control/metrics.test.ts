@@ -1,8 +1,9 @@
 import { expect, test } from '@jest/globals';
 import type { HttpRequest } from '@ambit/core/http-server';
 import type { MetricReport } from '../threads/messages.ts';
-import { ControlMetrics, mergedReports, metricsHandler } from './metrics.ts';
-import { Readiness, readinessHandler } from './readiness.ts';
+import { metricsHandler } from '@ambit/core/metrics-process';
+import { ControlMetrics, mergedReports } from './metrics.ts';
+import { Readiness, readinessHandler } from '@ambit/core/readiness';
 
 const request = (path: string, headers: HttpRequest['headers'] = {}, method = 'GET'): HttpRequest => ({
   method,

@@ -3,16 +3,10 @@
  *
  * A worker's counters restart with the process only, so sums never go back while it runs.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import {
-  formatMetrics,
-  type MetricFamily,
-  MetricRegistry,
-  type MetricSample,
-  metricsContentType,
-} from '@ambit/core/metrics';
-import type { HttpRequest, HttpResponse } from '@ambit/core/http-server';
+import { formatMetrics, type MetricFamily, MetricRegistry, type MetricSample } from '@ambit/core/metrics';
+import { processMetrics } from '@ambit/core/metrics-process';
 import type { ClientObserver } from '@ambit/xds/client';
+import { xdsMetrics } from '@ambit/xds/client-metrics';
 import type { MetricReport } from '../threads/messages.ts';
 import type { PodObserver } from './pods.ts';
 
@@ -65,7 +59,7 @@ export class ControlMetrics {
       stable: true,
     });
     build.set(1, { component: 'ztunnel', tag: options.tag });
-    this.xds = xdsObserver(registry);
+    this.xds = xdsMetrics(registry);
     this.pods = podObserver(registry, options.podCount);
     processMetrics(registry);
   }
@@ -74,31 +68,6 @@ export class ControlMetrics {
     const reports = await this.#options.workerReports();
     return formatMetrics([...mergedReports(reports), ...this.registry.collect()]);
   }
-}
-
-function xdsObserver(registry: MetricRegistry): ClientObserver {
-  const terminations = registry.counter({
-    name: 'istio_xds_connection_terminations',
-    help: 'The total number of completed connections to xds server',
-    labels: ['reason'],
-  });
-  const messages = registry.counter({
-    name: 'istio_xds_message',
-    help: 'Total number of messages received',
-    labels: ['url'],
-  });
-  const bytes = registry.counter({
-    name: 'istio_xds_message_bytes',
-    help: 'Total number of bytes received',
-    labels: ['url'],
-  });
-  return {
-    received: (url, size) => {
-      messages.inc({ url });
-      bytes.inc({ url }, size);
-    },
-    terminated: (reason) => terminations.inc({ reason }),
-  };
 }
 
 function podObserver(registry: MetricRegistry, count: ControlMetricsOptions['podCount']): PodObserver {
@@ -119,33 +88,6 @@ function podObserver(registry: MetricRegistry, count: ControlMetricsOptions['pod
     pending.set(count('Pending'));
   });
   return { started: () => started.inc(), stopped: () => stopped.inc() };
-}
-
-function processMetrics(registry: MetricRegistry): void {
-  const open = registry.gauge({
-    name: 'process_open_fds',
-    help: 'Number of open file descriptors',
-    stable: true,
-  });
-  const max = registry.gauge({
-    name: 'process_max_fds',
-    help: 'Maximum number of open file descriptors',
-    stable: true,
-  });
-  const memory = registry.gauge({
-    name: 'ambit_process_memory_bytes',
-    help: 'Memory of this process',
-    labels: ['kind'],
-  });
-  registry.beforeCollect(() => {
-    // The listing itself holds one.
-    open.set(readdirSync('/proc/self/fd').length - 1);
-    max.set(Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 0));
-    const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
-    memory.set(rss, { kind: 'resident' });
-    memory.set(heapUsed, { kind: 'control_heap' });
-    memory.set(external + arrayBuffers, { kind: 'control_external' });
-  });
 }
 
 /** Sums what several workers counted, series by series. */
@@ -171,17 +113,4 @@ export function mergedReports(reports: readonly (readonly MetricReport[])[]): re
 
 function labelsOf(names: readonly string[], values: readonly string[]): MetricSample['labels'] {
   return names.flatMap((name, i) => (values[i] ? [[name, values[i]] as const] : []));
-}
-
-export function metricsHandler(metrics: ControlMetrics): (request: HttpRequest) => Promise<HttpResponse> {
-  return async ({ path, headers }) => {
-    if (path !== '/metrics' && path !== '/stats/prometheus') return { status: 404, body: 'Not Found\n' };
-    const accept = Array.isArray(headers['accept']) ? headers['accept'].join() : headers['accept'];
-    return {
-      status: 200,
-      headers: { 'content-type': metricsContentType(accept) },
-      body: await metrics.scrape(),
-      compress: true,
-    };
-  };
 }

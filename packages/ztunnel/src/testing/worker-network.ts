@@ -39,7 +39,7 @@ import { localFileMessage, meshDeltaMessage } from '../threads/mesh-delta.ts';
 import type { ConnectionReport, MetricReport, PodInfo, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from '../worker/access-output.ts';
-import { type Lookup, Names } from '../worker/names.ts';
+import { type Lookup, Names } from '@ambit/core/names';
 import { TRAFFIC_LABELS } from '../worker/traffic.ts';
 import { DataWorker } from '../worker/worker.ts';
 

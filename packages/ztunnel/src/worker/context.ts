@@ -12,8 +12,8 @@ import type { AccessOutput } from './access-output.ts';
 import type { WorkerCertificates } from './certificates.ts';
 import type { Demands } from './demands.ts';
 import type { EventCounters } from './event-counters.ts';
-import type { MeshWaits } from './mesh-waits.ts';
-import type { Names } from './names.ts';
+import type { MeshWaits } from '@ambit/model/mesh-waits';
+import type { Names } from '@ambit/core/names';
 import type { TrafficCounters } from './traffic-counters.ts';
 
 export interface WorkerContext {

@@ -5,8 +5,9 @@ import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';
 import { Demands } from './demands.ts';
-import { DEMAND_WAIT_MS, MAX_MESH_WAITS } from './limits.ts';
-import { MeshWaits } from './mesh-waits.ts';
+import { MAX_MESH_WAITS } from '@ambit/model/limits';
+import { DEMAND_WAIT_MS } from './limits.ts';
+import { MeshWaits } from '@ambit/model/mesh-waits';
 
 const KEY = '/10.0.0.9';
 const workload = (name: string, ip: string) =>

@@ -11,7 +11,7 @@ import { neededAddresses } from '@ambit/model/decide/needed';
 import type { RouteRequest } from '@ambit/model/decide/route';
 import { DEMAND_WAIT_MS, MAX_DEMAND_ROUNDS, MAX_KNOWN_ABSENT } from './limits.ts';
 import { NoAnswerError } from './errors.ts';
-import type { MeshWaits } from './mesh-waits.ts';
+import type { MeshWaits } from '@ambit/model/mesh-waits';
 
 export class Demands {
   readonly #mesh: MeshView;

@@ -8,8 +8,6 @@ export const LOCAL_WORKLOAD_WAIT_MS = 5_000;
 export const MISSING_POLICY_WAIT_MS = 1_000;
 /** How long a connection waits for an address that is asked for on demand. */
 export const DEMAND_WAIT_MS = 5_000;
-/** Connections that wait for a change of mesh state at a time. */
-export const MAX_MESH_WAITS = 10_000;
 /** Keys asked for on demand and answered with nothing, that are not asked for again. */
 export const MAX_KNOWN_ABSENT = 10_000;
 /** Rounds of asking for what a route needs: the service, its waypoint, the waypoint's endpoints. */
@@ -33,12 +31,6 @@ export const CONNECT_ANSWER_TIMEOUT_MS = 20_000;
 
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;
-
-/** Hostnames of workloads without an address, and what they were resolved to. */
-export const MAX_RESOLVED_NAMES = 4_096;
-export const RESOLVED_TTL_MS = 5_000;
-export const RESOLVE_TIMEOUT_MS = 5_000;
-export const MAX_RESOLUTIONS_IN_FLIGHT = 256;
 
 /** Sources and names whose resolutions are counted apart. */
 export const MAX_EVENT_SERIES = 1_000;

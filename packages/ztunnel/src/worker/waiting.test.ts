@@ -12,10 +12,10 @@ import type { CertificateMessage } from '../threads/messages.ts';
 import { WorkerCertificates } from './certificates.ts';
 import { Demands } from './demands.ts';
 import { EventCounters } from './event-counters.ts';
-import { CERTIFICATE_WAIT_MS, MAX_EVENT_SERIES, RESOLVE_TIMEOUT_MS, RESOLVED_TTL_MS } from './limits.ts';
+import { CERTIFICATE_WAIT_MS, MAX_EVENT_SERIES } from './limits.ts';
 import { MeshFeed } from './mesh-feed.ts';
-import { MeshWaits } from './mesh-waits.ts';
-import { Names } from './names.ts';
+import { MeshWaits } from '@ambit/model/mesh-waits';
+import { Names, RESOLVE_TIMEOUT_MS, RESOLVED_TTL_MS } from '@ambit/core/names';
 import { readRequest } from './socks.ts';
 import { UNKNOWN_PARTY } from './traffic.ts';
 

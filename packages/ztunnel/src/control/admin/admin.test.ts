@@ -9,8 +9,8 @@ import type { ConnectionReport } from '../../threads/messages.ts';
 import { configFrom } from '../../config.ts';
 import { type DumpSources, configDump } from './config-dump.ts';
 import { dumpConfig } from './dump-config.ts';
-import { handleLogging } from './logging.ts';
-import { Profiler } from './profile.ts';
+import { handleLogging } from '@ambit/core/admin/logging';
+import { Profiler } from '@ambit/core/admin/profile';
 import { type AdminSources, adminHandler } from './routes.ts';
 
 const ALICE = 'spiffe://cluster.local/ns/shop/sa/web';

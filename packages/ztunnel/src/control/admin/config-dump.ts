@@ -10,7 +10,7 @@ import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import type { MeshStore } from '@ambit/model/store';
 import type { ConnectionReport, PodInfo } from '../../threads/messages.ts';
-import { sortedJson } from './sorted-json.ts';
+import { sortedJson } from '@ambit/core/admin/sorted-json';
 
 export interface DumpSources {
   readonly mesh: MeshStore;

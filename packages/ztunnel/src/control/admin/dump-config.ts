@@ -2,7 +2,8 @@
  * `config` of `/config_dump`: Istio's names and encodings. Where the configuration came from, and every credential, is
  * left out. What only Istio's own libraries have is null.
  */
-import { type Config, PORTS, type ServerAddress } from '../../config.ts';
+import type { ServerAddress } from '@ambit/identity/control-plane-config';
+import { type Config, PORTS } from '../../config.ts';
 import type { RootSource } from '@ambit/identity/control-plane-tls';
 
 export function dumpConfig(config: Config, args: readonly string[]): Readonly<Record<string, unknown>> {

@@ -1,10 +1,11 @@
 /** The admin pages on loopback: Istio's paths, and ours below `/debug`. */
-import type { HttpHandler, HttpRequest, HttpResponse } from '@ambit/core/http-server';
+import { handleLogging, type LogControl } from '@ambit/core/admin/logging';
+import { adminPages, json, quitPage } from '@ambit/core/admin/pages';
+import type { Profiler } from '@ambit/core/admin/profile';
+import { sortedJson } from '@ambit/core/admin/sorted-json';
+import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 import type { ConnectionReport, PodInfo } from '../../threads/messages.ts';
 import type { ClearConnectionReport } from '../clear-connections.ts';
-import { handleLogging, type LogControl } from './logging.ts';
-import type { Profiler } from './profile.ts';
-import { sortedJson } from './sorted-json.ts';
 
 export interface AdminSources {
   readonly configDump: () => Promise<string>;
@@ -18,14 +19,8 @@ export interface AdminSources {
   readonly shutdown: (reason: string) => void;
 }
 
-interface Page {
-  readonly path: string;
-  readonly doc: string;
-  readonly handle: (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
-}
-
 export function adminHandler(sources: AdminSources): HttpHandler {
-  const pages: readonly Page[] = [
+  return adminPages('ztunnel', [
     {
       path: '/config_dump',
       doc: 'everything this proxy holds',
@@ -36,11 +31,7 @@ export function adminHandler(sources: AdminSources): HttpHandler {
       doc: 'POST: query and change what is logged',
       handle: (request) => handleLogging(request, sources.logging),
     },
-    {
-      path: '/quitquitquit',
-      doc: 'POST: shut down gracefully',
-      handle: ({ method }) => quit(method, sources.shutdown),
-    },
+    quitPage(sources.shutdown),
     {
       path: '/debug/pprof/profile',
       doc: 'CPU profile (seconds, frequency, thread=control or the number of a data worker)',
@@ -56,23 +47,7 @@ export function adminHandler(sources: AdminSources): HttpHandler {
       doc: 'what would become of a connection (source=NAMESPACE/POD, destination=HOST-OR-IP:PORT; in clear: captured=false, sourceIp)',
       handle: ({ query }) => sources.why(query),
     },
-  ];
-  const byPath = new Map(pages.map((page) => [page.path, page]));
-  return (request) => {
-    if (request.path === '/') return index(pages);
-    const page = byPath.get(request.path);
-    return page ? page.handle(request) : { status: 404, body: 'Not Found\n' };
-  };
-}
-
-export function json(body: string): HttpResponse {
-  return { status: 200, headers: { 'content-type': 'application/json' }, body };
-}
-
-function quit(method: string, shutdown: AdminSources['shutdown']): HttpResponse {
-  if (method !== 'POST') return { status: 405, body: `Invalid HTTP method ${method}, POST required\n` };
-  shutdown('/quitquitquit');
-  return { status: 200, body: 'shutdown now\n' };
+  ]);
 }
 
 async function connectionList({ connections, pods }: AdminSources): Promise<string> {
@@ -83,13 +58,4 @@ async function connectionList({ connections, pods }: AdminSources): Promise<stri
     return { ...connection, pod: name, namespace };
   });
   return `${sortedJson({ connections: rows })}\n`;
-}
-
-function index(pages: readonly Page[]): HttpResponse {
-  const rows = pages.map(({ path, doc }) => `<li><a href="${path}">${path}</a>: ${doc}</li>`);
-  return {
-    status: 200,
-    headers: { 'content-type': 'text/html; charset=utf-8' },
-    body: `<!DOCTYPE html>\n<title>ztunnel</title>\n<h1>ztunnel</h1>\n<ul>\n${rows.join('\n')}\n</ul>\n`,
-  };
 }

@@ -15,7 +15,7 @@ import { type Route, type RouteDecision, type RouteRequest, selectRoute } from '
 import { type Explanation, explainOutbound } from '@ambit/model/decide/why';
 import type { MeshStore } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
-import { sortedJson } from './sorted-json.ts';
+import { sortedJson } from '@ambit/core/admin/sorted-json';
 
 export interface WhyOptions {
   readonly network: string;

@@ -5,9 +5,9 @@
  * this process opens to itself alone; no port is opened.
  */
 import { Session } from 'node:inspector/promises';
-import type { Clock } from '@ambit/core/clock';
-import { MeshError } from '@ambit/core/errors';
-import type { HttpRequest, HttpResponse } from '@ambit/core/http-server';
+import type { Clock } from '../clock.ts';
+import { MeshError } from '../errors.ts';
+import type { HttpRequest, HttpResponse } from '../http-server.ts';
 
 const DEFAULT_SECONDS = 10;
 const MAX_SECONDS = 300;

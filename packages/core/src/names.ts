@@ -1,13 +1,15 @@
 /** Hostnames of workloads that have no address: asked of the system's resolver, remembered for a moment. */
 import { lookup } from 'node:dns/promises';
-import type { Clock } from '@ambit/core/clock';
-import { parseIp } from '@ambit/core/ip';
-import {
-  MAX_RESOLUTIONS_IN_FLIGHT,
-  MAX_RESOLVED_NAMES,
-  RESOLVE_TIMEOUT_MS,
-  RESOLVED_TTL_MS,
-} from './limits.ts';
+import type { Clock } from './clock.ts';
+import { parseIp } from './ip.ts';
+
+/** Names that are remembered. */
+export const MAX_RESOLVED_NAMES = 4_096;
+/** How long an answer is believed: the resolver does not tell its own lifetime. */
+export const RESOLVED_TTL_MS = 5_000;
+export const RESOLVE_TIMEOUT_MS = 5_000;
+/** Questions at a time; further names have no answer. */
+export const MAX_RESOLUTIONS_IN_FLIGHT = 256;
 
 export type Lookup = (hostname: string) => Promise<readonly string[]>;
 

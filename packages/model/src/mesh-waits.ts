@@ -1,6 +1,6 @@
 /** Connections that cannot go on until mesh state says more: asked again after each change, for a limited time. */
 import type { Clock, Timer } from '@ambit/core/clock';
-import type { MeshStore } from '@ambit/model/store';
+import type { MeshStore } from './store.ts';
 import { MAX_MESH_WAITS } from './limits.ts';
 
 interface Wait {

@@ -1,32 +1,32 @@
-/** Whether this proxy may be sent traffic: what it still waits for, by name, as `/healthz/ready` tells it. */
-import type { HttpRequest, HttpResponse } from '@ambit/core/http-server';
+/** Whether a proxy may be sent traffic: what it still waits for, by name, as `/healthz/ready` tells it. */
+import type { HttpRequest, HttpResponse } from './http-server.ts';
 
-/** Istio's names. */
-export type ReadinessTask = 'state manager' | 'proxy' | 'dns proxy' | 'workload proxy manager';
-
-export class Readiness {
-  readonly #pending = new Set<ReadinessTask>();
+/** @typeParam Task - What may be waited for, in Istio's words where it has one. */
+export class Readiness<Task extends string> {
+  readonly #pending = new Set<Task>();
 
   /** Not ready until this is done, again and again if need be. */
-  block(task: ReadinessTask): void {
+  block(task: Task): void {
     this.#pending.add(task);
   }
 
-  done(task: ReadinessTask): void {
+  done(task: Task): void {
     this.#pending.delete(task);
   }
 
-  set(task: ReadinessTask, ready: boolean): void {
+  set(task: Task, ready: boolean): void {
     if (ready) this.done(task);
     else this.block(task);
   }
 
-  get pending(): readonly ReadinessTask[] {
+  get pending(): readonly Task[] {
     return [...this.#pending].sort();
   }
 }
 
-export function readinessHandler(readiness: Readiness): (request: HttpRequest) => HttpResponse {
+export function readinessHandler(
+  readiness: Readiness<string>,
+): (request: Pick<HttpRequest, 'method' | 'path'>) => HttpResponse {
   return ({ method, path }) => {
     if (path !== '/healthz/ready') return { status: 404, body: 'Not Found\n' };
     if (method !== 'GET' && method !== 'HEAD')

@@ -1,7 +1,7 @@
 /** `/logging`: what is logged, asked and changed while the process runs, as `istioctl ztunnel-config log` does it. */
-import type { HttpRequest, HttpResponse } from '@ambit/core/http-server';
-import { formatLogFilter, type LogFilter } from '@ambit/core/log';
-import { logFilterWith } from '../../config/log-filter.ts';
+import type { HttpRequest, HttpResponse } from '../http-server.ts';
+import { formatLogFilter, type LogFilter } from '../log.ts';
+import { logFilterWith } from '../config/log-filter.ts';
 
 /** Istio's prints it in front of every filter, and its tools expect that. */
 const ALWAYS = 'hickory_server::server=off';

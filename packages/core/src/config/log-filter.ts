@@ -1,5 +1,5 @@
 /** Log filters as Istio's tools write them: levels, and scopes that may carry the name of Istio's crate in front. */
-import { type LogFilter, parseLogFilter } from '@ambit/core/log';
+import { type LogFilter, parseLogFilter } from '../log.ts';
 
 /** RUST_LOG: a bare scope logs everything, and nothing at all is errors only. */
 export function logFilterOfVariable(text: string): LogFilter | undefined {
