@@ -1,12 +1,7 @@
 /** The variables of tunnels: how many streams share one, how long an unused one is kept, and HTTP/2's windows. */
 import { durationMs, integer } from '@ambit/core/config/schema';
-import {
-  CONNECTION_WINDOW_BYTES,
-  MAX_FRAME_BYTES,
-  POOL_STREAMS_PER_CONNECTION,
-  POOL_UNUSED_RELEASE_MS,
-  STREAM_WINDOW_BYTES,
-} from './limits.ts';
+import { CONNECTION_WINDOW_BYTES, MAX_FRAME_BYTES, STREAM_WINDOW_BYTES } from '@ambit/http/limits';
+import { POOL_STREAMS_PER_CONNECTION, POOL_UNUSED_RELEASE_MS } from './limits.ts';
 
 const U16 = 65_535;
 const I32 = 2_147_483_647;
