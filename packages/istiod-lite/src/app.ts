@@ -15,6 +15,7 @@ import { type Service, stop } from '@ambit/core/service';
 import { until } from '@ambit/core/watch';
 import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
 import type { KubeClient } from '@ambit/kube/client';
+import { EventTeller } from '@ambit/kube/event-teller';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from '@ambit/xds/server';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { adminHandler, monitoringHandler } from './admin/routes.ts';
@@ -137,7 +138,12 @@ export async function startControlPlane(
   await http.start(signal);
   await monitoring.start(signal);
 
-  const ca = scope.use(await startAuthority({ ...common, config, log: log.scope('ca') }, signal));
+  // A name of our own for where there is no pod: two processes of one machine are two replicas.
+  const identity = config.podName ?? `${hostname()}-${Math.floor(random() * 2 ** 32).toString(36)}`;
+  const events = new EventTeller({ client, component: 'istiod', instance: identity, clock, log });
+  const ca = scope.use(
+    await startAuthority({ ...common, config, events, observer: metrics.root, log: log.scope('ca') }, signal),
+  );
   metrics.follow({ graph, servers: () => xdsServers, material: () => ca.authority.material, clock });
   const serving = scope.use(
     await ServingCertificate.create({
@@ -217,8 +223,6 @@ export async function startControlPlane(
 
   scope.use(ca.changed.subscribe(() => void serving.renew()));
 
-  // A name of our own for where there is no pod: two processes of one machine are two replicas.
-  const identity = config.podName ?? `${hostname()}-${Math.floor(random() * 2 ** 32).toString(36)}`;
   const leaderships: Leadership[] = [];
   const onlyOne = (lease: string, start: () => AsyncDisposable) => {
     const leadership = scope.use(

@@ -12,6 +12,7 @@ import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
 import type { WatchObserver } from '@ambit/kube/watch-collection';
 import type { DeltaXdsServer } from '@ambit/xds/server';
 import type { ServerObserver } from '@ambit/xds/server/client-stream';
+import { ROOT_PROBLEMS, type RootObserver } from './ca/root-secret.ts';
 import type { Graph } from './graph.ts';
 
 const SECOND_MS = 1_000;
@@ -25,11 +26,13 @@ export class ControlPlaneMetrics {
   readonly watches: WatchObserver;
   /** For a request to the CA: call it, and what it returns when the answer goes out. */
   readonly issuing: () => (outcome: CaOutcome) => void;
+  readonly root: RootObserver;
 
   constructor(clock: Clock) {
     this.xds = this.#pushes();
     this.watches = this.#watches();
     this.issuing = this.#certificates(clock);
+    this.root = this.#root();
   }
 
   /** Gauges that are read when somebody asks. */
@@ -140,6 +143,24 @@ export class ControlPlaneMetrics {
     return {
       listed: (collection) => lists.inc({ collection }),
       failed: (collection) => failures.inc({ collection }),
+    };
+  }
+
+  #root(): RootObserver {
+    const problems = this.registry.gauge({
+      name: 'ambit_istiod_ca_secret_problem',
+      help: 'Whether this is wrong with the Secret of the self-signed root: 1 or 0',
+      labels: ['problem'],
+    });
+    const writes = this.registry.counter({
+      name: 'ambit_istiod_ca_secret_written_back',
+      help: 'Times that the Secret of the self-signed root was gone and was written again',
+    });
+    return {
+      problem: (problem) => {
+        for (const one of ROOT_PROBLEMS) problems.set(one === problem ? 1 : 0, { problem: one });
+      },
+      writtenBack: () => writes.inc(),
     };
   }
 

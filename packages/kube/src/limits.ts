@@ -36,3 +36,10 @@ export const LEASE_RENEW_DEADLINE_MS = 15_000;
 export const LEASE_RETRY_MS = 7_500;
 /** A server that hangs must not keep a leader believing that it leads. */
 export const LEASE_REQUEST_TIMEOUT_MS = 5_000;
+/** The same Event about the same object. */
+export const EVENT_REPEAT_MS = 600_000;
+export const EVENTS_PER_MINUTE = 60;
+export const MAX_REMEMBERED_EVENTS = 4_000;
+/** The API server takes 1,024. */
+export const EVENT_MESSAGE_MAX_CHARS = 1_000;
+export const EVENT_TIMEOUT_MS = 10_000;

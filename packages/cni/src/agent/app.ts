@@ -16,6 +16,7 @@ import { until } from '@ambit/core/watch';
 import { MeshError } from '@ambit/core/errors';
 import type { KubeClient } from '@ambit/kube/client';
 import { isNotFound } from '@ambit/kube/errors';
+import { EventTeller } from '@ambit/kube/event-teller';
 import { namespaces, pods } from '@ambit/kube/resources/core';
 import { watchCollection } from '@ambit/kube/watch-collection';
 import { missingCapabilities } from '@ambit/linux/capabilities';
@@ -23,7 +24,7 @@ import { NETNS_CURRENT, type Netns, openNetns } from '@ambit/linux/netns';
 import { ZdsServer } from '@ambit/zds/agent-side';
 import { runCommand } from '../rules/command.ts';
 import { detectBackend } from '../rules/detect.ts';
-import { EVENT_SOCKET, PODS_FILE, REDIRECTION_ANNOTATION } from '../names.ts';
+import { AGENT_DAEMON_SET, EVENT_SOCKET, PODS_FILE, REDIRECTION_ANNOTATION } from '../names.ts';
 import type { AgentConfig } from './config.ts';
 import { podIps } from './decide/plan.ts';
 import type { EnrolmentDeps } from './enrolment.ts';
@@ -31,7 +32,6 @@ import { decideStop } from './install/shutdown.ts';
 import { NetnsFinder } from './netns-finder.ts';
 import { keepNodeFile } from './node-file-writer.ts';
 import { startPluginListener } from './plugin-listener.ts';
-import { PodEvents } from './pod-events.ts';
 import { NodePods } from './pods.ts';
 import { NetnsReports } from './reports.ts';
 import { hostProbesFor, installerFor } from './wiring.ts';
@@ -172,7 +172,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     onReconcile: (type) => reconciles.inc({ type }),
     onEnrolled: (way) => enrolments.inc({ way }),
     onEnrolmentFailure: (code) => enrolmentFailures.inc({ code }),
-    events: new PodEvents({ client, nodeName: config.nodeName, clock, log }),
+    events: new EventTeller({ client, component: AGENT_DAEMON_SET, instance: config.nodeName, clock, log }),
   });
   scope.use(held);
 

@@ -35,13 +35,6 @@ export const MAX_NETNS_CANDIDATES = 20_000;
 /** Connections that are listed for one pod. */
 export const MAX_CLEAR_CONNECTIONS_LISTED = 100;
 export const NODE_STATE_INTERVAL_MS = 10_000;
-/** The same Event about the same pod. */
-export const EVENT_REPEAT_MS = 600_000;
-export const EVENTS_PER_MINUTE = 60;
-export const MAX_REMEMBERED_EVENTS = 4_000;
-/** The API server takes 1,024. */
-export const EVENT_MESSAGE_MAX_CHARS = 1_000;
-export const EVENT_TIMEOUT_MS = 10_000;
 /** A failure that is tried again only after so long gets an Event, about three seconds after the first attempt. */
 export const FAILURE_TOLD_RETRY_MS = 1_000;
 /** Until what was written to a pod must have come back from the watch. */

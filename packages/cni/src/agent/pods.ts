@@ -5,7 +5,8 @@
 import type { Collection } from '@ambit/collections/collection';
 import type { Random } from '@ambit/core/clock';
 import { messageOf, MeshError } from '@ambit/core/errors';
-import type { Namespace, Pod } from '@ambit/kube/resources/core';
+import type { EventTeller, ObjectEvent } from '@ambit/kube/event-teller';
+import { type Namespace, type Pod, pods as podResource } from '@ambit/kube/resources/core';
 import { canonicalNames } from '@ambit/kube/workload-name';
 import type { ZdsPod } from '@ambit/zds/messages';
 import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
@@ -28,7 +29,6 @@ import {
   RETRY_WARNED_MS,
 } from './limits.ts';
 import type { NetnsFinder } from './netns-finder.ts';
-import type { PodEvent, PodEvents } from './pod-events.ts';
 import type { NetnsReports } from './reports.ts';
 
 /** More pods than one node may have in the mesh. */
@@ -51,7 +51,7 @@ export interface PodsOptions extends EnrolmentDeps {
   readonly onEnrolled: (way: EnrolmentWay) => void;
   /** @param code - Of the error. */
   readonly onEnrolmentFailure: (code: string) => void;
-  readonly events: Pick<PodEvents, 'tell'>;
+  readonly events: Pick<EventTeller, 'tell'>;
 }
 
 /**
@@ -242,7 +242,7 @@ export class NodePods implements AsyncDisposable {
     }
     if (!isNew) return;
     onEnrolled(way);
-    if (way === 'late') events.tell(pod, ENROLLED_LATE);
+    if (way === 'late') events.tell(podResource, pod, ENROLLED_LATE);
   }
 
   #wayOf(pod: Pod): EnrolmentWay {
@@ -259,7 +259,7 @@ export class NodePods implements AsyncDisposable {
     const [reason, state] = isEligible
       ? ['EnrolmentFailed', 'it belongs into the mesh and is not in it']
       : ['ReleaseFailed', 'it has left the mesh and its redirection is not gone'];
-    this.#options.events.tell(pod, {
+    this.#options.events.tell(podResource, pod, {
       type: 'Warning',
       reason,
       message: `${state}, trying again: ${messageOf(error)}`,
@@ -329,7 +329,7 @@ export class NodePods implements AsyncDisposable {
   }
 }
 
-const ENROLLED_LATE: PodEvent = {
+const ENROLLED_LATE: ObjectEvent = {
   type: 'Warning',
   reason: 'EnrolledLate',
   message:

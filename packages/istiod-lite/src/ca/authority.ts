@@ -5,8 +5,9 @@ import { type Watch, Watched } from '@ambit/core/watch';
 import { CertificateAuthority } from '@ambit/identity/certificate-authority';
 import { readCaFolder, watchCaFolder } from '@ambit/identity/plugged-in-ca';
 import type { KubeClient } from '@ambit/kube/client';
+import type { EventTeller } from '@ambit/kube/event-teller';
 import type { Config } from '../config.ts';
-import { keepRoot, loadRoot } from './root-secret.ts';
+import { type RootObserver, RootSecret } from './root-secret.ts';
 
 export interface AuthorityOptions {
   readonly client: KubeClient;
@@ -14,6 +15,9 @@ export interface AuthorityOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly events: EventTeller;
+  /** Of the self-signed root. */
+  readonly observer: RootObserver;
 }
 
 export interface RunningAuthority extends Disposable {
@@ -27,7 +31,7 @@ export async function startAuthority(
   options: AuthorityOptions,
   signal: AbortSignal,
 ): Promise<RunningAuthority> {
-  const { client, config, clock, random, log } = options;
+  const { config, clock, log } = options;
   const changed = new Watched(0);
   const tell = () => changed.set(changed.value + 1);
   const limits = { clock, defaultTtlMs: config.defaultTtlMs, maxTtlMs: config.maxTtlMs };
@@ -50,18 +54,15 @@ export async function startAuthority(
       DEFAULT_WORKLOAD_CERT_TTL: config.defaultTtlMs,
     });
   }
-  const secret = {
-    client,
+  const secret = new RootSecret({
+    ...options,
     namespace: config.namespace,
     name: config.caSecret,
     organization: config.trustDomain,
     lifetimeMs: config.caTtlMs,
     overlapMs: config.rootOverlapMs,
-    clock,
-    random,
-    log,
-  };
-  const authority = new CertificateAuthority(await loadRoot(secret, signal), limits);
-  const keeping = keepRoot(secret, authority, tell);
+  });
+  const authority = new CertificateAuthority(await secret.load(signal), limits);
+  const keeping = secret.keep(authority, tell);
   return { authority, changed, [Symbol.dispose]: () => keeping[Symbol.dispose]() };
 }

@@ -15,7 +15,7 @@ import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { Metadata } from '@grpc/grpc-js';
 import { type Caller, callerOf } from './caller.ts';
 import { type Decision, mayActFor, NodeAuthorization, type PodView } from './node-authorization.ts';
-import { loadRoot, keepRootOnce, type RootSecretOptions } from './root-secret.ts';
+import { RootSecret } from './root-secret.ts';
 import { TokenAuthenticator } from './token-authenticator.ts';
 
 describe('callerOf', () => {
@@ -213,44 +213,44 @@ describe('with an API server', () => {
   });
 
   const YEAR_MS = 365 * 86_400_000;
-  const options = (nowMs: number): RootSecretOptions => ({
-    client,
-    namespace: 'istio-system',
-    name: 'istio-ca-secret',
-    organization: 'td',
-    lifetimeMs: 10 * YEAR_MS,
-    overlapMs: 86_400_000,
-    clock: { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() },
-    random: () => 0.5,
-    log: silentLogger,
-  });
+  const root = (nowMs: number) =>
+    new RootSecret({
+      client,
+      namespace: 'istio-system',
+      name: 'istio-ca-secret',
+      organization: 'td',
+      lifetimeMs: 10 * YEAR_MS,
+      overlapMs: 86_400_000,
+      clock: { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() },
+      random: () => 0.5,
+      log: silentLogger,
+      events: { tell: () => undefined },
+      observer: { problem: () => undefined, writtenBack: () => undefined },
+    });
   const signal = AbortSignal.timeout(10_000);
 
   test('the root is renewed late in its life with the same key, by one replica for all', async () => {
     const startMs = Date.now();
-    const root = await loadRoot(options(startMs), signal);
+    const made = await root(startMs).load(signal);
     const lateMs = startMs + 9 * YEAR_MS;
-    const [first, second] = [0, 1].map(
-      () => new CertificateAuthority(root, { clock: options(lateMs).clock }),
-    );
+    const [first, second] = [0, 1].map(() => new CertificateAuthority(made, { clock: systemClock }));
     if (!first || !second) throw new Error('two were made');
     let changes = 0;
     const changed = () => (changes += 1);
-    await keepRootOnce(options(startMs + YEAR_MS), first, changed, signal);
+    await root(startMs + YEAR_MS).look(first, changed, signal);
     expect(changes).toBe(0);
-    await keepRootOnce(options(lateMs), first, changed, signal);
-    await keepRootOnce(options(lateMs), second, changed, signal);
+    await root(lateMs).look(first, changed, signal);
+    await root(lateMs).look(second, changed, signal);
     expect(changes).toBe(2);
     const pem = first.material.signer.certificatePem;
     expect(second.material.signer.certificatePem).toBe(pem);
-    const [before, after] = [new X509Certificate(root.signer.certificatePem), new X509Certificate(pem)];
+    const [before, after] = [new X509Certificate(made.signer.certificatePem), new X509Certificate(pem)];
     expect(after.validToDate.getTime()).toBeGreaterThan(before.validToDate.getTime());
     expect(after.publicKey.equals(before.publicKey)).toBe(true);
   });
 
   test("Istio's own secret, with its root under one name only, is taken over", async () => {
-    const { clock } = options(Date.now());
-    const files = caSecretFiles(await createSelfSignedMaterial({ organization: 'td' }, clock));
+    const files = caSecretFiles(await createSelfSignedMaterial({ organization: 'td' }, systemClock));
     const data = {
       'ca-cert.pem': btoa(files['ca-cert.pem'] ?? ''),
       'ca-key.pem': btoa(files['ca-key.pem'] ?? ''),
@@ -258,16 +258,16 @@ describe('with an API server', () => {
     };
     const metadata = { namespace: 'istio-system', name: 'istio-ca-secret' };
     api.put('/api/v1/secrets', { metadata, data } as Secret);
-    expect((await loadRoot(options(Date.now()), signal)).rootsPem).toEqual([files['ca-cert.pem']]);
+    expect((await root(Date.now()).load(signal)).rootsPem).toEqual([files['ca-cert.pem']]);
   });
 
   test('a server that is away is waited for; a secret that is no CA is not overwritten', async () => {
     let failures = 3;
     api.intercept = () => (failures-- > 0 ? { status: 503, body: {} } : undefined);
-    await loadRoot(options(Date.now()), signal);
+    await root(Date.now()).load(signal);
     const metadata = { namespace: 'istio-system', name: 'istio-ca-secret' };
     api.put('/api/v1/secrets', { metadata, data: { 'ca-cert.pem': btoa('nonsense') } } as Secret);
-    await expect(loadRoot(options(Date.now()), AbortSignal.timeout(50))).rejects.toThrow();
+    await expect(root(Date.now()).load(AbortSignal.timeout(50))).rejects.toThrow();
     expect(api.find('/api/v1/secrets', 'istio-system', 'istio-ca-secret')).toMatchObject({
       data: { 'ca-cert.pem': btoa('nonsense') },
     });

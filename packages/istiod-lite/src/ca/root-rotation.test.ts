@@ -14,7 +14,8 @@ import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import { type Secret, secrets } from '@ambit/kube/resources/core';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
-import { keepRootOnce, loadRoot, ROTATE_ANNOTATION, type RootSecretOptions } from './root-secret.ts';
+import { RootSecret, type RootProblem } from './root-secret.ts';
+import { ROTATE_ANNOTATION } from './root-state.ts';
 
 const HOUR_MS = 3_600_000;
 const OVERLAP_MS = 24 * HOUR_MS;
@@ -37,11 +38,15 @@ async function meet(client: WorkloadCertificate, server: WorkloadCertificate): P
 describe('a rotation of the root that an operator asked for', () => {
   let api: FakeApiServer;
   let client: KubeClient;
+  let told: string[];
+  let problem: RootProblem | undefined;
   /** Real handshakes look at the real clock: the past is where the rotation begins. */
   let nowMs = Date.now() - 4 * OVERLAP_MS;
 
   beforeEach(async () => {
     api = new FakeApiServer();
+    told = [];
+    problem = undefined;
     const access = { server: new URL(await api.start()), tls: {}, headers: {}, namespace: '' };
     client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
   });
@@ -50,22 +55,30 @@ describe('a rotation of the root that an operator asked for', () => {
     await api[Symbol.asyncDispose]();
   });
 
-  const options = (): RootSecretOptions => ({
-    client,
-    ...SECRET,
-    organization: 'td',
-    lifetimeMs: 87_600 * HOUR_MS,
-    overlapMs: OVERLAP_MS,
-    clock: { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() },
-    random: () => 0.5,
-    log: silentLogger,
-  });
+  const clock = { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() };
+  const rootSecret = () =>
+    new RootSecret({
+      client,
+      ...SECRET,
+      organization: 'td',
+      lifetimeMs: 87_600 * HOUR_MS,
+      overlapMs: OVERLAP_MS,
+      clock,
+      random: () => 0.5,
+      log: silentLogger,
+      events: { tell: (_, { metadata }, { reason }) => void told.push(`${reason} ${metadata.name}`) },
+      observer: {
+        problem: (one) => void (problem = one),
+        writtenBack: () => void told.push('counted'),
+      },
+    });
 
   async function replica() {
-    const authority = new CertificateAuthority(await loadRoot(options(), signal), { clock: options().clock });
+    const secret = rootSecret();
+    const authority = new CertificateAuthority(await secret.load(signal), { clock });
     let changes = 0;
     return {
-      look: () => keepRootOnce(options(), authority, () => (changes += 1), signal),
+      look: () => secret.look(authority, () => (changes += 1), signal),
       changes: () => changes,
       signer: () => authority.material.signer.certificatePem,
       roots: () => authority.material.rootsPem,
@@ -164,5 +177,85 @@ describe('a rotation of the root that an operator asked for', () => {
     expect(only.roots()).toHaveLength(1);
     await only.look();
     expect([phaseOf(await stored()), only.roots().length]).toEqual(['announced', 2]);
+  });
+
+  describe('the Secret is no longer what it was', () => {
+    const spoil = async (files: Readonly<Record<string, string>>) => {
+      const secret = await stored();
+      const data = Object.fromEntries(Object.entries(files).map(([name, text]) => [name, btoa(text)]));
+      api.put('/api/v1/secrets', { ...secret, data: { ...secret.data, ...data } } as Secret);
+    };
+
+    test.each([
+      ['its certificate', { 'next-ca-cert.pem': 'nonsense' }],
+      ['its key', { 'next-ca-key.pem': 'nonsense' }],
+      ['no key', { 'next-ca-key.pem': '' }],
+      ['no certificate', { 'next-ca-cert.pem': '' }],
+    ])(
+      'the next root cannot be read (%s): the current one signs on, and a new wish begins anew',
+      async (_, files) => {
+        const first = await replica();
+        const oldRoot = first.signer();
+        await annotate();
+        await first.look();
+        const announced = first.roots();
+        await spoil(files);
+        nowMs += STEP_MS;
+        await first.look();
+        const restarted = await replica();
+        expect([restarted.signer(), restarted.roots()]).toEqual([oldRoot, announced]);
+        expect([first.signer(), first.roots()]).toEqual([oldRoot, announced]);
+        expect([problem, told]).toEqual([
+          'next-unreadable',
+          ['RootProblem istio-ca-secret', 'RootProblem istio-ca-secret'],
+        ]);
+        await annotate();
+        await first.look();
+        await first.look();
+        expect([problem, phaseOf(await stored()), first.roots().length]).toEqual([undefined, 'announced', 3]);
+        for (let step = 0; step < 2; step += 1) {
+          nowMs += STEP_MS;
+          await first.look();
+        }
+        expect(first.roots()).toEqual([first.signer()]);
+        expect(first.signer()).not.toBe(oldRoot);
+      },
+    );
+
+    test('it was deleted: whoever looks first writes it back, in the middle of a rotation too', async () => {
+      const [first, second] = [await replica(), await replica()];
+      await annotate();
+      await first.look();
+      await second.look();
+      api.remove('/api/v1/secrets', SECRET.namespace, SECRET.name);
+      await Promise.all([first.look(), second.look()]);
+      expect(told.toSorted()).toEqual(['RootWrittenBack istio-ca-secret', 'counted']);
+      const restarted = await replica();
+      expect([restarted.signer(), restarted.roots()]).toEqual([first.signer(), first.roots()]);
+      nowMs += STEP_MS;
+      await restarted.look();
+      expect([phaseOf(await stored()), restarted.signer()]).toEqual(['overlapping', first.roots()[1]]);
+    });
+
+    test('it cannot be written back: what is known signs on, and that is told until it can', async () => {
+      const only = await replica();
+      const root = only.signer();
+      api.remove('/api/v1/secrets', SECRET.namespace, SECRET.name);
+      api.intercept = (method) => (method === 'POST' ? { status: 403, body: { message: 'no' } } : undefined);
+      await expect(only.look()).rejects.toThrow('no');
+      expect([problem, only.signer(), told]).toEqual(['gone', root, []]);
+      api.intercept = undefined;
+      await only.look();
+      expect([problem, (await replica()).signer()]).toEqual([undefined, root]);
+    });
+
+    test('the root itself cannot be read: it is left as it is, and what is known signs on', async () => {
+      const only = await replica();
+      const root = only.signer();
+      await spoil({ 'ca-cert.pem': 'nonsense' });
+      for (let look = 0; look < 2; look += 1) await expect(only.look()).rejects.toThrow('ca-cert.pem');
+      expect([problem, only.signer(), told]).toEqual(['unreadable', root, ['RootProblem istio-ca-secret']]);
+      expect((await stored()).data?.['ca-cert.pem']).toBe(btoa('nonsense'));
+    });
   });
 });

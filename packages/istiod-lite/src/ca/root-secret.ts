@@ -5,19 +5,34 @@
  * root. In the last fifth of its life the root is renewed with the same key, so nothing it signed becomes invalid. An
  * operator who wants a new key annotates the Secret; the steps of that rotation are kept in it too, and whichever replica
  * is first takes each, since a write based on an older state is refused.
+ *
+ * What is known is signed with whatever becomes of the Secret: one that was deleted is written back, as the next start
+ * would make a root that no proxy trusts; one that cannot be read is left as it is, for it is somebody's work.
  */
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import type { AuthorityMaterial, CertificateAuthority } from '@ambit/identity/certificate-authority';
-import { caSecretFiles, type CaFiles, materialOf } from '@ambit/identity/plugged-in-ca';
-import { advance, announce, dueStep, type RootPhase, type RotatingRoot } from '@ambit/identity/root-rotation';
+import { AuthorityError } from '@ambit/identity/errors';
+import { advance, announce, dueStep, type RotatingRoot } from '@ambit/identity/root-rotation';
 import { createSelfSignedMaterial, isRenewalDue, renewRoot } from '@ambit/identity/self-signed-ca';
 import type { KubeClient } from '@ambit/kube/client';
 import { isConflict } from '@ambit/kube/errors';
+import type { EventTeller } from '@ambit/kube/event-teller';
 import { type Secret, secrets } from '@ambit/kube/resources/core';
 import { ROOT_CHECK_MS, SECRET_RETRY_MAX_MS, WRITE_RETRY_INITIAL_MS } from '../limits.ts';
+import { newRootSecret, ROTATE_ANNOTATION, rootIn, type StoredRoot, withRoot } from './root-state.ts';
+
+/** What is wrong with the Secret: it is not there; the root cannot be read; the root of a rotation cannot be read. */
+export const ROOT_PROBLEMS = ['gone', 'unreadable', 'next-unreadable'] as const;
+export type RootProblem = (typeof ROOT_PROBLEMS)[number];
+
+export interface RootObserver {
+  /** After each look; `undefined`: all is well. */
+  problem(problem: RootProblem | undefined): void;
+  writtenBack(): void;
+}
 
 export interface RootSecretOptions {
   readonly client: KubeClient;
@@ -31,119 +46,170 @@ export interface RootSecretOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly events: Pick<EventTeller, 'tell'>;
+  readonly observer: RootObserver;
 }
 
-const TYPE = 'istio.io/ca-root';
-/** Set by an operator, to any value; taken off when the rotation begins. */
-export const ROTATE_ANNOTATION = 'ambit.mesh/rotate-root';
 /** So that no step of a rotation lasts much longer than it was asked to. */
 const CHECKS_PER_OVERLAP = 10;
 /** Of the time between two looks, which is drawn anew each time. */
 const LONGEST_WAIT = 1.5;
-/** Among the data, since annotations are easily lost. */
-const PHASE = 'root-phase';
-const SINCE = 'root-phase-since';
-const NEXT_CERTIFICATE = 'next-ca-cert.pem';
-const NEXT_KEY = 'next-ca-key.pem';
-
-/** Reads the root, making it if there is none; keeps trying while the API server is away. */
-export async function loadRoot(options: RootSecretOptions, signal: AbortSignal): Promise<AuthorityMaterial> {
-  const backoff = new Backoff(
-    { initialMs: WRITE_RETRY_INITIAL_MS, maxMs: SECRET_RETRY_MAX_MS, jitter: 0.2 },
-    options.random,
-  );
-  for (;;) {
-    try {
-      return await readOrCreate(options, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      options.log.warn('CA secret cannot be read, trying again', { error: messageOf(error) });
-      await options.clock.sleep(backoff.nextMs(), signal);
-    }
-  }
-}
-
-async function readOrCreate(options: RootSecretOptions, signal: AbortSignal): Promise<AuthorityMaterial> {
-  const { client, namespace, name, clock, log } = options;
-  const existing = await client.find(secrets, { namespace, name }, signal);
-  if (existing) return stateIn(existing, clock).material;
-  const material = await createSelfSignedMaterial(options, clock);
-  const secret: Secret = {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { namespace, name, labels: { 'app.kubernetes.io/part-of': 'ambit' } },
-    type: TYPE,
-    data: encode(caSecretFiles(material)),
-  };
-  try {
-    await client.create(secrets, secret, {}, signal);
-    log.info('self-signed root made', { secret: `${namespace}/${name}` });
-    return material;
-  } catch (error) {
-    if (!isConflict(error)) throw error;
-    return stateIn(await client.get(secrets, { namespace, name }, signal), clock).material;
-  }
-}
 
 const checkEveryMs = (overlapMs: number) => Math.min(ROOT_CHECK_MS, overlapMs / CHECKS_PER_OVERLAP);
 
 /** How long another replica may go on with the step before, signing with its root: one look that failed, and the next. */
 const replicaLagMs = (overlapMs: number) => 2 * LONGEST_WAIT * checkEveryMs(overlapMs);
 
-/** Looks at the Secret once a minute, oftener in short rotations: takes over what another replica has done, and takes what steps are due. */
-export function keepRoot(
-  options: RootSecretOptions,
-  authority: CertificateAuthority,
-  changed: () => void,
-): Disposable {
-  const { clock, random, log, overlapMs } = options;
-  const abort = new AbortController();
-  const checkMs = checkEveryMs(overlapMs);
-  let timer = clock.after(checkMs * (LONGEST_WAIT - random()), check);
-  function check(): void {
-    keepRootOnce(options, authority, changed, abort.signal)
-      .catch((error: unknown) => {
-        if (!abort.signal.aborted) log.error('CA root could not be checked', { error: messageOf(error) });
-      })
-      .finally(() => {
-        if (!abort.signal.aborted) timer = clock.after(checkMs * (LONGEST_WAIT - random()), check);
-      });
-  }
-  return {
-    [Symbol.dispose]: () => {
-      abort.abort();
-      timer.cancel();
-    },
-  };
-}
+/** One replica's view of the Secret. */
+export class RootSecret {
+  readonly #options: RootSecretOptions;
+  /** As it was last read or written. */
+  #known: RotatingRoot | undefined;
+  #told: string | undefined;
 
-/** One look: what {@link keepRoot} does every minute. */
-export async function keepRootOnce(
-  options: RootSecretOptions,
-  authority: CertificateAuthority,
-  changed: () => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const { client, namespace, name, clock, log } = options;
-  const use = (material: AuthorityMaterial) => {
-    if (sameMaterial(material, authority.material)) return;
-    authority.use(material);
-    changed();
-  };
-  const secret = await client.get(secrets, { namespace, name }, signal);
-  const stored = stateIn(secret, clock);
-  use(stored.material);
-  const done = await nextState(stored, secret, options);
-  if (!done) return;
-  try {
-    await client.replace(secrets, withState(secret, done.state), {}, signal);
-  } catch (error) {
-    // Another replica was first; its state is found at the next look.
-    if (isConflict(error)) return;
-    throw error;
+  constructor(options: RootSecretOptions) {
+    this.#options = options;
   }
-  use(done.state.material);
-  log.info(done.what, { secret: `${namespace}/${name}` });
+
+  /** Reads the root, making it if there is none; keeps trying while the API server is away, and while it cannot be read. */
+  async load(signal: AbortSignal): Promise<AuthorityMaterial> {
+    const { random, clock, log } = this.#options;
+    const backoff = new Backoff(
+      { initialMs: WRITE_RETRY_INITIAL_MS, maxMs: SECRET_RETRY_MAX_MS, jitter: 0.2 },
+      random,
+    );
+    for (;;) {
+      try {
+        return (await this.#readOrCreate(signal)).material;
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn('CA secret cannot be read, trying again', { error: messageOf(error) });
+        await clock.sleep(backoff.nextMs(), signal);
+      }
+    }
+  }
+
+  /** Looks at the Secret once a minute, oftener in short rotations. */
+  keep(authority: CertificateAuthority, changed: () => void): Disposable {
+    const { clock, random, log, overlapMs } = this.#options;
+    const abort = new AbortController();
+    const checkMs = checkEveryMs(overlapMs);
+    let timer = clock.after(checkMs * (LONGEST_WAIT - random()), () => check());
+    const check = () => {
+      this.look(authority, changed, abort.signal)
+        .catch((error: unknown) => {
+          if (!abort.signal.aborted) log.error('CA root could not be checked', { error: messageOf(error) });
+        })
+        .finally(() => {
+          if (!abort.signal.aborted) timer = clock.after(checkMs * (LONGEST_WAIT - random()), check);
+        });
+    };
+    return {
+      [Symbol.dispose]: () => {
+        abort.abort();
+        timer.cancel();
+      },
+    };
+  }
+
+  /**
+   * One look: takes over what another replica has done, takes what steps are due, writes back what was deleted.
+   *
+   * @throws Whatever kept it from that; the authority is as before then.
+   */
+  async look(authority: CertificateAuthority, changed: () => void, signal: AbortSignal): Promise<void> {
+    const { client, namespace, name, log } = this.#options;
+    const use = ({ material }: RotatingRoot) => {
+      if (sameMaterial(material, authority.material)) return;
+      authority.use(material);
+      changed();
+    };
+    const secret = await client.find(secrets, { namespace, name }, signal);
+    if (!secret) return await this.#writeBack(signal);
+    const stored = this.#read(secret);
+    use(stored);
+    const done = await nextState(stored, secret, this.#options);
+    if (!done) return;
+    try {
+      await client.replace(secrets, withRoot(secret, done.state), {}, signal);
+    } catch (error) {
+      // Another replica was first; its state is found at the next look.
+      if (isConflict(error)) return;
+      throw error;
+    }
+    this.#known = done.state;
+    use(done.state);
+    log.info(done.what, { secret: `${namespace}/${name}` });
+  }
+
+  async #readOrCreate(signal: AbortSignal): Promise<RotatingRoot> {
+    const { client, namespace, name, clock, log } = this.#options;
+    const existing = await client.find(secrets, { namespace, name }, signal);
+    if (existing) return this.#read(existing);
+    const material = await createSelfSignedMaterial(this.#options, clock);
+    const made: RotatingRoot = { material, phase: { kind: 'steady' } };
+    try {
+      await client.create(secrets, newRootSecret(this.#options, made), {}, signal);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      return this.#read(await client.get(secrets, { namespace, name }, signal));
+    }
+    log.info('self-signed root made', { secret: `${namespace}/${name}` });
+    this.#known = made;
+    return made;
+  }
+
+  /** @throws {@link AuthorityError} */
+  #read(secret: Secret): StoredRoot {
+    let stored: StoredRoot;
+    try {
+      stored = rootIn(secret, this.#options.clock.now());
+    } catch (error) {
+      if (error instanceof AuthorityError)
+        this.#report('unreadable', secret, `the root cannot be read: ${messageOf(error)}`);
+      throw error;
+    }
+    if (stored.lostNext === undefined) this.#report(undefined);
+    else
+      this.#report(
+        'next-unreadable',
+        secret,
+        `the rotation of the root cannot go on and is given up, the root before it signs on: ${stored.lostNext}; annotate ${ROTATE_ANNOTATION} to begin another`,
+      );
+    this.#known = stored;
+    return stored;
+  }
+
+  async #writeBack(signal: AbortSignal): Promise<void> {
+    const { client, events, observer, log, namespace, name } = this.#options;
+    const known = this.#known;
+    if (!known) return;
+    this.#report('gone');
+    let written: Secret;
+    try {
+      written = await client.create(secrets, newRootSecret(this.#options, known), {}, signal);
+    } catch (error) {
+      // Another replica was first.
+      if (isConflict(error)) return;
+      throw error;
+    }
+    this.#report(undefined);
+    observer.writtenBack();
+    const message = 'the Secret of the root was gone, and has been written back as it was known';
+    log.error(message, { secret: `${namespace}/${name}` });
+    events.tell(secrets, written, { type: 'Warning', reason: 'RootWrittenBack', message, about: '' });
+  }
+
+  /** Says what is new, and keeps the metric current. */
+  #report(problem: RootProblem | undefined, secret?: Secret, message = ''): void {
+    const { observer, events, log, namespace, name } = this.#options;
+    observer.problem(problem);
+    const isNew = this.#told !== message;
+    this.#told = message;
+    if (!isNew || !secret || problem === undefined) return;
+    log.error(message, { secret: `${namespace}/${name}` });
+    events.tell(secrets, secret, { type: 'Warning', reason: 'RootProblem', message, about: problem });
+  }
 }
 
 async function nextState(
@@ -169,70 +235,4 @@ async function nextState(
 
 function sameMaterial(a: AuthorityMaterial, b: AuthorityMaterial): boolean {
   return a.signer.certificatePem === b.signer.certificatePem && a.rootsPem.join('') === b.rootsPem.join('');
-}
-
-function stateIn({ data = {}, metadata }: Secret, clock: Clock): RotatingRoot {
-  const files = Object.fromEntries(
-    Object.entries(data)
-      .map(([name, text]) => [name, Buffer.from(text, 'base64').toString('utf8')] as const)
-      .filter(([, text]) => text !== ''),
-  );
-  // Istio writes the self-signed root under one name only.
-  const certificate = files['ca-cert.pem'];
-  const complete: CaFiles =
-    certificate && !files['root-cert.pem'] ? { ...files, 'root-cert.pem': certificate } : files;
-  const material = materialOf(complete, clock.now());
-  if (!material) throw new Error(`secret ${metadata.name} holds no CA certificate`);
-  return { material, phase: phaseIn(files, clock) };
-}
-
-/** A phase whose time cannot be read does not end: better both roots for long than one too early. */
-function phaseIn(files: CaFiles, clock: Clock): RootPhase {
-  const told = Date.parse(files[SINCE] ?? '');
-  const sinceMs = Number.isNaN(told) ? clock.now() : told;
-  switch (files[PHASE]) {
-    case 'announced': {
-      const next = materialOf(
-        {
-          'ca-cert.pem': files[NEXT_CERTIFICATE],
-          'ca-key.pem': files[NEXT_KEY],
-          'root-cert.pem': files[NEXT_CERTIFICATE],
-        },
-        clock.now(),
-      );
-      return next ? { kind: 'announced', sinceMs, next: next.signer } : { kind: 'steady' };
-    }
-    case 'overlapping':
-      return { kind: 'overlapping', sinceMs };
-    default:
-      return { kind: 'steady' };
-  }
-}
-
-function withState(secret: Secret, { material, phase }: RotatingRoot): Secret {
-  const { [NEXT_CERTIFICATE]: _, [NEXT_KEY]: __, [PHASE]: ___, [SINCE]: ____, ...data } = secret.data ?? {};
-  const { [ROTATE_ANNOTATION]: wish, ...annotations } = secret.metadata.annotations ?? {};
-  const isGranted = wish === undefined || phase.kind === 'announced';
-  const next = phase.kind === 'announced' && {
-    [NEXT_CERTIFICATE]: phase.next.certificatePem,
-    [NEXT_KEY]: phase.next.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
-  };
-  const course = phase.kind !== 'steady' && {
-    [PHASE]: phase.kind,
-    [SINCE]: new Date(phase.sinceMs).toISOString(),
-  };
-  return {
-    ...secret,
-    metadata: {
-      ...secret.metadata,
-      annotations: { ...annotations, ...(!isGranted && { [ROTATE_ANNOTATION]: wish }) },
-    },
-    data: { ...data, ...encode({ ...caSecretFiles(material), ...next, ...course }) },
-  };
-}
-
-function encode(files: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(files).map(([name, text]) => [name, Buffer.from(text).toString('base64')]),
-  );
 }

@@ -1,15 +1,13 @@
 /**
- * Kubernetes Events about pods: what this agent could not do for one, and what it did that nobody asked for.
+ * Kubernetes Events: what a component could not do for an object, and what it did that nobody asked for.
  *
- * Bounded: the same about the same pod is told again only after a while, and no more in a minute than a limit, whatever
- * happens to the node. An Event that cannot be told is a log line, and nothing waits for it.
+ * Bounded: the same about the same object is told again only after a while, and no more in a minute than a limit, whatever
+ * happens to the cluster. An Event that cannot be told is a log line, and nothing waits for it.
  */
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
-import type { KubeClient } from '@ambit/kube/client';
-import type { KubeObject, Resource } from '@ambit/kube/resource';
-import type { Pod } from '@ambit/kube/resources/core';
+import type { KubeClient } from './client.ts';
 import {
   EVENT_MESSAGE_MAX_CHARS,
   EVENT_REPEAT_MS,
@@ -17,8 +15,9 @@ import {
   EVENTS_PER_MINUTE,
   MAX_REMEMBERED_EVENTS,
 } from './limits.ts';
+import { apiVersionOf, type KubeObject, keyOf, type Resource } from './resource.ts';
 
-export interface PodEvent {
+export interface ObjectEvent {
   readonly type: 'Normal' | 'Warning';
   /** In one word, as Kubernetes has them: `EnrolmentFailed`. */
   readonly reason: string;
@@ -27,39 +26,50 @@ export interface PodEvent {
   readonly about: string;
 }
 
-export interface PodEventsOptions {
+export interface EventTellerOptions {
   readonly client: Pick<KubeClient, 'create'>;
-  readonly nodeName: string;
+  /** Who tells: `istio-cni-node`. */
+  readonly component: string;
+  /** Which one of them: the name of its node, or of its pod. */
+  readonly instance: string;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 const MINUTE_MS = 60_000;
-const COMPONENT = 'istio-cni-node';
 const events: Resource = { group: '', version: 'v1', kind: 'Event', plural: 'events', namespaced: true };
 
-export class PodEvents {
-  readonly #options: PodEventsOptions;
+/** For namespaced objects: the Event stands beside what it is about. */
+export class EventTeller {
+  readonly #options: EventTellerOptions;
   /** When each was told, oldest first. */
   readonly #told = new Map<string, number>();
   #minuteMs = Number.NEGATIVE_INFINITY;
   #inMinute = 0;
   #count = 0;
 
-  constructor(options: PodEventsOptions) {
+  constructor(options: EventTellerOptions) {
     this.#options = options;
   }
 
-  tell(pod: Pod, event: PodEvent): void {
-    if (this.#isTooMuch(`${pod.metadata.uid} ${event.reason} ${event.about}`)) return;
+  tell(resource: Resource, object: KubeObject, event: ObjectEvent): void {
+    const key = keyOf(object);
+    if (this.#isTooMuch(`${resource.plural} ${object.metadata.uid ?? key} ${event.reason} ${event.about}`))
+      return;
     const { client, clock, log } = this.#options;
     this.#count += 1;
-    const name = `${pod.metadata.name}.${clock.now().toString(16)}${this.#count.toString(16)}`;
+    const name = `${object.metadata.name}.${clock.now().toString(16)}${this.#count.toString(16)}`;
     client
-      .create(events, this.#objectOf(pod, event, name), {}, AbortSignal.timeout(EVENT_TIMEOUT_MS))
+      .create(
+        events,
+        this.#objectOf(resource, object, event, name),
+        {},
+        AbortSignal.timeout(EVENT_TIMEOUT_MS),
+      )
       .catch((error: unknown) =>
-        log.warn('an event about a pod could not be told', {
-          pod: `${pod.metadata.namespace}/${pod.metadata.name}`,
+        log.warn('an event could not be told', {
+          kind: resource.kind,
+          object: key,
           reason: event.reason,
           error: messageOf(error),
         }),
@@ -85,8 +95,13 @@ export class PodEvents {
     return false;
   }
 
-  #objectOf({ metadata }: Pod, { type, reason, message }: PodEvent, name: string): KubeObject {
-    const { nodeName, clock } = this.#options;
+  #objectOf(
+    resource: Resource,
+    { metadata }: KubeObject,
+    { type, reason, message }: ObjectEvent,
+    name: string,
+  ): KubeObject {
+    const { component, instance, clock } = this.#options;
     const at = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
     const namespace = metadata.namespace ?? '';
     return {
@@ -95,8 +110,8 @@ export class PodEvents {
       metadata: { name, namespace },
       ...{
         involvedObject: {
-          apiVersion: 'v1',
-          kind: 'Pod',
+          apiVersion: apiVersionOf(resource),
+          kind: resource.kind,
           name: metadata.name,
           namespace,
           uid: metadata.uid,
@@ -108,9 +123,9 @@ export class PodEvents {
           message.length > EVENT_MESSAGE_MAX_CHARS
             ? `${message.slice(0, EVENT_MESSAGE_MAX_CHARS)}…`
             : message,
-        source: { component: COMPONENT, host: nodeName },
-        reportingComponent: COMPONENT,
-        reportingInstance: nodeName,
+        source: { component, host: instance },
+        reportingComponent: component,
+        reportingInstance: instance,
         firstTimestamp: at,
         lastTimestamp: at,
         count: 1,
