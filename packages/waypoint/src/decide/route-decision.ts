@@ -1,0 +1,96 @@
+/** What becomes of a request, with everything that whoever carries it out must know. */
+import type {
+  Cors,
+  DirectResponse,
+  HeaderField,
+  HttpFilters,
+  RetryPolicy,
+  SessionPersistence,
+} from '../resources/http-route.ts';
+import type { ServicePort } from '../resources/service-port.ts';
+
+export type RouteDecision = Forward | Redirected | Responded;
+
+/** Which rule decided, for logs, metrics and explanations. */
+export interface RouteName {
+  /** `KIND/namespace/name`; empty where no route has the service as its parent. */
+  readonly route: string;
+  /** As the user named it; empty otherwise. */
+  readonly rule: string;
+  /** Of the rule in its route, from 0. */
+  readonly ruleIndex: number;
+  /** A VirtualService's name of the match; empty otherwise. */
+  readonly match: string;
+}
+
+/** Goes to an endpoint of a service. `filters.ts` says what request and response look like then. */
+export interface Forward {
+  readonly kind: 'forward';
+  readonly name: RouteName;
+  readonly backend: BackendService;
+  readonly filters: readonly HttpFilters[];
+  /** How much of the path the match took, for the prefix that a filter replaces. */
+  readonly matchedPrefixLength: number;
+  readonly timeouts: Timeouts;
+  readonly retry: RetryPolicy;
+  readonly session: SessionPersistence | undefined;
+  readonly cors: Cors | undefined;
+  readonly mirrors: readonly BackendService[];
+  /** What to do before anything else. */
+  readonly fault: DrawnFault | undefined;
+}
+
+export interface BackendService {
+  readonly to: ServicePort;
+  /** Empty: all endpoints. */
+  readonly subset: string;
+}
+
+export interface Timeouts {
+  /** From the end of the request's head to the end of the response. `undefined`: no limit. */
+  readonly requestMs: number | undefined;
+  readonly perTryMs: number | undefined;
+}
+
+export interface Redirected {
+  readonly kind: 'redirect';
+  readonly name: RouteName;
+  readonly status: number;
+  readonly location: string;
+  readonly filters: readonly HttpFilters[];
+  readonly cors: Cors | undefined;
+}
+
+/** Answered here. */
+export interface Responded {
+  readonly kind: 'respond';
+  readonly name: RouteName;
+  readonly status: number;
+  readonly fields: readonly HeaderField[];
+  readonly body: DirectResponse['body'];
+  readonly reason: RespondReason;
+  /** One sentence for logs, empty when the user asked for the response. */
+  readonly message: string;
+  readonly filters: readonly HttpFilters[];
+  readonly cors: Cors | undefined;
+}
+
+export type RespondReason =
+  /** The user wrote so. */
+  | 'direct-response'
+  /** Routes exist, and none matches: 404. */
+  | 'no-route'
+  /** The rule has no backend, or none has weight: 500. */
+  | 'no-backend'
+  /** The backend that was drawn does not exist or may not be used. */
+  | 'invalid-backend'
+  /** The route, the rule or the policy could not be read: 500. */
+  | 'unreadable';
+
+/** A fault that the dice decided on. Both: the delay comes first. */
+export interface DrawnFault {
+  /** 0: none. */
+  readonly delayMs: number;
+  /** Answers instead of going on. A gRPC status is sent as trailers-only with HTTP 200. */
+  readonly abort: { readonly kind: 'http' | 'grpc'; readonly status: number } | undefined;
+}

@@ -1,0 +1,109 @@
+/** The questions that an exchange asks of the decisions, in the order in which it asks them. */
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { Random } from '@ambit/core/clock';
+import type { ConsistentHash } from '../resources/destination-policy.ts';
+import type { PathNormalization } from '../resources/mesh-settings.ts';
+import type { RetryPolicy } from '../resources/http-route.ts';
+import type { BoundPolicies } from '../resources/snapshot.ts';
+import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
+import type { Forward, Redirected, Responded, RouteDecision } from './route-decision.ts';
+import type { RouteTable } from './route-table.ts';
+import type { ExternalCheck, ShadowVerdict, Verdict } from './verdict.ts';
+
+/** normalize-path.ts. Before everything else: policies, routes and the backend see what it returns. */
+export type NormalizePath = (mode: PathNormalization, path: string) => NormalizedPath;
+export type NormalizedPath =
+  | { readonly kind: 'path'; readonly path: string }
+  /** Answer 400. */
+  | { readonly kind: 'refuse'; readonly reason: string };
+
+/** What policies are asked about; the parts that few of them need are computed when they do. */
+export interface AuthorizationSubject {
+  readonly request: RequestView;
+  readonly connection: ConnectionView;
+  /** What RequestAuthentication found. `undefined`: no token, or none that is asked for. */
+  readonly token: TokenClaims | undefined;
+}
+
+/** authorize.ts. First, for CUSTOM policies: each provider must let the request pass. */
+export type ExternalChecks = (
+  policies: BoundPolicies,
+  subject: AuthorizationSubject,
+) => readonly ExternalCheck[];
+/** Then for the others. `audited`: an AUDIT policy matched. */
+export type Authorize = (policies: BoundPolicies, subject: AuthorizationSubject) => Verdict;
+/** What the verdict would be with the policies that are not enforced: for logs and metrics. */
+export type AuthorizeShadow = (policies: BoundPolicies, subject: AuthorizationSubject) => ShadowVerdict;
+/** For a connection that is not HTTP. */
+export type AuthorizeConnection = (policies: BoundPolicies, connection: ConnectionView) => Verdict;
+
+/** route.ts. */
+export type DecideRoute = (
+  table: RouteTable,
+  request: RequestView,
+  connection: ConnectionView,
+  random: Random,
+) => RouteDecision;
+
+/** filters.ts: what goes to the endpoint instead of the request. */
+export type ForwardedRequest = (
+  decision: Forward,
+  request: RequestView,
+) => Pick<RequestView, 'authority' | 'path' | 'fields'>;
+/** What goes to the client instead of the response's fields. `request` is what the client sent. */
+export type ForwardedResponse = (
+  decision: Forward | Redirected | Responded,
+  request: RequestView,
+  fields: HeaderFields,
+) => HeaderFields;
+
+/** cors.ts: the answer to a preflight; `undefined` when the request is none, or is to go on. */
+export type AnswerPreflight = (
+  decision: RouteDecision,
+  request: RequestView,
+) => { readonly status: number; readonly fields: HeaderFields } | undefined;
+
+/** balance/hash-key.ts. `setCookie`: the response tells the client to send this back. */
+export type HashOf = (
+  policy: ConsistentHash,
+  request: RequestView,
+  connection: ConnectionView,
+  random: Random,
+) => { readonly hash: number | undefined; readonly setCookie: string | undefined };
+
+/** retry.ts: after a try failed or was answered, and before any of the answer went to the client. */
+export type DecideRetry = (policy: RetryPolicy, attempt: AttemptResult, random: Random) => RetryDecision;
+
+export interface AttemptResult {
+  /** Tries made so far, this one included. */
+  readonly tries: number;
+  readonly outcome: AttemptOutcome;
+  /** What the request's own x-envoy-retry-on asks for does not count: a mesh's client is not trusted with it. */
+  readonly request: RequestView;
+  /** The request's body is gone and was not kept, so it cannot be sent again. */
+  readonly bodyLost: boolean;
+  /** Of all requests to the destination. */
+  readonly budget: { readonly activeRequests: number; readonly activeRetries: number };
+}
+
+export type AttemptOutcome =
+  | { readonly kind: 'response'; readonly status: number; readonly fields: HeaderFields }
+  /** No connection came about: the endpoint saw nothing. */
+  | { readonly kind: 'connect-failure' }
+  /** The endpoint said that it processed nothing (REFUSED_STREAM, or GOAWAY below the stream). */
+  | { readonly kind: 'refused' }
+  /** The connection or the stream broke; `sent`: the endpoint may have seen the request. */
+  | { readonly kind: 'reset'; readonly sent: boolean }
+  | { readonly kind: 'try-timeout' };
+
+export type RetryDecision =
+  | { readonly kind: 'retry'; readonly backoffMs: number }
+  | {
+      readonly kind: 'give-up';
+      readonly reason:
+        | 'not-retriable'
+        | 'no-attempts-left'
+        | 'budget'
+        | 'body-lost'
+        | 'may-have-been-processed';
+    };

@@ -1,0 +1,83 @@
+/** The mesh's own settings, as far as a waypoint heeds them. */
+import type { HeaderField } from './http-route.ts';
+
+export interface MeshSettings {
+  readonly trustDomain: string;
+  readonly trustDomainAliases: readonly string[];
+  readonly rootNamespace: string;
+  /** Empty: no access log unless a Telemetry asks for one. */
+  readonly accessLogFile: string;
+  readonly accessLogEncoding: 'TEXT' | 'JSON';
+  /** Empty: Istio's. */
+  readonly accessLogFormat: string;
+  readonly extensionProviders: ReadonlyMap<string, ExtensionProvider>;
+  readonly defaultTracingProviders: readonly string[];
+  readonly defaultAccessLogProviders: readonly string[];
+  readonly defaultMetricsProviders: readonly string[];
+  readonly pathNormalization: PathNormalization;
+  readonly connectTimeoutMs: number;
+  /** REGISTRY_ONLY when false. */
+  readonly allowAnyOutbound: boolean;
+}
+
+export type PathNormalization = 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
+
+export type ExtensionProvider =
+  | ExtAuthzHttp
+  | ExtAuthzGrpc
+  | Tracer
+  | FileAccessLog
+  | { readonly kind: 'prometheus' }
+  /** Of a kind that we do not know, or that could not be read: naming it fails closed where security depends on it. */
+  | { readonly kind: 'unusable'; readonly problem: string };
+
+/** What both kinds of external authorization have. */
+interface ExtAuthz {
+  /** `hostname` or `namespace/hostname`, as the user wrote it. */
+  readonly service: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+  /** A request passes when nobody answers. */
+  readonly failOpen: boolean;
+  /** What a request is answered with when nobody answers. */
+  readonly statusOnError: number;
+  /** How much of the body is sent along. 0: nothing. */
+  readonly maxRequestBytes: number;
+  /** A longer body is cut there; otherwise such a request gets 413. */
+  readonly allowPartialMessage: boolean;
+}
+
+export interface ExtAuthzHttp extends ExtAuthz {
+  readonly kind: 'ext-authz-http';
+  readonly pathPrefix: string;
+  /** Names, or a prefix or suffix with `*`; in lower case. */
+  readonly includeRequestHeadersInCheck: readonly string[];
+  readonly includeAdditionalHeadersInCheck: readonly HeaderField[];
+  readonly headersToUpstreamOnAllow: readonly string[];
+  readonly headersToDownstreamOnDeny: readonly string[];
+  readonly headersToDownstreamOnAllow: readonly string[];
+}
+
+export interface ExtAuthzGrpc extends ExtAuthz {
+  readonly kind: 'ext-authz-grpc';
+  readonly packAsBytes: boolean;
+}
+
+export interface Tracer {
+  readonly kind: 'opentelemetry' | 'zipkin';
+  readonly service: string;
+  readonly port: number;
+  /** OpenTelemetry over HTTP, or Zipkin: the path. Empty: OpenTelemetry over gRPC. */
+  readonly path: string;
+  readonly timeoutMs: number;
+  readonly headers: readonly HeaderField[];
+  readonly maxTagLength: number;
+}
+
+export interface FileAccessLog {
+  readonly kind: 'file-access-log';
+  readonly path: string;
+  /** With Envoy's % operators; empty when {@link json} has fields. */
+  readonly text: string;
+  readonly json: ReadonlyMap<string, string>;
+}

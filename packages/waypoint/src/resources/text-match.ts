@@ -1,0 +1,56 @@
+/** A condition on one text: a header's value, a path, a method, an origin. Compiled, and its regex linear in time. */
+import type { LinearRegex } from './linear-regex.ts';
+
+export type TextMatch =
+  /** `text` is in lower case when `ignoreCase`. */
+  | { readonly kind: 'exact' | 'prefix' | 'suffix'; readonly text: string; readonly ignoreCase: boolean }
+  /** Must match all of the text. */
+  | { readonly kind: 'regex'; readonly regex: LinearRegex }
+  /** Any value, the empty one too. */
+  | { readonly kind: 'present' };
+
+/** A condition on one of many: a header (its name in lower case) or a query parameter. */
+export interface NamedMatch {
+  readonly name: string;
+  readonly value: TextMatch;
+}
+
+/** Whether a text that is there meets the condition. */
+export function textMatches(match: TextMatch, text: string): boolean {
+  switch (match.kind) {
+    case 'exact':
+      return match.ignoreCase ? text.toLowerCase() === match.text : text === match.text;
+    case 'prefix':
+      return match.ignoreCase ? text.toLowerCase().startsWith(match.text) : text.startsWith(match.text);
+    case 'suffix':
+      return match.ignoreCase ? text.toLowerCase().endsWith(match.text) : text.endsWith(match.text);
+    case 'regex':
+      return match.regex.matches(text);
+    case 'present':
+      return true;
+    default:
+      return match satisfies never;
+  }
+}
+
+/** For people: `= a`, `begins with a`, `~ a.*`. */
+export function formatTextMatch(match: TextMatch): string {
+  switch (match.kind) {
+    case 'exact':
+      return `= ${match.text}${caseNote(match.ignoreCase)}`;
+    case 'prefix':
+      return `begins with ${match.text}${caseNote(match.ignoreCase)}`;
+    case 'suffix':
+      return `ends with ${match.text}${caseNote(match.ignoreCase)}`;
+    case 'regex':
+      return `~ ${match.regex.pattern}`;
+    case 'present':
+      return 'is present';
+    default:
+      return match satisfies never;
+  }
+}
+
+function caseNote(ignoreCase: boolean): string {
+  return ignoreCase ? ' (whatever its case)' : '';
+}
