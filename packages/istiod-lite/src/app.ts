@@ -215,7 +215,7 @@ export async function startControlPlane(
       host,
       port: config.webhookPort,
       certificate: serving.pair,
-      review: { settings, world: clusterWorld(inputs, graph.waypoints, settings) },
+      review: { settings, world: clusterWorld(inputs, graph, settings) },
       log: log.scope('webhook'),
     }),
   );

@@ -31,7 +31,7 @@ export const MAX_ADMISSION_CONNECTIONS = 256;
 export const MAX_WARNING_CHARS = 250;
 /** Warnings of one admission answer: beyond these nobody reads on, and the API server cuts them off. */
 export const MAX_WARNINGS = 10;
-/** Addresses of each family that are remembered as handed out before they are handed out again. */
+/** Addresses of each family that are remembered as free again. */
 export const MAX_REMEMBERED_ADDRESSES = 65_536;
 /** Characters of the mesh's settings: a ConfigMap holds no more. */
 export const MAX_MESH_CONFIG_CHARS = 1024 * 1024;

@@ -68,7 +68,9 @@ describe('a rotation of the root that an operator asked for', () => {
       log: silentLogger,
       events: { tell: (_, { metadata }, { reason }) => void told.push(`${reason} ${metadata.name}`) },
       observer: {
-        problem: (one) => void (problem = one),
+        problem: (one) => {
+          problem = one;
+        },
         writtenBack: () => void told.push('counted'),
       },
     });

@@ -1,6 +1,9 @@
 /**
  * Addresses of one block, handed out in order and not a second time while others are left: a client may hold one for as
  * long as it remembers an answer of DNS.
+ *
+ * The block is gone through once. After that only what has become free is handed out again, that which was free for
+ * longest first; so whoever takes must tell what is free again, and a full block costs nothing to ask.
  */
 import { bytesOfIp, type Cidr, formatCidr, formatIp } from '@ambit/core/ip';
 import { MAX_REMEMBERED_ADDRESSES } from '../limits.ts';
@@ -9,9 +12,12 @@ export class AddressPool {
   readonly #block: Cidr;
   readonly #first: bigint;
   readonly #last: bigint;
-  #next: bigint;
-  /** What was handed out here, oldest first, whether or not anybody has it still. */
-  readonly #given = new Set<string>();
+  /** Nothing from here on was handed out. */
+  #fresh: bigint;
+  /** What nobody has any more, of those before {@link #fresh}; the first in it is the next. */
+  readonly #free = new Set<string>();
+  /** What nobody has heard of; the last in it is the next. */
+  readonly #unheard: string[] = [];
 
   constructor(block: Cidr) {
     const bits = BigInt(block.bytes.length * 8);
@@ -21,7 +27,7 @@ export class AddressPool {
     // The first address of a block is the network's own name.
     this.#first = network + 1n;
     this.#last = network + size - 1n;
-    this.#next = this.#first;
+    this.#fresh = this.#first;
   }
 
   toString(): string {
@@ -30,32 +36,42 @@ export class AddressPool {
 
   /** An address that is not taken; `undefined` when all are. */
   take(isTaken: (ip: string) => boolean): string | undefined {
-    const found = this.#find((ip) => this.#given.has(ip) || isTaken(ip)) ?? this.#find(isTaken);
-    if (found === undefined) return undefined;
-    this.#given.delete(found);
-    this.#given.add(found);
-    if (this.#given.size > MAX_REMEMBERED_ADDRESSES) this.#forgetOldest();
-    return found;
-  }
-
-  /** Nobody has heard of the address, so it may be the next. */
-  giveBack(ip: string): void {
-    if (!this.#given.delete(ip)) return;
-    const bytes = bytesOfIp(ip);
-    if (bytes) this.#next = numberOf(bytes);
-  }
-
-  #find(isTaken: (ip: string) => boolean): string | undefined {
-    const start = this.#next;
-    let at = start;
-    do {
-      const ip = this.#format(at);
-      at = at === this.#last ? this.#first : at + 1n;
-      if (isTaken(ip)) continue;
-      this.#next = at;
-      return ip;
-    } while (at !== start);
+    for (let ip = this.#unheard.pop(); ip !== undefined; ip = this.#unheard.pop())
+      if (!isTaken(ip)) return ip;
+    while (this.#fresh <= this.#last) {
+      const ip = this.#format(this.#fresh);
+      this.#fresh += 1n;
+      if (!isTaken(ip)) return ip;
+    }
+    for (const ip of this.#free) {
+      this.#free.delete(ip);
+      if (!isTaken(ip)) return ip;
+    }
     return undefined;
+  }
+
+  /** One that was taken, and that nobody has heard of: it may be the next. */
+  giveBack(ip: string): void {
+    if (this.#isUsed(ip)) this.#unheard.push(ip);
+  }
+
+  /** Nobody has the address any more; anything may be told. */
+  release(ip: string): void {
+    if (!this.#isUsed(ip)) return;
+    this.#free.delete(ip);
+    this.#free.add(ip);
+    for (const oldest of this.#free) {
+      if (this.#free.size <= MAX_REMEMBERED_ADDRESSES) break;
+      this.#free.delete(oldest);
+    }
+  }
+
+  /** Of this block, and gone past. */
+  #isUsed(ip: string): boolean {
+    const bytes = bytesOfIp(ip);
+    if (bytes?.length !== this.#block.bytes.length) return false;
+    const value = numberOf(bytes);
+    return value >= this.#first && value < this.#fresh;
   }
 
   #format(value: bigint): string {
@@ -64,13 +80,6 @@ export class AddressPool {
       Number((value >> BigInt(8 * (length - 1 - i))) & 0xffn),
     );
     return formatIp(bytes) ?? '';
-  }
-
-  #forgetOldest(): void {
-    for (const ip of this.#given) {
-      this.#given.delete(ip);
-      return;
-    }
   }
 }
 

@@ -20,17 +20,41 @@ describe('AddressPool', () => {
     expect([v6.take(nobody), v6.take(nobody)]).toEqual(['2001:2::1', '2001:2::2']);
   });
 
-  test('round at the end, first to what was never handed out', () => {
+  test('then what has become free, that which was free for longest first', () => {
     const small = pool('10.0.0.0/29');
     const taken = new Set(['10.0.0.2']);
     const isTaken = (ip: string) => taken.has(ip);
-    const all = Array.from({ length: 6 }, () => small.take(isTaken));
-    expect(all).toEqual(['10.0.0.1', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.7']);
-    for (const ip of all) if (ip !== undefined && ip !== '10.0.0.5') taken.add(ip);
-    // Nobody has it any more, and nothing else is left.
-    expect(small.take(isTaken)).toBe('10.0.0.5');
-    taken.add('10.0.0.5');
-    expect(small.take(isTaken)).toBeUndefined();
+    const take = () => {
+      const ip = small.take(isTaken);
+      if (ip !== undefined) taken.add(ip);
+      return ip;
+    };
+    const release = (ip: string) => {
+      taken.delete(ip);
+      small.release(ip);
+    };
+    expect([take(), take()]).toEqual(['10.0.0.1', '10.0.0.3']);
+    release('10.0.0.3');
+    // What it has not come to yet, and what is not its own, it need not remember.
+    for (const ip of ['10.0.0.5', '10.0.0.0', '10.0.1.1', '::1']) release(ip);
+    expect(Array.from({ length: 4 }, take)).toEqual(['10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.7']);
+    for (const ip of ['10.0.0.5', '10.0.0.2', '10.0.0.5']) release(ip);
+    taken.add('10.0.0.3');
+    expect(Array.from({ length: 3 }, take)).toEqual(['10.0.0.2', '10.0.0.5', undefined]);
+  });
+
+  test('a block that is full is not searched again', () => {
+    const v4 = pool('240.240.0.0/16');
+    let looks = 0;
+    const isTaken = () => {
+      looks += 1;
+      return true;
+    };
+    expect([v4.take(isTaken), looks]).toEqual([undefined, 65_535]);
+    v4.release('240.240.9.9');
+    expect([v4.take(isTaken), v4.take(isTaken), looks]).toEqual([undefined, undefined, 65_536]);
+    v4.release('240.240.9.9');
+    expect(v4.take(nobody)).toBe('240.240.9.9');
   });
 
   test('what nobody heard of is the next', () => {
@@ -48,14 +72,19 @@ describe('AddressPool', () => {
 function entry(
   name: string,
   spec: ServiceEntry['spec'],
-  more: { allotted?: Record<string, readonly string[]>; age?: string; labels?: Record<string, string> } = {},
+  more: {
+    allotted?: Record<string, readonly string[]>;
+    age?: string;
+    labels?: Record<string, string>;
+    namespace?: string;
+  } = {},
 ) {
   const addresses = Object.entries(more.allotted ?? {}).flatMap(([host, ips]) =>
     ips.map((value) => ({ host, value })),
   );
   return checkedEntry({
     metadata: {
-      namespace: 'a',
+      namespace: more.namespace ?? 'a',
       name,
       creationTimestamp: more.age ?? '2026-01-01',
       ...(more.labels && { labels: more.labels }),
@@ -142,13 +171,43 @@ describe('allotment', () => {
       others: [entry('x', DNS, { allotted: { 'a.com': ['240.240.0.1'] } })],
       want: ['b.com new4-1'],
     },
-    'who names an address has it, however young': {
+    'who names an address has it in its own namespace, however young': {
       of: entry(
         'x',
         { ...DNS, hosts: ['a.com'] },
         { allotted: { 'a.com': ['240.240.0.1'] }, age: '2026-01-01' },
       ),
       others: [entry('y', { hosts: ['b.com'], addresses: ['240.240.0.1'] }, { age: '2026-01-02' })],
+      want: ['a.com new4-1'],
+    },
+    'who names an address of another namespace does not get it': {
+      of: entry(
+        'x',
+        { ...DNS, hosts: ['a.com'] },
+        { allotted: { 'a.com': ['240.240.0.1'] }, age: '2026-01-01' },
+      ),
+      others: [
+        entry(
+          'y',
+          { hosts: ['b.com'], addresses: ['240.240.0.1'] },
+          { age: '2026-01-02', namespace: 'thieves' },
+        ),
+      ],
+      want: undefined,
+    },
+    'unless it was there first': {
+      of: entry(
+        'x',
+        { ...DNS, hosts: ['a.com'] },
+        { allotted: { 'a.com': ['240.240.0.1'] }, age: '2026-01-02' },
+      ),
+      others: [
+        entry(
+          'y',
+          { hosts: ['b.com'], addresses: ['240.240.0.1'] },
+          { age: '2026-01-01', namespace: 'others' },
+        ),
+      ],
       want: ['a.com new4-1'],
     },
     'two hosts of one entry do not share': {

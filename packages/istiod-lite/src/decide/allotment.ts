@@ -1,8 +1,9 @@
 /**
  * Which addresses the hosts of a ServiceEntry shall have that names none. Pure, but for the pools it takes from.
  *
- * What a host has it keeps, unless another entry has more right to it: one that names the address itself, or one that is
- * older. A host gets one address of each family.
+ * What a host has it keeps, unless another entry has more right to it: one that is older, or one of its own namespace that
+ * names the address itself. Naming an address takes it from nobody else's host: clients that remember it would be led to
+ * whoever did. A host gets one address of each family.
  */
 import { type Family, familyOf, parseIp } from '@ambit/core/ip';
 import type { ServiceEntry, ServiceEntryAddress } from '@ambit/kube/resources/networking';
@@ -55,9 +56,9 @@ export function claimedAddresses({ spec, allotted }: CheckedEntry): readonly str
 }
 
 function hasMoreRight(other: CheckedEntry, entry: CheckedEntry, ip: string): boolean {
-  if (other.namespace === entry.namespace && other.name === entry.name) return false;
-  const names = (other.spec.addresses ?? []).some((address) => parseIp(address) === ip);
-  if (names) return true;
+  const isNeighbour = other.namespace === entry.namespace;
+  if (isNeighbour && other.name === entry.name) return false;
+  if (isNeighbour && (other.spec.addresses ?? []).some((address) => parseIp(address) === ip)) return true;
   if (other.createdAt !== entry.createdAt) return other.createdAt < entry.createdAt;
   return `${other.namespace}/${other.name}` < `${entry.namespace}/${entry.name}`;
 }

@@ -37,8 +37,10 @@ export class AddressAllotter implements AsyncDisposable {
   readonly #log: Logger;
   readonly #pools: Readonly<Record<Family, AddressPool>>;
   readonly #worker: KeyedWorker;
-  /** By key: the version of the object that was patched, until the watch shows a later one. */
-  readonly #patched = new Map<string, string | undefined>();
+  /** By key: the version of the object that was patched, and with what, until the watch shows a later one. */
+  readonly #patched = new Map<string, Patched>();
+  /** Keys of entries for which none was left. */
+  readonly #lacking = new Set<string>();
   readonly #scope = new AsyncDisposableStack();
 
   constructor(options: AddressAllotterOptions) {
@@ -50,14 +52,21 @@ export class AddressAllotter implements AsyncDisposable {
     this.#worker = this.#scope.use(
       new KeyedWorker({ name: 'address allotment', work, clock, random, log: this.#log }),
     );
+    // A moment later: what is claimed changes in the same turn as the entries, and after them.
     const look = (keys: Iterable<string>) => {
-      for (const key of keys) this.#worker.add(key);
+      const all = [...keys];
+      queueMicrotask(() => {
+        for (const key of all) this.#worker.add(key);
+      });
     };
     // One that another entry has more right to is given up by whoever had it.
     this.#scope.use(
-      claims.subscribe((events) =>
-        look(events.flatMap(({ value = [] }) => (value.length > 1 ? value.map(keyOf) : []))),
-      ),
+      claims.subscribe((events) => {
+        const freed = events.filter(({ value }) => value === undefined).map(({ key }) => key);
+        for (const ip of freed) this.#pools[familyOf(ip)].release(ip);
+        look(events.flatMap(({ value = [] }) => (value.length > 1 ? value.map(keyOf) : [])));
+        if (freed.length > 0) look(this.#lacking);
+      }),
     );
     this.#scope.use(checked.subscribe((events) => look(events.map(({ key }) => key))));
     // The oldest first: it has the most right to what it has.
@@ -70,20 +79,27 @@ export class AddressAllotter implements AsyncDisposable {
 
   async #allot(key: string, signal: AbortSignal): Promise<void> {
     const { client, settings, entries, checked, claims } = this.#options;
+    this.#lacking.delete(key);
     const object = entries.get(key);
     const entry = checked.get(key);
-    if (!object || !entry) return void this.#patched.delete(key);
+    const patched = this.#patched.get(key);
+    if (!object || !entry) {
+      // It may be gone before anybody saw what it got.
+      for (const ip of patched?.taken ?? []) if (!claims.has(ip)) this.#pools[familyOf(ip)].release(ip);
+      return void this.#patched.delete(key);
+    }
     const { name, namespace, resourceVersion } = object.metadata;
-    if (this.#patched.has(key) && this.#patched.get(key) === resourceVersion) return;
+    if (patched && patched.version === resourceVersion) return;
     const taken: string[] = [];
     const addresses = allotment(entry, {
       settings,
       claimants: (ip) => claims.get(ip) ?? [],
       take: (family) => {
         const ip = this.#pools[family].take((candidate) => claims.has(candidate));
-        if (ip === undefined)
+        if (ip === undefined) {
           this.#log.error('no address is left', { block: String(this.#pools[family]), entry: key });
-        else taken.push(ip);
+          this.#lacking.add(key);
+        } else taken.push(ip);
         return ip;
       },
     });
@@ -91,13 +107,18 @@ export class AddressAllotter implements AsyncDisposable {
     const patch = { type: 'json', body: allotmentPatch(object.status, addresses) } as const;
     try {
       await client.patch(serviceEntries, { name, namespace }, patch, { subresource: 'status' }, signal);
-      this.#patched.set(key, resourceVersion);
+      this.#patched.set(key, { version: resourceVersion, taken });
       this.#log.info('addresses allotted', { entry: key, addresses: addresses.length });
     } catch (error) {
       for (const ip of taken.reverse()) this.#pools[familyOf(ip)].giveBack(ip);
       if (!isNotFound(error)) throw error;
     }
   }
+}
+
+interface Patched {
+  readonly version: string | undefined;
+  readonly taken: readonly string[];
 }
 
 function keyOf({ namespace, name }: CheckedEntry): string {

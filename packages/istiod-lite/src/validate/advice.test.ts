@@ -61,13 +61,22 @@ status: {phase: Running, podIPs: [{ip: 10.0.0.5}]}
 kind: Pod
 metadata: {namespace: outside, name: by-itself, labels: {app: by-itself, istio.io/dataplane-mode: ambient}}
 status: {phase: Running, podIPs: [{ip: 10.0.0.6}]}
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: allotted}
+spec: {hosts: [allotted.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+status: {addresses: [{host: allotted.com, value: 240.240.0.1}, {host: allotted.com, value: '2001:2::1'}]}
+---
+kind: ServiceEntry
+metadata: {namespace: shop, name: named}
+spec: {hosts: [named.com], addresses: [240.240.0.2], ports: [{number: 80, name: http}]}
 `;
 
 const mesh = new TestMesh();
 mesh.apply(CLUSTER);
 const context = {
   settings: testSettings,
-  world: clusterWorld(mesh.inputs, mesh.graph.waypoints, testSettings),
+  world: clusterWorld(mesh.inputs, mesh.graph, testSettings),
 };
 
 interface Asked {
@@ -277,6 +286,39 @@ describe('an update', () => {
       allowed: true,
     });
     expect(review(bad(spec), bad({}))?.allowed).toBe(false);
-    expect(review(bad(spec, { deletionTimestamp: '2026-01-01T00:00:00Z' }), bad({}))?.allowed).toBe(true);
+  });
+
+  test('of what is being deleted and is in force until then is looked at like any other', () => {
+    const spec = { action: 'DENY' };
+    const going = { deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: ['a/b'] };
+    expect(review(bad(spec, going), bad({}, going))?.allowed).toBe(false);
+    expect(review(bad(spec, { ...going, finalizers: [] }), bad(spec, going))?.allowed).toBe(true);
+  });
+});
+
+describe('a ServiceEntry that names an address', () => {
+  const refusalOf = (namespace: string, addresses: readonly string[], operation = 'CREATE') => {
+    const ports = [{ number: 80, name: 'http' }];
+    const object = { metadata: { namespace, name: 'x' }, spec: { hosts: ['x.com'], addresses, ports } };
+    const oldObject = { ...object, spec: { ...object.spec, addresses: ['192.0.2.1'] } };
+    const request = { uid: 'u', operation, kind: { kind: 'ServiceEntry' }, object, oldObject };
+    const { response } = answerReview({ request }, context) ?? {};
+    return response?.allowed === true ? undefined : response?.status?.message;
+  };
+
+  test.each([
+    ['of its own namespace', 'shop', '240.240.0.1', undefined],
+    ['that somebody names', 'outside', '240.240.0.2', undefined],
+    ['that nobody has', 'outside', '240.240.0.3', undefined],
+    ['allotted to another', 'outside', '240.240.0.1', '240.240.0.1'],
+    ['allotted to another, as a block', 'outside', '240.240.0.1/32', '240.240.0.1/32'],
+    ['allotted to another, written differently', 'outside', '2001:2:0::1', '2001:2:0::1'],
+  ])('%s', (_, namespace, address, named) => {
+    for (const operation of ['CREATE', 'UPDATE'])
+      expect(refusalOf(namespace, ['192.0.2.9', address], operation)).toBe(
+        named === undefined
+          ? undefined
+          : `invalid ServiceEntry: spec.addresses[1]: ${named} is allotted to a host of another namespace`,
+      );
   });
 });

@@ -19,6 +19,8 @@ export interface World {
   /** Pods that have not ended; of every namespace, if none is named. */
   pods(namespace: string | undefined): Iterable<PodFacts>;
   target(kind: string, namespace: string, name: string): TargetState;
+  /** Whether a ServiceEntry of any other namespace was allotted the address. */
+  isAllottedOutside(namespace: string, ip: string): boolean;
   /** `namespace/name` of the waypoints that are ready there. */
   waypointsIn(namespace: string): readonly string[];
   /** @param namespaceObject - Instead of the namespace as it is stored. */

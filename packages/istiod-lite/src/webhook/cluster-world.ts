@@ -2,7 +2,7 @@
 import type { Fetch } from '@ambit/collections/fetch';
 import type { Pod } from '@ambit/kube/resources/core';
 import { targetState } from '../derive/targets.ts';
-import type { Waypoints } from '../derive/waypoints.ts';
+import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
 import { isLive } from '../translate/pod.ts';
 import type { MeshSettings } from '../translate/settings.ts';
@@ -15,7 +15,11 @@ const MODE_LABEL = 'istio.io/dataplane-mode';
 /** Looks and depends on nothing: an answer is for this moment. */
 const look: Pick<Fetch, 'get'> = { get: (from, key) => from.get(key) };
 
-export function clusterWorld(inputs: Inputs, waypoints: Waypoints, settings: MeshSettings): World {
+export function clusterWorld(
+  inputs: Inputs,
+  { waypoints, serviceEntries }: Pick<Graph, 'waypoints' | 'serviceEntries'>,
+  settings: MeshSettings,
+): World {
   const isEnrolled = (namespace: string) =>
     inputs.namespaces.get(namespace)?.metadata.labels?.[MODE_LABEL] === 'ambient';
   const factsOf = ({ metadata, spec }: Pod): PodFacts => {
@@ -35,6 +39,10 @@ export function clusterWorld(inputs: Inputs, waypoints: Waypoints, settings: Mes
           yield factsOf(pod);
     },
     target: (kind, namespace, name) => targetState(inputs, waypoints, look, { kind, namespace, name }),
+    isAllottedOutside: (namespace, ip) =>
+      (serviceEntries.claims.get(ip) ?? []).some(
+        (entry) => entry.namespace !== namespace && [...entry.allotted.values()].flat().includes(ip),
+      ),
     waypointsIn: (namespace) =>
       [...waypoints.all.values()].filter((each) => each.namespace === namespace).map(waypointKey),
     binding: (of, namespace, object, namespaceObject) =>

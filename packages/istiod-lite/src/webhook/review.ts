@@ -9,6 +9,7 @@ import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networki
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
 import { MAX_WARNING_CHARS, MAX_WARNINGS } from '../limits.ts';
 import type { MeshSettings } from '../translate/settings.ts';
+import { addressesOfOthers } from '../validate/allotted-addresses.ts';
 import { adviceOnPeerAuthentication, adviceOnPolicy, adviceOnWaypoint } from '../validate/advice.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { validatePeerAuthentication } from '../validate/peer-authentication.ts';
@@ -59,9 +60,15 @@ export function answerReview(review: unknown, context: ReviewContext): Admission
   const request = requestOf(review);
   if (!request) return undefined;
   const { uid, kind, object } = request;
-  const findings = isRelevant(request) ? findingsFor(object, kind, context.settings) : NOTHING;
-  const errors = [...(isCheck(object) ? [CHECKED] : []), ...findings.errors, ...findings.refusals];
-  const advice = isRelevant(request) && errors.length === 0 ? adviceOn(object, kind, context.world) : [];
+  const relevant = isRelevant(request);
+  const findings = relevant ? findingsFor(object, kind, context.settings) : NOTHING;
+  const errors = [
+    ...(isCheck(object) ? [CHECKED] : []),
+    ...findings.errors,
+    ...findings.refusals,
+    ...(relevant && findings.errors.length === 0 ? conflictsOf(object, kind, context.world) : []),
+  ];
+  const advice = relevant && errors.length === 0 ? adviceOn(object, kind, context.world) : [];
   const warnings = [...findings.warnings, ...advice].slice(0, MAX_WARNINGS);
   return {
     apiVersion: 'admission.k8s.io/v1',
@@ -75,6 +82,13 @@ export function answerReview(review: unknown, context: ReviewContext): Admission
       }),
     },
   };
+}
+
+/** What keeps an object that is right by itself out of this cluster. */
+function conflictsOf(object: unknown, kind: string, world: World): Iterable<string> {
+  return kind === 'ServiceEntry' && isKubeObject(object)
+    ? addressesOfOthers(object as ServiceEntry, world)
+    : [];
 }
 
 /** What an object that is right by itself will not do in this cluster. */
@@ -95,11 +109,13 @@ function adviceOn(object: unknown, kind: string, world: World): readonly string[
   }
 }
 
-/** One that is wrong already may still be labelled, and lose its finalizers. */
+/**
+ * One that is wrong already may still be labelled, and lose its finalizers. One that is being deleted is in force until it
+ * is gone, so what it says is looked at all the same.
+ */
 function isRelevant({ operation, kind, object, oldObject }: ReviewRequest): boolean {
   if (operation === 'CREATE') return true;
-  if (operation !== 'UPDATE' || fieldOf(fieldOf(object, 'metadata'), 'deletionTimestamp') !== undefined)
-    return false;
+  if (operation !== 'UPDATE') return false;
   const counts = (of: unknown) =>
     kind === 'Namespace' || kind === 'Service'
       ? fieldOf(fieldOf(of, 'metadata'), 'labels')
