@@ -27,7 +27,7 @@ import type { Config } from './config.ts';
 import { buildGraph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
-import { Leadership } from './leadership.ts';
+import { Leadership, type StartWork } from './leadership.ts';
 import { meshConfigName } from './mesh-config/mesh-config.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
@@ -224,18 +224,17 @@ export async function startControlPlane(
   scope.use(ca.changed.subscribe(() => void serving.renew()));
 
   const leaderships: Leadership[] = [];
-  const onlyOne = (lease: string, start: () => AsyncDisposable) => {
+  const onlyOne = (lease: string, start: StartWork) => {
     const leadership = scope.use(
       new Leadership({ ...common, namespace: config.namespace, name: lease, identity }),
     );
     leaderships.push(leadership);
     leadership.whileLeading(start);
   };
-  onlyOne('istio-namespace-controller-election', () => {
-    const writers = new AsyncDisposableStack();
+  onlyOne('istio-namespace-controller-election', (own) => {
     const rootsPem = () => ca.authority.material.rootsPem.join('');
     const shared = { ...common, rootsPem, changed: ca.changed };
-    writers.use(
+    own.use(
       new RootDistribution({
         ...shared,
         namespaces: inputs.discoveredNamespaces,
@@ -243,17 +242,15 @@ export async function startControlPlane(
       }),
     );
     const { webhookConfiguration: name, revision, namespace } = config;
-    if (name !== '') writers.use(new WebhookRegistration({ ...shared, name, revision, namespace }));
-    return writers;
+    if (name !== '') own.use(new WebhookRegistration({ ...shared, name, revision, namespace }));
   });
   if (config.status)
-    onlyOne('istio-status-leader', () =>
-      startStatusWriters({ ...common, inputs, conditions: graph.conditions }),
+    onlyOne('istio-status-leader', (own) =>
+      own.use(startStatusWriters({ ...common, inputs, conditions: graph.conditions })),
     );
   if (config.ipAutoallocate)
-    onlyOne(
-      'istio-ip-autoallocate',
-      () =>
+    onlyOne('istio-ip-autoallocate', (own) =>
+      own.use(
         new AddressAllotter({
           ...common,
           ...config,
@@ -261,11 +258,11 @@ export async function startControlPlane(
           entries: inputs.serviceEntries,
           ...graph.serviceEntries,
         }),
+      ),
     );
   if (config.untaint)
-    onlyOne(
-      'istio-node-untaint',
-      () =>
+    onlyOne('istio-node-untaint', (own) =>
+      own.use(
         new NodeUntaint({
           ...common,
           nodes: inputs.nodes,
@@ -275,6 +272,7 @@ export async function startControlPlane(
           taintKey: config.untaintKey,
           scheduler,
         }),
+      ),
     );
   deps.collectGarbage?.();
   ready = true;

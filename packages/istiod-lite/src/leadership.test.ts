@@ -13,6 +13,7 @@ const fast: Clock = {
   ...systemClock,
   monotonicMs: () => systemClock.monotonicMs() * 50,
   sleep: (ms, signal) => systemClock.sleep(ms / 50, signal),
+  after: (ms, run) => systemClock.after(ms / 50, run),
 };
 
 let scope: AsyncDisposableStack;
@@ -43,14 +44,12 @@ const stand = (identity: string) =>
   );
 const work =
   (name: string, endsAfterMs = 0) =>
-  () => {
+  (own: AsyncDisposableStack) => {
     log.push(`${name} starts`);
-    return {
-      [Symbol.asyncDispose]: async () => {
-        await systemClock.sleep(endsAfterMs);
-        log.push(`${name} ended, lease of ${holder()}`);
-      },
-    };
+    own.defer(async () => {
+      await systemClock.sleep(endsAfterMs);
+      log.push(`${name} ended, lease of ${holder()}`);
+    });
   };
 const holder = () => (api.find(LEASES, 'ns', 'l') as Lease | undefined)?.spec?.holderIdentity;
 
@@ -102,5 +101,35 @@ describe('Leadership', () => {
     await ended[Symbol.asyncDispose]();
     await leadership[Symbol.asyncDispose]();
     expect(log.slice(2)).toEqual(['a ended, lease of a', 'b ended, lease of a']);
+  });
+
+  test('work that cannot be started ends what it had begun, and is tried again while the lease is held', async () => {
+    const leadership = stand('a');
+    let failures = 0;
+    leadership.whileLeading((own) => {
+      work('half')(own);
+      failures += 1;
+      if (failures <= 3) throw new Error('not yet');
+      log.push('whole');
+    });
+    await eventually(() => log.includes('whole'));
+    const [starts, ends] = ['half starts', 'half ended, lease of a'];
+    expect(log).toEqual([starts, ends, starts, ends, starts, ends, starts, 'whole']);
+    await leadership[Symbol.asyncDispose]();
+    expect(log.slice(8)).toEqual([ends]);
+  });
+
+  test('work that cannot be started is not tried any more once the lease is gone', async () => {
+    const leadership = stand('a');
+    let starts = 0;
+    leadership.whileLeading(() => {
+      starts += 1;
+      throw new Error('never');
+    });
+    await eventually(() => starts > 1);
+    await leadership[Symbol.asyncDispose]();
+    const before = starts;
+    await systemClock.sleep(100);
+    expect(starts).toBe(before);
   });
 });

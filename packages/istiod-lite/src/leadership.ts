@@ -2,14 +2,17 @@
  * What must be done by one replica alone: work that runs while this one holds a Lease, shared by all of that work.
  *
  * Work is started when the lease is ours and disposed of when it no longer is, before anybody else may have it. On a
- * stop the work ends first and the lease is given back then, so that the next one need not wait for it to expire.
+ * stop the work ends first and the lease is given back then, so that the next one need not wait for it to expire. Work
+ * that cannot be started is tried again for as long as the lease is held, since nobody else will do it.
  */
-import type { Clock, Random } from '@ambit/core/clock';
+import { Backoff } from '@ambit/core/backoff';
+import type { Clock, Random, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import type { Watch } from '@ambit/core/watch';
 import type { KubeClient } from '@ambit/kube/client';
 import { LeaderElection } from '@ambit/kube/leader';
+import { WRITE_RETRY_INITIAL_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
 
 export interface LeadershipOptions {
   readonly client: KubeClient;
@@ -24,14 +27,17 @@ export interface LeadershipOptions {
   readonly log: Logger;
 }
 
+/** Starts work that is owned by `own`; what it has put there ends also if it throws afterwards. */
+export type StartWork = (own: AsyncDisposableStack) => void;
+
 export class Leadership implements AsyncDisposable {
+  readonly #options: LeadershipOptions;
   readonly #election: LeaderElection;
-  readonly #log: Logger;
   readonly #subscription: Disposable;
   readonly #work = new Set<LedWork>();
 
   constructor(options: LeadershipOptions) {
-    this.#log = options.log;
+    this.#options = options;
     this.#election = new LeaderElection(options);
     this.#subscription = this.#election.leads.subscribe(() => this.#turn());
   }
@@ -41,12 +47,12 @@ export class Leadership implements AsyncDisposable {
   }
 
   /**
-   * Runs `start` each time this replica comes to lead, and disposes of what it returned when it leads no longer.
+   * Calls `start` each time this replica comes to lead, and ends what it started when it leads no longer.
    *
    * @returns Ends the work for good when disposed of.
    */
-  whileLeading(start: () => AsyncDisposable): AsyncDisposable {
-    const work = new LedWork(start, this.#log);
+  whileLeading(start: StartWork): AsyncDisposable {
+    const work = new LedWork(start, this.#options);
     this.#work.add(work);
     void work.turn(this.leads.value);
     return {
@@ -71,36 +77,51 @@ export class Leadership implements AsyncDisposable {
 
 /** One piece of work; it never runs twice at once. */
 class LedWork {
-  readonly #start: () => AsyncDisposable;
-  readonly #log: Logger;
+  readonly #start: StartWork;
+  readonly #options: Pick<LeadershipOptions, 'clock' | 'log' | 'name'>;
+  readonly #backoff: Backoff;
   #wanted = false;
   #running: AsyncDisposable | undefined;
   #settled: Promise<void> = Promise.resolve();
+  #again: Timer | undefined;
 
-  constructor(start: () => AsyncDisposable, log: Logger) {
+  constructor(start: StartWork, options: LeadershipOptions) {
     this.#start = start;
-    this.#log = log;
+    this.#options = options;
+    const times = { initialMs: WRITE_RETRY_INITIAL_MS, maxMs: WRITE_RETRY_MAX_MS, jitter: 0.2 };
+    this.#backoff = new Backoff(times, options.random);
   }
 
-  /** Resolves when the work runs, or has ended, as was wanted last. Never rejects. */
+  /** Resolves when the work runs, or has ended, as was wanted last, or when that has failed. Never rejects. */
   turn(wanted: boolean): Promise<void> {
     this.#wanted = wanted;
+    this.#again?.cancel();
     this.#settled = this.#settled.then(() => this.#settle());
     return this.#settled;
   }
 
   async #settle(): Promise<void> {
+    const { clock, log, name: lease } = this.#options;
     if (this.#wanted === (this.#running !== undefined)) return;
     try {
       if (this.#wanted) {
-        this.#running = this.#start();
+        this.#running = await this.#begin();
+        this.#backoff.reset();
       } else {
         const ending = this.#running;
         this.#running = undefined;
         await ending?.[Symbol.asyncDispose]();
       }
     } catch (error) {
-      this.#log.error('work of the leader failed', { error: messageOf(error) });
+      const waitMs = this.#wanted ? this.#backoff.nextMs() : undefined;
+      log.error('work of the leader failed', { lease, error: messageOf(error), waitMs });
+      if (waitMs !== undefined) this.#again = clock.after(waitMs, () => void this.turn(this.#wanted));
     }
+  }
+
+  async #begin(): Promise<AsyncDisposable> {
+    await using own = new AsyncDisposableStack();
+    this.#start(own);
+    return own.move();
   }
 }
