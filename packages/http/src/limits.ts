@@ -43,6 +43,31 @@ export const KEEPALIVE_TIMEOUT_MS = 20_000;
 /** How long a graceful GOAWAY waits for its PING before it names the last stream. */
 export const GOAWAY_CONFIRM_MS = 1_000;
 
+// HTTP/1.1.
+
+/** First line of a request. */
+export const REQUEST_LINE_BYTES = 16 * 1024;
+/** Head of a message, first line and all fields; also a trailer section. Envoy's number. */
+export const HEAD_BYTES = 60 * 1024;
+/** Fields of one section. Envoy's number. */
+export const HEAD_FIELDS = 100;
+/** The line that begins a chunk: size and extensions. */
+export const CHUNK_LINE_BYTES = 256;
+/** All chunk extensions of one body. */
+export const CHUNK_EXTENSION_BYTES = 8 * 1024;
+/** From the first octet of a head to its last. */
+export const HEADER_TIMEOUT_MS = 15_000;
+/** Between one exchange and the next. Envoy's number. */
+export const IDLE_TIMEOUT_MS = 3_600_000;
+/** 1xx responses before the final one. */
+export const INFORMATIONAL_RESPONSES = 32;
+/** What is left of a request that was answered early is read and dropped up to this, to keep the connection. */
+export const DISCARD_BYTES = 64 * 1024;
+/** How long a client may take to notice that a connection ends, before it is cut. */
+export const LINGER_MS = 1_000;
+/** What is queued for a peer that does not read, before writers are asked to wait. */
+export const SEND_QUEUE_BYTES = 64 * 1024;
+
 // What a connection has yet to send.
 
 /** Above this, streams wait instead of adding to what a connection has yet to send. */

@@ -3,26 +3,17 @@
  *
  * While a connection is busy, the small frames of one turn of the event loop are gathered into one write, however many
  * streams they belong to; else the first goes out at once, which is sooner. A large one goes out by itself, uncopied, when
- * nothing is ahead of it. A connection with nothing to send owns no buffer.
+ * nothing is ahead of it and the transport does not hold on to it.
  */
 import { GATHER_BELOW_BYTES, OUTBOX_HARD_BYTES, OUTBOX_SOFT_BYTES } from '../limits.ts';
+import { SendQueue } from '../transport/send-queue.ts';
 import type { Transport } from '../transport/transport.ts';
 
-const CHUNK_BYTES = 64 * 1024;
-const SPARE_CHUNKS = 16;
-
-const spares: Buffer[] = [];
 const dirty: Outbox[] = [];
-
-interface Chunk {
-  readonly bytes: Buffer;
-  length: number;
-}
 
 export class Outbox {
   readonly #transport: Transport;
-  readonly #chunks: Chunk[] = [];
-  #queuedBytes = 0;
+  readonly #queue: SendQueue;
   /** Puts since the last flush that had to be gathered. */
   #gathered = 0;
   /** The last turn brought several frames, so this one may too. */
@@ -31,30 +22,36 @@ export class Outbox {
 
   constructor(transport: Transport) {
     this.#transport = transport;
+    this.#queue = new SendQueue(transport);
   }
 
   /** Streams should keep their data back. */
   get congested(): boolean {
-    return this.#queuedBytes >= OUTBOX_SOFT_BYTES;
+    return this.#queue.queuedBytes >= OUTBOX_SOFT_BYTES;
   }
 
   /** The peer has us answer more than it reads. */
   get overflowing(): boolean {
-    return this.#queuedBytes >= OUTBOX_HARD_BYTES;
+    return this.#queue.queuedBytes >= OUTBOX_HARD_BYTES;
   }
 
   get empty(): boolean {
-    return this.#queuedBytes === 0;
+    return this.#queue.queuedBytes === 0;
   }
 
   /** Takes `bytes` (a whole number of frames); they are the caller's again on return. */
   put(bytes: Buffer): void {
-    const isFirst = this.#queuedBytes === 0 && this.#transport.idle;
-    if (isFirst && (!this.#busy || bytes.length >= GATHER_BELOW_BYTES)) {
+    const isFirst = this.#queue.queuedBytes === 0 && this.#transport.idle;
+    const isUrgent = isFirst && (!this.#busy || bytes.length >= GATHER_BELOW_BYTES);
+    if (isUrgent && !this.#transport.lends) {
       this.#transport.write(bytes);
       return;
     }
-    this.#append(bytes);
+    this.#queue.append(bytes);
+    if (isUrgent) {
+      this.#queue.flush();
+      return;
+    }
     this.#gathered++;
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -71,43 +68,15 @@ export class Outbox {
 
   /** Writes what is gathered, as long as the transport takes it. */
   flush(): void {
-    while (this.#transport.idle) {
-      const chunk = this.#chunks.shift();
-      if (!chunk) return;
-      this.#queuedBytes -= chunk.length;
-      this.#transport.write(chunk.bytes.subarray(0, chunk.length));
-      giveBack(chunk.bytes);
-    }
+    this.#queue.flush();
   }
 
   clear(): void {
-    for (const chunk of this.#chunks) giveBack(chunk.bytes);
-    this.#chunks.length = 0;
-    this.#queuedBytes = 0;
-  }
-
-  #append(bytes: Buffer): void {
-    let at = 0;
-    while (at < bytes.length) {
-      let last = this.#chunks.at(-1);
-      if (!last || last.length === CHUNK_BYTES) {
-        last = { bytes: spares.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES), length: 0 };
-        this.#chunks.push(last);
-      }
-      const to = Math.min(bytes.length, at + CHUNK_BYTES - last.length);
-      bytes.copy(last.bytes, last.length, at, to);
-      last.length += to - at;
-      at = to;
-    }
-    this.#queuedBytes += bytes.length;
+    this.#queue.clear();
   }
 }
 
 function flushAll(): void {
   const outboxes = dirty.splice(0);
   for (const outbox of outboxes) outbox.endTurn();
-}
-
-function giveBack(chunk: Buffer): void {
-  if (spares.length < SPARE_CHUNKS) spares.push(chunk);
 }

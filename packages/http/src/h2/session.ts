@@ -222,6 +222,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   /** @internal */
   onBytes(bytes: Buffer): void {
+    this.#transport.credit(bytes.length);
     try {
       this.#reader.read(bytes);
       if (this.#state !== 'closed') this.#sender.resume();

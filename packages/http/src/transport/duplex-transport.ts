@@ -1,12 +1,14 @@
 /** Any Duplex as a session's transport: the inner TLS connection of double HBONE, and tests. Copies what it writes. */
 import type { Duplex } from 'node:stream';
-import type { Transport, TransportEvents } from './transport.ts';
+import { type Transport, type TransportEvents, UNCREDITED_BYTES } from './transport.ts';
 
 export class DuplexTransport implements Transport {
   readonly peer: string;
+  readonly lends = false;
   readonly #duplex: Duplex;
   #events: TransportEvents | undefined;
   #error: Error | undefined;
+  #uncredited = 0;
 
   constructor(duplex: Duplex, peer: string) {
     this.#duplex = duplex;
@@ -20,9 +22,16 @@ export class DuplexTransport implements Transport {
   start(events: TransportEvents): void {
     this.#events = events;
     this.#duplex
-      .on('data', (chunk: Buffer) => this.#events?.onBytes(chunk))
+      .on('data', (chunk: Buffer) => {
+        this.#uncredited += chunk.length;
+        if (this.#uncredited >= UNCREDITED_BYTES) this.#duplex.pause();
+        this.#events?.onBytes(chunk);
+      })
       .on('drain', () => this.#events?.onIdle())
-      .on('end', () => this.#duplex.end())
+      .on('end', () => {
+        if (this.#events?.onEnd) this.#events.onEnd();
+        else this.#duplex.end();
+      })
       .on('error', (error: Error) => {
         this.#error ??= error;
       })
@@ -35,6 +44,11 @@ export class DuplexTransport implements Transport {
 
   /** Every chunk is fresh memory already. */
   keep(): void {}
+
+  credit(bytes: number): void {
+    this.#uncredited -= bytes;
+    if (this.#uncredited < UNCREDITED_BYTES && this.#duplex.isPaused()) this.#duplex.resume();
+  }
 
   end(): void {
     if (!this.#duplex.destroyed) this.#duplex.end(() => this.#duplex.destroy());

@@ -7,18 +7,21 @@
  */
 import type { TLSSocket } from 'node:tls';
 import { formatHostPort } from '@ambit/core/ip';
-import type { Transport, TransportEvents } from './transport.ts';
+import { type Transport, type TransportEvents, UNCREDITED_BYTES } from './transport.ts';
 import { Landing } from './landing.ts';
 import { handleOf, own, type StreamHandle, type StreamOwner, UV_EOF, write } from './native.ts';
 import { canonicalIp } from './plain-socket.ts';
 
 export class TlsTransport implements Transport, StreamOwner {
   readonly peer: string;
+  readonly lends = false;
   readonly #socket: TLSSocket;
   readonly #handle: StreamHandle | undefined;
   #events: TransportEvents | undefined;
-  readonly #landing = new Landing((bytes) => this.#events?.onBytes(bytes));
+  readonly #landing = new Landing((bytes) => this.#deliver(bytes));
   #inFlight = false;
+  #uncredited = 0;
+  #stopped = false;
   #ending = false;
   #closed = false;
   #error: Error | undefined;
@@ -56,6 +59,13 @@ export class TlsTransport implements Transport, StreamOwner {
     this.#landing.keep();
   }
 
+  credit(bytes: number): void {
+    this.#uncredited -= bytes;
+    if (!this.#stopped || this.#uncredited >= UNCREDITED_BYTES || this.#closed) return;
+    this.#stopped = false;
+    this.#handle?.readStart();
+  }
+
   end(): void {
     if (this.#ending) return;
     this.#ending = true;
@@ -74,8 +84,9 @@ export class TlsTransport implements Transport, StreamOwner {
   /** @internal */
   onReadEnd(status: number): void {
     this.#landing.flush();
-    if (status === UV_EOF) this.#socket.destroySoon();
-    else this.#socket.destroy();
+    if (status !== UV_EOF) this.#socket.destroy();
+    else if (this.#events?.onEnd) this.#events.onEnd();
+    else this.#socket.destroySoon();
   }
 
   /** @internal */
@@ -89,6 +100,14 @@ export class TlsTransport implements Transport, StreamOwner {
 
   /** @internal A tunnel is connected before its handshake. */
   onConnected(): void {}
+
+  #deliver(bytes: Buffer): void {
+    this.#uncredited += bytes.length;
+    this.#events?.onBytes(bytes);
+    if (this.#uncredited < UNCREDITED_BYTES || this.#stopped || this.#closed) return;
+    this.#stopped = true;
+    this.#handle?.readStop();
+  }
 
   #onClosed(): void {
     if (this.#closed) return;

@@ -1,19 +1,24 @@
 /**
- * What a session needs of the connection below it.
+ * What a connection needs of the bytes below it.
  *
- * Buffers: bytes handed to `write` are the caller's again when it returns. Bytes handed to `onBytes` are valid during
- * that call, unless the receiver calls `keep` within it: then their memory is the receiver's for good, and the
- * transport reads into fresh memory from then on.
+ * Buffers: bytes handed to `write` are the caller's again when it returns, unless the transport `lends`. Bytes handed to
+ * `onBytes` are valid during that call, unless the receiver calls `keep` within it: then their memory is the receiver's
+ * for good, and the transport reads into fresh memory from then on.
  */
 export interface Transport {
   /** Nothing written before is still waiting: `write` may be called. */
   readonly idle: boolean;
+  /** Written bytes must stay untouched until the transport is idle again. */
+  readonly lends: boolean;
   /** @remarks Only while `idle`. */
   write(bytes: Uint8Array): void;
+  /** @throws {@link Error} The transport reads into memory that it shares. */
   keep(): void;
-  /** Sends what was written, then ends. Idempotent. */
+  /** The receiver is done with this many bytes of `onBytes`; a transport that has too many to hear of reads no more. */
+  credit(bytes: number): void;
+  /** Sends what was written, then no more; the connection is gone when the peer has ended too, or at once. Idempotent. */
   end(): void;
-  /** Cuts the connection now. Idempotent; `onClosed` follows. */
+  /** Cuts the connection now, so that the peer sees an error if it can. Idempotent; `onClosed` follows. */
   destroy(): void;
   /** Begins to deliver; called once. */
   start(events: TransportEvents): void;
@@ -24,6 +29,11 @@ export interface Transport {
 export interface TransportEvents {
   onBytes(bytes: Buffer): void;
   onIdle(): void;
+  /** The peer will send no more. Whoever does not want to know has the transport end as well. */
+  onEnd?(): void;
   /** Exactly once, the last event: the connection is gone, with the reason if it was not an orderly end. */
   onClosed(error: Error | undefined): void;
 }
+
+/** Bytes that a receiver may have without credit before a transport that can stop reading does so. */
+export const UNCREDITED_BYTES = 128 * 1024;

@@ -1,0 +1,50 @@
+/**
+ * Deadlines of many connections on one timer: setting one costs an assignment, not a timer.
+ *
+ * Coarse: a deadline is met up to two ticks late. The timer runs while somebody is watched.
+ */
+import type { Clock, Timer } from '@ambit/core/clock';
+
+export const DEADLINE_TICK_MS = 250;
+
+export interface Watched {
+  /** In the wheel's milliseconds; `Infinity`: none. */
+  readonly deadlineMs: number;
+  /** Past due; called once a tick until the deadline moves or the watch ends. */
+  onDeadline(): void;
+}
+
+export class Deadlines {
+  readonly #clock: Clock;
+  readonly #watched = new Set<Watched>();
+  #timer: Timer | undefined;
+  #nowMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The time as of the last tick: what deadlines are counted from. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  watch(watched: Watched): void {
+    this.#watched.add(watched);
+    if (this.#timer) return;
+    this.#nowMs = this.#clock.monotonicMs();
+    this.#timer = this.#clock.every(DEADLINE_TICK_MS, () => this.#tick());
+  }
+
+  unwatch(watched: Watched): void {
+    this.#watched.delete(watched);
+    if (this.#watched.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #tick(): void {
+    this.#nowMs = this.#clock.monotonicMs();
+    for (const watched of this.#watched) if (watched.deadlineMs <= this.#nowMs) watched.onDeadline();
+  }
+}

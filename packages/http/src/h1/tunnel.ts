@@ -1,0 +1,95 @@
+/**
+ * What is left of an HTTP/1.1 connection after it switched protocols: bytes both ways, each way ending by itself.
+ */
+import { Duplex } from 'node:stream';
+import type { TransportEvents } from '../transport/transport.ts';
+import type { Wire } from './wire.ts';
+
+export class ConnectionTunnel extends Duplex implements TransportEvents {
+  readonly #wire: Wire;
+  #waiting: ((error?: Error | null) => void) | undefined;
+  #uncredited = 0;
+  #gone = false;
+  #ending = false;
+
+  constructor(wire: Wire) {
+    super({ allowHalfOpen: true, emitClose: true });
+    this.#wire = wire;
+  }
+
+  /** @internal */
+  onBytes(bytes: Buffer): void {
+    this.#uncredited += bytes.length;
+    if (this.push(Buffer.from(bytes))) this.#credit();
+  }
+
+  /** @internal */
+  onEnd(): void {
+    this.push(null);
+  }
+
+  /** @internal */
+  onIdle(): void {
+    const { queue } = this.#wire;
+    queue.flush();
+    if (queue.queuedBytes > 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+    if (this.#ending) this.#wire.end();
+  }
+
+  /** @internal */
+  onClosed(error: Error | undefined): void {
+    this.#gone = true;
+    this.#wire.queue.clear();
+    if (error) {
+      this.destroy(error);
+      return;
+    }
+    this.push(null);
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+    this.end();
+  }
+
+  override _read(): void {
+    this.#credit();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (this.#gone) {
+      done();
+      return;
+    }
+    const { queue } = this.#wire;
+    queue.append(chunk);
+    queue.flush();
+    if (queue.queuedBytes > 0) this.#waiting = done;
+    else done();
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#ending = true;
+    if (!this.#gone) this.#wire.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#waiting = undefined;
+    if (!this.#gone) {
+      const isWhole = this.readableEnded && this.writableFinished && error === null;
+      if (isWhole) this.#wire.end();
+      else this.#wire.transport.destroy();
+    }
+    done(error);
+  }
+
+  #credit(): void {
+    const bytes = this.#uncredited;
+    if (bytes === 0) return;
+    this.#uncredited = 0;
+    this.#wire.transport.credit(bytes);
+  }
+}
