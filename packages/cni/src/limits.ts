@@ -35,8 +35,10 @@ export const INSTALL_INTERVAL_MS = 1_000;
 export const INSTALL_POLL_MS = 10_000;
 /** So many times in a row that somebody undoes ours means that it is on purpose: say so. */
 export const INSTALL_ROUNDS_WARNED = 5;
-export const STOP_DECISION_RETRIES_OWNED = 2;
+/** Asking what to leave on the node: all of it must be over before the agent is killed. */
+export const STOP_DECISION_RETRIES = 2;
 export const STOP_DECISION_RETRY_MS = 1_000;
+export const STOP_DECISION_TIMEOUT_MS = 3_000;
 
 /** Configurations of one node that a preflight tells of. */
 export const PREFLIGHT_MAX_CONFIGS = 20;

@@ -249,8 +249,8 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   log.info('the node agent serves', { node: config.nodeName, pods: held.heldCount });
 
   const leave = async (aborted: AbortSignal) => {
-    const { podNamespace, nodeName, ownedConfig, disableSafeUpgrade: safeUpgradeDisabled } = config;
-    const stop = { client, podNamespace, nodeName, ownedConfig, safeUpgradeDisabled, clock, log };
+    const { podNamespace, nodeName, disableSafeUpgrade: safeUpgradeDisabled } = config;
+    const stop = { client, podNamespace, nodeName, safeUpgradeDisabled, clock, log };
     const { keep, reason } = await decideStop(stop, aborted);
     log.info(keep ? 'plugin and host rules stay on the node' : 'plugin and host rules are removed', {
       reason,

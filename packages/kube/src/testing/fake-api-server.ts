@@ -38,6 +38,8 @@ export class FakeApiServer implements AsyncDisposable {
     | undefined;
   /** What each list waits for before it is answered. */
   beforeList: () => Promise<void> = () => Promise.resolve();
+  /** The same for each request about one object. */
+  beforeOne: () => Promise<void> = () => Promise.resolve();
   readonly #objects = new Map<string, Stored>();
   readonly #changes: Change[] = [];
   readonly #watches = new Map<ServerResponse, { collection: string; namespace: string | undefined }>();
@@ -162,6 +164,7 @@ export class FakeApiServer implements AsyncDisposable {
     if (this.unknown.has(collection))
       return respond(response, 404, { reason: 'NotFound', message: 'no such kind' });
     if (name !== undefined) {
+      await this.beforeOne();
       const manager = url.searchParams.get('fieldManager') ?? '';
       const at = { collection, namespace, name, subresource, manager };
       return respond(response, ...this.#one(method, at, body));

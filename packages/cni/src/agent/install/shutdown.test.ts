@@ -26,20 +26,23 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-const decide = (over: Partial<StopOptions> = {}) =>
+const decide = (over: Partial<StopOptions> = {}, signal = AbortSignal.timeout(5_000)) =>
   decideStop(
     {
       client,
       podNamespace: 'istio-system',
       nodeName: 'n1',
-      ownedConfig: false,
       safeUpgradeDisabled: false,
       clock: { ...systemClock, sleep: () => Promise.resolve() },
       log: silentLogger,
       ...over,
     },
-    AbortSignal.timeout(5_000),
+    signal,
   );
+
+async function until(what: () => boolean): Promise<void> {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
 
 test('an agent that will be replaced leaves everything', async () => {
   server.put(DAEMON_SETS, { metadata: meta });
@@ -59,18 +62,32 @@ test('an agent that is no longer wanted on its node leaves nothing', async () =>
   expect(await decide()).toMatchObject({ keep: false, reason: expect.stringContaining('n1') });
 });
 
-test('without an answer it cleans up, unless the list is its own; without an account it cleans up', async () => {
+test.each([
+  ['errors', () => ({ status: 500, body: {} })],
+  ['refuses to tell', () => ({ status: 403, body: {} })],
+])('while the API server %s, an agent leaves everything', async (_, answer) => {
   let asked = 0;
   server.intercept = () => {
     asked += 1;
-    return { status: 500, body: {} };
+    return answer();
   };
-  expect(await decide()).toMatchObject({ keep: false });
-  expect(asked).toBe(1);
-  expect(await decide({ ownedConfig: true })).toMatchObject({ keep: true });
-  expect(asked).toBe(4);
+  expect(await decide()).toMatchObject({ keep: true, reason: expect.stringContaining('did not say') });
+  expect(asked).toBe(3);
+});
+
+test('an agent that hears nothing at all leaves everything when its time is up', async () => {
+  server.beforeOne = () => new Promise(() => undefined);
+  const told = new AbortController();
+  const decided = decide({}, told.signal);
+  await until(() => server.requests.length > 0);
+  told.abort(new Error('time is up'));
+  expect(await decided).toMatchObject({ keep: true });
+  expect(await decide({ safeUpgradeDisabled: true })).toMatchObject({ keep: false });
+});
+
+test('an agent whose account is gone leaves nothing', async () => {
   server.intercept = () => ({ status: 401, body: {} });
-  expect(await decide({ ownedConfig: true })).toMatchObject({ keep: false });
+  expect(await decide()).toMatchObject({ keep: false });
 });
 
 test('required node affinity', () => {

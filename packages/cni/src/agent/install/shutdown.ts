@@ -2,7 +2,8 @@
  * What a stopping agent leaves on the node: everything, if another one will come after it; nothing, if it was removed.
  *
  * While an upgrade replaces the agent, the plugin stays and holds back new pods of the mesh. After an uninstall it would
- * do so for ever.
+ * do so for ever. Who cannot ask leaves everything: an API server that is silent uninstalls nothing, and without the
+ * plugin pods of the mesh would start outside it.
  */
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
@@ -10,7 +11,7 @@ import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
 import { statusOf } from '@ambit/kube/errors';
 import { daemonSets, nodes } from '@ambit/kube/resources/core';
-import { STOP_DECISION_RETRIES_OWNED, STOP_DECISION_RETRY_MS } from '../../limits.ts';
+import { STOP_DECISION_RETRIES, STOP_DECISION_RETRY_MS, STOP_DECISION_TIMEOUT_MS } from '../../limits.ts';
 import { AGENT_DAEMON_SET } from '../../names.ts';
 import { mayRunOn } from './node-affinity.ts';
 
@@ -20,8 +21,6 @@ export interface StopOptions {
   readonly client: KubeClient;
   readonly podNamespace: string;
   readonly nodeName: string;
-  /** With a list of our own, doubt is a reason to keep it. */
-  readonly ownedConfig: boolean;
   /** `AMBIENT_DISABLE_SAFE_UPGRADE` */
   readonly safeUpgradeDisabled: boolean;
   readonly clock: Clock;
@@ -30,13 +29,13 @@ export interface StopOptions {
 
 export async function decideStop(options: StopOptions, signal: AbortSignal): Promise<StopDecision> {
   if (options.safeUpgradeDisabled) return { keep: false, reason: 'safe upgrade is disabled' };
-  const retries = options.ownedConfig ? STOP_DECISION_RETRIES_OWNED : 0;
-  for (let left = retries; ; left -= 1) {
+  for (let left = STOP_DECISION_RETRIES; ; left -= 1) {
+    const once = AbortSignal.any([signal, AbortSignal.timeout(STOP_DECISION_TIMEOUT_MS)]);
     try {
-      return await ask(options, signal);
+      return await ask(options, once);
     } catch (error) {
       const reason = `the API server did not say whether ${AGENT_DAEMON_SET} still exists: ${messageOf(error)}`;
-      if (left === 0 || signal.aborted) return { keep: options.ownedConfig, reason };
+      if (left === 0 || signal.aborted) return { keep: true, reason };
       options.log.warn('asking what to leave behind failed', { error: messageOf(error) });
       await options.clock.sleep(STOP_DECISION_RETRY_MS, signal).catch(() => undefined);
     }
@@ -59,6 +58,8 @@ async function ask(
       return { keep: false, reason: `DaemonSet ${AGENT_DAEMON_SET} no longer selects node ${nodeName}` };
     return { keep: true, reason: `DaemonSet ${AGENT_DAEMON_SET} is there and will replace this agent` };
   } catch (error) {
+    // That is an answer: an account that goes before its agent goes with the whole installation. Should the pod alone have
+    // been deleted by force, the next agent installs the plugin again.
     if (statusOf(error) === 401) return { keep: false, reason: 'this agent’s account is gone' };
     throw error;
   }
