@@ -9,6 +9,9 @@ export class DuplexTransport implements Transport {
   #events: TransportEvents | undefined;
   #error: Error | undefined;
   #uncredited = 0;
+  #writing = false;
+  /** Came while we wrote: two ends in one process. */
+  readonly #early: Buffer[] = [];
 
   constructor(duplex: Duplex, peer: string) {
     this.#duplex = duplex;
@@ -22,11 +25,7 @@ export class DuplexTransport implements Transport {
   start(events: TransportEvents): void {
     this.#events = events;
     this.#duplex
-      .on('data', (chunk: Buffer) => {
-        this.#uncredited += chunk.length;
-        if (this.#uncredited >= UNCREDITED_BYTES) this.#duplex.pause();
-        this.#events?.onBytes(chunk);
-      })
+      .on('data', (chunk: Buffer) => this.#onData(chunk))
       .on('drain', () => this.#events?.onIdle())
       .on('end', () => {
         if (this.#events?.onEnd) this.#events.onEnd();
@@ -39,7 +38,10 @@ export class DuplexTransport implements Transport {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#duplex.writable) this.#duplex.write(Buffer.from(bytes));
+    if (!this.#duplex.writable) return;
+    this.#writing = true;
+    this.#duplex.write(Buffer.from(bytes));
+    this.#writing = false;
   }
 
   /** Every chunk is fresh memory already. */
@@ -56,5 +58,20 @@ export class DuplexTransport implements Transport {
 
   destroy(): void {
     this.#duplex.destroy();
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#uncredited += chunk.length;
+    if (this.#uncredited >= UNCREDITED_BYTES) this.#duplex.pause();
+    if (!this.#writing && this.#early.length === 0) this.#events?.onBytes(chunk);
+    else if (this.#early.push(chunk) === 1) process.nextTick(() => this.#deliverEarly());
+  }
+
+  #deliverEarly(): void {
+    while (this.#early.length > 0) {
+      const [chunk] = this.#early;
+      if (chunk) this.#events?.onBytes(chunk);
+      this.#early.shift();
+    }
   }
 }

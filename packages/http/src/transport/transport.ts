@@ -1,6 +1,8 @@
 /**
  * What a connection needs of the bytes below it.
  *
+ * No event comes from within a call: a writer need not fear to be called before `write` returns.
+ *
  * Buffers: bytes handed to `write` are the caller's again when it returns, unless the transport `lends`. Bytes handed to
  * `onBytes` are valid during that call, unless the receiver calls `keep` within it: then their memory is the receiver's
  * for good, and the transport reads into fresh memory from then on.
