@@ -105,7 +105,7 @@ type Codecs = { readonly [Kind in WaypointResourceKind]: Codec<WaypointResources
 interface Codec<T> {
   encode(message: T): { finish(): Uint8Array };
   decode(bytes: Uint8Array): T;
-  fromPartial(fields: Partial<T>): T;
+  fromPartial(fields: WaypointFields<T>): T;
 }
 
 const CODECS: Codecs = {
@@ -151,10 +151,25 @@ export function encodeWaypointResource<Kind extends WaypointResourceKind>(
   return encodeWhole(CODECS[kind], resource);
 }
 
+/** Some fields of a message, at any depth. */
+export type WaypointFields<T> = T extends
+  | Uint8Array
+  | Map<unknown, unknown>
+  | string
+  | number
+  | bigint
+  | boolean
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly WaypointFields<Item>[]
+    : T extends { readonly $case: infer Case; readonly value: infer Value }
+      ? { readonly $case: Case; readonly value: WaypointFields<Value> }
+      : { readonly [Name in keyof T]?: WaypointFields<T[Name]> };
+
 /** A resource with these fields, and every other one empty, at any depth. */
 export function createWaypointResource<Kind extends WaypointResourceKind>(
   kind: Kind,
-  fields: Partial<WaypointResources[Kind]>,
+  fields: WaypointFields<WaypointResources[Kind]>,
 ): WaypointResources[Kind] {
   return CODECS[kind].fromPartial(fields);
 }

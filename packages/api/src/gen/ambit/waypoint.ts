@@ -198,6 +198,7 @@ export interface StreamRoute {
   readonly parents: readonly ServicePort[];
   readonly rules: readonly StreamRule[];
   readonly unreadable: string;
+  readonly consumerNamespace: string;
 }
 
 export interface StreamRule {
@@ -3083,7 +3084,7 @@ export const Fault: MessageFns<Fault> = {
 };
 
 function createBaseStreamRoute(): StreamRoute {
-  return { origin: undefined, parents: [], rules: [], unreadable: "" };
+  return { origin: undefined, parents: [], rules: [], unreadable: "", consumerNamespace: "" };
 }
 
 export const StreamRoute: MessageFns<StreamRoute> = {
@@ -3099,6 +3100,9 @@ export const StreamRoute: MessageFns<StreamRoute> = {
     }
     if (message.unreadable !== "") {
       writer.uint32(34).string(message.unreadable);
+    }
+    if (message.consumerNamespace !== "") {
+      writer.uint32(42).string(message.consumerNamespace);
     }
     return writer;
   },
@@ -3148,6 +3152,14 @@ export const StreamRoute: MessageFns<StreamRoute> = {
             message.unreadable = reader.string(true);
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.consumerNamespace = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -3172,6 +3184,7 @@ export const StreamRoute: MessageFns<StreamRoute> = {
     message.parents = object.parents?.map((e) => ServicePort.fromPartial(e)) || [];
     message.rules = object.rules?.map((e) => StreamRule.fromPartial(e)) || [];
     message.unreadable = object.unreadable ?? "";
+    message.consumerNamespace = object.consumerNamespace ?? "";
     return message;
   },
 };
