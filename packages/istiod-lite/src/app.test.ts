@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { AUTHORIZATION_TYPE_URL, decodeAuthorization } from '@ambit/api/authorization';
+import { decodeWaypointResource, WAYPOINT_RESOURCE_KINDS, waypointTypeUrl } from '@ambit/api/waypoint';
 import { ADDRESS_TYPE_URL, decodeAddress } from '@ambit/api/workload';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
@@ -19,6 +20,7 @@ import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap } from '@ambit/kube/resources/core';
+import type { HttpRoute } from '@ambit/kube/resources/routes';
 import type { AuthorizationPolicy } from '@ambit/kube/resources/security';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { DeltaXdsClient } from '@ambit/xds/client';
@@ -125,7 +127,12 @@ const rootOf = (ns: string) =>
   find<ConfigMap>(CONFIG_MAPS, ns, 'istio-ca-root-cert')?.data?.['root-cert.pem'];
 
 /** A ztunnel's state of the mesh, by resource name. */
-async function follow(plane: Pick<ControlPlane, 'ports'>, token: string, nodeNamespace = 'istio-system') {
+async function follow(
+  plane: Pick<ControlPlane, 'ports'>,
+  token: string,
+  nodeNamespace = 'istio-system',
+  metadata: Readonly<Record<string, string>> = {},
+) {
   const root = await eventually(() => rootOf('istio-system'));
   const held = new Map<string, unknown>();
   const withdrawn: string[] = [];
@@ -154,11 +161,14 @@ async function follow(plane: Pick<ControlPlane, 'ports'>, token: string, nodeNam
     node: {
       id: `ztunnel~10.0.0.9~ztunnel-n1.${nodeNamespace}~${nodeNamespace}.svc.cluster.local`,
       cluster: '',
-      metadata: { NODE_NAME: 'n1', NAMESPACE: nodeNamespace },
+      metadata: { NODE_NAME: 'n1', NAMESPACE: nodeNamespace, ...metadata },
     },
     types: [
       handler(ADDRESS_TYPE_URL, (value) => decodeAddress(value).type?.value),
       handler(AUTHORIZATION_TYPE_URL, decodeAuthorization),
+      ...WAYPOINT_RESOURCE_KINDS.map((kind) =>
+        handler(waypointTypeUrl(kind), (value) => decodeWaypointResource(kind, value)),
+      ),
     ],
     clock: systemClock,
     random: systemRandom,
@@ -273,6 +283,46 @@ async function serviceAddress(replicas: readonly ControlPlane[]): Promise<number
 }
 
 describe('replicas', () => {
+  test('a waypoint gets what is for it, nobody else does, and the route says what became of it', async () => {
+    const GATEWAY_API = '/apis/gateway.networking.k8s.io/v1';
+    const gateway = {
+      metadata: { namespace: 'shop', name: 'waypoint' },
+      status: { addresses: [{ type: 'Hostname', value: 'waypoint.shop.svc.cluster.local' }] },
+    };
+    api.put(`${GATEWAY_API}/gateways`, gateway as KubeObject);
+    const labels = { 'istio.io/use-waypoint': 'waypoint' };
+    api.put(SERVICES, {
+      metadata: { namespace: 'shop', name: 'cart', labels },
+      spec: { clusterIPs: ['10.1.0.1'], ports: [{ port: 80 }] },
+    } as KubeObject);
+    const plane = await start();
+    const waypoint = await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'waypoint' });
+    const others = [
+      await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'other' }),
+      await follow(plane, 'ztunnel-n1'),
+      await follow(plane, 'ztunnel-n1', 'istio-system', { GATEWAY_NAME: 'waypoint' }),
+    ];
+    for (const { xds } of [waypoint, ...others]) await until(xds.synced, Boolean, AbortSignal.timeout(5_000));
+    expect(waypoint.held.has('default')).toBe(true);
+    api.put(`${GATEWAY_API}/httproutes`, {
+      metadata: { namespace: 'shop', name: 'cart', generation: 1 },
+      spec: {
+        parentRefs: [{ group: '', kind: 'Service', name: 'cart' }],
+        rules: [{ backendRefs: [{ name: 'cart', port: 80 }] }],
+      },
+    } as KubeObject);
+    await eventually(() => waypoint.held.has('HTTPRoute/shop/cart'));
+    const [status] = await eventually(
+      () => find<HttpRoute>(`${GATEWAY_API}/httproutes`, 'shop', 'cart')?.status?.parents,
+    );
+    expect(status?.conditions?.map(({ type, status: is }) => `${type} ${is}`)).toEqual([
+      'Accepted True',
+      'ResolvedRefs True',
+      'ResolvedWaypoints True',
+    ]);
+    for (const { held } of others) expect([...held.keys()]).not.toContain('HTTPRoute/shop/cart');
+  });
+
   test('a rollout loses no push and withdraws nothing', async () => {
     api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));
     const drain = { AMBIT_DRAIN_NOTICE: '200ms', AMBIT_DRAIN_SPREAD: '100ms' };

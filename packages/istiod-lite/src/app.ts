@@ -158,7 +158,7 @@ export async function startControlPlane(
   log.info('everything is known', { addresses: graph.addresses.size });
 
   const xdsOptions: Omit<DeltaXdsServerOptions, 'authenticate'> = {
-    feeds: [graph.addressFeed, graph.authorizationFeed],
+    feeds: [graph.addressFeed, graph.authorizationFeed, ...graph.waypointFeeds],
     systemVersion: () => deps.version,
     observer: metrics.xds,
     clock,
@@ -246,7 +246,14 @@ export async function startControlPlane(
   });
   if (config.status)
     onlyOne('istio-status-leader', (own) =>
-      own.use(startStatusWriters({ ...common, inputs, conditions: graph.conditions })),
+      own.use(
+        startStatusWriters({
+          ...common,
+          inputs,
+          conditions: graph.conditions,
+          routes: graph.routeStatuses,
+        }),
+      ),
     );
   if (config.ipAutoallocate)
     onlyOne('istio-ip-autoallocate', (own) =>

@@ -4,22 +4,29 @@
  * Every arrow is a pure function in translate/; derive/ says which collections it looks at. A change of one object
  * recomputes what looked at it, and only results that differ go further.
  */
+import { WAYPOINT_RESOURCE_KINDS } from '@ambit/api/waypoint';
 import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { JoinedCollection } from '@ambit/collections/join';
+import { deriveAttachments } from './derive/attachments.ts';
+import { deriveCatalog } from './derive/catalog.ts';
 import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
+import { deriveRouteStatuses, type RouteStatuses } from './derive/route-statuses.ts';
+import { deriveRoutes } from './derive/routes.ts';
 import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
 import { deriveVisibilities } from './derive/visibility.ts';
 import { deriveWaypointPolicies } from './derive/waypoint-policies.ts';
+import { deriveWaypointResources } from './derive/waypoint-resources.ts';
 import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
 import type { AllInputs } from './inputs.ts';
 import { type DiscoveredInputs, discoveredInputs } from './mesh-config/discovered.ts';
 import { deriveMeshConfig, meshConfigName } from './mesh-config/mesh-config.ts';
 import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
+import { WaypointFeed } from './push/waypoint-feed.ts';
 import type { AddressEntry } from './push/encode.ts';
 import type { TranslatedPolicy } from './translate/authorization-policy.ts';
 
@@ -28,10 +35,13 @@ export interface Graph {
   readonly inputs: DiscoveredInputs;
   readonly addressFeed: AddressFeed;
   readonly authorizationFeed: AuthorizationFeed;
+  /** What waypoints are sent, in the order in which they ask. */
+  readonly waypointFeeds: readonly WaypointFeed[];
   /** By `namespace/name` of the AuthorizationPolicy: what its status shall say. */
   readonly translatedPolicies: Collection<string, TranslatedPolicy>;
   /** What the statuses of objects shall say. */
   readonly conditions: Conditions;
+  readonly routeStatuses: RouteStatuses;
   readonly waypoints: Waypoints;
   /** For those who allot addresses to ServiceEntries. */
   readonly serviceEntries: Pick<ServiceEntries, 'checked' | 'claims'>;
@@ -63,12 +73,17 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const visibilities = deriveVisibilities(context);
   const waypoints = deriveWaypoints(context, network, visibilities);
   const services = deriveServices(context, network, waypoints, visibilities);
-  const waypointPolicies = deriveWaypointPolicies(context, waypoints);
+  const attachments = deriveAttachments(context, services, waypoints);
+  const waypointPolicies = deriveWaypointPolicies(context, waypoints, attachments);
   const workloads = deriveWorkloads(context, services, policies, waypoints, waypointPolicies);
   const authorizations = new JoinedCollection({
     name: 'all authorizations',
     from: [policies.authorizations, ...waypointPolicies.authorizations],
   });
+  const catalogs = deriveCatalog(context, services);
+  const routes = deriveRoutes(context, catalogs, attachments);
+  const routeStatuses = deriveRouteStatuses(context, routes, waypoints);
+  const waypointResources = deriveWaypointResources(context, routes);
   const conditions = deriveConditions(context, policies, waypoints, visibilities);
   const addresses = new JoinedCollection({
     name: 'addresses',
@@ -83,6 +98,10 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const authorizationFeed = new AuthorizationFeed(scheduler, authorizations, clock);
   return {
     inputs,
+    waypointFeeds: WAYPOINT_RESOURCE_KINDS.map(
+      (kind) => new WaypointFeed(kind, waypointResources[kind], options),
+    ),
+    routeStatuses,
     authorizationFeed,
     addressFeed: new AddressFeed(scheduler, addresses, authorizationFeed, clock),
     translatedPolicies: policies.translated,
@@ -90,6 +109,12 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     conditions,
     waypoints,
     serviceEntries: services.entries,
-    roots: [addresses, authorizations, ...Object.values(conditions)],
+    roots: [
+      addresses,
+      authorizations,
+      ...Object.values(waypointResources),
+      ...Object.values(conditions),
+      ...Object.values(routeStatuses),
+    ],
   };
 }

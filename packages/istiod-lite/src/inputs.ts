@@ -25,6 +25,16 @@ import {
   workloadEntries,
 } from '@ambit/kube/resources/networking';
 import {
+  type GrpcRoute,
+  grpcRoutes,
+  type HttpRoute,
+  httpRoutes,
+  type TcpRoute,
+  tcpRoutes,
+  type TlsRoute,
+  tlsRoutes,
+} from '@ambit/kube/resources/routes';
+import {
   type AuthorizationPolicy,
   authorizationPolicies,
   type PeerAuthentication,
@@ -46,6 +56,10 @@ export interface Inputs {
   readonly peerAuthentications: Collection<string, PeerAuthentication>;
   readonly gateways: Collection<string, Gateway>;
   readonly gatewayClasses: Collection<string, GatewayClass>;
+  readonly httpRoutes: Collection<string, HttpRoute>;
+  readonly grpcRoutes: Collection<string, GrpcRoute>;
+  readonly tcpRoutes: Collection<string, TcpRoute>;
+  readonly tlsRoutes: Collection<string, TlsRoute>;
 }
 
 /** What is watched, wherever it is; the graph leaves out what discovery selectors leave out. */
@@ -79,6 +93,10 @@ export function watchInputs(
     peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),
     gateways: scope.use(watchCollection(client, gateways, options)),
     gatewayClasses: scope.use(watchCollection(client, gatewayClasses, options)),
+    httpRoutes: scope.use(watchCollection(client, httpRoutes, options)),
+    grpcRoutes: scope.use(watchCollection(client, grpcRoutes, options)),
+    tcpRoutes: scope.use(watchCollection(client, tcpRoutes, options)),
+    tlsRoutes: scope.use(watchCollection(client, tlsRoutes, options)),
     meshConfigMaps: scope.use(
       watchCollection(client, configMaps, {
         ...options,

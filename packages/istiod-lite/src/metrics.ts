@@ -80,6 +80,7 @@ export class ControlPlaneMetrics {
       const { graph, servers, material, clock } = sources;
       resources.set(graph.addresses.size, { type: 'address' });
       resources.set([...graph.authorizationFeed.all()].length, { type: 'authorization' });
+      for (const { kind, size } of graph.waypointFeeds) resources.set(size, { type: kind.toLowerCase() });
       const clients = servers().flatMap((server) => server.clients());
       owed.set(clients.flatMap(({ types }) => types).reduce((sum, type) => sum + type.owed, 0));
       slowest.set(Math.max(0, ...clients.map(({ unreadForMs }) => unreadForMs)) / SECOND_MS);

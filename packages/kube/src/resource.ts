@@ -34,6 +34,8 @@ export interface Resource<T extends KubeObject = KubeObject> {
   /** Empty for the core group. */
   readonly group: string;
   readonly version: string;
+  /** Versions that say the same, for servers that do not serve `version`; the best first. */
+  readonly olderVersions?: readonly string[];
   readonly kind: string;
   readonly plural: string;
   readonly namespaced: boolean;

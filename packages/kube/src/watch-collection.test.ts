@@ -8,9 +8,10 @@ import { KubeClient } from './client.ts';
 import { MAX_WATCH_LINE_BYTES } from './limits.ts';
 import type { KubeObject } from './resource.ts';
 import { type Pod, pods } from './resources/core.ts';
+import { tcpRoutes } from './resources/routes.ts';
 import { authorizationPolicies } from './resources/security.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
-import { type WatchCollection, watchCollection } from './watch-collection.ts';
+import { type WatchCollection, watchCollection, type WatchCollectionOptions } from './watch-collection.ts';
 import { LineSplitter } from './watch-stream.ts';
 
 const PODS = '/api/v1/pods';
@@ -38,8 +39,8 @@ let server: FakeApiServer;
 let client: KubeClient;
 let stack: AsyncDisposableStack;
 
-const watchPods = (): WatchCollection<Pod> =>
-  stack.use(watchCollection(client, pods, { clock: hurried, random: () => 0.5 }));
+const watchPods = (options: WatchCollectionOptions<Pod> = {}): WatchCollection<Pod> =>
+  stack.use(watchCollection(client, pods, { clock: hurried, random: () => 0.5, ...options }));
 
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
@@ -158,6 +159,24 @@ describe('watchCollection', () => {
     server.put(PODS, pod('a'));
     server.unknown.clear();
     await eventually(() => collection.size === 1);
+  });
+
+  test('a kind that is not installed is no failure that somebody should look at', async () => {
+    server.unknown.add(PODS);
+    const failures: string[] = [];
+    const collection = watchPods({ observer: { failed: (name) => failures.push(name) } });
+    await eventually(() => collection.synced.value);
+    expect(failures).toEqual([]);
+  });
+
+  test('an older version is followed where the server has no other', async () => {
+    const routes = '/apis/gateway.networking.k8s.io/v1alpha2/tcproutes';
+    server.unknown.add(routes.replace('v1alpha2', 'v1'));
+    server.put(routes, pod('a'));
+    const collection = stack.use(watchCollection(client, tcpRoutes));
+    await eventually(() => collection.has('ns/a'));
+    server.put(routes, pod('b'));
+    await eventually(() => collection.has('ns/b'));
   });
 
   test('a custom kind that is defined but not served yet is waited for', async () => {

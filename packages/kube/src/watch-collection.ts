@@ -4,7 +4,7 @@
  * What was seen stays when the server is away, so a consumer acts on the last known state and not on none. Lost time is
  * made up by resuming; when the server no longer has that version (410, as a status or as an event), by listing again,
  * which tells consumers only of what differs. A kind that is not installed counts as empty and synced, and is asked for
- * again. A 404 alone does not say that: a server that is starting answers so before it has loaded its custom kinds, and
+ * again, quietly; one that the server has in an older version only is followed in that. A 404 alone does not say that: a server that is starting answers so before it has loaded its custom kinds, and
  * forgetting all policies then would open the mesh; so its definition is asked for as well.
  */
 import { Backoff } from '@ambit/core/backoff';
@@ -12,7 +12,7 @@ import { type Clock, type Random, systemClock, systemRandom } from '@ambit/core/
 import { messageOf } from '@ambit/core/errors';
 import { type Logger, silentLogger } from '@ambit/core/log';
 import { MapCollection } from '@ambit/collections/map-collection';
-import type { KubeClient, Selection } from './client.ts';
+import type { KubeClient, Listing, Selection } from './client.ts';
 import { isExpired, isNotFound, KubeStatusError, statusOf } from './errors.ts';
 import {
   HEALTHY_WATCH_MS,
@@ -54,6 +54,8 @@ export class WatchCollection<T extends KubeObject>
 {
   readonly #client: KubeClient;
   readonly #resource: Resource<T>;
+  /** The kind in the version that was listed last. */
+  #served: Resource<T>;
   readonly #options: WatchCollectionOptions<T>;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -68,6 +70,7 @@ export class WatchCollection<T extends KubeObject>
     super({ name: options.name ?? resource.plural, equals: sameVersion });
     this.#client = client;
     this.#resource = resource;
+    this.#served = resource;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
@@ -92,7 +95,6 @@ export class WatchCollection<T extends KubeObject>
         await this.#watch();
       } catch (error) {
         if (signal.aborted) return;
-        this.#options.observer?.failed?.(this.name);
         const waitMs = isNotFound(error) ? await this.#afterNotFound(error) : this.#afterFailure(error);
         await this.#clock.sleep(waitMs, signal).catch(() => undefined);
       }
@@ -100,17 +102,31 @@ export class WatchCollection<T extends KubeObject>
   }
 
   async #list(): Promise<void> {
-    const { items, resourceVersion } = await this.#client.list(
-      this.#resource,
-      this.#options,
-      this.#abort.signal,
-    );
+    const { items, resourceVersion } = await this.#listing();
     const next = new Map(items.map((item) => [keyOf(item), this.#trim(item)]));
     const gone = [...this.keys()].filter((key) => !next.has(key));
     this.commit([...gone.map((key) => [key, undefined] as const), ...next]);
     this.#resourceVersion = resourceVersion;
     this.#options.observer?.listed?.(this.name);
     this.markSynced();
+  }
+
+  /** In the best version that the server has. */
+  async #listing(): Promise<Listing<T>> {
+    const { version, olderVersions = [] } = this.#resource;
+    let failure: unknown;
+    for (const each of [version, ...olderVersions]) {
+      const resource = { ...this.#resource, version: each };
+      try {
+        const listing = await this.#client.list(resource, this.#options, this.#abort.signal);
+        this.#served = resource;
+        return listing;
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        failure ??= error;
+      }
+    }
+    throw failure;
   }
 
   async #watch(): Promise<void> {
@@ -121,7 +137,7 @@ export class WatchCollection<T extends KubeObject>
     const options = { ...this.#options, resourceVersion, timeoutSeconds };
     let batches = 0;
     try {
-      for await (const events of this.#client.watch(this.#resource, options, this.#abort.signal)) {
+      for await (const events of this.#client.watch(this.#served, options, this.#abort.signal)) {
         batches += 1;
         this.#apply(events);
       }
@@ -146,6 +162,7 @@ export class WatchCollection<T extends KubeObject>
 
   /** What a failed list or watch means, and how long to wait before the next try. */
   #afterFailure(error: unknown): number {
+    this.#options.observer?.failed?.(this.name);
     if (isExpired(error)) {
       this.#log.debug('resource version too old, listing again');
       this.#resourceVersion = undefined;

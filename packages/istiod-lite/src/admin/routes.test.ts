@@ -65,6 +65,21 @@ describe('debug pages', () => {
     expect(await page('/debug/ambientz?limit=-1&offset=x')).toMatchObject({ total: { workloads: 3 } });
   });
 
+  test('waypointz shows what waypoints are sent, and whom', async () => {
+    expect(await page('/debug/waypointz?waypoint=shop/waypoint')).toMatchObject({
+      total: 1,
+      items: [
+        {
+          kind: 'MeshSettings',
+          name: 'default',
+          waypoints: 'all',
+          resource: { trustDomain: 'cluster.local' },
+        },
+      ],
+    });
+    expect(await page('/debug/waypointz?kind=HttpRoute')).toEqual({ total: 0, items: [] });
+  });
+
   test('inputs are counted; those of one kind are shown', async () => {
     expect(await page('/debug/inputs')).toMatchObject({
       pods: { size: 3, synced: true },
@@ -79,6 +94,7 @@ describe('debug pages', () => {
     const text = await (await fetch(`${monitoring}/metrics`)).text();
     for (const name of [
       'ambit_istiod_resources{type="address"} 3',
+      'ambit_istiod_resources{type="meshsettings"} 1',
       'ambit_istiod_watch_lists_total{collection="pods"} 1',
       'ambit_istiod_xds_owed_names 0',
       'ambit_istiod_trusted_roots 1',

@@ -4,6 +4,7 @@ import { dumpMermaid, dumpText, graphNodes } from '@ambit/collections/dump';
 import { decodeAuthorization } from '@ambit/api/authorization';
 import { decodeAddress } from '@ambit/api/workload';
 import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
+import { decodeWaypointResource } from '@ambit/api/waypoint';
 import { formatIp, isLoopback } from '@ambit/core/ip';
 import { formatMetrics, type MetricRegistry, metricsContentType } from '@ambit/core/metrics';
 import type { RuntimeMetrics } from '@ambit/core/metrics-runtime';
@@ -12,6 +13,7 @@ import type { DeltaXdsServer } from '@ambit/xds/server';
 import type { ClientState } from '@ambit/xds/server/client-stream';
 import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
+import type { WaypointEntry } from '../push/waypoint-feed.ts';
 import { DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS } from '../limits.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -43,6 +45,8 @@ const PAGES: Readonly<Record<string, string>> = {
     'objects of the API server by kind, cut down to what is read: ?kind=NAME ?namespace=NAME ?limit=N ?offset=N',
   '/debug/krtz': 'the collections: size, whether synced, and what each is computed from',
   '/debug/list': 'this list',
+  '/debug/waypointz':
+    'what waypoints are sent, by type and name, and which of them: ?waypoint=NAMESPACE/NAME ?kind=TYPE ?limit=N ?offset=N',
   '/debug/syncz': 'what each client follows, was sent, has acknowledged, and is still owed',
 };
 
@@ -51,6 +55,8 @@ function debug(path: string, query: URLSearchParams, { graph, inputs, xds }: Adm
   switch (path) {
     case '/debug/ambientz':
       return json(meshOf(graph, query));
+    case '/debug/waypointz':
+      return json(waypointsOf(graph, query));
     case '/debug/inputs':
       return json(inputsOf(inputs, query));
     case '/debug/syncz':
@@ -121,6 +127,27 @@ function meshOf({ addressFeed, authorizationFeed }: Graph, query: URLSearchParam
   };
 }
 
+/** Resources of waypoints, of all or of one. */
+function waypointsOf({ waypointFeeds }: Graph, query: URLSearchParams): object {
+  const [waypoint, kind] = [query.get('waypoint'), query.get('kind')];
+  const isFor = ({ audience }: WaypointEntry) =>
+    waypoint === null || audience === 'all' || audience.includes(waypoint);
+  const found = waypointFeeds
+    .filter((feed) => kind === null || feed.kind === kind)
+    .flatMap((feed) => [...feed.entries()].filter(isFor).map((entry) => ({ kind: feed.kind, ...entry })));
+  const page = bounded(found, query);
+  return {
+    ...page,
+    items: page.items.map(({ kind: type, audience, resource: { name, version, value } }) => ({
+      kind: type,
+      name,
+      version,
+      waypoints: audience,
+      resource: decodeWaypointResource(type, value),
+    })),
+  };
+}
+
 /** How many there are of each kind; of one kind, the objects. */
 function inputsOf(inputs: Inputs, query: URLSearchParams): object {
   const { [Symbol.asyncDispose]: _, ...kinds } = inputs as Inputs & Partial<AsyncDisposable>;
@@ -135,7 +162,10 @@ function inputsOf(inputs: Inputs, query: URLSearchParams): object {
   return bounded(objects, query);
 }
 
-function bounded(all: readonly unknown[], query: URLSearchParams): object {
+function bounded<T>(
+  all: readonly T[],
+  query: URLSearchParams,
+): { readonly total: number; readonly items: readonly T[] } {
   const { limit, offset } = pageOf(query);
   return { total: all.length, items: all.slice(offset, offset + limit) };
 }
@@ -156,9 +186,9 @@ function mapValues<V, R>(from: Readonly<Record<string, V>>, change: (value: V) =
   return Object.fromEntries(Object.entries(from).map(([name, value]) => [name, change(value)]));
 }
 
-/** Addresses as Istio shows them (base64 of the text), maps as objects, big numbers as text. */
+/** Addresses as Istio shows them (base64 of the text), other bytes in base64, maps as objects, big numbers as text. */
 function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(formatIp(value) ?? '').toString('base64');
+  if (value instanceof Uint8Array) return Buffer.from(formatIp(value) ?? value).toString('base64');
   if (value instanceof Map) return Object.fromEntries(value as Map<string, unknown>);
   return typeof value === 'bigint' ? String(value) : value;
 }

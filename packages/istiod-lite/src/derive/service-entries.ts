@@ -27,7 +27,7 @@ export interface ServiceEntries {
   /** By address: those that name it, or were allotted it. */
   readonly claims: Collection<string, readonly CheckedEntry[]>;
   /** What has survived, with its ports; by a key that is none of a Service. */
-  readonly infos: Collection<string, ServiceInfo>;
+  readonly infos: Collection<string, EntryInfo>;
   /** By `namespace/name` of the object: those that it has made. */
   readonly infosByEntry: Collection<string, readonly ServiceInfo[]>;
   /** By resource name. */
@@ -154,7 +154,8 @@ export function deriveServiceEntries(
   return { checked, claims, infos, infosByEntry, addresses };
 }
 
-interface EntryInfo extends ServiceInfo {
+export interface EntryInfo extends ServiceInfo {
+  /** `namespace/name` of the object. */
   readonly entry: string;
 }
 

@@ -3,13 +3,12 @@ import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
 import { IndexCollection } from '@ambit/collections/index-by';
-import { JoinedCollection } from '@ambit/collections/join';
 import type { EncodedResource } from '@ambit/xds/resource-feed';
 import { authorizationResource, sameResource } from '../push/encode.ts';
 import { isLive } from '../translate/pod.ts';
-import { hostnameOf } from '../translate/service.ts';
 import { GATEWAY_NAME_LABEL, waypointKey } from '../translate/waypoint.ts';
 import { allowWaypoint } from '../translate/waypoint-policy.ts';
+import type { Attachments } from './attachments.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Bindable, Waypoints } from './waypoints.ts';
 
@@ -27,6 +26,7 @@ const NONE: WaypointPolicies = { authorizations: [], inputs: [], namesFor: () =>
 export function deriveWaypointPolicies(
   { inputs, settings, scheduler }: GraphContext,
   waypoints: Waypoints,
+  attachments: Attachments,
 ): WaypointPolicies {
   if (settings.autoAllowWaypoints !== true) return NONE;
   const instances = derivedValues({
@@ -70,44 +70,15 @@ export function deriveWaypointPolicies(
     compute: (resource): readonly (readonly [string, EncodedResource])[] => [[resource.name, resource]],
     equals: sameResource,
   });
-  const ofServices = new DerivedCollection({
-    name: 'waypoints by service',
-    scheduler,
-    from: inputs.services,
-    inputs: [waypoints.ofServices],
-    compute: (service, key, fetch): readonly (readonly [string, string])[] => {
-      const waypoint = fetch.get(waypoints.ofServices, key)?.waypoint;
-      const resource = `${service.metadata.namespace ?? ''}/${hostnameOf(service, settings)}`;
-      return waypoint ? [[resource, waypointKey(waypoint)]] : [];
-    },
-  });
-  const ofEntries = new DerivedCollection({
-    name: 'waypoints by host of service entries',
-    scheduler,
-    from: inputs.serviceEntries,
-    inputs: [waypoints.ofServiceEntries],
-    compute: ({ metadata, spec }, key, fetch): readonly (readonly [string, string])[] => {
-      const waypoint = fetch.get(waypoints.ofServiceEntries, key)?.waypoint;
-      if (!waypoint) return [];
-      return (spec?.hosts ?? []).map((host) => [
-        `${metadata.namespace ?? ''}/${host}`,
-        waypointKey(waypoint),
-      ]);
-    },
-  });
-  const byService = new JoinedCollection({
-    name: 'waypoints by service of both kinds',
-    from: [ofServices, ofEntries],
-  });
   return {
     authorizations: [authorizations],
-    inputs: [policies, byService, ...waypoints.inputs],
+    inputs: [policies, attachments, ...waypoints.inputs],
     namesFor: (object, services, fetch) => {
       if (waypoints.instanceOf(object, fetch)) return [];
       const own = waypoints.bindingOf('workload', object, fetch).waypoint;
       const keys = new Set([
         ...(own ? [waypointKey(own)] : []),
-        ...services.flatMap((service) => fetch.get(byService, service) ?? []),
+        ...services.flatMap((service) => fetch.get(attachments, service) ?? []),
       ]);
       return [...keys].flatMap((key) => fetch.get(policies, key)?.name ?? []);
     },

@@ -3,16 +3,29 @@ import { parseSpiffeId } from '@ambit/identity/spiffe-id';
 import type { ClientNode } from '@ambit/xds/resource-feed';
 
 /** Why the client may not be served, or `undefined`. */
-export function nodeProblem(identity: string, { id, metadata }: ClientNode): string | undefined {
+export function nodeProblem(identity: string, node: ClientNode): string | undefined {
   const proved = parseSpiffeId(identity);
   if (!proved) return 'authorization failed: no identity';
-  // `ztunnel~10.0.0.1~pod.namespace~namespace.svc.cluster.local`
-  const pod = id.split('~')[2] ?? '';
-  const namespace = metadata['NAMESPACE'] || pod.slice(pod.lastIndexOf('.') + 1);
+  const namespace = namespaceOf(node);
   if (namespace !== proved.namespace)
     return `authorization failed: ${identity} is not of namespace ${JSON.stringify(namespace)}`;
-  const serviceAccount = metadata['SERVICE_ACCOUNT'];
+  const serviceAccount = node.metadata['SERVICE_ACCOUNT'];
   if (serviceAccount && serviceAccount !== proved.serviceAccount)
     return `authorization failed: ${identity} is not service account ${JSON.stringify(serviceAccount)}`;
   return undefined;
+}
+
+/**
+ * The waypoint that a client is a replica of, as `namespace/name` of its Gateway; `undefined` for other clients. It can
+ * only be one of the namespace that {@link nodeProblem} has compared with the client's identity.
+ */
+export function waypointOf(node: ClientNode): string | undefined {
+  const name = node.metadata['GATEWAY_NAME'];
+  return name ? `${namespaceOf(node)}/${name}` : undefined;
+}
+
+function namespaceOf({ id, metadata }: ClientNode): string {
+  // `ztunnel~10.0.0.1~pod.namespace~namespace.svc.cluster.local`
+  const pod = id.split('~')[2] ?? '';
+  return metadata['NAMESPACE'] || pod.slice(pod.lastIndexOf('.') + 1);
 }

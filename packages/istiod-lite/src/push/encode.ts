@@ -1,6 +1,13 @@
 /** Workloads, services and policies as the bytes, names and versions that go out. */
 import { type Authorization, encodeAuthorization } from '@ambit/api/authorization';
 import { encodeAddress, type NetworkAddress, type Service, type Workload } from '@ambit/api/workload';
+import {
+  createWaypointResource,
+  encodeWaypointResource,
+  type WaypointFields,
+  type WaypointResourceKind,
+  type WaypointResources,
+} from '@ambit/api/waypoint';
 import { formatIp } from '@ambit/core/ip';
 import { contentVersion } from '@ambit/xds/content-version';
 import type { EncodedResource } from '@ambit/xds/resource-feed';
@@ -50,6 +57,15 @@ export function authorizationResource(authorization: Authorization): EncodedReso
     aliases: [],
     value,
   };
+}
+
+export function waypointResource<Kind extends WaypointResourceKind>(
+  kind: Kind,
+  name: string,
+  fields: WaypointFields<WaypointResources[Kind]>,
+): EncodedResource {
+  const value = encodeWaypointResource(kind, createWaypointResource(kind, fields));
+  return { name, version: contentVersion(value), aliases: [], value };
 }
 
 export function sameEntry(a: AddressEntry, b: AddressEntry): boolean {

@@ -14,34 +14,12 @@ import type { Clock } from '@ambit/core/clock';
 import type { ClientNode, EncodedResource, FeedChange, ResourceFeed } from '@ambit/xds/resource-feed';
 import { POLICIES_FIRST_MS, POLICY_WITHDRAWAL_MS } from '../limits.ts';
 import type { AddressEntry } from './encode.ts';
-
-/** What has changed since it was last told: names, and whether they exist. */
-class PendingChange {
-  readonly #exists = new Map<string, boolean>();
-  readonly #listeners = new Set<(change: FeedChange) => void>();
-
-  note(name: string, exists: boolean): void {
-    this.#exists.set(name, exists);
-  }
-
-  tell(): void {
-    const named = (exists: boolean) =>
-      [...this.#exists].filter(([, given]) => given === exists).map(([name]) => name);
-    const change = { changed: named(true), removed: named(false) };
-    if (this.#exists.size === 0) return;
-    this.#exists.clear();
-    for (const listener of [...this.#listeners]) listener(change);
-  }
-
-  subscribe(listener: (change: FeedChange) => void): Disposable {
-    this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
-  }
-}
+import { PendingChange } from './pending-change.ts';
 
 /** Policies. `authorizations` is keyed by resource name. */
 export class AuthorizationFeed implements ResourceFeed, Runnable {
   readonly typeUrl = AUTHORIZATION_TYPE_URL;
+  readonly urgent = true;
   readonly order: number;
   readonly #authorizations: Collection<string, EncodedResource>;
   readonly #clock: Clock;

@@ -14,7 +14,7 @@ import { apiVersionOf, type Resource } from '@ambit/kube/resource';
 import type { Condition } from '@ambit/kube/resources/core';
 import { KeyedWorker } from '../keyed-worker.ts';
 import type { WantedCondition } from '../translate/condition.ts';
-import { type Conditioned, conditionsToWrite } from './conditions.ts';
+import { type Conditioned, conditionsOf, conditionsToWrite } from './conditions.ts';
 
 export interface ConditionWriterOptions<T extends Conditioned> {
   readonly client: KubeClient;
@@ -61,7 +61,7 @@ export class ConditionWriter<T extends Conditioned> implements AsyncDisposable {
     const { objects, wanted, types, clock } = this.#options;
     const object = objects.get(key);
     if (!object || object.metadata.deletionTimestamp !== undefined) return undefined;
-    return conditionsToWrite(object, types, wanted.get(key) ?? [], clock.now());
+    return conditionsToWrite(conditionsOf(object, types), wanted.get(key) ?? [], clock.now());
   }
 
   async #write(key: string, signal: AbortSignal): Promise<void> {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Condition } from '@ambit/kube/resources/core';
 import type { WantedCondition } from '../translate/condition.ts';
-import { conditionsToWrite } from './conditions.ts';
+import { conditionsOf, conditionsToWrite } from './conditions.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 const NOW = '2026-01-02T03:04:05Z';
@@ -68,6 +68,7 @@ describe('conditionsToWrite', () => {
   };
   test.each(Object.entries(cases))('%s', (_, { current, wanted: all, want }) => {
     const object = { metadata: { name: 'o' }, ...(current && { status: { conditions: current } }) };
-    expect(conditionsToWrite(object, ['Ours', 'Ours2'], all, NOW_MS)).toEqual(want);
+    const owned = conditionsOf(object, ['Ours', 'Ours2']);
+    expect(conditionsToWrite(owned, all, NOW_MS)).toEqual(want);
   });
 });

@@ -9,22 +9,38 @@ export interface Conditioned extends KubeObject {
 }
 
 /**
- * All conditions of `types` as they are to be written, which removes those that are not wanted; `undefined` if `object`
- * has exactly these.
+ * All conditions as they are to be written, which removes those that are not wanted; `undefined` if `current` is exactly
+ * these.
  *
+ * @param current - Of the types that the writer owns.
  * @param nowMs - Since 1970: when a condition that turns was last different.
  */
 export function conditionsToWrite(
-  object: Conditioned,
-  types: readonly string[],
+  current: readonly Condition[],
   wanted: readonly WantedCondition[],
   nowMs: number,
 ): readonly Condition[] | undefined {
-  const current = (object.status?.conditions ?? []).filter(({ type }) => types.includes(type));
-  const currentOf = (type: string) => current.find((condition) => condition.type === type);
-  const next = wanted.map((condition) => written(condition, currentOf(condition.type), nowMs));
-  const same = current.length === next.length && next.every((each) => says(currentOf(each.type), each));
+  const next = writtenConditions(current, wanted, nowMs);
+  const same = current.length === next.length && next.every((each) => says(ofType(current, each.type), each));
   return same ? undefined : next;
+}
+
+/** As {@link conditionsToWrite}, also if nothing changes. */
+export function writtenConditions(
+  current: readonly Condition[],
+  wanted: readonly WantedCondition[],
+  nowMs: number,
+): readonly Condition[] {
+  return wanted.map((condition) => written(condition, ofType(current, condition.type), nowMs));
+}
+
+/** Those conditions of an object that a writer owns. */
+export function conditionsOf({ status }: Conditioned, types: readonly string[]): readonly Condition[] {
+  return (status?.conditions ?? []).filter(({ type }) => types.includes(type));
+}
+
+function ofType(conditions: readonly Condition[], type: string): Condition | undefined {
+  return conditions.find((condition) => condition.type === type);
 }
 
 function written(

@@ -1,20 +1,27 @@
 /** Every status that the control plane writes: which kind, under which field manager, from which part of the graph. */
+import type { Collection } from '@ambit/collections/collection';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
+import type { Resource } from '@ambit/kube/resource';
 import { services } from '@ambit/kube/resources/core';
 import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
+import { grpcRoutes, httpRoutes, type Route, tcpRoutes, tlsRoutes } from '@ambit/kube/resources/routes';
 import { authorizationPolicies } from '@ambit/kube/resources/security';
 import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
+import type { RouteStatuses } from '../derive/route-statuses.ts';
 import type { Inputs } from '../inputs.ts';
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
+import type { WantedParent } from '../translate/routes/route-status.ts';
 import { VISIBILITY_APPLIED, WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
+import { RouteStatusWriter } from './route-status-writer.ts';
 
 export interface StatusWritersOptions {
   readonly client: KubeClient;
   readonly inputs: Inputs;
   readonly conditions: Conditions;
+  readonly routes: RouteStatuses;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -75,5 +82,15 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       wanted: conditions.ofPoliciesAtWaypoints,
     }),
   );
+  const { routes } = options;
+  const parents = <T extends Route<unknown>>(
+    resource: Resource<T>,
+    objects: Collection<string, T>,
+    wanted: Collection<string, readonly WantedParent[]>,
+  ) => scope.use(new RouteStatusWriter({ ...common, resource, objects, wanted }));
+  parents(httpRoutes, inputs.httpRoutes, routes.HTTPRoute);
+  parents(grpcRoutes, inputs.grpcRoutes, routes.GRPCRoute);
+  parents(tcpRoutes, inputs.tcpRoutes, routes.TCPRoute);
+  parents(tlsRoutes, inputs.tlsRoutes, routes.TLSRoute);
   return scope;
 }

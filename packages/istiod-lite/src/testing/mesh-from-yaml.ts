@@ -3,6 +3,7 @@ import { StaticCollection } from '@ambit/collections/static';
 import { Scheduler } from '@ambit/collections/scheduler';
 import { decodeAuthorization } from '@ambit/api/authorization';
 import { decodeAddress } from '@ambit/api/workload';
+import { decodeWaypointResource } from '@ambit/api/waypoint';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import { formatIp } from '@ambit/core/ip';
 import { silentLogger } from '@ambit/core/log';
@@ -10,10 +11,13 @@ import { keyOf, type KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
+import type { GrpcRoute, HttpRoute, TcpRoute, TlsRoute } from '@ambit/kube/resources/routes';
 import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
 import { parseAllDocuments } from 'yaml';
 import type { WantedConditions } from '../derive/conditions.ts';
 import { buildGraph, type Graph } from '../graph.ts';
+import type { WantedCondition } from '../translate/condition.ts';
+import type { WantedParent } from '../translate/routes/route-status.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 
 export const testSettings: MeshSettings = {
@@ -49,6 +53,10 @@ export class TestMesh {
     peerAuthentications: new StaticCollection<string, PeerAuthentication>({ name: 'peer authentications' }),
     gateways: new StaticCollection<string, Gateway>({ name: 'gateways' }),
     gatewayClasses: new StaticCollection<string, GatewayClass>({ name: 'gateway classes' }),
+    httpRoutes: new StaticCollection<string, HttpRoute>({ name: 'http routes' }),
+    grpcRoutes: new StaticCollection<string, GrpcRoute>({ name: 'grpc routes' }),
+    tcpRoutes: new StaticCollection<string, TcpRoute>({ name: 'tcp routes' }),
+    tlsRoutes: new StaticCollection<string, TlsRoute>({ name: 'tls routes' }),
     meshConfigMaps: new StaticCollection<string, ConfigMap>({ name: 'mesh config maps' }),
   };
   readonly graph: Graph;
@@ -76,9 +84,14 @@ export class TestMesh {
   apply(yaml: string): void {
     for (const document of parseAllDocuments(yaml)) {
       const object = document.toJS() as KubeObject | null;
-      if (object) this.#collectionOf(object).set(keyOf(object), object);
+      if (object) this.set(object);
     }
     this.scheduler.flush();
+  }
+
+  /** As it is, and without looking at what follows from it. */
+  set(object: KubeObject): void {
+    this.#collectionOf(object).set(keyOf(object), object);
   }
 
   delete(kind: string, key: string): void {
@@ -106,6 +119,16 @@ export class TestMesh {
     const statuses = [...this.graph.translatedPolicies.entries()].map(
       ([name, { acceptance }]) => [name, acceptance ?? 'not for ztunnel'] as const,
     );
+    const waypointResources = this.graph.waypointFeeds.flatMap((feed) =>
+      [...feed.entries()].map(({ resource: { name, value }, audience }) => {
+        const content = readable(decodeWaypointResource(feed.kind, value)) as object;
+        return [`${feed.kind} ${name}`, { audience, ...content }] as const;
+      }),
+    );
+    const shown = waypointResources.filter(([name]) => !name.startsWith('MeshSettings '));
+    const routes = Object.entries(this.graph.routeStatuses).flatMap(([kind, statuses]) =>
+      [...statuses.entries()].map(([name, parents]) => [`${kind} ${name}`, parents.map(inWords)] as const),
+    );
     const conditions = [
       ...this.#conditions('Service', this.graph.conditions.ofServices),
       ...this.#conditions('ServiceEntry', this.graph.conditions.ofServiceEntries),
@@ -117,16 +140,13 @@ export class TestMesh {
       authorizations: sorted(policies),
       statuses: sorted(statuses),
       ...(conditions.length > 0 && { conditions: sorted(conditions) }),
+      ...(shown.length > 0 && { waypointResources: sorted(shown) }),
+      ...(routes.length > 0 && { routes: sorted(routes) }),
     };
   }
 
   #conditions(kind: string, of: WantedConditions): readonly (readonly [string, readonly string[]])[] {
-    return [...of.entries()].map(([name, all]) => [
-      `${kind} ${name}`,
-      all.map(
-        ({ type, isTrue, reason, message }) => `${type} ${isTrue ? 'True' : 'False'} ${reason}: ${message}`,
-      ),
-    ]);
+    return [...of.entries()].map(([name, all]) => [`${kind} ${name}`, all.map(conditionInWords)]);
   }
 
   #collectionOf({ kind = '' }: KubeObject): StaticCollection<string, KubeObject> {
@@ -143,11 +163,23 @@ export class TestMesh {
       PeerAuthentication: this.inputs.peerAuthentications,
       Gateway: this.inputs.gateways,
       GatewayClass: this.inputs.gatewayClasses,
+      HTTPRoute: this.inputs.httpRoutes,
+      GRPCRoute: this.inputs.grpcRoutes,
+      TCPRoute: this.inputs.tcpRoutes,
+      TLSRoute: this.inputs.tlsRoutes,
     };
     const collection = byKind[kind];
     if (!collection) throw new Error(`no collection for ${kind}`);
     return collection as StaticCollection<string, KubeObject>;
   }
+}
+
+function conditionInWords({ type, isTrue, reason, message }: WantedCondition): string {
+  return `${type} ${isTrue ? 'True' : 'False'} ${reason}: ${message}`;
+}
+
+function inWords({ parentRef, conditions }: WantedParent): object {
+  return { parentRef, conditions: conditions.map(conditionInWords) };
 }
 
 function sorted<T>(entries: readonly (readonly [string, T])[]): Readonly<Record<string, T>> {
@@ -159,6 +191,7 @@ function readable(value: unknown): unknown {
   if (value instanceof Uint8Array) return formatIp(value) ?? Buffer.from(value).toString('hex');
   if (value instanceof Map) return readable(Object.fromEntries(value as Map<string, unknown>));
   if (Array.isArray(value)) return value.map(readable);
+  if (typeof value === 'bigint') return Number(value);
   if (typeof value !== 'object' || value === null) return value;
   const fields = Object.entries(value).map(([name, field]) => [name, readable(field)] as const);
   return Object.fromEntries(fields.filter(([name, field]) => name === 'clauses' || says(field)));

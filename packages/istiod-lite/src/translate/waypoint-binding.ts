@@ -48,13 +48,20 @@ export interface BindingProblem {
 
 export interface WaypointBinding {
   readonly waypoint: Waypoint | undefined;
+  /** Never without a waypoint. */
+  readonly canary: Waypoint | undefined;
   /** The waypoint and its canary with their shares of 100; empty without a canary. */
   readonly weighted: readonly WeightedWaypoint[];
   /** Next to a waypoint: why its canary was left out. Without one: why there is none; absent: nobody wanted one. */
   readonly problem: BindingProblem | undefined;
 }
 
-export const UNBOUND: WaypointBinding = { waypoint: undefined, weighted: [], problem: undefined };
+export const UNBOUND: WaypointBinding = {
+  waypoint: undefined,
+  canary: undefined,
+  weighted: [],
+  problem: undefined,
+};
 
 export function resolveWaypoint(question: BindingQuestion): WaypointBinding {
   const { of, object, namespaceObject, namespace } = question;
@@ -68,7 +75,7 @@ export function resolveWaypoint(question: BindingQuestion): WaypointBinding {
     const inherited = own === undefined && of === 'workload' && found.reason === 'UnsupportedTrafficType';
     return inherited ? UNBOUND : { ...UNBOUND, problem: found };
   }
-  if (of === 'workload') return { waypoint: found, weighted: [], problem: undefined };
+  if (of === 'workload') return { ...UNBOUND, waypoint: found };
   return withCanary(found, own === undefined ? [object, namespaceObject ?? {}] : [object], question);
 }
 
@@ -116,7 +123,7 @@ function withCanary(
   levels: readonly WaypointWishes[],
   question: BindingQuestion,
 ): WaypointBinding {
-  const bound: WaypointBinding = { waypoint: primary, weighted: [], problem: undefined };
+  const bound: WaypointBinding = { ...UNBOUND, waypoint: primary };
   const labels = levels.find((level) => level.labels?.[CANARY_LABEL] !== undefined)?.labels;
   const name = labels?.[CANARY_LABEL] ?? '';
   if (name === '' || name === 'none') return bound;
@@ -137,7 +144,7 @@ function withCanary(
     { destination: primary.address, weight: 100 - weight },
     { destination: canary.address, weight },
   ];
-  return { ...bound, weighted };
+  return { ...bound, canary, weighted };
 }
 
 /** Per cent; 0 where nobody says any, `undefined` where it is no such number. */

@@ -1,0 +1,79 @@
+import { describe, expect, test } from '@jest/globals';
+import type { RouteParentStatus } from '@ambit/kube/resources/routes';
+import type { WantedParent } from '../translate/routes/route-status.ts';
+import { parentsToWrite } from './route-parents.ts';
+
+const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+const NOW = '2026-01-02T03:04:05Z';
+const EARLIER = '2025-01-01T00:00:00Z';
+const US = 'istio.io/gateway-controller';
+const cart = { group: '', kind: 'Service', name: 'cart' };
+const wanted = (message = 'm', parentRef: WantedParent['parentRef'] = cart): WantedParent => ({
+  parentRef,
+  conditions: [{ type: 'Accepted', isTrue: true, reason: 'Accepted', message, observedGeneration: 2 }],
+});
+const entry = (over: Partial<RouteParentStatus> = {}, since = EARLIER): RouteParentStatus => ({
+  parentRef: cart,
+  controllerName: US,
+  conditions: [
+    {
+      type: 'Accepted',
+      status: 'True',
+      reason: 'Accepted',
+      message: 'm',
+      observedGeneration: 2,
+      lastTransitionTime: since,
+    },
+  ],
+  ...over,
+});
+const theirs = entry({ controllerName: 'example.com/ingress' });
+
+describe('parentsToWrite', () => {
+  const cases: Record<
+    string,
+    {
+      current?: readonly RouteParentStatus[];
+      wanted: readonly WantedParent[];
+      want: readonly RouteParentStatus[] | undefined;
+    }
+  > = {
+    'no status yet': { wanted: [wanted()], want: [entry({}, NOW)] },
+    'as it should be': { current: [entry()], wanted: [wanted()], want: undefined },
+    'nothing there and nothing wanted': { wanted: [], want: undefined },
+    "others' parents alone do not matter": { current: [theirs], wanted: [], want: undefined },
+    'beside what others say of the same parent': {
+      current: [theirs],
+      wanted: [wanted()],
+      want: [theirs, entry({}, NOW)],
+    },
+    'other words: since when stays': {
+      current: [
+        entry({ conditions: [{ type: 'Accepted', status: 'True', lastTransitionTime: EARLIER }] }),
+        theirs,
+      ],
+      wanted: [wanted()],
+      want: [theirs, entry()],
+    },
+    'a parent more, and since when of each': {
+      current: [entry()],
+      wanted: [wanted(), wanted('m', { ...cart, port: 80 })],
+      want: [entry(), entry({ parentRef: { ...cart, port: 80 } }, NOW)],
+    },
+    'a parent less': {
+      current: [entry(), entry({ parentRef: { ...cart, port: 80 } })],
+      wanted: [wanted()],
+      want: [entry()],
+    },
+    'no parent is ours any more': { current: [entry(), theirs], wanted: [], want: [theirs] },
+    'a condition that nobody wants goes': {
+      current: [entry({ conditions: [...(entry().conditions ?? []), { type: 'Old', status: 'True' }] })],
+      wanted: [wanted()],
+      want: [entry()],
+    },
+  };
+  test.each(Object.entries(cases))('%s', (_, { current, wanted: all, want }) => {
+    const route = { ...(current && { status: { parents: current } }) };
+    expect(parentsToWrite(route, US, all, NOW_MS)).toEqual(want);
+  });
+});

@@ -1,0 +1,92 @@
+/**
+ * Keeps what the statuses of one kind of route say of our parents, and leaves alone what other controllers say of theirs.
+ *
+ * The list of parents is one value to the API server, so it is written whole, and only onto the version that it was made
+ * from: if somebody else wrote meanwhile, it is made anew from what the watch brings.
+ */
+import type { Collection } from '@ambit/collections/collection';
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import type { KubeClient } from '@ambit/kube/client';
+import { isConflict, isNotFound } from '@ambit/kube/errors';
+import type { Resource } from '@ambit/kube/resource';
+import type { Route, RouteParentStatus } from '@ambit/kube/resources/routes';
+import { KeyedWorker } from '../keyed-worker.ts';
+import { ROUTE_CONTROLLER, type WantedParent } from '../translate/routes/route-status.ts';
+import { parentsToWrite } from './route-parents.ts';
+
+const FIELD_MANAGER = 'istio-ambient-route';
+
+export interface RouteStatusWriterOptions<T extends Route<unknown>> {
+  readonly client: KubeClient;
+  readonly resource: Resource<T>;
+  readonly objects: Collection<string, T>;
+  /** By the same keys; what is not there shall have no parent of ours. */
+  readonly wanted: Collection<string, readonly WantedParent[]>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export class RouteStatusWriter<T extends Route<unknown>> implements AsyncDisposable {
+  readonly #options: RouteStatusWriterOptions<T>;
+  readonly #worker: KeyedWorker;
+  readonly #scope = new AsyncDisposableStack();
+
+  constructor(options: RouteStatusWriterOptions<T>) {
+    const { objects, wanted, resource, clock, random, log } = options;
+    this.#options = options;
+    const work = (key: string, signal: AbortSignal) => this.#write(key, signal);
+    const name = `status of ${resource.kind}`;
+    this.#worker = this.#scope.use(new KeyedWorker({ name, work, clock, random, log }));
+    const look = (events: readonly { readonly key: string }[]) => {
+      for (const { key } of events) this.#look(key);
+    };
+    // Also when only the object changed: somebody may have edited its status.
+    this.#scope.use(objects.subscribe(look));
+    this.#scope.use(wanted.subscribe(look));
+    for (const key of objects.keys()) this.#look(key);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#scope.disposeAsync();
+  }
+
+  #look(key: string): void {
+    if (this.#toWrite(key)) this.#worker.add(key);
+  }
+
+  #toWrite(key: string): readonly RouteParentStatus[] | undefined {
+    const { objects, wanted, clock } = this.#options;
+    const object = objects.get(key);
+    if (!object || object.metadata.deletionTimestamp !== undefined) return undefined;
+    return parentsToWrite(object, ROUTE_CONTROLLER, wanted.get(key) ?? [], clock.now());
+  }
+
+  async #write(key: string, signal: AbortSignal): Promise<void> {
+    const { client, resource, objects } = this.#options;
+    const parents = this.#toWrite(key);
+    const object = objects.get(key);
+    if (!parents || !object) return;
+    const { name, namespace, uid, resourceVersion } = object.metadata;
+    const body = { metadata: { uid, resourceVersion }, status: { parents } };
+    const options = { fieldManager: FIELD_MANAGER, subresource: 'status' };
+    try {
+      await client.patch(
+        servedAs(resource, object),
+        { name, namespace },
+        { type: 'merge', body },
+        options,
+        signal,
+      );
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+}
+
+/** In the version that the object came in. */
+function servedAs<T extends Route<unknown>>(resource: Resource<T>, { apiVersion = '' }: T): Resource<T> {
+  const version = apiVersion.slice(apiVersion.indexOf('/') + 1);
+  return version === '' ? resource : { ...resource, version };
+}

@@ -1,0 +1,134 @@
+/** Filters of the Gateway API as the wire has them. Pure. What is not known refuses its rule: it may be what protects. */
+import type { HttpFilter, PathChange, StringMatch, WaypointFields } from '@ambit/api/waypoint';
+import type {
+  CorsFilter,
+  HeaderModifier,
+  PathModifier,
+  RequestMirror,
+  RequestRedirect,
+  RouteFilter,
+  UrlRewrite,
+} from '@ambit/kube/resources/routes';
+import { type BackendContext, backendOf } from './backends.ts';
+import { RuleRefusal } from './problems.ts';
+
+type WireFilter = WaypointFields<HttpFilter>;
+
+export interface FilterContext extends BackendContext {
+  /** Whether every match of the rule is one of a path's prefix, which alone can be replaced. */
+  readonly matchesPrefixes: boolean;
+}
+
+const DEFAULT_REDIRECT_STATUS = 302;
+const PER_CENT = 100;
+
+/** @throws {@link RuleRefusal} */
+export function translateFilters(
+  filters: readonly RouteFilter[],
+  context: FilterContext,
+): readonly WireFilter[] {
+  const types = new Set(filters.map(({ type }) => type));
+  if (types.has('RequestRedirect') && types.has('URLRewrite'))
+    throw new RuleRefusal('RequestRedirect and URLRewrite cannot be joined', 'IncompatibleFilters');
+  return filters.flatMap((filter) => translateFilter(filter, context));
+}
+
+function translateFilter(filter: RouteFilter, context: FilterContext): readonly WireFilter[] {
+  const { type } = filter;
+  switch (type) {
+    case 'RequestHeaderModifier':
+      return [{ kind: { $case: 'requestHeaders', value: headerChange(filter.requestHeaderModifier) } }];
+    case 'ResponseHeaderModifier':
+      return [{ kind: { $case: 'responseHeaders', value: headerChange(filter.responseHeaderModifier) } }];
+    case 'RequestRedirect':
+      return [{ kind: { $case: 'redirect', value: redirect(filter.requestRedirect ?? {}, context) } }];
+    case 'URLRewrite':
+      return [{ kind: { $case: 'rewrite', value: rewrite(filter.urlRewrite ?? {}, context) } }];
+    case 'RequestMirror':
+      return mirror(filter.requestMirror, context);
+    case 'CORS':
+      return [{ kind: { $case: 'cors', value: cors(filter.cors ?? {}) } }];
+    default:
+      throw new RuleRefusal(`filter ${type} is not supported`);
+  }
+}
+
+function headerChange({ set = [], add = [], remove = [] }: HeaderModifier = {}) {
+  const fields = (given: NonNullable<HeaderModifier['set']>) =>
+    given.map(({ name, value }) => ({ name: name.toLowerCase(), value }));
+  return { set: fields(set), add: fields(add), remove: remove.map((name) => name.toLowerCase()) };
+}
+
+function redirect(
+  { scheme = '', hostname = '', path, port = 0, statusCode = DEFAULT_REDIRECT_STATUS }: RequestRedirect,
+  context: FilterContext,
+) {
+  return { scheme, hostname, port, status: statusCode, ...(path && { path: pathChange(path, context) }) };
+}
+
+function rewrite({ hostname = '', path }: UrlRewrite, context: FilterContext) {
+  return { hostname, ...(path && { path: pathChange(path, context) }) };
+}
+
+function pathChange(
+  { type, replaceFullPath = '', replacePrefixMatch = '' }: PathModifier,
+  { matchesPrefixes }: FilterContext,
+): WaypointFields<PathChange> {
+  switch (type) {
+    case 'ReplaceFullPath':
+      return { kind: { $case: 'replaceFull', value: replaceFullPath } };
+    case 'ReplacePrefixMatch':
+      if (!matchesPrefixes) throw new RuleRefusal('ReplacePrefixMatch needs matches of type PathPrefix');
+      return { kind: { $case: 'replacePrefix', value: replacePrefixMatch } };
+    default:
+      throw new RuleRefusal(`path modifier ${type} is not supported`);
+  }
+}
+
+/** Mirrors to nowhere are left out, and said to be. */
+function mirror(given: RequestMirror | undefined, context: FilterContext): readonly WireFilter[] {
+  if (!given) throw new RuleRefusal('RequestMirror names no backend');
+  const service = backendOf(given.backendRef, context);
+  if (!service) return [];
+  const { percent, fraction } = given;
+  const share =
+    percent !== undefined
+      ? { numerator: percent, denominator: PER_CENT }
+      : {
+          numerator: fraction?.numerator ?? 0,
+          denominator: fraction ? (fraction.denominator ?? PER_CENT) : 0,
+        };
+  return [{ kind: { $case: 'mirror', value: { service, ...share } } }];
+}
+
+function cors({
+  allowOrigins = [],
+  allowCredentials = false,
+  allowMethods = [],
+  allowHeaders = [],
+  exposeHeaders = [],
+  maxAge = 0,
+}: CorsFilter) {
+  const names = (given: readonly string[]) => given.map((name) => name.toLowerCase());
+  return {
+    allowOrigins: allowOrigins.map(originMatch),
+    allowCredentials,
+    allowMethods: [...allowMethods],
+    allowHeaders: names(allowHeaders),
+    exposeHeaders: names(exposeHeaders),
+    maxAgeS: maxAge,
+  };
+}
+
+/** `*` is any; a `*` within stands for any text. */
+function originMatch(origin: string): WaypointFields<StringMatch> {
+  if (origin === '*') return { kind: { $case: 'present', value: true } };
+  if (!origin.includes('*')) return { kind: { $case: 'exact', value: origin }, ignoreCase: true };
+  const regex = origin.split('*').map(quoted).join('.*');
+  return { kind: { $case: 'regex', value: regex }, ignoreCase: true };
+}
+
+/** Text as a regular expression that matches exactly that. */
+export function quoted(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+}

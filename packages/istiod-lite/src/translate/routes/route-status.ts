@@ -1,0 +1,86 @@
+/**
+ * What the status of a route says of each of its parents, in the Gateway API's types and reasons and, where tools read
+ * them, Istio's sentences. Pure.
+ */
+import type { ParentReference } from '@ambit/kube/resources/routes';
+import type { WantedCondition } from '../condition.ts';
+import type { Parent } from './parents.ts';
+import type { TranslatedRoute } from './translated.ts';
+
+/** As Istio names whoever makes routes work, also where no Gateway is involved. */
+export const ROUTE_CONTROLLER = 'istio.io/gateway-controller';
+
+/** Whose waypoint stands before a parent: ours (or one that is anybody's), somebody else's, or none, and then why. */
+export type ParentWaypoint =
+  | { readonly is: 'ours' }
+  | { readonly is: 'theirs' }
+  | { readonly is: 'none'; readonly problem: string | undefined };
+
+export interface WantedParent {
+  readonly parentRef: ParentReference;
+  readonly conditions: readonly WantedCondition[];
+}
+
+/** Without those parents whose waypoint is somebody else's: their controller speaks of them. */
+export function wantedParents(
+  route: TranslatedRoute,
+  waypointOf: (parent: Parent) => ParentWaypoint,
+): readonly WantedParent[] {
+  return route.parents.flatMap((parent): readonly WantedParent[] => {
+    const waypoint = waypointOf(parent);
+    if (waypoint.is === 'theirs') return [];
+    const observed = route.generation === undefined ? {} : { observedGeneration: route.generation };
+    const conditions = [accepted(route, parent), resolvedRefs(route), resolvedWaypoints(parent, waypoint)];
+    return [
+      {
+        parentRef: parent.reference,
+        conditions: conditions.map((condition) => ({ ...condition, ...observed })),
+      },
+    ];
+  });
+}
+
+function accepted({ rules }: TranslatedRoute, { refusal, services }: Parent): WantedCondition {
+  const type = 'Accepted';
+  if (refusal) return { type, isTrue: false, ...refusal };
+  const [first] = rules;
+  if (first) {
+    const message = `requests that a rule matches which cannot be read are refused: ${said(rules)}`;
+    return { type, isTrue: false, reason: first.reason, message };
+  }
+  const message =
+    services.length > 1 ? `Route was valid, bound to ${services.length} parents` : 'Route was valid';
+  return { type, isTrue: true, reason: 'Accepted', message };
+}
+
+function resolvedRefs({ references }: TranslatedRoute): WantedCondition {
+  const type = 'ResolvedRefs';
+  const [first] = references;
+  return first
+    ? { type, isTrue: false, reason: first.reason, message: said(references) }
+    : { type, isTrue: true, reason: 'ResolvedRefs', message: 'All references resolved' };
+}
+
+const NO_LABEL =
+  'istio.io/use-waypoint label missing from parent and parent namespace; in ambient mode, route will not be respected';
+
+/** True whatever it says, as in Istio: the message is what matters. */
+function resolvedWaypoints({ refusal }: Parent, waypoint: ParentWaypoint): WantedCondition {
+  const message =
+    refusal !== undefined
+      ? 'parent not found'
+      : waypoint.is === 'none'
+        ? (waypoint.problem ?? NO_LABEL)
+        : 'All waypoints resolved';
+  return { type: 'ResolvedWaypoints', isTrue: true, reason: 'ResolvedWaypoints', message };
+}
+
+/** Characters of a condition's message that the API server stores. */
+const MAX_MESSAGE_CHARS = 32_768;
+
+function said(problems: readonly { readonly message: string }[]): string {
+  return problems
+    .map(({ message }) => message)
+    .join('; ')
+    .slice(0, MAX_MESSAGE_CHARS - 100);
+}
