@@ -164,6 +164,8 @@ describe('the manifests', () => {
       'ServiceAccount istio-cni',
       'ServiceAccount istiod',
       'ServiceAccount ztunnel',
+      'ValidatingAdmissionPolicy istio-cni-istio-system',
+      'ValidatingAdmissionPolicyBinding istio-cni-istio-system',
       'ValidatingWebhookConfiguration istio-validator-istio-system',
     ]);
   });

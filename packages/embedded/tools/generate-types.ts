@@ -40,7 +40,12 @@ const ROOTS = [
       ...['networking.v1.NetworkPolicy', 'networking.v1.Ingress', 'networking.v1.IngressClass'],
       ...['discovery.v1.EndpointSlice', 'coordination.v1.Lease', 'scheduling.v1.PriorityClass'],
       ...['rbac.v1.Role', 'rbac.v1.RoleBinding', 'rbac.v1.ClusterRole', 'rbac.v1.ClusterRoleBinding'],
-      ...['admissionregistration.v1.ValidatingWebhookConfiguration', 'authentication.v1.TokenRequest'],
+      ...[
+        'ValidatingWebhookConfiguration',
+        'ValidatingAdmissionPolicy',
+        'ValidatingAdmissionPolicyBinding',
+      ].map((kind) => `admissionregistration.v1.${kind}`),
+      ...['events.v1.Event', 'authentication.v1.TokenRequest'],
       ...['authentication.v1.TokenReview', 'authentication.v1.SelfSubjectReview'],
       ...['authorization.v1.SubjectAccessReview', 'authorization.v1.SelfSubjectAccessReview'],
       ...['authorization.v1.LocalSubjectAccessReview', 'authorization.v1.SelfSubjectRulesReview'],

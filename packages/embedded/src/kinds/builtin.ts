@@ -211,6 +211,22 @@ const GROUPS: readonly {
         generation: true,
         categories: ['api-extensions'],
       },
+      // Stored and not enforced: there is no CEL here.
+      {
+        kind: 'ValidatingAdmissionPolicy',
+        plural: 'validatingadmissionpolicies',
+        cluster: true,
+        status: true,
+        generation: true,
+        categories: ['api-extensions'],
+      },
+      {
+        kind: 'ValidatingAdmissionPolicyBinding',
+        plural: 'validatingadmissionpolicybindings',
+        cluster: true,
+        generation: true,
+        categories: ['api-extensions'],
+      },
     ],
   },
   {
