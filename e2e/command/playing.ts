@@ -6,7 +6,7 @@ import { run } from '@ambit/cli/run';
 import { readManifest } from '@ambit/cli/install/manifest';
 import { shipped } from '@ambit/cli/install/shipped';
 import type { PodDialer } from '@ambit/cli/ztunnels';
-import { systemClock } from '@ambit/core/clock';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { type EmbeddedApi, startEmbeddedApi } from '@ambit/embedded/server';
 import { type Answer, type Requester, requester } from '@ambit/embedded/testing/request';
 
@@ -22,6 +22,7 @@ export interface RunOptions {
   readonly version?: string;
   readonly manifests?: string;
   readonly signal?: AbortSignal;
+  readonly clock?: Clock;
   /** Ports of pods' loopback. */
   readonly dial?: PodDialer;
   /** Called with each line of standard output. */
@@ -75,7 +76,7 @@ export class PlayedCluster implements AsyncDisposable {
     const given = await shipped();
     const code = await run(args, {
       env: { KUBECONFIG: this.#api.kubeconfigPath },
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       signal: options.signal ?? new AbortController().signal,
       ask: () => Promise.resolve(options.answer),
       print: (text) => {

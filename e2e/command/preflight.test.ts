@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
 import { PlayedCluster } from './playing.ts';
 
 const MERGE = 'application/merge-patch+json';
@@ -139,7 +140,8 @@ test('a node whose pod does not start is a warning that says why', async () => {
     ],
   };
   const { code, out } = await preflight(() => waiting, {}, '--timeout', '1s');
-  expect(code).toBe(0);
+  // Of no node anything is known.
+  expect(code).toBe(4);
   expect(out).toContain(
     'warning  n1       could not be looked at: waits: CreateContainerError, no such folder\n',
   );
@@ -156,12 +158,62 @@ test('interrupted, it still takes away what it made', async () => {
   expect(await namespaces()).not.toContainEqual(expect.stringContaining('ambit-preflight'));
 });
 
-test('what a run that was killed has left is removed by the next', async () => {
-  await cluster.request('POST', '/api/v1/namespaces', {
-    metadata: { name: 'ambit-preflight-old', labels: { 'ambit.mesh/preflight': 'true' } },
+describe('a namespace that is not of this run', () => {
+  const labels = { 'ambit.mesh/preflight': 'true' };
+  const ended = { 'ambit.mesh/preflight-until': new Date(Date.now() - 1_000).toISOString() };
+  const make = async (name: string, annotations = {}) => {
+    const { status } = await cluster.request('POST', '/api/v1/namespaces', {
+      metadata: { name, labels, annotations },
+    });
+    expect(status).toBe(201);
+  };
+
+  test('is removed if it is what a run that was killed has left', async () => {
+    await make('ambit-preflight-old', ended);
+    await preflight(RUNNING, {});
+    expect(await namespaces()).not.toContain('ambit-preflight-old');
   });
-  await preflight(RUNNING, {});
-  expect(await namespaces()).not.toContain('ambit-preflight-old');
+
+  test('stays if a run of somebody else is under way, or if it only has the label', async () => {
+    await make('ambit-preflight-now', {
+      'ambit.mesh/preflight-until': new Date(Date.now() + 60_000).toISOString(),
+    });
+    await make('ambit-preflight-odd', { 'ambit.mesh/preflight-until': 'soon' });
+    await make('shop', ended);
+    await preflight(RUNNING, {});
+    expect(await namespaces()).toEqual(
+      expect.arrayContaining(['ambit-preflight-now', 'ambit-preflight-odd', 'shop']),
+    );
+  });
+
+  test('stays if pods of others are in it, and that is said', async () => {
+    await make('ambit-preflight-old', ended);
+    await cluster.request('POST', '/api/v1/namespaces/ambit-preflight-old/pods', {
+      metadata: { name: 'web' },
+      spec: { containers: [{ name: 'a', image: 'b' }] },
+    });
+    const { err } = await preflight(RUNNING, {});
+    expect(err).toContain('namespace ambit-preflight-old is what an earlier preflight left');
+    expect(await namespaces()).toContain('ambit-preflight-old');
+  });
+
+  test('stays if it has the very name that this run would have taken', async () => {
+    const nowMs = 1_800_000_000_000;
+    await make(`ambit-preflight-${nowMs.toString(36)}`);
+    const { code, err } = await cluster.run(['preflight'], { clock: { ...systemClock, now: () => nowMs } });
+    expect([code, err]).toEqual([1, expect.stringContaining('already exists')]);
+    expect(await namespaces()).toContain(`ambit-preflight-${nowMs.toString(36)}`);
+  });
+});
+
+test('where no node could be looked at, that is no success', async () => {
+  for (const name of ['n1', 'n2']) {
+    const status = { conditions: [{ type: 'Ready', status: 'False' }] };
+    await cluster.request('PATCH', `/api/v1/nodes/${name}/status`, { status }, MERGE);
+  }
+  const { code, out } = await cluster.run(['preflight']);
+  expect(code).toBe(4);
+  expect(out).toContain('0 of 2 nodes looked at from inside (no Linux node is Ready)');
 });
 
 test('--no-probe starts nothing', async () => {

@@ -20,7 +20,8 @@ hold now: the source's ztunnel says where the connection goes, the destination's
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured.`,
   unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
   preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is
-removed afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4.`,
+removed afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4,
+and so does a look that reached no node, unless --no-probe asked for that.`,
   install: `Checks versions, permissions and who else is there; tries every object on the API server without writing; shows
 the plan and asks; applies it by server-side apply, and waits until everything runs. What was applied stays when it is
 interrupted: run it again to go on. Values are those of the Helm chart, and are kept for the next time.

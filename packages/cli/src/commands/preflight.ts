@@ -11,7 +11,7 @@ import { effective } from '../install/decide/values.ts';
 import { recordedValues } from '../install/installation.ts';
 import { KINDS } from '../install/kinds.ts';
 import { clusterFacts, nodeViews } from '../preflight/cluster.ts';
-import type { NodeView, PreflightFacts } from '../preflight/decide/facts.ts';
+import { type NodeView, type PreflightFacts, TOLD_NOT_TO_PROBE } from '../preflight/decide/facts.ts';
 import { type Finding, findingsOf } from '../preflight/decide/findings.ts';
 import { cniFolderOf } from '../preflight/decide/platform.ts';
 import { preflightDaemonSet, preflightNamespace, PREFLIGHT_NAME } from '../preflight/pods.ts';
@@ -28,17 +28,19 @@ export async function preflight(context: Context): Promise<ExitCode> {
   const findings = findingsOf(facts);
   if (options.output === 'json') print(`${JSON.stringify({ ...facts, findings }, undefined, 2)}\n`);
   else print(textOf(facts, findings));
-  return findings.some(({ severity }) => severity === 'error') ? EXIT.unknown : EXIT.ok;
+  const isBad = findings.some(({ severity }) => severity === 'error');
+  const isBlind = options.probe && views.every(({ probe }) => probe?.kind !== 'looked');
+  return isBad || isBlind ? EXIT.unknown : EXIT.ok;
 }
 
 async function probed(context: Context, nodes: readonly NodeView[]) {
   const { options } = context;
   const linux = nodes.filter(({ os, ready }) => os === 'linux' && ready);
-  if (!options.probe) return { views: nodes, notProbed: 'told so (--no-probe)' };
+  if (!options.probe) return { views: nodes, notProbed: TOLD_NOT_TO_PROBE };
   if (linux.length === 0) return { views: nodes, notProbed: 'no Linux node is Ready' };
   const namespace = `${PREFLIGHT_NAME}-${context.clock.now().toString(36)}`;
   const given = { namespace, ...(await settingsOf(context, linux[0]?.platform ?? '')) };
-  const objects = [preflightNamespace(namespace), preflightDaemonSet(given)];
+  const objects = [preflightNamespace(namespace, context.clock.now()), preflightDaemonSet(given)];
   const parts = objects.flatMap((object) => {
     const resource = KINDS.find(({ kind }) => kind === object.kind);
     return resource ? [{ resource, object, component: 'base' as const }] : [];

@@ -8,9 +8,12 @@ import type { KubeObject } from '@ambit/kube/resource';
 
 export const PREFLIGHT_LABEL = 'ambit.mesh/preflight';
 export const PREFLIGHT_NAME = 'ambit-preflight';
+/** ISO 8601; whoever made the namespace has removed it by then, or will not any more. */
+const UNTIL_ANNOTATION = 'ambit.mesh/preflight-until';
 const PROBE_PORT = 15_021;
 
-export function preflightNamespace(name: string): KubeObject {
+/** @param untilMs - When the run that makes it is over, whatever happens. */
+export function preflightNamespace(name: string, untilMs: number): KubeObject {
   const labels = {
     [PREFLIGHT_LABEL]: 'true',
     'app.kubernetes.io/part-of': PREFLIGHT_NAME,
@@ -18,7 +21,20 @@ export function preflightNamespace(name: string): KubeObject {
     // A folder of the node, if only to read, and capabilities.
     'pod-security.kubernetes.io/enforce': 'privileged',
   };
-  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+  const annotations = { [UNTIL_ANNOTATION]: new Date(untilMs).toISOString() };
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels, annotations } };
+}
+
+/** Whether a run that was killed has left it: the label alone says nothing, and another user's run may be under way. */
+export function isLeftover({ metadata }: KubeObject, nowMs: number): boolean {
+  const { name, labels, annotations, deletionTimestamp } = metadata;
+  const untilMs = Date.parse(annotations?.[UNTIL_ANNOTATION] ?? '');
+  return (
+    labels?.[PREFLIGHT_LABEL] === 'true' &&
+    name.startsWith(`${PREFLIGHT_NAME}-`) &&
+    deletionTimestamp === undefined &&
+    untilMs < nowMs
+  );
 }
 
 export interface PreflightPods {

@@ -2,9 +2,12 @@
  * Looking at each node from a short-lived pod on it.
  *
  * Invariant: what was made is removed again, however this ends, also when the user interrupts it; the namespace takes
- * everything with it. What an earlier run left, as it was killed, is removed first.
+ * everything with it. What an earlier run left, as it was killed, is removed first. A namespace that somebody else made,
+ * another run of this command included, is never removed.
  */
 import { messageOf } from '@ambit/core/errors';
+import { isNotFound } from '@ambit/kube/errors';
+import type { KubeObject } from '@ambit/kube/resource';
 import { daemonSets, namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import { askAdminJson } from '../admin.ts';
 import type { Context } from '../context.ts';
@@ -21,9 +24,18 @@ import {
 import { mapLimited } from '../map-limited.ts';
 import { lastEvent, podReason } from '../install/rollout.ts';
 import type { Probe } from './decide/facts.ts';
-import { PREFLIGHT_LABEL, type PreflightPods, preflightDaemonSet, preflightNamespace } from './pods.ts';
+import {
+  isLeftover,
+  PREFLIGHT_LABEL,
+  PREFLIGHT_NAME,
+  type PreflightPods,
+  preflightDaemonSet,
+  preflightNamespace,
+} from './pods.ts';
 
 const ADMIN_PORT = 15_000;
+/** That one pod is asked, one after the other. */
+const QUESTIONS = 2;
 
 /** @returns By node; nodes on which no pod came up in time have a reason instead. */
 export async function probeNodes(
@@ -32,31 +44,40 @@ export async function probeNodes(
   given: PreflightPods,
 ): Promise<ReadonlyMap<string, Probe>> {
   await removeLeftovers(context);
-  const { client, signal } = context;
+  const { client, clock, options, signal } = context;
+  const rounds = Math.ceil(nodeNames.length / MAX_PROXIES_ASKED_AT_ONCE);
+  const longestMs = options.timeoutMs + rounds * QUESTIONS * PREFLIGHT_NODE_MS + PREFLIGHT_CLEANUP_MS;
+  const wanted = preflightNamespace(given.namespace, clock.now() + longestMs);
+  const namespace = await client.create(namespaces, wanted, {}, signal);
   try {
-    await client.create(namespaces, preflightNamespace(given.namespace), {}, signal);
     await client.create(daemonSets, preflightDaemonSet(given), {}, signal);
     return await lookAround(context, nodeNames, given);
   } finally {
-    await remove(context, given.namespace);
+    await remove(context, namespace);
   }
 }
 
 async function removeLeftovers(context: Context): Promise<void> {
-  const { client, signal } = context;
+  const { client, clock, signal } = context;
   const { items } = await client.list(namespaces, { labelSelector: `${PREFLIGHT_LABEL}=true` }, signal);
-  for (const { metadata } of items)
-    if (metadata.deletionTimestamp === undefined) await remove(context, metadata.name);
+  for (const namespace of items.filter((one) => isLeftover(one, clock.now()))) {
+    const { name } = namespace.metadata;
+    const inside = await client.list(pods, { namespace: name }, signal);
+    const isOurs = inside.items.every(({ metadata }) => metadata.labels?.['app'] === PREFLIGHT_NAME);
+    if (isOurs) await remove(context, namespace);
+    else
+      context.warn(`namespace ${name} is what an earlier preflight left, but has pods of others; it stays`);
+  }
 }
 
 /** With a time of its own: the user's interruption is a reason to do it, not to leave it. */
-async function remove({ client, warn }: Context, namespace: string): Promise<void> {
+async function remove({ client, warn }: Context, { metadata: { name, uid } }: KubeObject): Promise<void> {
+  const only = uid === undefined ? {} : { uid };
   try {
-    await client.delete(namespaces, { name: namespace }, {}, AbortSignal.timeout(PREFLIGHT_CLEANUP_MS));
+    await client.delete(namespaces, { name }, only, AbortSignal.timeout(PREFLIGHT_CLEANUP_MS));
   } catch (error) {
-    warn(
-      `namespace ${namespace} could not be removed: ${messageOf(error)}; kubectl delete namespace ${namespace}`,
-    );
+    if (isNotFound(error)) return;
+    warn(`namespace ${name} could not be removed: ${messageOf(error)}; kubectl delete namespace ${name}`);
   }
 }
 

@@ -1,5 +1,8 @@
 /** What a preflight knows of a cluster and its nodes: values alone, so that what follows from them is a table. */
 
+/** A reason not to look at nodes from inside that the user gave. */
+export const TOLD_NOT_TO_PROBE = 'told so (--no-probe)';
+
 export interface PreflightFacts {
   readonly cluster: ClusterFacts;
   readonly nodes: readonly NodeView[];

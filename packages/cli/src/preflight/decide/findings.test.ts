@@ -1,7 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { Node } from '@ambit/kube/resources/core';
-import type { ClusterFacts, NodeView, PreflightFacts, Probe } from './facts.ts';
+import {
+  type ClusterFacts,
+  type NodeView,
+  type PreflightFacts,
+  type Probe,
+  TOLD_NOT_TO_PROBE,
+} from './facts.ts';
 import { findingsOf } from './findings.ts';
 import { policyViewOf } from './network-policy.ts';
 import { cniFolderOf, platformOf } from './platform.ts';
@@ -222,7 +228,11 @@ const cases: Record<string, { facts: PreflightFacts; want: readonly string[]; sa
     want: ['note cluster apparmor'],
   },
   'nodes that nobody looked at': {
-    facts: { ...facts({}, { probe: undefined }), notProbed: 'told so' },
+    facts: { ...facts({}, { probe: undefined }), notProbed: 'you may not create namespaces' },
+    want: ['warning cluster probe'],
+  },
+  'nodes that nobody should look at': {
+    facts: { ...facts({}, { probe: undefined }), notProbed: TOLD_NOT_TO_PROBE },
     want: ['note cluster probe'],
   },
   'errors come first': {

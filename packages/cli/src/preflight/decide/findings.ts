@@ -5,7 +5,13 @@
  */
 import { MIN_KUBERNETES } from '../../install/decide/checks.ts';
 import { compareVersions, minorsAhead } from '../../install/decide/version.ts';
-import type { ClusterFacts, NodeView, PreflightFacts, Probe } from './facts.ts';
+import {
+  type ClusterFacts,
+  type NodeView,
+  type PreflightFacts,
+  type Probe,
+  TOLD_NOT_TO_PROBE,
+} from './facts.ts';
 
 export interface Finding {
   readonly severity: 'error' | 'warning' | 'note';
@@ -36,7 +42,7 @@ export function findingsOf(facts: PreflightFacts): readonly Finding[] {
     ...(notProbed === undefined
       ? []
       : [
-          note(
+          (notProbed === TOLD_NOT_TO_PROBE ? note : warning)(
             'cluster',
             'probe',
             `nodes were not looked at from inside: ${notProbed}`,
