@@ -2,7 +2,6 @@
 import type {
   Cors,
   DirectResponse,
-  HeaderField,
   HttpFilters,
   RetryPolicy,
   SessionPersistence,
@@ -22,6 +21,9 @@ export interface RouteName {
   /** A VirtualService's name of the match; empty otherwise. */
   readonly match: string;
 }
+
+/** Where no route decided. */
+export const NO_ROUTE: RouteName = { route: '', rule: '', ruleIndex: 0, match: '' };
 
 /** Goes to an endpoint of a service. `filters.ts` says what request and response look like then. */
 export interface Forward {
@@ -66,7 +68,6 @@ export interface Responded {
   readonly kind: 'respond';
   readonly name: RouteName;
   readonly status: number;
-  readonly fields: readonly HeaderField[];
   readonly body: DirectResponse['body'];
   readonly reason: RespondReason;
   /** One sentence for logs, empty when the user asked for the response. */

@@ -6,8 +6,6 @@ import type { PathNormalization } from '../resources/mesh-settings.ts';
 import type { RetryPolicy } from '../resources/http-route.ts';
 import type { BoundPolicies } from '../resources/snapshot.ts';
 import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
-import type { Forward, Redirected, Responded, RouteDecision } from './route-decision.ts';
-import type { RouteTable } from './route-table.ts';
 import type { ExternalCheck, ShadowVerdict, Verdict } from './verdict.ts';
 
 /** normalize-path.ts. Before everything else: policies, routes and the backend see what it returns. */
@@ -36,32 +34,6 @@ export type Authorize = (policies: BoundPolicies, subject: AuthorizationSubject)
 export type AuthorizeShadow = (policies: BoundPolicies, subject: AuthorizationSubject) => ShadowVerdict;
 /** For a connection that is not HTTP. */
 export type AuthorizeConnection = (policies: BoundPolicies, connection: ConnectionView) => Verdict;
-
-/** route.ts. */
-export type DecideRoute = (
-  table: RouteTable,
-  request: RequestView,
-  connection: ConnectionView,
-  random: Random,
-) => RouteDecision;
-
-/** filters.ts: what goes to the endpoint instead of the request. */
-export type ForwardedRequest = (
-  decision: Forward,
-  request: RequestView,
-) => Pick<RequestView, 'authority' | 'path' | 'fields'>;
-/** What goes to the client instead of the response's fields. `request` is what the client sent. */
-export type ForwardedResponse = (
-  decision: Forward | Redirected | Responded,
-  request: RequestView,
-  fields: HeaderFields,
-) => HeaderFields;
-
-/** cors.ts: the answer to a preflight; `undefined` when the request is none, or is to go on. */
-export type AnswerPreflight = (
-  decision: RouteDecision,
-  request: RequestView,
-) => { readonly status: number; readonly fields: HeaderFields } | undefined;
 
 /** balance/hash-key.ts. `setCookie`: the response tells the client to send this back. */
 export type HashOf = (

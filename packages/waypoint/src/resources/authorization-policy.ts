@@ -8,6 +8,7 @@ import type { Cidr } from '@ambit/core/ip';
 import type { PathTemplate } from '../decide/path-template.ts';
 import type { Origin } from './origin.ts';
 import type { PolicyTarget } from './policy-target.ts';
+import type { ValueMatch } from './value-match.ts';
 
 export type AuthorizationAction = 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
 
@@ -40,42 +41,53 @@ export interface AuthorizationRule {
 export interface AuthorizationCondition {
   /** As the user wrote it, such as `notPaths` or `request.headers[x-id]`: what explanations and logs name. */
   readonly field: string;
+  /** The values as the user wrote them. */
+  readonly written: readonly string[];
   /** None of the values may match, instead of one. */
   readonly negated: boolean;
-  /** Needs a parsed request: on a TCP connection it can be neither true nor false. */
-  readonly http: boolean;
   readonly test: AttributeTest;
 }
 
-/** What is looked at, and what it must be. The values are alternatives. */
+/** What is looked at, and what it must be. */
 export type AttributeTest =
-  | { readonly attribute: TextAttribute; readonly values: readonly ValueMatch[] }
-  | { readonly attribute: 'request-header'; readonly name: string; readonly values: readonly ValueMatch[] }
-  | { readonly attribute: 'claim'; readonly path: readonly string[]; readonly values: readonly ValueMatch[] }
-  | { readonly attribute: 'path'; readonly values: readonly (ValueMatch | PathTemplateMatch)[] }
+  | { readonly attribute: TextAttribute; readonly values: ValueMatch }
+  /** `eitherPort`: a value without a port also matches a host with one. */
+  | { readonly attribute: 'host'; readonly values: ValueMatch; readonly eitherPort: boolean }
+  /** The header's name is in lower case; or it is a pseudo-header such as `:method`. */
+  | { readonly attribute: 'request-header'; readonly name: string; readonly values: ValueMatch }
+  /** Into nested objects. */
+  | { readonly attribute: 'claim'; readonly path: readonly string[]; readonly values: ValueMatch }
+  | {
+      readonly attribute: 'path';
+      readonly values: ValueMatch;
+      readonly templates: readonly PathTemplate[];
+    }
   | { readonly attribute: 'source-ip' | 'remote-ip' | 'destination-ip'; readonly blocks: readonly Cidr[] }
-  | { readonly attribute: 'destination-port'; readonly ports: readonly number[] };
+  | { readonly attribute: 'destination-port'; readonly ports: ReadonlySet<number> };
 
-/** Attributes that are one text, or nothing. */
+/** Attributes that are one text, several, or nothing. */
 export type TextAttribute =
+  /** Without `spiffe://`. */
   | 'principal'
   | 'namespace'
   | 'trust-domain'
   /** `namespace/name`. */
   | 'service-account'
+  /** Of a token: `issuer/subject`. */
   | 'request-principal'
   | 'audience'
   | 'presenter'
-  | 'host'
   | 'method'
   | 'sni';
 
-export type ValueMatch =
-  | { readonly kind: 'exact' | 'prefix' | 'suffix'; readonly text: string }
-  /** Written `*`: any value but the empty one. */
-  | { readonly kind: 'presence' };
-
-export interface PathTemplateMatch {
-  readonly kind: 'template';
-  readonly template: PathTemplate;
-}
+/** Attributes of a parsed request: on a connection that is no HTTP they are neither there nor missing. */
+export const HTTP_ATTRIBUTES: ReadonlySet<AttributeTest['attribute']> = new Set([
+  'request-principal',
+  'audience',
+  'presenter',
+  'method',
+  'host',
+  'request-header',
+  'claim',
+  'path',
+]);

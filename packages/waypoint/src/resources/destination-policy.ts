@@ -37,6 +37,16 @@ export interface TrafficPolicy {
   readonly proxyProtocol: 1 | 2 | undefined;
 }
 
+export const NO_TRAFFIC_POLICY: TrafficPolicy = {
+  loadBalancer: undefined,
+  connectionPool: undefined,
+  outlierDetection: undefined,
+  tls: undefined,
+  healthCheck: undefined,
+  retryBudget: undefined,
+  proxyProtocol: undefined,
+};
+
 /** What applies to one port of a service, or to a subset of its endpoints. */
 export interface Destination extends TrafficPolicy {
   readonly service: ServiceKey;

@@ -67,14 +67,18 @@ export interface HttpMatch {
 }
 
 export type PathMatch =
-  /** `segment-prefix`: `/a` matches `/a` and `/a/b`, never `/ab`; kept without a slash at its end. */
-  | {
-      readonly kind: 'exact' | 'segment-prefix' | 'text-prefix';
-      /** In lower case when `ignoreCase`. */
-      readonly path: string;
-      readonly ignoreCase: boolean;
-    }
+  | PlainPathMatch<'exact'>
+  /** `/a` matches `/a` and `/a/b`, never `/ab`; kept without a slash at its end. */
+  | PlainPathMatch<'segment-prefix'>
+  | PlainPathMatch<'text-prefix'>
   | { readonly kind: 'regex'; readonly regex: LinearRegex };
+
+interface PlainPathMatch<Kind extends string> {
+  readonly kind: Kind;
+  /** In lower case when `ignoreCase`. */
+  readonly path: string;
+  readonly ignoreCase: boolean;
+}
 
 /** In the order of the user within each kind; the kinds are applied in the order of the Gateway API. */
 export interface HttpFilters {
@@ -86,6 +90,16 @@ export interface HttpFilters {
   readonly redirect: Redirect | undefined;
   readonly directResponse: DirectResponse | undefined;
 }
+
+export const NO_FILTERS: HttpFilters = {
+  requestHeaders: [],
+  responseHeaders: [],
+  mirrors: [],
+  cors: undefined,
+  rewrite: undefined,
+  redirect: undefined,
+  directResponse: undefined,
+};
 
 export interface HeaderField {
   /** In lower case. */
@@ -130,6 +144,8 @@ export interface Mirror {
 
 export interface Cors {
   readonly allowOrigins: readonly TextMatch[];
+  /** Every origin is among them. */
+  readonly allowsAnyOrigin: boolean;
   readonly allowCredentials: boolean;
   readonly allowMethods: readonly string[];
   readonly allowHeaders: readonly string[];
@@ -160,8 +176,10 @@ export interface RetryPolicy {
   readonly statusCodes: ReadonlySet<number>;
   /** `undefined`: the rule's `backendRequestTimeoutMs`. */
   readonly perTryTimeoutMs: number | undefined;
-  /** The wait before the first retry is drawn from 0 to this. */
+  /** Before the first retry; doubled for each further one, up to ten times this. */
   readonly backoffMs: number;
+  /** The user chose it, so it is the least wait. Otherwise the wait is drawn from 0 to it. */
+  readonly backoffIsLeast: boolean;
   readonly otherLocalities: boolean;
   readonly ignorePreviousHosts: boolean;
   /** Per cent of requests under way that may be retries at a time. */
@@ -190,6 +208,20 @@ export const RETRY_WORDS = [
   'unavailable',
 ] as const;
 export type RetryWord = (typeof RETRY_WORDS)[number];
+
+/** Where a route says nothing of retries. Istio's. */
+export const DEFAULT_RETRY: RetryPolicy = {
+  attempts: 2,
+  retryOn: new Set(['connect-failure', 'refused-stream', 'unavailable', 'cancelled']),
+  statusCodes: new Set(),
+  perTryTimeoutMs: undefined,
+  backoffMs: 25,
+  backoffIsLeast: false,
+  otherLocalities: false,
+  ignorePreviousHosts: true,
+  budgetPercent: 20,
+  budgetMinPerSecond: 10,
+};
 
 export interface SessionPersistence {
   /** Of the cookie or the header; a header's in lower case. */

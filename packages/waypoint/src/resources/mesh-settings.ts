@@ -81,3 +81,20 @@ export interface FileAccessLog {
   readonly text: string;
   readonly json: ReadonlyMap<string, string>;
 }
+
+/** Until the control plane has said anything; nothing is let through before that. */
+export const DEFAULT_MESH_SETTINGS: MeshSettings = {
+  trustDomain: 'cluster.local',
+  trustDomainAliases: [],
+  rootNamespace: 'istio-system',
+  accessLogFile: '',
+  accessLogEncoding: 'TEXT',
+  accessLogFormat: '',
+  extensionProviders: new Map(),
+  defaultTracingProviders: [],
+  defaultAccessLogProviders: [],
+  defaultMetricsProviders: [],
+  pathNormalization: 'BASE',
+  connectTimeoutMs: 10_000,
+  allowAnyOutbound: true,
+};

@@ -10,14 +10,18 @@ export interface StreamRoute {
   readonly rules: readonly StreamRule[];
   /** Why it could not be read: connections to its parents are closed. */
   readonly unreadable: string | undefined;
+  /** A consumer's route: for connections from this namespace alone, and over the producer's there. */
+  readonly consumerNamespace: string | undefined;
 }
 
+/** The first that matches decides. */
 export interface StreamRule {
   readonly name: string;
   /** In lower case; a leading `*.` stands for any labels. None: any name, and connections without one. */
   readonly sniHosts: readonly string[];
   /** Only connections that begin with a TLS ClientHello. */
   readonly tls: boolean;
+  /** By weight; none, or none with weight: the connection is closed. */
   readonly backends: readonly StreamBackend[];
 }
 

@@ -1,0 +1,99 @@
+/**
+ * What filters make of a request and of its response: fields set, added and removed, host and path rewritten.
+ *
+ * Of a request the rule's filters come first and the backend's then; of a response the other way round. In one filter
+ * `remove` comes first, then `set`, then `add`, as in Envoy. Where a filter changes nothing, the fields stay the same
+ * list.
+ */
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { HeaderChange, HttpFilters } from '../resources/http-route.ts';
+import { changePath } from './change-path.ts';
+import { corsFields } from './cors.ts';
+import type { Forward, RouteDecision } from './route-decision.ts';
+import type { RequestView } from './request-view.ts';
+
+export interface ForwardedRequest {
+  readonly authority: string;
+  readonly path: string;
+  readonly fields: HeaderFields;
+}
+
+/** What goes to the endpoint. */
+export function forwardedRequest(decision: Forward, request: RequestView): ForwardedRequest {
+  if (decision.filters.length === 0) return request;
+  let { authority, path, fields } = request;
+  for (const { rewrite, requestHeaders } of decision.filters) {
+    if (rewrite?.hostname !== undefined) authority = rewrite.hostname;
+    if (rewrite?.path !== undefined) path = changePath(rewrite.path, path, decision.matchedPrefixLength);
+    for (const change of requestHeaders) {
+      authority = hostOf(change) ?? authority;
+      fields = changeFields(change, fields);
+    }
+  }
+  return { authority, path, fields };
+}
+
+/** @param request - What the client sent. @param fields - Of the endpoint's response, or of ours. */
+export function forwardedResponse(
+  decision: RouteDecision,
+  request: RequestView,
+  fields: HeaderFields,
+): HeaderFields {
+  const changed = changeResponse(decision.filters, fields);
+  return decision.cors === undefined ? changed : corsFields(decision.cors, request, changed);
+}
+
+function changeResponse(filters: readonly HttpFilters[], fields: HeaderFields): HeaderFields {
+  let changed = fields;
+  for (const { responseHeaders } of filters.toReversed()) {
+    for (const change of responseHeaders) changed = changeFields(change, changed);
+  }
+  return changed;
+}
+
+/** A filter that sets Host means the authority: the field itself is not among the fields. */
+function hostOf({ set, add }: HeaderChange): string | undefined {
+  const isHost = ({ name }: { readonly name: string }) => name === 'host' || name === ':authority';
+  return (set.find(isHost) ?? add.find(isHost))?.value;
+}
+
+/** Fields that say where a message ends or who it is for: no filter touches them. */
+const UNTOUCHABLE: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+]);
+
+export function changeFields({ set, add, remove }: HeaderChange, fields: HeaderFields): HeaderFields {
+  if (set.length === 0 && add.length === 0 && remove.length === 0) return fields;
+  const gone = new Set([...remove, ...set.map(({ name }) => name)]);
+  const changed: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    if (gone.has(name) && !isUntouchable(name)) continue;
+    changed.push(name, fields[i + 1] ?? '');
+  }
+  for (const { name, value } of set) if (!isUntouchable(name)) changed.push(name, value);
+  for (const { name, value } of add) if (!isUntouchable(name)) appendField(changed, name, value);
+  return changed;
+}
+
+function isUntouchable(name: string): boolean {
+  return UNTOUCHABLE.has(name) || name.startsWith(':');
+}
+
+/** To the last field of the name, with a comma; Set-Cookie takes no commas and gets a field of its own. */
+function appendField(fields: string[], name: string, value: string): void {
+  const at = name === 'set-cookie' ? -1 : lastFieldNamed(fields, name);
+  if (at < 0) fields.push(name, value);
+  else fields[at + 1] = `${fields[at + 1]},${value}`;
+}
+
+function lastFieldNamed(fields: readonly string[], name: string): number {
+  for (let i = fields.length - 2; i >= 0; i -= 2) if (fields[i] === name) return i;
+  return -1;
+}
