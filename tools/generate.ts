@@ -11,6 +11,7 @@ import { configReference } from './generate/config-reference.ts';
 import { differences, filesBelow, type Output, TOP, writeFolder } from './generate/files.ts';
 import { MANIFESTS, manifests } from './generate/manifests.ts';
 import { generateProtobuf } from './generate/protobuf.ts';
+import { versionConstant } from './generate/version.ts';
 import { dockerfiles } from './images/dockerfile.ts';
 
 interface Target {
@@ -21,6 +22,7 @@ interface Target {
 
 const TARGETS: readonly Target[] = [
   { folder: 'packages/api/src/gen', make: generateProtobuf },
+  { folder: 'packages/core/src/gen', make: versionConstant },
   { folder: 'docs/reference/config', make: () => new Map([...configReference(), ...chartReference()]) },
   { folder: 'docs/reference/cli', make: commandReference },
   { folder: 'deploy/crds', make: crdFiles },

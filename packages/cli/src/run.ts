@@ -77,7 +77,7 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
 async function perform(line: CommandLine, surroundings: Surroundings): Promise<ExitCode> {
   const { command, operands, options } = line;
   const { print } = surroundings;
-  if (command === 'version') return await version(options, print);
+  if (command === 'version') return version(options, print);
   const perform = CLUSTER_COMMANDS[command];
   if (!perform) {
     print(helpText(operands[0]));

@@ -2,12 +2,11 @@
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { garbageCollector } from '@ambit/core/collect-garbage';
 import { messageOf } from '@ambit/core/errors';
+import { VERSION } from '@ambit/core/gen/version';
 import { LogRoot } from '@ambit/core/log';
 import { KubeClient } from '@ambit/kube/client';
 import { startControlPlane } from './app.ts';
 import { configFrom } from './config.ts';
-
-const VERSION = '0.1.0';
 
 /** 0: stopped when told to; 1: could not start, or a bug. */
 export async function runProcess(env: Readonly<Record<string, string | undefined>>): Promise<number> {

@@ -9,6 +9,7 @@ import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
 import { Profiler } from '@ambit/core/admin/profile';
 import type { Clock, Random } from '@ambit/core/clock';
 import { MeshError, messageOf } from '@ambit/core/errors';
+import { VERSION } from '@ambit/core/gen/version';
 import { HttpServer } from '@ambit/core/http-server';
 import { formatLogFilter, type LogRoot } from '@ambit/core/log';
 import { metricsHandler } from '@ambit/core/metrics-process';
@@ -38,7 +39,6 @@ import { workerOptions } from './control/worker-options.ts';
 import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, START_TIDY_DELAY_MS } from './limits.ts';
 import type { PodInfo } from './threads/messages.ts';
 import type { WorkerOptions } from './threads/worker-options.ts';
-import { VERSION } from './version.ts';
 
 export interface AppDeps {
   readonly clock: Clock;

@@ -9,13 +9,13 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { codeOf, messageOf } from '@ambit/core/errors';
+import { VERSION } from '@ambit/core/gen/version';
 import { LogRoot } from '@ambit/core/log';
 import { shareMallocArena } from '@ambit/linux/malloc';
 import { startApp } from './app.ts';
 import { type Config, type ConfigFiles, configFrom } from './config.ts';
 import { MAX_RESOLV_CONF_BYTES } from './dns/limits.ts';
 import { garbageCollector } from '@ambit/core/collect-garbage';
-import { VERSION } from './version.ts';
 
 const HELP = `usage: ztunnel [proxy|version|help]
 

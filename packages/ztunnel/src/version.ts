@@ -1,2 +1,0 @@
-/** What this build is. */
-export const VERSION = '0.1.0';
