@@ -31,7 +31,7 @@ export const ONLY_IN: Readonly<Record<string, RegExp>> = {
   'reflect-metadata': /^packages\/identity\/src\/x509\.ts$/,
   '@kubernetes/client-node': /^packages\/kube\//,
   'http-proxy': /^packages\/waypoint\/src\/upstream\//,
-  jose: /^packages\/waypoint\/src\/security\//,
+  jose: /^packages\/(embedded\/src\/access|waypoint\/src\/security)\//,
   re2js: /^packages\/waypoint\/src\/resources\/linear-regex\.ts$/,
   pino: /^packages\/core\/src\/log\.ts$/,
   'prom-client': /^packages\/core\/src\/(telemetry\/)?metrics/,
