@@ -6,6 +6,7 @@ import { schema as cniVariables } from '@ambit/cni/agent/config';
 import { startEmbeddedApi } from '@ambit/embedded/server';
 import { requester } from '@ambit/embedded/testing/request';
 import { readMeshConfig } from '@ambit/istiod-lite/mesh-config/read';
+import { parsePodSettings } from '@ambit/istiod-lite/gateway/decide/pod-settings';
 import { schema as istiodVariables } from '@ambit/istiod-lite/config';
 import { variables as ztunnelVariables } from '@ambit/ztunnel/config/variables';
 import { isMap, isSeq, parse, parseAllDocuments } from 'yaml';
@@ -25,6 +26,7 @@ const EVERYTHING = [
   '--set=istiod.autoscaleEnabled=true,istiod.taint.enabled=true,monitoring.enabled=true',
   '--set=global.networkPolicy.enabled=true,global.resourceQuotas.enabled=true,ztunnel.peerCaCrl.enabled=true',
   '--set=global.imagePullPolicy=Never,global.imagePullSecrets={registry},global.network=n1,global.logAsJson=true',
+  '--set=global.waypoint.env.X=1,global.waypoint.nodeSelector.a=b,global.waypoint.resources.limits.cpu=1',
   '--set=istiod.env.X=1,ztunnel.env.X=1,ztunnel.resources.limits.cpu=2,ztunnel.dnsPolicy=Default',
   '--set=meshConfig.discoverySelectors[0].matchLabels.mesh=yes,meshConfig.serviceEntryVisibility.defaultVisibility=NAMESPACE',
   '--set=cni.ambient.shareHostNetworkNamespace=true,monitoring.labels.release=p,monitoring.interval=15s',
@@ -34,7 +36,7 @@ const OPENSHIFT = ['--set=global.platform=openshift'];
 interface Container {
   readonly name: string;
   readonly image: string;
-  readonly env: readonly { readonly name: string }[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
   readonly securityContext: Record<string, unknown>;
   readonly resources: { readonly requests: Readonly<Record<string, string>> };
   readonly readinessProbe?: unknown;
@@ -276,6 +278,9 @@ describe('with Helm', () => {
     ['istiod.replicaCount=many', 'istiod/replicaCount'],
     ['ztunnel.terminationGracePeriodSeconds=0', 'terminationGracePeriodSeconds'],
     ['meshConfig.trustDomain=A B', 'trustDomain'],
+    ['global.waypoint.autoscaleMin=0', 'autoscaleMin'],
+    ['global.waypoint.autoscaleCpu=much', 'autoscaleCpu'],
+    ['global.waypoint.replicas=2', "'replicas' not allowed"],
   ])('%s is refused', async (setting, says) => {
     if (!tool) return;
     await expect(tool.template('--set', setting)).rejects.toThrow(says);
@@ -289,6 +294,23 @@ describe('with Helm', () => {
     expect(readMeshConfig(config?.data?.['mesh'] ?? '')).toEqual({
       discoverySelectors: [{ matchLabels: { mesh: 'yes' } }],
       serviceEntryVisibility: { defaultVisibility: 'NAMESPACE' },
+    });
+  });
+
+  test('what pods of waypoints get is what istiod reads', async () => {
+    if (!tool) return;
+    const istiod = objectsIn(await tool.template(...EVERYTHING)).find(
+      ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'istiod',
+    );
+    const env = istiod?.spec?.template?.spec.containers[0]?.env ?? [];
+    const value = env.find(({ name }) => name === 'AMBIT_WAYPOINT_POD')?.value ?? '';
+    expect(parsePodSettings(value)).toMatchObject({
+      env: { X: 1 },
+      imagePullPolicy: 'Never',
+      imagePullSecrets: ['registry'],
+      logAsJson: true,
+      nodeSelector: { a: 'b' },
+      resources: { limits: { cpu: 1, memory: '1Gi' } },
     });
   });
 

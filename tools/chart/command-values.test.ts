@@ -35,6 +35,8 @@ const OTHER: Readonly<Record<string, readonly string[]>> = {
   'global.multiCluster.clusterName': ['east'],
   'global.proxy.clusterDomain': ['example.local'],
   'global.resourceQuotas.pods': ['7'],
+  'global.waypoint.image': ['registry.example/l7:1'],
+  'global.waypoint.autoscaleCpu': ['900m'],
   'meshConfig.trustDomain': ['example.org'],
   'meshConfig.rootNamespace': ['mesh-policies'],
   'istiod.image': ['registry.example/control:1'],
@@ -52,7 +54,10 @@ const OTHER: Readonly<Record<string, readonly string[]>> = {
   'ztunnel.dnsPolicy': ['Default'],
 };
 /** Lists of objects, which `--set` cannot write. */
-const LISTS: Readonly<Record<string, string>> = { tolerations: '[{"key":"dedicated","operator":"Exists"}]' };
+const LISTS: Readonly<Record<string, string>> = {
+  tolerations: '[{"key":"dedicated","operator":"Exists"}]',
+  topologySpreadConstraints: '[{"maxSkew":1,"topologyKey":"<rack>"}]',
+};
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   env: ['B_NAME=b', 'A_NAME=a,b'.replace(',', '\\,')],
   nodeSelector: ['disk=ssd'],

@@ -24,6 +24,9 @@ import { NodeAuthorization } from './ca/node-authorization.ts';
 import { RootDistribution } from './ca/root-distribution.ts';
 import { TokenAuthenticator } from './ca/token-authenticator.ts';
 import type { Config } from './config.ts';
+import { revisionName } from './gateway/decide/management.ts';
+import { renderSettings } from './gateway/settings.ts';
+import { startGatewayController } from './gateway/start.ts';
 import { buildGraph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
@@ -266,6 +269,17 @@ export async function startControlPlane(
           ...graph.serviceEntries,
         }),
       ),
+    );
+  if (config.gatewayDeployments)
+    onlyOne(`istio-gateway-deployment-${revisionName(revision)}`, () =>
+      startGatewayController({
+        ...common,
+        inputs,
+        settings: renderSettings(config, deps.version),
+        systemNamespace: config.namespace,
+        scheduler,
+        writes: { classes: config.gatewayClasses, statuses: config.gatewayStatus },
+      }),
     );
   if (config.untaint)
     onlyOne('istio-node-untaint', (own) =>

@@ -11,6 +11,7 @@ import {
 } from '@ambit/core/config/schema';
 import { type Cidr, parseCidr } from '@ambit/core/ip';
 import { type LogFilter, parseLogFilter } from '@ambit/core/log';
+import { parsePodSettings, type PodSettings } from './gateway/decide/pod-settings.ts';
 
 const ACCOUNT = /^[a-z0-9.-]+\/[a-z0-9.-]+$/;
 
@@ -190,6 +191,33 @@ export const schema = {
     env: 'PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES',
     default: true,
     doc: 'Whether Kubernetes Services select WorkloadEntries.',
+  }),
+  gatewayDeployments: flag({
+    env: 'PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER',
+    default: true,
+    doc: 'Whether waypoints are run for Gateways of their class.',
+  }),
+  gatewayClasses: flag({
+    env: 'PILOT_ENABLE_GATEWAY_API_GATEWAYCLASS_CONTROLLER',
+    default: true,
+    doc: 'Whether the GatewayClass istio-waypoint is made where it is not there.',
+  }),
+  gatewayStatus: flag({
+    env: 'PILOT_ENABLE_GATEWAY_API_STATUS',
+    default: true,
+    doc: 'Whether statuses of those Gateways, and of their classes, are written.',
+  }),
+  waypointImage: text({
+    env: 'AMBIT_WAYPOINT_IMAGE',
+    default: undefined,
+    doc: "Image of waypoints, as a whole reference. Default: ambit/waypoint of the control plane's version.",
+  }),
+  waypointPod: parsed<PodSettings>({
+    env: 'AMBIT_WAYPOINT_POD',
+    default: {},
+    doc: "What pods of waypoints get: the chart's values global.waypoint as JSON, and of global imagePullPolicy, imagePullSecrets and logAsJson.",
+    want: 'JSON of those values',
+    parse: parsePodSettings,
   }),
   drainNoticeMs: durationMs({
     env: 'AMBIT_DRAIN_NOTICE',

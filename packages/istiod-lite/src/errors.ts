@@ -18,3 +18,14 @@ export class WebhookNotAskedError extends MeshError {
     );
   }
 }
+
+/** Where an object of a waypoint belongs stands one of somebody else. */
+export class NotOursError extends MeshError {
+  readonly code = 'NOT_OURS';
+  readonly side = 'internal';
+
+  /** @param object - `Deployment shop/waypoint` */
+  constructor(object: string) {
+    super(`${object} is there already and was not made for this Gateway, so it is left alone`);
+  }
+}

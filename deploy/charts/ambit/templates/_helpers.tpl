@@ -47,6 +47,25 @@ istiod.{{ .Release.Namespace }}.svc:15012
 {{ end }}
 {{- end }}
 
+{{/* What pods of waypoints get, as istiod reads it: JSON. */}}
+{{- define "ambit.waypointPod" -}}
+{{- $pod := dict "affinity" .Values.global.waypoint.affinity -}}
+{{- $_ := set $pod "autoscaleCpu" .Values.global.waypoint.autoscaleCpu -}}
+{{- $_ := set $pod "autoscaleMax" .Values.global.waypoint.autoscaleMax -}}
+{{- $_ := set $pod "autoscaleMin" .Values.global.waypoint.autoscaleMin -}}
+{{- $_ := set $pod "env" .Values.global.waypoint.env -}}
+{{- $_ := set $pod "imagePullPolicy" .Values.global.imagePullPolicy -}}
+{{- $_ := set $pod "imagePullSecrets" .Values.global.imagePullSecrets -}}
+{{- $_ := set $pod "logAsJson" .Values.global.logAsJson -}}
+{{- $_ := set $pod "logLevel" .Values.global.waypoint.logLevel -}}
+{{- $_ := set $pod "nodeSelector" .Values.global.waypoint.nodeSelector -}}
+{{- $_ := set $pod "resources" .Values.global.waypoint.resources -}}
+{{- $_ := set $pod "terminationGracePeriodSeconds" .Values.global.waypoint.terminationGracePeriodSeconds -}}
+{{- $_ := set $pod "tolerations" .Values.global.waypoint.tolerations -}}
+{{- $_ := set $pod "topologySpreadConstraints" .Values.global.waypoint.topologySpreadConstraints -}}
+{{ toJson $pod }}
+{{- end }}
+
 {{/* Folders of the node and SELinux options by platform, as YAML; what is not named is as upstream Kubernetes has it. */}}
 {{- define "ambit.platforms" -}}
 gke:

@@ -141,7 +141,12 @@ export interface Service extends KubeObject {
     readonly publishNotReadyAddresses?: boolean;
     readonly externalName?: string;
   };
-  readonly status?: { readonly conditions?: readonly Condition[] };
+  readonly status?: {
+    readonly conditions?: readonly Condition[];
+    readonly loadBalancer?: {
+      readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[];
+    };
+  };
 }
 
 export interface Taint {

@@ -7,6 +7,7 @@ export interface GatewayListener {
   readonly name: string;
   readonly port: number;
   readonly protocol: string;
+  readonly hostname?: string;
   readonly allowedRoutes?: {
     readonly namespaces?: { readonly from?: string; readonly selector?: LabelSelector };
   };
@@ -18,19 +19,35 @@ export interface GatewayAddressStatus {
   readonly value: string;
 }
 
+export interface GatewayListenerStatus {
+  readonly name: string;
+  readonly attachedRoutes?: number;
+  readonly supportedKinds?: readonly { readonly group?: string; readonly kind: string }[];
+  readonly conditions?: readonly Condition[];
+}
+
 export interface Gateway extends KubeObject {
   readonly spec?: {
     readonly gatewayClassName?: string;
     readonly listeners?: readonly GatewayListener[];
+    /** Where the Gateway is wanted. `value` may be absent where only a kind of address is. */
+    readonly addresses?: readonly { readonly type?: string; readonly value?: string }[];
+    readonly infrastructure?: {
+      readonly labels?: Readonly<Record<string, string>>;
+      readonly annotations?: Readonly<Record<string, string>>;
+      readonly parametersRef?: { readonly group: string; readonly kind: string; readonly name: string };
+    };
   };
   readonly status?: {
     readonly addresses?: readonly GatewayAddressStatus[];
     readonly conditions?: readonly Condition[];
+    readonly listeners?: readonly GatewayListenerStatus[];
   };
 }
 
 export interface GatewayClass extends KubeObject {
-  readonly spec?: { readonly controllerName?: string };
+  readonly spec?: { readonly controllerName?: string; readonly description?: string };
+  readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
 const gatewayApi = { group: 'gateway.networking.k8s.io', version: 'v1' } as const;

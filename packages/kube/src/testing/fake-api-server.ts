@@ -237,7 +237,7 @@ export class FakeApiServer implements AsyncDisposable {
     const others = (known.status?.conditions ?? []).filter(({ type }) => !own.has(type));
     return {
       ...patch,
-      status: { ...known.status, conditions: [...others, ...status.conditions] },
+      status: { ...known.status, ...status, conditions: [...others, ...status.conditions] },
     } as KubeObject;
   }
 

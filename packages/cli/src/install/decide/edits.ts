@@ -82,6 +82,8 @@ class Edited {
       'CA_TRUSTED_NODE_ACCOUNTS',
       (accounts.length > 0 ? accounts : [`${NAMESPACE}/ztunnel`]).join(','),
     );
+    setEnv(env, 'AMBIT_WAYPOINT_IMAGE', this.#image(this.#text('global.waypoint.image')));
+    setEnv(env, 'AMBIT_WAYPOINT_POD', sortedJson(this.#waypointPod()));
     setEnv(env, 'AMBIT_LOG', this.#text('istiod.logLevel'));
     setEnv(env, 'LOG_FORMAT', this.#flag('global.logAsJson') ? 'json' : 'plain');
     const spec = draftIn(deployment, 'spec');
@@ -172,6 +174,14 @@ class Edited {
       draftIn(container, 'securityContext')['seLinuxOptions'] = this.#of(`${name}.seLinuxOptions`);
     // The agent's variables are in its ConfigMap.
     if (name !== 'cni') envOf(podSpec, containerName).push(...this.#env(name));
+  }
+
+  #waypointPod(): Draft {
+    const pod: Draft = {};
+    for (const name of WAYPOINT_VALUES) pod[name] = this.#of(`global.waypoint.${name}`);
+    for (const name of ['imagePullPolicy', 'imagePullSecrets', 'logAsJson'])
+      pod[name] = this.#of(`global.${name}`);
+    return pod;
   }
 
   #env(name: string): readonly EnvEntry[] {
@@ -338,6 +348,20 @@ const WORKLOADS = [
   ['cni', 'DaemonSet', 'istio-cni-node', 'install-cni'],
   ['ztunnel', 'DaemonSet', 'ztunnel', 'istio-proxy'],
 ] as const;
+/** What istiod is told of pods of waypoints. */
+const WAYPOINT_VALUES = [
+  'affinity',
+  'autoscaleCpu',
+  'autoscaleMax',
+  'autoscaleMin',
+  'env',
+  'logLevel',
+  'nodeSelector',
+  'resources',
+  'terminationGracePeriodSeconds',
+  'tolerations',
+  'topologySpreadConstraints',
+] as const;
 const ACCOUNTS: Readonly<Record<string, string>> = { cni: 'istio-cni' };
 
 function podSpecOf(object: Draft): Draft {
@@ -376,6 +400,16 @@ function setEnv(env: EnvEntry[], name: string, value: string, after?: string): v
     const at = env.findIndex((entry) => entry.name === after);
     env.splice(at < 0 ? env.length : at + 1, 0, { name, value });
   }
+}
+
+/** As templates write JSON: names in their order, and no character that HTML knows. */
+function sortedJson(value: unknown): string {
+  const inOrder = (_: string, inner: unknown): unknown =>
+    isObject(inner) ? Object.fromEntries(sorted(inner)) : inner;
+  return JSON.stringify(value, inOrder).replace(
+    /[<>&]/g,
+    (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+  );
 }
 
 /** As a template's `with` sees it. */

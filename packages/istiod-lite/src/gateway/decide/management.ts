@@ -1,0 +1,64 @@
+/**
+ * Which Gateways this control plane runs a waypoint for, which it only reports about, and which are not its own. Pure.
+ *
+ * A Gateway belongs to a revision by label `istio.io/rev` on it or on its namespace; without one it is the default's. One
+ * that names where it is reached (`spec.addresses`) is run by its user.
+ */
+import type { Labels } from '@ambit/kube/label-selector';
+import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
+import { WAYPOINT_CONTROLLER } from '../../translate/waypoint.ts';
+
+/** The class that is there whether or not anybody has made its object. */
+export const WAYPOINT_CLASS = 'istio-waypoint';
+const REVISION_LABEL = 'istio.io/rev';
+const DEFAULT_REVISION = 'default';
+const CONTROLLER_VERSION_ANNOTATION = 'gateway.istio.io/controller-version';
+/** As Istio counts what its controllers make; one that counts further has taken over. */
+const CONTROLLER_VERSION = 5;
+
+/** `foreign`: hands off. `manual`: its user runs it. `managed`: this control plane does. */
+export type Management = 'foreign' | 'manual' | 'managed';
+
+export interface ManagementQuestion {
+  readonly gateway: Gateway;
+  /** The object of its class, if there is one. */
+  readonly gatewayClass: GatewayClass | undefined;
+  readonly namespaceLabels: Labels | undefined;
+  /** Of this control plane; empty is the default. */
+  readonly revision: string;
+}
+
+export function managementOf({
+  gateway,
+  gatewayClass,
+  namespaceLabels,
+  revision,
+}: ManagementQuestion): Management {
+  if (controllerOf(gateway, gatewayClass) !== WAYPOINT_CONTROLLER) return 'foreign';
+  const wanted =
+    gateway.metadata.labels?.[REVISION_LABEL] ?? namespaceLabels?.[REVISION_LABEL] ?? DEFAULT_REVISION;
+  if (wanted !== revisionName(revision)) return 'foreign';
+  if (controllerVersion(gateway) > CONTROLLER_VERSION) return 'foreign';
+  return isManual(gateway) ? 'manual' : 'managed';
+}
+
+/** As labels and Leases spell it. */
+export function revisionName(revision: string): string {
+  return revision === '' ? DEFAULT_REVISION : revision;
+}
+
+function controllerOf({ spec }: Gateway, gatewayClass: GatewayClass | undefined): string | undefined {
+  if (gatewayClass) return gatewayClass.spec?.controllerName;
+  return spec?.gatewayClassName === WAYPOINT_CLASS ? WAYPOINT_CONTROLLER : undefined;
+}
+
+function controllerVersion({ metadata }: Gateway): number {
+  const text = metadata.annotations?.[CONTROLLER_VERSION_ANNOTATION] ?? '';
+  return /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+}
+
+function isManual({ spec }: Gateway): boolean {
+  const [first, ...more] = spec?.addresses ?? [];
+  if (!first) return false;
+  return more.length > 0 || (first.type ?? 'IPAddress') !== 'IPAddress';
+}

@@ -1,0 +1,62 @@
+/** Everything that turns Gateways into running waypoints, wired; for the one replica that leads. */
+import type { Scheduler } from '@ambit/collections/scheduler';
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import { pick } from '@ambit/kube/pick';
+import type { KubeClient } from '@ambit/kube/client';
+import { type ConfigMap, configMaps as configMapResource } from '@ambit/kube/resources/core';
+import { watchCollection } from '@ambit/kube/watch-collection';
+import type { Inputs } from '../inputs.ts';
+import { GatewayClasses } from './classes.ts';
+import { PARTS } from './decide/manifest.ts';
+import type { RenderSettings } from './decide/render.ts';
+import { GatewayDeployments } from './deployments.ts';
+import { GatewayStatuses } from './statuses.ts';
+import { deriveWanted } from './wanted.ts';
+
+export interface GatewayControllerOptions {
+  readonly client: KubeClient;
+  readonly inputs: Inputs;
+  readonly settings: Omit<RenderSettings, 'network'>;
+  /** Of the control plane: where defaults of classes are. */
+  readonly systemNamespace: string;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** What is written. Default: everything. */
+  readonly writes?: { readonly classes: boolean; readonly statuses: boolean };
+}
+
+/** Works until disposed of. */
+export function startGatewayController(options: GatewayControllerOptions): AsyncDisposable {
+  const { client, inputs, settings, clock, random, log, scheduler } = options;
+  const { classes, statuses } = options.writes ?? { classes: true, statuses: true };
+  const common = { client, clock, random, log };
+  const scope = new AsyncDisposableStack();
+  const configMaps = scope.use(
+    watchCollection(client, configMapResource, { clock, random, log: log.scope('gateway'), trim: trimmed }),
+  );
+  const wanted = scope.use(deriveWanted({ ...options, configMaps }));
+  const deployments = scope.use(new GatewayDeployments({ ...common, wanted }));
+  if (statuses)
+    scope.use(
+      new GatewayStatuses({
+        ...common,
+        inputs,
+        wanted,
+        problems: deployments.problems,
+        domain: settings.domain,
+        scheduler,
+      }),
+    );
+  if (classes) scope.use(new GatewayClasses({ ...common, classes: inputs.gatewayClasses }));
+  return scope;
+}
+
+/** Of thousands of ConfigMaps hardly one is an overlay; of the others there is nothing to keep. */
+function trimmed({ metadata, data = {} }: ConfigMap): ConfigMap {
+  const overlays = pick(data, PARTS);
+  const { annotations: _, ...lean } = metadata;
+  return Object.keys(overlays).length > 0 ? { metadata: lean, data: overlays } : { metadata: lean };
+}

@@ -1,0 +1,165 @@
+/** Writes the status of Gateways that are ours, where it differs from what is so; and of their classes. By one replica. */
+import type { Collection } from '@ambit/collections/collection';
+import { derivedValues } from '@ambit/collections/derived';
+import { IndexCollection } from '@ambit/collections/index-by';
+import type { Scheduler } from '@ambit/collections/scheduler';
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import type { KubeClient } from '@ambit/kube/client';
+import { isNotFound } from '@ambit/kube/errors';
+import { apiVersionOf } from '@ambit/kube/resource';
+import type { EndpointSlice } from '@ambit/kube/resources/core';
+import { gatewayClasses, gateways as gatewayResource } from '@ambit/kube/resources/gateway';
+import { sameContent } from '../derive/context.ts';
+import type { Inputs } from '../inputs.ts';
+import { KeyedWorker } from '../keyed-worker.ts';
+import { ConditionWriter } from '../status/condition-writer.ts';
+import type { WantedCondition } from '../translate/condition.ts';
+import { WAYPOINT_CONTROLLER } from '../translate/waypoint.ts';
+import { gatewayStatus, statusToWrite, type WantedStatus } from './decide/status.ts';
+import { FIELD_MANAGER } from './deployments.ts';
+import type { Wanted } from './wanted.ts';
+
+const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+
+export interface GatewayStatusesOptions {
+  readonly client: KubeClient;
+  readonly inputs: Pick<Inputs, 'services' | 'endpointSlices' | 'gatewayClasses'>;
+  readonly wanted: Wanted;
+  /** By `namespace/name` of the Gateway: what could not be done for it. */
+  readonly problems: Collection<string, string>;
+  readonly domain: string;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export class GatewayStatuses implements AsyncDisposable {
+  readonly #options: GatewayStatusesOptions;
+  readonly #statuses: Collection<string, WantedStatus>;
+  readonly #worker: KeyedWorker;
+  readonly #scope = new AsyncDisposableStack();
+
+  constructor(options: GatewayStatusesOptions) {
+    const { client, inputs, wanted, scheduler, clock, random } = options;
+    const log = options.log.scope('status');
+    this.#options = options;
+    this.#statuses = this.#derive();
+    const work = (key: string, signal: AbortSignal) => this.#write(key, signal);
+    this.#worker = this.#scope.use(new KeyedWorker({ name: 'gateway status', work, clock, random, log }));
+    const look = (events: readonly { readonly key: string }[]) => {
+      for (const { key } of events) if (this.#toWrite(key)) this.#worker.add(key);
+    };
+    this.#scope.use(this.#statuses.subscribe(look));
+    // Also when only the Gateway changed: somebody may have edited its status.
+    this.#scope.use(wanted.gateways.subscribe(look));
+    look([...this.#statuses.keys()].map((key) => ({ key })));
+    const classConditions = this.#scope.use(
+      derivedValues({
+        name: 'conditions of gateway classes',
+        scheduler,
+        from: inputs.gatewayClasses,
+        compute: ({ metadata, spec }): readonly WantedCondition[] | undefined => {
+          if (spec?.controllerName !== WAYPOINT_CONTROLLER) return undefined;
+          const { generation } = metadata;
+          const message = 'Handled by Istio controller';
+          const observed = generation === undefined ? {} : { observedGeneration: generation };
+          return [{ type: 'Accepted', isTrue: true, reason: 'Accepted', message, ...observed }];
+        },
+        equals: sameContent,
+      }),
+    );
+    this.#scope.use(
+      new ConditionWriter({
+        client,
+        clock,
+        random,
+        log,
+        resource: gatewayClasses,
+        fieldManager: FIELD_MANAGER,
+        types: ['Accepted'],
+        // Classes of others have conditions of that type as well.
+        objects: this.#scope.use(
+          derivedValues({
+            name: 'our gateway classes',
+            scheduler,
+            from: inputs.gatewayClasses,
+            compute: (one) => (one.spec?.controllerName === WAYPOINT_CONTROLLER ? one : undefined),
+          }),
+        ),
+        wanted: classConditions,
+      }),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#scope.disposeAsync();
+  }
+
+  #derive(): Collection<string, WantedStatus> {
+    const { inputs, wanted, problems, scheduler, domain } = this.#options;
+    const slices = this.#scope.use(
+      new IndexCollection<string, EndpointSlice>({
+        name: 'endpoint slices by service',
+        scheduler,
+        from: inputs.endpointSlices,
+        keysOf: ({ metadata }) => {
+          const service = metadata.labels?.[SERVICE_NAME_LABEL];
+          return service === undefined ? [] : [`${metadata.namespace ?? ''}/${service}`];
+        },
+      }),
+    );
+    return this.#scope.use(
+      derivedValues({
+        name: 'statuses of gateways',
+        scheduler,
+        from: wanted.gateways,
+        inputs: [wanted.objects, problems, inputs.services, slices],
+        compute: ({ gateway, management }, key, fetch) => {
+          const { namespace = '' } = gateway.metadata;
+          const objects = fetch.get(wanted.objects, key);
+          return gatewayStatus({
+            gateway,
+            manual: management === 'manual',
+            domain,
+            service: (name) => fetch.get(inputs.services, `${namespace}/${name}`),
+            slices: (name) => fetch.group(slices, `${namespace}/${name}`),
+            parameterProblem: objects?.kind === 'problem' ? objects.message : undefined,
+            deploymentProblem: fetch.get(problems, key),
+          });
+        },
+        equals: sameContent,
+      }),
+    );
+  }
+
+  #toWrite(key: string) {
+    const { wanted, clock } = this.#options;
+    const gateway = wanted.gateways.get(key)?.gateway;
+    const status = this.#statuses.get(key);
+    if (!gateway || !status || gateway.metadata.deletionTimestamp !== undefined) return undefined;
+    const next = statusToWrite(gateway, status, clock.now());
+    return next && { metadata: gateway.metadata, status: next };
+  }
+
+  async #write(key: string, signal: AbortSignal): Promise<void> {
+    const due = this.#toWrite(key);
+    if (!due) return;
+    const { name, namespace, uid } = due.metadata;
+    const body = {
+      apiVersion: apiVersionOf(gatewayResource),
+      kind: gatewayResource.kind,
+      // The uid: never the status of one upon another of the same name.
+      metadata: { name, namespace, uid },
+      status: due.status,
+    };
+    const patch = { type: 'apply', body, force: true } as const;
+    const options = { fieldManager: FIELD_MANAGER, subresource: 'status' };
+    try {
+      await this.#options.client.patch(gatewayResource, { name, namespace }, patch, options, signal);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}

@@ -1,0 +1,136 @@
+/** What of each Gateway that is ours shall be there: Gateways, classes, namespaces and overlays → objects, or why not. */
+import type { Collection } from '@ambit/collections/collection';
+import { derivedValues } from '@ambit/collections/derived';
+import type { Fetch } from '@ambit/collections/fetch';
+import type { Scheduler } from '@ambit/collections/scheduler';
+import { ONLY, Singleton } from '@ambit/collections/singleton';
+import { keyOf } from '@ambit/kube/resource';
+import type { ConfigMap } from '@ambit/kube/resources/core';
+import type { Gateway } from '@ambit/kube/resources/gateway';
+import { sameContent } from '../derive/context.ts';
+import type { Inputs } from '../inputs.ts';
+import { NETWORK_LABEL } from '../translate/settings.ts';
+import { type Management, managementOf } from './decide/management.ts';
+import { overlaid, type Overlaid, overlayOf } from './decide/overlay.ts';
+import { type RenderSettings, renderWaypoint } from './decide/render.ts';
+
+export const DEFAULTS_LABEL = 'gateway.istio.io/defaults-for-class';
+
+/** What is known of a Gateway that is ours. */
+export interface OwnGateway {
+  readonly gateway: Gateway;
+  readonly management: Exclude<Management, 'foreign'>;
+}
+
+export interface WantedOptions {
+  readonly inputs: Pick<Inputs, 'gateways' | 'gatewayClasses' | 'namespaces'>;
+  /** Of every namespace; no more of each than its metadata and the texts of overlays. */
+  readonly configMaps: Collection<string, ConfigMap>;
+  readonly settings: Omit<RenderSettings, 'network'>;
+  readonly systemNamespace: string;
+  readonly scheduler: Scheduler;
+}
+
+/** Both by `namespace/name` of the Gateway. Disposed of, they follow nothing any more. */
+export interface Wanted extends Disposable {
+  readonly gateways: Collection<string, OwnGateway>;
+  /** Of those that we run. */
+  readonly objects: Collection<string, Overlaid>;
+}
+
+export function deriveWanted(options: WantedOptions): Wanted {
+  const { inputs, configMaps, settings, systemNamespace, scheduler } = options;
+  const scope = new DisposableStack();
+  const gateways = scope.use(
+    derivedValues({
+      name: 'our gateways',
+      scheduler,
+      from: inputs.gateways,
+      inputs: [inputs.gatewayClasses, inputs.namespaces],
+      compute: (gateway, _, fetch): OwnGateway | undefined => {
+        const { namespace = '' } = gateway.metadata;
+        const management = managementOf({
+          gateway,
+          gatewayClass: fetch.get(inputs.gatewayClasses, gateway.spec?.gatewayClassName ?? ''),
+          namespaceLabels: fetch.get(inputs.namespaces, namespace)?.metadata.labels,
+          revision: settings.revision,
+        });
+        return management === 'foreign' ? undefined : { gateway, management };
+      },
+    }),
+  );
+  const defaults = scope.use(
+    new Singleton<ReadonlyMap<string, ConfigMap>>({
+      name: 'defaults of gateway classes',
+      scheduler,
+      inputs: [configMaps],
+      compute: () => oldestByClass(configMaps.values(), systemNamespace),
+      equals: sameContent,
+    }),
+  );
+  const network = scope.use(
+    new Singleton<string>({
+      name: 'network of waypoints',
+      scheduler,
+      inputs: [inputs.namespaces],
+      compute: () => inputs.namespaces.get(systemNamespace)?.metadata.labels?.[NETWORK_LABEL] ?? '',
+    }),
+  );
+  const objects = scope.use(
+    derivedValues({
+      name: 'objects of waypoints',
+      scheduler,
+      from: gateways,
+      inputs: [configMaps, defaults, network],
+      compute: ({ gateway, management }, _, fetch): Overlaid | undefined => {
+        if (management !== 'managed' || gateway.metadata.deletionTimestamp !== undefined) return undefined;
+        const named = parametersOf(gateway, configMaps, fetch);
+        if (typeof named === 'string') return { kind: 'problem', message: named };
+        const byClass = fetch.get(defaults, ONLY)?.get(gateway.spec?.gatewayClassName ?? '');
+        const overlays = [byClass, named].flatMap((map) => (map ? [overlayOf(map)] : []));
+        const rendered = renderWaypoint(gateway, { ...settings, network: fetch.get(network, ONLY) ?? '' });
+        return overlaid(rendered, overlays, settings.pod.autoscaleMin);
+      },
+      equals: sameContent,
+    }),
+  );
+  return { gateways, objects, [Symbol.dispose]: () => scope.dispose() };
+}
+
+/** The ConfigMap that a Gateway names, `undefined` if it names none; a text: why there is none to use. */
+function parametersOf(
+  { metadata, spec }: Gateway,
+  configMaps: Collection<string, ConfigMap>,
+  fetch: Fetch,
+): ConfigMap | string | undefined {
+  const reference = spec?.infrastructure?.parametersRef;
+  if (!reference) return undefined;
+  const { group, kind, name } = reference;
+  if (group !== '' || kind !== 'ConfigMap')
+    return `parametersRef: must be a ConfigMap, not ${[kind, group].filter(Boolean).join('.')}`;
+  const namespace = metadata.namespace ?? '';
+  return (
+    fetch.get(configMaps, `${namespace}/${name}`) ??
+    `parametersRef: ConfigMap ${namespace}/${name} was not found`
+  );
+}
+
+/** By class: the oldest ConfigMap of the control plane's namespace that says it has its defaults. */
+function oldestByClass(
+  configMaps: Iterable<ConfigMap>,
+  systemNamespace: string,
+): ReadonlyMap<string, ConfigMap> {
+  const byClass = new Map<string, ConfigMap>();
+  for (const map of configMaps) {
+    const name = map.metadata.labels?.[DEFAULTS_LABEL];
+    if (name === undefined || map.metadata.namespace !== systemNamespace) continue;
+    const known = byClass.get(name);
+    if (!known || isOlder(map, known)) byClass.set(name, map);
+  }
+  return byClass;
+}
+
+function isOlder(a: ConfigMap, b: ConfigMap): boolean {
+  const [createdA = '', createdB = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp];
+  return createdA === createdB ? keyOf(a) < keyOf(b) : createdA < createdB;
+}
