@@ -41,12 +41,14 @@ export class StreamResetError extends MeshError {
   readonly code = 'STREAM_RESET';
   readonly side = 'upstream';
   readonly h2Code: number;
+  readonly by: 'peer' | 'us' | 'connection';
 
   constructor(h2Code: number, by: 'peer' | 'us' | 'connection', options?: ErrorOptions) {
     const who =
       by === 'peer' ? 'the peer reset the stream' : by === 'us' ? 'stream reset' : 'the connection broke';
     super(`${who}: ${h2CodeName(h2Code)}`, options);
     this.h2Code = h2Code;
+    this.by = by;
   }
 
   /** An end that the peer meant: read as end of data (NO_ERROR and CANCEL). */

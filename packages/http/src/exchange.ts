@@ -22,10 +22,13 @@ export interface RequestHead {
   readonly version: '1.0' | '1.1' | '2';
   /**
    * End-to-end fields only: no pseudo-headers, host, expect, connection-specific or framing fields. `content-length` stays
-   * when the length is known, `te: trailers` when the client takes trailers, and cookies are one field.
+   * when the length is known, `te: trailers` when the client takes trailers, and what HTTP/2 cut a cookie into is one field.
    */
   readonly fields: HeaderFields;
-  /** The protocol asked for by Upgrade, or by extended CONNECT: lower case, such as `websocket`. */
+  /**
+   * The protocol asked for by Upgrade, or by extended CONNECT: lower case, such as `websocket`. An extended CONNECT is shown
+   * as the GET that HTTP/1.1 would have, and sent as one; what only one of them has of a WebSocket's handshake is added.
+   */
   readonly upgrade: string | undefined;
   /** The client waits for a 100 before it sends the body. */
   readonly expectsContinue: boolean;
@@ -94,7 +97,7 @@ export interface ServerExchange extends Outgoing {
   informational(head: ResponseHead): void;
   /** Once. With `endsHere` there is no body; a response to HEAD, 204 and 304 has none whatever its fields say, and must say so here. */
   respond(head: ResponseHead, endsHere: boolean): void;
-  /** Answers `head.upgrade` (101) or a CONNECT (200; also what 101 becomes in HTTP/2). The receiver hears nothing more. */
+  /** Answers `head.upgrade` or a CONNECT, with 101 or 200 as the version has it. The receiver hears nothing more. */
   switchProtocols(head: ResponseHead): Duplex;
 }
 

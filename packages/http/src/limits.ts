@@ -8,6 +8,12 @@
 export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 export const MAX_FRAME_BYTES = 1024 * 1024;
+/** What one request or response may have on its way without having been taken, and all of a connection. */
+export const HTTP_STREAM_WINDOW_BYTES = 1024 * 1024;
+export const HTTP_CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024;
+export const HTTP_FRAME_BYTES = 64 * 1024;
+/** Exchanges that a client has on one connection at a time. */
+export const EXCHANGES_PER_CONNECTION = 100;
 /** Streams a peer may have open on a connection at a time. */
 export const MAX_STREAMS = 200;
 /** How many the peer allows us, until its SETTINGS are here. */

@@ -1,4 +1,5 @@
 /** What connections are told when they are made; every bound has its default in limits.ts. */
+import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from './h2/session.ts';
 import type { Deadlines } from './deadlines.ts';
 import * as limits from './limits.ts';
 
@@ -35,4 +36,30 @@ export const DEFAULT_HTTP1_SERVER_OPTIONS: Omit<Http1ServerOptions, 'deadlines'>
   ...DEFAULT_HTTP1_OPTIONS,
   scheme: 'http',
   halfClose: 'abort',
+};
+
+export interface Http2Options extends SessionOptions {
+  readonly deadlines: Deadlines;
+  /** Without a stream: then the connection ends. */
+  readonly idleTimeoutMs: number;
+}
+
+export const DEFAULT_HTTP2_OPTIONS: Omit<Http2Options, 'deadlines' | 'clock'> = {
+  ...DEFAULT_SESSION_OPTIONS,
+  streamWindowBytes: limits.HTTP_STREAM_WINDOW_BYTES,
+  connectionWindowBytes: limits.HTTP_CONNECTION_WINDOW_BYTES,
+  maxFrameBytes: limits.HTTP_FRAME_BYTES,
+  headerListBytes: limits.HEAD_BYTES,
+  extendedConnect: true,
+  idleTimeoutMs: limits.IDLE_TIMEOUT_MS,
+};
+
+export interface Http2ClientOptions extends Http2Options {
+  /** Exchanges at a time, if the server allows as many. */
+  readonly maxExchanges: number;
+}
+
+export const DEFAULT_HTTP2_CLIENT_OPTIONS: Omit<Http2ClientOptions, 'deadlines' | 'clock'> = {
+  ...DEFAULT_HTTP2_OPTIONS,
+  maxExchanges: limits.EXCHANGES_PER_CONNECTION,
 };

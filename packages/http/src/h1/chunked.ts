@@ -4,7 +4,7 @@
  * Extensions are skipped within bounds; sizes, line ends and trailers are taken literally or refused.
  */
 import { HttpError } from '../errors.ts';
-import type { HeaderFields } from '../header-fields.ts';
+import { type HeaderFields, NOT_IN_TRAILERS } from '../header-fields.ts';
 import { CHUNK_EXTENSION_BYTES, CHUNK_LINE_BYTES } from '../limits.ts';
 import { FieldSection, malformed, readFields } from './field-section.ts';
 import { CR, HEX, HTAB, LF, VALUE } from './octets.ts';
@@ -29,22 +29,6 @@ const STATE = {
 const SEMICOLON = 0x3b;
 /** Sizes below 2^48: exact numbers, far above what anybody sends in one chunk. */
 const SIZE_DIGITS = 12;
-
-/** Fields that would change how a message is framed, routed, authorized or read, after the fact. */
-const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
-  'authorization',
-  'cache-control',
-  'content-encoding',
-  'content-range',
-  'content-type',
-  'cookie',
-  'max-forwards',
-  'pragma',
-  'proxy-authorization',
-  'range',
-  'set-cookie',
-  'trailer',
-]);
 
 export interface TrailerLimits {
   readonly maxHeadBytes: number;

@@ -15,6 +15,7 @@ import type {
 import { INFORMATIONAL_RESPONSES, LINGER_MS } from '../limits.ts';
 import type { Http1Options } from '../options.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
+import { withWebSocketKey } from '../websocket.ts';
 import type { BodySink } from './chunked.ts';
 import { type ClientExchangeHost, Http1ClientExchange } from './client-exchange.ts';
 import { malformed } from './field-section.ts';
@@ -90,7 +91,8 @@ class Http1ClientConnection
 
   request(head: RequestHead, receiver: ResponseReceiver): ClientExchange {
     if (!this.canRequest) throw new HttpError('refused', 'connection-takes-no-request');
-    const framing = writeRequest(this.wire.queue, head);
+    const upgraded = head.upgrade === undefined ? head : { ...head, fields: withWebSocketKey(head) };
+    const framing = writeRequest(this.wire.queue, upgraded);
     const exchange = new Http1ClientExchange(this, head, receiver, framing);
     this.#exchange = exchange;
     this.deadlineMs = Number.POSITIVE_INFINITY;

@@ -3,6 +3,7 @@
  *
  * Strict where leniency lets requests be smuggled past one of two parsers; each refusal has a word of its own.
  */
+import { isAuthority, isSameAuthority } from '../authority.ts';
 import type { RequestHead } from '../exchange.ts';
 import { HttpError } from '../errors.ts';
 import { type FieldSection, FieldSection as Section, malformed, readFields } from './field-section.ts';
@@ -24,7 +25,6 @@ export interface ParsedRequest {
   readonly keepsAlive: boolean;
 }
 
-const AUTHORITY = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 const LONGEST_METHOD = 32;
 
 export class RequestParser {
@@ -104,7 +104,8 @@ export class RequestParser {
     if (method === 'CONNECT') {
       this.#check(target);
       if (!/:[0-9]+$/.test(target)) throw malformed('illegal-target');
-      if (host !== undefined && !this.#isSame(target, host)) throw malformed('host-mismatch');
+      if (host !== undefined && !isSameAuthority(target, host, this.#scheme))
+        throw malformed('host-mismatch');
       return { authority: target, path: '' };
     }
     if (target.charCodeAt(0) === 0x2f) return { authority: host ?? '', path: target };
@@ -124,26 +125,16 @@ export class RequestParser {
     if (!match) throw malformed('illegal-target');
     const [, authority = '', rest = ''] = match;
     this.#check(authority);
-    if (host !== undefined && !this.#isSame(authority, host)) throw malformed('host-mismatch');
+    if (host !== undefined && !isSameAuthority(authority, host, this.#scheme))
+      throw malformed('host-mismatch');
     if (rest === '' && method === 'OPTIONS') return { authority, path: '*' };
     return { authority, path: rest.startsWith('/') ? rest : `/${rest}` };
   }
 
   #check(authority: string): void {
     if (authority === this.#knownAuthority && authority !== '') return;
-    if (!AUTHORITY.test(authority)) throw malformed('illegal-host');
+    if (!isAuthority(authority)) throw malformed('illegal-host');
     this.#knownAuthority = authority;
-  }
-
-  /** Whether both mean the same, a default port being as good as none. */
-  #isSame(one: string, other: string): boolean {
-    return one === other || this.#withoutPort(one) === this.#withoutPort(other);
-  }
-
-  #withoutPort(authority: string): string {
-    const port = this.#scheme === 'https' ? ':443' : ':80';
-    const lower = authority.toLowerCase();
-    return lower.endsWith(port) ? lower.slice(0, -port.length) : lower;
   }
 }
 

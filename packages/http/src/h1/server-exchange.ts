@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { HttpError } from '../errors.ts';
 import type { AbortReason, BodyReceiver, RequestHead, ResponseHead, ServerExchange } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
+import { withWebSocketAccept } from '../websocket.ts';
 import { writeInformational, writeResponse } from './head-writer.ts';
 import { OutgoingBody } from './outgoing-body.ts';
 import type { Wire } from './wire.ts';
@@ -110,7 +111,10 @@ export class Http1ServerExchange implements ServerExchange {
       throw new HttpError('closed', 'nothing-to-switch');
     this.hasAnswered = true;
     if (method === 'CONNECT') writeInformational(host.wire.queue, { status: 200, fields: head.fields });
-    else writeInformational(host.wire.queue, { status: 101, fields: head.fields }, upgrade);
+    else {
+      const fields = withWebSocketAccept(head.fields, this.head);
+      writeInformational(host.wire.queue, { status: 101, fields }, upgrade);
+    }
     return host.switchTo(this);
   }
 

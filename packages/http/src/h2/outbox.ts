@@ -2,7 +2,7 @@
  * Frames waiting to be written to a transport.
  *
  * While a connection is busy, the small frames of one turn of the event loop are gathered into one write, however many
- * streams they belong to; else the first goes out at once, which is sooner. A large one goes out by itself, uncopied, when
+ * streams they belong to; else the first goes out at once, which is sooner, or with what follows it in the same event. A large one goes out by itself, uncopied, when
  * nothing is ahead of it and the transport does not hold on to it.
  */
 import { GATHER_BELOW_BYTES, OUTBOX_HARD_BYTES, OUTBOX_SOFT_BYTES } from '../limits.ts';
@@ -40,16 +40,17 @@ export class Outbox {
   }
 
   /** Takes `bytes` (a whole number of frames); they are the caller's again on return. */
-  put(bytes: Buffer): void {
+  put(bytes: Buffer, moreFollows = false): void {
     const isFirst = this.#queue.queuedBytes === 0 && this.#transport.idle;
     const isUrgent = isFirst && (!this.#busy || bytes.length >= GATHER_BELOW_BYTES);
-    if (isUrgent && !this.#transport.lends) {
+    if (isUrgent && !moreFollows && !this.#transport.lends) {
       this.#transport.write(bytes);
       return;
     }
     this.#queue.append(bytes);
     if (isUrgent) {
-      this.#queue.flush();
+      if (moreFollows) queueMicrotask(() => this.#queue.flush());
+      else this.#queue.flush();
       return;
     }
     this.#gathered++;

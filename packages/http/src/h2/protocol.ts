@@ -30,6 +30,8 @@ export const SETTING = {
   initialWindowSize: 4,
   maxFrameSize: 5,
   maxHeaderListSize: 6,
+  /** RFC 8441 */
+  enableConnectProtocol: 8,
 } as const;
 
 export const H2 = {

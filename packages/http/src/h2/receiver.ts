@@ -22,11 +22,14 @@ export interface ReceiverHost {
   readonly role: 'client' | 'server';
   readonly streams: ReadonlyMap<number, H2Stream>;
   readonly windows: ReceiveWindows;
+  /** Requests may be CONNECT with a protocol. */
+  readonly extendedConnect: boolean;
   /** Whether the id was used, by either side. */
   wasOpened(streamId: number): boolean;
   wasResetByUs(streamId: number): boolean;
   /** A request: the session opens the stream or refuses it. Whether it opened it. */
-  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): boolean;
+  openByPeer(streamId: number, fields: HeaderFields | 'malformed' | 'too-large', endStream: boolean): boolean;
+  malformed(problem: string): void;
   reset(stream: H2Stream, h2Code: number, tellOwner: boolean): void;
   /** A frame for a stream that the session does not know any more. */
   refuse(streamId: number, h2Code: number): void;
@@ -169,11 +172,13 @@ export class Receiver implements FrameSink {
     if (this.#host.role === 'client' || streamId % 2 === 0) {
       throw new H2ConnectionError(H2.protocolError, `the peer may not open stream ${streamId}`);
     }
-    const problem = tooLarge ? 'header list too large' : requestProblem(fields);
-    if (this.#host.openByPeer(streamId, problem === undefined ? fields : [], endStream)) return;
+    const problem = tooLarge ? undefined : requestProblem(fields, this.#host.extendedConnect);
+    const request = tooLarge ? 'too-large' : problem === undefined ? fields : 'malformed';
+    if (this.#host.openByPeer(streamId, request, endStream)) return;
     this.#admit('useless', problem === undefined ? 'requests that are refused' : 'malformed requests');
     if (problem === undefined) return;
-    this.#host.refuse(streamId, tooLarge ? H2.enhanceYourCalm : H2.protocolError);
+    this.#host.refuse(streamId, H2.protocolError);
+    this.#host.malformed(problem);
   }
 
   #onStreamHeaders(stream: H2Stream, fields: HeaderFields, tooLarge: boolean, endStream: boolean): void {
@@ -195,11 +200,12 @@ export class Receiver implements FrameSink {
       }
       if (informational) {
         this.#admit('useless', 'informational responses');
+        stream.handler.onInformational?.(stream, fields);
         return;
       }
       stream.answered = true;
     }
-    stream.handler.onHeaders(stream, fields);
+    stream.handler.onHeaders(stream, fields, endStream);
     if (endStream && !stream.closed) this.#host.remoteEnded(stream);
   }
 

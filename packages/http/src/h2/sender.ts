@@ -6,7 +6,7 @@
  */
 import { H2ConnectionError, H2StreamError } from '../errors.ts';
 import { GATHER_BELOW_BYTES } from '../limits.ts';
-import { endStreamFrame, writeFrameHeader } from './frame-writer.ts';
+import { writeFrameHeader } from './frame-writer.ts';
 import type { Outbox } from './outbox.ts';
 import { DEFAULT_WINDOW_BYTES, FRAME, FRAME_HEADER_BYTES, H2, LARGEST_WINDOW_BYTES } from './protocol.ts';
 import type { PeerSettings } from './settings.ts';
@@ -18,18 +18,19 @@ export class Sender {
   readonly #transport: Transport;
   readonly #outbox: Outbox;
   readonly #peer: PeerSettings;
-  readonly #onEnded: (stream: H2Stream) => void;
+  /** Sends END_STREAM. */
+  readonly #finish: (stream: H2Stream) => void;
   /** Streams with pending data and window, in turn. */
   readonly #ready = new Set<H2Stream>();
   /** Streams whose owner was told to stop. */
   readonly #stopped = new Set<H2Stream>();
   #window = DEFAULT_WINDOW_BYTES;
 
-  constructor(transport: Transport, outbox: Outbox, peer: PeerSettings, onEnded: (stream: H2Stream) => void) {
+  constructor(transport: Transport, outbox: Outbox, peer: PeerSettings, finish: (stream: H2Stream) => void) {
     this.#transport = transport;
     this.#outbox = outbox;
     this.#peer = peer;
-    this.#onEnded = onEnded;
+    this.#finish = finish;
   }
 
   /** Sends or keeps `buffer[from..to)`, whose nine octets in front are free; whether more may follow now. */
@@ -55,9 +56,7 @@ export class Sender {
 
   /** Sends END_STREAM now or after what is pending. */
   sendEnd(stream: H2Stream): void {
-    if (stream.pending.length > 0) return;
-    this.#outbox.put(endStreamFrame(stream.id));
-    this.#onEnded(stream);
+    if (stream.pending.length === 0) this.#finish(stream);
   }
 
   forget(stream: H2Stream): void {
@@ -122,6 +121,7 @@ export class Sender {
       stream.pending.shift();
       release(piece);
     }
+    if (stream.closed) return;
     if (stream.pending.length > 0) {
       if (stream.sendWindow > 0) this.#ready.add(stream);
     } else if (stream.ending) this.sendEnd(stream);

@@ -10,7 +10,7 @@ import type { HeaderFields } from '../header-fields.ts';
 import { type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
 import * as limits from '../limits.ts';
 import { FrameReader } from './frame-reader.ts';
-import { frame, numbersFrame } from './frame-writer.ts';
+import { endStreamFrame, frame, numbersFrame } from './frame-writer.ts';
 import { Keepalive, pong } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
 import { FLAG, FRAME, H2, LARGEST_STREAM_ID, PREFACE, SETTING } from './protocol.ts';
@@ -29,6 +29,8 @@ export interface SessionOptions {
   readonly maxStreams: number;
   /** Of one section: the peer's requests, or its responses. */
   readonly headerListBytes: number;
+  /** Server: CONNECT may name a protocol (RFC 8441). */
+  readonly extendedConnect: boolean;
   readonly clock: Clock;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
@@ -40,6 +42,7 @@ export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
   maxFrameBytes: limits.MAX_FRAME_BYTES,
   maxStreams: limits.MAX_STREAMS,
   headerListBytes: limits.HEADER_LIST_BYTES,
+  extendedConnect: false,
   keepaliveIntervalMs: limits.KEEPALIVE_INTERVAL_MS,
   keepaliveTimeoutMs: limits.KEEPALIVE_TIMEOUT_MS,
 };
@@ -47,7 +50,11 @@ export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
 /** The session's owner. */
 export interface SessionHandler {
   /** Server: a request came; the answer handles its stream. */
-  onStream?(stream: H2Stream, fields: HeaderFields): StreamHandler;
+  onStream?(stream: H2Stream, fields: HeaderFields, endStream: boolean): StreamHandler;
+  /** Server: a request with too many fields came, and may be answered; without this it is reset. */
+  onTooLarge?(stream: H2Stream): StreamHandler;
+  /** Server: a request was malformed, and reset. */
+  onMalformed?(problem: string): void;
   /** A stream ended, the peer's settings came or changed, or it takes no more streams: look again. */
   onChange?(): void;
   /** Exactly once, last. */
@@ -61,6 +68,8 @@ export class H2Session implements TransportEvents, ReceiverHost {
   readonly streams = new Map<number, H2Stream>();
   /** @internal */
   readonly windows: ReceiveWindows;
+  /** @internal */
+  readonly extendedConnect: boolean;
   readonly #transport: Transport;
   readonly #handler: SessionHandler;
   readonly #options: SessionOptions;
@@ -90,6 +99,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     const put = (bytes: Buffer) => this.#put(bytes);
     this.role = role;
     this.peer = transport.peer;
+    this.extendedConnect = isServer && options.extendedConnect;
     this.#transport = transport;
     this.#handler = handler;
     this.#options = options;
@@ -98,7 +108,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.windows = new ReceiveWindows(options.connectionWindowBytes, options.streamWindowBytes, put);
     this.#receiver = new Receiver(this, options.headerListBytes, options.clock);
     this.#reader = new FrameReader(this.#receiver, options, isServer);
-    this.#sender = new Sender(transport, this.#outbox, this.#settings, (stream) => this.#localEnded(stream));
+    this.#sender = new Sender(transport, this.#outbox, this.#settings, (stream) => this.#finish(stream));
     this.#keepalive = new Keepalive(options, put, () =>
       this.destroy(H2.noError, new H2ClosedError('no answer to PING')),
     );
@@ -122,6 +132,11 @@ export class H2Session implements TransportEvents, ReceiverHost {
     return this.streams.size;
   }
 
+  /** Client: CONNECT may name a protocol. */
+  get takesExtendedConnect(): boolean {
+    return this.#settings.extendedConnect;
+  }
+
   /** How many streams the peer lets us have at a time; assumed until its SETTINGS are here. */
   get maxStreams(): number {
     return this.#receiver.settingsReceived ? this.#settings.maxStreams : limits.ASSUMED_PEER_STREAMS;
@@ -133,11 +148,15 @@ export class H2Session implements TransportEvents, ReceiverHost {
    * @throws {@link H2ClosedError} The connection takes no more streams.
    */
   request(fields: readonly HeaderField[], handler: StreamHandler, endStream = false): H2Stream {
-    if (this.#state !== 'open' || this.#lastOwnId + 2 > LARGEST_STREAM_ID)
-      throw new H2ClosedError('no new streams');
-    this.#lastOwnId += 2;
-    const stream = this.#newStream(this.#lastOwnId, handler);
+    const stream = this.#open(handler);
     this.sendHeaders(stream, fields, endStream);
+    return stream;
+  }
+
+  /** As {@link request}, of plain fields. */
+  requestFields(fields: HeaderFields, handler: StreamHandler, endStream: boolean): H2Stream {
+    const stream = this.#open(handler);
+    this.sendFields(stream, fields, endStream, false);
     return stream;
   }
 
@@ -183,13 +202,23 @@ export class H2Session implements TransportEvents, ReceiverHost {
   sendHeaders(stream: H2Stream, fields: readonly HeaderField[], endStream: boolean): void {
     if (stream.closed || stream.ending) return;
     if (this.role === 'server') stream.answered = true;
-    const block = this.#encoder.encode(fields);
+    this.#sendBlock(stream, this.#encoder.encode(fields), endStream);
+  }
+
+  /** @internal */
+  sendFields(stream: H2Stream, fields: HeaderFields, endStream: boolean, informational: boolean): void {
+    if (stream.closed || stream.ending) return;
+    if (this.role === 'server' && !informational) stream.answered = true;
+    this.#sendBlock(stream, this.#encoder.encodeFields(fields), endStream);
+  }
+
+  #sendBlock(stream: H2Stream, block: Buffer, endStream: boolean): void {
     const max = this.#settings.maxFrameBytes;
     for (let at = 0; at === 0 || at < block.length; at += max) {
       const flags =
         (at + max >= block.length ? FLAG.endHeaders : 0) | (at === 0 && endStream ? FLAG.endStream : 0);
       const type = at === 0 ? FRAME.headers : FRAME.continuation;
-      this.#put(frame(type, flags, stream.id, block.subarray(at, at + max)));
+      this.#put(frame(type, flags, stream.id, block.subarray(at, at + max)), !endStream);
     }
     if (!endStream) return;
     stream.ending = true;
@@ -202,9 +231,10 @@ export class H2Session implements TransportEvents, ReceiverHost {
   }
 
   /** @internal */
-  endStream(stream: H2Stream): void {
+  endStream(stream: H2Stream, trailers: HeaderFields | undefined): void {
     if (stream.closed || stream.ending) return;
     stream.ending = true;
+    if (trailers && trailers.length > 0) stream.trailers = trailers;
     this.#sender.sendEnd(stream);
   }
 
@@ -261,20 +291,36 @@ export class H2Session implements TransportEvents, ReceiverHost {
     return this.#recentlyReset.has(streamId);
   }
 
-  /** @internal No fields: the request is malformed, and only its number is used up. */
-  openByPeer(streamId: number, fields: HeaderFields, endStream: boolean): boolean {
+  /** @internal Of a malformed request only the number is used up. */
+  openByPeer(
+    streamId: number,
+    fields: HeaderFields | 'malformed' | 'too-large',
+    endStream: boolean,
+  ): boolean {
     this.#lastPeerId = streamId;
-    if (fields.length === 0) return false;
-    const open = this.#handler.onStream;
+    if (fields === 'malformed') return false;
+    const handler = this.#handler;
+    if (fields === 'too-large' && !handler.onTooLarge) {
+      this.refuse(streamId, H2.enhanceYourCalm);
+      return false;
+    }
     const isFull = this.streams.size >= this.#options.maxStreams;
-    if (!open || this.#state === 'closed' || this.#saidLastStream || isFull) {
+    if (!handler.onStream || this.#state === 'closed' || this.#saidLastStream || isFull) {
       this.refuse(streamId, H2.refusedStream);
       return false;
     }
     const stream = this.#newStream(streamId, UNOWNED);
-    stream.handler = open.call(this.#handler, stream, fields);
+    stream.remoteEnded = endStream;
+    const owner =
+      fields === 'too-large' ? handler.onTooLarge?.(stream) : handler.onStream?.(stream, fields, endStream);
+    if (owner) stream.handler = owner;
     if (endStream && !stream.closed) this.remoteEnded(stream);
     return true;
+  }
+
+  /** @internal */
+  malformed(problem: string): void {
+    this.#handler.onMalformed?.(problem);
   }
 
   /** @internal */
@@ -346,6 +392,22 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#endIfIdle();
   }
 
+  #open(handler: StreamHandler): H2Stream {
+    if (this.#state !== 'open' || this.#lastOwnId + 2 > LARGEST_STREAM_ID)
+      throw new H2ClosedError('no new streams');
+    this.#lastOwnId += 2;
+    return this.#newStream(this.#lastOwnId, handler);
+  }
+
+  /** Sends END_STREAM: nothing is pending any more. */
+  #finish(stream: H2Stream): void {
+    if (stream.trailers) this.#sendBlock(stream, this.#encoder.encodeFields(stream.trailers), true);
+    else {
+      this.#put(endStreamFrame(stream.id));
+      this.#localEnded(stream);
+    }
+  }
+
   #newStream(id: number, handler: StreamHandler): H2Stream {
     const stream = new H2Stream(this, id, handler, this.#settings.initialWindowBytes, this.windows.initial);
     this.streams.set(id, stream);
@@ -355,6 +417,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   #localEnded(stream: H2Stream): void {
     stream.localEnded = true;
     if (stream.remoteEnded) this.#forget(stream);
+    else stream.handler.onSent?.(stream);
   }
 
   #forget(stream: H2Stream): void {
@@ -403,10 +466,10 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#handler.onChange?.();
   }
 
-  #put(bytes: Buffer): void {
+  #put(bytes: Buffer, moreFollows = false): void {
     if (this.#state === 'closed') return;
     if (!this.#outbox.overflowing) {
-      this.#outbox.put(bytes);
+      this.#outbox.put(bytes, moreFollows);
       return;
     }
     this.#error ??= new H2ConnectionError(H2.enhanceYourCalm, 'the peer does not read what it asks for');

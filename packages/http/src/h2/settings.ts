@@ -17,6 +17,8 @@ export class PeerSettings {
   maxStreams = Number.POSITIVE_INFINITY;
   initialWindowBytes = DEFAULT_WINDOW_BYTES;
   maxFrameBytes = DEFAULT_MAX_FRAME_BYTES;
+  /** The peer takes CONNECT with a protocol (RFC 8441). */
+  extendedConnect = false;
 
   /** @throws {@link H2ConnectionError} A value is not allowed. */
   apply(payload: Buffer, fromServer: boolean): void {
@@ -53,6 +55,12 @@ export class PeerSettings {
         }
         this.maxFrameBytes = value;
         break;
+      case SETTING.enableConnectProtocol:
+        if (value > 1 || (this.extendedConnect && value === 0)) {
+          throw new H2ConnectionError(H2.protocolError, `ENABLE_CONNECT_PROTOCOL is ${value}`);
+        }
+        this.extendedConnect = value === 1;
+        break;
       default:
     }
   }
@@ -76,6 +84,7 @@ export function firstSettings(
     readonly streamWindowBytes: number;
     readonly maxFrameBytes: number;
     readonly headerListBytes: number;
+    readonly extendedConnect: boolean;
   },
 ): Buffer {
   return encodeSettings([
@@ -83,5 +92,6 @@ export function firstSettings(
     [SETTING.initialWindowSize, own.streamWindowBytes],
     [SETTING.maxFrameSize, own.maxFrameBytes],
     [SETTING.maxHeaderListSize, own.headerListBytes],
+    ...(isServer && own.extendedConnect ? [[SETTING.enableConnectProtocol, 1] as const] : []),
   ]);
 }

@@ -14,14 +14,18 @@ import type { H2Session } from './session.ts';
 
 /** The stream's owner. After `onReset` nothing more is called; after both ends finished, nothing either. */
 export interface StreamHandler {
-  /** The response, or a trailing section. */
-  onHeaders(stream: H2Stream, fields: HeaderFields): void;
+  /** The response, or a trailing section; `endStream`: `onEnd` follows at once. */
+  onHeaders(stream: H2Stream, fields: HeaderFields, endStream: boolean): void;
+  /** Client: a response of 1xx. */
+  onInformational?(stream: H2Stream, fields: HeaderFields): void;
   /** `bytes` are valid during the call, or for good after `stream.keep()`. */
   onData(stream: H2Stream, bytes: Buffer): void;
   /** The peer will send no more. */
   onEnd(stream: H2Stream): void;
   onReset(stream: H2Stream, error: StreamResetError): void;
   onWritable(stream: H2Stream): void;
+  /** Our side has ended, and what was pending is out. */
+  onSent?(stream: H2Stream): void;
 }
 
 export class H2Stream {
@@ -37,6 +41,8 @@ export class H2Stream {
   unannounced = 0;
   /** @internal Data that may not go out yet, in order. */
   readonly pending: Pending[] = [];
+  /** @internal Goes out instead of an empty DATA frame at the end. */
+  trailers: HeaderFields | undefined;
   /** @internal `end` was called; END_STREAM went out. */
   ending = false;
   /** @internal */
@@ -90,6 +96,11 @@ export class H2Stream {
     this.session.sendHeaders(this, fields, endStream);
   }
 
+  /** As {@link respond}, of plain fields; `informational` ones are followed by others. */
+  respondFields(fields: HeaderFields, endStream: boolean, informational = false): void {
+    this.session.sendFields(this, fields, endStream, informational);
+  }
+
   /**
    * Sends `buffer[from..to)`, overwriting the nine octets before `from` (so `from` is at least 9) with a header.
    *
@@ -101,12 +112,20 @@ export class H2Stream {
 
   /** As {@link writeInPlace}, for bytes without room in front of them. */
   write(bytes: Uint8Array): boolean {
-    return this.writeInPlace(withRoom(bytes), FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + bytes.length);
+    const { length } = bytes;
+    if (length > SCRATCH_BYTES)
+      return this.writeInPlace(withRoom(bytes), FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length);
+    const buffer = scratch ?? Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + SCRATCH_BYTES);
+    scratch = undefined;
+    buffer.set(bytes, FRAME_HEADER_BYTES);
+    const more = this.writeInPlace(buffer, FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length);
+    scratch = buffer;
+    return more;
   }
 
-  /** We send no more; what is pending goes out first. */
-  end(): void {
-    this.session.endStream(this);
+  /** We send no more; what is pending goes out first, then the trailers if there are any. */
+  end(trailers?: HeaderFields): void {
+    this.session.endStream(this, trailers);
   }
 
   /** Both directions end at once. The handler is not called any more. */
@@ -124,6 +143,10 @@ export class H2Stream {
     this.session.keep();
   }
 }
+
+/** Where smaller writes get room in front; the session copies what it cannot send at once. */
+const SCRATCH_BYTES = 64 * 1024;
+let scratch: Buffer | undefined;
 
 /** A copy with room for a frame header in front. */
 export function withRoom(bytes: Uint8Array): Buffer {

@@ -1,14 +1,11 @@
 /** What makes a header section malformed (RFC 9113 §8.2, §8.3, §8.5). Pure; the words go into logs. */
-import { fieldValue, type HeaderFields } from '../header-fields.ts';
+import { fieldValue, type HeaderFields, NOT_IN_TRAILERS } from '../header-fields.ts';
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-const REQUEST_PSEUDO: ReadonlySet<string> = new Set([
-  ':method',
-  ':scheme',
-  ':authority',
-  ':path',
-  ':protocol',
-]);
+const REQUEST_PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path']);
+const EXTENDED_PSEUDO: ReadonlySet<string> = new Set([...REQUEST_PSEUDO, ':protocol']);
+const RESPONSE_PSEUDO: ReadonlySet<string> = new Set([':status']);
+const NO_PSEUDO: ReadonlySet<string> = new Set();
 const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -18,14 +15,16 @@ const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
 ]);
 
 /** Why a request is malformed, or `undefined`. */
-export function requestProblem(fields: HeaderFields): string | undefined {
-  const problem = sectionProblem(fields, REQUEST_PSEUDO);
+export function requestProblem(fields: HeaderFields, extendedConnect: boolean): string | undefined {
+  const problem = sectionProblem(fields, extendedConnect ? EXTENDED_PSEUDO : REQUEST_PSEUDO);
   if (problem !== undefined) return problem;
   const method = fieldValue(fields, ':method');
   const path = fieldValue(fields, ':path');
   const scheme = fieldValue(fields, ':scheme');
   if (method === undefined) return 'no :method';
-  if (method === 'CONNECT' && fieldValue(fields, ':protocol') === undefined) {
+  const hasProtocol = extendedConnect && fieldValue(fields, ':protocol') !== undefined;
+  if (hasProtocol && method !== 'CONNECT') return ':protocol without CONNECT';
+  if (method === 'CONNECT' && !hasProtocol) {
     if (path !== undefined || scheme !== undefined) return 'CONNECT with :path or :scheme';
     return fieldValue(fields, ':authority') ? undefined : 'CONNECT without :authority';
   }
@@ -35,7 +34,7 @@ export function requestProblem(fields: HeaderFields): string | undefined {
 
 /** Why a response is malformed, or `undefined`. */
 export function responseProblem(fields: HeaderFields): string | undefined {
-  const problem = sectionProblem(fields, new Set([':status']));
+  const problem = sectionProblem(fields, RESPONSE_PSEUDO);
   if (problem !== undefined) return problem;
   return /^[1-9][0-9]{2}$/.test(fieldValue(fields, ':status') ?? '')
     ? undefined
@@ -44,7 +43,12 @@ export function responseProblem(fields: HeaderFields): string | undefined {
 
 /** Why trailers are malformed, or `undefined`. */
 export function trailersProblem(fields: HeaderFields): string | undefined {
-  return sectionProblem(fields, new Set());
+  const problem = sectionProblem(fields, NO_PSEUDO);
+  if (problem !== undefined) return problem;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (NOT_IN_TRAILERS.has(fields[i] ?? '')) return `${fields[i]} as a trailer`;
+  }
+  return undefined;
 }
 
 function sectionProblem(fields: HeaderFields, pseudo: ReadonlySet<string>): string | undefined {
@@ -72,7 +76,7 @@ function sectionProblem(fields: HeaderFields, pseudo: ReadonlySet<string>): stri
 function isValue(value: string): boolean {
   for (let i = 0; i < value.length; i++) {
     const char = value.charCodeAt(i);
-    if (char === 0 || char === 10 || char === 13) return false;
+    if ((char < 0x20 && char !== 9) || char === 0x7f) return false;
   }
   const first = value.charCodeAt(0);
   const last = value.charCodeAt(value.length - 1);

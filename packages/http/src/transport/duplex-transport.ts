@@ -23,7 +23,9 @@ export class DuplexTransport implements Transport {
   }
 
   start(events: TransportEvents): void {
+    const isFirst = this.#events === undefined;
     this.#events = events;
+    if (!isFirst) return;
     this.#duplex
       .on('data', (chunk: Buffer) => this.#onData(chunk))
       .on('drain', () => this.#events?.onIdle())

@@ -22,7 +22,7 @@ export interface Transport {
   end(): void;
   /** Cuts the connection now, so that the peer sees an error if it can. Idempotent; `onClosed` follows. */
   destroy(): void;
-  /** Begins to deliver; called once. */
+  /** Begins to deliver; called again, hands the connection over: later events go to the new receiver alone. */
   start(events: TransportEvents): void;
   /** Peer's address as `ip:port`, for logs. */
   readonly peer: string;

@@ -3,7 +3,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { once } from 'node:events';
 import { systemClock } from '@ambit/core/clock';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
-import { TunnelDuplex } from '@ambit/hbone/duplex';
+import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
 import { frame } from '@ambit/http/h2/frame-writer';
 import { FLAG, FRAME, PREFACE } from '@ambit/http/h2/protocol';
 import { DEFAULT_SESSION_OPTIONS } from '@ambit/http/h2/session';
@@ -65,7 +65,7 @@ export async function openGoodTunnel(): Promise<Tunnel> {
 export function connectThrough(
   { session }: Tunnel,
   authority: string,
-): Promise<{ status: string; duplex: TunnelDuplex }> {
+): Promise<{ status: string; duplex: StreamDuplex }> {
   const client = { ip: NEIGHBOUR_IP, port: 40_000 };
   const traceparent = newTraceparent();
   const fields = connectFields({
@@ -79,7 +79,7 @@ export function connectThrough(
   return new Promise((resolve, reject) => {
     session.request(fields, {
       onHeaders: (stream, answer) => {
-        const duplex = new TunnelDuplex(stream);
+        const duplex = new StreamDuplex(stream);
         duplex.on('error', () => undefined);
         resolve({ status: fieldValue(answer, ':status') ?? '', duplex });
       },

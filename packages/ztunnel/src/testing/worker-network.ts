@@ -10,7 +10,7 @@ import { type Clock, systemClock, systemRandom } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
-import { TunnelDuplex } from '@ambit/hbone/duplex';
+import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
 import { DEFAULT_SESSION_OPTIONS, H2Session, type SessionHandler } from '@ambit/http/h2/session';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
@@ -411,7 +411,7 @@ export class TestGateway {
       onStream: (_, stream, fields) => {
         this.outer.push(fieldValue(fields, ':authority') ?? '');
         stream.respond(acceptFields(''), false);
-        const duplex = new TunnelDuplex(stream);
+        const duplex = new StreamDuplex(stream);
         duplex.on('error', () => undefined);
         this.#serveInner(new TLSSocket(duplex, { isServer: true, ...serverTlsOptions(inner) }), prefix);
         return stream.handler;

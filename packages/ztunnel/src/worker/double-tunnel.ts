@@ -9,7 +9,7 @@ import type { Clock } from '@ambit/core/clock';
 import { formatHostPort } from '@ambit/core/ip';
 import { ConnectStatusError, TunnelClosedError, TunnelTlsError } from '@ambit/hbone/errors';
 import type { StreamResetError } from '@ambit/http/errors';
-import { TunnelDuplex } from '@ambit/hbone/duplex';
+import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
 import { H2 } from '@ambit/http/h2/protocol';
 import { H2Session } from '@ambit/http/h2/session';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
@@ -83,7 +83,7 @@ export async function openInnerTunnel(pod: Pod, request: InnerTunnelRequest): Pr
   }
 }
 
-async function openOuterStream(pod: Pod, request: InnerTunnelRequest): Promise<TunnelDuplex> {
+async function openOuterStream(pod: Pod, request: InnerTunnelRequest): Promise<StreamDuplex> {
   const { route, source, clientIp, outer } = request;
   const nextHop = formatHostPort(route.to.ip, route.to.port);
   const key = poolKey(source.identity, route.expectedIdentities, nextHop, clientIp);
@@ -98,8 +98,8 @@ async function openOuter(
   session: H2Session,
   fields: readonly HeaderField[],
   clock: Clock,
-): Promise<TunnelDuplex> {
-  const { promise, resolve, reject } = Promise.withResolvers<TunnelDuplex>();
+): Promise<StreamDuplex> {
+  const { promise, resolve, reject } = Promise.withResolvers<StreamDuplex>();
   const stream = session.request(fields, new OuterOpening(resolve, reject));
   const timer = clock.after(CONNECT_ANSWER_TIMEOUT_MS, () => {
     stream.reset();
@@ -113,10 +113,10 @@ async function openOuter(
 }
 
 class OuterOpening implements StreamHandler {
-  readonly #resolve: (duplex: TunnelDuplex) => void;
+  readonly #resolve: (duplex: StreamDuplex) => void;
   readonly #reject: (error: unknown) => void;
 
-  constructor(resolve: (duplex: TunnelDuplex) => void, reject: (error: unknown) => void) {
+  constructor(resolve: (duplex: StreamDuplex) => void, reject: (error: unknown) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -124,7 +124,7 @@ class OuterOpening implements StreamHandler {
   onHeaders(stream: H2Stream, fields: HeaderFields): void {
     const status = fieldValue(fields, ':status') ?? '';
     if (status === '200') {
-      this.#resolve(new TunnelDuplex(stream));
+      this.#resolve(new StreamDuplex(stream));
       return;
     }
     stream.reset();

@@ -1,18 +1,18 @@
 /**
- * A stream of a tunnel as Node's Duplex, with half-close: for what is not the hot path, such as TLS inside a tunnel and
- * HTTP behind it.
+ * A stream as Node's Duplex, with half-close: for what is not the hot path, such as TLS inside a tunnel, or a protocol that
+ * a request switched to.
  *
  * Ending the writable side ends our direction alone; destroying it resets the stream.
  */
 import { Duplex } from 'node:stream';
-import { StreamResetError } from '@ambit/http/errors';
-import { H2 } from '@ambit/http/h2/protocol';
-import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import { StreamResetError } from '../errors.ts';
+import { H2 } from './protocol.ts';
+import type { H2Stream, StreamHandler } from './stream.ts';
 
 /** Pieces handed to the reader that it has not taken; credit for them is held back. */
 const READ_AHEAD_BYTES = 64 * 1024;
 
-export class TunnelDuplex extends Duplex implements StreamHandler {
+export class StreamDuplex extends Duplex implements StreamHandler {
   readonly #stream: H2Stream;
   #waiting: ((error?: Error | null) => void) | undefined;
   /** Received, and not yet credited to the peer. */
@@ -26,7 +26,7 @@ export class TunnelDuplex extends Duplex implements StreamHandler {
     stream.handler = this;
   }
 
-  /** Trailers mean nothing in a tunnel. */
+  /** Trailers mean nothing here. */
   onHeaders(): void {}
 
   onData(stream: H2Stream, bytes: Buffer): void {

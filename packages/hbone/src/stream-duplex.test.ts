@@ -1,7 +1,7 @@
 import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { TunnelDuplex } from './duplex.ts';
+import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
 import { H2 } from '@ambit/http/h2/protocol';
 import { DEFAULT_SESSION_OPTIONS, H2Session } from '@ambit/http/h2/session';
 import type { H2Stream } from '@ambit/http/h2/stream';
@@ -20,20 +20,20 @@ const headers = {
 
 /** Both ends of one stream, as Duplexes, over two sessions that talk to each other. */
 async function tunnel(): Promise<{
-  client: TunnelDuplex;
-  server: TunnelDuplex;
+  client: StreamDuplex;
+  server: StreamDuplex;
   stream: H2Stream;
   sessions: H2Session[];
 }> {
   const [a, b] = duplexPair() as [Duplex, Duplex];
-  const accepted = Promise.withResolvers<TunnelDuplex>();
+  const accepted = Promise.withResolvers<StreamDuplex>();
   const server = new H2Session(
     'server',
     new DuplexTransport(b, 'client'),
     {
       onStream(stream) {
         stream.respond(acceptFields(''), false);
-        const duplex = new TunnelDuplex(stream);
+        const duplex = new StreamDuplex(stream);
         accepted.resolve(duplex);
         return duplex;
       },
@@ -42,9 +42,9 @@ async function tunnel(): Promise<{
     options,
   );
   const session = new H2Session('client', new DuplexTransport(a, 'server'), { onClosed() {} }, options);
-  const opened = Promise.withResolvers<TunnelDuplex>();
+  const opened = Promise.withResolvers<StreamDuplex>();
   const stream = session.request(connectFields(headers), {
-    onHeaders: (answered) => opened.resolve(new TunnelDuplex(answered)),
+    onHeaders: (answered) => opened.resolve(new StreamDuplex(answered)),
     onData() {},
     onEnd() {},
     onReset: (_, error) => opened.reject(error),

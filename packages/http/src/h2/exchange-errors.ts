@@ -1,0 +1,27 @@
+/** What becomes of an exchange when its stream ends otherwise than well, and how we end one. Pure. */
+import { HttpError, type StreamResetError } from '../errors.ts';
+import type { AbortReason } from '../exchange.ts';
+import { H2 } from './protocol.ts';
+
+export function exchangeError(error: StreamResetError): HttpError {
+  const { h2Code, by } = error;
+  const options = { cause: error, h2Code };
+  if (h2Code === H2.refusedStream && by !== 'us')
+    return new HttpError('refused', by === 'peer' ? 'stream-refused' : 'goaway', options);
+  if (by === 'peer') return new HttpError('reset', 'stream-reset', options);
+  if (by === 'connection') return new HttpError('closed', 'connection-closed', options);
+  return h2Code === H2.enhanceYourCalm
+    ? new HttpError('limit', 'header-too-large', options)
+    : new HttpError('protocol', 'malformed-stream', options);
+}
+
+const CODES: Readonly<Record<AbortReason, number>> = {
+  cancelled: H2.cancel,
+  refused: H2.refusedStream,
+  failed: H2.internalError,
+  malformed: H2.protocolError,
+};
+
+export function resetCode(reason: AbortReason): number {
+  return CODES[reason];
+}
