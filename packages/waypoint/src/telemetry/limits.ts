@@ -48,3 +48,5 @@ export const MAX_TRACE_STATE_MEMBERS = 32;
 export const MAX_TRACE_STATE_CHARS = 512;
 /** A request id that is taken over, in characters; a longer one is replaced. */
 export const MAX_REQUEST_ID_CHARS = 256;
+/** Different problems with Telemetry resources that are logged. */
+export const MAX_PROBLEMS_TOLD = 1_000;

@@ -19,6 +19,12 @@ export interface LocalNames {
   /** `name.namespace`. */
   readonly cluster: string;
   readonly namespace: string;
+  readonly canonicalService: string;
+  readonly canonicalRevision: string;
+  readonly meshId: string;
+  readonly clusterId: string;
+  /** Canonical; '' when it is not known. */
+  readonly ip: string;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
