@@ -4,7 +4,11 @@ import { ACCEPTED, type PolicyCase, REFUSED } from '@ambit/istiod-lite/testing/p
 import { apiVersionOf, keyOf, type KubeObject, pathOf, type Resource } from '@ambit/kube/resource';
 import { validatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import { type Condition, services } from '@ambit/kube/resources/core';
-import { authorizationPolicies, peerAuthentications } from '@ambit/kube/resources/security';
+import {
+  authorizationPolicies,
+  peerAuthentications,
+  requestAuthentications,
+} from '@ambit/kube/resources/security';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { eventually } from './kit/wait.ts';
@@ -52,12 +56,15 @@ async function attempt(resource: Resource, more: object): Promise<Answer> {
   return { status: answer.statusCode ?? 0, message: message ?? '', warnings };
 }
 
-const resourceOf = (kind: PolicyCase['kind']) =>
-  kind === 'PeerAuthentication' ? peerAuthentications : authorizationPolicies;
+const RESOURCES: Readonly<Record<PolicyCase['kind'], Resource>> = {
+  AuthorizationPolicy: authorizationPolicies,
+  PeerAuthentication: peerAuthentications,
+  RequestAuthentication: requestAuthentications,
+};
 
 describe('a policy that must not get in', () => {
   test.each(Object.entries(REFUSED))('%s', async (_, { kind, spec, webhook, definition }) => {
-    const { status, message } = await attempt(resourceOf(kind), { spec });
+    const { status, message } = await attempt(RESOURCES[kind], { spec });
     // The API server's own rules come first, and say it in their words.
     expect(message).toContain(definition ?? webhook);
     expect(status).toBe(422);
@@ -65,7 +72,7 @@ describe('a policy that must not get in', () => {
 });
 
 test.each(Object.entries(ACCEPTED))('a policy that may: %s', async (_, { kind, spec }) => {
-  expect(await attempt(resourceOf(kind), { spec })).toMatchObject({ status: 201, message: '' });
+  expect(await attempt(RESOURCES[kind], { spec })).toMatchObject({ status: 201, message: '' });
 });
 
 describe('warnings', () => {

@@ -210,6 +210,41 @@ test('nodes lose their taint also where the namespace of the agents is not looke
   await eventually(() => api.requests.some((line) => line.startsWith('PATCH /api/v1/nodes/n1')));
 });
 
+describe('the settings of the mesh', () => {
+  const say = (mesh: string) =>
+    api.put(CONFIG_MAPS, {
+      metadata: { namespace: 'istio-system', name: 'istio' },
+      data: { mesh },
+    } as KubeObject);
+
+  test('name the trust domain of every identity, and the namespace of policies for all', async () => {
+    say('trustDomain: mesh.example.com\nrootNamespace: policies');
+    api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));
+    api.put(POLICIES, { ...policy('all', {}), metadata: { namespace: 'policies', name: 'all' } });
+    const plane = await start({ TRUST_DOMAIN: 'of-the-environment' });
+    const { xds, held } = await follow(plane, 'ztunnel-n1');
+    await until(xds.synced, Boolean, AbortSignal.timeout(5_000));
+    expect(held.get('Kubernetes//Pod/shop/web')).toMatchObject({ trustDomain: 'mesh.example.com' });
+    expect(held.get('policies/all')).toMatchObject({ scope: 0 });
+    const own = 'spiffe://mesh.example.com/ns/shop/sa/web';
+    expect((await requestCertificate(plane, 'web', own, false)).identity).toBe(own);
+  });
+
+  test('are waited for while the API server does not answer, and left out if they are wrong', async () => {
+    let refusals = 0;
+    api.intercept = (method, path, body) =>
+      path.endsWith('/configmaps/istio') && ++refusals < 3
+        ? { status: 503, body: {} }
+        : reviewToken(method, path, body);
+    say('trustDomain: [');
+    const plane = await start();
+    expect(refusals).toBe(3);
+    const { xds, held } = await follow(plane, 'ztunnel-n1');
+    await until(xds.synced, Boolean, AbortSignal.timeout(5_000));
+    expect(held.get('Kubernetes//Pod/istio-system/ztunnel-n1')).toMatchObject({ trustDomain: '' });
+  });
+});
+
 describe('xDS', () => {
   test('what is there at the start, and every change, reaches a ztunnel', async () => {
     api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1'));

@@ -31,6 +31,7 @@ import { buildGraph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
 import { Leadership, type StartWork } from './leadership.ts';
+import { withMeshConfigAtStart } from './mesh-config/at-start.ts';
 import { meshConfigName } from './mesh-config/mesh-config.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
@@ -68,12 +69,17 @@ export interface ControlPlane extends AsyncDisposable {
 }
 
 export async function startControlPlane(
-  config: Config,
+  given: Config,
   deps: Deps,
   signal: AbortSignal,
 ): Promise<ControlPlane> {
   const { client, clock, random, log } = deps;
   await using scope = new AsyncDisposableStack(); // undoes a start that fails half-way
+  const config = await withMeshConfigAtStart(
+    given,
+    { client, clock, random, log: log.scope('mesh config') },
+    signal,
+  );
   const settings = {
     ...config,
     systemNamespace: config.namespace,

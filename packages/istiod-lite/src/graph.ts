@@ -17,12 +17,14 @@ import { deriveRouteStatuses, type RouteStatuses } from './derive/route-statuses
 import { deriveRoutes } from './derive/routes.ts';
 import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
+import { deriveTargetedPolicies } from './derive/targeted-policies.ts';
 import { deriveVisibilities } from './derive/visibility.ts';
 import { deriveWaypointPolicies } from './derive/waypoint-policies.ts';
 import { deriveWaypointResources } from './derive/waypoint-resources.ts';
 import { deriveWaypoints, type Waypoints } from './derive/waypoints.ts';
 import { deriveWorkloads } from './derive/workloads.ts';
 import type { AllInputs } from './inputs.ts';
+import { waitsForStart } from './mesh-config/at-start.ts';
 import { type DiscoveredInputs, discoveredInputs } from './mesh-config/discovered.ts';
 import { deriveMeshConfig, meshConfigName } from './mesh-config/mesh-config.ts';
 import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
@@ -61,6 +63,10 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const { scheduler, clock } = options;
   const meshConfigKey = `${options.settings.systemNamespace}/${meshConfigName(revision)}`;
   const meshConfig = deriveMeshConfig(all.meshConfigMaps, meshConfigKey, scheduler);
+  meshConfig.subscribe(([event]) => {
+    const waiting = waitsForStart(event?.value ?? {}, options.settings);
+    if (waiting !== undefined) options.log.warn('counts from the next start of istiod on', { waiting });
+  });
   const inputs = discoveredInputs(all, {
     meshConfig,
     scheduler,
@@ -83,7 +89,11 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const catalogs = deriveCatalog(context, services);
   const routes = deriveRoutes(context, catalogs, attachments);
   const routeStatuses = deriveRouteStatuses(context, routes, waypoints);
-  const waypointResources = deriveWaypointResources(context, routes);
+  const waypointResources = deriveWaypointResources(
+    context,
+    routes,
+    deriveTargetedPolicies(context, catalogs, attachments),
+  );
   const conditions = deriveConditions(context, policies, waypoints, visibilities);
   const addresses = new JoinedCollection({
     name: 'addresses',

@@ -39,6 +39,8 @@ import {
   authorizationPolicies,
   type PeerAuthentication,
   peerAuthentications,
+  type RequestAuthentication,
+  requestAuthentications,
 } from '@ambit/kube/resources/security';
 import { pick } from '@ambit/kube/pick';
 import { watchCollection, type WatchCollectionOptions } from '@ambit/kube/watch-collection';
@@ -54,6 +56,7 @@ export interface Inputs {
   readonly workloadEntries: Collection<string, WorkloadEntry>;
   readonly authorizationPolicies: Collection<string, AuthorizationPolicy>;
   readonly peerAuthentications: Collection<string, PeerAuthentication>;
+  readonly requestAuthentications: Collection<string, RequestAuthentication>;
   readonly gateways: Collection<string, Gateway>;
   readonly gatewayClasses: Collection<string, GatewayClass>;
   readonly httpRoutes: Collection<string, HttpRoute>;
@@ -91,6 +94,7 @@ export function watchInputs(
     workloadEntries: scope.use(watchCollection(client, workloadEntries, options)),
     authorizationPolicies: scope.use(watchCollection(client, authorizationPolicies, options)),
     peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),
+    requestAuthentications: scope.use(watchCollection(client, requestAuthentications, options)),
     gateways: scope.use(watchCollection(client, gateways, options)),
     gatewayClasses: scope.use(watchCollection(client, gatewayClasses, options)),
     httpRoutes: scope.use(watchCollection(client, httpRoutes, options)),

@@ -3,6 +3,7 @@ import type { Collection } from '@ambit/collections/collection';
 import { derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
 import type { ObjectMeta } from '@ambit/kube/resource';
+import type { AuthorizationPolicy, RequestAuthentication } from '@ambit/kube/resources/security';
 import type { WantedCondition } from '../translate/condition.ts';
 import { targetConditions, targetsOf } from '../translate/policy-targets.ts';
 import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
@@ -14,6 +15,7 @@ import {
 } from '../translate/waypoint-status.ts';
 import { labelsOfWorkloadEntry } from '../translate/workload-entry.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
+import { validateRequestAuthentication } from '../validate/request-authentication.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
 import { targetInputs, targetState } from './targets.ts';
@@ -33,6 +35,8 @@ export interface Conditions {
   readonly ofPoliciesAtZtunnels: WantedConditions;
   /** `WaypointAccepted` of AuthorizationPolicies. */
   readonly ofPoliciesAtWaypoints: WantedConditions;
+  /** `WaypointAccepted` of RequestAuthentications. */
+  readonly ofRequestAuthentications: WantedConditions;
 }
 
 export function deriveConditions(
@@ -105,25 +109,49 @@ export function deriveConditions(
     equals: sameContent,
   });
 
-  const ofPoliciesAtWaypoints = derivedValues({
-    name: 'conditions of policies at waypoints',
-    scheduler,
-    from: inputs.authorizationPolicies,
-    inputs: targetInputs(inputs, waypoints),
-    compute: (policy, _, fetch) => {
-      const { metadata, spec = {} } = policy;
-      const conditions = targetConditions(targetsOf(spec), {
-        namespace: metadata.namespace ?? '',
-        rootNamespace: settings.rootNamespace,
-        errors: validateAuthorizationPolicy(policy, { l7WithoutWaypoint: 'istio' }).errors,
-        generation: metadata.generation,
-        lookUp: (kind, namespace, name) => targetState(inputs, waypoints, fetch, { kind, namespace, name }),
-      });
-      return someOf(conditions);
-    },
-    equals: sameContent,
-  });
-  return { ofServices, ofServiceEntries, ofWorkloadEntries, ofPoliciesAtZtunnels, ofPoliciesAtWaypoints };
+  const atWaypoints = <T extends AuthorizationPolicy | RequestAuthentication>(
+    kind: 'AuthorizationPolicy' | 'RequestAuthentication',
+    from: Collection<string, T>,
+    errorsOf: (policy: T) => readonly string[],
+  ) =>
+    derivedValues({
+      name: kind === 'AuthorizationPolicy' ? 'conditions of policies at waypoints' : `conditions of ${kind}s`,
+      scheduler,
+      from,
+      inputs: targetInputs(inputs, waypoints),
+      compute: (policy, _, fetch) => {
+        const { metadata, spec = {} } = policy;
+        const conditions = targetConditions(targetsOf(spec), {
+          kind,
+          namespace: metadata.namespace ?? '',
+          rootNamespace: settings.rootNamespace,
+          errors: errorsOf(policy),
+          generation: metadata.generation,
+          lookUp: (targetKind, namespace, name) =>
+            targetState(inputs, waypoints, fetch, { kind: targetKind, namespace, name }),
+        });
+        return someOf(conditions);
+      },
+      equals: sameContent,
+    });
+  const ofPoliciesAtWaypoints = atWaypoints(
+    'AuthorizationPolicy',
+    inputs.authorizationPolicies,
+    (policy) => validateAuthorizationPolicy(policy, { l7WithoutWaypoint: 'istio' }).errors,
+  );
+  const ofRequestAuthentications = atWaypoints(
+    'RequestAuthentication',
+    inputs.requestAuthentications,
+    (policy) => validateRequestAuthentication(policy).errors,
+  );
+  return {
+    ofServices,
+    ofServiceEntries,
+    ofWorkloadEntries,
+    ofPoliciesAtZtunnels,
+    ofPoliciesAtWaypoints,
+    ofRequestAuthentications,
+  };
 }
 
 export const ZTUNNEL_ACCEPTED = 'ZtunnelAccepted';

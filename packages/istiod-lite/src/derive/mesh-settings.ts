@@ -5,6 +5,7 @@ import { DerivedCollection } from '@ambit/collections/derived';
 import { Singleton } from '@ambit/collections/singleton';
 import { sameResource, waypointResource } from '../push/encode.ts';
 import type { WaypointEntry } from '../push/waypoint-feed.ts';
+import { waypointMeshSettings } from '../translate/mesh-settings.ts';
 import type { GraphContext } from './context.ts';
 
 export function deriveMeshSettings({
@@ -17,11 +18,7 @@ export function deriveMeshSettings({
     scheduler,
     inputs: [meshConfig],
     compute: () =>
-      waypointResource('MeshSettings', MESH_SETTINGS_NAME, {
-        trustDomain: settings.trustDomain,
-        rootNamespace: settings.rootNamespace,
-        allowAnyOutbound: true,
-      }),
+      waypointResource('MeshSettings', MESH_SETTINGS_NAME, waypointMeshSettings(meshConfig.value, settings)),
     equals: sameResource,
   });
   return new DerivedCollection({

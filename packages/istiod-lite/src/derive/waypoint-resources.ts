@@ -6,18 +6,23 @@ import type { WaypointEntry } from '../push/waypoint-feed.ts';
 import type { GraphContext } from './context.ts';
 import { deriveMeshSettings } from './mesh-settings.ts';
 import type { Routes } from './routes.ts';
+import type { TargetedPolicies } from './targeted-policies.ts';
 
 export type WaypointResourceCollections = Readonly<
   Record<WaypointResourceKind, Collection<string, WaypointEntry>>
 >;
 
-export function deriveWaypointResources(context: GraphContext, routes: Routes): WaypointResourceCollections {
+export function deriveWaypointResources(
+  context: GraphContext,
+  routes: Routes,
+  policies: TargetedPolicies,
+): WaypointResourceCollections {
   const joined = (kind: WaypointResourceKind, ...from: readonly Collection<string, WaypointEntry>[]) =>
     new JoinedCollection({ name: `${kind} for waypoints`, from });
   return {
     MeshSettings: joined('MeshSettings', deriveMeshSettings(context)),
-    AuthorizationPolicy: joined('AuthorizationPolicy'),
-    RequestAuthentication: joined('RequestAuthentication'),
+    AuthorizationPolicy: joined('AuthorizationPolicy', policies.AuthorizationPolicy),
+    RequestAuthentication: joined('RequestAuthentication', policies.RequestAuthentication),
     DestinationPolicy: joined('DestinationPolicy'),
     HttpRoute: joined('HttpRoute', ...routes.httpRoutes),
     StreamRoute: joined('StreamRoute', ...routes.streamRoutes),

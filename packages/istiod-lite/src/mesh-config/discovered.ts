@@ -68,6 +68,7 @@ export function discoveredInputs(inputs: Inputs, options: DiscoveryOptions): Dis
     workloadEntries: pick(inputs.workloadEntries, ours),
     authorizationPolicies: pick(inputs.authorizationPolicies, ours, rootNamespace),
     peerAuthentications: pick(inputs.peerAuthentications, ours, rootNamespace),
+    requestAuthentications: pick(inputs.requestAuthentications, ours, rootNamespace),
   };
 }
 

@@ -9,7 +9,7 @@ import type { ConfigMap } from '@ambit/kube/resources/core';
 import { isDeepStrictEqual } from 'node:util';
 import { type MeshConfig, readMeshConfig } from './read.ts';
 
-const KEY = 'mesh';
+export const MESH_CONFIG_KEY = 'mesh';
 
 /** As Istio names it: each revision has its own. */
 export function meshConfigName(revision: string): string {
@@ -26,7 +26,7 @@ export function deriveMeshConfig(
     name: 'mesh config',
     scheduler,
     inputs: [configMaps],
-    compute: () => readMeshConfig(configMaps.get(key)?.data?.[KEY] ?? ''),
+    compute: () => readMeshConfig(configMaps.get(key)?.data?.[MESH_CONFIG_KEY] ?? ''),
     equals: isDeepStrictEqual,
   });
 }

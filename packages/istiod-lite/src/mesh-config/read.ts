@@ -7,6 +7,14 @@ import type { LabelSelector } from '@ambit/kube/label-selector';
 import { parse } from 'yaml';
 import { MAX_MESH_CONFIG_CHARS } from '../limits.ts';
 import { list, map, object, oneOf, schemaProblems, type StructuralSchema, text } from '../schema/openapi.ts';
+import {
+  accessLogEncoding,
+  defaultProviders,
+  type ExtensionProvider,
+  extensionProviders,
+  pathNormalization,
+} from './providers.ts';
+import { goDurationMs } from '../translate/go-duration.ts';
 
 export type EntryVisibility = 'PUBLIC' | 'NAMESPACE' | 'NONE';
 
@@ -19,6 +27,21 @@ export interface VisibilityPolicy {
 export interface MeshConfig {
   readonly trustDomain?: string;
   readonly rootNamespace?: string;
+  /** Names that the trust domain had, or has elsewhere. */
+  readonly trustDomainAliases?: readonly string[];
+  /** `/dev/stdout`; empty or absent: none unless a Telemetry asks for one. */
+  readonly accessLogFile?: string;
+  readonly accessLogEncoding?: string;
+  readonly accessLogFormat?: string;
+  readonly extensionProviders?: readonly ExtensionProvider[];
+  readonly defaultProviders?: {
+    readonly tracing?: readonly string[];
+    readonly metrics?: readonly string[];
+    readonly accessLogging?: readonly string[];
+  };
+  readonly pathNormalization?: { readonly normalization?: string };
+  readonly connectTimeout?: string;
+  readonly outboundTrafficPolicy?: { readonly mode?: string };
   /** A namespace that any of these accepts is looked at; without any, every namespace is. */
   readonly discoverySelectors?: readonly LabelSelector[];
   readonly serviceEntryVisibility?: {
@@ -52,6 +75,15 @@ const schema = tolerant(
   object({
     trustDomain: text(),
     rootNamespace: text(),
+    trustDomainAliases: list(text()),
+    accessLogFile: text(),
+    accessLogEncoding,
+    accessLogFormat: text(),
+    extensionProviders,
+    defaultProviders: tolerant(defaultProviders),
+    pathNormalization: object({ normalization: pathNormalization }),
+    connectTimeout: text(),
+    outboundTrafficPolicy: tolerant(object({ mode: oneOf(['ALLOW_ANY', 'REGISTRY_ONLY']) })),
     discoverySelectors: list(selector),
     serviceEntryVisibility: tolerant(
       object({
@@ -74,9 +106,22 @@ export function readMeshConfig(source: string): MeshConfig {
   const problems = schemaProblems(schema, value, 'mesh');
   if (problems.length > 0) throw new Error(problems.join('; '));
   const config = value as MeshConfig;
-  const wrong = selectorsOf(config).flatMap(expressionProblems);
+  const wrong = [...selectorsOf(config).flatMap(expressionProblems), ...durationProblems(config)];
   if (wrong.length > 0) throw new Error(wrong.join('; '));
   return config;
+}
+
+function durationProblems({
+  connectTimeout,
+  extensionProviders: providers = [],
+}: MeshConfig): readonly string[] {
+  const timeouts = providers.flatMap(({ name, ...kinds }) => [
+    [`mesh.extensionProviders[${name}].timeout`, kinds.envoyExtAuthzHttp?.timeout] as const,
+    [`mesh.extensionProviders[${name}].timeout`, kinds.envoyExtAuthzGrpc?.timeout] as const,
+  ]);
+  return [['mesh.connectTimeout', connectTimeout] as const, ...timeouts].flatMap(([path, given]) =>
+    given === undefined || goDurationMs(given) ? [] : [`${path}: "${given}" is not a duration such as 5s`],
+  );
 }
 
 function selectorsOf({

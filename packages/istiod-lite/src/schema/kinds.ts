@@ -3,6 +3,7 @@ import { authorizationPolicySpec } from './authorization-policy.ts';
 import { statusWithConditions } from './common.ts';
 import type { StructuralSchema } from './openapi.ts';
 import { peerAuthenticationSpec } from './peer-authentication.ts';
+import { requestAuthenticationSpec } from './request-authentication.ts';
 import { serviceEntrySpec, serviceEntryStatus } from './service-entry.ts';
 import { workloadEntrySpec } from './workload-entry.ts';
 
@@ -75,6 +76,19 @@ export const customKinds: readonly CustomKind[] = [
       },
       AGE,
     ],
+  },
+  {
+    group: 'security.istio.io',
+    kind: 'RequestAuthentication',
+    plural: 'requestauthentications',
+    singular: 'requestauthentication',
+    shortNames: ['ra'],
+    versions: ['v1', 'v1beta1'],
+    storage: 'v1',
+    description: 'Which tokens waypoints take, and from whom.',
+    spec: requestAuthenticationSpec,
+    status: statusWithConditions,
+    columns: [AGE],
   },
   {
     group: 'networking.istio.io',

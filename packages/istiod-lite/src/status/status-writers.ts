@@ -7,7 +7,7 @@ import type { Resource } from '@ambit/kube/resource';
 import { services } from '@ambit/kube/resources/core';
 import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
 import { grpcRoutes, httpRoutes, type Route, tcpRoutes, tlsRoutes } from '@ambit/kube/resources/routes';
-import { authorizationPolicies } from '@ambit/kube/resources/security';
+import { authorizationPolicies, requestAuthentications } from '@ambit/kube/resources/security';
 import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
 import type { RouteStatuses } from '../derive/route-statuses.ts';
 import type { Inputs } from '../inputs.ts';
@@ -80,6 +80,16 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       types: [WAYPOINT_ACCEPTED],
       objects: inputs.authorizationPolicies,
       wanted: conditions.ofPoliciesAtWaypoints,
+    }),
+  );
+  scope.use(
+    new ConditionWriter({
+      ...common,
+      resource: requestAuthentications,
+      fieldManager: 'istio-ambient-waypoint-policy',
+      types: [WAYPOINT_ACCEPTED],
+      objects: inputs.requestAuthentications,
+      wanted: conditions.ofRequestAuthentications,
     }),
   );
   const { routes } = options;

@@ -12,7 +12,11 @@ import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Service } from '@a
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import type { GrpcRoute, HttpRoute, TcpRoute, TlsRoute } from '@ambit/kube/resources/routes';
-import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
+import type {
+  AuthorizationPolicy,
+  PeerAuthentication,
+  RequestAuthentication,
+} from '@ambit/kube/resources/security';
 import { parseAllDocuments } from 'yaml';
 import type { WantedConditions } from '../derive/conditions.ts';
 import { buildGraph, type Graph } from '../graph.ts';
@@ -51,6 +55,9 @@ export class TestMesh {
       name: 'authorization policies',
     }),
     peerAuthentications: new StaticCollection<string, PeerAuthentication>({ name: 'peer authentications' }),
+    requestAuthentications: new StaticCollection<string, RequestAuthentication>({
+      name: 'request authentications',
+    }),
     gateways: new StaticCollection<string, Gateway>({ name: 'gateways' }),
     gatewayClasses: new StaticCollection<string, GatewayClass>({ name: 'gateway classes' }),
     httpRoutes: new StaticCollection<string, HttpRoute>({ name: 'http routes' }),
@@ -134,6 +141,7 @@ export class TestMesh {
       ...this.#conditions('ServiceEntry', this.graph.conditions.ofServiceEntries),
       ...this.#conditions('WorkloadEntry', this.graph.conditions.ofWorkloadEntries),
       ...this.#conditions('AuthorizationPolicy', this.graph.conditions.ofPoliciesAtWaypoints),
+      ...this.#conditions('RequestAuthentication', this.graph.conditions.ofRequestAuthentications),
     ];
     return {
       addresses: sorted(addresses),
@@ -161,6 +169,7 @@ export class TestMesh {
       WorkloadEntry: this.inputs.workloadEntries,
       AuthorizationPolicy: this.inputs.authorizationPolicies,
       PeerAuthentication: this.inputs.peerAuthentications,
+      RequestAuthentication: this.inputs.requestAuthentications,
       Gateway: this.inputs.gateways,
       GatewayClass: this.inputs.gatewayClasses,
       HTTPRoute: this.inputs.httpRoutes,

@@ -4,7 +4,7 @@
  */
 
 export interface PolicyCase {
-  readonly kind: 'AuthorizationPolicy' | 'PeerAuthentication';
+  readonly kind: 'AuthorizationPolicy' | 'PeerAuthentication' | 'RequestAuthentication';
   readonly spec: object;
   /** What our validation says, the whole of it or one of several. */
   readonly webhook: string;
@@ -21,6 +21,10 @@ const authorization = (spec: object, webhook: string, definition?: string): Poli
 const peer = (spec: object, webhook: string, definition?: string): PolicyCase => ({
   ...authorization(spec, webhook, definition),
   kind: 'PeerAuthentication',
+});
+const tokens = (rule: object, webhook: string, definition?: string): PolicyCase => ({
+  ...authorization({ jwtRules: [rule] }, webhook, definition),
+  kind: 'RequestAuthentication',
 });
 const rule = (part: object) => ({ rules: [part] });
 const source = (fields: object) => rule({ from: [{ source: fields }] });
@@ -267,6 +271,48 @@ export const REFUSED: Readonly<Record<string, PolicyCase>> = {
     'spec.selector.matchLabels.app*: wildcards are not supported',
     'wildcards are not supported',
   ),
+
+  'tokens of two attachments': {
+    ...tokens({}, 'spec: only one of selector, targetRef and targetRefs may be set'),
+    spec: { selector: {}, targetRef: { kind: 'Service', name: 'a' } },
+    definition: 'only one of selector, targetRef and targetRefs may be set',
+  },
+  'tokens of nobody': tokens(
+    { jwks: '{"keys":[]}' },
+    'spec.jwtRules[0].issuer: is required',
+    'spec.jwtRules[0].issuer: Required value',
+  ),
+  'keys from two places': tokens(
+    { issuer: 'a', jwksUri: 'https://a/keys', jwks: '{"keys":[]}' },
+    'spec.jwtRules[0]: only one of jwksUri and jwks may be set',
+    'only one of jwksUri and jwks may be set',
+  ),
+  'keys by another protocol': tokens(
+    { issuer: 'a', jwksUri: 'file:///keys' },
+    'spec.jwtRules[0].jwksUri: "file:///keys" is not an http or https URI',
+    'spec.jwtRules[0].jwksUri in body should match',
+  ),
+  'keys from a host without a name': tokens(
+    { issuer: 'a', jwksUri: 'https://:443/keys' },
+    'spec.jwtRules[0].jwksUri: "https://:443/keys" is not an http or https URI',
+  ),
+  'keys that are none': tokens(
+    { issuer: 'a', jwks: '{"kid":"a"}' },
+    'spec.jwtRules[0].jwks: is not a JSON Web Key Set',
+  ),
+  'keys that never come': tokens(
+    { issuer: 'a', timeout: '0s' },
+    'spec.jwtRules[0].timeout: "0s" is not a duration such as 5s',
+  ),
+  'a token in a header that is none': tokens(
+    { issuer: 'a', fromHeaders: [{ name: 'a b' }] },
+    'spec.jwtRules[0].fromHeaders[0].name: "a b" is not a header',
+  ),
+  'a claim to a header that is none': tokens(
+    { issuer: 'a', outputClaimToHeaders: [{ header: 'a:b', claim: 'sub' }] },
+    'spec.jwtRules[0].outputClaimToHeaders[0].header: "a:b" is not a header',
+    'spec.jwtRules[0].outputClaimToHeaders[0].header in body should match',
+  ),
 };
 
 /** What everybody must let pass. */
@@ -304,4 +350,16 @@ export const ACCEPTED: Readonly<Record<string, Omit<PolicyCase, 'webhook' | 'def
     '',
   ),
   'nothing at all': peer({}, ''),
+  'tokens of several issuers': {
+    ...tokens({}, ''),
+    spec: {
+      targetRefs: [{ kind: 'Service', group: '', name: 'a' }],
+      jwtRules: [
+        { issuer: 'a', jwks: '{"keys":[]}', timeout: '1.5s', fromCookies: ['a'] },
+        { issuer: 'b', jwksUri: 'HTTPS://b/keys', outputClaimToHeaders: [{ header: 'x-b', claim: 'b.c' }] },
+        { issuer: 'c', jwks_uri: 'http://c:8080/keys', fromHeaders: [{ name: 'x-c', prefix: 'C ' }] },
+        { issuer: 'https://d' },
+      ],
+    },
+  },
 };

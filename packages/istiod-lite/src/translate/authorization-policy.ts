@@ -58,7 +58,7 @@ export interface TranslatedPolicy {
   readonly generation: number | undefined;
 }
 
-const DRY_RUN_ANNOTATION = 'istio.io/dry-run';
+export const DRY_RUN_ANNOTATION = 'istio.io/dry-run';
 
 export function translateAuthorizationPolicy(
   policy: AuthorizationPolicy,

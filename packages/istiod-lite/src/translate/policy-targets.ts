@@ -1,5 +1,5 @@
 /**
- * What an AuthorizationPolicy with targets is bound to: condition `WaypointAccepted`, as Istio says it. Pure.
+ * What a policy with targets is bound to: condition `WaypointAccepted`, as Istio says it. Pure.
  *
  * A target that is not bound to a waypoint has nobody who enforces the policy, so this is where a user sees it.
  */
@@ -16,6 +16,8 @@ export type TargetState =
   | { readonly found: true; readonly waypoint: string | undefined };
 
 export interface TargetLookup {
+  /** Of the policy; default AuthorizationPolicy. */
+  readonly kind?: string;
   /** Of the policy, and so of its targets. */
   readonly namespace: string;
   readonly rootNamespace: string;
@@ -32,7 +34,7 @@ export interface TargetContext extends TargetLookup {
 export function targetsOf({
   targetRef,
   targetRefs,
-}: AuthorizationPolicySpec): readonly PolicyTargetReference[] {
+}: Pick<AuthorizationPolicySpec, 'targetRef' | 'targetRefs'>): readonly PolicyTargetReference[] {
   const all: unknown[] = Array.isArray(targetRefs) && targetRefs.length > 0 ? targetRefs : [targetRef];
   return all.filter(isTarget);
 }
@@ -94,11 +96,11 @@ interface TargetResult {
 }
 
 function resultOf({ kind, name }: PolicyTargetReference, context: TargetLookup): TargetResult {
-  const { namespace, rootNamespace, lookUp } = context;
+  const { namespace, rootNamespace, lookUp, kind: of = 'AuthorizationPolicy' } = context;
   if (kind === 'GatewayClass' && namespace !== rootNamespace)
     return unbound(
       'Invalid',
-      `AuthorizationPolicy must be in the root namespace \`${rootNamespace}\` when referencing a GatewayClass`,
+      `${of} must be in the root namespace \`${rootNamespace}\` when referencing a GatewayClass`,
     );
   const target = lookUp(kind, namespace, name);
   const key = kind === 'GatewayClass' ? name : `${namespace}/${name}`;

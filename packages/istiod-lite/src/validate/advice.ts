@@ -8,9 +8,11 @@ import { type Labels, selectsLabels } from '@ambit/kube/label-selector';
 import type { ObjectMeta } from '@ambit/kube/resource';
 import type {
   AuthorizationPolicy,
+  AuthorizationPolicySpec,
   PeerAuthentication,
   PolicyCondition,
   PolicyRule,
+  RequestAuthentication,
   Source,
 } from '@ambit/kube/resources/security';
 import { unsupportedInRule } from '../translate/l7-attributes.ts';
@@ -23,13 +25,8 @@ type Advice = Iterable<string>;
 export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, world: World): Advice {
   const { namespace = '' } = metadata;
   for (const [i, rule] of (spec.rules ?? []).entries()) yield* onRule(rule, `spec.rules[${i}]`, world);
-  const targets = targetsOf(spec);
-  if (targets.length > 0) {
-    const path = (i: number) => (spec.targetRef === undefined ? `spec.targetRefs[${i}]` : 'spec.targetRef');
-    const lookUp = world.target;
-    const context = { namespace, rootNamespace: world.rootNamespace, lookUp };
-    for (const [i, problem] of targetProblems(targets, context).entries())
-      if (problem !== undefined) yield `${path(i)}: ${problem}; nobody enforces this policy there`;
+  if (targetsOf(spec).length > 0) {
+    yield* onTargets('AuthorizationPolicy', namespace, spec, world);
     return;
   }
   yield* onReach(namespace, spec.selector?.matchLabels, world);
@@ -51,6 +48,25 @@ export function* adviceOnPeerAuthentication(
   const outside = selected.filter(({ isInMesh }) => !isInMesh).length;
   if (outside > 0 && outside < selected.length)
     yield `spec.mtls.mode: ${outside} of ${selected.length} pods are not in the mesh and take plaintext all the same`;
+}
+
+export function* adviceOnRequestAuthentication(
+  { metadata, spec = {} }: RequestAuthentication,
+  world: World,
+): Advice {
+  yield* onTargets('RequestAuthentication', metadata.namespace ?? '', spec, world);
+}
+
+function* onTargets(
+  kind: string,
+  namespace: string,
+  spec: Pick<AuthorizationPolicySpec, 'targetRef' | 'targetRefs'>,
+  world: World,
+): Advice {
+  const path = (i: number) => (spec.targetRef === undefined ? `spec.targetRefs[${i}]` : 'spec.targetRef');
+  const context = { kind, namespace, rootNamespace: world.rootNamespace, lookUp: world.target };
+  for (const [i, problem] of targetProblems(targetsOf(spec), context).entries())
+    if (problem !== undefined) yield `${path(i)}: ${problem}; nobody enforces this policy there`;
 }
 
 /** On anything that asks for a waypoint by its label. */

@@ -6,14 +6,24 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isKubeObject } from '@ambit/kube/resource';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
-import type { AuthorizationPolicy, PeerAuthentication } from '@ambit/kube/resources/security';
+import type {
+  AuthorizationPolicy,
+  PeerAuthentication,
+  RequestAuthentication,
+} from '@ambit/kube/resources/security';
 import { MAX_WARNING_CHARS, MAX_WARNINGS } from '../limits.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 import { addressesOfOthers } from '../validate/allotted-addresses.ts';
-import { adviceOnPeerAuthentication, adviceOnPolicy, adviceOnWaypoint } from '../validate/advice.ts';
+import {
+  adviceOnPeerAuthentication,
+  adviceOnPolicy,
+  adviceOnRequestAuthentication,
+  adviceOnWaypoint,
+} from '../validate/advice.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { validatePeerAuthentication } from '../validate/peer-authentication.ts';
 import type { Findings } from '../validate/problems.ts';
+import { validateRequestAuthentication } from '../validate/request-authentication.ts';
 import { validateServiceEntry } from '../validate/service-entry.ts';
 import { validateWorkloadEntry } from '../validate/workload-entry.ts';
 import type { World } from '../validate/world.ts';
@@ -46,6 +56,8 @@ export function findingsFor(object: unknown, kind: string, settings: ReviewSetti
       return validateAuthorizationPolicy(object as AuthorizationPolicy, settings);
     case 'PeerAuthentication':
       return validatePeerAuthentication(object as PeerAuthentication, settings);
+    case 'RequestAuthentication':
+      return validateRequestAuthentication(object as RequestAuthentication);
     case 'ServiceEntry':
       return validateServiceEntry(object as ServiceEntry, settings);
     case 'WorkloadEntry':
@@ -99,6 +111,8 @@ function adviceOn(object: unknown, kind: string, world: World): readonly string[
       return [...adviceOnPolicy(object as AuthorizationPolicy, world)];
     case 'PeerAuthentication':
       return [...adviceOnPeerAuthentication(object as PeerAuthentication, world)];
+    case 'RequestAuthentication':
+      return [...adviceOnRequestAuthentication(object as RequestAuthentication, world)];
     case 'Namespace':
     case 'Service':
     case 'ServiceEntry':

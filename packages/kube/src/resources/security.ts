@@ -82,6 +82,35 @@ export interface PeerAuthentication extends KubeObject {
   readonly spec?: PeerAuthenticationSpec;
 }
 
+export interface JwtRule {
+  readonly issuer?: string;
+  readonly audiences?: Strings;
+  readonly jwksUri?: string;
+  /** The older spelling of `jwksUri`. */
+  readonly jwks_uri?: string;
+  readonly jwks?: string;
+  readonly fromHeaders?: readonly { readonly name: string; readonly prefix?: string }[];
+  readonly fromParams?: Strings;
+  readonly fromCookies?: Strings;
+  readonly outputPayloadToHeader?: string;
+  readonly forwardOriginalToken?: boolean;
+  readonly outputClaimToHeaders?: readonly { readonly header: string; readonly claim: string }[];
+  readonly timeout?: string;
+  readonly spaceDelimitedClaims?: Strings;
+}
+
+export interface RequestAuthenticationSpec {
+  readonly selector?: Pick<LabelSelector, 'matchLabels'>;
+  readonly targetRef?: PolicyTargetReference;
+  readonly targetRefs?: readonly PolicyTargetReference[];
+  readonly jwtRules?: readonly JwtRule[];
+}
+
+export interface RequestAuthentication extends KubeObject {
+  readonly spec?: RequestAuthenticationSpec;
+  readonly status?: { readonly conditions?: readonly Condition[] };
+}
+
 const security = { group: 'security.istio.io', version: 'v1', namespaced: true } as const;
 
 export const authorizationPolicies: Resource<AuthorizationPolicy> = {
@@ -94,4 +123,10 @@ export const peerAuthentications: Resource<PeerAuthentication> = {
   ...security,
   kind: 'PeerAuthentication',
   plural: 'peerauthentications',
+};
+
+export const requestAuthentications: Resource<RequestAuthentication> = {
+  ...security,
+  kind: 'RequestAuthentication',
+  plural: 'requestauthentications',
 };

@@ -1,0 +1,69 @@
+/** Policies that nobody should have stored: what is attached to a waypoint is always there, and readable or refusing. */
+import { expect, test } from '@jest/globals';
+import { decodeWaypointResource } from '@ambit/api/waypoint';
+import type { KubeObject } from '@ambit/kube/resource';
+import { TestMesh } from '../../testing/mesh-from-yaml.ts';
+import { below, JUNK, mutated } from '../../testing/mutate.ts';
+
+const ROUNDS = 3_000;
+const WORLD = `
+kind: Gateway
+metadata: {namespace: shop, name: waypoint}
+status: {addresses: [{type: Hostname, value: waypoint.shop.svc.cluster.local}]}
+---
+kind: Service
+metadata: {namespace: shop, name: cart, labels: {istio.io/use-waypoint: waypoint}}
+spec: {clusterIPs: [10.1.0.1], ports: [{port: 80}]}
+`;
+const BODIES = {
+  AuthorizationPolicy: {
+    action: 'DENY',
+    rules: [
+      {
+        from: [
+          {
+            source: { principals: ['cluster.local/ns/a/sa/b'], ipBlocks: ['10.0.0.0/8'], namespaces: ['a'] },
+          },
+        ],
+        to: [{ operation: { hosts: ['a'], ports: ['80'], methods: ['GET'], paths: ['/a/{*}'] } }],
+        when: [{ key: 'request.headers[a]', values: ['b'] }],
+      },
+    ],
+  },
+  RequestAuthentication: {
+    jwtRules: [
+      {
+        issuer: 'a',
+        audiences: ['b'],
+        jwksUri: 'https://a/keys',
+        fromHeaders: [{ name: 'a', prefix: 'b' }],
+        outputClaimToHeaders: [{ header: 'a', claim: 'b' }],
+        timeout: '5s',
+      },
+    ],
+  },
+} as const;
+
+test(`${ROUNDS} mutated policies with targets`, () => {
+  const next = below(23);
+  const mesh = new TestMesh();
+  mesh.apply(WORLD);
+  const count = { readable: 0, unreadable: 0 };
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const [kind, body] of Object.entries(BODIES)) {
+      const parts = next(20) === 0 ? { rules: JUNK[next(JUNK.length)] } : (mutated(body, next) as object);
+      const spec = { ...parts, targetRef: { kind: 'Service', name: 'cart' } };
+      mesh.set({ kind, metadata: { namespace: 'shop', name: 'p' }, spec } as KubeObject);
+    }
+    mesh.scheduler.flush();
+    for (const kind of ['AuthorizationPolicy', 'RequestAuthentication'] as const) {
+      const feed = mesh.graph.waypointFeeds.find((each) => each.kind === kind);
+      const sent = feed?.get('shop/p');
+      const { unreadable, targets } = decodeWaypointResource(kind, sent?.value ?? Buffer.from([0xff]));
+      expect(targets).toHaveLength(1);
+      count[unreadable === '' ? 'readable' : 'unreadable'] += 1;
+    }
+  }
+  expect(mesh.errors).toEqual([]);
+  expect(Math.min(count.readable, count.unreadable)).toBeGreaterThan(ROUNDS / 20);
+});
