@@ -28,7 +28,7 @@ describe('install', () => {
       'CustomResourceDefinition',
       'CustomResourceDefinition',
     ]);
-    expect(created.at(-1)).toBe('ValidatingWebhookConfiguration');
+    expect(created.at(-1)).toBe('ValidatingAdmissionPolicyBinding');
     expect(out).toContain('istiod: 1 of 1 ready\n');
     expect(out).toMatch(/Ambit \S+ is installed and ready\..*\n$/);
   });
@@ -255,6 +255,34 @@ describe('uninstall', () => {
       out: 'Nothing of Ambit is here.\n',
       err: '',
     });
+  });
+
+  test('--purge leaves the namespace while there is anything of others in it, and what only has our label', async () => {
+    await install();
+    const labelled = { labels: { 'app.kubernetes.io/part-of': 'ambit' } };
+    await cluster.request('POST', '/api/v1/namespaces', { metadata: { name: 'shop' } });
+    const put = async (namespace: string, metadata: object, plural: string, rest = {}) => {
+      const path = `${plural.includes('/') ? '/apis' : '/api/v1'}/${plural.replace('/', '/v1/')}`;
+      const at = path.replace(/\/([^/]+)$/, `/namespaces/${namespace}/$1`);
+      expect((await cluster.request('POST', at, { metadata, ...rest })).status).toBe(201);
+    };
+    await put('istio-system', { name: 'cacerts' }, 'secrets', { data: { 'ca-key.pem': btoa('theirs') } });
+    await put('istio-system', { name: 'deny-all' }, 'security.istio.io/authorizationpolicies', { spec: {} });
+    await put('istio-system', { name: 'theirs' }, 'configmaps');
+    await put('shop', { name: 'theirs', ...labelled }, 'configmaps');
+    const { code, out } = await uninstall('--purge');
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^keep +Namespace istio-system +not the mesh's: AuthorizationPolicy deny-all, ConfigMap theirs, Secret cacerts$/m,
+    );
+    const status = async (path: string) => (await cluster.get(`/api/v1/namespaces/${path}`)).status;
+    expect(await status('istio-system/secrets/cacerts')).toBe(200);
+    expect(await status('shop/configmaps/theirs')).toBe(200);
+    expect(await status('istio-system/secrets/istio-ca-secret')).toBe(404);
+    await cluster.request('DELETE', '/api/v1/namespaces/istio-system/secrets/cacerts');
+    await cluster.request('DELETE', '/api/v1/namespaces/istio-system/configmaps/theirs');
+    // With its kind goes the policy, as the user says.
+    expect((await uninstall('--purge', '--crds')).out).toMatch(/^remove +Namespace istio-system/m);
   });
 
   test('--dry-run changes nothing', async () => {

@@ -24,6 +24,8 @@ export const INSTALL_POLL_MS = 500;
 export const ESTABLISH_WAIT_MS = 30_000;
 /** Pods that a message about a rollout names. */
 export const MAX_PODS_NAMED = 3;
+/** Objects that a reason names. */
+export const MAX_OBJECTS_NAMED = 5;
 /** Of what a container waits for, in a message about a rollout. */
 export const MAX_REASON_CHARS = 200;
 /** A file of values is written by hand. */

@@ -30,7 +30,8 @@ interrupted: run it again to go on. Values are those of the Helm chart, and are 
 does not become ready is not touched. Otherwise as install. To go back: the older version's command, with --allow-downgrade.`,
   uninstall: `Is refused while pods are in the mesh, since they would be cut off; --release takes them out first, without
 restarting them. Then goes admission, the agent (which takes its plugin off each node), ztunnel, the control plane, the
-rest. The resource kinds, the authority's key and the namespace stay unless --crds and --purge are given.`,
+rest. The resource kinds, the authority's key and the namespace stay unless --crds and --purge are given;
+the namespace also while anything is in it that the mesh did not bring.`,
   connections: `Of ztunnels that are not Ambit's, identities are not shown.`,
 };
 

@@ -17,8 +17,9 @@ import { helmReleaseOf } from '../install/decide/ownership.ts';
 import { removalOrder, type Removal } from '../install/decide/removal.ts';
 import { enrolment, type Enrolled, labelsBack, releaseAll } from '../install/release.ts';
 import { ownObjects } from '../install/leftovers.ts';
+import { contentsOfOthers } from '../install/namespace-contents.ts';
 import { titleOf } from '../install/manifest.ts';
-import { INSTALL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
+import { INSTALL_POLL_MS, MAX_OBJECTS_NAMED, MAX_PODS_NAMED } from '../limits.ts';
 import { table } from '../table.ts';
 import { confirm } from './install.ts';
 
@@ -81,10 +82,12 @@ async function mustBeAllowed(context: Context, { removals, enrolled }: Plan): Pr
 
 async function makePlan(context: Context): Promise<Plan> {
   const { client, options, signal } = context;
-  const all = (await ownObjects(client, 'any of Ambit', signal)).map((part) => ({
-    ...part,
-    title: titleOf(part),
-  }));
+  // In other namespaces the label alone makes nothing ours.
+  const isHere = ({ resource, object }: Part) =>
+    !resource.namespaced || object.metadata.namespace === options.meshNamespace;
+  const all = (await ownObjects(client, 'any of Ambit', signal))
+    .filter(isHere)
+    .map((part) => ({ ...part, title: titleOf(part) }));
   const release = all.map(({ object }) => helmReleaseOf(object)).find((name) => name !== undefined);
   if (release !== undefined)
     throw new UsageError(
@@ -97,25 +100,33 @@ async function makePlan(context: Context): Promise<Plan> {
   const distinct = [...new Map(more.map((part) => [part.title, part])).values()];
   const { removed, kept } = removalOrder(distinct, options);
   const { subjects, captured } = await enrolment(context);
-  const others = options.purge ? await othersIn(context) : 0;
-  const keepsNamespace = (one: Removal) => one.resource.kind === 'Namespace' && others > 0;
+  const purged = removed.find(({ resource }) => resource.kind === 'Namespace');
+  const own = new Set(distinct.map(({ title }) => title));
+  const kindsThatGo = new Set(removed.flatMap(({ object }) => definedKind(object)));
+  const inside = (kind: string, name: string) =>
+    own.has(`${kind} ${options.meshNamespace}/${name}`) || kindsThatGo.has(kind);
+  const others = purged ? await contentsOfOthers(client, purged.object.metadata.name, inside, signal) : [];
+  const isKept = (one: Removal) => one === purged && others.length > 0;
   return {
-    removals: removed.filter((one) => !keepsNamespace(one)),
+    removals: removed.filter((one) => !isKept(one)),
     kept: [
       ...kept,
-      ...removed
-        .filter(keepsNamespace)
-        .map(({ title }) => ({ title, reason: `${others} pods of others are in it` })),
+      ...removed.filter(isKept).map(({ title }) => ({ title, reason: `not the mesh's: ${firstOf(others)}` })),
     ],
     enrolled: subjects,
     captured,
   };
 }
 
-/** Pods in the mesh's namespace that are not the mesh's. */
-async function othersIn({ client, options, signal }: Context): Promise<number> {
-  const { items } = await client.list(pods, { namespace: options.meshNamespace }, signal);
-  return items.filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/part-of'] !== 'ambit').length;
+/** Of a custom resource definition. */
+function definedKind(object: KubeObject): readonly string[] {
+  const { spec } = object as KubeObject & { readonly spec?: { readonly names?: { readonly kind?: string } } };
+  return spec?.names?.kind === undefined ? [] : [spec.names.kind];
+}
+
+function firstOf(titles: readonly string[]): string {
+  const more = titles.length - MAX_OBJECTS_NAMED;
+  return `${titles.slice(0, MAX_OBJECTS_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /** What the mesh has made while it ran; older versions did not label all of it. */
