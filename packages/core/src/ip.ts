@@ -99,7 +99,12 @@ export function formatCidr(cidr: Cidr): string {
 /** Whether the canonical address `ip` lies in `cidr`. Different families never match. */
 export function cidrContains(cidr: Cidr, ip: string): boolean {
   const bytes = bytesOfIp(ip);
-  if (!bytes || bytes.length !== cidr.bytes.length) return false;
+  return bytes !== undefined && cidrContainsBytes(cidr, bytes);
+}
+
+/** The same for an address that was taken apart already, by {@link bytesOfIp}. */
+export function cidrContainsBytes(cidr: Cidr, bytes: Uint8Array): boolean {
+  if (bytes.length !== cidr.bytes.length) return false;
   const whole = cidr.length >> 3;
   for (let i = 0; i < whole; i++) if (bytes[i] !== cidr.bytes[i]) return false;
   const bits = cidr.length & 7;

@@ -5,7 +5,7 @@
  * always do, and a match without any field never does. A peer without identity meets no positive field that speaks of
  * identity, and passes every negative one.
  */
-import { bytesOfIp, type Cidr, type Endpoint } from '@ambit/core/ip';
+import { bytesOfIp, type Cidr, cidrContainsBytes, type Endpoint } from '@ambit/core/ip';
 import type {
   Clause,
   Policy,
@@ -118,15 +118,5 @@ function anyAccount(matches: readonly ServiceAccountMatch[] | undefined, facts: 
 }
 
 function anyBlock(blocks: readonly Cidr[] | undefined, ip: Uint8Array | undefined): boolean {
-  return ip !== undefined && (blocks?.some((block) => blockContains(block, ip)) ?? false);
-}
-
-function blockContains(block: Cidr, ip: Uint8Array): boolean {
-  if (block.bytes.length !== ip.length) return false;
-  const whole = block.length >> 3;
-  for (let i = 0; i < whole; i++) if (block.bytes[i] !== ip[i]) return false;
-  const bits = block.length & 7;
-  if (bits === 0) return true;
-  const mask = (0xff << (8 - bits)) & 0xff;
-  return ((block.bytes[whole] ?? 0) & mask) === ((ip[whole] ?? 0) & mask);
+  return ip !== undefined && (blocks?.some((block) => cidrContainsBytes(block, ip)) ?? false);
 }

@@ -2,38 +2,8 @@
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { Random } from '@ambit/core/clock';
 import type { ConsistentHash } from '../resources/destination-policy.ts';
-import type { PathNormalization } from '../resources/mesh-settings.ts';
 import type { RetryPolicy } from '../resources/http-route.ts';
-import type { BoundPolicies } from '../resources/snapshot.ts';
-import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
-import type { ExternalCheck, ShadowVerdict, Verdict } from './verdict.ts';
-
-/** normalize-path.ts. Before everything else: policies, routes and the backend see what it returns. */
-export type NormalizePath = (mode: PathNormalization, path: string) => NormalizedPath;
-export type NormalizedPath =
-  | { readonly kind: 'path'; readonly path: string }
-  /** Answer 400. */
-  | { readonly kind: 'refuse'; readonly reason: string };
-
-/** What policies are asked about; the parts that few of them need are computed when they do. */
-export interface AuthorizationSubject {
-  readonly request: RequestView;
-  readonly connection: ConnectionView;
-  /** What RequestAuthentication found. `undefined`: no token, or none that is asked for. */
-  readonly token: TokenClaims | undefined;
-}
-
-/** authorize.ts. First, for CUSTOM policies: each provider must let the request pass. */
-export type ExternalChecks = (
-  policies: BoundPolicies,
-  subject: AuthorizationSubject,
-) => readonly ExternalCheck[];
-/** Then for the others. `audited`: an AUDIT policy matched. */
-export type Authorize = (policies: BoundPolicies, subject: AuthorizationSubject) => Verdict;
-/** What the verdict would be with the policies that are not enforced: for logs and metrics. */
-export type AuthorizeShadow = (policies: BoundPolicies, subject: AuthorizationSubject) => ShadowVerdict;
-/** For a connection that is not HTTP. */
-export type AuthorizeConnection = (policies: BoundPolicies, connection: ConnectionView) => Verdict;
+import type { ConnectionView, RequestView } from './request-view.ts';
 
 /** balance/hash-key.ts. `setCookie`: the response tells the client to send this back. */
 export type HashOf = (

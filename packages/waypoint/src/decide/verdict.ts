@@ -1,14 +1,12 @@
 /** Whether policies let a request or a connection through, and who says so. */
 
-/**
- * How the exchange asks: `externalChecks` names the providers of CUSTOM policies that match, each of which must let the
- * request pass; then `authorize` decides. Nothing is looked up for a request that is allowed but the verdict itself.
- */
 export type Verdict =
   /** `by` is the policy that matched; `undefined` when no ALLOW policy is attached. */
   { readonly kind: 'allow'; readonly by: string | undefined } | Denial;
 
+/** A request gets 403, a connection is closed. */
 export type Denial =
+  /** A DENY policy matched; `rule` counts from 0. */
   | { readonly kind: 'deny'; readonly by: string; readonly rule: number }
   /** ALLOW policies are attached, and none of them matched. */
   | { readonly kind: 'no-allow-matched' }
@@ -18,10 +16,22 @@ export type Denial =
 /** A provider to ask, for the CUSTOM policies that match. */
 export interface ExternalCheck {
   readonly provider: string;
+  /** Their keys. */
   readonly policies: readonly string[];
-  /** None of those policies is enforced: ask nobody, and tell of it. */
-  readonly dryRun: boolean;
 }
 
-/** What the verdict would be with the policies that are not enforced. `undefined`: there are none. */
-export type ShadowVerdict = Verdict | undefined;
+/** In the words of access logs; `undefined` when it allows. */
+export function refusalOf(verdict: Verdict): string | undefined {
+  switch (verdict.kind) {
+    case 'allow':
+      return undefined;
+    case 'deny':
+      return `explicitly denied by: ${verdict.by}, rule ${verdict.rule}`;
+    case 'no-allow-matched':
+      return 'allow policies exist, but none allowed';
+    case 'unreadable':
+      return `${verdict.by} cannot be read: ${verdict.problem}`;
+    default:
+      return verdict satisfies never;
+  }
+}

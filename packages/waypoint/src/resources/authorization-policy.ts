@@ -51,8 +51,8 @@ export interface AuthorizationCondition {
 /** What is looked at, and what it must be. */
 export type AttributeTest =
   | { readonly attribute: TextAttribute; readonly values: ValueMatch }
-  /** `eitherPort`: a value without a port also matches a host with one. */
-  | { readonly attribute: 'host'; readonly values: ValueMatch; readonly eitherPort: boolean }
+  /** `anySpelling`: a value also matches the host with a port, or with a dot at its end, that it does not name. */
+  | { readonly attribute: 'host'; readonly values: ValueMatch; readonly anySpelling: boolean }
   /** The header's name is in lower case; or it is a pseudo-header such as `:method`. */
   | { readonly attribute: 'request-header'; readonly name: string; readonly values: ValueMatch }
   /** Into nested objects. */

@@ -38,14 +38,14 @@ export interface PortConfig {
   readonly telemetry: readonly Telemetry[];
 }
 
-/** Policies by action, in the order of their keys. */
+/** Policies by action, in the order of their keys. Those that are not enforced are in {@link withDryRun} alone. */
 export interface BoundPolicies {
   readonly custom: readonly AuthorizationPolicy[];
   readonly deny: readonly AuthorizationPolicy[];
   readonly allow: readonly AuthorizationPolicy[];
   readonly audit: readonly AuthorizationPolicy[];
-  /** Of any action, not enforced. */
-  readonly dryRun: readonly AuthorizationPolicy[];
   /** Those that deny everything since they cannot be read. */
   readonly unreadable: readonly AuthorizationPolicy[];
+  /** The same if those that are not enforced were; `undefined`: there are none. */
+  readonly withDryRun: BoundPolicies | undefined;
 }

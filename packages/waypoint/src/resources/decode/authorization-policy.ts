@@ -201,14 +201,14 @@ function exactText(attribute: TextAttribute): Make {
 }
 
 /**
- * A client may name the port in Host or leave it out. Where taking both for the same refuses more, we do: DENY on a host,
- * and ALLOW on all but one. Elsewhere the text is compared as it is.
+ * A client may name the port in Host or leave it out, and put a dot behind a name. Where taking all that for the same
+ * refuses more, we do: DENY on a host, and ALLOW on all but one. Elsewhere the text is compared as it is.
  */
 function host(action: AuthorizationAction): Make {
   return (values, negated) => ({
     attribute: 'host',
     values: valueMatchOf(values, { ignoreCase: true }),
-    eitherPort: (action === 'ALLOW') === negated,
+    anySpelling: (action === 'ALLOW') === negated,
   });
 }
 

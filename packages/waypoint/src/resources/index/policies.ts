@@ -107,16 +107,21 @@ function unique<P>(groups: readonly (readonly P[])[]): readonly P[] {
   return [...new Set(groups.flat())];
 }
 
-function boundPolicies(policies: readonly AuthorizationPolicy[]): BoundPolicies {
+export function boundPolicies(policies: readonly AuthorizationPolicy[]): BoundPolicies {
   const ordered = sorted(policies);
   const enforced = ordered.filter(({ dryRun }) => !dryRun);
-  const readable = enforced.filter(({ unreadable }) => unreadable === undefined);
+  const hasDryRun = enforced.length < ordered.length;
+  return { ...byAction(enforced), withDryRun: hasDryRun ? byAction(ordered) : undefined };
+}
+
+function byAction(policies: readonly AuthorizationPolicy[]): BoundPolicies {
+  const readable = policies.filter(({ unreadable }) => unreadable === undefined);
   return {
     custom: readable.filter(({ action }) => action === 'CUSTOM'),
     deny: readable.filter(({ action }) => action === 'DENY'),
     allow: readable.filter(({ action }) => action === 'ALLOW'),
     audit: readable.filter(({ action }) => action === 'AUDIT'),
-    dryRun: ordered.filter(({ dryRun }) => dryRun),
-    unreadable: enforced.filter(({ unreadable }) => unreadable !== undefined),
+    unreadable: policies.filter(({ unreadable }) => unreadable !== undefined),
+    withDryRun: undefined,
   };
 }
