@@ -2,6 +2,7 @@
 import type { Schema, Variable } from '@ambit/core/config/schema';
 import { schema as cni } from '../../packages/cni/src/agent/config.ts';
 import { schema as istiod } from '../../packages/istiod-lite/src/config.ts';
+import { variables as waypoint } from '../../packages/waypoint/src/config/variables.ts';
 import { variables as ztunnel } from '../../packages/ztunnel/src/config/variables.ts';
 import type { Output } from './files.ts';
 
@@ -19,6 +20,12 @@ const COMPONENTS: readonly Component[] = [
     also: `Besides these, by prefix: \`ISTIO_META_X\` and \`ISTIO_METAJSON_X\` become node metadata \`X\` (text, and parsed JSON, which wins);
 \`XDS_HEADER_X\` and \`CA_HEADER_X\` become headers \`x\` of requests to the control plane and to the CA. The file
 \`./etc/istio/config/mesh\` may hold a MeshConfig, of which \`defaultConfig\` is read; \`PROXY_CONFIG\` wins over it.`,
+  },
+  {
+    name: 'waypoint',
+    schema: waypoint,
+    also: `\`POD_NAME\`, \`POD_NAMESPACE\`, \`SERVICE_ACCOUNT\`, \`GATEWAY_NAME\` and \`INSTANCE_IP\` must be set: they say which waypoint it is.
+\`XDS_HEADER_X\` and \`CA_HEADER_X\` become headers \`x\` of requests to the control plane and to the CA.`,
   },
   {
     name: 'istiod-lite',

@@ -8,8 +8,8 @@ export interface ConnectHeaders {
   readonly authority: string;
   /** See baggage.ts; empty: not sent. */
   readonly baggage: string;
-  /** The application's own address. */
-  readonly client: Endpoint;
+  /** The application's own address; `undefined` where a connection serves several. */
+  readonly client: Endpoint | undefined;
   /** The service that the application addressed, if any. */
   readonly host: string | undefined;
   readonly traceparent: string;
@@ -22,13 +22,15 @@ const METHOD: HeaderField = { name: ':method', value: 'CONNECT', indexed: true }
 /** The fields of a plain CONNECT, in order. */
 export function connectFields(headers: ConnectHeaders): readonly HeaderField[] {
   const { authority, baggage, client, host, traceparent, sourceNetwork } = headers;
-  const service = host === undefined ? '' : `;host=${host}`;
+  const forwarded = [
+    ...(client ? [`for="${formatHostPort(client.ip, client.port)}"`] : []),
+    ...(host === undefined ? [] : [`host=${host}`]),
+  ];
   const fields: HeaderField[] = [METHOD, { name: ':authority', value: authority, indexed: true }];
   if (baggage !== '') fields.push({ name: 'baggage', value: baggage, indexed: true });
-  fields.push(
-    { name: 'forwarded', value: `for="${formatHostPort(client.ip, client.port)}"${service}`, indexed: false },
-    { name: 'traceparent', value: traceparent, indexed: false },
-  );
+  if (forwarded.length > 0)
+    fields.push({ name: 'forwarded', value: forwarded.join(';'), indexed: client === undefined });
+  fields.push({ name: 'traceparent', value: traceparent, indexed: false });
   if (sourceNetwork !== undefined) {
     fields.push({ name: 'x-forwarded-network', value: sourceNetwork, indexed: true });
   }

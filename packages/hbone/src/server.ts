@@ -130,6 +130,11 @@ export class TunnelServer {
     });
   }
 
+  /** Tells every peer to open its next streams elsewhere; new tunnels are still taken. */
+  goAway(): void {
+    for (const session of [...this.#sessions]) session.drain();
+  }
+
   /** Cuts every tunnel. */
   destroy(): void {
     this.#draining = true;

@@ -47,7 +47,7 @@ async function meets(client: WorkloadCertificate, server: WorkloadCertificate): 
   const outcome = await handshake({
     server: serverTlsOptions(server),
     client: clientTlsOptions(client),
-    verifyClient: (socket) => verifyClientPeer(socket, 'td'),
+    verifyClient: (socket) => verifyClientPeer(socket, ['td']),
     verifyServer: (socket) => verifyServerPeer(socket, [server.identity]),
   });
   return outcome.server === client.identity && outcome.client === server.identity;

@@ -36,7 +36,7 @@ const meet = (revocations: Revocations) =>
   handshake({
     server: serverTlsOptions(bob),
     client: clientTlsOptions(alice),
-    verifyClient: (socket) => verifyClientPeer(socket, 'td', revocations.check),
+    verifyClient: (socket) => verifyClientPeer(socket, ['td'], revocations.check),
     verifyServer: (socket) => verifyServerPeer(socket, [BOB], revocations.check),
   });
 

@@ -26,7 +26,7 @@ test('open connections outlive the rotation of leaf and root, and new ones use t
     const certificate = await store.get(BOB, 'real-time', never);
     const tls = new TLSSocket(socket, { isServer: true, ...serverTlsOptions(certificate) });
     await once(tls, 'secure');
-    const verdict = verifyClientPeer(tls, 'td');
+    const verdict = verifyClientPeer(tls, ['td']);
     accepted.push(verdict.ok ? verdict.identity : verdict.reason);
     if (verdict.ok) tls.pipe(tls);
     else tls.destroy();

@@ -48,7 +48,7 @@ function meet(over: Over = {}): Promise<HandshakeOutcome> {
   return handshake({
     server: { ...serverTlsOptions(over.server ?? bob), ...over.serverOptions },
     client: { ...clientTlsOptions(over.client ?? alice), ...over.clientOptions },
-    verifyClient: (socket) => verifyClientPeer(socket, 'td'),
+    verifyClient: (socket) => verifyClientPeer(socket, ['td']),
     verifyServer: (socket) => verifyServerPeer(socket, over.expected ?? [BOB]),
   });
 }

@@ -87,18 +87,25 @@ export function verifyServerPeer(
   );
 }
 
-/** After the handshake, on the accepting end: the client must be of `ownTrustDomain`, in any namespace. */
+/**
+ * After the handshake, on the accepting end: the client must be of one of the trust domains, in any namespace.
+ *
+ * @param trustDomains - Empty means that nobody is let in, never "anyone".
+ */
 export function verifyClientPeer(
   socket: TLSSocket,
-  ownTrustDomain: string,
+  trustDomains: readonly string[],
   revoked?: RevocationCheck,
 ): PeerVerdict {
   return verifyPeer(socket, revoked, (identities) =>
-    identities.some((identity) => parseSpiffeId(identity)?.trustDomain === ownTrustDomain)
+    identities.some((identity) => trustDomains.includes(parseSpiffeId(identity)?.trustDomain ?? NO_DOMAIN))
       ? undefined
-      : `peer did not present the expected trust domain ${ownTrustDomain}, got ${list(identities)}`,
+      : `peer did not present the expected trust domain ${trustDomains.join(' or ')}, got ${list(identities)}`,
   );
 }
+
+/** No trust domain is called this. */
+const NO_DOMAIN = ' ';
 
 /** Why a handshake failed, from the error of the socket, in words that name the cause. */
 export function handshakeProblem(error: unknown): string {

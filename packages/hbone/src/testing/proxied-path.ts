@@ -75,7 +75,7 @@ export async function proxiedPath(target: Endpoint, over: PathOptions = {}): Pro
     tls: () => Promise.resolve(serverTlsOptions(bob)),
     verify: (socket) => {
       over.onSecured?.(socket);
-      return verifyClientPeer(socket, 'td');
+      return verifyClientPeer(socket, ['td']);
     },
     onRefused: () => undefined,
     onStream: (_tunnel, stream, fields) => {

@@ -14,16 +14,21 @@ export class StreamTransport implements Transport, StreamHandler {
   readonly lends = false;
   readonly #stream: H2Stream;
   #events: TransportEvents | undefined;
-  #early: Buffer[] = [];
+  #early: Buffer[];
   #blocked = false;
   #ended = false;
   #peerEnded = false;
   #closed = false;
   #error: Error | undefined;
 
-  /** Takes the stream, whose own headers are through. */
-  constructor(stream: H2Stream, peer: string) {
+  /**
+   * Takes the stream, whose own headers are through.
+   *
+   * @param early - What came before, uncredited: it is delivered first.
+   */
+  constructor(stream: H2Stream, peer: string, early: readonly Buffer[] = []) {
     this.#stream = stream;
+    this.#early = [...early];
     this.peer = peer;
     this.#peerEnded = stream.hasRemoteEnded;
     stream.handler = this;

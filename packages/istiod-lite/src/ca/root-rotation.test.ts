@@ -29,7 +29,7 @@ async function meet(client: WorkloadCertificate, server: WorkloadCertificate): P
   const { server: seen, client: met } = await handshake({
     server: serverTlsOptions(server),
     client: clientTlsOptions(client),
-    verifyClient: (socket) => verifyClientPeer(socket, 'td'),
+    verifyClient: (socket) => verifyClientPeer(socket, ['td']),
     verifyServer: (socket) => verifyServerPeer(socket, [server.identity]),
   });
   return seen === client.identity && met === server.identity;

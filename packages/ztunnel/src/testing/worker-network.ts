@@ -406,7 +406,7 @@ export class TestGateway {
       session: this.#session,
       budget: new QueueBudget(1_000_000),
       tls: () => Promise.resolve(serverTlsOptions(own)),
-      verify: (socket) => verifyClientPeer(socket, TRUST_DOMAIN),
+      verify: (socket) => verifyClientPeer(socket, [TRUST_DOMAIN]),
       onRefused: () => undefined,
       onStream: (_, stream, fields) => {
         this.outer.push(fieldValue(fields, ':authority') ?? '');

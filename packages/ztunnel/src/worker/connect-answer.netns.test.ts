@@ -43,7 +43,7 @@ beforeEach(async () => {
     session: { ...DEFAULT_SESSION_OPTIONS, clock: systemClock },
     budget: new QueueBudget(1_000_000),
     tls: () => Promise.resolve(serverTlsOptions(bob)),
-    verify: (socket) => verifyClientPeer(socket, TRUST_DOMAIN),
+    verify: (socket) => verifyClientPeer(socket, [TRUST_DOMAIN]),
     onRefused: () => undefined,
     onStream: (_, stream): StreamHandler => {
       behave(stream);

@@ -289,7 +289,7 @@ export class Pod {
   #verifyClient(socket: TLSSocket): PeerVerdict {
     const trustDomain = parseIdentity(this.identity)?.trustDomain ?? this.worker.options.trustDomain;
     const check: RevocationCheck = (chain) => this.#revoked(chain, 'destination');
-    return this.#tracked(socket, 'destination', verifyClientPeer(socket, trustDomain, check));
+    return this.#tracked(socket, 'destination', verifyClientPeer(socket, [trustDomain], check));
   }
 
   #revoked(chain: readonly X509Certificate[], reporter: Traffic['reporter']): string | undefined {

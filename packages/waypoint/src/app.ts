@@ -1,0 +1,303 @@
+/**
+ * READ FIRST: the whole waypoint, wired from top to bottom.
+ *
+ * One loop does everything: xDS fills the mesh and the resources; clients' tunnels come in, their requests are decided on
+ * what both hold, and go out through the pools of their destinations. A start that fails half-way undoes itself.
+ */
+import { Profiler } from '@ambit/core/admin/profile';
+import type { Clock, Random } from '@ambit/core/clock';
+import { HttpServer } from '@ambit/core/http-server';
+import type { LogRoot } from '@ambit/core/log';
+import { formatMetrics, MetricRegistry } from '@ambit/core/metrics';
+import { metricsHandler, processMetrics } from '@ambit/core/metrics-process';
+import { Names } from '@ambit/core/names';
+import { Readiness, readinessHandler } from '@ambit/core/readiness';
+import { until } from '@ambit/core/watch';
+import { Deadlines } from '@ambit/http/deadlines';
+import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '@ambit/http/h2/session';
+import { DEFAULT_HTTP1_OPTIONS, DEFAULT_HTTP1_SERVER_OPTIONS } from '@ambit/http/options';
+import { QueueBudget } from '@ambit/hbone/queue-budget';
+import { CertificateStore } from '@ambit/identity/certificate-store';
+import { certificateSource } from '@ambit/identity/control-plane-access';
+import { Revocations, watchRevocationFile } from '@ambit/identity/revocation-list';
+import { MeshWaits } from '@ambit/model/mesh-waits';
+import { MeshStore } from '@ambit/model/store';
+import { xdsMetrics } from '@ambit/xds/client-metrics';
+import type { Config } from './config.ts';
+import { adminHandler } from './control/admin.ts';
+import { addressHandler, xdsClient } from './control/control-plane.ts';
+import { OwnCertificate } from './control/own-certificate.ts';
+import { resourceHandlers } from './control/resources.ts';
+import { selfWorkload } from './control/self-workload.ts';
+import { Admission } from './exchange/admission.ts';
+import type { ExchangeContext } from './exchange/context.ts';
+import { HttpService } from './inbound/http-service.ts';
+import { Inbound } from './inbound/inbound.ts';
+import {
+  INTERIM_AUTHORIZE_CONNECTION,
+  INTERIM_DECISIONS,
+  INTERIM_REPORTER,
+  INTERIM_SECURITY,
+  InterimBalancer,
+} from './interim.ts';
+import { ResourceStore } from './resources/store.ts';
+import { ByteStreams } from './stream/stream-service.ts';
+import { Connector } from './upstream/connector.ts';
+import { Tunnels } from './upstream/tunnels.ts';
+import { Upstreams } from './upstream/upstreams.ts';
+import { VERSION } from './version.ts';
+
+export interface AppDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: LogRoot;
+  /** Of the command line, for the dump. */
+  readonly args: readonly string[];
+  /** Whether this machine has IPv6. */
+  readonly machineHasIpv6: boolean;
+  /** Somebody asked this process to end gracefully. */
+  readonly onShutdown: (reason: string) => void;
+  /** Where endpoints take tunnels, if not at 15008: for tests. */
+  readonly hbonePort?: number;
+}
+
+export interface App extends AsyncDisposable {
+  /** Where it listens, once started: for tests, which let the kernel choose. */
+  readonly ports: {
+    readonly inbound: number;
+    readonly admin: number;
+    readonly stats: number;
+    readonly readiness: number;
+  };
+  /** Says that it goes, lets requests and connections end for as long as the configuration says, and stops everything. */
+  stop(): Promise<void>;
+}
+
+/** What a start waits for, and an end says. */
+type ReadinessTask = 'certificate' | 'configuration' | 'draining';
+
+/** @throws MeshError naming what stands in the way, such as a port. `signal.reason` if that aborts. */
+export async function startApp(config: Config, deps: AppDeps, signal: AbortSignal): Promise<App> {
+  await using scope = new AsyncDisposableStack();
+  const { clock, random } = deps;
+  const log = deps.log.scope('app');
+  const ipv6 = config.ipv6 && deps.machineHasIpv6;
+  const readiness = new Readiness<ReadinessTask>();
+  readiness.block('certificate');
+  readiness.block('configuration');
+  const registry = new MetricRegistry();
+  processMetrics(registry);
+  const build = registry.gauge({
+    name: 'istio_build',
+    help: 'Istio component build info',
+    labels: ['component', 'tag'],
+    stable: true,
+  });
+  build.set(1, { component: 'proxy', tag: config.istioVersion ?? VERSION });
+
+  // What it knows.
+  const mesh = new MeshStore({ nodeName: '' });
+  const resources = new ResourceStore({
+    namespace: config.self.namespace,
+    gatewayName: config.self.gatewayName,
+  });
+  const self = selfWorkload(mesh, config);
+
+  // Who it is.
+  const source = scope.use(await certificateSource(config, false, clock, deps.log.scope('ca')));
+  const store = scope.use(
+    new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
+  );
+  const revocations = new Revocations();
+  if (config.crlPath) {
+    const crl = { path: config.crlPath, revocations, clock, log: deps.log.scope('crl') };
+    scope.use(await watchRevocationFile(crl));
+  }
+  const certificate = scope.use(
+    new OwnCertificate({
+      identity: config.self.identity,
+      store,
+      revocations,
+      settings: config.tls,
+      trustDomains: () => {
+        const { trustDomain, trustDomainAliases } = resources.snapshot.settings;
+        return [trustDomain || config.trustDomain, ...trustDomainAliases];
+      },
+    }),
+  );
+
+  // The way out.
+  const budget = new QueueBudget(config.maxHeldBytes);
+  const session: SessionOptions = {
+    ...DEFAULT_SESSION_OPTIONS,
+    streamWindowBytes: config.streamWindowBytes,
+    connectionWindowBytes: config.connectionWindowBytes,
+    maxFrameBytes: config.frameBytes,
+    clock,
+  };
+  const deadlines = new Deadlines(clock);
+  const tunnels = scope.use(
+    new Tunnels({
+      certificate,
+      session,
+      maxStreams: config.poolMaxStreams,
+      unusedReleaseMs: config.poolUnusedReleaseMs,
+      budget,
+    }),
+  );
+  const connector = new Connector({
+    tunnels,
+    clock,
+    http1: { ...DEFAULT_HTTP1_OPTIONS, deadlines },
+    hbonePort: deps.hbonePort,
+  });
+  const upstreams = scope.use(
+    new Upstreams({
+      mesh,
+      resources,
+      connector,
+      names: new Names(clock),
+      clock,
+      self,
+      balance: (endpoints) => new InterimBalancer(endpoints),
+    }),
+  );
+
+  // What becomes of requests and connections.
+  const admission = new Admission(config.maxRequests, config.maxConnections);
+  const context: ExchangeContext = {
+    snapshot: () => resources.snapshot,
+    decisions: INTERIM_DECISIONS,
+    security: INTERIM_SECURITY,
+    reporter: INTERIM_REPORTER,
+    upstreams,
+    admission,
+    budget,
+    clock,
+    random,
+    log: deps.log.scope('http'),
+    retryBodyBytes: config.retryBodyBytes,
+  };
+  const http = new HttpService({ context, http1: { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines } });
+  const streams = new ByteStreams({
+    snapshot: context.snapshot,
+    authorizeConnection: INTERIM_AUTHORIZE_CONNECTION,
+    upstreams,
+    connector,
+    budget,
+    reporter: INTERIM_REPORTER,
+    clock,
+    random,
+    log: deps.log.scope('tcp'),
+  });
+  const inbound = scope.use(
+    new Inbound({
+      ip: ipv6 ? '::' : '0.0.0.0',
+      port: config.ports.inbound,
+      network: config.network,
+      mesh,
+      meshWaits: new MeshWaits(mesh, clock),
+      self: {
+        service: config.self.service,
+        workloadUid: config.self.workloadUid,
+        ip: config.self.ip,
+        network: config.network,
+      },
+      admission,
+      certificate,
+      session,
+      budget,
+      http,
+      streams,
+      clock,
+      log: deps.log.scope('inbound'),
+    }),
+  );
+
+  // What operators ask.
+  const metrics = { scrape: () => formatMetrics(registry.collect()) };
+  const admin = adminHandler({
+    configDump: () => ({ version: VERSION, self: config.self, mesh: mesh.version }),
+    stats: metrics.scrape,
+    logging: {
+      initial: deps.log.filter,
+      current: () => deps.log.filter,
+      change: (filter) => {
+        deps.log.filter = filter;
+      },
+    },
+    profiler: new Profiler(clock),
+    shutdown: deps.onShutdown,
+  });
+  const loopback = ['127.0.0.1', ...(ipv6 ? ['::1'] : [])];
+  const wildcard = [ipv6 ? '::' : '0.0.0.0'];
+  const httpLog = deps.log.scope('http');
+  const serve = async (
+    name: 'admin' | 'stats' | 'readiness',
+    handler: ConstructorParameters<typeof HttpServer>[0]['handler'],
+    hosts: readonly string[],
+  ) => {
+    const server = scope.use(
+      new HttpServer({ name, handler, hosts, port: config.ports[name], log: httpLog }),
+    );
+    await server.start(signal);
+    signal.throwIfAborted();
+    return server;
+  };
+  const adminServer = await serve('admin', admin, loopback);
+  const statsServer = await serve('stats', metricsHandler(metrics), wildcard);
+  const readinessServer = await serve('readiness', readinessHandler(readiness), wildcard);
+
+  // The control plane, and then clients: nobody is served before it is known what must be enforced.
+  const stopping = new AbortController();
+  scope.defer(() => stopping.abort(new Error('stopping')));
+  if (config.xds) {
+    const xds = scope.use(
+      await xdsClient(config, config.xds, {
+        handlers: [...resourceHandlers(resources), addressHandler(mesh)],
+        observer: xdsMetrics(registry),
+        clock,
+        random,
+        log: deps.log.scope('xds'),
+      }),
+    );
+    await xds.start(signal);
+    void until(xds.synced, (synced) => synced, stopping.signal)
+      .then(
+        async () => {
+          mesh.complete();
+          await inbound.open();
+          log.info('serving', { port: inbound.port });
+          readiness.done('configuration');
+        },
+        () => undefined,
+      )
+      .catch((error: unknown) => deps.onShutdown(String(error)));
+  }
+  certificate.get().then(
+    () => readiness.done('certificate'),
+    () => undefined,
+  );
+  log.info('started', { admin: adminServer.port, stats: statsServer.port });
+
+  const owned = scope.move();
+  return {
+    get ports() {
+      return {
+        inbound: inbound.port,
+        admin: adminServer.port,
+        stats: statsServer.port,
+        readiness: readinessServer.port,
+      };
+    },
+    stop: async () => {
+      log.info('draining', { ms: config.drainMs });
+      readiness.block('draining');
+      await inbound.drain(config.drainMs);
+      tunnels.drain();
+      log.info('drained');
+      await owned.disposeAsync();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,60 @@
+/** One connection of a client, and everything that is known of it before its first byte. */
+import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import type { ServiceKey } from '@ambit/model/address';
+import type { Workload } from '@ambit/model/workload';
+import type { Destination } from '../decide/destination.ts';
+import type { ConnectionView } from '../decide/request-view.ts';
+import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
+import type { Party } from '../telemetry/party.ts';
+import type { ServiceNames } from '../telemetry/record.ts';
+
+export interface Downstream {
+  readonly id: number;
+  readonly connection: ConnectionView;
+  readonly destination: Destination;
+  /** The client's own address, as it is logged. */
+  readonly remote: string;
+  /** What the client dialled. */
+  readonly local: string;
+  readonly source: Party;
+  readonly service: ServiceNames | undefined;
+}
+
+export interface DownstreamFacts {
+  readonly id: number;
+  readonly peer: Endpoint;
+  readonly identity: string;
+  readonly destination: Destination;
+  readonly source: Party;
+  readonly sni?: string | undefined;
+}
+
+export function downstreamOf({ id, peer, identity, destination, source, sni }: DownstreamFacts): Downstream {
+  const { address } = destination;
+  return {
+    id,
+    destination,
+    source,
+    connection: { identity, sourceIp: peer.ip, destination: address, sni },
+    remote: formatHostPort(peer.ip, peer.port),
+    local: formatHostPort(address.ip, address.port),
+    service: destination.kind === 'service' ? destination.service : undefined,
+  };
+}
+
+/** What applies to the connection's traffic now. */
+export function configOf(snapshot: Snapshot, destination: Destination): PortConfig {
+  return destination.kind === 'service'
+    ? snapshot.servicePort(destination.service.key, destination.port)
+    : snapshot.workloads();
+}
+
+/** The service's key, or nothing for a workload's own address. */
+export function serviceOf(destination: Destination): ServiceKey | undefined {
+  return destination.kind === 'service' ? destination.service.key : undefined;
+}
+
+/** For messages. */
+export function workloadOf(destination: Destination): Workload | undefined {
+  return destination.kind === 'workload' ? destination.workload : undefined;
+}

@@ -1,0 +1,24 @@
+/** How requests end that do not end well: Envoy's flags and words, as dashboards and people know them. */
+import type { UpstreamFlag } from '../upstream/errors.ts';
+
+/**
+ * Besides those of endpoints: no route, client gone, fault injected (delay, abort), authorization by a service, rate limit,
+ * overload, idle stream, client broke HTTP, and our own reset.
+ */
+export type ResponseFlag =
+  | UpstreamFlag
+  | 'NR'
+  | 'DC'
+  | 'DI'
+  | 'FI'
+  | 'UAEX'
+  | 'RL'
+  | 'OM'
+  | 'SI'
+  | 'DPE'
+  | 'LR';
+
+/** '-' is well. */
+export function formatFlags(flags: ReadonlySet<ResponseFlag>): string {
+  return flags.size === 0 ? '-' : [...flags].join(',');
+}

@@ -1,0 +1,157 @@
+/** What is told of a request when it has ended, gathered while it lasts. */
+import type { Clock } from '@ambit/core/clock';
+import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { RouteName } from '../decide/route-decision.ts';
+import type { BegunRequest } from '../telemetry/begun.ts';
+import { partyOfWorkload } from '../telemetry/party.ts';
+import { isGrpc, type RequestRecord, type SentRequest } from '../telemetry/record.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import type { UpstreamError } from '../upstream/errors.ts';
+import type { Downstream } from './downstream.ts';
+import { fieldBytes } from './fields.ts';
+import { formatFlags, type ResponseFlag } from './flags.ts';
+import { GrpcMessageCounter } from './grpc.ts';
+
+const NO_FIELDS: HeaderFields = [];
+
+export class RequestReport {
+  /** The request counts among those under way. */
+  isAdmitted = false;
+  readonly #clock: Clock;
+  readonly #downstream: Downstream;
+  readonly #request: RequestHead;
+  readonly #startedAtMs: number;
+  readonly #startedMs: number;
+  readonly #flags = new Set<ResponseFlag>();
+  readonly #requestMessages: GrpcMessageCounter | undefined;
+  readonly #responseMessages: GrpcMessageCounter | undefined;
+  #details = '';
+  #termination = '';
+  #transportFailure = '';
+  #route = '';
+  #endpoint: UpstreamEndpoint | undefined;
+  #sent: SentRequest | undefined;
+  #response: ResponseHead | undefined;
+  #trailers: HeaderFields | undefined;
+  #requestBodyBytes = 0;
+  #responseBodyBytes = 0;
+  #requestEndedMs: number | undefined;
+  #responseStartMs: number | undefined;
+  #upstreamMs: number | undefined;
+
+  constructor(clock: Clock, downstream: Downstream, request: RequestHead) {
+    this.#clock = clock;
+    this.#downstream = downstream;
+    this.#request = request;
+    this.#startedAtMs = clock.now();
+    this.#startedMs = clock.monotonicMs();
+    const grpc = isGrpc(request.fields);
+    this.#requestMessages = grpc ? new GrpcMessageCounter() : undefined;
+    this.#responseMessages = grpc ? new GrpcMessageCounter() : undefined;
+    if (request.endsHere) this.#requestEndedMs = 0;
+  }
+
+  flag(flag: ResponseFlag): void {
+    this.#flags.add(flag);
+  }
+
+  /** The last word counts. */
+  details(details: string): void {
+    this.#details = details;
+  }
+
+  termination(words: string): void {
+    this.#termination = words;
+  }
+
+  transportFailure(error: UpstreamError): void {
+    this.#transportFailure = error.message;
+  }
+
+  route({ route, rule }: RouteName): void {
+    this.#route = rule === '' ? route : `${route}/${rule}`;
+  }
+
+  attempt(endpoint: UpstreamEndpoint, sent: SentRequest): void {
+    this.#endpoint = endpoint;
+    this.#sent = sent;
+  }
+
+  requestData(bytes: Buffer): void {
+    this.#requestBodyBytes += bytes.length;
+    this.#requestMessages?.push(bytes);
+  }
+
+  requestEnded(): void {
+    this.#requestEndedMs = this.#elapsedMs;
+  }
+
+  /** @param upstreamMs - `undefined` for an answer of our own. */
+  response(head: ResponseHead, upstreamMs: number | undefined): void {
+    this.#response = head;
+    this.#upstreamMs = upstreamMs;
+    this.#responseStartMs = upstreamMs === undefined ? undefined : this.#elapsedMs;
+  }
+
+  responseData(bytes: Uint8Array): void {
+    this.#responseBodyBytes += bytes.length;
+    this.#responseMessages?.push(bytes);
+  }
+
+  responseEnded(trailers: HeaderFields | undefined): void {
+    this.#trailers = trailers;
+  }
+
+  record(begun: BegunRequest, attempts: number): RequestRecord {
+    const { connection, destination, source, service, remote, local, id } = this.#downstream;
+    const facts = this.#endpoint?.facts;
+    const identity = facts?.tunnelled ? facts.workload?.identity : undefined;
+    const sent = this.#sent;
+    return {
+      startedAtMs: this.#startedAtMs,
+      durationMs: this.#elapsedMs,
+      source,
+      destination: facts?.workload && partyOfWorkload(facts.workload, identity),
+      service,
+      servicePort: destination.port,
+      addresses: {
+        upstream: this.#endpoint?.key ?? '',
+        upstreamLocal: '',
+        downstreamLocal: local,
+        downstreamRemote: remote,
+      },
+      flags: formatFlags(this.#flags),
+      details: this.#details,
+      transportFailure: this.#transportFailure,
+      routeName: this.#route,
+      serverName: connection.sni ?? '',
+      connectionId: id,
+      request: this.#request,
+      sent,
+      status: this.#response?.status ?? 0,
+      responseFields: this.#response?.fields ?? NO_FIELDS,
+      trailers: this.#trailers,
+      requestHeaderBytes: headBytes(this.#request),
+      requestBodyBytes: this.#requestBodyBytes,
+      responseHeaderBytes: this.#response ? fieldBytes(this.#response.fields) : 0,
+      responseBodyBytes: this.#responseBodyBytes,
+      requestMessages: this.#requestMessages?.count ?? 0,
+      responseMessages: this.#responseMessages?.count ?? 0,
+      requestDurationMs: this.#requestEndedMs,
+      responseStartMs: this.#responseStartMs,
+      upstreamMs: this.#upstreamMs,
+      attempts,
+      terminationDetails: this.#termination,
+      begun,
+    };
+  }
+
+  get #elapsedMs(): number {
+    return this.#clock.monotonicMs() - this.#startedMs;
+  }
+}
+
+function headBytes({ method, path, authority, fields }: RequestHead): number {
+  return method.length + path.length + authority.length + fieldBytes(fields);
+}

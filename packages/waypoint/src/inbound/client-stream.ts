@@ -1,0 +1,192 @@
+/**
+ * One stream of a client's tunnel, from its CONNECT to whoever carries it: is it for us, what does it speak.
+ *
+ * The client is told that it is connected as soon as its destination is known; which of the destination's endpoints is
+ * meant is decided for each request later. A port that declares what it speaks is believed. On one that does not, the first
+ * bytes are looked at, for a moment: a client that waits for the server to speak first must not wait long.
+ */
+import type { Timer } from '@ambit/core/clock';
+import type { StreamResetError } from '@ambit/http/errors';
+import { H2 } from '@ambit/http/h2/protocol';
+import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
+import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
+import { StreamTransport } from '@ambit/http/transport/stream-transport';
+import { acceptFields } from '@ambit/hbone/headers';
+import { refuseStream, type ServerTunnel } from '@ambit/hbone/server';
+import type { AppProtocol } from '@ambit/model/service';
+import { parseIdentity } from '@ambit/model/workload';
+import { type Destination, type DestinationRefusal, decideDestination } from '../decide/destination.ts';
+import { type Spoken, spokenBy } from '../decide/sniff.ts';
+import { ATTACHMENT_WAIT_MS, EARLY_BYTES, SNIFF_BYTES, SNIFF_REST_MS, SNIFF_WAIT_MS } from '../limits.ts';
+import type { InboundContext } from './context.ts';
+
+export class ClientStream implements StreamHandler {
+  readonly #context: InboundContext;
+  readonly #tunnel: ServerTunnel;
+  readonly #stream: H2Stream;
+  readonly #authority: string;
+  /** What came before anybody took it; uncredited. */
+  #early: Buffer[] = [];
+  #earlyBytes = 0;
+  #over = false;
+  /** Counted among those that are open. */
+  #isAdmitted = false;
+  #timer: Timer | undefined;
+  /** Set while first bytes are waited for. */
+  #sniffing: Destination | undefined;
+
+  constructor(context: InboundContext, tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields) {
+    this.#context = context;
+    this.#tunnel = tunnel;
+    this.#stream = stream;
+    this.#authority = fieldValue(fields, ':authority') ?? '';
+    if (fieldValue(fields, ':method') !== 'CONNECT' || fieldValue(fields, ':protocol') !== undefined) {
+      this.#refuse(400, 'not-connect', 'a tunnel carries CONNECT alone');
+    }
+  }
+
+  /** @returns Who handles the stream from now on. */
+  start(): StreamHandler {
+    if (this.#over) return this.#stream.handler;
+    this.#stream.handler = this;
+    const { admission } = this.#context;
+    if (!admission.tryConnection()) {
+      this.#refuse(503, 'overloaded', 'too many connections');
+      return this.#stream.handler;
+    }
+    this.#isAdmitted = true;
+    const decision = this.#decide();
+    if (decision.kind !== 'refuse') this.#accept(decision);
+    else if (decision.mayCome) this.#wait();
+    else this.#refuse(decision.status, decision.reason, decision.message);
+    return this.#stream.handler;
+  }
+
+  // The stream, before somebody carries it.
+
+  onHeaders(): void {}
+
+  onData(_stream: H2Stream, bytes: Buffer): void {
+    this.#earlyBytes += bytes.length;
+    if (this.#earlyBytes > EARLY_BYTES && !this.#sniffing) {
+      this.#stream.reset(H2.enhanceYourCalm);
+      this.#end();
+      return;
+    }
+    this.#early.push(Buffer.from(bytes));
+    if (this.#sniffing) this.#sniff(this.#sniffing);
+  }
+
+  onEnd(): void {
+    if (this.#sniffing) this.#spoken(this.#sniffing, 'other');
+  }
+
+  onReset(_stream: H2Stream, _error: StreamResetError): void {
+    this.#end();
+  }
+
+  onWritable(): void {}
+
+  #decide(): Destination | DestinationRefusal {
+    const { mesh, self } = this.#context;
+    const clientNamespace = parseIdentity(this.#tunnel.identity)?.namespace;
+    return decideDestination(mesh, self, { authority: this.#authority, clientNamespace });
+  }
+
+  /** The client's node may have heard of the service before us. */
+  #wait(): void {
+    const probe = () => {
+      const decision = this.#decide();
+      return this.#over || decision.kind !== 'refuse' ? decision : undefined;
+    };
+    void this.#context.meshWaits.until(probe, ATTACHMENT_WAIT_MS).then((found) => {
+      if (this.#over) return;
+      const decision = found ?? this.#decide();
+      if (decision.kind === 'refuse') this.#refuse(decision.status, decision.reason, decision.message);
+      else this.#accept(decision);
+    });
+  }
+
+  #accept(destination: Destination): void {
+    this.#stream.respond(acceptFields(''), false);
+    const carrier = carrierOf(destination.protocol);
+    if (carrier) this.#carry(destination, carrier);
+    else this.#beginSniffing(destination);
+  }
+
+  #beginSniffing(destination: Destination): void {
+    this.#sniffing = destination;
+    if (this.#early.length > 0) {
+      this.#waitForRest(destination);
+      this.#sniff(destination);
+      return;
+    }
+    this.#timer = this.#context.clock.after(SNIFF_WAIT_MS, () => this.#spoken(destination, 'other'));
+  }
+
+  #waitForRest(destination: Destination): void {
+    this.#timer?.cancel();
+    this.#timer = this.#context.clock.after(SNIFF_REST_MS, () => this.#spoken(destination, 'other'));
+  }
+
+  #sniff(destination: Destination): void {
+    const [first] = this.#early;
+    const bytes = this.#early.length === 1 && first ? first : Buffer.concat(this.#early);
+    const spoken = spokenBy(bytes);
+    if (spoken !== undefined) this.#spoken(destination, spoken);
+    else if (bytes.length >= SNIFF_BYTES) this.#spoken(destination, 'http1');
+    else if (this.#early.length === 1) this.#waitForRest(destination);
+  }
+
+  #spoken(destination: Destination, spoken: Spoken): void {
+    if (this.#over || !this.#sniffing) return;
+    this.#sniffing = undefined;
+    this.#timer?.cancel();
+    this.#carry(
+      destination,
+      spoken === 'http1' || spoken === 'http2' ? 'http' : spoken === 'tls' ? 'tls' : 'tcp',
+    );
+  }
+
+  #carry(destination: Destination, carrier: 'http' | 'tls' | 'tcp'): void {
+    const { peer } = this.#tunnel;
+    const early = this.#early;
+    this.#early = [];
+    this.#over = true;
+    const transport = new StreamTransport(this.#stream, `${peer.ip}:${peer.port}`, early);
+    const closed = () => this.#context.admission.endConnection();
+    this.#context.carry({ destination, carrier, transport, tunnel: this.#tunnel, closed });
+  }
+
+  #refuse(status: number, reason: string, message: string): void {
+    this.#context.refused(this.#tunnel, this.#authority, status, reason, message);
+    refuseStream(this.#stream, status);
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#early = [];
+    this.#timer?.cancel();
+    if (this.#isAdmitted) this.#context.admission.endConnection();
+  }
+}
+
+/** `undefined`: to be found out. */
+function carrierOf(protocol: AppProtocol | undefined): 'http' | 'tls' | 'tcp' | undefined {
+  switch (protocol) {
+    case 'HTTP11':
+    case 'HTTP2':
+    case 'GRPC':
+      return 'http';
+    case 'TLS':
+      return 'tls';
+    case 'TCP':
+      return 'tcp';
+    case undefined:
+      return undefined;
+    default:
+      return protocol satisfies never;
+  }
+}

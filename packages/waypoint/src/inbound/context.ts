@@ -1,0 +1,35 @@
+/** What every stream of a client needs, before it is carried as HTTP or as bytes. */
+import type { Clock } from '@ambit/core/clock';
+import type { Transport } from '@ambit/http/transport/transport';
+import type { ServerTunnel } from '@ambit/hbone/server';
+import type { MeshWaits } from '@ambit/model/mesh-waits';
+import type { MeshStore } from '@ambit/model/store';
+import type { Destination, WaypointIdentity } from '../decide/destination.ts';
+import type { Admission } from '../exchange/admission.ts';
+
+/** A connection of a client whose destination and protocol are known. */
+export interface Carried {
+  readonly destination: Destination;
+  /** `tls`: begins with a ClientHello, or is declared to. */
+  readonly carrier: 'http' | 'tls' | 'tcp';
+  readonly transport: Transport;
+  readonly tunnel: ServerTunnel;
+  /** Call once when the connection has ended. */
+  readonly closed: () => void;
+}
+
+export interface InboundContext {
+  readonly mesh: MeshStore;
+  readonly meshWaits: MeshWaits;
+  readonly self: WaypointIdentity;
+  readonly admission: Admission;
+  readonly clock: Clock;
+  readonly carry: (carried: Carried) => void;
+  readonly refused: (
+    tunnel: ServerTunnel,
+    authority: string,
+    status: number,
+    reason: string,
+    message: string,
+  ) => void;
+}

@@ -1,0 +1,76 @@
+/** HTTP of clients: each connection served, each request proxied, all of them ended in an orderly way. */
+import type { HttpServerConnection } from '@ambit/http/exchange';
+import { serveHttp1 } from '@ambit/http/h1/server';
+import type { Http1ServerOptions } from '@ambit/http/options';
+import type { Transport } from '@ambit/http/transport/transport';
+import type { ExchangeContext } from '../exchange/context.ts';
+import type { Downstream } from '../exchange/downstream.ts';
+import { ProxiedRequest } from '../exchange/proxied-request.ts';
+
+export interface HttpServiceOptions {
+  readonly context: ExchangeContext;
+  readonly http1: Http1ServerOptions;
+}
+
+export class HttpService {
+  readonly #options: HttpServiceOptions;
+  readonly #connections = new Set<HttpServerConnection>();
+  #draining = false;
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(options: HttpServiceOptions) {
+    this.#options = options;
+  }
+
+  get openConnections(): number {
+    return this.#connections.size;
+  }
+
+  /** @param onClosed - Exactly once. */
+  serve(downstream: Downstream, transport: Transport, onClosed: () => void): void {
+    const { context, http1 } = this.#options;
+    let connection: HttpServerConnection | undefined;
+    const opened = serveHttp1(
+      transport,
+      {
+        onRequest: (exchange) => {
+          const request = new ProxiedRequest(context, downstream, exchange).start();
+          // The answer says that the connection ends: the client's next request finds another waypoint.
+          if (this.#draining) connection?.drain();
+          return request;
+        },
+        onClosed: () => {
+          if (connection) this.#connections.delete(connection);
+          onClosed();
+          if (this.#connections.size === 0) this.#whenEmpty?.();
+        },
+      },
+      http1,
+    );
+    connection = opened;
+    this.#connections.add(opened);
+  }
+
+  /**
+   * From now on answers end their connections. Resolves when none is open; an idle one stays, as a request may be on its
+   * way, until {@link endIdle}.
+   */
+  drain(): Promise<void> {
+    this.#draining = true;
+    for (const connection of this.#connections) if (!connection.idle) connection.drain();
+    return new Promise((resolve) => {
+      this.#whenEmpty = resolve;
+      if (this.#connections.size === 0) resolve();
+    });
+  }
+
+  /** Ends those that are idle now. */
+  endIdle(): void {
+    for (const connection of [...this.#connections]) if (connection.idle) connection.drain();
+  }
+
+  destroy(): void {
+    this.#draining = true;
+    for (const connection of [...this.#connections]) connection.destroy();
+  }
+}

@@ -1,0 +1,68 @@
+/** Bounds of a waypoint, each with its unit. What an operator may change has its default here and its variable in config/. */
+
+/** How long requests and connections may outlive SIGTERM: Istio's default. */
+export const DRAIN_SECONDS = 5;
+/** How long a waypoint that has nothing left to do still takes what comes from who has not heard that it goes; at most half of a drain. */
+export const DRAIN_ANNOUNCE_MS = 3_000;
+/** The last part of a drain, in which connections are ended in moments when they are at rest; at most half of it. */
+export const LAST_CALL_MS = 1_500;
+/** Between two looks for connections at rest. */
+export const LAST_CALL_LOOK_MS = 30;
+
+// Clients.
+
+/** Requests under way at a time. */
+export const REQUESTS_IN_FLIGHT = 16_384;
+/** Connections of clients at a time: streams of their tunnels. */
+export const CLIENT_CONNECTIONS = 32_768;
+/** Bytes held for peers that do not read, in the whole process. */
+export const HELD_BYTES = 134_217_728;
+/** Connections that wait in the kernel for the listener to take them. */
+export const LISTEN_BACKLOG = 4_096;
+/** A listener that cannot accept says so once in this time. */
+export const ACCEPT_WARNING_MS = 10_000;
+/** Streams that one tunnel of a client may have open: as Istio's waypoint. */
+export const STREAMS_PER_TUNNEL = 100;
+/** How long a stream waits for the control plane to tell of the service that its client knows already. */
+export const ATTACHMENT_WAIT_MS = 1_000;
+
+// Finding out what is spoken on a port that declares nothing.
+
+/** A client that has said nothing for this long speaks second: its connection is carried as TCP. */
+export const SNIFF_WAIT_MS = 200;
+/** One that has begun with what may become a request is given this long to go on. */
+export const SNIFF_REST_MS = 2_000;
+/** First bytes that decide between HTTP/1.1, HTTP/2, TLS and something else. */
+export const SNIFF_BYTES = 1_024;
+/** A ClientHello that is looked at for its server name; a longer one is carried without. */
+export const CLIENT_HELLO_BYTES = 16_384;
+/** What a client may send before it is known where it goes. */
+export const EARLY_BYTES = 65_536;
+
+// Requests.
+
+/** An answer that is followed by another try is read to its end up to this, so that its connection can be kept. */
+export const DROPPED_ANSWER_BYTES = 65_536;
+/** Of a request body, what is kept for another try. */
+export const RETRY_BODY_BYTES = 65_536;
+
+// Endpoints.
+
+/** From choosing an endpoint to being connected with its application, tunnel included: Istio's default. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+/** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
+export const MAX_STREAM_ATTEMPTS = 3;
+/** How long a connection without requests is kept. Shorter than most servers keep theirs, so that seldom both end at once. */
+export const UPSTREAM_IDLE_MS = 60_000;
+/** How often connections are looked at for having been idle, or old, for too long. */
+export const UPSTREAM_SWEEP_MS = 2_000;
+/** Requests on one HTTP/2 connection to an endpoint at a time, if it allows as many. */
+export const STREAMS_PER_UPSTREAM_CONNECTION = 100;
+/** Connections to all endpoints of a destination together. */
+export const UPSTREAM_CONNECTIONS = 16_384;
+/** Requests of a destination that wait for a connection. */
+export const PENDING_REQUESTS = 4_096;
+/** Retries of a destination under way at a time, whatever its budget. */
+export const CONCURRENT_RETRIES = 1_024;
+/** Addresses of a destination that clients choose for themselves (ServiceEntries without resolution). */
+export const CHOSEN_ADDRESSES = 1_024;

@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+/**
+ * The entry: gives the process the settings that can only be given at its start, by starting it once more in its own
+ * place (same process id); then process.ts.
+ *
+ * Compiled code is kept between starts, beside the dependencies, where only who may change those can write. Where it cannot
+ * be written, everything works without it.
+ */
+import { fileURLToPath } from 'node:url';
+
+/** Room for short-lived objects in MiB: every request makes some, and they die with it. */
+const FLAG = '--max-semi-space-size=32';
+const CACHE = import.meta.url.endsWith('.ts')
+  ? '../../../node_modules/.cache/ambit-waypoint'
+  : './compile-cache';
+
+const { argv, env, execArgv, execPath } = process;
+const [, main = '', ...args] = argv;
+const mayRunLong = args[0] === undefined || args[0] === 'proxy';
+if (mayRunLong && process.execve && !execArgv.includes(FLAG)) {
+  // Node would say on standard error that this call is experimental.
+  process.removeAllListeners('warning');
+  const settings = { NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)) };
+  process.execve(execPath, [execPath, FLAG, ...execArgv, main, ...args], { ...settings, ...env });
+}
+const { runProcess } = await import('./process.ts');
+process.exit(await runProcess({ args, env }));

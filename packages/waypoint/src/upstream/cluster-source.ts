@@ -1,0 +1,185 @@
+/** Where a destination's endpoints come from: a service of the mesh, or one workload by its own address. */
+import type { Endpoint as Address } from '@ambit/core/ip';
+import type { ServiceKey } from '@ambit/model/address';
+import { identitiesOf } from '@ambit/model/decide/upstream';
+import { chooseAddress, exclusionOf, rankOf, targetPortOf } from '@ambit/model/load-balance';
+import type { MeshChange, MeshStore } from '@ambit/model/store';
+import type { AppProtocol, Service } from '@ambit/model/service';
+import type { Workload } from '@ambit/model/workload';
+import type { Destination } from '../resources/destination-policy.ts';
+import type { EndpointFacts } from './endpoint.ts';
+import { UpstreamError } from './errors.ts';
+import type { Resolution } from './resolution.ts';
+
+/** What mesh state says now. */
+export interface ClusterView {
+  /** Why nothing can be sent there. */
+  readonly problem: UpstreamError | undefined;
+  /** What is declared to be spoken. */
+  readonly protocol: AppProtocol | undefined;
+  /** Nearest first; those of one tier are equally near. */
+  readonly tiers: readonly (readonly EndpointFacts[])[];
+  /** The client's own choice is where the connection goes: only addresses of this service come here. */
+  readonly chosen: ((address: Address) => EndpointFacts) | undefined;
+}
+
+export interface ClusterSource {
+  /** For messages. */
+  readonly name: string;
+  /** The service that is called; for reports. */
+  readonly hostname: string | undefined;
+  /** Whether a change of the mesh may change the view. */
+  concerns(change: MeshChange): boolean;
+  /** It is gone for good. */
+  readonly isGone: boolean;
+  read(destination: Destination, resolution: Resolution): ClusterView;
+}
+
+const NOTHING = { protocol: undefined, tiers: [], chosen: undefined };
+
+export class ServiceSource implements ClusterSource {
+  readonly name: string;
+  readonly #mesh: MeshStore;
+  readonly #self: () => Workload;
+  readonly #key: ServiceKey;
+  readonly #port: number;
+
+  /** @param self - This waypoint, as a client: localities are compared with its own. */
+  constructor(mesh: MeshStore, self: () => Workload, key: ServiceKey, port: number) {
+    this.name = `${key}:${port}`;
+    this.#mesh = mesh;
+    this.#self = self;
+    this.#key = key;
+    this.#port = port;
+  }
+
+  get hostname(): string | undefined {
+    return this.#mesh.serviceByKey(this.#key)?.hostname;
+  }
+
+  concerns({ services }: MeshChange): boolean {
+    return services.has(this.#key);
+  }
+
+  get isGone(): boolean {
+    return this.#mesh.serviceByKey(this.#key) === undefined;
+  }
+
+  read(destination: Destination, resolution: Resolution): ClusterView {
+    const service = this.#mesh.serviceByKey(this.#key);
+    if (!service?.ports.has(this.#port)) {
+      const problem = new UpstreamError('NC', 'cluster_not_found', `there is no ${this.name}`);
+      return { ...NOTHING, problem };
+    }
+    const chosen =
+      service.loadBalancer?.mode === 'Passthrough'
+        ? (address: Address) => this.#factsOfChosen(service, address)
+        : undefined;
+    return {
+      problem: undefined,
+      protocol: service.appProtocols.get(this.#port),
+      tiers: chosen ? [] : this.#tiers(service, destination, resolution),
+      chosen,
+    };
+  }
+
+  #tiers(
+    service: Service,
+    destination: Destination,
+    resolution: Resolution,
+  ): readonly (readonly EndpointFacts[])[] {
+    const mesh = this.#mesh;
+    const request = { service, port: this.#port, source: this.#self(), mode: 'Standard' as const };
+    const byRank = new Map<number, EndpointFacts[]>();
+    const hostnames = new Set<string>();
+    for (const endpoint of mesh.endpointsOf(service.key)) {
+      const workload = mesh.workloadByUid(endpoint.workloadUid);
+      if (!workload || exclusionOf(workload, endpoint, request) !== undefined) continue;
+      if (destination.workloads?.has(workload.uid) === false) continue;
+      const port = targetPortOf(workload, endpoint, request);
+      if (port === undefined) continue;
+      const isNamed = workload.addresses.length === 0;
+      if (isNamed) hostnames.add(workload.hostname);
+      const ips = isNamed
+        ? resolution.addressesOf(workload.hostname)
+        : (chooseAddress(workload.addresses, service, '') ?? []);
+      const rank = rankOf(workload, request);
+      const tier = byRank.get(rank) ?? [];
+      byRank.set(rank, tier);
+      for (const ip of typeof ips === 'string' ? [ips] : ips)
+        tier.push(factsOf(workload, service, { ip, port }));
+    }
+    resolution.keepOnly(hostnames);
+    const balancer = service.loadBalancer;
+    const least = balancer?.mode === 'Strict' ? perfectRank(balancer.routingPreferences) : 0;
+    const ranks = [...byRank.keys()].filter((rank) => rank >= least).sort((a, b) => b - a);
+    return ranks.flatMap((rank) => {
+      const tier = byRank.get(rank) ?? [];
+      return tier.length === 0 ? [] : [tier];
+    });
+  }
+
+  /** In clear, unless mesh state knows who is there. */
+  #factsOfChosen(service: Service, { ip, port }: Address): EndpointFacts {
+    const workload = this.#mesh.workloadAt(this.#self().network, ip);
+    const to = { ip, port: service.ports.get(this.#port) || port };
+    if (workload) return factsOf(workload, service, to);
+    return { workload: undefined, to, tunnelled: false, identities: [], weight: 1 };
+  }
+}
+
+export class WorkloadSource implements ClusterSource {
+  readonly name: string;
+  readonly hostname = undefined;
+  readonly #mesh: MeshStore;
+  readonly #uid: string;
+  readonly #to: Address;
+  readonly #protocol: AppProtocol | undefined;
+
+  constructor(mesh: MeshStore, uid: string, to: Address, protocol: AppProtocol | undefined) {
+    this.name = `${uid}:${to.port}`;
+    this.#mesh = mesh;
+    this.#uid = uid;
+    this.#to = to;
+    this.#protocol = protocol;
+  }
+
+  concerns({ workloads }: MeshChange): boolean {
+    return workloads.has(this.#uid);
+  }
+
+  get isGone(): boolean {
+    return this.#mesh.workloadByUid(this.#uid) === undefined;
+  }
+
+  read(): ClusterView {
+    const workload = this.#mesh.workloadByUid(this.#uid);
+    if (!workload) {
+      const problem = new UpstreamError('UH', 'no_healthy_upstream', `there is no workload ${this.#uid}`);
+      return { ...NOTHING, problem };
+    }
+    return {
+      ...NOTHING,
+      problem: undefined,
+      protocol: this.#protocol,
+      tiers: [[factsOf(workload, undefined, this.#to)]],
+    };
+  }
+}
+
+function factsOf(workload: Workload, service: Service | undefined, to: Address): EndpointFacts {
+  const tunnelled = workload.protocol === 'HBONE';
+  const upstream = { workload, service, port: to.port, targetIp: to.ip };
+  return {
+    workload,
+    to,
+    tunnelled,
+    identities: tunnelled ? identitiesOf(upstream) : [],
+    weight: workload.capacity,
+  };
+}
+
+/** What an endpoint that shares everything has. */
+function perfectRank(preferences: readonly string[]): number {
+  return preferences[0] === 'Network' ? 2 * preferences.length - 1 : preferences.length;
+}

@@ -1,0 +1,112 @@
+/**
+ * One endpoint of a destination: where it is, who must answer there, how it is doing, and the connections to it.
+ *
+ * It lives as long as mesh state knows it at the same address and port; what else changes about it is taken over in place.
+ */
+import { type Endpoint as Address, formatHostPort } from '@ambit/core/ip';
+import type { Locality, Workload } from '@ambit/model/workload';
+import type { BalancedEndpoint } from '../decide/balance/balancer.ts';
+import type { HttpPool, HttpVersion } from './http-pool.ts';
+
+/** What mesh state says of an endpoint now. */
+export interface EndpointFacts {
+  /** `undefined`: an address of nobody that we know. */
+  readonly workload: Workload | undefined;
+  /** The application's own address and port. */
+  readonly to: Address;
+  /** Through a tunnel to its node, or in clear. */
+  readonly tunnelled: boolean;
+  /** Identities of which it must prove one; none in clear. */
+  readonly identities: readonly string[];
+  readonly weight: number;
+}
+
+const NOWHERE: Locality = { region: '', zone: '', subzone: '' };
+
+export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
+  /** `ip:port`. */
+  readonly key: string;
+  readonly sinceMs: number;
+  #facts: EndpointFacts;
+  readonly #pools = new Map<HttpVersion, HttpPool>();
+  readonly #makePool: (endpoint: UpstreamEndpoint, version: HttpVersion) => HttpPool;
+  /** @internal Tries under way. */
+  activeRequests = 0;
+  /** @internal Set by outlier detection and health checks. */
+  ejected = false;
+  /** @internal */
+  failedChecks = false;
+
+  constructor(
+    facts: EndpointFacts,
+    sinceMs: number,
+    makePool: (endpoint: UpstreamEndpoint, version: HttpVersion) => HttpPool,
+  ) {
+    this.key = formatHostPort(facts.to.ip, facts.to.port);
+    this.#facts = facts;
+    this.sinceMs = sinceMs;
+    this.#makePool = makePool;
+  }
+
+  get facts(): EndpointFacts {
+    return this.#facts;
+  }
+
+  /** Newer facts about the same endpoint. */
+  set facts(facts: EndpointFacts) {
+    this.#facts = facts;
+  }
+
+  get weight(): number {
+    return this.#facts.weight;
+  }
+
+  get locality(): Locality {
+    return this.#facts.workload?.locality ?? NOWHERE;
+  }
+
+  get network(): string {
+    return this.#facts.workload?.network ?? '';
+  }
+
+  get node(): string {
+    return this.#facts.workload?.node ?? '';
+  }
+
+  get clusterId(): string {
+    return this.#facts.workload?.clusterId ?? '';
+  }
+
+  get isHealthy(): boolean {
+    return !this.ejected && !this.failedChecks;
+  }
+
+  http(version: HttpVersion): HttpPool {
+    const known = this.#pools.get(version);
+    if (known) return known;
+    const made = this.#makePool(this, version);
+    this.#pools.set(version, made);
+    return made;
+  }
+
+  pools(): Iterable<HttpPool> {
+    return this.#pools.values();
+  }
+
+  /** Its connections end with what is under way on them; the next request makes others. */
+  renewConnections(): void {
+    for (const pool of this.#pools.values()) pool.retire();
+    this.#pools.clear();
+  }
+
+  [Symbol.dispose](): void {
+    for (const pool of this.#pools.values()) pool[Symbol.dispose]();
+    this.#pools.clear();
+  }
+}
+
+/** The same for as long as connections to it may be kept: address, port, and how it is reached. */
+export function endpointKey({ to, tunnelled, identities }: EndpointFacts): string {
+  const address = formatHostPort(to.ip, to.port);
+  return tunnelled ? `${address} ${identities.join(' ')}` : address;
+}

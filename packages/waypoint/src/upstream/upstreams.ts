@@ -1,0 +1,127 @@
+/**
+ * Every destination that requests are sent to.
+ *
+ * A destination is made when a request first needs it, told of changes that concern it, and goes with its service.
+ */
+import type { Clock } from '@ambit/core/clock';
+import type { Names } from '@ambit/core/names';
+import type { MeshStore } from '@ambit/model/store';
+import type { Workload } from '@ambit/model/workload';
+import type { WorkloadDestination } from '../decide/destination.ts';
+import type { BackendService } from '../decide/route-decision.ts';
+import { UPSTREAM_SWEEP_MS } from '../limits.ts';
+import type { Destination } from '../resources/destination-policy.ts';
+import type { ResourceStore } from '../resources/store.ts';
+import { Cluster, type ClusterDeps } from './cluster.ts';
+import { type ClusterSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
+import type { Connector } from './connector.ts';
+import { upstreamSettings } from './settings.ts';
+
+export interface UpstreamsOptions {
+  readonly mesh: MeshStore;
+  readonly resources: Pick<ResourceStore, 'snapshot' | 'changes'>;
+  readonly connector: Connector;
+  readonly names: Names;
+  readonly clock: Clock;
+  /** This waypoint, as a client of the service. */
+  readonly self: () => Workload;
+  readonly balance: ClusterDeps['balance'];
+}
+
+export class Upstreams implements Disposable {
+  readonly #options: UpstreamsOptions;
+  readonly #clusters = new Map<string, Cluster>();
+  readonly #disposables = new DisposableStack();
+
+  constructor(options: UpstreamsOptions) {
+    this.#options = options;
+    const { mesh, resources, clock } = options;
+    this.#disposables.use(
+      mesh.changes.subscribe((change) => {
+        for (const cluster of this.#clusters.values()) cluster.meshChanged(change);
+      }),
+    );
+    this.#disposables.use(
+      resources.changes.subscribe(() => {
+        for (const cluster of this.#clusters.values()) cluster.invalidate();
+      }),
+    );
+    const sweeping = clock.every(UPSTREAM_SWEEP_MS, () => this.#sweep());
+    this.#disposables.defer(() => sweeping.cancel());
+  }
+
+  /** A service's port, or a subset of its endpoints. */
+  cluster({ to, subset }: BackendService): Cluster {
+    const { mesh, self, resources } = this.#options;
+    const { service, port } = to;
+    return this.#cluster(
+      `${service} ${port} ${subset}`,
+      () => new ServiceSource(mesh, self, service, port),
+      () => resources.snapshot.destination(service, port, subset),
+    );
+  }
+
+  /** A workload by its own address. */
+  workload({ workload, address, protocol }: WorkloadDestination): Cluster {
+    const { mesh } = this.#options;
+    return this.#cluster(
+      `${workload.uid} ${address.ip} ${address.port}`,
+      () => new WorkloadSource(mesh, workload.uid, address, protocol),
+      () => NO_POLICY,
+    );
+  }
+
+  clusters(): Iterable<Cluster> {
+    return this.#clusters.values();
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposables.dispose();
+    for (const cluster of this.#clusters.values()) cluster[Symbol.dispose]();
+    this.#clusters.clear();
+  }
+
+  #cluster(key: string, source: () => ClusterSource, destination: () => Destination): Cluster {
+    const known = this.#clusters.get(key);
+    if (known) return known;
+    const { resources, connector, names, clock, balance } = this.#options;
+    const made = new Cluster(source(), {
+      clock,
+      names,
+      balance,
+      destination,
+      settings: (policy) => upstreamSettings(policy, resources.snapshot.settings.connectTimeoutMs),
+      connect: (endpoint, version, cluster) => (waiter) => {
+        const about = { version, hostname: cluster.source.hostname, settings: cluster.settings };
+        return connector.http(endpoint, about, waiter);
+      },
+    });
+    this.#clusters.set(key, made);
+    return made;
+  }
+
+  #sweep(): void {
+    for (const [key, cluster] of this.#clusters) {
+      cluster.sweep();
+      if (!cluster.source.isGone) continue;
+      cluster.retire();
+      if (cluster.isEmpty) this.#clusters.delete(key);
+    }
+  }
+}
+
+/** Policies are for services. */
+const NO_POLICY: Destination = {
+  service: '/',
+  port: 0,
+  workloads: undefined,
+  unusable: undefined,
+  from: [],
+  loadBalancer: undefined,
+  connectionPool: undefined,
+  outlierDetection: undefined,
+  tls: undefined,
+  healthCheck: undefined,
+  retryBudget: undefined,
+  proxyProtocol: undefined,
+};
