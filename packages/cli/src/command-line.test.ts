@@ -30,6 +30,15 @@ describe('parseCommandLine', () => {
         purge: false,
         probe: true,
         image: undefined,
+        allNamespaces: false,
+        waypoint: {
+          name: 'waypoint',
+          trafficType: undefined,
+          revision: undefined,
+          enrolNamespace: false,
+          overwrite: false,
+          all: false,
+        },
       },
     });
     expect(
@@ -53,6 +62,9 @@ describe('parseCommandLine', () => {
     [['help', 'why'], 'help', ['why']],
     [['why', '-h'], 'help', ['why']],
     [['why', 'a', 'b', '--help'], 'help', ['why']],
+    [['help', 'waypoint', 'apply'], 'help', ['waypoint', 'apply']],
+    [['waypoint', '--help'], 'help', ['waypoint']],
+    [['waypoint', 'apply', '-h'], 'help', ['waypoint', 'apply']],
   ])('%j asks for help', (args, command, operands) => {
     expect(parseCommandLine(args)).toMatchObject({ command, operands });
   });

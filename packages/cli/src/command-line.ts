@@ -3,7 +3,7 @@ import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { parseDurationMs } from '@ambit/core/config/schema';
 import { UsageError } from './errors.ts';
-import { ENROL_WAIT_MS, INSTALL_WAIT_MS } from './limits.ts';
+import { ENROL_WAIT_MS, INSTALL_WAIT_MS, WAYPOINT_WAIT_MS } from './limits.ts';
 
 export interface Options {
   readonly output: Output;
@@ -32,7 +32,23 @@ export interface Options {
   readonly purge: boolean;
   readonly probe: boolean;
   readonly image: string | undefined;
+  readonly allNamespaces: boolean;
+  readonly waypoint: WaypointOptions;
 }
+
+/** What a waypoint shall be, or which one is meant. */
+export interface WaypointOptions {
+  readonly name: string;
+  /** `undefined`: nothing is said, which means services. */
+  readonly trafficType: TrafficType | undefined;
+  readonly revision: string | undefined;
+  readonly enrolNamespace: boolean;
+  readonly overwrite: boolean;
+  readonly all: boolean;
+}
+
+const TRAFFIC_TYPES = ['service', 'workload', 'all', 'none'] as const;
+export type TrafficType = (typeof TRAFFIC_TYPES)[number];
 
 export type Output = 'table' | 'json' | 'yaml';
 
@@ -53,7 +69,7 @@ interface CommandShape {
   readonly timeoutMs?: number;
 }
 
-/** Every option that some command takes, with its help. */
+/** Every option that some command takes, with its help. `--wait` is shown as what changes something. */
 export const OPTION_HELP = {
   namespace: ['-n, --namespace NAME', 'only this namespace; for why: that of names without one'],
   node: ['--node NAME', 'ask the ztunnel of this node'],
@@ -74,10 +90,21 @@ export const OPTION_HELP = {
   purge: ['--purge', "also remove the certificate authority's key and the namespace"],
   probe: ['--no-probe', 'look at the API alone; start no pod on any node'],
   image: ['--image REFERENCE', "image of the pods that look; default the node agent's"],
+  name: ['--name NAME', 'name of the waypoint; default waypoint'],
+  for: ['--for service|workload|all|none', 'what it takes traffic for; default service'],
+  revision: ['--revision NAME', 'of the control plane that runs it, or whose waypoints are meant'],
+  'enroll-namespace': ['--enroll-namespace', 'send the traffic of the whole namespace through it'],
+  overwrite: ['--overwrite', 'also where the namespace uses another waypoint'],
+  'waypoint-timeout': ['--waypoint-timeout DURATION', 'how long to wait for it; default 90s'],
+  all: ['--all', 'every waypoint of the namespace'],
+  'all-namespaces': ['-A, --all-namespaces', 'of every namespace'],
 } as const;
 
 /** Commands whose output may also be YAML: what would be applied. */
 const YAML_COMMANDS: ReadonlySet<string> = new Set(['install', 'upgrade']);
+
+/** Commands that print objects, and so do not know tables. */
+const OBJECT_COMMANDS: ReadonlySet<string> = new Set(['waypoint generate']);
 
 const INSTALL_OPTIONS = [
   'set',
@@ -146,6 +173,51 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     summary: 'take it out again',
     options: ['wait', 'timeout', 'output'],
   },
+  'waypoint apply': {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'put a waypoint into a namespace, and wait until it is ready',
+    options: [
+      'namespace',
+      'name',
+      'for',
+      'revision',
+      'enroll-namespace',
+      'overwrite',
+      'wait',
+      'waypoint-timeout',
+      'output',
+    ],
+  },
+  'waypoint generate': {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'print the Gateway that apply would write',
+    options: ['namespace', 'name', 'for', 'revision', 'output'],
+  },
+  'waypoint list': {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'the waypoints of a namespace',
+    options: ['namespace', 'all-namespaces', 'output'],
+  },
+  'waypoint status': {
+    operands: '[NAME]',
+    min: 0,
+    max: 1,
+    summary: 'whether waypoints are ready; waits until they are',
+    options: ['namespace', 'all-namespaces', 'wait', 'waypoint-timeout', 'output'],
+  },
+  'waypoint delete': {
+    operands: '[NAME…]',
+    min: 0,
+    max: 100,
+    summary: 'delete waypoints, by name or all of them',
+    options: ['namespace', 'all', 'revision'],
+  },
   workloads: {
     operands: '',
     min: 0,
@@ -182,8 +254,13 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     options: ['namespace', 'node', 'output'],
   },
   version: { operands: '', min: 0, max: 0, summary: 'the version of this command', options: ['output'] },
-  help: { operands: '[COMMAND]', min: 0, max: 1, summary: 'this text, or that of one command', options: [] },
+  help: { operands: '[COMMAND]', min: 0, max: 2, summary: 'this text, or that of one command', options: [] },
 };
+
+/** First words of commands that have two. */
+export const GROUPS: readonly string[] = [
+  ...new Set(Object.keys(COMMANDS).flatMap((name) => (name.includes(' ') ? [name.split(' ')[0] ?? ''] : []))),
+];
 
 const PARSED = {
   namespace: { type: 'string', short: 'n' },
@@ -208,21 +285,31 @@ const PARSED = {
   purge: { type: 'boolean' },
   probe: { type: 'boolean' },
   image: { type: 'string' },
+  name: { type: 'string' },
+  for: { type: 'string' },
+  revision: { type: 'string' },
+  'enroll-namespace': { type: 'boolean' },
+  overwrite: { type: 'boolean' },
+  'waypoint-timeout': { type: 'string' },
+  all: { type: 'boolean' },
+  'all-namespaces': { type: 'boolean', short: 'A' },
   help: { type: 'boolean', short: 'h' },
 } as const satisfies ParseArgsOptionsConfig;
 
 /** Options that every command takes. */
 const COMMON = ['kubeconfig', 'context', 'mesh-namespace'];
 const DEFAULT_MESH_NAMESPACE = 'istio-system';
+const DEFAULT_WAYPOINT = 'waypoint';
 
 /** @throws {@link UsageError} */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const { values, positionals } = parse(args);
-  const [command = 'help', ...operands] = positionals;
+  const { command, operands } = commandOf(positionals, values.help ?? false);
   const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
   if (!shape) throw new UsageError(`unknown command "${command}"; "ambit help" lists them`);
   const options = optionsOf(values, command, shape.timeoutMs ?? ENROL_WAIT_MS);
-  if (values.help) return { command: 'help', operands: command === 'help' ? operands : [command], options };
+  if (values.help)
+    return { command: 'help', operands: command === 'help' ? operands : command.split(' '), options };
   const see = `"ambit help ${command}" says more`;
   const taken = new Set<string>([...COMMON, ...shape.options]);
   const stray = Object.keys(values).find((name) => !taken.has(name));
@@ -231,6 +318,20 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const extra = operands[shape.max];
   if (extra !== undefined) throw new UsageError(`${command}: unexpected "${extra}"; ${see}`);
   return { command, operands, options };
+}
+
+function commandOf(
+  [first = 'help', second, ...rest]: readonly string[],
+  wantsHelp: boolean,
+): Pick<CommandLine, 'command' | 'operands'> {
+  const others = second === undefined ? rest : [second, ...rest];
+  if (!GROUPS.includes(first)) return { command: first, operands: others };
+  if (second !== undefined) return { command: `${first} ${second}`, operands: rest };
+  if (wantsHelp) return { command: 'help', operands: [first] };
+  const words = Object.keys(COMMANDS).flatMap((name) =>
+    name.startsWith(`${first} `) ? [name.slice(first.length + 1)] : [],
+  );
+  throw new UsageError(`${first} needs one of ${words.join(', ')}; "ambit help ${first}" says more`);
 }
 
 type Values = ReturnType<typeof parse>['values'];
@@ -260,13 +361,17 @@ function parseProblem(message: string): string {
 }
 
 function optionsOf(values: Values, command: string, defaultTimeoutMs: number): Options {
-  const timeoutMs = values.timeout === undefined ? defaultTimeoutMs : parseDurationMs(values.timeout);
+  const isOfWaypoints = command.startsWith('waypoint ');
+  const timeoutName = isOfWaypoints ? 'waypoint-timeout' : 'timeout';
+  const timeout = values[timeoutName];
+  const timeoutMs =
+    timeout === undefined ? (isOfWaypoints ? WAYPOINT_WAIT_MS : defaultTimeoutMs) : parseDurationMs(timeout);
   if (timeoutMs === undefined)
-    throw new UsageError(`--timeout wants a duration such as 30s, not "${values.timeout}"`);
+    throw new UsageError(`--${timeoutName} wants a duration such as 30s, not "${timeout}"`);
   if (values['keep-labels'] && !values.release)
     throw new UsageError('--keep-labels goes with --release, which takes the labels off');
   return {
-    output: outputOf(values.output ?? 'table', command),
+    output: outputOf(values.output ?? (OBJECT_COMMANDS.has(command) ? 'yaml' : 'table'), command),
     namespace: values.namespace,
     node: values.node,
     kubeconfig: values.kubeconfig,
@@ -288,10 +393,30 @@ function optionsOf(values: Values, command: string, defaultTimeoutMs: number): O
     purge: values.purge ?? false,
     probe: values.probe ?? true,
     image: values.image,
+    allNamespaces: values['all-namespaces'] ?? false,
+    waypoint: {
+      name: values.name ?? DEFAULT_WAYPOINT,
+      trafficType: trafficTypeOf(values.for),
+      revision: values.revision,
+      enrolNamespace: values['enroll-namespace'] ?? false,
+      overwrite: values.overwrite ?? false,
+      all: values.all ?? false,
+    },
   };
 }
 
+function trafficTypeOf(text: string | undefined): TrafficType | undefined {
+  const found = TRAFFIC_TYPES.find((one) => one === text);
+  if (text !== undefined && found === undefined)
+    throw new UsageError(`--for is ${TRAFFIC_TYPES.join(', ')}, not "${text}"`);
+  return found;
+}
+
 function outputOf(output: string, command: string): Output {
+  if (OBJECT_COMMANDS.has(command)) {
+    if (output === 'yaml' || output === 'json') return output;
+    throw new UsageError(`--output is yaml or json here, not "${output}"`);
+  }
   if (output === 'table' || output === 'json') return output;
   if (!YAML_COMMANDS.has(command)) throw new UsageError(`--output is table or json, not "${output}"`);
   if (output === 'yaml') return output;

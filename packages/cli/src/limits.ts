@@ -9,6 +9,9 @@ export const MAX_PROXIES_ASKED_AT_ONCE = 8;
 /** How long `enroll` and `unenroll` wait for the pods, unless told otherwise. */
 export const ENROL_WAIT_MS = 60_000;
 export const ENROL_POLL_MS = 500;
+/** How long `waypoint apply` and `waypoint status` wait, unless told otherwise. */
+export const WAYPOINT_WAIT_MS = 90_000;
+export const WAYPOINT_POLL_MS = 500;
 /** How much of somebody's text goes into one cell or message. */
 export const MAX_CELL_CHARS = 300;
 /** How much is said in one sentence on standard error. */

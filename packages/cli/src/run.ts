@@ -17,6 +17,11 @@ import { services } from './commands/services.ts';
 import { status } from './commands/status.ts';
 import { uninstall } from './commands/uninstall.ts';
 import { version } from './commands/version.ts';
+import { applyWaypoint } from './commands/waypoint/apply.ts';
+import { deleteWaypoints } from './commands/waypoint/delete.ts';
+import { generateWaypoint } from './commands/waypoint/generate.ts';
+import { listWaypoints } from './commands/waypoint/list.ts';
+import { waypointStatus } from './commands/waypoint/status.ts';
 import { why } from './commands/why.ts';
 import { workloads } from './commands/workloads.ts';
 import type { Context } from './context.ts';
@@ -57,6 +62,10 @@ const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   policies,
   certificates,
   connections,
+  'waypoint apply': applyWaypoint,
+  'waypoint list': listWaypoints,
+  'waypoint status': waypointStatus,
+  'waypoint delete': deleteWaypoints,
 };
 
 export async function run(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
@@ -78,9 +87,10 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   const { command, operands, options } = line;
   const { print } = surroundings;
   if (command === 'version') return version(options, print);
+  if (command === 'waypoint generate') return generateWaypoint(options, print);
   const perform = CLUSTER_COMMANDS[command];
   if (!perform) {
-    print(helpText(operands[0]));
+    print(helpText(operands.length === 0 ? undefined : operands.join(' ')));
     return EXIT.ok;
   }
   const { env, clock, signal, printError } = surroundings;

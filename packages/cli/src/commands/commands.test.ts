@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { KubeObject } from '@ambit/kube/resource';
 import { whyAnswer, BATCH, ONLY_WEB } from '../testing/answers.ts';
 import { FakeCluster, type Pages } from '../testing/fake-cluster.ts';
 
@@ -394,6 +395,40 @@ Not well:
   no pod of ztunnel is in namespace istio-system
   no ztunnel runs on node node-1
   no ztunnel runs on node node-2
+`);
+  });
+
+  test('with waypoints: which run, and who asks for one that is not there', async () => {
+    serve(BOTH, BOTH);
+    const gateways = '/apis/gateway.networking.k8s.io/v1/gateways';
+    const spec = { gatewayClassName: 'istio-waypoint' };
+    const conditions = [{ type: 'Programmed', status: 'True', reason: 'Programmed', message: '' }];
+    cluster.api.put(gateways, {
+      metadata: { namespace: 'shop', name: 'gate' },
+      spec,
+      status: { conditions },
+    } as KubeObject);
+    cluster.api.put(gateways, { metadata: { namespace: 'shop', name: 'new' }, spec } as KubeObject);
+    cluster.api.put('/apis/apps/v1/deployments', {
+      metadata: {
+        namespace: 'shop',
+        name: 'gate',
+        labels: { 'gateway.networking.k8s.io/gateway-name': 'gate' },
+      },
+      status: { replicas: 2, readyReplicas: 1 },
+    } as KubeObject);
+    cluster.namespace('shop', { ...AMBIENT, 'istio.io/use-waypoint': 'gate' });
+    cluster.namespace('outside', {
+      'istio.io/use-waypoint': 'gone',
+      'istio.io/use-waypoint-namespace': 'shop',
+    });
+    const { out } = await cluster.run('status');
+    expect(out).toContain(`WAYPOINT    FOR       READY   PROGRAMMED
+shop/gate   service   1/2     True
+shop/new    service   0/0     Unknown
+`);
+    expect(out).toContain(`  waypoint shop/new is not ready: istiod has not looked at it yet
+  namespace outside asks for waypoint shop/gone, which is not there
 `);
   });
 

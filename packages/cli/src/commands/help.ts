@@ -1,5 +1,5 @@
 /** What the command says about itself. */
-import { COMMANDS, OPTION_HELP } from '../command-line.ts';
+import { COMMANDS, GROUPS, OPTION_HELP } from '../command-line.ts';
 import { UsageError } from '../errors.ts';
 
 export const EXIT_CODES = `Exit codes: 0 done, or the connection is allowed; 1 error; 2 wrong command line; 3 the connection is
@@ -32,12 +32,20 @@ does not become ready is not touched. Otherwise as install. To go back: the olde
 restarting them. Then goes admission, the agent (which takes its plugin off each node), ztunnel, the control plane, the
 rest. The resource kinds, the authority's key and the namespace stay unless --crds and --purge are given;
 the namespace also while anything is in it that the mesh did not bring.`,
+  'waypoint apply': `Writes a Gateway of class istio-waypoint by server-side apply; istiod runs the waypoint that it stands for. With
+--enroll-namespace the label istio.io/use-waypoint on the namespace sends its traffic there; otherwise label Services, or
+Pods for --for workload. Run again, it changes what is there.`,
+  'waypoint list': `A waypoint that does not say what it takes traffic for takes that of services.`,
+  'waypoint status': `Prints the condition Programmed of each, once all of them are or the time is over (exit code 5).`,
+  'waypoint delete': `The Gateway is deleted, and everything that istiod made for it. Whoever is still labelled to use it is named.
+With --revision: those of that revision.`,
   connections: `Of ztunnels that are not Ambit's, identities are not shown.`,
 };
 
 /** @throws {@link UsageError} if there is no such command. */
 export function helpText(command: string | undefined): string {
   if (command === undefined) return overview();
+  if (GROUPS.includes(command)) return groupHelp(command);
   const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
   if (!shape) throw new UsageError(`unknown command "${command}"; "ambit help" lists them`);
   const usage = ['ambit', command, shape.operands, '[options]'].filter(Boolean).join(' ');
@@ -49,6 +57,17 @@ export function helpText(command: string | undefined): string {
     ...(details === undefined ? [] : [details]),
     `Options:\n${columns(options)}`,
     EXIT_CODES,
+  ]
+    .map((part) => `${part}\n`)
+    .join('\n');
+}
+
+function groupHelp(group: string): string {
+  const commands = Object.entries(COMMANDS).filter(([name]) => name.startsWith(`${group} `));
+  return [
+    `Usage: ambit ${group} COMMAND [options]`,
+    `Commands:\n${columns(commands.map(([name, { operands, summary }]) => [`${name} ${operands}`.trim(), summary]))}`,
+    `"ambit help ${group} COMMAND" says more of one.`,
   ]
     .map((part) => `${part}\n`)
     .join('\n');

@@ -13,6 +13,7 @@ import { compareVersions } from '../install/decide/version.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { type Column, table } from '../table.ts';
+import { type WaypointRow, waypointRows } from '../waypoint/health.ts';
 
 interface Component {
   readonly name: string;
@@ -42,6 +43,7 @@ interface Report {
   readonly components: readonly Component[];
   readonly nodes: readonly NodeRow[];
   readonly namespaces: readonly NamespaceRow[];
+  readonly waypoints: readonly WaypointRow[];
   readonly problems: readonly string[];
 }
 
@@ -79,7 +81,8 @@ async function examine(context: Context): Promise<Report> {
   const nodeRows = await examineNodes(context, problems);
   problems.push(...skewProblems(components, nodeRows));
   const namespaceRows = await examineNamespaces(context, problems);
-  return { components, nodes: nodeRows, namespaces: namespaceRows, problems };
+  const waypoints = await waypointRows(context.client, problems, context.signal);
+  return { components, nodes: nodeRows, namespaces: namespaceRows, waypoints, problems };
 }
 
 async function examineComponents(context: Context, problems: string[]): Promise<readonly Component[]> {
@@ -224,6 +227,19 @@ function render(report: Report): string {
       ],
       report.namespaces,
     ),
+    ...(report.waypoints.length === 0
+      ? []
+      : [
+          table(
+            [
+              { title: 'WAYPOINT', of: (row: WaypointRow) => row.waypoint },
+              { title: 'FOR', of: (row: WaypointRow) => row.trafficType },
+              { title: 'READY', of: (row: WaypointRow) => `${row.ready}/${row.total}` },
+              { title: 'PROGRAMMED', of: (row: WaypointRow) => row.programmed },
+            ],
+            report.waypoints,
+          ),
+        ]),
   ];
   const verdict =
     report.problems.length === 0

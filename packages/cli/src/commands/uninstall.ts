@@ -5,8 +5,10 @@
  * its agents still run, and nothing is removed while one is still captured. What has to be gone first is removed first:
  * admission, then the agent (which takes its plugin off the node), then the proxy, then the control plane.
  */
+import { isNotFound, statusOf } from '@ambit/kube/errors';
 import type { KubeObject, Resource } from '@ambit/kube/resource';
 import { configMaps, daemonSets, deployments, pods, secrets } from '@ambit/kube/resources/core';
+import { gateways } from '@ambit/kube/resources/gateway';
 import type { Context } from '../context.ts';
 import { InstallError, NotInTimeError, UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
@@ -21,6 +23,7 @@ import { contentsOfOthers } from '../install/namespace-contents.ts';
 import { titleOf } from '../install/manifest.ts';
 import { INSTALL_POLL_MS, MAX_OBJECTS_NAMED, MAX_PODS_NAMED } from '../limits.ts';
 import { table } from '../table.ts';
+import { isWaypoint } from '../waypoint/gateway.ts';
 import { confirm } from './install.ts';
 
 const CA_SECRET = 'istio-ca-secret';
@@ -112,6 +115,7 @@ async function makePlan(context: Context): Promise<Plan> {
     kept: [
       ...kept,
       ...removed.filter(isKept).map(({ title }) => ({ title, reason: `not the mesh's: ${firstOf(others)}` })),
+      ...(await waypointsKept(context)),
     ],
     enrolled: subjects,
     captured,
@@ -127,6 +131,20 @@ function definedKind(object: KubeObject): readonly string[] {
 function firstOf(titles: readonly string[]): string {
   const more = titles.length - MAX_OBJECTS_NAMED;
   return `${titles.slice(0, MAX_OBJECTS_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** Users' objects, with pods that nobody tells anything when istiod is gone. */
+async function waypointsKept({ client, signal }: Context): Promise<Plan['kept']> {
+  try {
+    const { items } = await client.list(gateways, {}, signal);
+    return items.filter(isWaypoint).map(({ metadata: { namespace = '', name } }) => ({
+      title: `Gateway ${namespace}/${name}`,
+      reason: `it is yours; its pods do no good without istiod: ambit waypoint delete -n ${namespace} ${name}`,
+    }));
+  } catch (error) {
+    if (isNotFound(error) || statusOf(error) === 403) return [];
+    throw error;
+  }
 }
 
 /** What the mesh has made while it ran; older versions did not label all of it. */

@@ -2,6 +2,7 @@
  * What is looked at before anything is written: facts of the cluster in, sentences out. Any refusal means that nothing is
  * done, so a mesh is never half installed because of something that could have been known.
  */
+import { GATEWAY_API_URL } from './gateway-api.ts';
 import { compareVersions, minorsAhead } from './version.ts';
 import type { ComponentName } from '../components.ts';
 
@@ -44,8 +45,7 @@ export interface InstallFacts {
 /** The oldest Kubernetes that has all that the manifests use; the chart says the same. */
 export const MIN_KUBERNETES = '1.30.0';
 
-const GATEWAY_API =
-  'the Gateway API is not installed; waypoints need it: kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.3/experimental-install.yaml';
+const GATEWAY_API = `the Gateway API is not installed; waypoints need it: kubectl apply --server-side -f ${GATEWAY_API_URL}`;
 
 export function checkInstall(facts: InstallFacts): readonly CheckOutcome[] {
   return [

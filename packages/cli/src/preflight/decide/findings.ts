@@ -4,6 +4,7 @@
  * An error keeps the mesh from working there; a warning is what users have met trouble with; a note is good to know.
  */
 import { MIN_KUBERNETES } from '../../install/decide/checks.ts';
+import { GATEWAY_API_URL } from '../../install/decide/gateway-api.ts';
 import { compareVersions, minorsAhead } from '../../install/decide/version.ts';
 import {
   type ClusterFacts,
@@ -74,7 +75,14 @@ function clusterFindings(cluster: ClusterFacts): readonly Finding[] {
       ),
     );
   if (!gatewayApi)
-    found.push(note(where, 'gateway-api', 'the Gateway API is not installed', 'needed for waypoints alone'));
+    found.push(
+      note(
+        where,
+        'gateway-api',
+        'the Gateway API is not installed, which waypoints need',
+        `kubectl apply --server-side -f ${GATEWAY_API_URL}`,
+      ),
+    );
   for (const { name, title } of meshes)
     found.push(
       name === 'Istio'
