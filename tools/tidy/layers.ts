@@ -32,7 +32,7 @@ export const ONLY_IN: Readonly<Record<string, RegExp>> = {
   '@kubernetes/client-node': /^packages\/kube\//,
   'http-proxy': /^packages\/waypoint\/src\/upstream\//,
   jose: /^packages\/(embedded\/src\/access|waypoint\/src\/security)\//,
-  re2js: /^packages\/waypoint\/src\/resources\/linear-regex\.ts$/,
+  re2js: /^packages\/core\/src\/linear-regex\.ts$/,
   pino: /^packages\/core\/src\/log\.ts$/,
   'prom-client': /^packages\/core\/src\/(telemetry\/)?metrics/,
 };

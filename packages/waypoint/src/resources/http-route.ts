@@ -7,7 +7,7 @@ import type { Origin } from './origin.ts';
 import type { RegexRewrite } from './regex-rewrite.ts';
 import type { ServicePort } from './service-port.ts';
 import type { NamedMatch, TextMatch } from './text-match.ts';
-import type { LinearRegex } from './linear-regex.ts';
+import type { LinearRegex } from '@ambit/core/linear-regex';
 
 export interface HttpRoute {
   /** Of the xDS resource: `KIND/namespace/name`. */

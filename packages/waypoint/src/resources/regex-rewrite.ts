@@ -1,5 +1,5 @@
 /** A substitution by regular expression: the pattern compiled, the replacement taken apart. */
-import { type CompiledRegex, LinearRegex } from './linear-regex.ts';
+import { type CompiledRegex, LinearRegex } from '@ambit/core/linear-regex';
 
 export interface RegexRewrite {
   readonly regex: LinearRegex;

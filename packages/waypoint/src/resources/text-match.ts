@@ -1,5 +1,5 @@
 /** A condition on one text: a header's value, a path, a method, an origin. Compiled, and its regex linear in time. */
-import type { LinearRegex } from './linear-regex.ts';
+import type { LinearRegex } from '@ambit/core/linear-regex';
 
 export type TextMatch =
   /** `text` is in lower case when `ignoreCase`. */

@@ -13,7 +13,7 @@ import { serviceKey } from '@ambit/model/address';
 import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
 import type { HeaderField } from '../http-route.ts';
 import { MAX_DURATION_MS, MAX_PARENTS, MAX_PARTS, MAX_TEXT_LENGTH } from '../limits.ts';
-import { LinearRegex } from '../linear-regex.ts';
+import { LinearRegex } from '@ambit/core/linear-regex';
 import type { Origin } from '../origin.ts';
 import type { PolicyTarget } from '../policy-target.ts';
 import type { ServicePort } from '../service-port.ts';

@@ -5,7 +5,7 @@
  * `true || x` are known whatever `x` is. Nothing throws, loops or waits. One number stands for CEL's three kinds, and a
  * duration is its milliseconds.
  */
-import { LinearRegex } from '../../resources/linear-regex.ts';
+import { LinearRegex } from '@ambit/core/linear-regex';
 import { ExpressionProblem } from './lexer.ts';
 import { type BinarySign, type Node, parseExpression } from './parser.ts';
 

@@ -5,7 +5,13 @@
  * (re2js, docs/decisions/0012) is RE2 itself in JavaScript; what we add are bounds on the pattern and on the text.
  */
 import { RE2JS, RE2JSException } from 're2js';
-import { MAX_REGEX_LENGTH, MAX_REGEX_PROGRAM_SIZE, MAX_REGEX_TEXT_LENGTH } from './limits.ts';
+
+/** Characters of a regular expression. */
+const MAX_REGEX_LENGTH = 1_024;
+/** Instructions of a compiled one: what a character of text costs at worst. */
+const MAX_REGEX_PROGRAM_SIZE = 1_000;
+/** Characters of a text that a regular expression is tried on; a longer one does not match. */
+const MAX_REGEX_TEXT_LENGTH = 8_192;
 
 export type CompiledRegex =
   | { readonly kind: 'regex'; readonly regex: LinearRegex }
