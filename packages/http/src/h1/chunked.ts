@@ -7,7 +7,7 @@ import { HttpError } from '../errors.ts';
 import { type HeaderFields, NOT_IN_TRAILERS } from '../header-fields.ts';
 import { CHUNK_EXTENSION_BYTES, CHUNK_LINE_BYTES } from '../limits.ts';
 import { FieldSection, malformed, readFields } from './field-section.ts';
-import { CR, HEX, HTAB, LF, VALUE } from './octets.ts';
+import { CR, HEX, LF, TOKEN, VALUE } from './octets.ts';
 
 export interface BodySink {
   onBodyData(bytes: Buffer): void;
@@ -26,7 +26,10 @@ const STATE = {
   endLf: 9,
 } as const;
 
+const QUOTE = 0x22;
 const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
+const BACKSLASH = 0x5c;
 /** Sizes below 2^48: exact numbers, far above what anybody sends in one chunk. */
 const SIZE_DIGITS = 12;
 
@@ -43,6 +46,8 @@ export class ChunkedReader {
   /** Octets of this chunk's line, and of all extensions of the body. */
   #lineBytes = 0;
   #extensionBytes = 0;
+  /** Within a quoted value of an extension. */
+  #isQuoted = false;
   /** The trailer section's lines so far. */
   #trailers: Buffer[] = [];
   #trailerBytes = 0;
@@ -141,11 +146,15 @@ export class ChunkedReader {
     let at = from;
     for (; at < bytes.length; at++) {
       const octet = bytes[at] ?? 0;
-      if (octet === CR) {
+      if (octet === CR && !this.#isQuoted) {
         this.#state = STATE.sizeLf;
         return at + 1;
       }
-      if ((VALUE[octet] ?? 0) === 0 && octet !== HTAB) throw malformed('illegal-chunk-extension');
+      if (octet === QUOTE) this.#isQuoted = !this.#isQuoted;
+      else if (!this.#isQuoted && TOKEN[octet] === 0 && octet !== EQUALS && octet !== SEMICOLON)
+        throw malformed('illegal-chunk-extension');
+      else if ((VALUE[octet] ?? 0) === 0 || octet >= 0x80 || octet === BACKSLASH)
+        throw malformed('illegal-chunk-extension');
       if (++this.#lineBytes > CHUNK_LINE_BYTES || ++this.#extensionBytes > CHUNK_EXTENSION_BYTES)
         throw malformed('chunk-extension-too-long');
     }
