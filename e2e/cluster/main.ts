@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
+import { installGatewayApi } from './gateway-api.ts';
 import type { Cluster } from './provider.ts';
 import { localProvider } from './providers.ts';
 
@@ -14,6 +15,7 @@ const USAGE = `usage: node e2e/cluster/main.ts COMMAND [--name NAME]      (defau
   down                                     removes it; nothing stays behind
   list                                     the clusters of this machine
   kubeconfig                               where its kubeconfig is
+  gateway-api                              installs the Gateway API, which waypoints need
   load ARCHIVE…                            brings image archives to every node
   exec NODE -- COMMAND…                    runs a command on a node, as root
   add-node | remove-node NODE
@@ -63,6 +65,11 @@ async function main(): Promise<number> {
       for (const one of provider.list())
         say(`${one.name}\t${one.up ? 'up' : 'not up: down removes what is left of it'}`);
       return 0;
+    case 'gateway-api': {
+      const { description } = await provider.attach({ name, images: IMAGES });
+      await installGatewayApi(description.kubeconfig, report, stopped.signal);
+      return 0;
+    }
     default:
       return await onCluster(await provider.attach({ name, images: IMAGES }), command, args);
   }

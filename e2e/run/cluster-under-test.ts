@@ -9,11 +9,12 @@ import { join } from 'node:path';
 import { messageOf } from '@ambit/core/errors';
 import { lastLines, runCommand } from '../cluster/command.ts';
 import { ProviderError } from '../cluster/errors.ts';
+import { installGatewayApi } from '../cluster/gateway-api.ts';
 import type { Cluster, ClusterProvider, Report } from '../cluster/provider.ts';
 import type { RunOptions } from './options.ts';
 
 /** What is put under test, and what the suites put beside it. */
-const IMAGES = ['istiod', 'ztunnel', 'install-cni', 'echo'];
+const IMAGES = ['istiod', 'ztunnel', 'install-cni', 'waypoint', 'echo'];
 const LOCAL_IMAGES = { hub: 'ambit.local', tag: 'e2e' };
 const TOP = new URL('../../', import.meta.url).pathname;
 const BUILD_TIMEOUT_MS = 15 * 60_000;
@@ -55,6 +56,7 @@ export class ClusterUnderTest {
     );
     signal.throwIfAborted();
     writeFileSync(this.file, `${JSON.stringify(this.#cluster.description, undefined, 1)}\n`);
+    await installGatewayApi(this.#cluster.description.kubeconfig, report, signal);
     await this.#install();
     report('the mesh is Ready');
   }

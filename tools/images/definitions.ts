@@ -9,6 +9,7 @@ import { copyNativePackages } from '@ambit/core/build/native-packages';
 import { buildAgent } from '../../packages/cni/src/build/build-agent.ts';
 import { buildPlugin } from '../../packages/cni/src/build/build-plugin.ts';
 import { buildControlPlane } from '../../packages/istiod-lite/src/build/build-control-plane.ts';
+import { buildWaypoint } from '../../packages/waypoint/src/build/build-waypoint.ts';
 import { buildProxy } from '../../packages/ztunnel/src/build/build-proxy.ts';
 import type { ImageConfig } from './oci.ts';
 import type { ImageRoot } from './root.ts';
@@ -112,6 +113,14 @@ export const IMAGES: readonly ImageDefinition[] = [
       root.addFromPackages(RULE_TOOLS);
       for (const [path, target] of Object.entries(IPTABLES_LINKS)) root.replaceByLink(path, target);
       root.addRecords();
+    },
+  },
+  {
+    name: 'waypoint',
+    product: true,
+    config: programConfig(NONROOT),
+    fill: async (root) => {
+      await buildWaypoint(`${root.folder}/app`);
     },
   },
   {

@@ -164,6 +164,7 @@ test('every image of the product has a Dockerfile that starts it as its archive 
     'istiod/Dockerfile',
     'ztunnel/Dockerfile',
     'install-cni/Dockerfile',
+    'waypoint/Dockerfile',
   ]);
   const istiod = imageNamed('istiod');
   expect(istiod && dockerfileOf(istiod).split('\n').slice(3)).toEqual([

@@ -104,6 +104,9 @@ function selfOf(values: Infer<typeof variables>, clusterId: string, problems: st
     gatewayName,
     identity: formatIdentity({ trustDomain: values.trustDomain, namespace, serviceAccount }),
     workloadUid: `${clusterId}//Pod/${namespace}/${podName}`,
-    service: serviceKey(namespace, `${gatewayName}.${namespace}.svc.${values.clusterDomain}`),
+    service: serviceKey(
+      namespace,
+      `${values.workloadName ?? gatewayName}.${namespace}.svc.${values.clusterDomain}`,
+    ),
   };
 }

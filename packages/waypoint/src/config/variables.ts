@@ -29,7 +29,12 @@ export const variables = {
   gatewayName: text({
     env: 'GATEWAY_NAME',
     default: undefined,
-    doc: 'The Gateway that this pod is an instance of; also the name of its Service.',
+    doc: 'The Gateway that this pod is an instance of.',
+  }),
+  workloadName: text({
+    env: 'ISTIO_META_WORKLOAD_NAME',
+    default: undefined,
+    doc: "Name of its Deployment and its Service. Default: the Gateway's.",
   }),
   network: text({ env: 'NETWORK', default: '', doc: 'The network that this pod is in.' }),
   trustDomain: text({

@@ -1,0 +1,75 @@
+/**
+ * The Gateway API's resource kinds for clusters under test: those of the release that the mesh conforms to, experimental ones
+ * included, from its Go module. They are its project's, so none of them is in this repository.
+ *
+ * A cluster that has them already keeps those it has.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { KubeClient } from '@ambit/kube/client';
+import type { KubeObject } from '@ambit/kube/resource';
+import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
+import { applyAll, parseManifests } from '@ambit/lab/apply';
+import { mustRun } from './command.ts';
+import { ProviderError } from './errors.ts';
+import { goCommand } from './local/go-toolchain.ts';
+import type { Report } from './provider.ts';
+
+const MODULE = 'sigs.k8s.io/gateway-api';
+const VERSION = 'v1.6.3';
+/** Of the module's files, as Go's checksum database has it. */
+const SUM = 'h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=';
+const CRD_FOLDER = 'config/crd/experimental';
+const DOWNLOAD_TIMEOUT_MS = 5 * 60_000;
+const APPLY_TIMEOUT_MS = 120_000;
+const ESTABLISH_TIMEOUT_MS = 60_000;
+const POLL_MS = 200;
+const KNOWN_BY = 'gateways.gateway.networking.k8s.io';
+
+/** Definitions alone: its policy that guards upgrades is for those who upgrade. */
+export async function gatewayApiDefinitions(report: Report): Promise<readonly KubeObject[]> {
+  const go = await goCommand(report);
+  const answer = await mustRun([...go, 'mod', 'download', '-json', `${MODULE}@${VERSION}`], {
+    env: { ...process.env, GOFLAGS: '-mod=mod' },
+    timeoutMs: DOWNLOAD_TIMEOUT_MS,
+    cwd: '/',
+  });
+  const { Dir: folder, Sum: sum } = JSON.parse(answer) as { readonly Dir?: string; readonly Sum?: string };
+  if (folder === undefined || sum !== SUM)
+    throw new ProviderError(`${MODULE}@${VERSION} is not what it was: ${sum ?? 'no checksum'}, not ${SUM}`);
+  const definitions = join(folder, CRD_FOLDER);
+  return readdirSync(definitions)
+    .filter((name) => name.startsWith('gateway.networking.'))
+    .sort()
+    .flatMap((name) => parseManifests(readFileSync(join(definitions, name), 'utf8')))
+    .filter(({ kind }) => kind === 'CustomResourceDefinition');
+}
+
+/** Resolves when the API server serves them. */
+export async function installGatewayApi(
+  kubeconfig: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  using client = await KubeClient.load({ kubeconfigPath: kubeconfig });
+  if (await client.find(customResourceDefinitions, { name: KNOWN_BY }, signal)) return;
+  const definitions = await gatewayApiDefinitions(report);
+  await applyAll(client, definitions, AbortSignal.any([signal, AbortSignal.timeout(APPLY_TIMEOUT_MS)]));
+  const names = definitions.map(({ metadata }) => metadata.name);
+  const endMs = performance.now() + ESTABLISH_TIMEOUT_MS;
+  for (;;) {
+    const { items } = await client.list(customResourceDefinitions, {}, signal);
+    const served = new Set(
+      items
+        .filter(({ status }) =>
+          status?.conditions?.some(({ type, status: is }) => type === 'Established' && is === 'True'),
+        )
+        .map(({ metadata }) => metadata.name),
+    );
+    const waiting = names.filter((name) => !served.has(name));
+    if (waiting.length === 0) break;
+    if (performance.now() > endMs) throw new ProviderError(`not served: ${waiting.join(', ')}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  report(`the Gateway API ${VERSION} is installed`);
+}
