@@ -8,14 +8,19 @@ import { Profiler } from '@ambit/core/admin/profile';
 import type { Clock, Random } from '@ambit/core/clock';
 import { HttpServer } from '@ambit/core/http-server';
 import type { LogRoot } from '@ambit/core/log';
-import { formatMetrics, MetricRegistry } from '@ambit/core/metrics';
+import { MetricRegistry } from '@ambit/core/metrics';
 import { metricsHandler, processMetrics } from '@ambit/core/metrics-process';
 import { Names } from '@ambit/core/names';
 import { Readiness, readinessHandler } from '@ambit/core/readiness';
 import { until } from '@ambit/core/watch';
 import { Deadlines } from '@ambit/http/deadlines';
 import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '@ambit/http/h2/session';
-import { DEFAULT_HTTP1_OPTIONS, DEFAULT_HTTP1_SERVER_OPTIONS } from '@ambit/http/options';
+import {
+  DEFAULT_HTTP1_OPTIONS,
+  DEFAULT_HTTP1_SERVER_OPTIONS,
+  DEFAULT_HTTP2_CLIENT_OPTIONS,
+  DEFAULT_HTTP2_OPTIONS,
+} from '@ambit/http/options';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
 import { CertificateStore } from '@ambit/identity/certificate-store';
 import { certificateSource } from '@ambit/identity/control-plane-access';
@@ -25,7 +30,7 @@ import { MeshStore } from '@ambit/model/store';
 import { xdsMetrics } from '@ambit/xds/client-metrics';
 import type { Config } from './config.ts';
 import { adminHandler } from './control/admin.ts';
-import { addressHandler, xdsClient } from './control/control-plane.ts';
+import { addressHandler, localNames, xdsClient } from './control/control-plane.ts';
 import { OwnCertificate } from './control/own-certificate.ts';
 import { resourceHandlers } from './control/resources.ts';
 import { selfWorkload } from './control/self-workload.ts';
@@ -33,15 +38,12 @@ import { Admission } from './exchange/admission.ts';
 import type { ExchangeContext } from './exchange/context.ts';
 import { HttpService } from './inbound/http-service.ts';
 import { Inbound } from './inbound/inbound.ts';
-import {
-  INTERIM_AUTHORIZE_CONNECTION,
-  INTERIM_DECISIONS,
-  INTERIM_REPORTER,
-  INTERIM_SECURITY,
-  InterimBalancer,
-} from './interim.ts';
+import { INTERIM_DECISIONS, INTERIM_SECURITY, InterimBalancer } from './interim.ts';
 import { ResourceStore } from './resources/store.ts';
 import { ByteStreams } from './stream/stream-service.ts';
+import { MAX_COLLECTOR_ANSWER_BYTES } from './telemetry/limits.ts';
+import { WaypointTelemetry } from './telemetry/telemetry.ts';
+import { askService } from './upstream/ask-service.ts';
 import { Connector } from './upstream/connector.ts';
 import { Tunnels } from './upstream/tunnels.ts';
 import { Upstreams } from './upstream/upstreams.ts';
@@ -51,8 +53,8 @@ export interface AppDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: LogRoot;
-  /** Of the command line, for the dump. */
-  readonly args: readonly string[];
+  /** Variables of this process, which users may have added to spans. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether this machine has IPv6. */
   readonly machineHasIpv6: boolean;
   /** Somebody asked this process to end gracefully. */
@@ -149,6 +151,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     tunnels,
     clock,
     http1: { ...DEFAULT_HTTP1_OPTIONS, deadlines },
+    http2: { ...DEFAULT_HTTP2_CLIENT_OPTIONS, clock, deadlines },
     hbonePort: deps.hbonePort,
   });
   const upstreams = scope.use(
@@ -163,13 +166,40 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     }),
   );
 
+  // What is told.
+  const telemetry = new WaypointTelemetry({
+    settings: () => resources.settings,
+    context: {
+      local: localNames(config),
+      hostname: config.self.podName,
+      environment: deps.environment,
+    },
+    registry,
+    ask: (tracer, request, stop) => {
+      const question = {
+        service: tracer.service,
+        port: tracer.port,
+        version: request.http2 ? ('2' as const) : ('1.1' as const),
+        method: 'POST',
+        path: request.path,
+        fields: request.fields,
+        body: request.body,
+        maxBytes: MAX_COLLECTOR_ANSWER_BYTES,
+      };
+      return askService(upstreams, mesh, random, question, stop);
+    },
+    clock,
+    random,
+    log: deps.log.scope('telemetry'),
+  });
+
   // What becomes of requests and connections.
   const admission = new Admission(config.maxRequests, config.maxConnections);
   const context: ExchangeContext = {
     snapshot: () => resources.snapshot,
     decisions: INTERIM_DECISIONS,
     security: INTERIM_SECURITY,
-    reporter: INTERIM_REPORTER,
+    reporter: telemetry,
     upstreams,
     admission,
     budget,
@@ -178,18 +208,14 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     log: deps.log.scope('http'),
     retryBodyBytes: config.retryBodyBytes,
   };
-  const http = new HttpService({ context, http1: { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines } });
-  const streams = new ByteStreams({
-    snapshot: context.snapshot,
-    authorizeConnection: INTERIM_AUTHORIZE_CONNECTION,
-    upstreams,
-    connector,
-    budget,
-    reporter: INTERIM_REPORTER,
-    clock,
-    random,
-    log: deps.log.scope('tcp'),
+  const http = new HttpService({
+    context,
+    http: {
+      http1: { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines },
+      http2: { ...DEFAULT_HTTP2_OPTIONS, clock, deadlines },
+    },
   });
+  const streams = scope.use(new ByteStreams({ ...context, connector }, resources.changes));
   const inbound = scope.use(
     new Inbound({
       ip: ipv6 ? '::' : '0.0.0.0',
@@ -215,7 +241,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   );
 
   // What operators ask.
-  const metrics = { scrape: () => formatMetrics(registry.collect()) };
+  const metrics = { scrape: () => [...telemetry.scrape()].join('') };
   const admin = adminHandler({
     configDump: () => ({ version: VERSION, self: config.self, mesh: mesh.version }),
     stats: metrics.scrape,
@@ -294,6 +320,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log.info('draining', { ms: config.drainMs });
       readiness.block('draining');
       await inbound.drain(config.drainMs);
+      await telemetry.flush();
       tunnels.drain();
       log.info('drained');
       await owned.disposeAsync();

@@ -1,26 +1,10 @@
 /**
- * Stands in for decisions and reports until theirs are here: nothing is let through where there is a policy that nobody could
- * evaluate yet.
+ * Stands in for decisions until theirs are here: nothing is let through where nobody could be asked yet.
  */
-import { randomUUID } from 'node:crypto';
 import type { BalancedEndpoint, Balancer, PickRequest } from './decide/balance/balancer.ts';
-import type { AuthorizeConnection } from './decide/signatures.ts';
-import type { Verdict } from './decide/verdict.ts';
-import type { Decisions, Reporter, Security } from './exchange/context.ts';
-import type { BoundPolicies } from './resources/snapshot.ts';
-
-function authorized({ custom, deny, allow, unreadable }: BoundPolicies): Verdict {
-  const [policy] = [...unreadable, ...custom, ...deny, ...allow];
-  if (!policy) return { kind: 'allow', by: undefined };
-  return { kind: 'unreadable', by: policy.key, problem: 'policies are not evaluated yet' };
-}
-
-export const INTERIM_AUTHORIZE_CONNECTION: AuthorizeConnection = (policies) => authorized(policies);
+import type { Decisions, Security } from './exchange/context.ts';
 
 export const INTERIM_DECISIONS: Decisions = {
-  normalizePath: (_mode, path) => ({ kind: 'path', path }),
-  externalChecks: () => [],
-  authorize: (policies) => authorized(policies),
   hashOf: () => ({ hash: undefined, setCookie: undefined }),
   decideRetry: (policy, { tries, outcome, bodyLost }) =>
     tries > policy.attempts || bodyLost || (outcome.kind !== 'connect-failure' && outcome.kind !== 'refused')
@@ -32,22 +16,6 @@ export const INTERIM_SECURITY: Security = {
   authenticate: () => ({ kind: 'refuse', status: 503, reason: 'no authenticator', fields: [] }),
   check: () =>
     Promise.resolve({ kind: 'deny', status: 503, fields: [], body: new Uint8Array(0), failed: true }),
-};
-
-export const INTERIM_REPORTER: Reporter = {
-  begin: (_config, { fields }) => {
-    const at = fields.findIndex((name, i) => i % 2 === 0 && name === 'x-request-id');
-    const requestId = (at >= 0 ? fields[at + 1] : undefined) ?? randomUUID();
-    return {
-      plan: { metrics: undefined, logs: [], tracing: undefined, problems: [] },
-      requestId,
-      fields: ['x-request-id', requestId],
-      traceId: '',
-      span: undefined,
-    };
-  },
-  ended: () => undefined,
-  connectionEnded: () => undefined,
 };
 
 /** The less loaded of two, drawn by weight. */

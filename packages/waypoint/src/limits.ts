@@ -36,6 +36,8 @@ export const SNIFF_REST_MS = 2_000;
 export const SNIFF_BYTES = 1_024;
 /** A ClientHello that is looked at for its server name; a longer one is carried without. */
 export const CLIENT_HELLO_BYTES = 16_384;
+/** How often the bytes of an open connection are counted. */
+export const COUNT_BYTES_MS = 15_000;
 /** What a client may send before it is known where it goes. */
 export const EARLY_BYTES = 65_536;
 

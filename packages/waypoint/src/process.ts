@@ -27,7 +27,7 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-async function proxy({ args, env }: ProcessOptions): Promise<void> {
+async function proxy({ env }: ProcessOptions): Promise<void> {
   const config = configFrom(env, { exists: (path) => existsSync(path) });
   const log = new LogRoot(config.log);
   const logger = log.scope('main');
@@ -61,7 +61,7 @@ async function proxy({ args, env }: ProcessOptions): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     log,
-    args,
+    environment: env,
     machineHasIpv6: existsSync('/proc/net/if_inet6'),
     onShutdown: (reason: string) => end.resolve(reason),
   };

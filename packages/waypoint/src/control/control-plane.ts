@@ -11,6 +11,7 @@ import { applyXdsDelta } from '@ambit/model/xds-delta';
 import { type ClientObserver, DeltaXdsClient } from '@ambit/xds/client';
 import type { TypeHandler } from '@ambit/xds/client/type-state';
 import type { Config } from '../config.ts';
+import type { LocalNames } from '../telemetry/expression/attributes.ts';
 
 export function xdsNode({ self, clusterId, clusterDomain, network, nodeName }: Config): Node {
   const domain = `${self.namespace}.svc.${clusterDomain}`;
@@ -27,6 +28,25 @@ export function xdsNode({ self, clusterId, clusterDomain, network, nodeName }: C
       CLUSTER_ID: clusterId,
       NETWORK: network,
     },
+  };
+}
+
+/** The same, as logs and expressions of users name it. */
+export function localNames(config: Config): LocalNames {
+  const { id = '', cluster, metadata } = xdsNode(config);
+  const texts = Object.entries(metadata ?? {}).flatMap(([name, value]) =>
+    typeof value === 'string' ? [[name, value] as const] : [],
+  );
+  return {
+    id,
+    cluster,
+    namespace: config.self.namespace,
+    canonicalService: config.self.gatewayName,
+    canonicalRevision: 'latest',
+    meshId: config.trustDomain,
+    clusterId: config.clusterId,
+    ip: config.self.ip,
+    metadata: Object.fromEntries(texts),
   };
 }
 

@@ -3,28 +3,18 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
-import type {
-  Authorize,
-  AuthorizationSubject,
-  DecideRetry,
-  ExternalChecks,
-  HashOf,
-  NormalizePath,
-} from '../decide/signatures.ts';
+import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
+import type { DecideRetry, HashOf } from '../decide/signatures.ts';
 import type { RequestView, TokenClaims } from '../decide/request-view.ts';
 import type { ExternalCheck } from '../decide/verdict.ts';
 import type { RequestAuthentication } from '../resources/request-authentication.ts';
-import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
-import type { BegunRequest } from '../telemetry/begun.ts';
-import type { ConnectionRecord, RequestRecord } from '../telemetry/record.ts';
+import type { Snapshot } from '../resources/snapshot.ts';
+import type { WaypointTelemetry } from '../telemetry/telemetry.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import type { Admission } from './admission.ts';
 
 /** Pure decisions that tests, and what stands in for them, replace. */
 export interface Decisions {
-  readonly normalizePath: NormalizePath;
-  readonly externalChecks: ExternalChecks;
-  readonly authorize: Authorize;
   readonly hashOf: HashOf;
   readonly decideRetry: DecideRetry;
 }
@@ -72,13 +62,8 @@ export interface Security {
   check(check: ExternalCheck, subject: AuthorizationSubject, signal: AbortSignal): Promise<ExternalVerdict>;
 }
 
-/** Who is told of requests. */
-export interface Reporter {
-  /** When a request's head is here and nothing was decided yet. */
-  begin(config: PortConfig, request: RequestView, clientIp: string): BegunRequest;
-  ended(record: RequestRecord): void;
-  connectionEnded(record: ConnectionRecord): void;
-}
+/** Who is told of requests and connections. */
+export type Reporter = Pick<WaypointTelemetry, 'begin' | 'ended' | 'connectionBegan'>;
 
 export interface ExchangeContext {
   readonly snapshot: () => Snapshot;

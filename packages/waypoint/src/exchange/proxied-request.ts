@@ -15,12 +15,16 @@ import type { HttpError } from '@ambit/http/errors';
 import type { BodyReceiver, RequestHead, ResponseHead, ServerExchange } from '@ambit/http/exchange';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import type { Holder } from '@ambit/hbone/queue-budget';
+import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
+import { authorize, externalChecks } from '../decide/authorize.ts';
+import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
+import type { ExternalCheck } from '../decide/verdict.ts';
 import { answerPreflight } from '../decide/cors.ts';
 import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { decideRoute } from '../decide/route.ts';
 import { type Forward, NO_ROUTE, type Redirected, type Responded } from '../decide/route-decision.ts';
-import type { AttemptOutcome, AuthorizationSubject } from '../decide/signatures.ts';
+import type { AttemptOutcome } from '../decide/signatures.ts';
 import { DEFAULT_RETRY } from '../resources/http-route.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
@@ -107,11 +111,11 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
   }
 
   start(): this {
-    const { admission, snapshot, decisions, reporter } = this.#context;
+    const { admission, snapshot, reporter } = this.#context;
     const { head } = this.#exchange;
     const now = snapshot();
     this.#config = configOf(now, this.#downstream.destination);
-    this.#begun = reporter.begin(this.#config, head, this.#downstream.connection.sourceIp);
+    this.#begun = reporter.begin(this.#config, head);
     if (!admission.tryRequest()) {
       this.#refuse(OVERLOADED, false);
       return this;
@@ -121,7 +125,7 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
       this.#refuse({ status: 503, text: '', flag: 'NR', details: 'not_configured_yet' });
       return this;
     }
-    const normalized = decisions.normalizePath(now.settings.pathNormalization, head.path);
+    const normalized = normalizePath(now.settings.pathNormalization, head.path);
     if (normalized.kind === 'refuse') {
       this.#refuse({ status: 400, text: '', details: `path_normalization_failed{${normalized.reason}}` });
       return this;
@@ -216,16 +220,14 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
       this.#authorize(config, token);
       return;
     }
-    const checks = this.#context.decisions
-      .externalChecks(config.authorization, this.#subject(token))
-      .filter(({ dryRun }) => !dryRun);
+    const checks = externalChecks(config.authorization, this.#subject(token));
     this.#checkNext(config, token, checks, 0);
   }
 
   #checkNext(
     config: PortConfig,
     token: AuthorizationSubject['token'],
-    checks: ReturnType<ExchangeContext['decisions']['externalChecks']>,
+    checks: readonly ExternalCheck[],
     index: number,
   ): void {
     const check = checks[index];
@@ -256,7 +258,7 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
   }
 
   #authorize(config: PortConfig, token: AuthorizationSubject['token']): void {
-    const verdict = this.#context.decisions.authorize(config.authorization, this.#subject(token));
+    const verdict = authorize(config.authorization, this.#subject(token));
     if (verdict.kind === 'allow') {
       this.#route(config);
       return;
@@ -410,7 +412,10 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
     const attempt = new Attempt({
       host: this,
       endpoint: picked,
-      version: upstreamVersion(cluster.appProtocol, cluster.destination, head.version),
+      version: upstreamVersion(cluster.appProtocol, cluster.destination, {
+        version: head.version,
+        isGrpc: isGrpc(head.fields),
+      }),
       head: this.#headFor(sent, head),
       body: this.#body,
       clock,

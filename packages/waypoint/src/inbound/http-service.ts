@@ -1,7 +1,6 @@
 /** HTTP of clients: each connection served, each request proxied, all of them ended in an orderly way. */
 import type { HttpServerConnection } from '@ambit/http/exchange';
-import { serveHttp1 } from '@ambit/http/h1/server';
-import type { Http1ServerOptions } from '@ambit/http/options';
+import { type HttpServerOptions, serveHttp } from '@ambit/http/serve';
 import type { Transport } from '@ambit/http/transport/transport';
 import type { ExchangeContext } from '../exchange/context.ts';
 import type { Downstream } from '../exchange/downstream.ts';
@@ -9,7 +8,7 @@ import { ProxiedRequest } from '../exchange/proxied-request.ts';
 
 export interface HttpServiceOptions {
   readonly context: ExchangeContext;
-  readonly http1: Http1ServerOptions;
+  readonly http: HttpServerOptions;
 }
 
 export class HttpService {
@@ -28,9 +27,9 @@ export class HttpService {
 
   /** @param onClosed - Exactly once. */
   serve(downstream: Downstream, transport: Transport, onClosed: () => void): void {
-    const { context, http1 } = this.#options;
+    const { context, http } = this.#options;
     let connection: HttpServerConnection | undefined;
-    const opened = serveHttp1(
+    const opened = serveHttp(
       transport,
       {
         onRequest: (exchange) => {
@@ -45,19 +44,20 @@ export class HttpService {
           if (this.#connections.size === 0) this.#whenEmpty?.();
         },
       },
-      http1,
+      http,
     );
     connection = opened;
     this.#connections.add(opened);
   }
 
   /**
-   * From now on answers end their connections. Resolves when none is open; an idle one stays, as a request may be on its
-   * way, until {@link endIdle}.
+   * From now on answers end their connections. Resolves when none is open. An idle one of HTTP/1.1 stays until
+   * {@link endIdle}, as a request may be on its way; HTTP/2 can say that it ends without losing one.
    */
   drain(): Promise<void> {
     this.#draining = true;
-    for (const connection of this.#connections) if (!connection.idle) connection.drain();
+    for (const connection of this.#connections)
+      if (!connection.idle || connection.version === '2') connection.drain();
     return new Promise((resolve) => {
       this.#whenEmpty = resolve;
       if (this.#connections.size === 0) resolve();

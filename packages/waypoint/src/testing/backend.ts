@@ -1,6 +1,12 @@
 /** For tests: applications on loopback, in clear or behind a tunnel as a node's ztunnel ends it for them. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { systemClock } from '@ambit/core/clock';
 import type { Endpoint } from '@ambit/core/ip';
@@ -32,13 +38,24 @@ export async function httpBackend(ip: string, handler: RequestListener): Promise
   return await listening(server, ip);
 }
 
+/** An application that speaks HTTP/2 without TLS. */
+export async function http2Backend(
+  ip: string,
+  onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+): Promise<Backend> {
+  const server = createHttp2Server();
+  server.on('stream', onStream);
+  server.on('session', (session) => session.on('error', () => undefined));
+  return await listening(server, ip);
+}
+
 /** An application that speaks whatever `onConnection` does. */
 export async function tcpBackend(ip: string, onConnection: (socket: Socket) => void): Promise<Backend> {
   const server = createServer({ allowHalfOpen: true }, onConnection);
   return await listening(server, ip);
 }
 
-async function listening(server: HttpServer | Server, ip: string): Promise<Backend> {
+async function listening(server: HttpServer | Http2Server | Server, ip: string): Promise<Backend> {
   const sockets = new Set<Socket>();
   let connections = 0;
   server.on('connection', (socket: Socket) => {

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { systemClock } from '@ambit/core/clock';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
@@ -33,6 +34,7 @@ export interface ClientRequest {
 export class Client implements Disposable {
   readonly #tunnel: Tunnel;
   readonly #agents = new Map<string, Agent>();
+  readonly #sessions: ClientHttp2Session[] = [];
 
   constructor(tunnel: Tunnel) {
     this.#tunnel = tunnel;
@@ -80,6 +82,15 @@ export class Client implements Disposable {
     };
   }
 
+  /** A connection of HTTP/2, by Node's own client. */
+  async http2(authority: string): Promise<ClientHttp2Session> {
+    const duplex = await this.connect(authority);
+    const session = connectHttp2('http://app.test', { createConnection: () => duplex });
+    session.on('error', () => undefined);
+    this.#sessions.push(session);
+    return session;
+  }
+
   /** The response as soon as its head is here. */
   async open(authority: string, options: ClientRequest = {}): Promise<IncomingMessage> {
     const { method = 'GET', path = '/', headers = {}, body } = options;
@@ -93,6 +104,7 @@ export class Client implements Disposable {
 
   [Symbol.dispose](): void {
     for (const agent of this.#agents.values()) agent.destroy();
+    for (const session of this.#sessions) session.destroy();
     this.#tunnel.session.destroy();
   }
 

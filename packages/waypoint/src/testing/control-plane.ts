@@ -23,6 +23,14 @@ import { DeltaXdsServer } from '@ambit/xds/server';
 import { MemoryFeed } from '@ambit/xds/testing/memory-feed';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 
+/** As Istio's are when nobody changed them. */
+export const MESH_SETTINGS: WaypointFields<WaypointResources['MeshSettings']> = {
+  trustDomain: 'cluster.local',
+  rootNamespace: 'istio-system',
+  extensionProviders: [{ name: 'prometheus', kind: { $case: 'prometheus', value: true } }],
+  defaultMetricsProviders: ['prometheus'],
+};
+
 export class ControlPlane implements Disposable {
   readonly #server = new Server();
   readonly #addresses = new MemoryFeed(ADDRESS_TYPE_URL);
@@ -39,7 +47,7 @@ export class ControlPlane implements Disposable {
       log: silentLogger,
     });
     this.#xds.addTo(this.#server);
-    this.set('MeshSettings', MESH_SETTINGS_NAME, { trustDomain: 'cluster.local' });
+    this.set('MeshSettings', MESH_SETTINGS_NAME, MESH_SETTINGS);
   }
 
   async listen(): Promise<void> {

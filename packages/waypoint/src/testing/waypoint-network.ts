@@ -123,7 +123,7 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
         clock: systemClock,
         random: systemRandom,
         log,
-        args: [],
+        environment: {},
         machineHasIpv6: false,
         onShutdown: () => undefined,
         ...(options.hbonePort === undefined ? {} : { hbonePort: options.hbonePort }),

@@ -6,7 +6,8 @@
 import type { Clock, Timer } from '@ambit/core/clock';
 import { formatHostPort } from '@ambit/core/ip';
 import { connectHttp1 } from '@ambit/http/h1/client';
-import type { Http1Options } from '@ambit/http/options';
+import { connectHttp2 } from '@ambit/http/h2/client';
+import type { Http1Options, Http2ClientOptions } from '@ambit/http/options';
 import { PlainTransport } from '@ambit/http/transport/plain-transport';
 import { StreamTransport } from '@ambit/http/transport/stream-transport';
 import type { Transport } from '@ambit/http/transport/transport';
@@ -32,6 +33,7 @@ export interface ConnectorOptions {
   readonly tunnels: Tunnels;
   readonly clock: Clock;
   readonly http1: Http1Options;
+  readonly http2: Http2ClientOptions;
   /** Where endpoints take tunnels, if not at 15008: for tests. */
   readonly hbonePort?: number | undefined;
 }
@@ -50,8 +52,14 @@ export class Connector {
     waiter: ConnectWaiter,
   ): Disposable {
     return this.transport(endpoint, about, {
-      onTransport: (transport) =>
-        waiter.onConnected((handler) => connectHttp1(transport, handler, this.#options.http1)),
+      onTransport: (transport) => {
+        const { http1, http2 } = this.#options;
+        waiter.onConnected((handler) =>
+          about.version === '2'
+            ? connectHttp2(transport, handler, http2)
+            : connectHttp1(transport, handler, http1),
+        );
+      },
       onFailed: (error) => waiter.onFailed(error),
     });
   }

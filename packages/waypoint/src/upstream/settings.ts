@@ -34,21 +34,26 @@ export function upstreamSettings(destination: Destination, meshConnectTimeoutMs:
   };
 }
 
+/** What of a request decides how it can be sent on. */
+export interface ClientVersion {
+  readonly version: '1.0' | '1.1' | '2';
+  readonly isGrpc: boolean;
+}
+
 /**
- * The version of HTTP that an endpoint is spoken to in: what its port declares, what the policy says, else the client's.
+ * The version of HTTP that an endpoint is spoken to in: what the policy says, what its port declares, else the client's.
  *
- * @param client - Of the request.
+ * gRPC cannot be said in HTTP/1.1: on a port that declares plain HTTP it stays what it is.
  */
 export function upstreamVersion(
   declared: AppProtocol | undefined,
   destination: Destination,
-  client: '1.0' | '1.1' | '2',
+  { version, isGrpc }: ClientVersion,
 ): HttpVersion {
   const pool = destination.connectionPool;
-  const clients: HttpVersion = client === '2' ? '2' : '1.1';
+  const clients: HttpVersion = version === '2' ? '2' : '1.1';
   if (pool?.useClientProtocol) return clients;
-  if (pool?.http2Upgrade === 'always') return '2';
-  if (declared === 'HTTP2' || declared === 'GRPC') return '2';
-  if (pool?.http2Upgrade === 'never') return '1.1';
-  return clients;
+  if (pool?.http2Upgrade === 'always' || declared === 'HTTP2' || declared === 'GRPC') return '2';
+  if (isGrpc) return clients;
+  return pool?.http2Upgrade === 'never' || declared === 'HTTP11' ? '1.1' : clients;
 }

@@ -1,0 +1,308 @@
+/**
+ * One connection that is no HTTP: looked at (the name that TLS asks for), allowed or not, routed, carried, told of.
+ *
+ * Until it is allowed and an endpoint is connected, nothing of it goes anywhere. A change of policy decides again about one
+ * that is open, and cuts it if it would not be let in now.
+ */
+import type { Timer } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { Transport } from '@ambit/http/transport/transport';
+import { authorize, externalChecks } from '../decide/authorize.ts';
+import { readClientHello } from '../decide/client-hello.ts';
+import { type ConnectionView, sourceNamespaceOf } from '../decide/request-view.ts';
+import type { BackendService, RouteName } from '../decide/route-decision.ts';
+import { decideStream } from '../decide/stream.ts';
+import { refusalOf, type Verdict } from '../decide/verdict.ts';
+import { configOf, type Downstream } from '../exchange/downstream.ts';
+import { formatFlags, type ResponseFlag } from '../exchange/flags.ts';
+import type { Carried } from '../inbound/context.ts';
+import { CLIENT_HELLO_BYTES, COUNT_BYTES_MS, SNIFF_REST_MS, SNIFF_WAIT_MS } from '../limits.ts';
+import type { PortConfig } from '../resources/snapshot.ts';
+import type { CountedConnection } from '../telemetry/metrics/traffic-metrics.ts';
+import { partyOfWorkload } from '../telemetry/party.ts';
+import type { ConnectionRecord } from '../telemetry/record.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import { BytePump } from './byte-pump.ts';
+import { PeekedTransport } from './peeked-transport.ts';
+import type { StreamContext } from './stream-service.ts';
+
+const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
+
+export class CarriedStream {
+  readonly #context: StreamContext;
+  readonly #downstream: Downstream;
+  readonly #carried: Carried;
+  readonly #transport: PeekedTransport;
+  readonly #ended: () => void;
+  readonly #startedAtMs: number;
+  readonly #startedMs: number;
+  readonly #flags = new Set<ResponseFlag>();
+  readonly #gone = new AbortController();
+  #connection: ConnectionView;
+  #isTls = false;
+  #counted: CountedConnection | undefined;
+  #counting: Timer | undefined;
+  #toldUp = 0;
+  #toldDown = 0;
+  #peeking: Timer | undefined;
+  #details = '';
+  #transportFailure = '';
+  #routeName = '';
+  #endpoint: UpstreamEndpoint | undefined;
+  #cluster: Cluster | undefined;
+  #connecting: Disposable | undefined;
+  #pump: BytePump | undefined;
+  #over = false;
+
+  constructor(context: StreamContext, downstream: Downstream, carried: Carried, ended: () => void) {
+    this.#context = context;
+    this.#downstream = downstream;
+    this.#connection = downstream.connection;
+    this.#carried = carried;
+    this.#transport = new PeekedTransport(carried.transport);
+    this.#ended = ended;
+    this.#startedAtMs = context.clock.now();
+    this.#startedMs = context.clock.monotonicMs();
+  }
+
+  get isAtRest(): boolean {
+    return this.#pump?.isAtRest ?? false;
+  }
+
+  start(): void {
+    const now = this.#context.snapshot();
+    const config = configOf(now, this.#downstream.destination);
+    this.#counted = this.#context.reporter.connectionBegan(config, this.#record());
+    if (!now.complete) {
+      this.#refuse('NR', 'not_configured_yet');
+      return;
+    }
+    const isTls = this.#carried.carrier === 'tls';
+    const asksForNames = config.streams.some(({ rules }) => rules.some(({ tls }) => tls));
+    if (isTls || asksForNames) this.#peek(isTls);
+    else this.#admit(config);
+  }
+
+  /** A policy may have changed. */
+  authorizeAgain(): void {
+    if (this.#over || !this.#pump) return;
+    const verdict = this.#verdict(configOf(this.#context.snapshot(), this.#downstream.destination));
+    if (verdict.kind !== 'allow') this.cut(deniedBy(verdict));
+  }
+
+  /** Ends it now. */
+  cut(details: string): void {
+    if (this.#over) return;
+    if (!this.#pump) {
+      this.#refuse(undefined, details);
+      return;
+    }
+    this.#details = details;
+    this.#pump.abort(new Error(details));
+  }
+
+  // What TLS asks for.
+
+  /** @param isTls - Whether something must come: otherwise the server may speak first. */
+  #peek(isTls: boolean): void {
+    const { clock } = this.#context;
+    const waitMs = isTls ? SNIFF_REST_MS : SNIFF_WAIT_MS;
+    this.#peeking = clock.after(waitMs, () => this.#peeked(undefined));
+    this.#transport.peek({
+      onPeeked: (bytes) => {
+        const hello = readClientHello(bytes);
+        if (hello.kind === 'hello') {
+          this.#isTls = true;
+          this.#peeked(hello.serverName);
+        } else if (hello.kind === 'none' || bytes.length > CLIENT_HELLO_BYTES) {
+          this.#peeked(undefined);
+        } else {
+          this.#peeking?.cancel();
+          this.#peeking = clock.after(SNIFF_REST_MS, () => this.#peeked(undefined));
+        }
+      },
+      onPeekedEnd: () => this.#peeked(undefined),
+    });
+  }
+
+  #peeked(sni: string | undefined): void {
+    if (this.#over || !this.#peeking) return;
+    this.#peeking.cancel();
+    this.#peeking = undefined;
+    this.#connection = { ...this.#connection, sni };
+    this.#admit(configOf(this.#context.snapshot(), this.#downstream.destination));
+  }
+
+  // Whether it may, and where to.
+
+  #verdict(config: PortConfig): Verdict {
+    const subject = { request: undefined, connection: this.#connection, token: undefined };
+    return authorize(config.authorization, subject);
+  }
+
+  #admit(config: PortConfig): void {
+    const subject = { request: undefined, connection: this.#connection, token: undefined };
+    const checks = externalChecks(config.authorization, subject);
+    if (checks.length === 0) {
+      this.#authorize(config);
+      return;
+    }
+    const { security } = this.#context;
+    Promise.all(checks.map((check) => security.check(check, subject, this.#gone.signal))).then(
+      (verdicts) => {
+        if (this.#over) return;
+        if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize(config);
+        else this.#refuse('UAEX', 'ext_authz_denied');
+      },
+      () => this.#refuse('UAEX', 'ext_authz_error'),
+    );
+  }
+
+  #authorize(config: PortConfig): void {
+    const verdict = this.#verdict(config);
+    if (verdict.kind === 'allow') this.#route(config);
+    else this.#refuse(undefined, deniedBy(verdict));
+  }
+
+  #route(config: PortConfig): void {
+    const { upstreams, random } = this.#context;
+    const { destination } = this.#downstream;
+    if (destination.kind === 'workload') {
+      this.#connect(() => upstreams.workload(destination));
+      return;
+    }
+    const view = {
+      isTls: this.#isTls,
+      sni: this.#connection.sni,
+      sourceNamespace: sourceNamespaceOf(this.#connection),
+    };
+    const decision = decideStream(config.streams, destination.service.key, destination.port, view, random);
+    this.#routeName = nameOf(decision.name);
+    if (decision.kind === 'close') {
+      this.#refuse('NR', decision.reason === 'no-route' ? 'filter_chain_not_found' : decision.reason);
+      return;
+    }
+    const backend: BackendService = decision.backend;
+    this.#connect(() => upstreams.cluster(backend));
+  }
+
+  #connect(find: () => Cluster): void {
+    const cluster = find();
+    const pending = cluster.pending;
+    if (pending) {
+      void pending.then(() => {
+        if (!this.#over) this.#connect(find);
+      });
+      return;
+    }
+    const picked = cluster.pick({
+      hash: undefined,
+      avoid: NOBODY,
+      random: this.#context.random,
+      address: this.#downstream.destination.address,
+    });
+    if (picked instanceof UpstreamError) this.#failed(picked);
+    else if (!cluster.breakers.tryTake('connections'))
+      this.#failed(new UpstreamError('UO', 'overflow', 'too many connections of this destination'));
+    else this.#dial(cluster, picked);
+  }
+
+  #dial(cluster: Cluster, endpoint: UpstreamEndpoint): void {
+    this.#cluster = cluster;
+    this.#endpoint = endpoint;
+    endpoint.activeRequests += 1;
+    const about = { hostname: cluster.source.hostname, settings: cluster.settings };
+    this.#connecting = this.#context.connector.transport(endpoint, about, {
+      onTransport: (transport) => this.#connected(transport),
+      onFailed: (error) => this.#failed(error),
+    });
+  }
+
+  #connected(transport: Transport): void {
+    this.#connecting = undefined;
+    this.#pump = new BytePump(this.#transport, transport, this.#context.budget, {
+      onFinished: (error) => {
+        if (error && this.#details === '') this.#details = messageOf(error);
+        this.#end();
+      },
+    });
+    this.#counting = this.#context.clock.every(COUNT_BYTES_MS, () => this.#countBytes());
+    this.#pump.start();
+  }
+
+  // How it ends.
+
+  #failed(error: UpstreamError): void {
+    this.#transportFailure = error.message;
+    this.#refuse(error.flag, error.reason);
+  }
+
+  /** Not a byte of the client goes on. */
+  #refuse(flag: ResponseFlag | undefined, details: string): void {
+    if (this.#over) return;
+    if (flag) this.#flags.add(flag);
+    this.#details = details;
+    this.#connecting?.[Symbol.dispose]();
+    this.#transport.destroy();
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#peeking?.cancel();
+    this.#counting?.cancel();
+    this.#gone.abort();
+    if (this.#endpoint) this.#endpoint.activeRequests -= 1;
+    this.#cluster?.breakers.release('connections');
+    this.#carried.closed();
+    this.#ended();
+    this.#countBytes();
+    this.#counted?.close(this.#record());
+  }
+
+  #countBytes(): void {
+    const { bytesUp = 0, bytesDown = 0 } = this.#pump ?? {};
+    this.#counted?.addBytes(bytesUp - this.#toldUp, bytesDown - this.#toldDown);
+    this.#toldUp = bytesUp;
+    this.#toldDown = bytesDown;
+  }
+
+  #record(): ConnectionRecord {
+    const { source, service, destination, local, remote, id } = this.#downstream;
+    const facts = this.#endpoint?.facts;
+    const identity = facts?.tunnelled ? facts.workload?.identity : undefined;
+    return {
+      startedAtMs: this.#startedAtMs,
+      durationMs: this.#context.clock.monotonicMs() - this.#startedMs,
+      source,
+      destination: facts?.workload && partyOfWorkload(facts.workload, identity),
+      service,
+      servicePort: destination.port,
+      addresses: {
+        upstream: this.#endpoint?.key ?? '',
+        upstreamLocal: '',
+        downstreamLocal: local,
+        downstreamRemote: remote,
+      },
+      flags: formatFlags(this.#flags),
+      details: this.#details,
+      transportFailure: this.#transportFailure,
+      routeName: this.#routeName,
+      serverName: this.#connection.sni ?? '',
+      connectionId: id,
+      receivedBytes: this.#pump?.bytesUp ?? 0,
+      sentBytes: this.#pump?.bytesDown ?? 0,
+    };
+  }
+}
+
+function nameOf({ route, rule }: RouteName): string {
+  return rule === '' ? route : `${route}/${rule}`;
+}
+
+function deniedBy(verdict: Verdict): string {
+  return `rbac_access_denied: ${refusalOf(verdict) ?? ''}`;
+}
