@@ -124,16 +124,22 @@ export function targetPortOf(
   return tunnel?.port === undefined ? undefined : port;
 }
 
-/**
- * How many of the routing preferences, in order, the workload shares with the client. When the network comes first, a
- * workload of another network is still compared, and one of the same outranks all of those.
- */
+/** Where somebody is, as far as locality is concerned. */
+export type Place = Pick<Workload, 'locality' | 'node' | 'clusterId' | 'network'>;
+
 export function rankOf(workload: Workload, { service, source }: EndpointRequest): number {
-  const preferences = preferencesOf(service.loadBalancer);
+  return sharedScopes(preferencesOf(service.loadBalancer), workload, source);
+}
+
+/**
+ * How many of the routing preferences, in order, two places share. When the network comes first, a place in another network
+ * is still compared, and one in the same outranks all of those.
+ */
+export function sharedScopes(preferences: readonly Scope[], place: Place, from: Place): number {
   const networkFirst = preferences[0] === 'Network';
   let rank = 0;
   for (const [index, scope] of preferences.entries()) {
-    const same = scopeOf(workload, scope) === scopeOf(source, scope);
+    const same = scopeOf(place, scope) === scopeOf(from, scope);
     if (same) rank += networkFirst && index === 0 ? preferences.length : 1;
     else if (!(networkFirst && index === 0)) break;
   }
@@ -141,30 +147,30 @@ export function rankOf(workload: Workload, { service, source }: EndpointRequest)
 }
 
 /** The rank that `Strict` demands; `undefined` where the best present will do. */
-function perfectRank(balancer: LoadBalancer | undefined): number | undefined {
+export function perfectRank(balancer: LoadBalancer | undefined): number | undefined {
   if (balancer?.mode !== 'Strict') return undefined;
   const count = balancer.routingPreferences.length;
   return balancer.routingPreferences[0] === 'Network' ? 2 * count - 1 : count;
 }
 
-function preferencesOf(balancer: LoadBalancer | undefined): readonly Scope[] {
+export function preferencesOf(balancer: LoadBalancer | undefined): readonly Scope[] {
   return balancer === undefined || balancer.mode === 'Standard' ? [] : balancer.routingPreferences;
 }
 
-function scopeOf(workload: Workload, scope: Scope): string {
+function scopeOf(place: Place, scope: Scope): string {
   switch (scope) {
     case 'Region':
-      return workload.locality.region;
+      return place.locality.region;
     case 'Zone':
-      return workload.locality.zone;
+      return place.locality.zone;
     case 'Subzone':
-      return workload.locality.subzone;
+      return place.locality.subzone;
     case 'Node':
-      return workload.node;
+      return place.node;
     case 'Cluster':
-      return workload.clusterId;
+      return place.clusterId;
     case 'Network':
-      return workload.network;
+      return place.network;
     default:
       return scope satisfies never;
   }
