@@ -1,4 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -55,6 +57,42 @@ describe('KubeClient', () => {
     expect(
       isConflict(await client.create(configMaps, { metadata: at }).catch((thrown: unknown) => thrown)),
     ).toBe(true);
+  });
+
+  test('a server that is busy is asked again when it said, and its other refusals are not', async () => {
+    const waits: number[] = [];
+    const clock: Clock = {
+      ...systemClock,
+      sleep: (ms) => {
+        waits.push(ms);
+        return Promise.resolve();
+      },
+    };
+    const answers: [status: number, headers: Record<string, string>][] = [
+      [429, { 'retry-after': '1' }],
+      [429, { 'retry-after': '3600' }],
+      [200, {}],
+      [429, {}],
+      [503, { 'retry-after': '1' }],
+    ];
+    const bodies: string[] = [];
+    const busy = createServer((request, response) => {
+      request.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
+      request.on('end', () => {
+        const [status, headers] = answers.shift() ?? [500, {}];
+        response.writeHead(status, headers).end('{"metadata":{"name":"x"}}');
+      });
+    });
+    await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
+    const { port } = busy.address() as AddressInfo;
+    const access = { server: new URL(`http://127.0.0.1:${port}`), tls: {}, headers: {}, namespace: '' };
+    using other = new KubeClient(new AccessSource(() => Promise.resolve(access), clock), clock);
+    await other.create(configMaps, { metadata: at });
+    expect(waits).toEqual([1_000, 5_000]);
+    expect(new Set(bodies).size).toBe(1);
+    await expect(other.get(configMaps, at)).rejects.toThrow('429');
+    await expect(other.get(configMaps, at)).rejects.toThrow('503');
+    busy.close();
   });
 
   test('server-side apply names its manager, and takes what it must', async () => {

@@ -8,7 +8,14 @@ import type { IncomingMessage } from 'node:http';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import { type AccessOptions, type AccessSource, accessSource } from './access.ts';
 import { isNotFound, KubeProtocolError, refusal } from './errors.ts';
-import { LIST_PAGE_ITEMS, MAX_LIST_PAGES, REQUEST_TIMEOUT_MS, WATCH_GRACE_MS } from './limits.ts';
+import {
+  BUSY_RETRIES,
+  BUSY_WAIT_MAX_MS,
+  LIST_PAGE_ITEMS,
+  MAX_LIST_PAGES,
+  REQUEST_TIMEOUT_MS,
+  WATCH_GRACE_MS,
+} from './limits.ts';
 import {
   isKubeObject,
   type KubeObject,
@@ -228,12 +235,17 @@ export class KubeClient implements Disposable {
     return await this.request({ method, path, contentType, body: JSON.stringify(object) }, signal);
   }
 
+  /** A server that is busy, or still learns a new kind, says when to come again: it has done nothing, so that is safe. */
   async #send(outgoing: Outgoing): Promise<IncomingMessage> {
-    const answer = await this.transport.send(outgoing);
-    const status = answer.statusCode ?? 0;
-    if (status >= 200 && status < 300) return answer;
     const what = `${outgoing.method} ${outgoing.path}`;
-    throw refusal(what, status, await readBody(what, answer), answer.headers['retry-after']);
+    for (let tries = 1; ; tries++) {
+      const answer = await this.transport.send(outgoing);
+      const status = answer.statusCode ?? 0;
+      if (status >= 200 && status < 300) return answer;
+      const error = refusal(what, status, await readBody(what, answer), answer.headers['retry-after']);
+      if (status !== 429 || error.retryAfterMs === undefined || tries > BUSY_RETRIES) throw error;
+      await this.#clock.sleep(Math.min(error.retryAfterMs, BUSY_WAIT_MAX_MS), outgoing.signal);
+    }
   }
 }
 

@@ -24,6 +24,7 @@ import {
   type Service,
   services,
 } from '@ambit/kube/resources/core';
+import { horizontalPodAutoscalers } from '@ambit/kube/resources/scaling';
 import { watchCollection } from '@ambit/kube/watch-collection';
 import { listenTcp } from '@ambit/linux/sockets';
 import { type ControllerInputs, endpointSliceController, scheduler } from './cluster/controllers.ts';
@@ -36,6 +37,7 @@ import { NodeFolder } from './kubelet/node-folder.ts';
 import { API_IP, API_IPV6, DNS_SERVICE_IP, MAX_NODES, nodeAddresses } from './network/addresses.ts';
 import { run } from './network/command.ts';
 import { type LabNode, makeNetwork } from './network/nodes.ts';
+import { MESH_PROGRAMS, type Programs } from './programs.ts';
 import { dialPod, type PodName, type PodOutcome, podLogs, runInPod } from './pod-access.ts';
 import { workloadController } from './workloads/controller.ts';
 
@@ -60,6 +62,8 @@ export interface LabOptions {
   readonly kubeconfigPath?: string;
   /** The environment of this process: PATH for plugins, and to notice that this is a pod of a cluster. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What containers without a command run, by their images. Default: the mesh's own. */
+  readonly programs?: Programs;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Logger;
@@ -154,6 +158,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   const workloads = {
     daemonSets: scope.use(watchCollection(client, daemonSets, common)),
     deployments: scope.use(watchCollection(client, deployments, common)),
+    autoscalers: scope.use(watchCollection(client, horizontalPodAutoscalers, common)),
   };
   const patience = AbortSignal.timeout(SYNC_TIMEOUT_MS);
   for (const one of [inputs.pods, inputs.services, inputs.endpointSlices, ...Object.values(workloads)])
@@ -193,6 +198,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
         api: { host: API_SERVICE_IP, port: 443 },
         apiCaPem: api.caPem,
         resolvConf,
+        programs: options.programs ?? MESH_PROGRAMS,
         cpus: availableParallelism(),
         clock,
         random,

@@ -8,6 +8,7 @@ import type { KubeObject } from '@ambit/kube/resource';
 import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
 import { type Pod, pods } from '@ambit/kube/resources/core';
 import { applyAll, parseManifests } from './apply.ts';
+import { gatewayApiDefinitions } from './gateway-api.ts';
 import type { Lab } from './lab.ts';
 import { meshManifests, type MeshOptions, PLUGIN_IMAGE_FOLDER, SYSTEM_NAMESPACE } from './manifests.ts';
 import { run } from './network/command.ts';
@@ -50,6 +51,7 @@ export async function installMesh(
   const crds = `${TOP}/deploy/crds`;
   for (const name of readdirSync(crds).filter((file) => file.endsWith('.yaml')))
     await applyAll(lab.client, parseManifests(readFileSync(`${crds}/${name}`, 'utf8')), signal);
+  await applyAll(lab.client, gatewayApiDefinitions(), signal);
   await established(lab.client, clock, signal);
   const build = `${TOP}/packages/cni/src/build/main.ts`;
   for (const { name } of lab.nodes)

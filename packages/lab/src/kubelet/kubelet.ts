@@ -24,6 +24,7 @@ import {
   secrets,
 } from '@ambit/kube/resources/core';
 import type { LabNode } from '../network/nodes.ts';
+import type { Programs } from '../programs.ts';
 import type { CniNode } from './cni.ts';
 import { sourcesOf } from './environment.ts';
 import { MAX_PODS_PER_NODE } from './limits.ts';
@@ -41,6 +42,8 @@ export interface KubeletOptions {
   readonly api: { readonly host: string; readonly port: number };
   readonly apiCaPem: string;
   readonly resolvConf: (namespace: string) => string;
+  /** For containers without a command. */
+  readonly programs: Programs;
   readonly cpus: number;
   readonly clock: Clock;
   readonly random: Random;

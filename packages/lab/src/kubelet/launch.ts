@@ -5,6 +5,7 @@ import type { Launch } from './container-process.ts';
 import { environmentOf, expand } from './environment.ts';
 import type { KubeletContext } from './kubelet.ts';
 import type { PodNetwork } from './pod-network.ts';
+import { programOf } from '../programs.ts';
 import { enterRootCommand, layOutRoot, type Mount } from './pod-root.ts';
 import { API_ACCESS_PATH, API_ACCESS_VOLUME, type PodVolumes, VolumeError } from './volumes.ts';
 
@@ -28,11 +29,12 @@ export async function prepareLaunch(inputs: LaunchInputs, container: Container):
   });
   if ('missing' in made) throw new VolumeError(`${made.missing} does not exist`);
   const { env } = made;
-  const words = [...(container.command ?? []), ...(container.args ?? [])].map((word) => expand(word, env));
-  if (words.length === 0) {
+  const command = container.command ?? programOf(context.programs, container.image ?? '');
+  if (!command) {
     const why = 'the lab has no images to take it from';
     throw new VolumeError(`container ${container.name} has no command: ${why}`);
   }
+  const words = [...command, ...(container.args ?? [])].map((word) => expand(word, env));
   const root = join(context.folder.podFolder(uid), 'roots', container.name);
   const hostname = pod.spec?.hostNetwork ? context.node.name : (pod.spec?.hostname ?? name);
   const mounts = layOutRoot({

@@ -1,4 +1,7 @@
-/** Keeps the pods of DaemonSets and Deployments; no ReplicaSets: a Deployment owns its pods itself in the lab. */
+/**
+ * Keeps the pods of DaemonSets and Deployments; no ReplicaSets: a Deployment owns its pods itself in the lab. An autoscaler
+ * is held to its least and its most, since nothing measures here.
+ */
 import type { Collection } from '@ambit/collections/collection';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
@@ -13,15 +16,25 @@ import {
   type Pod,
   pods as podResource,
 } from '@ambit/kube/resources/core';
+import type { HorizontalPodAutoscaler } from '@ambit/kube/resources/scaling';
 import { following } from '../cluster/controllers.ts';
 import { Reconciler } from '../cluster/reconciler.ts';
-import { isReady, ownedBy, type Plan, planDaemonSet, planDeployment, type Workload } from './template.ts';
+import {
+  isReady,
+  ownedBy,
+  type Plan,
+  planDaemonSet,
+  planDeployment,
+  scaled,
+  type Workload,
+} from './template.ts';
 
 export interface WorkloadInputs {
   readonly client: KubeClient;
   readonly pods: Collection<string, Pod>;
   readonly daemonSets: Collection<string, DaemonSet>;
   readonly deployments: Collection<string, Deployment>;
+  readonly autoscalers: Collection<string, HorizontalPodAutoscaler>;
   readonly nodeNames: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
@@ -65,7 +78,7 @@ export function workloadController(inputs: WorkloadInputs): AsyncDisposable {
         await writeStatus(workload, daemonSetStatus(workload, owned, inputs.nodeNames.length), signal);
       }
       for (const one of inputs.deployments.values()) {
-        const workload: Workload = { ...one, kind: 'Deployment' };
+        const workload: Workload = { ...scaled(one, inputs.autoscalers.values()), kind: 'Deployment' };
         const owned = ownedBy(workload, inputs.pods.values());
         const leaving = workload.metadata.deletionTimestamp !== undefined;
         if (!leaving) await carryOut(planDeployment(workload, owned, randomName), signal);
@@ -73,7 +86,7 @@ export function workloadController(inputs: WorkloadInputs): AsyncDisposable {
       }
     },
   });
-  return following(reconciler, [inputs.daemonSets, inputs.deployments, inputs.pods]);
+  return following(reconciler, [inputs.daemonSets, inputs.deployments, inputs.autoscalers, inputs.pods]);
 }
 
 function daemonSetStatus({ metadata }: Workload, owned: readonly Pod[], nodes: number): object {

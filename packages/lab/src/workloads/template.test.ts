@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Pod } from '@ambit/kube/resources/core';
-import { ownedBy, planDaemonSet, planDeployment, templateHash, type Workload } from './template.ts';
+import { ownedBy, planDaemonSet, planDeployment, scaled, templateHash, type Workload } from './template.ts';
 
 const workload = (kind: Workload['kind'], spec: object = {}): Workload =>
   ({
@@ -112,5 +112,17 @@ describe('a Deployment', () => {
   test.each(Object.entries(cases))('%s', (_, { owned, create, remove }) => {
     const plan = planDeployment(one, owned, () => 'x');
     expect([plan.create.length, names(plan).remove]).toEqual([create, remove]);
+  });
+
+  test.each([
+    [{ minReplicas: 3, maxReplicas: 5 }, 'w', 3],
+    [{ minReplicas: 1, maxReplicas: 1 }, 'w', 1],
+    [{ maxReplicas: 5 }, 'w', 2],
+    [{ minReplicas: 3, maxReplicas: 5 }, 'other', 2],
+  ])('with the autoscaler %j of %s: %d replicas', (bounds, name, want) => {
+    const deployment = { metadata: { namespace: 'a', name: 'w' }, spec: { replicas: 2 } };
+    const scaleTargetRef = { kind: 'Deployment', name };
+    const autoscaler = { metadata: { namespace: 'a', name: 'x' }, spec: { scaleTargetRef, ...bounds } };
+    expect(scaled(deployment, [autoscaler]).spec?.replicas).toBe(want);
   });
 });

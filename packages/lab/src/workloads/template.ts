@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { DaemonSet, Deployment, Pod } from '@ambit/kube/resources/core';
+import type { HorizontalPodAutoscaler } from '@ambit/kube/resources/scaling';
 
 const HASH_LABEL = 'pod-template-hash';
 
@@ -55,6 +56,21 @@ export function planDeployment(workload: Workload, owned: readonly Pod[], name: 
     create: Array.from({ length: missing }, () => podFrom(workload, hash, `${hash}-${name()}`, undefined)),
     remove: [...(enough && missing === 0 ? old : []), ...current.slice(replicas)],
   };
+}
+
+/** The Deployment with as many replicas as its autoscaler lets it have. */
+export function scaled(deployment: Deployment, autoscalers: Iterable<HorizontalPodAutoscaler>): Deployment {
+  const { namespace, name } = deployment.metadata;
+  const found = [...autoscalers].find(
+    ({ metadata, spec }) =>
+      metadata.namespace === namespace &&
+      spec?.scaleTargetRef?.kind === 'Deployment' &&
+      spec.scaleTargetRef.name === name,
+  );
+  const { minReplicas = 1, maxReplicas = Number.MAX_SAFE_INTEGER } = found?.spec ?? {};
+  if (!found) return deployment;
+  const replicas = Math.min(Math.max(deployment.spec?.replicas ?? 1, minReplicas), maxReplicas);
+  return { ...deployment, spec: { ...deployment.spec, replicas } };
 }
 
 export function isReady({ status }: Pod): boolean {
