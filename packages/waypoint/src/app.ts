@@ -38,7 +38,10 @@ import { Admission } from './exchange/admission.ts';
 import type { ExchangeContext } from './exchange/context.ts';
 import { HttpService } from './inbound/http-service.ts';
 import { Inbound } from './inbound/inbound.ts';
-import { INTERIM_DECISIONS, INTERIM_SECURITY, InterimBalancer } from './interim.ts';
+import { Balancer } from './decide/balance/balancer.ts';
+import { hashOf } from './decide/balance/hash-key.ts';
+import { decideRetry } from './decide/retry.ts';
+import { INTERIM_SECURITY } from './interim.ts';
 import { ResourceStore } from './resources/store.ts';
 import { ByteStreams } from './stream/stream-service.ts';
 import { MAX_COLLECTOR_ANSWER_BYTES } from './telemetry/limits.ts';
@@ -162,7 +165,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       names: new Names(clock),
       clock,
       self,
-      balance: (endpoints) => new InterimBalancer(endpoints),
+      balance: (endpoints, destination) =>
+        new Balancer([{ groups: [{ name: '', weight: 1, endpoints }] }], {
+          loadBalancer: destination.loadBalancer,
+          panicPercent: destination.outlierDetection?.minHealthPercent ?? 0,
+          random,
+        }),
     }),
   );
 
@@ -197,7 +205,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const admission = new Admission(config.maxRequests, config.maxConnections);
   const context: ExchangeContext = {
     snapshot: () => resources.snapshot,
-    decisions: INTERIM_DECISIONS,
+    decisions: { hashOf, decideRetry },
     security: INTERIM_SECURITY,
     reporter: telemetry,
     upstreams,

@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
 import { DEFAULT_RETRY, type RetryPolicy, type RetryWord } from '../resources/http-route.ts';
-import { Circuit, circuitLimits, DEFAULT_CIRCUIT_LIMITS } from './circuit.ts';
 import { type AttemptOutcome, type AttemptResult, decideRetry, type RetryLoad } from './retry.ts';
 
 const IDLE: RetryLoad = { activeRequests: 1, activeRetries: 0, retriesLastSecond: 0 };
@@ -148,42 +147,5 @@ describe('how often', () => {
     expect(
       waits(policy(undefined, { ...many, backoffMs: 100, backoffIsLeast: true }), 0.9999)[0],
     ).toBeLessThan(125);
-  });
-});
-
-describe('circuit breaker', () => {
-  test('lets in as many as there is room for', () => {
-    const circuit = new Circuit({ connections: 1, pending: 2, requests: 3, retries: 1 });
-    expect([circuit.enter('pending'), circuit.enter('pending'), circuit.enter('pending')]).toEqual([
-      true,
-      true,
-      false,
-    ]);
-    circuit.leave('pending');
-    expect(circuit.enter('pending')).toBe(true);
-    expect(circuit.enter('connections')).toBe(true);
-    expect(circuit.used('pending')).toBe(2);
-  });
-
-  test('limits may change under way', () => {
-    const circuit = new Circuit({ ...DEFAULT_CIRCUIT_LIMITS, requests: 1 });
-    expect([circuit.enter('requests'), circuit.enter('requests')]).toEqual([true, false]);
-    circuit.limits = DEFAULT_CIRCUIT_LIMITS;
-    expect(circuit.enter('requests')).toBe(true);
-  });
-
-  test('what the user asks for stays below our own bounds', () => {
-    const pool = { maxConnections: 5, maxRequests: 10_000_000 } as never;
-    expect(circuitLimits(pool)).toEqual({ ...DEFAULT_CIRCUIT_LIMITS, connections: 5 });
-    expect(circuitLimits(undefined)).toEqual(DEFAULT_CIRCUIT_LIMITS);
-  });
-
-  test('counts retries of the last second', () => {
-    const circuit = new Circuit(DEFAULT_CIRCUIT_LIMITS);
-    for (let i = 0; i < 8; i++) circuit.enterRetry(10_000);
-    expect(circuit.retryLoad(10_500)).toEqual({ activeRequests: 0, activeRetries: 8, retriesLastSecond: 8 });
-    // Of those of the second before, the part that lies within the last one.
-    expect(circuit.retryLoad(11_250).retriesLastSecond).toBeCloseTo(6);
-    expect(circuit.retryLoad(13_000).retriesLastSecond).toBe(0);
   });
 });

@@ -15,7 +15,7 @@ import type {
   ResponseReceiver,
 } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
-import type { AttemptOutcome } from '../decide/signatures.ts';
+import type { AttemptOutcome } from '../decide/retry.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import type { HttpVersion, PoolWaiter } from '../upstream/http-pool.ts';
@@ -164,7 +164,8 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
       this.#acquire();
       return;
     }
-    this.#fail({ kind: 'reset', sent: error.mayHaveReached }, upstreamErrorOf(error));
+    const onKeptConnection = this.#completedBefore > 0 && !this.isAnswered && error.kind === 'closed';
+    this.#fail({ kind: 'reset', sent: error.mayHaveReached, onKeptConnection }, upstreamErrorOf(error));
   }
 
   /** @internal */

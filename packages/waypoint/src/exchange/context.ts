@@ -4,7 +4,8 @@ import type { Logger } from '@ambit/core/log';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
-import type { DecideRetry, HashOf } from '../decide/signatures.ts';
+import type { hashOf } from '../decide/balance/hash-key.ts';
+import type { decideRetry } from '../decide/retry.ts';
 import type { RequestView, TokenClaims } from '../decide/request-view.ts';
 import type { ExternalCheck } from '../decide/verdict.ts';
 import type { RequestAuthentication } from '../resources/request-authentication.ts';
@@ -15,8 +16,8 @@ import type { Admission } from './admission.ts';
 
 /** Pure decisions that tests, and what stands in for them, replace. */
 export interface Decisions {
-  readonly hashOf: HashOf;
-  readonly decideRetry: DecideRetry;
+  readonly hashOf: typeof hashOf;
+  readonly decideRetry: typeof decideRetry;
 }
 
 /** Changes to a request that security makes: fields removed, then fields set. */

@@ -24,7 +24,7 @@ import { answerPreflight } from '../decide/cors.ts';
 import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { decideRoute } from '../decide/route.ts';
 import { type Forward, NO_ROUTE, type Redirected, type Responded } from '../decide/route-decision.ts';
-import type { AttemptOutcome } from '../decide/signatures.ts';
+import type { AttemptOutcome } from '../decide/retry.ts';
 import { DEFAULT_RETRY } from '../resources/http-route.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
@@ -519,13 +519,13 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
     const retries = breakers.used('retries') - (this.#isRetry ? 1 : 0);
     const decided = decisions.decideRetry(
       policy,
+      { method: this.#view.method, tries: this.#attempts, outcome, bodyLost: this.#body.isLost },
       {
-        tries: this.#attempts,
-        outcome,
-        request: this.#view,
-        bodyLost: this.#body.isLost,
-        budget: { activeRequests: breakers.used('requests'), activeRetries: retries },
+        activeRequests: breakers.used('requests'),
+        activeRetries: retries,
+        retriesLastSecond: breakers.retriesLastSecond(clock.monotonicMs()),
       },
+      this.#cluster?.destination.retryBudget,
       random,
     );
     if (decided.kind === 'give-up') {
@@ -537,6 +537,7 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
       return false;
     }
     this.#isRetry = true;
+    breakers.countRetry(clock.monotonicMs());
     this.#backoff = clock.after(decided.backoffMs, () => this.#resume(() => this.#try()));
     return true;
   }

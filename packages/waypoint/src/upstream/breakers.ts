@@ -13,6 +13,8 @@ export interface BreakerLimits {
 
 export type BreakerKind = 'connections' | 'pendingRequests' | 'requests' | 'retries';
 
+const SECOND_MS = 1_000;
+
 export class Breakers {
   #limits: BreakerLimits;
   readonly #used: Record<BreakerKind, number> = {
@@ -21,6 +23,11 @@ export class Breakers {
     requests: 0,
     retries: 0,
   };
+
+  /** Retries that began in the second before {@link #secondStartMs}, and since. */
+  #retriesBefore = 0;
+  #retriesSince = 0;
+  #secondStartMs = 0;
 
   constructor(limits: BreakerLimits) {
     this.#limits = limits;
@@ -53,5 +60,27 @@ export class Breakers {
 
   release(kind: BreakerKind): void {
     this.#used[kind] -= 1;
+  }
+
+  /** A retry begins. @param nowMs - `Clock.monotonicMs`. */
+  countRetry(nowMs: number): void {
+    this.#turn(nowMs);
+    this.#retriesSince += 1;
+  }
+
+  /** @param nowMs - `Clock.monotonicMs`. */
+  retriesLastSecond(nowMs: number): number {
+    this.#turn(nowMs);
+    // Part of the second before still lies within the last one; it is taken to have been spread evenly.
+    const part = 1 - (nowMs - this.#secondStartMs) / SECOND_MS;
+    return this.#retriesSince + this.#retriesBefore * part;
+  }
+
+  #turn(nowMs: number): void {
+    const elapsed = nowMs - this.#secondStartMs;
+    if (elapsed < SECOND_MS) return;
+    this.#retriesBefore = elapsed < 2 * SECOND_MS ? this.#retriesSince : 0;
+    this.#retriesSince = 0;
+    this.#secondStartMs = nowMs - (elapsed % SECOND_MS);
   }
 }

@@ -16,7 +16,10 @@ export class RandomPicker<E> implements Picker<E> {
     this.#entries = entries;
     const sums: number[] = [];
     let total = 0;
-    for (const { weight } of entries) sums.push((total += weight));
+    for (const { weight } of entries) {
+      total += weight;
+      sums.push(total);
+    }
     this.#total = total;
     this.#sums = entries.every(({ weight }) => weight === entries[0]?.weight) ? undefined : sums;
     this.#warmth = warmth;
