@@ -76,9 +76,19 @@ describe('parseCommandLine', () => {
     'too many': [['why', 'web', 'api', 'db'], 'why: unexpected "db"'],
     'an operand where none belongs': [['status', 'shop'], 'status: unexpected "shop"'],
     'an unknown option': [
-      ['status', '--foo'],
-      /^there is no option --foo; "ambit help" lists commands and options$/,
+      ['status', '--zzz'],
+      /^there is no option --zzz; "ambit help" lists commands and options$/,
     ],
+    'a command that is nearly one': [
+      ['statsu'],
+      /^unknown command "statsu"; did you mean status\? "ambit help" lists them$/,
+    ],
+    'an option that is nearly one': [
+      ['status', '--outptu', 'json'],
+      /^there is no option --outptu; did you mean --output; "ambit help" lists commands and options$/,
+    ],
+    'the same that begins with no': [['enroll', 'a', '--no-wat'], 'did you mean --no-wait;'],
+    'the version of a command': [['status', '--version'], 'status takes no option --version'],
     'an unknown letter': [['status', '-z'], 'there is no option -z; "ambit help"'],
     'an option without its value': [
       ['status', '--output'],

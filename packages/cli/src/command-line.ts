@@ -2,6 +2,7 @@
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { parseDurationMs } from '@ambit/core/config/schema';
+import { didYouMean } from './did-you-mean.ts';
 import { UsageError } from './errors.ts';
 import { ENROL_WAIT_MS, INSTALL_WAIT_MS, WAYPOINT_WAIT_MS } from './limits.ts';
 
@@ -294,7 +295,10 @@ const PARSED = {
   all: { type: 'boolean' },
   'all-namespaces': { type: 'boolean', short: 'A' },
   help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
 } as const satisfies ParseArgsOptionsConfig;
+
+const LONG_OPTIONS = [...Object.keys(PARSED), 'no-wait', 'no-probe'].map((name) => `--${name}`);
 
 /** Options that every command takes. */
 const COMMON = ['kubeconfig', 'context', 'mesh-namespace'];
@@ -304,14 +308,18 @@ const DEFAULT_WAYPOINT = 'waypoint';
 /** @throws {@link UsageError} */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const { values, positionals } = parse(args);
-  const { command, operands } = commandOf(positionals, values.help ?? false);
+  const words = positionals.length === 0 && values.version ? ['version'] : positionals;
+  const { command, operands } = commandOf(words, values.help ?? false);
   const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
-  if (!shape) throw new UsageError(`unknown command "${command}"; "ambit help" lists them`);
+  if (!shape) {
+    const hint = didYouMean(command, [...Object.keys(COMMANDS), ...GROUPS]);
+    throw new UsageError(`unknown command "${command}"${hint || ';'} "ambit help" lists them`);
+  }
   const options = optionsOf(values, command, shape.timeoutMs ?? ENROL_WAIT_MS);
   if (values.help)
     return { command: 'help', operands: command === 'help' ? operands : command.split(' '), options };
   const see = `"ambit help ${command}" says more`;
-  const taken = new Set<string>([...COMMON, ...shape.options]);
+  const taken = new Set<string>([...COMMON, ...shape.options, ...(command === 'version' ? ['version'] : [])]);
   const stray = Object.keys(values).find((name) => !taken.has(name));
   if (stray !== undefined) throw new UsageError(`${command} takes no option --${stray}; ${see}`);
   if (operands.length < shape.min) throw new UsageError(`${command} needs ${shape.operands}; ${see}`);
@@ -353,7 +361,8 @@ function parse(args: readonly string[]) {
 /** Node's text without its advice, which is about operands that begin with a dash; none of ours does. */
 function parseProblem(message: string): string {
   const [unknown, name] = /Unknown option '([^']*)'/.exec(message) ?? [];
-  if (unknown !== undefined) return `there is no option ${name}`;
+  if (unknown !== undefined && name !== undefined)
+    return `there is no option ${name}${didYouMean(name, LONG_OPTIONS).replace(/\?$/, '')}`;
   const [, option, problem] = /Option '([^']*)' (does not take an argument|argument)/.exec(message) ?? [];
   const shown = option?.replace(/ <value>$/, '');
   if (shown === undefined) return message.split(/\. |\n/)[0] ?? message;

@@ -3,6 +3,7 @@
  * what they look for. What differs is that a container's command is a program of this repository, since the lab has no
  * images. Accounts, permissions and the like are the chart's own (mesh.ts). Pure.
  */
+import { VERSION } from '@ambit/core/gen/version';
 import type { KubeObject } from '@ambit/kube/resource';
 
 export const SYSTEM_NAMESPACE = 'istio-system';
@@ -25,6 +26,12 @@ export interface MeshOptions {
 }
 
 const PART_OF = { 'app.kubernetes.io/part-of': 'ambit' };
+/** By which the ambit command knows what it has before it. */
+const OBJECT_LABELS = {
+  ...PART_OF,
+  'app.kubernetes.io/version': VERSION,
+  'app.kubernetes.io/managed-by': 'ambit-lab',
+};
 const OUT_OF_MESH = { 'istio.io/dataplane-mode': 'none', 'sidecar.istio.io/inject': 'false' };
 const ENABLEMENT_SELECTOR = `
 - podSelector:
@@ -49,7 +56,12 @@ export function meshManifests(options: MeshOptions): readonly KubeObject[] {
 }
 
 function namespaced(apiVersion: string, kind: string, name: string, body: object): KubeObject {
-  return { apiVersion, kind, metadata: { name, namespace: SYSTEM_NAMESPACE, labels: PART_OF }, ...body };
+  return {
+    apiVersion,
+    kind,
+    metadata: { name, namespace: SYSTEM_NAMESPACE, labels: OBJECT_LABELS },
+    ...body,
+  };
 }
 
 function program({ node, top }: MeshOptions, path: string, ...args: readonly string[]): readonly string[] {

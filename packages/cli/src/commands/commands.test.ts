@@ -293,6 +293,8 @@ describe('failures are one sentence', () => {
 });
 
 describe('enroll', () => {
+  beforeEach(() => cluster.workload('daemonsets', 'istio-cni-node', '0.1.0'));
+
   test('labels the namespace and waits for its pods', async () => {
     cluster.pod('outside', 'host', { hostNetwork: true });
     cluster.pod('outside', 'done', { phase: 'Succeeded' });
@@ -326,6 +328,42 @@ describe('enroll', () => {
   test('a pod alone', async () => {
     expect((await cluster.run('enroll', 'outside/stranger', '--no-wait')).code).toBe(0);
     expect(cluster.api.find('/api/v1/pods', 'outside', 'stranger')?.metadata.labels).toEqual(AMBIENT);
+  });
+
+  describe('says that nothing would come of the label, and leaves it', () => {
+    const refused = async (...args: readonly string[]) => {
+      const { code, out, err } = await cluster.run('enroll', ...args);
+      expect([code, out]).toEqual([1, '']);
+      expect(cluster.api.requests.filter((line) => line.startsWith('PATCH'))).toEqual([]);
+      return err;
+    };
+
+    test('on a namespace that is excluded', async () => {
+      cluster.api.put('/api/v1/configmaps', {
+        metadata: { namespace: 'istio-system', name: 'istio-cni-config' },
+        data: { EXCLUDE_NAMESPACES: 'kube-system, outside' },
+      } as KubeObject);
+      for (const operand of ['outside', 'outside/stranger'])
+        expect(await refused(operand)).toBe(
+          'ambit: nothing was changed: namespace outside is excluded from the mesh; "ambit install --set cni.excludeNamespaces=…" names those that are\n',
+        );
+    });
+
+    test("on the mesh's own namespace", async () => {
+      cluster.namespace('istio-system');
+      expect(await refused('istio-system')).toContain("istio-system is the mesh's own namespace");
+    });
+
+    test('without a mesh; who does not wait is told', async () => {
+      cluster.api.remove('/apis/apps/v1/daemonsets', 'istio-system', 'istio-cni-node');
+      expect(await refused('outside')).toBe(
+        'ambit: nothing was changed: no mesh is installed in namespace istio-system; "ambit install" installs one\n',
+      );
+      expect(await cluster.run('enroll', 'outside', '--no-wait')).toMatchObject({
+        code: 0,
+        err: expect.stringContaining('until then the label alone does nothing'),
+      });
+    });
   });
 
   test('un-enrolling removes the label; a pod of an enrolled namespace is told to stay out', async () => {
@@ -378,11 +416,23 @@ The mesh is well.
     });
   });
 
+  test('without a mesh: that, and whose label waits for one', async () => {
+    expect(await cluster.run('status')).toEqual({
+      code: 4,
+      err: '',
+      out: 'Not well: no mesh is installed in namespace istio-system; "ambit install" installs one; the label that would enrol them is on shop\n',
+    });
+    expect(JSON.parse((await cluster.run('status', '-o', 'json')).out)).toMatchObject({
+      problems: ['no mesh is installed in namespace istio-system; "ambit install" installs one'],
+    });
+  });
+
   test('of a mesh that nobody has joined: sentences instead of headings over nothing', async () => {
     cluster.namespace('shop');
+    cluster.workload('daemonsets', 'istio-cni-node', '0.1.0');
     expect((await cluster.run('status')).out).toBe(`COMPONENT        VERSION   READY
 istiod           -         0/0
-istio-cni-node   -         0/0
+istio-cni-node   0.1.0     0/0
 ztunnel          -         0/0
 
 No ztunnel says what it holds.

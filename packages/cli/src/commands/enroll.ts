@@ -2,7 +2,7 @@
  * `ambit enroll` and `ambit unenroll`: the label that decides, and then the wait until every pod followed.
  *
  * The label is all that is written. The node agents do the rest, so this ends when their annotations say so; a pod that
- * does not follow is named, with the node whose agent to look at.
+ * does not follow is named, with the node whose agent to look at. A label that no agent would follow is not written.
  */
 import { type Namespace, namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import type { Context } from '../context.ts';
@@ -16,9 +16,10 @@ import {
   NONE,
   nameOf,
 } from '../enrolment.ts';
-import { NotFoundError, UsageError } from '../errors.ts';
+import { InstallError, NotFoundError, UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { ENROL_POLL_MS } from '../limits.ts';
+import { excludedNamespaces, hasMesh, noMesh } from '../mesh-presence.ts';
 
 type Direction = 'enroll' | 'unenroll';
 
@@ -44,6 +45,7 @@ export async function unenroll(context: Context, operands: readonly string[]): P
 async function change(context: Context, direction: Direction, operand: string): Promise<ExitCode> {
   const { client, options, signal } = context;
   const subject = await find(context, operand);
+  if (direction === 'enroll') await mustTakeEffect(context, subject);
   const labels = { [MODE_LABEL]: labelFor(direction, subject) };
   const patch = { type: 'merge', body: { metadata: { labels } } } as const;
   const manager = { fieldManager: 'ambit' };
@@ -54,6 +56,22 @@ async function change(context: Context, direction: Direction, operand: string): 
     : await look(context, direction, subject);
   report(context, direction, operand, progress);
   return options.wait && progress.behind.length > 0 ? EXIT.timeout : EXIT.ok;
+}
+
+/** @throws {@link InstallError} if nothing would come of the label; with `--no-wait`, a mesh may still come. */
+async function mustTakeEffect(context: Context, { namespace }: Subject): Promise<void> {
+  const { options, warn } = context;
+  const { name } = namespace.metadata;
+  const refuse = (why: string) => new InstallError(`nothing was changed: ${why}`);
+  if (name === options.meshNamespace)
+    throw refuse(`${name} is the mesh's own namespace, whose pods stay outside it`);
+  if ((await excludedNamespaces(context)).has(name))
+    throw refuse(
+      `namespace ${name} is excluded from the mesh; "ambit install --set cni.excludeNamespaces=…" names those that are`,
+    );
+  if ((await hasMesh(context)) !== false) return;
+  if (options.wait) throw refuse(noMesh(options.meshNamespace));
+  warn(`${noMesh(options.meshNamespace)}; until then the label alone does nothing`);
 }
 
 /** A pod of an enrolled namespace needs a word of its own to stay out. */

@@ -19,12 +19,16 @@ import { probeNodes } from '../preflight/probe.ts';
 import { printable } from '../table.ts';
 import { MAX_SENTENCE_CHARS } from '../limits.ts';
 
+const HUB = 'global.hub';
+
 export async function preflight(context: Context): Promise<ExitCode> {
   const { options, print } = context;
   const cluster = await clusterFacts(context);
   const nodes = await nodeViews(context);
   const { views, notProbed } = await probed(context, nodes);
-  const facts: PreflightFacts = { cluster, nodes: views, notProbed };
+  const values = await recordedValues(context);
+  const defaultHub = context.options.image === undefined && effective(values, HUB) === effective({}, HUB);
+  const facts: PreflightFacts = { cluster, nodes: views, notProbed, defaultHub };
   const findings = findingsOf(facts);
   if (options.output === 'json') print(`${JSON.stringify({ ...facts, findings }, undefined, 2)}\n`);
   else print(textOf(facts, findings));
@@ -61,7 +65,7 @@ async function settingsOf(context: Context, platform: string) {
   const values = await recordedValues(context);
   const text = (key: string) => String(effective(values, key));
   const name = text('cni.image');
-  const own = name.includes('/') ? name : `${text('global.hub')}/${name}:${text('global.tag') || version}`;
+  const own = name.includes('/') ? name : `${text(HUB)}/${name}:${text('global.tag') || version}`;
   return {
     image: context.options.image ?? own,
     imagePullPolicy: text('global.imagePullPolicy') || undefined,

@@ -12,6 +12,7 @@ import type { ComponentName } from '../install/components.ts';
 import { compareVersions } from '../install/decide/version.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { hasMesh, noMesh } from '../mesh-presence.ts';
 import { type Column, table } from '../table.ts';
 import { type WaypointRow, waypointRows } from '../waypoint/health.ts';
 
@@ -78,6 +79,16 @@ export async function status(context: Context): Promise<ExitCode> {
 async function examine(context: Context): Promise<Report> {
   const problems: string[] = [];
   const components = await examineComponents(context, problems);
+  if (components.every(({ total }) => total === 0) && (await hasMesh(context)) === false) {
+    const rows = await examineNamespaces(context, []);
+    return {
+      components: [],
+      nodes: [],
+      namespaces: rows,
+      waypoints: [],
+      problems: [noMesh(context.options.meshNamespace)],
+    };
+  }
   const nodeRows = await examineNodes(context, problems);
   problems.push(...skewProblems(components, nodeRows));
   const namespaceRows = await examineNamespaces(context, problems);
@@ -196,6 +207,12 @@ function tableOr<Row>(none: string, columns: readonly Column<Row>[], rows: reado
 }
 
 function render(report: Report): string {
+  const { components, namespaces: enrolled, problems } = report;
+  if (components.length === 0) {
+    const names = enrolled.map(({ namespace }) => namespace).join(', ');
+    const labelled = names === '' ? '' : `; the label that would enrol them is on ${names}`;
+    return `Not well: ${problems.join('; ')}${labelled}\n`;
+  }
   const sections = [
     table(
       [

@@ -12,12 +12,15 @@ import { InstallError } from '../errors.ts';
 import { listOf, objectOf } from '../json-value.ts';
 import { ESTABLISH_WAIT_MS, INSTALL_POLL_MS, MAX_REQUESTS_AT_ONCE } from '../limits.ts';
 import { mapLimited } from '../map-limited.ts';
+import { conflictText } from './decide/conflict-text.ts';
 import { withRuntimeFields } from './decide/ownership.ts';
 import { type Examined, type PlannedChange, planned, reasonToKeep } from './decide/plan.ts';
 import { KINDS, orderOf } from './kinds.ts';
 import { type Part, titleOf } from './manifest.ts';
 
 export const FIELD_MANAGER = 'ambit-install';
+const CONFLICT = 'somebody else has set fields';
+const TAKE_OVER = '--force-conflicts takes them over';
 
 export interface ApplyOptions {
   readonly client: KubeClient;
@@ -53,7 +56,10 @@ export async function examine(
     const examined: Examined = { part: ready, live: there, applied };
     return planned(examined);
   });
-  if (problems.length > 0) throw new InstallError(`nothing was changed: ${problems.join('; and ')}`);
+  if (problems.length > 0) {
+    const advice = problems.some((one) => one.includes(CONFLICT)) ? `; ${TAKE_OVER}` : '';
+    throw new InstallError(`nothing was changed: ${problems.join('; and ')}${advice}`);
+  }
   return changes;
 
   /** All of them are told at once. */
@@ -94,8 +100,9 @@ async function applyOne(part: Part, options: ApplyOptions, dryRun: boolean): Pro
       throw new InstallError(`${titleOf(part)} is refused by the API server: ${messageOf(error)}`, {
         cause: error,
       });
+    const advice = dryRun ? '' : `; ${TAKE_OVER}`;
     throw new InstallError(
-      `somebody else has set fields of ${titleOf(part)} to other values: ${messageOf(error)}; --force-conflicts takes them over`,
+      `${CONFLICT} of ${titleOf(part)} to other values, ${conflictText(messageOf(error))}${advice}`,
       { cause: error },
     );
   }

@@ -20,9 +20,9 @@ import {
 } from './cluster.ts';
 import { COMPONENTS, type ComponentName } from './components.ts';
 import { type CheckOutcome, checkInstall } from './decide/checks.ts';
-import { stamped } from './decide/ownership.ts';
+import { isOfLab, stamped } from './decide/ownership.ts';
 import { applyValues } from './decide/edits.ts';
-import { type ChosenValues, mergeChosen } from './decide/values.ts';
+import { type ChosenValues, effective, mergeChosen } from './decide/values.ts';
 import { type Part, partsOf, readManifest } from './manifest.ts';
 import type { Shipped } from './shipped.ts';
 import { readChosenValues } from './values-file.ts';
@@ -32,6 +32,7 @@ const RECORD_NAME = 'ambit-installation';
 const VALUES_KEY = 'values.json';
 /** The manifests are rendered for this namespace; names and roles in them depend on it. */
 const NAMESPACE = 'istio-system';
+const HUB = 'global.hub';
 
 export interface Target {
   readonly parts: readonly Part[];
@@ -134,6 +135,8 @@ export async function inspect(
     foreign: readable ? await foreignObjects(client, parts, live, selected, signal) : [],
     forbidden,
     gatewayApi: !readable || (await hasGatewayApi(client, signal)),
+    lab: [...live.values()].some(isOfLab),
+    defaultHub: effective(target.values, HUB) === effective({}, HUB),
     namespaceTerminating: [...live.values()].some(
       ({ kind, metadata }) => kind === 'Namespace' && metadata.deletionTimestamp !== undefined,
     ),

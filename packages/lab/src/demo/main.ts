@@ -29,6 +29,9 @@ const USAGE = `npm run demo -- [--keep] [--verbose]
 
 const TOP = new URL('../../../../', import.meta.url).pathname;
 
+const CALL =
+  '(kubectl -n shop port-forward pod/web 18080:8080 >/dev/null & sleep 1; curl -s localhost:18080; kill $!)';
+
 /** Where inside and outside meet; set by the outer process. */
 const FOLDER_VARIABLE = 'AMBIT_DEMO_FOLDER';
 
@@ -147,6 +150,8 @@ async function keep(
   write('   kubectl get pods -A -o wide');
   write('   kubectl label namespace shop istio.io/dataplane-mode=ambient');
   write('   npx ambit status');
+  // One line to copy: as a customer, who is answered by web with what api tells it.
+  write(`   ${CALL}`);
   write(`   kubectl apply -f ${join(folder, 'api-only-web.yaml')}`);
   write('   npx ambit why shop/batch shop/api:80');
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));

@@ -1,5 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { type CheckOutcome, checkInstall, type ForeignObject, type InstallFacts } from './checks.ts';
+import {
+  type CheckOutcome,
+  checkInstall,
+  DEFAULT_HUB,
+  type ForeignObject,
+  type InstallFacts,
+} from './checks.ts';
 
 const facts = (over: Partial<InstallFacts>): InstallFacts => ({
   operation: 'install',
@@ -9,6 +15,8 @@ const facts = (over: Partial<InstallFacts>): InstallFacts => ({
   foreign: [],
   forbidden: [],
   gatewayApi: true,
+  lab: false,
+  defaultHub: false,
   namespaceTerminating: false,
   linuxNodes: 2,
   selected: ['base', 'istiod', 'cni', 'ztunnel'],
@@ -33,6 +41,23 @@ describe('what is looked at before anything is written', () => {
     { over: Partial<InstallFacts>; want: readonly [CheckOutcome['kind'], string][] }
   > = {
     'a fresh cluster': { over: {}, want: [] },
+    'the lab of the demo, which brings its own': {
+      over: { lab: true, forbidden: ['create pods'] },
+      want: [
+        [
+          'refusal',
+          'this is the lab of "npm run demo", whose mesh runs from sources and is there already: "ambit status"; the installer is for clusters (docs/operate/install.md)',
+        ],
+      ],
+    },
+    'images from where nobody has put any': {
+      over: { defaultHub: true },
+      want: [['note', DEFAULT_HUB]],
+    },
+    'over an installation they have been found somewhere': {
+      over: { defaultHub: true, installed: all('0.2.0') },
+      want: [],
+    },
     'the same version again': { over: { installed: all('0.2.0') }, want: [] },
     'a cluster that is too old': {
       over: { kubernetesVersion: 'v1.29.9-eks-1' },

@@ -35,6 +35,10 @@ export interface InstallFacts {
   /** `create daemonsets.apps in istio-system`: what the user may not do. */
   readonly forbidden: readonly string[];
   readonly gatewayApi: boolean;
+  /** The cluster is the lab of the demo, which runs its own mesh from sources. */
+  readonly lab: boolean;
+  /** Images come from where the chart has them by default. */
+  readonly defaultHub: boolean;
   /** The namespace is there, on its way out. */
   readonly namespaceTerminating: boolean;
   readonly linuxNodes: number | undefined;
@@ -47,7 +51,14 @@ export const MIN_KUBERNETES = '1.30.0';
 
 const GATEWAY_API = `the Gateway API is not installed; waypoints need it: kubectl apply --server-side -f ${GATEWAY_API_URL}`;
 
+const LAB =
+  'this is the lab of "npm run demo", whose mesh runs from sources and is there already: "ambit status"; the installer is for clusters (docs/operate/install.md)';
+/** Nobody publishes images under the chart's default name. */
+export const DEFAULT_HUB =
+  'images are to come from the default, global.hub=ambit, where no registry has any; unless every node holds them already, make them and say where they are: --set global.hub=REGISTRY/NAME (docs/operate/install.md, "Images")';
+
 export function checkInstall(facts: InstallFacts): readonly CheckOutcome[] {
+  if (facts.lab) return [refusal(LAB)];
   return [
     ...kubernetesVersion(facts),
     ...otherOwners(facts),
@@ -56,6 +67,7 @@ export function checkInstall(facts: InstallFacts): readonly CheckOutcome[] {
     ...(facts.namespaceTerminating
       ? [refusal('namespace istio-system is being deleted; run this again when it is gone')]
       : []),
+    ...(facts.defaultHub && facts.installed.length === 0 ? [note(DEFAULT_HUB)] : []),
     ...(facts.gatewayApi ? [] : [note(GATEWAY_API)]),
     ...(facts.linuxNodes === 0 ? [note('no Linux node is there yet; ztunnel runs as soon as one is')] : []),
   ];

@@ -5,6 +5,8 @@ export const PART_OF = 'app.kubernetes.io/part-of';
 export const MANAGED_BY = 'app.kubernetes.io/managed-by';
 export const VERSION = 'app.kubernetes.io/version';
 export const AMBIT = 'ambit';
+/** What the lab of the demo writes there. */
+const LAB = 'ambit-lab';
 const HELM_RELEASE = 'meta.helm.sh/release-name';
 
 export function isOurs({ metadata }: KubeObject): boolean {
@@ -14,6 +16,11 @@ export function isOurs({ metadata }: KubeObject): boolean {
 /** Made by this command, as against by Helm or by hand. */
 export function isInstalledByCommand({ metadata }: KubeObject): boolean {
   return metadata.labels?.[PART_OF] === AMBIT && metadata.labels[MANAGED_BY] === AMBIT;
+}
+
+/** Run from sources by the lab, which has no images. */
+export function isOfLab({ metadata }: KubeObject): boolean {
+  return metadata.labels?.[MANAGED_BY] === LAB;
 }
 
 /** The Helm release that an object belongs to. */

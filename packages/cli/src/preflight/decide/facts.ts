@@ -8,6 +8,8 @@ export interface PreflightFacts {
   readonly nodes: readonly NodeView[];
   /** Why no pod looked at the nodes from inside; `undefined`: pods did. */
   readonly notProbed: string | undefined;
+  /** Images come from where the chart has them by default, and no other was told. */
+  readonly defaultHub: boolean;
 }
 
 export interface ClusterFacts {

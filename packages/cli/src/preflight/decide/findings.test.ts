@@ -59,6 +59,7 @@ function facts(
     cluster: { ...CLUSTER, ...cluster },
     nodes: [{ ...NODE, probe: { ...LOOKED, ...probe }, ...node }],
     notProbed: undefined,
+    defaultHub: false,
   };
 }
 
@@ -234,6 +235,18 @@ const cases: Record<string, { facts: PreflightFacts; want: readonly string[]; sa
   'nodes that nobody should look at': {
     facts: { ...facts({}, { probe: undefined }), notProbed: TOLD_NOT_TO_PROBE },
     want: ['note cluster probe'],
+  },
+  'images from where nobody has put any': {
+    facts: {
+      ...facts({}, { probe: { kind: 'failed', reason: 'waits: ErrImagePull' } }),
+      defaultHub: true,
+    },
+    want: ['warning n1 probe', 'note cluster images'],
+    says: '--set global.hub=HUB',
+  },
+  'the same where a node has them, or over an installation': {
+    facts: { ...facts({}, {}), defaultHub: true },
+    want: [],
   },
   'errors come first': {
     facts: facts({ gatewayApi: false }, { ready: false, kernel: '3.10.0' }),

@@ -34,7 +34,7 @@ const CLOCK_WARNING_MS = 5_000;
 const CLOCK_ERROR_MS = 60_000;
 
 export function findingsOf(facts: PreflightFacts): readonly Finding[] {
-  const { cluster, nodes, notProbed } = facts;
+  const { cluster, nodes, notProbed, defaultHub } = facts;
   const all = [
     ...clusterFindings(cluster),
     ...(cluster.cilium ? ciliumFindings(cluster.cilium) : []),
@@ -50,6 +50,16 @@ export function findingsOf(facts: PreflightFacts): readonly Finding[] {
             'for that, run this as somebody who may create namespaces and DaemonSets, without --no-probe',
           ),
         ]),
+    ...(defaultHub && cluster.installed.length === 0 && !nodes.some(({ probe }) => probe?.kind === 'looked')
+      ? [
+          note(
+            'cluster',
+            'images',
+            'images are to come from the default, global.hub=ambit, where no registry has any',
+            'unless every node holds them already: make them (docs/operate/install.md), and say where they are: --image HUB/install-cni:TAG, and for the installation --set global.hub=HUB',
+          ),
+        ]
+      : []),
     ...nodes.flatMap((node) => nodeFindings(node, cluster)),
     ...confinementFindings(nodes),
   ];
