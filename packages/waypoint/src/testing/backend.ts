@@ -28,7 +28,7 @@ export interface Backend extends AsyncDisposable {
   readonly port: number;
   /** Connections that it has seen. */
   readonly connections: number;
-  /** Cuts every connection that is open now. */
+  /** Resets every connection that is open now. */
   cut(): void;
 }
 
@@ -67,7 +67,7 @@ async function listening(server: HttpServer | Http2Server | Server, ip: string):
   server.listen(0, ip);
   await once(server, 'listening');
   const cut = () => {
-    for (const socket of [...sockets]) socket.destroy();
+    for (const socket of [...sockets]) socket.resetAndDestroy();
   };
   return {
     ip,

@@ -58,7 +58,7 @@ export class Client implements Disposable {
     this.#tunnel.session.request(connectFields(headers), {
       onHeaders: (stream, fields) => {
         const status = fieldValue(fields, ':status') ?? '';
-        if (status === '200') resolve(new StreamDuplex(stream));
+        if (status === '200') resolve(new StreamDuplex(stream).on('error', () => undefined));
         else reject(new ConnectStatusError(status));
       },
       onData: () => undefined,

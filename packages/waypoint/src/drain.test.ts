@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { describe, expect, test } from '@jest/globals';
+import { AppProtocol } from '@ambit/api/workload';
+import { httpBackend, tcpBackend } from './testing/backend.ts';
+import { testScope } from './testing/scope.ts';
+import { closed, until } from './testing/until.ts';
+import { startWaypoint } from './testing/waypoint-network.ts';
+
+const use = testScope();
+const WEB = '10.9.0.1:80';
+
+async function networkWith(handler: (path: string, response: ServerResponse) => void, drainSeconds = 1) {
+  const backend = use(
+    await httpBackend('127.0.0.2', (request, response) => handler(request.url ?? '', response)),
+  );
+  const network = use(
+    await startWaypoint({ env: { TERMINATION_DRAIN_DURATION_SECONDS: `${drainSeconds}` } }),
+  );
+  network.service({ name: 'web', vip: '10.9.0.1' });
+  network.endpoint({ name: 'web-0', service: 'web', ip: '127.0.0.2', port: backend.port });
+  return network;
+}
+
+describe('a waypoint that ends', () => {
+  test('is not ready at once, lets requests end, and tells their connections that it goes', async () => {
+    let slow: ServerResponse | undefined;
+    const network = await networkWith((path, response) => {
+      if (path === '/slow') slow = response;
+      else response.end('quick');
+    });
+    const client = await network.client();
+    const waiting = client.request(WEB, { path: '/slow' });
+    await until(() => slow !== undefined, 'the request is under way');
+    const stopped = network.app.stop();
+    expect((await network.page('readiness', '/healthz/ready')).body).toBe('not ready, pending: draining\n');
+    slow?.end('slow');
+    const response = await waiting;
+    expect([response.body, response.headers.connection]).toEqual(['slow', 'close']);
+    await stopped;
+  });
+
+  test('still takes who has not heard, and tells tunnels to go elsewhere', async () => {
+    const network = await networkWith((_, response) => response.end('ok'));
+    const before = await network.client();
+    await before.request(WEB);
+    const stopped = network.app.stop();
+    await until(() => !before.isTunnelOpen, 'the tunnel is told');
+    const late = await network.client();
+    expect((await late.request(WEB)).body).toBe('ok');
+    await stopped;
+  });
+
+  test('loses no request of clients that go on asking, each on a kept connection', async () => {
+    const first = await networkWith((_, response) => response.end('ok'), 2);
+    const second = await networkWith((_, response) => response.end('ok'), 2);
+    let isOver = false;
+    const outcomes: string[] = [];
+    const ask = async () => {
+      let client = await first.client();
+      while (!isOver) {
+        // As a node does: a tunnel that takes no more streams is replaced, by one to whoever is there.
+        if (!client.isTunnelOpen) client = await second.client();
+        outcomes.push(await client.request(WEB).then(({ body }) => body, String));
+      }
+    };
+    const asking = Array.from({ length: 8 }, ask);
+    await until(() => outcomes.length > 100, 'requests are under way');
+    await first.app.stop();
+    isOver = true;
+    await Promise.all(asking);
+    expect(new Set(outcomes)).toEqual(new Set(['ok']));
+  });
+
+  test('lets HTTP/2 know without losing a stream', async () => {
+    const network = await networkWith((path, response) => {
+      if (path === '/slow') setTimeout(() => response.end('slow'), 100);
+      else response.end('ok');
+    });
+    const session = await (await network.client()).http2(WEB);
+    const stream = session.request({ ':path': '/slow' });
+    const chunks: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const ended = once(stream, 'end');
+    const goaway = once(session, 'goaway');
+    await until(() => stream.id !== undefined && !stream.pending, 'it is sent');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const stopped = network.app.stop();
+    await goaway;
+    await ended;
+    expect(String(Buffer.concat(chunks))).toBe('slow');
+    await stopped;
+  });
+
+  test('cuts what does not end in time', async () => {
+    const backend = use(await tcpBackend('127.0.0.3', (socket) => void socket.resume()));
+    const network = await networkWith((_, response) => void response);
+    network.service({ name: 'db', vip: '10.9.0.3', protocol: AppProtocol.TCP });
+    network.endpoint({ name: 'db-0', service: 'db', ip: '127.0.0.3', port: backend.port });
+    const client = await network.client();
+    const duplex = await client.connect('10.9.0.3:80');
+    duplex.write('x');
+    await until(() => backend.connections === 1, 'it is carried');
+    await network.app.stop();
+    await closed(duplex.resume());
+  });
+
+  test('with nothing open stays a moment, for who comes', async () => {
+    const network = await networkWith((_, response) => response.end('ok'));
+    let isStopped = false;
+    const stopped = network.app.stop().then(() => {
+      isStopped = true;
+    });
+    const client = await network.client();
+    expect([(await client.request(WEB)).body, isStopped]).toEqual(['ok', false]);
+    await stopped;
+  });
+});
