@@ -230,18 +230,20 @@ describe('the settings of the mesh', () => {
     expect((await requestCertificate(plane, 'web', own, false)).identity).toBe(own);
   });
 
-  test('are waited for while the API server does not answer, and left out if they are wrong', async () => {
+  test('are waited for while the API server does not answer', async () => {
     let refusals = 0;
     api.intercept = (method, path, body) =>
       path.endsWith('/configmaps/istio') && ++refusals < 3
         ? { status: 503, body: {} }
         : reviewToken(method, path, body);
-    say('trustDomain: [');
+    say('trustDomain: mesh.example.com');
     const plane = await start();
     expect(refusals).toBe(3);
     const { xds, held } = await follow(plane, 'ztunnel-n1');
     await until(xds.synced, Boolean, AbortSignal.timeout(5_000));
-    expect(held.get('Kubernetes//Pod/istio-system/ztunnel-n1')).toMatchObject({ trustDomain: '' });
+    expect(held.get('Kubernetes//Pod/istio-system/ztunnel-n1')).toMatchObject({
+      trustDomain: 'mesh.example.com',
+    });
   });
 });
 
@@ -643,6 +645,64 @@ describe('validation', () => {
     expect(writes()).toBe(before);
   });
 });
+
+describe('settings of the mesh that are wrong', () => {
+  const put = (mesh: string) =>
+    api.put(CONFIG_MAPS, {
+      metadata: { namespace: 'istio-system', name: 'istio' },
+      data: { mesh },
+    } as ConfigMap);
+  const WRONG = 'discoverySelectors: [{matchLabel: {mesh: "yes"}}]';
+  const PROBLEM = 'mesh.discoverySelectors[0].matchLabel: is not a known field';
+  const told = () =>
+    api.requests.filter((line) => line === 'POST /api/v1/namespaces/istio-system/events').length;
+  const gauge = async (port: number) => {
+    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    return /^ambit_istiod_mesh_config_problem (\d)$/m.exec(text)?.[1];
+  };
+
+  test('keep a control plane from its first start, in sight of everybody, until they are right', async () => {
+    put(WRONG);
+    const [http, monitoring] = [await freePort(), await freePort()];
+    const starting = start({ AMBIT_HTTP_PORT: String(http), AMBIT_MONITORING_PORT: String(monitoring) });
+    await eventually(() => told() === 1);
+    const ready = await fetch(`http://127.0.0.1:${http}/ready`);
+    expect([ready.status, await ready.text()]).toEqual([503, `starting: ${PROBLEM}\n`]);
+    expect(await gauge(monitoring)).toBe('1');
+    // Nobody's pods are taken in, and nothing is written, on the strength of settings that nobody knows.
+    expect(rootOf('shop')).toBeUndefined();
+    put('discoverySelectors: [{matchLabels: {mesh: "yes"}}]');
+    const { ports } = await starting;
+    expect(await gauge(ports.monitoring)).toBe('0');
+    expect((await fetch(`http://127.0.0.1:${http}/ready`)).status).toBe(200);
+  });
+
+  test('while it runs leave the last good ones in force, and are told once', async () => {
+    put('{}');
+    const { ports } = await start();
+    put(WRONG);
+    await eventually(() => told() === 1);
+    expect(await gauge(ports.monitoring)).toBe('1');
+    expect((await fetch(`http://127.0.0.1:${ports.http}/ready`)).status).toBe(200);
+    put('trustDomain: td');
+    await comesTrue(async () => (await gauge(ports.monitoring)) === '0');
+    expect(told()).toBe(1);
+  });
+});
+
+async function comesTrue(what: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 8_000;
+  while (!(await what()))
+    if (performance.now() > endMs) throw new Error(`never came true: ${what.toString()}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
 
 describe('the process', () => {
   test('starts, says that it is ready, and ends well when told to', async () => {

@@ -12,13 +12,14 @@ import { formatHostPort } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
 import { RuntimeMetrics } from '@ambit/core/metrics-runtime';
 import { type Service, stop } from '@ambit/core/service';
-import { until } from '@ambit/core/watch';
+import { until, type Watch, Watched } from '@ambit/core/watch';
 import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
 import type { KubeClient } from '@ambit/kube/client';
 import { EventTeller } from '@ambit/kube/event-teller';
+import type { ConfigMap } from '@ambit/kube/resources/core';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from '@ambit/xds/server';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { adminHandler, monitoringHandler } from './admin/routes.ts';
+import { adminHandler, monitoringHandler, readinessHandler } from './admin/routes.ts';
 import { startAuthority } from './ca/authority.ts';
 import { NodeAuthorization } from './ca/node-authorization.ts';
 import { RootDistribution } from './ca/root-distribution.ts';
@@ -27,12 +28,13 @@ import type { Config } from './config.ts';
 import { revisionName } from './gateway/decide/management.ts';
 import { renderSettings } from './gateway/settings.ts';
 import { startGatewayController } from './gateway/start.ts';
-import { buildGraph } from './graph.ts';
+import { buildGraph, type Graph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
 import { Leadership, type StartWork } from './leadership.ts';
 import { withMeshConfigAtStart } from './mesh-config/at-start.ts';
 import { meshConfigName } from './mesh-config/mesh-config.ts';
+import { MeshConfigProblems } from './mesh-config/problems.ts';
 import { ControlPlaneMetrics } from './metrics.ts';
 import { nodeProblem } from './push/client-check.ts';
 import { ServingCertificate, servingNames } from './serving-certificate.ts';
@@ -75,9 +77,49 @@ export async function startControlPlane(
 ): Promise<ControlPlane> {
   const { client, clock, random, log } = deps;
   await using scope = new AsyncDisposableStack(); // undoes a start that fails half-way
+  const metrics = new ControlPlaneMetrics(clock);
+  const host = given.bindAddress === '::' ? await anyAddress() : given.bindAddress;
+  // A name of our own for where there is no pod: two processes of one machine are two replicas.
+  const identity = given.podName ?? `${hostname()}-${Math.floor(random() * 2 ** 32).toString(36)}`;
+  const events = new EventTeller({ client, component: 'istiod', instance: identity, clock, log });
+  const meshConfig = { namespace: given.namespace, name: meshConfigName(given.revision) };
+  const meshConfigLog = log.scope('mesh config');
+  const problems = new MeshConfigProblems({
+    ...meshConfig,
+    events,
+    observe: metrics.meshConfig,
+    log: meshConfigLog,
+  });
+
+  let ready = false;
+  const notReady = () =>
+    ready ? undefined : problems.current === undefined ? 'starting' : `starting: ${problems.current}`;
+  let admin = readinessHandler(notReady);
+  const http = scope.use(
+    new HttpServer({
+      name: 'http',
+      hosts: [host],
+      port: given.httpPort,
+      handler: (request) => admin(request),
+      log: log.scope('http'),
+    }),
+  );
+  const runtime = scope.use(new RuntimeMetrics());
+  const monitoring = scope.use(
+    new HttpServer({
+      name: 'monitoring',
+      hosts: [host],
+      port: given.monitoringPort,
+      handler: monitoringHandler(metrics.registry, runtime, deps.version),
+      log: log.scope('http'),
+    }),
+  );
+  await http.start(signal);
+  await monitoring.start(signal);
+
   const config = await withMeshConfigAtStart(
     given,
-    { client, clock, random, log: log.scope('mesh config') },
+    { client, problems, clock, random, log: meshConfigLog },
     signal,
   );
   const settings = {
@@ -86,14 +128,11 @@ export async function startControlPlane(
     rootNamespace: config.rootNamespace ?? config.namespace,
   };
   const common = { client, clock, random, log };
-  const host = config.bindAddress === '::' ? await anyAddress() : config.bindAddress;
 
   const scheduler = new Scheduler({
     onError: (collection, key, error) =>
       log.error('computation failed', { collection, key, error: messageOf(error) }),
   });
-  const meshConfig = { namespace: config.namespace, name: meshConfigName(config.revision) };
-  const metrics = new ControlPlaneMetrics(clock);
   const watched = scope.use(
     watchInputs(client, {
       meshConfig,
@@ -123,33 +162,9 @@ export async function startControlPlane(
   });
   const tokens = new TokenAuthenticator({ ...config, client, clock, audiences: config.audience.split(',') });
 
-  let ready = false;
   const xdsServers: DeltaXdsServer[] = [];
-  const http = scope.use(
-    new HttpServer({
-      name: 'http',
-      hosts: [host],
-      port: config.httpPort,
-      handler: adminHandler({ ready: () => ready, graph, inputs, xds: () => xdsServers }),
-      log: log.scope('http'),
-    }),
-  );
-  const runtime = scope.use(new RuntimeMetrics());
-  const monitoring = scope.use(
-    new HttpServer({
-      name: 'monitoring',
-      hosts: [host],
-      port: config.monitoringPort,
-      handler: monitoringHandler(metrics.registry, runtime, deps.version),
-      log: log.scope('http'),
-    }),
-  );
-  await http.start(signal);
-  await monitoring.start(signal);
+  admin = adminHandler({ notReady, graph, inputs, xds: () => xdsServers });
 
-  // A name of our own for where there is no pod: two processes of one machine are two replicas.
-  const identity = config.podName ?? `${hostname()}-${Math.floor(random() * 2 ** 32).toString(36)}`;
-  const events = new EventTeller({ client, component: 'istiod', instance: identity, clock, log });
   const ca = scope.use(
     await startAuthority({ ...common, config, events, observer: metrics.root, log: log.scope('ca') }, signal),
   );
@@ -164,6 +179,8 @@ export async function startControlPlane(
     }),
   );
   for (const root of graph.roots) await until(root.synced, Boolean, signal);
+  const followed = scope.use(followSettings(graph, problems, () => [...watched.meshConfigMaps.values()][0]));
+  await until(followed.areRead, Boolean, signal);
   log.info('everything is known', { addresses: graph.addresses.size });
 
   const xdsOptions: Omit<DeltaXdsServerOptions, 'authenticate'> = {
@@ -336,6 +353,28 @@ export async function startControlPlane(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/**
+ * Tells what is wrong with the mesh's settings. At a start there is no text before this one that could stay in force, so
+ * nothing may be served before they have been read.
+ */
+function followSettings(
+  { settings: { meshConfig, problem } }: Graph,
+  problems: MeshConfigProblems,
+  object: () => ConfigMap | undefined,
+): Disposable & { readonly areRead: Watch<boolean> } {
+  const areRead = new Watched(false);
+  const look = () => {
+    const isAny = meshConfig.value !== undefined;
+    const consequence = isAny ? 'the last good ones stay in force' : 'nothing is served until they are right';
+    problems.report(problem.value, consequence, object());
+    if (isAny) areRead.set(true);
+  };
+  const subscriptions = new DisposableStack();
+  for (const one of [problem, meshConfig]) subscriptions.use(one.subscribe(look));
+  look();
+  return { areRead, [Symbol.dispose]: () => subscriptions.dispose() };
 }
 
 /** A certificate that is being issued is still handed out; streams have been ended before. */

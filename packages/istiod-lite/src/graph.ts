@@ -26,7 +26,12 @@ import { deriveWorkloads } from './derive/workloads.ts';
 import type { AllInputs } from './inputs.ts';
 import { waitsForStart } from './mesh-config/at-start.ts';
 import { type DiscoveredInputs, discoveredInputs } from './mesh-config/discovered.ts';
-import { deriveMeshConfig, meshConfigName } from './mesh-config/mesh-config.ts';
+import {
+  type DerivedMeshConfig,
+  deriveMeshConfig,
+  meshConfigName,
+  widening,
+} from './mesh-config/mesh-config.ts';
 import { AddressFeed, AuthorizationFeed } from './push/feeds.ts';
 import { WaypointFeed } from './push/waypoint-feed.ts';
 import type { AddressEntry } from './push/encode.ts';
@@ -35,6 +40,8 @@ import type { TranslatedPolicy } from './translate/authorization-policy.ts';
 export interface Graph {
   /** What is looked at: see mesh-config/discovered.ts. */
   readonly inputs: DiscoveredInputs;
+  /** Nothing here means anything before the settings have been read. */
+  readonly settings: DerivedMeshConfig;
   readonly addressFeed: AddressFeed;
   readonly authorizationFeed: AuthorizationFeed;
   /** What waypoints are sent, in the order in which they ask. */
@@ -62,8 +69,10 @@ export type GraphOptions = Omit<GraphContext, 'inputs' | 'meshConfig'> & {
 export function buildGraph({ inputs: all, revision, ...options }: GraphOptions): Graph {
   const { scheduler, clock } = options;
   const meshConfigKey = `${options.settings.systemNamespace}/${meshConfigName(revision)}`;
-  const meshConfig = deriveMeshConfig(all.meshConfigMaps, meshConfigKey, scheduler);
+  const { meshConfig, problem } = deriveMeshConfig(all.meshConfigMaps, meshConfigKey, scheduler);
   meshConfig.subscribe(([event]) => {
+    const wide = widening(event?.previous, event?.value);
+    if (wide !== undefined) options.log.warn(wide);
     const waiting = waitsForStart(event?.value ?? {}, options.settings);
     if (waiting !== undefined) options.log.warn('counts from the next start of istiod on', { waiting });
   });
@@ -108,6 +117,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const authorizationFeed = new AuthorizationFeed(scheduler, authorizations, clock);
   return {
     inputs,
+    settings: { meshConfig, problem },
     waypointFeeds: WAYPOINT_RESOURCE_KINDS.map(
       (kind) => new WaypointFeed(kind, waypointResources[kind], options),
     ),

@@ -27,12 +27,18 @@ export class ControlPlaneMetrics {
   /** For a request to the CA: call it, and what it returns when the answer goes out. */
   readonly issuing: () => (outcome: CaOutcome) => void;
   readonly root: RootObserver;
+  readonly meshConfig: (isWrong: boolean) => void;
 
   constructor(clock: Clock) {
     this.xds = this.#pushes();
     this.watches = this.#watches();
     this.issuing = this.#certificates(clock);
     this.root = this.#root();
+    const wrong = this.registry.gauge({
+      name: 'ambit_istiod_mesh_config_problem',
+      help: 'Whether the settings of the mesh are wrong, so that those before them are in force, or none: 1 or 0',
+    });
+    this.meshConfig = (isWrong) => wrong.set(isWrong ? 1 : 0);
   }
 
   /** Gauges that are read when somebody asks. */

@@ -20,16 +20,27 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const notFound: HttpResponse = { status: 404, body: 'not here\n' };
 
 export interface AdminSources {
-  readonly ready: () => boolean;
+  /** Why not, if not. */
+  readonly notReady: () => string | undefined;
   readonly graph: Graph;
   readonly inputs: Inputs;
   readonly xds: () => readonly DeltaXdsServer[];
 }
 
+/** Readiness alone: for as long as there is nothing else to show. */
+export function readinessHandler(notReady: () => string | undefined): HttpHandler {
+  return ({ path }) => {
+    if (path !== '/ready') return notFound;
+    const why = notReady();
+    return why === undefined ? { status: 200, body: 'ready\n' } : { status: 503, body: `${why}\n` };
+  };
+}
+
 export function adminHandler(sources: AdminSources): HttpHandler {
-  return ({ path, query, peerIp }) => {
-    if (path === '/ready')
-      return sources.ready() ? { status: 200, body: 'ready\n' } : { status: 503, body: 'starting\n' };
+  const readiness = readinessHandler(sources.notReady);
+  return (request) => {
+    const { path, query, peerIp } = request;
+    if (path === '/ready') return readiness(request);
     if (!path.startsWith('/debug')) return notFound;
     if (peerIp === undefined || !isLoopback(peerIp)) return { status: 403, body: 'only from loopback\n' };
     return debug(path, query, sources);

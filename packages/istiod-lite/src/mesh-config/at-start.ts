@@ -2,7 +2,8 @@
  * What the mesh's settings say once and for all: the trust domain, and the namespace whose policies are the mesh's.
  *
  * Identities hang on the one and policies on the other, so both are read before anything else and stay what they were
- * until the next start. The ConfigMap goes before the environment, as it does in Istio; a text that is wrong says nothing.
+ * until the next start. The ConfigMap goes before the environment, as it does in Istio. A text that is wrong is waited for:
+ * nobody knows what it was to say.
  */
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random } from '@ambit/core/clock';
@@ -12,7 +13,8 @@ import type { KubeClient } from '@ambit/kube/client';
 import { configMaps } from '@ambit/kube/resources/core';
 import { WRITE_RETRY_INITIAL_MS, WRITE_RETRY_MAX_MS } from '../limits.ts';
 import { MESH_CONFIG_KEY, meshConfigName } from './mesh-config.ts';
-import { type MeshConfig, readMeshConfig } from './read.ts';
+import type { MeshConfigProblems } from './problems.ts';
+import { type MeshConfig, meshConfigIn } from './read.ts';
 
 export interface FixedSettings {
   readonly namespace: string;
@@ -23,12 +25,13 @@ export interface FixedSettings {
 
 export interface AtStartOptions {
   readonly client: KubeClient;
+  readonly problems: MeshConfigProblems;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
 }
 
-/** `config` with what the ConfigMap says. Waits for the API server; rejects when `signal` aborts. */
+/** `config` with what the ConfigMap says. Waits for the API server and for a text that is right; rejects when `signal` aborts. */
 export async function withMeshConfigAtStart<T extends FixedSettings>(
   config: T,
   options: AtStartOptions,
@@ -56,7 +59,7 @@ export function waitsForStart(
 
 async function readOnce(
   { namespace, revision }: FixedSettings,
-  { client, clock, random, log }: AtStartOptions,
+  { client, problems, clock, random, log }: AtStartOptions,
   signal: AbortSignal,
 ): Promise<MeshConfig> {
   const backoff = new Backoff(
@@ -65,23 +68,19 @@ async function readOnce(
   );
   const name = meshConfigName(revision);
   for (;;) {
+    const waitMs = backoff.nextMs();
     try {
       const found = await client.find(configMaps, { namespace, name }, signal);
-      return readText(found?.data?.[MESH_CONFIG_KEY] ?? '', log);
+      const read = meshConfigIn(found?.data?.[MESH_CONFIG_KEY] ?? '');
+      if (!('problem' in read)) {
+        problems.report(undefined, '');
+        return read.config;
+      }
+      problems.report(read.problem, 'nothing is served until they are right', found);
     } catch (error) {
       signal.throwIfAborted();
-      const waitMs = backoff.nextMs();
       log.warn('cannot read the settings of the mesh, trying again', { error: messageOf(error), waitMs });
-      await clock.sleep(waitMs, signal);
     }
-  }
-}
-
-function readText(text: string, log: Logger): MeshConfig {
-  try {
-    return readMeshConfig(text);
-  } catch (error) {
-    log.error('the settings of the mesh are wrong, and are left out', { error: messageOf(error) });
-    return {};
+    await clock.sleep(waitMs, signal);
   }
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { decodeAddress, Visibility } from '@ambit/api/workload';
 import { TestMesh } from '../testing/mesh-from-yaml.ts';
-import { meshConfigName } from './mesh-config.ts';
+import { meshConfigName, widening } from './mesh-config.ts';
+import { readMeshConfig } from './read.ts';
 
 const namespace = (name: string, labels = '{}') => `
 kind: Namespace
@@ -112,12 +113,35 @@ describe('discovery selectors', () => {
       ].join('---'),
     );
     mesh.apply(meshConfig('discoverySelectors: [{matchLabel: {a: b}}]'));
-    expect(mesh.errors).toEqual([
-      'mesh config only: Error: mesh.discoverySelectors[0].matchLabel: is not a known field',
-    ]);
+    const { problem } = mesh.graph.settings;
+    expect(problem.value).toBe('mesh.discoverySelectors[0].matchLabel: is not a known field');
     expect(served(mesh)).toEqual({ in: ALL });
     mesh.apply(contents('in').replaceAll('10.0.0', '10.0.9'));
     expect(served(mesh)).toEqual({ in: ALL });
+    mesh.apply(meshConfig(SELECT.replace('yes', 'no')));
+    expect([problem.value, served(mesh)]).toEqual([undefined, {}]);
+  });
+
+  test('a first text that is wrong is no text', () => {
+    const mesh = new TestMesh();
+    mesh.apply([meshConfig('discoverySelectors: 5'), namespace('in'), contents('in')].join('---'));
+    const { meshConfig: settings, problem } = mesh.graph.settings;
+    expect([settings.value, problem.value]).toEqual([
+      undefined,
+      expect.stringContaining('discoverySelectors'),
+    ]);
+    mesh.apply(meshConfig('{}'));
+    expect([settings.value, problem.value]).toEqual([{}, undefined]);
+  });
+
+  test.each([
+    ['selectors that go', SELECT, '{}', true],
+    ['selectors that accept more', SELECT, 'discoverySelectors: [{}]', false],
+    ['none, as before', 'trustDomain: a', '{}', false],
+    ['the first', undefined, '{}', false],
+  ])('what opens the mesh to every namespace is said: %s', (_, before, after, want) => {
+    const read = (text: string | undefined) => (text === undefined ? undefined : readMeshConfig(text));
+    expect(widening(read(before), read(after)) !== undefined).toBe(want);
   });
 
   test('policies of the root namespace count, whether or not it is looked at', () => {

@@ -7,7 +7,8 @@ import type { Scheduler } from '@ambit/collections/scheduler';
 import { Singleton } from '@ambit/collections/singleton';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import { isDeepStrictEqual } from 'node:util';
-import { type MeshConfig, readMeshConfig } from './read.ts';
+import { type MeshConfig, meshConfigIn } from './read.ts';
+import { discoversAll } from './select.ts';
 
 export const MESH_CONFIG_KEY = 'mesh';
 
@@ -16,17 +17,44 @@ export function meshConfigName(revision: string): string {
   return revision === '' || revision === 'default' ? 'istio' : `istio-${revision}`;
 }
 
+export interface DerivedMeshConfig {
+  /** None until a text was right. */
+  readonly meshConfig: Singleton<MeshConfig>;
+  /** What is wrong with the text as it is now; none: nothing. */
+  readonly problem: Singleton<string>;
+}
+
 /** @param key - `namespace/name` of the one that counts. */
 export function deriveMeshConfig(
   configMaps: Collection<string, ConfigMap>,
   key: string,
   scheduler: Scheduler,
-): Singleton<MeshConfig> {
-  return new Singleton<MeshConfig>({
-    name: 'mesh config',
+): DerivedMeshConfig {
+  const read = new Singleton({
+    name: 'mesh config as it is written',
     scheduler,
     inputs: [configMaps],
-    compute: () => readMeshConfig(configMaps.get(key)?.data?.[MESH_CONFIG_KEY] ?? ''),
+    compute: () => meshConfigIn(configMaps.get(key)?.data?.[MESH_CONFIG_KEY] ?? ''),
     equals: isDeepStrictEqual,
   });
+  const problem = new Singleton<string>({
+    name: 'problem of the mesh config',
+    scheduler,
+    inputs: [read],
+    compute: () => (read.value && 'problem' in read.value ? read.value.problem : undefined),
+  });
+  const meshConfig: Singleton<MeshConfig> = new Singleton<MeshConfig>({
+    name: 'mesh config',
+    scheduler,
+    inputs: [read],
+    compute: () => (read.value && 'config' in read.value ? read.value.config : meshConfig.value),
+    equals: isDeepStrictEqual,
+  });
+  return { meshConfig, problem };
+}
+
+/** What becomes visible to all by such a change, in words: it is legal, and easily made by mistake. Pure. */
+export function widening(before: MeshConfig | undefined, after: MeshConfig | undefined): string | undefined {
+  if (before === undefined || discoversAll(before) || !discoversAll(after)) return undefined;
+  return 'no discovery selectors any more: every namespace is looked at from now on';
 }

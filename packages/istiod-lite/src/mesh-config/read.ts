@@ -3,6 +3,7 @@
  *
  * Fields that are not known are let be, since the same text serves Istio. Of a text that is wrong nothing is used.
  */
+import { messageOf } from '@ambit/core/errors';
 import type { LabelSelector } from '@ambit/kube/label-selector';
 import { parse } from 'yaml';
 import { MAX_MESH_CONFIG_CHARS } from '../limits.ts';
@@ -97,6 +98,15 @@ const schema = tolerant(
     ),
   }),
 );
+
+/** The settings, or what is wrong with the text, with its path. */
+export function meshConfigIn(source: string): { readonly config: MeshConfig } | { readonly problem: string } {
+  try {
+    return { config: readMeshConfig(source) };
+  } catch (error) {
+    return { problem: messageOf(error) };
+  }
+}
 
 /** @throws Error saying what is wrong, with its path. */
 export function readMeshConfig(source: string): MeshConfig {
