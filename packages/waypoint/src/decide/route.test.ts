@@ -55,6 +55,11 @@ describe('which backend a request gets', () => {
     { routes: readonly HttpRoute[]; asked: RequestView; want: number; namespace?: string }
   > = {
     'no route at all: the service itself': { routes: [], asked: request('/x'), want: 80 },
+    'a backend without a port: the one that was asked for': {
+      routes: [httpRoute({ kind: 'VirtualService', rules: [{ backends: [backend(0)] }] })],
+      asked: request('/x'),
+      want: 80,
+    },
     'conformance, matching: anything under /': {
       routes: [CONFORMANCE_MATCHING],
       asked: request('/example'),

@@ -14,6 +14,7 @@ import {
   type Mirror,
   NO_FILTERS,
 } from '../resources/http-route.ts';
+import { atPort } from '../resources/service-port.ts';
 import { drawByWeight, happens } from './draw.ts';
 import { failingPart, type RequestFacts } from './match-request.ts';
 import { redirectLocation } from './redirect.ts';
@@ -171,7 +172,7 @@ function toBackend(
   return {
     kind: 'forward',
     name,
-    backend: { to: target.to, subset: target.subset },
+    backend: { to: atPort(target.to, table.port), subset: target.subset },
     filters: all,
     matchedPrefixLength: prefixLength(entry, request),
     timeouts: {
@@ -181,7 +182,7 @@ function toBackend(
     retry,
     session: rule.session,
     cors: corsOf(all),
-    mirrors: mirrorsOf(all, random),
+    mirrors: mirrorsOf(table, all, random),
     fault: rule.fault && drawFault(rule.fault, random),
   };
 }
@@ -236,10 +237,14 @@ function corsOf(filters: readonly HttpFilters[]): HttpFilters['cors'] {
 
 const NO_MIRRORS: readonly BackendService[] = [];
 
-function mirrorsOf(filters: readonly HttpFilters[], random: Random): readonly BackendService[] {
+function mirrorsOf(
+  table: RouteTable,
+  filters: readonly HttpFilters[],
+  random: Random,
+): readonly BackendService[] {
   if (filters.every(({ mirrors }) => mirrors.length === 0)) return NO_MIRRORS;
   const drawn = (mirror: Mirror) =>
-    happens(mirror.share, random) ? [{ to: mirror.target, subset: mirror.subset }] : [];
+    happens(mirror.share, random) ? [{ to: atPort(mirror.target, table.port), subset: mirror.subset }] : [];
   return filters.flatMap(({ mirrors }) => mirrors.flatMap(drawn));
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Random } from '@ambit/core/clock';
 import type { ServiceKey } from '@ambit/model/address';
+import { atPort } from '../resources/service-port.ts';
 import type { StreamRoute, StreamRule } from '../resources/stream-route.ts';
 import { drawByWeight } from './draw.ts';
 import type { BackendService, RouteName } from './route-decision.ts';
@@ -45,7 +46,7 @@ export function decideStream(
     return { kind: 'close', name: { ...NO_ROUTE, route: broken.name }, reason: 'unreadable', message };
   }
   const matched = bestMatch(asked, stream);
-  if (matched) return follow(matched, random);
+  if (matched) return follow(matched, port, random);
   if (asked.every(isVirtualService)) {
     return { kind: 'forward', name: NO_ROUTE, backend: { to: { service, port }, subset: '' } };
   }
@@ -93,7 +94,9 @@ const CLEAR = 1;
 const ANY_NAME = 2;
 
 /** 0: the rule does not match. An exact name says more than any wildcard, and a longer wildcard more than a shorter. */
-function specificityOf({ tls, sniHosts }: StreamRule, { isTls, sni }: StreamView): number {
+function specificityOf(rule: StreamRule, { isTls, sni, sourceNamespace }: StreamView): number {
+  const { tls, sniHosts } = rule;
+  if (rule.sourceNamespace !== undefined && rule.sourceNamespace !== sourceNamespace) return 0;
   if (sniHosts.length === 0) {
     if (!tls) return CLEAR;
     return isTls ? ANY_NAME : 0;
@@ -109,7 +112,7 @@ function specificityOf({ tls, sniHosts }: StreamRule, { isTls, sni }: StreamView
   return best;
 }
 
-function follow({ route, rule, ruleIndex }: Matched, random: Random): StreamDecision {
+function follow({ route, rule, ruleIndex }: Matched, port: number, random: Random): StreamDecision {
   const name: RouteName = { route: route.name, rule: rule.name, ruleIndex, match: '' };
   const backend = drawByWeight(rule.backends, random);
   if (backend === undefined) {
@@ -118,7 +121,7 @@ function follow({ route, rule, ruleIndex }: Matched, random: Random): StreamDeci
   }
   const { target } = backend;
   if (target.kind === 'service') {
-    return { kind: 'forward', name, backend: { to: target.to, subset: target.subset } };
+    return { kind: 'forward', name, backend: { to: atPort(target.to, port), subset: target.subset } };
   }
   const message = `a backend of ${route.name} does not exist or may not be used`;
   return { kind: 'close', name, reason: 'invalid-backend', message };

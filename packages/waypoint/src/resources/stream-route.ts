@@ -21,6 +21,8 @@ export interface StreamRule {
   readonly sniHosts: readonly string[];
   /** Only connections that begin with a TLS ClientHello. */
   readonly tls: boolean;
+  /** Of the client. `undefined`: any. */
+  readonly sourceNamespace: string | undefined;
   /** By weight; none, or none with weight: the connection is closed. */
   readonly backends: readonly StreamBackend[];
 }

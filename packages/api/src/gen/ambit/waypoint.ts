@@ -206,6 +206,7 @@ export interface StreamRule {
   readonly sniHosts: readonly string[];
   readonly tls: boolean;
   readonly backends: readonly StreamBackend[];
+  readonly sourceNamespace: string;
 }
 
 export interface StreamBackend {
@@ -3190,7 +3191,7 @@ export const StreamRoute: MessageFns<StreamRoute> = {
 };
 
 function createBaseStreamRule(): StreamRule {
-  return { name: "", sniHosts: [], tls: false, backends: [] };
+  return { name: "", sniHosts: [], tls: false, backends: [], sourceNamespace: "" };
 }
 
 export const StreamRule: MessageFns<StreamRule> = {
@@ -3206,6 +3207,9 @@ export const StreamRule: MessageFns<StreamRule> = {
     }
     for (const v of message.backends) {
       StreamBackend.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.sourceNamespace !== "") {
+      writer.uint32(42).string(message.sourceNamespace);
     }
     return writer;
   },
@@ -3255,6 +3259,14 @@ export const StreamRule: MessageFns<StreamRule> = {
             message.backends.push(StreamBackend.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sourceNamespace = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -3277,6 +3289,7 @@ export const StreamRule: MessageFns<StreamRule> = {
     message.sniHosts = object.sniHosts?.map((e) => e) || [];
     message.tls = object.tls ?? false;
     message.backends = object.backends?.map((e) => StreamBackend.fromPartial(e)) || [];
+    message.sourceNamespace = object.sourceNamespace ?? "";
     return message;
   },
 };

@@ -28,7 +28,13 @@ function ruleOf(message: StreamRuleMessage): StreamRule {
   const sniHosts = atMost(message.sniHosts, MAX_PARTS, 'sniHosts').map((host) =>
     nameOf(host, 'sniHosts').toLowerCase(),
   );
-  return { name: nameOf(message.name, 'name'), sniHosts, tls: message.tls, backends };
+  return {
+    name: nameOf(message.name, 'name'),
+    sniHosts,
+    tls: message.tls,
+    sourceNamespace: said(nameOf(message.sourceNamespace, 'sourceNamespace')),
+    backends,
+  };
 }
 
 function backendOf({ target, weight, subset }: StreamBackendMessage): StreamBackend {
