@@ -10,6 +10,10 @@ export interface Target {
   readonly port: number;
   /** Of HTTP and HTTP/2. */
   readonly path?: string;
+  /** Of HTTP and HTTP/2. Default GET. */
+  readonly method?: string;
+  /** Of HTTP and HTTP/2; names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** What a server says of itself and of who asks. */

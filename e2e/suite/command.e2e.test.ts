@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { PORTS } from '../echo/ports.ts';
+import { runAmbit } from './kit/ambit.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { authorizationPolicy } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
@@ -9,29 +8,12 @@ import { useSuite } from './kit/suite.ts';
 import { eventually } from './kit/wait.ts';
 
 const suite = useSuite('command');
-const MAIN = new URL('../../packages/cli/src/main.ts', import.meta.url).pathname;
 
 let space: Space;
 let apart: Space;
 let client: EchoPod;
 
-interface Said {
-  readonly status: number | null;
-  readonly text: string;
-}
-
-async function ambit(...args: readonly string[]): Promise<Said> {
-  const child = spawn(process.execPath, [MAIN, ...args, '--kubeconfig', suite.cluster.file.kubeconfig], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (piece: string) => {
-      text += piece;
-    });
-  const [status] = (await once(child, 'close')) as [number | null];
-  return { status, text };
-}
+const ambit = (...args: readonly string[]) => runAmbit(suite.cluster, ...args);
 
 beforeAll(async () => {
   const [first, second] = suite.nodes;

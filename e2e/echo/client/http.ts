@@ -53,8 +53,8 @@ class HttpConversation implements Conversation {
   }
 
   async ask(signal: AbortSignal): Promise<Answer> {
-    const { host, port, path = '/' } = this.#target;
-    const asking = request({ host, port, path, agent: this.#agent, signal });
+    const { host, port, path = '/', method = 'GET', headers = {} } = this.#target;
+    const asking = request({ host, port, path, method, headers, agent: this.#agent, signal });
     asking.end();
     const answer = await this.#answerTo(asking);
     this.#toldToClose = answer.headers.connection === 'close';
@@ -107,7 +107,8 @@ class Http2Conversation implements Conversation {
   }
 
   async ask(signal: AbortSignal): Promise<Answer> {
-    const stream = this.#session.request({ ':path': this.#target.path ?? '/' });
+    const { path = '/', method = 'GET', headers = {} } = this.#target;
+    const stream = this.#session.request({ ...headers, ':path': path, ':method': method });
     const abort = () => stream.close(constants.NGHTTP2_CANCEL);
     signal.addEventListener('abort', abort, { once: true });
     try {

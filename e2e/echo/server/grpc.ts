@@ -3,10 +3,11 @@
  *
  * Messages of the echo service are JSON text; the health service's are the few protobuf bytes that it needs.
  */
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { describe, type Self } from '../about.ts';
 import { ECHO_SERVICE, type EchoHandlers } from '../grpc-service.ts';
 import type { Lifecycle } from '../lifecycle.ts';
+import type { Description } from '../messages.ts';
 
 /** HealthCheckResponse{status: SERVING} and {status: NOT_SERVING}. */
 const SERVING = Buffer.from([0x08, 0x01]);
@@ -29,9 +30,9 @@ const HEALTH_SERVICE = {
 export async function serveGrpc(self: Self, lifecycle: Lifecycle, port: number): Promise<Server> {
   const server = new Server();
   const handlers: EchoHandlers = {
-    Unary: (call, done) => done(null, describe(self, addressOf(call.getPeer()), 'gRPC')),
+    Unary: (call, done) => done(null, described(self, call)),
     Stream: (call) => {
-      call.on('data', () => call.write(describe(self, addressOf(call.getPeer()), 'gRPC')));
+      call.on('data', () => call.write(described(self, call)));
       call.on('end', () => call.end());
       call.on('error', () => call.end());
     },
@@ -52,6 +53,20 @@ export async function serveGrpc(self: Self, lifecycle: Lifecycle, port: number):
     });
   });
   return server;
+}
+
+/** What of a call tells who asks, and how. */
+interface Asked {
+  readonly metadata: Metadata;
+  getPeer(): string;
+}
+
+function described(self: Self, call: Asked): Description {
+  const headers = Object.entries(call.metadata.getMap()).map(([name, value]) => [name, String(value)]);
+  return {
+    ...describe(self, addressOf(call.getPeer()), 'gRPC'),
+    headers: Object.fromEntries(headers) as Record<string, string>,
+  };
 }
 
 /** gRPC's `1.2.3.4:5` or `[::1]:5` without the port. */

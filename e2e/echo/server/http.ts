@@ -84,11 +84,13 @@ async function answer(
   response.end(
     JSON.stringify({
       ...describe(self, request.socket.remoteAddress, protocol),
-      headers: Object.fromEntries(
-        Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
-      ),
+      headers: headersOf(request),
     }),
   );
+}
+
+function headersOf({ headers }: Request): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }
 
 /** `/ready` follows the lifecycle, `/status/CODE` answers with that code. */
@@ -103,7 +105,8 @@ function serveWebSocket(self: Self, server: HttpServer): void {
   const sockets = new WebSocketServer({ server, maxPayload: MAX_WEBSOCKET_MESSAGE_BYTES });
   sockets.on('connection', (socket, request) => {
     socket.on('error', () => socket.terminate());
-    socket.send(JSON.stringify(describe(self, request.socket.remoteAddress, 'WebSocket')));
+    const description = describe(self, request.socket.remoteAddress, 'WebSocket');
+    socket.send(JSON.stringify({ ...description, headers: headersOf(request) }));
     socket.on('message', (message, isBinary) => socket.send(message, { binary: isBinary }));
   });
 }

@@ -165,9 +165,10 @@ function deployment(of: Of): Manifest {
 function podSpec(of: Of): Readonly<Record<string, unknown>> {
   const { gateway, settings } = of;
   const { pod } = settings;
-  const { affinity = {}, topologySpreadConstraints = [], tolerations = [], imagePullSecrets = [] } = pod;
-  const isPlaced = topologySpreadConstraints.length > 0 || Object.keys(affinity).length > 0;
-  const constraints = isPlaced ? topologySpreadConstraints : preferOtherPlaces(of);
+  const { tolerations = [], imagePullSecrets = [] } = pod;
+  const isPlaced =
+    (pod.topologySpreadConstraints ?? []).length > 0 || Object.keys(pod.affinity ?? {}).length > 0;
+  const { affinity = {}, topologySpreadConstraints = [] } = isPlaced ? pod : preferOtherPlaces(of);
   return {
     serviceAccountName: serviceAccountName(gateway),
     // It asks the control plane alone: volume istio-token.
@@ -196,18 +197,31 @@ function podSpec(of: Of): Readonly<Record<string, unknown>> {
     nodeSelector: { 'kubernetes.io/os': 'linux', ...pod.nodeSelector },
     ...(tolerations.length > 0 && { tolerations }),
     ...(Object.keys(affinity).length > 0 && { affinity }),
-    ...(constraints.length > 0 && { topologySpreadConstraints: constraints }),
+    ...(topologySpreadConstraints.length > 0 && { topologySpreadConstraints }),
   };
 }
 
-/** One node, or one zone, takes not all replicas with it. */
-function preferOtherPlaces(of: Of): readonly object[] {
-  return ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'].map((topologyKey) => ({
+/**
+ * One node, or one zone, takes not all replicas with it. Zones by affinity: where nodes have none, a second constraint
+ * would switch off the first.
+ */
+function preferOtherPlaces(of: Of): Pick<PodSettings, 'affinity' | 'topologySpreadConstraints'> {
+  const labelSelector = { matchLabels: selector(of) };
+  const podAffinityTerm = { topologyKey: 'topology.kubernetes.io/zone', labelSelector };
+  const constraint = {
     maxSkew: 1,
-    topologyKey,
+    topologyKey: 'kubernetes.io/hostname',
     whenUnsatisfiable: 'ScheduleAnyway',
-    labelSelector: { matchLabels: selector(of) },
-  }));
+    labelSelector,
+  };
+  return {
+    affinity: {
+      podAntiAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }],
+      },
+    },
+    topologySpreadConstraints: [constraint],
+  };
 }
 
 function container(of: Of): Readonly<Record<string, unknown>> {
