@@ -71,6 +71,8 @@ export const INFORMATIONAL_RESPONSES = 32;
 export const DISCARD_BYTES = 64 * 1024;
 /** How long a client may take to notice that a connection ends, before it is cut. */
 export const LINGER_MS = 1_000;
+/** What a client may send ahead of its turn, behind a request that is not answered; more costs it the connection. */
+export const PIPELINED_BYTES = 512 * 1024;
 /** What is queued for a peer that does not read, before writers are asked to wait. */
 export const SEND_QUEUE_BYTES = 64 * 1024;
 

@@ -1,10 +1,13 @@
 /** What connections are told when they are made; every bound has its default in limits.ts. */
 import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from './h2/session.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { HeldBudget } from './held-bytes.ts';
 import * as limits from './limits.ts';
 
 export interface Http1Options {
   readonly deadlines: Deadlines;
+  /** Bounds what is held for peers that do not read (see held-bytes.ts). */
+  readonly budget?: HeldBudget;
   readonly maxLineBytes: number;
   readonly maxHeadBytes: number;
   readonly maxFields: number;
@@ -40,6 +43,8 @@ export const DEFAULT_HTTP1_SERVER_OPTIONS: Omit<Http1ServerOptions, 'deadlines'>
 
 export interface Http2Options extends SessionOptions {
   readonly deadlines: Deadlines;
+  /** As for HTTP/1.1. */
+  readonly budget?: HeldBudget;
   /** Without a stream: then the connection ends. */
   readonly idleTimeoutMs: number;
 }

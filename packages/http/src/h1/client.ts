@@ -300,7 +300,7 @@ class Http1ClientConnection
     if (!isAsked || !receiver.onSwitched || !exchange.isSent) throw malformed('unexpected-switch');
     exchange.close();
     this.#exchange = undefined;
-    this.#tunnel = new ConnectionTunnel(this.wire);
+    this.#tunnel = new ConnectionTunnel(this.wire, this.#options.budget);
     receiver.onSwitched(head, this.#tunnel);
   }
 

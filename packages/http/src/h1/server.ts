@@ -10,7 +10,8 @@ import type { Watched } from '../deadlines.ts';
 import { HttpError } from '../errors.ts';
 import type { HttpServerConnection, HttpServerHandler } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
-import { DISCARD_BYTES, LINGER_MS } from '../limits.ts';
+import { HeldBytes } from '../held-bytes.ts';
+import { DISCARD_BYTES, LINGER_MS, PIPELINED_BYTES } from '../limits.ts';
 import type { Http1ServerOptions } from '../options.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
 import type { BodySink } from './chunked.ts';
@@ -67,6 +68,9 @@ export class Http1ServerConnection
   #discarded = 0;
   #state: 'open' | 'ending' | 'closed' = 'open';
   #isDraining = false;
+  /** More came ahead of its turn than may wait. */
+  #isPipelineLost = false;
+  #held: HeldBytes | undefined;
   #tunnel: ConnectionTunnel | undefined;
 
   constructor(transport: Transport, handler: HttpServerHandler, options: Http1ServerOptions) {
@@ -108,8 +112,7 @@ export class Http1ServerConnection
       return;
     }
     if (this.#exchange && !this.#body) {
-      this.#stash.append(bytes);
-      this.#stashUncredited += bytes.length;
+      this.#keepForLater(bytes);
     } else if (this.#stash.length > 0) {
       this.#stash.append(bytes);
       this.#readStash(bytes.length);
@@ -127,6 +130,7 @@ export class Http1ServerConnection
     }
     const { queue } = this.wire;
     queue.flush();
+    this.#countHeld();
     if (queue.queuedBytes > 0) return;
     if (this.#state === 'ending') {
       this.wire.end();
@@ -162,6 +166,7 @@ export class Http1ServerConnection
   onClosed(error: Error | undefined): void {
     this.#options.deadlines.unwatch(this);
     this.#state = 'closed';
+    this.#held?.set(0);
     if (this.#tunnel) this.#tunnel.onClosed(error);
     else this.wire.queue.clear();
     const exchange = this.#exchange;
@@ -200,9 +205,11 @@ export class Http1ServerConnection
     if (this.#isDraining) this.#keepsAlive = false;
     if (!this.#keepsAlive || (!isReceived && (this.#body?.leftBytes ?? 0) > DISCARD_BYTES)) {
       this.#end();
+      this.#countHeld();
       return;
     }
     this.wire.flush();
+    this.#countHeld();
     this.#awaitNext(isReceived);
   }
 
@@ -219,7 +226,8 @@ export class Http1ServerConnection
     exchange.close();
     this.#exchange = undefined;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    const tunnel = new ConnectionTunnel(this.wire);
+    this.#held?.set(0);
+    const tunnel = new ConnectionTunnel(this.wire, this.#options.budget);
     this.#tunnel = tunnel;
     if (uncredited > 0) this.wire.transport.credit(uncredited);
     this.wire.flush();
@@ -352,8 +360,34 @@ export class Http1ServerConnection
       this.#stashUncredited = this.#exchange ? Math.min(rest, uncredited) : 0;
       credit -= this.#stashUncredited;
       if (this.#isHeadPending) this.#stash.searched = rest;
+      if (rest > 0 || this.#held) this.#countHeld();
     }
     if (credit > 0) this.wire.transport.credit(credit);
+  }
+
+  /** It is not this request's turn. A transport that cannot stop reading may bring a lot. */
+  #keepForLater(bytes: Buffer): void {
+    if (this.#isPipelineLost || this.#stash.length + bytes.length > PIPELINED_BYTES) {
+      this.#isPipelineLost = true;
+      this.#keepsAlive = false;
+      this.wire.transport.credit(bytes.length + this.#stashUncredited);
+      this.#stash.drop(this.#stash.length);
+      this.#stashUncredited = 0;
+    } else {
+      this.#stash.append(bytes);
+      this.#stashUncredited += bytes.length;
+    }
+    this.#countHeld();
+  }
+
+  /** What no exchange answers for. */
+  #countHeld(): void {
+    const { budget } = this.#options;
+    if (!budget || this.#tunnel) return;
+    const bytes = this.#stash.length + (this.#exchange ? 0 : this.wire.queue.heldBytes);
+    if (bytes === 0 && !this.#held) return;
+    this.#held ??= new HeldBytes(budget, () => this.wire.transport.destroy());
+    this.#held.set(this.#state === 'closed' ? 0 : bytes);
   }
 
   /** An answer is out. What waits is read from a turn of its own, so that no handler is called from within a call of its. */

@@ -2,6 +2,7 @@
  * What is left of an HTTP/1.1 connection after it switched protocols: bytes both ways, each way ending by itself.
  */
 import { Duplex } from 'node:stream';
+import { type HeldBudget, HeldBytes } from '../held-bytes.ts';
 import type { TransportEvents } from '../transport/transport.ts';
 import type { Wire } from './wire.ts';
 
@@ -10,17 +11,20 @@ export class ConnectionTunnel extends Duplex implements TransportEvents {
   #waiting: ((error?: Error | null) => void) | undefined;
   #uncredited = 0;
   #gone = false;
+  readonly #held: HeldBytes | undefined;
   #ending = false;
 
-  constructor(wire: Wire) {
+  constructor(wire: Wire, budget: HeldBudget | undefined) {
     super({ allowHalfOpen: true, emitClose: true });
     this.#wire = wire;
+    if (budget) this.#held = new HeldBytes(budget, () => this.destroy());
   }
 
   /** @internal */
   onBytes(bytes: Buffer): void {
     this.#uncredited += bytes.length;
     if (this.push(Buffer.from(bytes))) this.#credit();
+    this.#countHeld();
   }
 
   /** @internal */
@@ -32,6 +36,7 @@ export class ConnectionTunnel extends Duplex implements TransportEvents {
   onIdle(): void {
     const { queue } = this.#wire;
     queue.flush();
+    this.#countHeld();
     if (queue.queuedBytes > 0) return;
     const waiting = this.#waiting;
     this.#waiting = undefined;
@@ -43,6 +48,7 @@ export class ConnectionTunnel extends Duplex implements TransportEvents {
   onClosed(error: Error | undefined): void {
     this.#gone = true;
     this.#wire.queue.clear();
+    this.#countHeld();
     if (error) {
       this.destroy(error);
       return;
@@ -56,6 +62,7 @@ export class ConnectionTunnel extends Duplex implements TransportEvents {
 
   override _read(): void {
     this.#credit();
+    this.#countHeld();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -66,6 +73,7 @@ export class ConnectionTunnel extends Duplex implements TransportEvents {
     const { queue } = this.#wire;
     queue.append(chunk);
     queue.flush();
+    this.#countHeld();
     if (queue.queuedBytes > 0) this.#waiting = done;
     else done();
   }
@@ -78,12 +86,18 @@ export class ConnectionTunnel extends Duplex implements TransportEvents {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#waiting = undefined;
+    this.#held?.set(0);
     if (!this.#gone) {
       const isWhole = this.readableEnded && this.writableFinished && error === null;
       if (isWhole) this.#wire.end();
       else this.#wire.transport.destroy();
     }
     done(error);
+  }
+
+  /** What neither side has taken. */
+  #countHeld(): void {
+    this.#held?.set(this.destroyed ? 0 : this.#uncredited + this.#wire.queue.heldBytes);
   }
 
   #credit(): void {

@@ -2,6 +2,7 @@
 import { HttpError, type StreamResetError } from '../errors.ts';
 import type { AbortReason, ClientExchange, RequestHead, ResponseReceiver } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
+import type { HeldBudget } from '../held-bytes.ts';
 import { exchangeError, resetCode } from './exchange-errors.ts';
 import { responseOf } from './heads.ts';
 import { H2 } from './protocol.ts';
@@ -14,6 +15,7 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
   stream: H2Stream | undefined;
   readonly #head: RequestHead;
   readonly #receiver: ResponseReceiver;
+  readonly #budget: HeldBudget | undefined;
   readonly #onCompleted: () => void;
   #contentLength = -1;
   #received = 0;
@@ -24,9 +26,15 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
   /** Nothing is delivered any more. */
   #isOver = false;
 
-  constructor(head: RequestHead, receiver: ResponseReceiver, onCompleted: () => void) {
+  constructor(
+    head: RequestHead,
+    receiver: ResponseReceiver,
+    budget: HeldBudget | undefined,
+    onCompleted: () => void,
+  ) {
     this.#head = head;
     this.#receiver = receiver;
+    this.#budget = budget;
     this.#onCompleted = onCompleted;
   }
 
@@ -125,7 +133,7 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
       if (!this.#receiver.onSwitched) throw new HttpError('protocol', 'unexpected-switch');
       this.#isOver = true;
       this.#onCompleted();
-      this.#receiver.onSwitched(head, new StreamDuplex(stream));
+      this.#receiver.onSwitched(head, new StreamDuplex(stream, this.#budget));
       return;
     }
     const hasNone = method === 'HEAD' || head.status === 204 || head.status === 304;

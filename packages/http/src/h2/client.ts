@@ -28,6 +28,7 @@ class Http2ClientConnection implements HttpClientConnection, SessionHandler, Wat
   /** @internal */
   deadlineMs: number;
   readonly #handler: HttpClientHandler;
+  readonly #budgetChange: Disposable | undefined;
   readonly #options: Http2ClientOptions;
   readonly #session: H2Session;
   #completed = 0;
@@ -38,6 +39,8 @@ class Http2ClientConnection implements HttpClientConnection, SessionHandler, Wat
     options.deadlines.watch(this);
     this.deadlineMs = options.deadlines.nowMs + options.idleTimeoutMs;
     this.#session = new H2Session('client', transport, this, options);
+    this.#budgetChange = options.budget?.onChange(() => this.#fitWindows());
+    if (options.budget) this.#fitWindows();
   }
 
   get canRequest(): boolean {
@@ -69,7 +72,7 @@ class Http2ClientConnection implements HttpClientConnection, SessionHandler, Wat
     if (head.upgrade !== undefined && !this.canSwitchProtocols)
       throw new HttpError('refused', 'server-takes-no-extended-connect');
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    const exchange = new Http2ClientExchange(head, receiver, () => {
+    const exchange = new Http2ClientExchange(head, receiver, this.#options.budget, () => {
       this.#completed++;
     });
     const endsHere = head.endsHere && head.upgrade === undefined && head.method !== 'CONNECT';
@@ -107,6 +110,13 @@ class Http2ClientConnection implements HttpClientConnection, SessionHandler, Wat
   /** @internal */
   onClosed(error: Error | undefined): void {
     this.#options.deadlines.unwatch(this);
+    this.#budgetChange?.[Symbol.dispose]();
     this.#handler.onClosed?.(error);
+  }
+
+  /** As memory fills, peers may send less of each message. */
+  #fitWindows(): void {
+    const { budget, streamWindowBytes } = this.#options;
+    if (budget) this.#session.limitStreamWindow(budget.windowFor(streamWindowBytes));
   }
 }

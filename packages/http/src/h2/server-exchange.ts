@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { HttpError, type StreamResetError } from '../errors.ts';
 import type { AbortReason, BodyReceiver, RequestHead, ResponseHead, ServerExchange } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
+import { type HeldBudget, HeldBytes } from '../held-bytes.ts';
 import { exchangeError, resetCode } from './exchange-errors.ts';
 import { responseFields, switchedFields } from './heads.ts';
 import { H2 } from './protocol.ts';
@@ -20,11 +21,14 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
   #hasAnswered = false;
   /** Nothing is delivered any more. */
   #isOver = false;
+  readonly #budget: HeldBudget | undefined;
+  #held: HeldBytes | undefined;
 
-  constructor(stream: H2Stream, head: RequestHead, contentLength: number) {
+  constructor(stream: H2Stream, head: RequestHead, contentLength: number, budget: HeldBudget | undefined) {
     this.#stream = stream;
     this.head = head;
     this.#contentLength = contentLength;
+    this.#budget = budget;
   }
 
   informational(head: ResponseHead): void {
@@ -50,6 +54,13 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
     if (this.#isOver || !this.#hasAnswered) return;
     this.#isOver = true;
     this.#stream.end(trailers);
+    const { pendingBytes } = this.#stream;
+    if (pendingBytes === 0 || !this.#budget) return;
+    this.#held = new HeldBytes(this.#budget, () => {
+      this.#stream.reset(H2.enhanceYourCalm);
+      this.#held?.set(0);
+    });
+    this.#held.set(pendingBytes);
   }
 
   abort(reason: AbortReason): void {
@@ -68,7 +79,7 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
       throw new HttpError('closed', 'nothing-to-switch');
     this.#hasAnswered = true;
     this.#isOver = true;
-    const duplex = new StreamDuplex(this.#stream);
+    const duplex = new StreamDuplex(this.#stream, this.#budget);
     this.#stream.respondFields(switchedFields(head.fields), false);
     return duplex;
   }
@@ -100,6 +111,7 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
 
   /** @internal */
   onReset(_stream: H2Stream, error: StreamResetError): void {
+    this.#held?.set(0);
     this.#fail(exchangeError(error));
   }
 
@@ -110,7 +122,8 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
 
   /** @internal The answer is out before the request is whole: what is left of it is not wanted (RFC 9113 §8.1). */
   onSent(stream: H2Stream): void {
-    stream.reset(H2.noError);
+    this.#held?.set(0);
+    if (!stream.hasRemoteEnded) stream.reset(H2.noError);
   }
 
   #mismatch(): void {

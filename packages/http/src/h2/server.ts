@@ -25,6 +25,7 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
   /** @internal */
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #handler: HttpServerHandler;
+  readonly #budgetChange: Disposable | undefined;
   readonly #options: Http2Options;
   /** @internal */
   readonly session: H2Session;
@@ -35,6 +36,8 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
     options.deadlines.watch(this);
     this.deadlineMs = options.deadlines.nowMs + options.idleTimeoutMs;
     this.session = new H2Session('server', transport, this, options);
+    this.#budgetChange = options.budget?.onChange(() => this.#fitWindows());
+    if (options.budget) this.#fitWindows();
   }
 
   get openExchanges(): number {
@@ -64,7 +67,7 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
     this.deadlineMs = Number.POSITIVE_INFINITY;
     try {
       const { head, contentLength } = requestOf(fields, endStream);
-      const exchange = new Http2ServerExchange(stream, head, contentLength);
+      const exchange = new Http2ServerExchange(stream, head, contentLength, this.#options.budget);
       stream.handler = exchange;
       exchange.receiver = this.#handler.onRequest(exchange);
       return exchange;
@@ -93,7 +96,14 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
   /** @internal */
   onClosed(error: Error | undefined): void {
     this.#options.deadlines.unwatch(this);
+    this.#budgetChange?.[Symbol.dispose]();
     this.#handler.onClosed?.(error);
+  }
+
+  /** As memory fills, peers may send less of each message. */
+  #fitWindows(): void {
+    const { budget, streamWindowBytes } = this.#options;
+    if (budget) this.session.limitStreamWindow(budget.windowFor(streamWindowBytes));
   }
 
   #refuse(stream: H2Stream, error: HttpError): StreamHandler {
@@ -118,5 +128,7 @@ const REFUSED: StreamHandler = {
   onEnd() {},
   onReset() {},
   onWritable() {},
-  onSent: (stream) => stream.reset(H2.noError),
+  onSent: (stream) => {
+    if (!stream.hasRemoteEnded) stream.reset(H2.noError);
+  },
 };

@@ -417,7 +417,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   #localEnded(stream: H2Stream): void {
     stream.localEnded = true;
     if (stream.remoteEnded) this.#forget(stream);
-    else stream.handler.onSent?.(stream);
+    stream.handler.onSent?.(stream);
   }
 
   #forget(stream: H2Stream): void {

@@ -5,6 +5,7 @@
  * Ending the writable side ends our direction alone; destroying it resets the stream.
  */
 import { Duplex } from 'node:stream';
+import { type HeldBudget, HeldBytes } from '../held-bytes.ts';
 import { StreamResetError } from '../errors.ts';
 import { H2 } from './protocol.ts';
 import type { H2Stream, StreamHandler } from './stream.ts';
@@ -18,11 +19,13 @@ export class StreamDuplex extends Duplex implements StreamHandler {
   /** Received, and not yet credited to the peer. */
   #uncredited = 0;
   #remoteReset = false;
+  readonly #held: HeldBytes | undefined;
 
   /** Takes the stream, whose headers are through. */
-  constructor(stream: H2Stream) {
+  constructor(stream: H2Stream, budget?: HeldBudget) {
     super({ allowHalfOpen: true, readableHighWaterMark: READ_AHEAD_BYTES, emitClose: true });
     this.#stream = stream;
+    if (budget) this.#held = new HeldBytes(budget, () => this.destroy());
     stream.handler = this;
   }
 
@@ -32,6 +35,7 @@ export class StreamDuplex extends Duplex implements StreamHandler {
   onData(stream: H2Stream, bytes: Buffer): void {
     this.#uncredited += bytes.length;
     if (this.push(Buffer.from(bytes))) this.#credit(stream);
+    this.#countHeld();
   }
 
   onEnd(): void {
@@ -52,6 +56,7 @@ export class StreamDuplex extends Duplex implements StreamHandler {
   }
 
   onWritable(): void {
+    this.#countHeld();
     const waiting = this.#waiting;
     this.#waiting = undefined;
     waiting?.();
@@ -59,6 +64,7 @@ export class StreamDuplex extends Duplex implements StreamHandler {
 
   override _read(): void {
     this.#credit(this.#stream);
+    this.#countHeld();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -68,6 +74,7 @@ export class StreamDuplex extends Duplex implements StreamHandler {
     }
     if (this.#stream.write(chunk)) done();
     else this.#waiting = done;
+    this.#countHeld();
   }
 
   override _final(done: (error?: Error | null) => void): void {
@@ -77,8 +84,14 @@ export class StreamDuplex extends Duplex implements StreamHandler {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#waiting = undefined;
+    this.#held?.set(0);
     if (!this.#stream.isClosed) this.#stream.reset(error ? H2.internalError : H2.cancel);
     done(error);
+  }
+
+  /** What neither side has taken. */
+  #countHeld(): void {
+    this.#held?.set(this.destroyed ? 0 : this.#uncredited + this.#stream.pendingBytes);
   }
 
   #credit(stream: H2Stream): void {

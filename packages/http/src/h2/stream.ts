@@ -24,7 +24,7 @@ export interface StreamHandler {
   onEnd(stream: H2Stream): void;
   onReset(stream: H2Stream, error: StreamResetError): void;
   onWritable(stream: H2Stream): void;
-  /** Our side has ended, and what was pending is out. */
+  /** Our side has ended, and what was pending is out; after a reset that is never told. */
   onSent?(stream: H2Stream): void;
 }
 

@@ -22,6 +22,8 @@ export class SendQueue {
   /** In the write that the transport has yet to finish. */
   #lent: Buffer | undefined;
   #queuedBytes = 0;
+  /** In the last write, if the transport has not finished it. */
+  #writingBytes = 0;
 
   constructor(transport: Transport) {
     this.#transport = transport;
@@ -29,6 +31,11 @@ export class SendQueue {
 
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  /** Queued, or in a write that the transport has yet to finish. */
+  get heldBytes(): number {
+    return this.#queuedBytes + (this.#transport.idle ? 0 : this.#writingBytes);
   }
 
   append(bytes: Uint8Array): void {
@@ -71,6 +78,7 @@ export class SendQueue {
       const chunk = this.#chunks.shift();
       if (!chunk) return;
       this.#queuedBytes -= chunk.length;
+      this.#writingBytes = chunk.length;
       this.#transport.write(chunk.bytes.subarray(0, chunk.length));
       if (this.#transport.lends && !this.#transport.idle) this.#lent = chunk.bytes;
       else giveBack(chunk.bytes);
@@ -83,6 +91,7 @@ export class SendQueue {
     this.#chunks.length = 0;
     this.#lent = undefined;
     this.#queuedBytes = 0;
+    this.#writingBytes = 0;
   }
 
   #giveBackLent(): void {
