@@ -45,3 +45,19 @@ export function decodeBounded<T>(
 export function encodeWhole<T>(generated: Generated<T>, message: T): Uint8Array {
   return generated.encode(message).finish();
 }
+
+/** Some fields of a message, at any depth: messages without them have every one empty. */
+export type MessageFields<T> = T extends
+  | Uint8Array
+  | Date
+  | Map<unknown, unknown>
+  | string
+  | number
+  | bigint
+  | boolean
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly MessageFields<Item>[]
+    : T extends { readonly $case: infer Case; readonly value: infer Value }
+      ? { readonly $case: Case; readonly value: MessageFields<Value> }
+      : { readonly [Name in keyof T]?: MessageFields<T[Name]> };

@@ -3,7 +3,7 @@
  *
  * One table of types instead of a function for each: both ends treat them alike, and what is added is added here once.
  */
-import { decodeBounded, encodeWhole } from './codec.ts';
+import { decodeBounded, encodeWhole, type MessageFields } from './codec.ts';
 import * as messages from './gen/ambit/waypoint.ts';
 import { MAX_RESOURCE_BYTES } from './limits.ts';
 
@@ -151,20 +151,8 @@ export function encodeWaypointResource<Kind extends WaypointResourceKind>(
   return encodeWhole(CODECS[kind], resource);
 }
 
-/** Some fields of a message, at any depth. */
-export type WaypointFields<T> = T extends
-  | Uint8Array
-  | Map<unknown, unknown>
-  | string
-  | number
-  | bigint
-  | boolean
-  ? T
-  : T extends readonly (infer Item)[]
-    ? readonly WaypointFields<Item>[]
-    : T extends { readonly $case: infer Case; readonly value: infer Value }
-      ? { readonly $case: Case; readonly value: WaypointFields<Value> }
-      : { readonly [Name in keyof T]?: WaypointFields<T[Name]> };
+/** Some fields of a resource, at any depth. */
+export type WaypointFields<T> = MessageFields<T>;
 
 /** A resource with these fields, and every other one empty, at any depth. */
 export function createWaypointResource<Kind extends WaypointResourceKind>(

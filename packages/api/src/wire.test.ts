@@ -8,6 +8,14 @@ import {
 } from './ca.ts';
 import { ProtobufError } from './codec.ts';
 import {
+  createCheckRequest,
+  createCheckResponse,
+  decodeCheckRequest,
+  decodeCheckResponse,
+  encodeCheckRequest,
+  encodeCheckResponse,
+} from './external-authorization.ts';
+import {
   decodeDeltaRequest,
   decodeDeltaResponse,
   encodeDeltaRequest,
@@ -370,6 +378,110 @@ const fixtures: Record<string, Fixture> = {
     encode: encodeWorkloadRequest,
     wire: [message(5, text(1, 'uid'))],
     want: { payload: { $case: 'keep', value: { uid: 'uid' } } },
+  },
+  'envoy.service.auth.v3.CheckRequest': {
+    decode: (wire) => decodeCheckRequest(wire),
+    encode: encodeCheckRequest,
+    wire: [
+      message(
+        1,
+        message(1, message(1, message(1, text(2, '10.0.0.1'), number(3, 7))), text(4, 'spiffe://a')),
+        message(2, message(1, message(1, text(2, '10.0.0.2'), number(3, 80)))),
+        message(
+          4,
+          message(1, number(1, 5)),
+          message(
+            2,
+            text(1, 'id'),
+            text(2, 'GET'),
+            message(3, text(1, 'a'), text(2, 'b')),
+            text(4, '/p?q'),
+            text(5, 'host'),
+            text(6, 'http'),
+            text(7, 'q'),
+            number(9, 3),
+            text(10, 'HTTP/1.1'),
+            text(11, 'body'),
+            bytes(12, [1]),
+          ),
+        ),
+        message(12, text(1, 'sni')),
+      ),
+    ],
+    want: createCheckRequest({
+      attributes: {
+        source: {
+          address: { socketAddress: { address: '10.0.0.1', portValue: 7 } },
+          principal: 'spiffe://a',
+        },
+        destination: { address: { socketAddress: { address: '10.0.0.2', portValue: 80 } } },
+        request: {
+          time: new Date(5_000),
+          http: {
+            id: 'id',
+            method: 'GET',
+            headers: new Map([['a', 'b']]),
+            path: '/p?q',
+            host: 'host',
+            scheme: 'http',
+            query: 'q',
+            size: 3n,
+            protocol: 'HTTP/1.1',
+            body: 'body',
+            rawBody: Uint8Array.of(1),
+          },
+        },
+        tlsSession: { sni: 'sni' },
+      },
+    }),
+  },
+  'envoy.service.auth.v3.CheckResponse that denies': {
+    decode: decodeCheckResponse,
+    encode: encodeCheckResponse,
+    wire: [
+      message(1, number(1, 7)),
+      message(
+        2,
+        message(1, number(1, 401)),
+        message(
+          2,
+          message(1, text(1, 'k'), text(2, 'v'), bytes(3, [2])),
+          message(2, number(1, 1)),
+          number(3, 2),
+        ),
+        text(3, 'no'),
+      ),
+    ],
+    want: createCheckResponse({
+      status: { code: 7 },
+      httpResponse: {
+        $case: 'deniedResponse',
+        value: {
+          status: { code: 401 },
+          headers: [
+            { header: { key: 'k', value: 'v', rawValue: Uint8Array.of(2) }, append: true, appendAction: 2 },
+          ],
+          body: 'no',
+        },
+      },
+    }),
+  },
+  'envoy.service.auth.v3.CheckResponse that allows': {
+    decode: decodeCheckResponse,
+    encode: encodeCheckResponse,
+    wire: [
+      message(3, message(2, message(1, text(1, 'a'))), text(5, 'b'), message(6, message(1, text(1, 'c')))),
+    ],
+    want: createCheckResponse({
+      httpResponse: {
+        $case: 'okResponse',
+        value: {
+          headers: [{ header: { key: 'a' } }],
+          headersToRemove: ['b'],
+          responseHeadersToAdd: [{ header: { key: 'c' } }],
+        },
+      },
+    }),
   },
 };
 

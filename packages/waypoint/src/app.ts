@@ -41,7 +41,7 @@ import { Inbound } from './inbound/inbound.ts';
 import { Balancer } from './decide/balance/balancer.ts';
 import { hashOf } from './decide/balance/hash-key.ts';
 import { decideRetry } from './decide/retry.ts';
-import { INTERIM_SECURITY } from './interim.ts';
+import { createSecurity } from './security/security.ts';
 import { ResourceStore } from './resources/store.ts';
 import { ByteStreams } from './stream/stream-service.ts';
 import { MAX_COLLECTOR_ANSWER_BYTES } from './telemetry/limits.ts';
@@ -206,7 +206,15 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const context: ExchangeContext = {
     snapshot: () => resources.snapshot,
     decisions: { hashOf, decideRetry },
-    security: INTERIM_SECURITY,
+    security: createSecurity({
+      settings: () => resources.settings,
+      mesh,
+      ask: (question, stop) => askService(upstreams, mesh, random, question, stop),
+      ownIdentity: config.self.identity,
+      fetch: globalThis.fetch,
+      clock,
+      log: deps.log.scope('security'),
+    }),
     reporter: telemetry,
     upstreams,
     admission,

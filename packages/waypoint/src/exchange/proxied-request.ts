@@ -25,6 +25,8 @@ import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { decideRoute } from '../decide/route.ts';
 import { type Forward, NO_ROUTE, type Redirected, type Responded } from '../decide/route-decision.ts';
 import type { AttemptOutcome } from '../decide/retry.ts';
+import type { Authentication, FieldChanges } from '../security/authenticate.ts';
+import type { ExternalVerdict, KeptBody } from '../security/external.ts';
 import { DEFAULT_RETRY } from '../resources/http-route.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
@@ -34,7 +36,7 @@ import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { UpstreamError } from '../upstream/errors.ts';
 import { upstreamVersion } from '../upstream/settings.ts';
 import { Attempt, type AttemptHost } from './attempt.ts';
-import type { Authentication, ExchangeContext, ExternalVerdict, FieldChanges } from './context.ts';
+import type { ExchangeContext } from './context.ts';
 import { configOf, type Downstream } from './downstream.ts';
 import { without, withFields, withoutPrivate } from './fields.ts';
 import type { ResponseFlag } from './flags.ts';
@@ -189,7 +191,7 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
       this.#checkExternally(config, undefined);
       return;
     }
-    const outcome = security.authenticate(config.authentication, this.#view, this.#gone.signal);
+    const outcome = security.authenticate(config.authentication, this.#view);
     if (!(outcome instanceof Promise)) {
       this.#authenticated(config, outcome);
       return;
@@ -235,13 +237,33 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
       this.#authorize(config, token);
       return;
     }
-    this.#context.security.check(check, this.#subject(token), this.#gone.signal).then(
-      (verdict) =>
-        this.#resume(() => {
-          if (this.#externallyAllowed(verdict)) this.#checkNext(config, token, checks, index + 1);
-        }),
-      (error: unknown) => this.#resume(() => this.#fault('external authorization', error)),
-    );
+    const { security } = this.#context;
+    this.#keepBody(security.bodyBytes(check), (body) => {
+      security.check(check, this.#subject(token), body, this.#gone.signal).then(
+        (verdict) =>
+          this.#resume(() => {
+            if (this.#externallyAllowed(verdict)) this.#checkNext(config, token, checks, index + 1);
+          }),
+        (error: unknown) => this.#resume(() => this.#fault('external authorization', error)),
+      );
+    });
+  }
+
+  /** Goes on with as much of the body as is wanted, when it is here. */
+  #keepBody(bytes: number, goOn: (body: KeptBody | undefined) => void): void {
+    if (bytes === 0) {
+      goOn(undefined);
+      return;
+    }
+    if (this.#exchange.head.endsHere) {
+      goOn({ bytes: NOTHING, isWhole: true });
+      return;
+    }
+    this.onAttemptSending();
+    this.#body.await(bytes, () => {
+      if (this.#over) return;
+      goOn({ bytes: this.#body.beginning(bytes), isWhole: this.#body.totalBytes <= bytes });
+    });
   }
 
   #externallyAllowed(verdict: ExternalVerdict): boolean {

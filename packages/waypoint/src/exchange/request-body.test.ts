@@ -94,4 +94,29 @@ describe('a body', () => {
     push('789');
     expect([credited(), body.heldBytes]).toEqual([9, 0]);
   });
+
+  test('is kept for a question as far as it is asked for, with credit for it, and sent all the same', () => {
+    const { body, push, credited } = bodyOf(100);
+    const ready: string[] = [];
+    push('one ');
+    body.await(7, () => ready.push(body.beginning(7).toString()));
+    expect([ready, credited(), body.heldBytes]).toEqual([[], 4, 4]);
+    push('two');
+    expect([ready, credited()]).toEqual([[], 7]);
+    push(' three');
+    expect([ready, credited(), body.heldBytes]).toEqual([['one two'], 7, 13]);
+    const sink = new Sink();
+    body.sendTo(sink);
+    body.end(undefined);
+    expect([sink.received, sink.ended, credited()]).toEqual(['one two three', 'plain', 13]);
+  });
+
+  test('that is whole is kept whole', () => {
+    const { body, push } = bodyOf(100);
+    const ready: string[] = [];
+    push('all');
+    body.end(undefined);
+    body.await(100, () => ready.push(body.beginning(100).toString()));
+    expect([ready, body.hasEnded]).toEqual([['all'], true]);
+  });
 });

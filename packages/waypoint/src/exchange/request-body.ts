@@ -30,6 +30,7 @@ export class RequestBody {
   #sink: ClientExchange | undefined;
   #sinkIsFull = false;
   #endSent = false;
+  #awaited: { readonly bytes: number; readonly ready: () => void } | undefined;
 
   /** @param limitBytes - What is kept for another try. */
   constructor(source: BodySource, limitBytes: number) {
@@ -41,9 +42,23 @@ export class RequestBody {
     return this.#totalBytes;
   }
 
-  /** Bytes in memory that their sender has no credit for. */
+  /** Bytes in memory that no try has sent, or that their sender has no credit for. */
   get heldBytes(): number {
-    return this.#uncredited;
+    return this.#sink ? this.#uncredited : Math.max(this.#uncredited, this.#unsentBytes());
+  }
+
+  /**
+   * Calls `ready` once all of the body is here, or more than `bytes` of it; the client gets credit for as much, since it
+   * would stop sending otherwise. Before the first try, and one at a time.
+   */
+  await(bytes: number, ready: () => void): void {
+    this.#awaited = { bytes, ready };
+    this.#lookAwaited();
+  }
+
+  /** The first bytes, at most so many. Before the first try. */
+  beginning(bytes: number): Buffer {
+    return Buffer.concat(this.#pieces).subarray(0, bytes);
   }
 
   /** Cannot be sent from its beginning any more. */
@@ -69,12 +84,14 @@ export class RequestBody {
     }
     this.#pieces.push(Buffer.from(bytes));
     this.#flush();
+    this.#lookAwaited();
   }
 
   end(trailers: HeaderFields | undefined): void {
     this.#ended = true;
     this.#trailers = trailers;
     this.#flush();
+    this.#lookAwaited();
   }
 
   /** A try begins: everything from the first byte on goes to `sink`. */
@@ -109,6 +126,19 @@ export class RequestBody {
     this.#creditSent();
   }
 
+  #lookAwaited(): void {
+    if (!this.#awaited) return;
+    const { bytes, ready } = this.#awaited;
+    if (this.#ended || this.#totalBytes > bytes) {
+      this.#awaited = undefined;
+      ready();
+      return;
+    }
+    const credit = this.#uncredited;
+    this.#uncredited = 0;
+    if (credit > 0) this.#source.credit(credit);
+  }
+
   get #isAllSent(): boolean {
     return this.#sink !== undefined && this.#sent === this.#pieces.length;
   }
@@ -133,12 +163,16 @@ export class RequestBody {
 
   /** Of what is uncredited, all but what waits unsent. */
   #creditSent(): void {
-    let unsent = 0;
-    for (let i = this.#sent; i < this.#pieces.length; i++) unsent += this.#pieces[i]?.length ?? 0;
-    const credit = this.#uncredited - unsent;
+    const credit = this.#uncredited - this.#unsentBytes();
     if (credit <= 0) return;
     this.#uncredited -= credit;
     this.#source.credit(credit);
+  }
+
+  #unsentBytes(): number {
+    let unsent = 0;
+    for (let i = this.#sent; i < this.#pieces.length; i++) unsent += this.#pieces[i]?.length ?? 0;
+    return unsent;
   }
 
   /** Beyond the limit, what was sent is let go. */

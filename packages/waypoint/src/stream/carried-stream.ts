@@ -150,7 +150,7 @@ export class CarriedStream {
       return;
     }
     const { security } = this.#context;
-    Promise.all(checks.map((check) => security.check(check, subject, this.#gone.signal))).then(
+    Promise.all(checks.map((check) => security.check(check, subject, undefined, this.#gone.signal))).then(
       (verdicts) => {
         if (this.#over) return;
         if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize(config);

@@ -1,19 +1,20 @@
 /** Connections of clients that are no HTTP, as many as are open. */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
-import type { Reporter, Security } from '../exchange/context.ts';
+import type { Reporter } from '../exchange/context.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Carried } from '../inbound/context.ts';
 import type { StreamService } from '../inbound/inbound.ts';
 import type { Snapshot } from '../resources/snapshot.ts';
 import type { ResourceStore } from '../resources/store.ts';
+import type { WaypointSecurity } from '../security/security.ts';
 import type { Connector } from '../upstream/connector.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import { CarriedStream } from './carried-stream.ts';
 
 export interface StreamContext {
   readonly snapshot: () => Snapshot;
-  readonly security: Security;
+  readonly security: WaypointSecurity;
   readonly upstreams: Upstreams;
   readonly connector: Connector;
   readonly budget: QueueBudget;

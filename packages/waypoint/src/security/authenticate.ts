@@ -1,0 +1,203 @@
+/**
+ * RequestAuthentication: whose token a request brings, if it brings one.
+ *
+ * No token is no problem: who must have one is a matter of AuthorizationPolicy. A token that is there must be one that some
+ * rule believes; then what the rule wants of it goes into headers. Headers that rules fill are taken from what the client
+ * sent in any case, so that nobody can write them himself.
+ */
+import type { Clock } from '@ambit/core/clock';
+import type { HeaderFields } from '@ambit/http/header-fields';
+import { headerOf, pathOnly, type RequestView, type TokenClaims } from '../decide/request-view.ts';
+import type { JwtRule, RequestAuthentication, TokenLocation } from '../resources/request-authentication.ts';
+import { claimProblem, claimText, policyClaims, type TokenProblem, WRONG_ISSUER } from './check-claims.ts';
+import { findTokens, type ParsedToken, parseToken } from './find-tokens.ts';
+import type { KeySets } from './jwks.ts';
+import { MAX_REALM_LENGTH, MAX_VERIFIED_TOKENS } from './limits.ts';
+import type { KeySet } from './key-set.ts';
+
+/** Fields to remove from the request, and then to set. */
+export interface FieldChanges {
+  readonly remove: readonly string[];
+  readonly set: HeaderFields;
+}
+
+export type Authentication =
+  | { readonly kind: 'ok'; readonly token: TokenClaims | undefined; readonly changes: FieldChanges }
+  | {
+      readonly kind: 'refuse';
+      readonly status: number;
+      readonly reason: string;
+      readonly fields: HeaderFields;
+    };
+
+interface Believed {
+  readonly rule: JwtRule;
+  readonly token: ParsedToken;
+}
+
+/** A token that a rule might believe. */
+interface Candidate {
+  readonly rule: JwtRule;
+  readonly text: string;
+}
+
+const UNREADABLE: TokenProblem = { reason: 'Jwt cannot be verified: the policy cannot be read', status: 401 };
+
+export class Authenticator {
+  readonly #keySets: KeySets;
+  readonly #clock: Clock;
+  /** By token: the keys that verified it. The last used is last. */
+  readonly #verified = new Map<string, KeySet>();
+
+  constructor(keySets: KeySets, clock: Clock) {
+    this.#keySets = keySets;
+    this.#clock = clock;
+  }
+
+  /** At once where the token is known, or there is none. Never rejects. */
+  authenticate(
+    policies: readonly RequestAuthentication[],
+    request: RequestView,
+  ): Authentication | Promise<Authentication> {
+    const rules = policies.flatMap((policy) => policy.rules);
+    const strip = rules.flatMap(({ payloadHeader, claimHeaders }) => [
+      ...(payloadHeader === '' ? [] : [payloadHeader]),
+      ...claimHeaders.map(({ header }) => header),
+    ]);
+    const nobody: Authentication = { kind: 'ok', token: undefined, changes: { remove: strip, set: [] } };
+    if (isPreflight(request)) return nobody;
+    const isBroken = policies.some(({ unreadable }) => unreadable !== undefined);
+    if (isBroken) return carriesToken(rules, request) ? refusal(UNREADABLE, request) : nobody;
+    const candidates = rules.flatMap((rule) => findTokens(rule, request).map((text) => ({ rule, text })));
+    if (candidates.length === 0) return nobody;
+    return this.#try(candidates, 0, undefined, request, strip);
+  }
+
+  /** The candidates from `at` on, in turn; waits only where keys have to be fetched or a signature looked at. */
+  #try(
+    candidates: readonly Candidate[],
+    at: number,
+    problem: TokenProblem | undefined,
+    request: RequestView,
+    strip: readonly string[],
+  ): Authentication | Promise<Authentication> {
+    let worst = problem;
+    for (let i = at; i < candidates.length; i++) {
+      const candidate = candidates[i];
+      if (candidate === undefined) break;
+      const outcome = this.#believe(candidate);
+      if (outcome instanceof Promise) {
+        return outcome.then((settled) =>
+          isBelieved(settled)
+            ? accepted(settled, request, strip)
+            : this.#try(candidates, i + 1, worse(worst, settled), request, strip),
+        );
+      }
+      if (isBelieved(outcome)) return accepted(outcome, request, strip);
+      worst = worse(worst, outcome);
+    }
+    return refusal(worst ?? UNREADABLE, request);
+  }
+
+  #believe({ rule, text }: Candidate): Believed | TokenProblem | Promise<Believed | TokenProblem> {
+    const token = parseToken(text);
+    if (typeof token === 'string') return { reason: token, status: 401 };
+    const problem = claimProblem(rule, token, this.#clock.now() / 1_000);
+    if (problem) return problem;
+    const found = this.#keySets.keysFor(rule.keys, token);
+    if (found instanceof Promise) {
+      return found.then((settled) =>
+        'problem' in settled
+          ? { reason: settled.problem, status: 401 }
+          : this.#verify(rule, token, settled.keys),
+      );
+    }
+    return 'problem' in found
+      ? { reason: found.problem, status: 401 }
+      : this.#verify(rule, token, found.keys);
+  }
+
+  #verify(rule: JwtRule, token: ParsedToken, keys: KeySet): Believed | Promise<Believed | TokenProblem> {
+    if (this.#verified.get(token.text) === keys) {
+      this.#remember(token, keys);
+      return { rule, token };
+    }
+    return keys.verifies(token).then((isGood): Believed | TokenProblem => {
+      if (!isGood) return { reason: 'Jwt verification fails', status: 401 };
+      this.#remember(token, keys);
+      return { rule, token };
+    });
+  }
+
+  #remember({ text }: ParsedToken, keys: KeySet): void {
+    this.#verified.delete(text);
+    this.#verified.set(text, keys);
+    const [oldest] = this.#verified.keys();
+    if (this.#verified.size > MAX_VERIFIED_TOKENS && oldest !== undefined) this.#verified.delete(oldest);
+  }
+}
+
+function isBelieved(outcome: Believed | TokenProblem): outcome is Believed {
+  return 'token' in outcome;
+}
+
+/** That a token is another issuer's says less than anything that a rule for its own issuer finds. */
+function worse(known: TokenProblem | undefined, other: TokenProblem): TokenProblem {
+  return known === undefined || known === WRONG_ISSUER ? other : known;
+}
+
+/** Browsers send no token with it. */
+function isPreflight(request: RequestView): boolean {
+  return (
+    request.method === 'OPTIONS' &&
+    headerOf(request, 'origin') !== undefined &&
+    headerOf(request, 'access-control-request-method') !== undefined
+  );
+}
+
+const USUAL_PLACES: readonly TokenLocation[] = [
+  { kind: 'header', name: 'authorization', prefix: 'Bearer ' },
+  { kind: 'query-parameter', name: 'access_token' },
+];
+
+/** Anywhere that the rules name, or that one which cannot be read would have named by default. */
+function carriesToken(rules: readonly JwtRule[], request: RequestView): boolean {
+  const locations = [...USUAL_PLACES, ...rules.flatMap((rule) => rule.locations)];
+  return findTokens({ locations }, request).length > 0;
+}
+
+function accepted({ rule, token }: Believed, request: RequestView, strip: readonly string[]): Authentication {
+  const { claims, payload, text } = token;
+  const set = [
+    ...(rule.payloadHeader === '' ? [] : [rule.payloadHeader, payload]),
+    ...rule.claimHeaders.flatMap(({ header, claim }) => {
+      const value = claimText(claims, claim);
+      return value === undefined ? [] : [header, value];
+    }),
+  ];
+  const { iss, sub } = claims;
+  const principal = typeof iss === 'string' && typeof sub === 'string' ? `${iss}/${sub}` : '';
+  return {
+    kind: 'ok',
+    token: { principal, claims: policyClaims(rule, claims) },
+    changes: { remove: [...strip, ...(rule.forward ? [] : headersWith(text, rule, request))], set },
+  };
+}
+
+/** The headers that brought the token. In a query or a cookie it stays, as in Envoy. */
+function headersWith(text: string, rule: JwtRule, request: RequestView): readonly string[] {
+  return rule.locations.flatMap((location) =>
+    location.kind === 'header' && findTokens({ locations: [location] }, request).includes(text)
+      ? [location.name]
+      : [],
+  );
+}
+
+/** As Envoy answers, the address of the request included; its query is left out, since that may hold the token. */
+function refusal({ reason, status }: TokenProblem, { scheme, authority, path }: RequestView): Authentication {
+  const address = `${scheme}://${authority}${pathOnly(path)}`
+    .slice(0, MAX_REALM_LENGTH)
+    .replace(/["\\]/g, '');
+  const challenge = `Bearer realm="${address}", error="invalid_token"`;
+  return { kind: 'refuse', status, reason, fields: ['www-authenticate', challenge] };
+}

@@ -1,0 +1,185 @@
+/** Authorization by a service that speaks envoy.service.auth.v3: the question and the answer. */
+import {
+  type CheckRequest,
+  type CheckResponse,
+  createCheckRequest,
+  HeaderAppendAction,
+  type HeaderValueOption,
+} from '@ambit/api/external-authorization';
+import type { HeaderFields } from '@ambit/http/header-fields';
+import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
+import type { ExtAuthzGrpc } from '../resources/mesh-settings.ts';
+import {
+  type ExternalQuestion,
+  type ExternalVerdict,
+  fieldOf,
+  isForOthers,
+  type KeptBody,
+} from './external.ts';
+
+export function checkRequest(provider: ExtAuthzGrpc, question: ExternalQuestion): CheckRequest {
+  const { subject, body, ownIdentity, nowMs } = question;
+  const { connection, request } = subject;
+  const { destination, identity, sourceIp, sni } = connection;
+  return createCheckRequest({
+    attributes: {
+      source: {
+        address: { socketAddress: { address: sourceIp, portValue: 0 } },
+        principal: identity ?? '',
+      },
+      destination: {
+        address: { socketAddress: { address: destination.ip, portValue: destination.port } },
+        principal: ownIdentity,
+      },
+      request: {
+        time: new Date(nowMs),
+        http: request && httpRequest(provider, request, body),
+      },
+      tlsSession: sni === undefined ? undefined : { sni },
+    },
+  });
+}
+
+function httpRequest(provider: ExtAuthzGrpc, request: RequestView, body: KeptBody | undefined) {
+  const { method, path, authority, scheme } = request;
+  const only = pathOnly(path);
+  const length = headerOf(request, 'content-length');
+  return {
+    id: headerOf(request, 'x-request-id') ?? '',
+    method,
+    headers: headerMap(request, body),
+    path,
+    host: authority,
+    scheme,
+    query: path.slice(only.length + 1),
+    size: length !== undefined && /^[0-9]{1,15}$/.test(length) ? BigInt(length) : -1n,
+    protocol: 'HTTP/1.1',
+    body: provider.packAsBytes || body === undefined ? '' : new TextDecoder().decode(body.bytes),
+    rawBody: provider.packAsBytes && body ? body.bytes : new Uint8Array(0),
+  };
+}
+
+/** Field values are Latin-1 here, and must be text there. */
+function headerMap(request: RequestView, body: KeptBody | undefined): Map<string, string> {
+  const { method, path, authority, scheme, fields } = request;
+  const headers = new Map([
+    [':method', method],
+    [':path', path],
+    [':authority', authority],
+    [':scheme', scheme],
+  ]);
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    const value = textOf(fields[i + 1] ?? '');
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before},${value}`);
+  }
+  if (body) headers.set('x-envoy-auth-partial-body', String(!body.isWhole));
+  return headers;
+}
+
+function textOf(latin1: string): string {
+  return /^[\0-\x7f]*$/.test(latin1) ? latin1 : Buffer.from(latin1, 'latin1').toString('utf8');
+}
+
+/** What the answer makes of the request. */
+export function checkVerdict(response: CheckResponse, request: RequestView | undefined): ExternalVerdict {
+  const { status, httpResponse } = response;
+  if ((status?.code ?? 0) !== 0) {
+    const denied = httpResponse?.$case === 'deniedResponse' ? httpResponse.value : undefined;
+    return {
+      kind: 'deny',
+      status: deniedStatus(denied?.status?.code ?? 0),
+      fields: clientFields(denied?.headers ?? []),
+      body: Buffer.from(denied?.body ?? '', 'utf8'),
+      failed: false,
+    };
+  }
+  const ok = httpResponse?.$case === 'okResponse' ? httpResponse.value : undefined;
+  const remove = (ok?.headersToRemove ?? []).map((name) => name.toLowerCase()).filter(isForOthers);
+  return {
+    kind: 'allow',
+    changes: { remove, set: requestFields(ok?.headers ?? [], request, remove) },
+    responseFields: clientFields(ok?.responseHeadersToAdd ?? []),
+  };
+}
+
+/** A status that HTTP has for a final answer; anything else is 403. */
+function deniedStatus(code: number): number {
+  return code >= 200 && code <= 599 ? code : 403;
+}
+
+/** Fields for the request, each to be set in place of what is there: one that is appended to stands with what was there. */
+function requestFields(
+  options: readonly HeaderValueOption[],
+  request: RequestView | undefined,
+  removed: readonly string[],
+): HeaderFields {
+  const values = new Map<string, string>();
+  for (const option of options) {
+    const field = headerField(option);
+    if (field === undefined) continue;
+    const [name, value] = field;
+    const sent = request && !removed.includes(name) ? headerOf(request, name) : undefined;
+    const result = applied(actionOf(option), values.get(name) ?? sent, value);
+    if (result !== undefined) values.set(name, result);
+  }
+  return [...values].flat();
+}
+
+/** Without a word, a field of the request is replaced. */
+function actionOf({ append, appendAction }: HeaderValueOption): Action {
+  if (append !== undefined) return append ? 'append' : 'set';
+  return ACTIONS[appendAction] ?? 'set';
+}
+
+type Action = 'append' | 'set' | 'add-if-absent' | 'set-if-there';
+
+const ACTIONS: Readonly<Record<number, Action>> = {
+  [HeaderAppendAction.ADD_IF_ABSENT]: 'add-if-absent',
+  [HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD]: 'set',
+  [HeaderAppendAction.OVERWRITE_IF_EXISTS]: 'set-if-there',
+};
+
+function applied(action: Action, before: string | undefined, value: string): string | undefined {
+  switch (action) {
+    case 'append':
+      return before === undefined ? value : `${before},${value}`;
+    case 'set':
+      return value;
+    case 'add-if-absent':
+      return before === undefined ? value : undefined;
+    case 'set-if-there':
+      return before === undefined ? undefined : value;
+    default:
+      return action satisfies never;
+  }
+}
+
+/** Fields for the client: repeated ones stay apart, as Set-Cookie must. */
+function clientFields(options: readonly HeaderValueOption[]): HeaderFields {
+  return options.flatMap((option) => headerField(option) ?? []);
+}
+
+function headerField({ header }: HeaderValueOption): readonly [name: string, value: string] | undefined {
+  if (header === undefined) return undefined;
+  const raw = header.rawValue.length > 0 ? Buffer.from(header.rawValue) : Buffer.from(header.value, 'utf8');
+  return fieldOf(header.key, raw.toString('latin1'));
+}
+
+const PREFIX_BYTES = 5;
+
+/** One message of a gRPC call. */
+export function grpcFrame(message: Uint8Array): Uint8Array {
+  const frame = Buffer.alloc(PREFIX_BYTES + message.length);
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, PREFIX_BYTES);
+  return frame;
+}
+
+/** The one message of an answer; `undefined` unless it is there, whole and not compressed. */
+export function grpcMessage(body: Uint8Array): Uint8Array | undefined {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  if (bytes.length < PREFIX_BYTES || bytes[0] !== 0) return undefined;
+  return bytes.readUInt32BE(1) === bytes.length - PREFIX_BYTES ? bytes.subarray(PREFIX_BYTES) : undefined;
+}

@@ -1,0 +1,67 @@
+/**
+ * What a service that authorizes is asked about a request, and what becomes of the request then: for both protocols.
+ *
+ * The parts that translate are pure and stand in external-http.ts and external-grpc.ts; asking stands in ask-external.ts.
+ */
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
+import type { FieldChanges } from './authenticate.ts';
+
+/** A body, as far as it was kept for the question. */
+export interface KeptBody {
+  readonly bytes: Uint8Array;
+  /** There is no more of it. */
+  readonly isWhole: boolean;
+}
+
+export interface ExternalQuestion {
+  readonly subject: AuthorizationSubject;
+  /** `undefined`: nobody wants it. */
+  readonly body: KeptBody | undefined;
+  /** `spiffe://…` of this waypoint, which the service sees as the destination. */
+  readonly ownIdentity: string;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+}
+
+export type ExternalVerdict =
+  | {
+      readonly kind: 'allow';
+      readonly changes: FieldChanges;
+      /** For the client, with whatever is answered. */
+      readonly responseFields: HeaderFields;
+    }
+  | {
+      readonly kind: 'deny';
+      readonly status: number;
+      readonly fields: HeaderFields;
+      readonly body: Uint8Array;
+      /** Nobody answered, or nobody could be asked. */
+      readonly failed: boolean;
+    };
+
+export const NO_CHANGES: FieldChanges = { remove: [], set: [] };
+
+/** Fields that belong to one message or one connection, and that no service may change for another. */
+const NOT_FOR_OTHERS: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'host',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+export function isForOthers(name: string): boolean {
+  return !name.startsWith(':') && !NOT_FOR_OTHERS.has(name);
+}
+
+/** A name that HTTP takes, in lower case, and a value without line breaks; `undefined` otherwise. */
+export function fieldOf(name: string, value: string): readonly [name: string, value: string] | undefined {
+  const lower = name.toLowerCase();
+  const isField = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(lower) && !/[\r\n\0]/.test(value);
+  return isField && isForOthers(lower) ? [lower, value] : undefined;
+}

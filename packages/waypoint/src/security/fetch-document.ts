@@ -1,0 +1,102 @@
+/**
+ * Documents from the web: key sets of token issuers. Bounded in time and size, and from nobody but who was asked: a
+ * redirect is followed only by an address that may be asked as well.
+ *
+ * An address whose host is a service of the mesh is asked through the mesh instead, since such a service may take nothing
+ * else; `viaMesh` says whether one is.
+ */
+import type { Clock } from '@ambit/core/clock';
+import { LimitError, MeshError } from '@ambit/core/errors';
+import type { FetchDocument } from './jwks.ts';
+
+/** No answer, or one that is no document. */
+export class FetchError extends MeshError {
+  readonly code = 'FETCH';
+  readonly side = 'upstream';
+}
+
+export interface FetchDocumentDeps {
+  readonly clock: Clock;
+  /** The web's own; tests bring another. */
+  readonly fetch: typeof globalThis.fetch;
+  /** `undefined`: not a service of the mesh. */
+  readonly viaMesh: (
+    url: URL,
+    maxBytes: number,
+    signal: AbortSignal,
+  ) => Promise<{ readonly status: number; readonly body: Uint8Array }> | undefined;
+}
+
+const MAX_REDIRECTS = 3;
+
+export function documentFetcher(deps: FetchDocumentDeps): FetchDocument {
+  return async (address, { timeoutMs, maxBytes }) => {
+    const late = new AbortController();
+    const timer = deps.clock.after(timeoutMs, () =>
+      late.abort(new FetchError(`no document from ${address} within ${timeoutMs} ms`)),
+    );
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(
+        await get(deps, address, maxBytes, late.signal),
+      );
+    } finally {
+      timer.cancel();
+    }
+  };
+}
+
+async function get(
+  deps: FetchDocumentDeps,
+  address: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  let url = new URL(address);
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    const answer = await (deps.viaMesh(url, maxBytes, signal) ?? viaWeb(deps.fetch, url, maxBytes, signal));
+    if ('location' in answer) {
+      url = nextOf(url, answer.location);
+      continue;
+    }
+    if (answer.body.length > maxBytes) throw new LimitError(url.href, maxBytes, 'bytes');
+    if (answer.status !== 200) throw new FetchError(`${url.href} answers ${answer.status}`);
+    return answer.body;
+  }
+  throw new FetchError(`${address} redirects more than ${MAX_REDIRECTS} times`);
+}
+
+/** From https never to http. */
+function nextOf(from: URL, location: string): URL {
+  const next = URL.parse(location, from.href);
+  const isSafe = next?.protocol === 'https:' || (next?.protocol === 'http:' && from.protocol === 'http:');
+  if (!next || !isSafe) throw new FetchError(`${from.href} redirects to ${location}`);
+  return next;
+}
+
+type WebAnswer = { readonly status: number; readonly body: Uint8Array } | { readonly location: string };
+
+async function viaWeb(
+  fetch: typeof globalThis.fetch,
+  url: URL,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<WebAnswer> {
+  const response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json' } });
+  const location = response.headers.get('location');
+  if (response.status >= 300 && response.status < 400 && location !== null) {
+    await response.body?.cancel();
+    return { location };
+  }
+  return { status: response.status, body: await readAtMost(response, maxBytes) };
+}
+
+async function readAtMost(response: Response, maxBytes: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    if (bytes > maxBytes) throw new LimitError(response.url, maxBytes, 'bytes');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}

@@ -1,0 +1,75 @@
+/** The security of a waypoint put together: tokens, and services that authorize. */
+import type { Clock } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
+import type { MeshView } from '@ambit/model/mesh';
+import type { MeshSettings } from '../resources/mesh-settings.ts';
+import { ExternalAuthorizer, type ServiceRequest, type ServiceResponse } from './ask-external.ts';
+import { Authenticator } from './authenticate.ts';
+import { documentFetcher } from './fetch-document.ts';
+import { KeySets } from './jwks.ts';
+
+export interface SecurityDeps {
+  readonly settings: () => MeshSettings;
+  readonly mesh: MeshView;
+  /** Asks a service of the mesh, through the mesh. Rejects when there is no whole answer. */
+  readonly ask: (request: ServiceRequest, signal: AbortSignal) => Promise<ServiceResponse>;
+  /** `spiffe://…` of this waypoint. */
+  readonly ownIdentity: string;
+  readonly fetch: typeof globalThis.fetch;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface WaypointSecurity {
+  readonly authenticate: Authenticator['authenticate'];
+  readonly bodyBytes: ExternalAuthorizer['bodyBytes'];
+  readonly check: ExternalAuthorizer['check'];
+}
+
+export function createSecurity(deps: SecurityDeps): WaypointSecurity {
+  const { clock, log, settings, ask, ownIdentity } = deps;
+  const fetch = documentFetcher({
+    clock,
+    fetch: deps.fetch,
+    viaMesh: (url, maxBytes, signal) => {
+      const service = serviceOf(deps.mesh, url);
+      return service === undefined ? undefined : ask(documentRequest(service, url, maxBytes), signal);
+    },
+  });
+  const failedKeys = (source: string, problem: string) =>
+    log.warn('keys of an issuer cannot be had', { source, problem });
+  const authenticator = new Authenticator(new KeySets({ fetch, clock, failed: failedKeys }), clock);
+  const authorizer = new ExternalAuthorizer({
+    settings,
+    ask,
+    ownIdentity: () => ownIdentity,
+    clock,
+    failed: (provider, problem) => log.warn('no answer of an authorizing service', { provider, problem }),
+  });
+  return {
+    authenticate: (policies, request) => authenticator.authenticate(policies, request),
+    bodyBytes: (check) => authorizer.bodyBytes(check),
+    check: (check, subject, body, signal) => authorizer.check(check, subject, body, signal),
+  };
+}
+
+/** The service of the mesh that an address in clear leads to; `undefined`: somewhere else. */
+function serviceOf(mesh: MeshView, { protocol, hostname }: URL): string | undefined {
+  if (protocol !== 'http:') return undefined;
+  const [service] = mesh.servicesByHostname(hostname);
+  return service?.key;
+}
+
+function documentRequest(service: string, url: URL, maxBytes: number): ServiceRequest {
+  return {
+    service,
+    port: url.port === '' ? 80 : Number(url.port),
+    version: '1.1',
+    method: 'GET',
+    authority: url.host,
+    path: `${url.pathname}${url.search}`,
+    fields: ['accept', 'application/json'],
+    body: new Uint8Array(0),
+    maxBytes: maxBytes + 1,
+  };
+}
