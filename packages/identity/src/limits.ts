@@ -26,8 +26,12 @@ export const MAX_IDENTITIES = 4_096;
 export const MAX_REQUESTS_IN_FLIGHT = 8;
 /** A request that takes longer counts as failed. */
 export const REQUEST_TIMEOUT_MS = 15_000;
-/** However short a certificate lives or wrong a clock is, nobody asks more often. */
-export const MIN_REFRESH_INTERVAL_MS = 1_000;
+/** However short certificates live, they are not renewed more often, unless they would be gone by then. */
+export const MIN_REFRESH_INTERVAL_MS = 5_000;
+/** Nobody asks more often than this, whatever comes. */
+export const SHORTEST_INTERVAL_MS = 1_000;
+/** How often another is asked for in place of one that is not valid yet. */
+export const NOT_YET_VALID_INTERVAL_MS = 10_000;
 /** Wait before asking again after a failure: the first time, and at most. As Istio. */
 export const RETRY_INITIAL_MS = 500;
 /** Who waits for a certificate is not refused while the next try is this near: a control plane that starts needs a moment. */
