@@ -1,9 +1,11 @@
 import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, test } from '@jest/globals';
+import { ACCEPTED_ENTRIES, type EntryCase, REFUSED_ENTRIES } from '@ambit/istiod-lite/testing/entry-cases';
 import { ACCEPTED, type PolicyCase, REFUSED } from '@ambit/istiod-lite/testing/policy-cases';
 import { apiVersionOf, keyOf, type KubeObject, pathOf, type Resource } from '@ambit/kube/resource';
 import { validatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import { type Condition, services } from '@ambit/kube/resources/core';
+import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
 import {
   authorizationPolicies,
   peerAuthentications,
@@ -56,22 +58,27 @@ async function attempt(resource: Resource, more: object): Promise<Answer> {
   return { status: answer.statusCode ?? 0, message: message ?? '', warnings };
 }
 
-const RESOURCES: Readonly<Record<PolicyCase['kind'], Resource>> = {
+const RESOURCES: Readonly<Record<PolicyCase['kind'] | EntryCase['kind'], Resource>> = {
   AuthorizationPolicy: authorizationPolicies,
   PeerAuthentication: peerAuthentications,
   RequestAuthentication: requestAuthentications,
+  ServiceEntry: serviceEntries,
+  WorkloadEntry: workloadEntries,
 };
 
-describe('a policy that must not get in', () => {
-  test.each(Object.entries(REFUSED))('%s', async (_, { kind, spec, webhook, definition }) => {
-    const { status, message } = await attempt(RESOURCES[kind], { spec });
-    // The API server's own rules come first, and say it in their words.
-    expect(message).toContain(definition ?? webhook);
-    expect(status).toBe(422);
-  });
+describe('what must not get in', () => {
+  test.each(Object.entries({ ...REFUSED, ...REFUSED_ENTRIES }))(
+    '%s',
+    async (_, { kind, spec, webhook, definition }) => {
+      const { status, message } = await attempt(RESOURCES[kind], { spec });
+      // The API server's own rules come first, and say it in their words.
+      expect(message).toContain(definition ?? webhook);
+      expect(status).toBe(422);
+    },
+  );
 });
 
-test.each(Object.entries(ACCEPTED))('a policy that may: %s', async (_, { kind, spec }) => {
+test.each(Object.entries({ ...ACCEPTED, ...ACCEPTED_ENTRIES }))('what may: %s', async (_, { kind, spec }) => {
   expect(await attempt(RESOURCES[kind], { spec })).toMatchObject({ status: 201, message: '' });
 });
 

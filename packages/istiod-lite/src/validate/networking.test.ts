@@ -1,7 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import { parse } from 'yaml';
+import { ACCEPTED_ENTRIES, REFUSED_ENTRIES } from '../testing/entry-cases.ts';
+import { findingsFor } from '../webhook/review.ts';
 import { hostnameProblem, wildcardHostnameProblem } from './hostname.ts';
+import { testSettings } from '../testing/mesh-from-yaml.ts';
 import { validateServiceEntry } from './service-entry.ts';
 import { validateWorkloadEntry } from './workload-entry.ts';
 
@@ -13,6 +16,18 @@ interface Want {
 const entry = (spec: string, labels = {}): ServiceEntry => ({
   metadata: { namespace: 'shop', name: 'e', labels },
   spec: parse(spec) as NonNullable<ServiceEntry['spec']>,
+});
+
+const findingsOf = (kind: string, spec: object) =>
+  findingsFor({ metadata: { namespace: 'shop', name: 'e' }, spec }, kind, testSettings);
+
+describe('entries that must not get in', () => {
+  test.each(Object.entries(REFUSED_ENTRIES))('%s', (_, { kind, spec, webhook }) => {
+    expect(findingsOf(kind, spec).errors).toContain(webhook);
+  });
+  test.each(Object.entries(ACCEPTED_ENTRIES))('but %s is fine', (_, { kind, spec }) => {
+    expect(findingsOf(kind, spec)).toMatchObject({ errors: [], refusals: [], warnings: [] });
+  });
 });
 
 describe('validateServiceEntry', () => {
