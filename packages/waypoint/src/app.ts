@@ -33,6 +33,7 @@ import { adminHandler } from './control/admin.ts';
 import { addressHandler, localNames, xdsClient } from './control/control-plane.ts';
 import { OwnCertificate } from './control/own-certificate.ts';
 import { resourceHandlers } from './control/resources.ts';
+import { handleWhy } from './control/why.ts';
 import { selfWorkload } from './control/self-workload.ts';
 import { Admission } from './exchange/admission.ts';
 import type { ExchangeContext } from './exchange/context.ts';
@@ -231,6 +232,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       http2: { ...DEFAULT_HTTP2_OPTIONS, clock, deadlines },
     },
   });
+  const identity = {
+    service: config.self.service,
+    workloadUid: config.self.workloadUid,
+    ip: config.self.ip,
+    network: config.network,
+  };
   const streams = scope.use(new ByteStreams({ ...context, connector }, resources.changes));
   const inbound = scope.use(
     new Inbound({
@@ -239,12 +246,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       network: config.network,
       mesh,
       meshWaits: new MeshWaits(mesh, clock),
-      self: {
-        service: config.self.service,
-        workloadUid: config.self.workloadUid,
-        ip: config.self.ip,
-        network: config.network,
-      },
+      self: identity,
       admission,
       certificate,
       session,
@@ -260,6 +262,15 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const metrics = { scrape: () => [...telemetry.scrape()].join('') };
   const admin = adminHandler({
     configDump: () => ({ version: VERSION, self: config.self, mesh: mesh.version }),
+    why: (query) =>
+      handleWhy(query, {
+        mesh,
+        snapshot: () => resources.snapshot,
+        self: identity,
+        place: self,
+        endpoints: (backend) => upstreams.cluster(backend).endpoints,
+        version: VERSION,
+      }),
     stats: metrics.scrape,
     logging: {
       initial: deps.log.filter,

@@ -3,10 +3,11 @@ import { handleLogging, type LogControl } from '@ambit/core/admin/logging';
 import { adminPages, json, quitPage } from '@ambit/core/admin/pages';
 import type { Profiler } from '@ambit/core/admin/profile';
 import { sortedJson } from '@ambit/core/admin/sorted-json';
-import type { HttpHandler } from '@ambit/core/http-server';
+import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 
 export interface AdminSources {
   readonly configDump: () => unknown;
+  readonly why: (query: URLSearchParams) => HttpResponse;
   readonly stats: () => string;
   readonly logging: LogControl;
   readonly profiler: Profiler;
@@ -20,6 +21,11 @@ export function adminHandler(sources: AdminSources): HttpHandler {
       path: '/config_dump',
       doc: 'everything this waypoint holds',
       handle: () => ({ ...json(`${sortedJson(sources.configDump())}\n`), compress: true }),
+    },
+    {
+      path: '/debug/why',
+      doc: 'what would become of a request (destination, identity or source, method, path, header, claims)',
+      handle: ({ query }) => sources.why(query),
     },
     {
       path: '/stats',

@@ -1,0 +1,236 @@
+/**
+ * `/debug/why`: what would become of a request or a connection here, by the same decisions that requests meet, on what this
+ * waypoint holds now. Its answer has the shape of a ztunnel's, which it continues. Nothing is sent and nothing changes.
+ */
+import { sortedJson } from '@ambit/core/admin/sorted-json';
+import type { HttpResponse } from '@ambit/core/http-server';
+import { formatHostPort, parseIp } from '@ambit/core/ip';
+import type { MeshStore } from '@ambit/model/store';
+import { parseIdentity, type Workload } from '@ambit/model/workload';
+import { levelsOf } from '../decide/balance/levels.ts';
+import {
+  type Destination as Asked,
+  decideDestination,
+  type WaypointIdentity,
+} from '../decide/destination.ts';
+import type { ConnectionView, RequestView, TokenClaims } from '../decide/request-view.ts';
+import type { Forward } from '../decide/route-decision.ts';
+import { type EndpointTrace, explainConnection, explainRequest, type WhyStep } from '../decide/why.ts';
+import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+
+export interface WhySources {
+  readonly mesh: MeshStore;
+  readonly snapshot: () => Snapshot;
+  readonly self: WaypointIdentity;
+  /** This waypoint, as a client of services. */
+  readonly place: () => Workload;
+  readonly endpoints: (backend: Forward['backend']) => Iterable<UpstreamEndpoint>;
+  readonly version: string;
+}
+
+interface Step {
+  readonly step: WhyStep['step'] | 'destination';
+  readonly outcome: WhyStep['outcome'];
+  readonly message: string;
+  readonly detail?: unknown;
+}
+
+export interface WaypointWhy {
+  readonly proxy: {
+    readonly version: string;
+    readonly meshVersion: number;
+    readonly resourcesVersion: number;
+  };
+  readonly source: { readonly identity: string; readonly address: string };
+  readonly steps: readonly Step[];
+}
+
+const USAGE =
+  'want destination=HOST-OR-IP:PORT, and for the client identity=spiffe://… or source=NAMESPACE/POD; ' +
+  'for a request method, path, authority, header=NAME:VALUE (repeated), claims=JSON; for a connection protocol=tcp or tls, sni\n';
+
+export function handleWhy(query: URLSearchParams, sources: WhySources): HttpResponse {
+  const question = parseQuestion(query, sources.mesh);
+  if (question === undefined) return { status: 400, body: USAGE };
+  const body = `${sortedJson(why(question, sources))}\n`;
+  return { status: 200, headers: { 'content-type': 'application/json' }, body };
+}
+
+export interface Question {
+  readonly host: string;
+  readonly port: number;
+  readonly identity: string | undefined;
+  readonly sourceIp: string;
+  readonly request: RequestView;
+  readonly token: TokenClaims | undefined;
+  readonly protocol: 'http' | 'tcp' | 'tls';
+  readonly sni: string | undefined;
+}
+
+function parseQuestion(query: URLSearchParams, mesh: MeshStore): Question | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(query.get('destination') ?? '');
+  const port = Number(match?.[3]);
+  const protocol = query.get('protocol') ?? 'http';
+  if (!match || port < 1 || port > 65_535) return undefined;
+  if (protocol !== 'http' && protocol !== 'tcp' && protocol !== 'tls') return undefined;
+  const host = match[1] ?? match[2] ?? '';
+  const client = clientOf(query, mesh);
+  const claims = claimsOf(query.get('claims'));
+  const fields = query.getAll('header').map(fieldOf);
+  if (client === undefined || claims === 'malformed' || fields.includes(undefined)) return undefined;
+  return {
+    host,
+    port,
+    ...client,
+    protocol,
+    sni: query.get('sni') ?? undefined,
+    token: claims,
+    request: {
+      method: query.get('method') ?? 'GET',
+      scheme: 'http',
+      authority: query.get('authority') ?? host,
+      path: query.get('path') ?? '/',
+      fields: fields.flatMap((field) => field ?? []),
+    },
+  };
+}
+
+function clientOf(
+  query: URLSearchParams,
+  mesh: MeshStore,
+): Pick<Question, 'identity' | 'sourceIp'> | undefined {
+  const sourceIp = parseIp(query.get('sourceIp') ?? '');
+  const identity = query.get('identity') ?? undefined;
+  const source = query.get('source');
+  if (source === null) {
+    if (identity !== undefined && parseIdentity(identity) === undefined) return undefined;
+    return { identity, sourceIp: sourceIp ?? '0.0.0.0' };
+  }
+  const [namespace, name, ...rest] = source.split('/');
+  if (rest.length > 0) return undefined;
+  for (const workload of mesh.workloads()) {
+    if (workload.namespace !== namespace || workload.name !== name) continue;
+    return { identity: workload.identity, sourceIp: sourceIp ?? workload.addresses[0] ?? '0.0.0.0' };
+  }
+  return undefined;
+}
+
+function fieldOf(text: string): readonly [name: string, value: string] | undefined {
+  const colon = text.indexOf(':', 1);
+  return colon < 0 ? undefined : [text.slice(0, colon).trim().toLowerCase(), text.slice(colon + 1).trim()];
+}
+
+function claimsOf(json: string | null): TokenClaims | undefined | 'malformed' {
+  if (json === null) return undefined;
+  try {
+    const claims: unknown = JSON.parse(json);
+    if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return 'malformed';
+    const { iss, sub } = claims as Readonly<Record<string, unknown>>;
+    const principal = typeof iss === 'string' && typeof sub === 'string' ? `${iss}/${sub}` : '';
+    return { principal, claims: claims as Readonly<Record<string, unknown>> };
+  } catch {
+    return 'malformed';
+  }
+}
+
+export function why(question: Question, sources: WhySources): WaypointWhy {
+  const snapshot = sources.snapshot();
+  const { identity, sourceIp } = question;
+  const proxy = {
+    version: sources.version,
+    meshVersion: sources.mesh.version,
+    resourcesVersion: snapshot.version,
+  };
+  return {
+    proxy,
+    source: { identity: identity ?? '', address: sourceIp },
+    steps: steps(question, snapshot, sources),
+  };
+}
+
+function steps(question: Question, snapshot: Snapshot, sources: WhySources): readonly Step[] {
+  if (!snapshot.complete) {
+    const message = 'the control plane has not told everything yet: requests get 503';
+    return [{ step: 'destination', outcome: 'refuse', message }];
+  }
+  const asked = destinationOf(question, sources);
+  if ('step' in asked) return [asked];
+  const config =
+    asked.kind === 'service' ? snapshot.servicePort(asked.service.key, asked.port) : snapshot.workloads();
+  const { identity, sourceIp, sni } = question;
+  const connection: ConnectionView = { identity, sourceIp, destination: asked.address, sni };
+  const rest =
+    question.protocol === 'http'
+      ? requestSteps(question, config, connection, snapshot, sources)
+      : explainConnection(config, connection, {
+          isTls: question.protocol === 'tls',
+          sni,
+          sourceNamespace: identity === undefined ? undefined : parseIdentity(identity)?.namespace,
+        });
+  return [destinationStep(asked), ...rest];
+}
+
+function requestSteps(
+  { request, token }: Question,
+  config: PortConfig,
+  connection: ConnectionView,
+  snapshot: Snapshot,
+  sources: WhySources,
+): readonly Step[] {
+  const destination = ({ backend }: Forward) =>
+    snapshot.destination(backend.to.service, backend.to.port, backend.subset);
+  return explainRequest({
+    config,
+    normalization: snapshot.settings.pathNormalization,
+    request,
+    connection,
+    token,
+    destination,
+    endpoints: (decision) => endpointsOf(decision, destination(decision), sources),
+  });
+}
+
+/** An address, or the name of a service: then its first address. */
+function destinationOf({ host, port, identity }: Question, { mesh, self }: WhySources): Asked | Step {
+  const ip = parseIp(host) ?? mesh.servicesByHostname(host)[0]?.vips[0]?.ip;
+  if (ip === undefined) {
+    return { step: 'destination', outcome: 'unknown', message: `${host} is no service with an address` };
+  }
+  const clientNamespace = identity === undefined ? undefined : parseIdentity(identity)?.namespace;
+  const decided = decideDestination(mesh, self, { authority: formatHostPort(ip, port), clientNamespace });
+  if (decided.kind !== 'refuse') return decided;
+  const { message, reason, status } = decided;
+  return { step: 'destination', outcome: 'refuse', message, detail: { reason, status } };
+}
+
+function destinationStep(asked: Asked): Step {
+  const name = asked.kind === 'service' ? asked.service.key : asked.workload.uid;
+  const protocol = asked.protocol ?? 'nothing declared';
+  const message = `${name} port ${asked.port} (${protocol}) uses this waypoint`;
+  return { step: 'destination', outcome: 'ok', message };
+}
+
+function endpointsOf(
+  { backend }: Forward,
+  { loadBalancer, outlierDetection }: ReturnType<Snapshot['destination']>,
+  { mesh, place, endpoints }: WhySources,
+): readonly EndpointTrace[] {
+  const levels = levelsOf([...endpoints(backend)], {
+    from: place(),
+    service: mesh.serviceByKey(backend.to.service)?.loadBalancer,
+    preference: loadBalancer?.locality,
+    detectsOutliers: outlierDetection !== undefined,
+  });
+  return levels.flatMap(({ groups }, level) =>
+    groups.flatMap((group) =>
+      group.endpoints.map(({ key, weight, isHealthy, facts }) => ({
+        endpoint: key,
+        workload: facts.workload?.uid ?? '',
+        level,
+        weight,
+        healthy: isHealthy,
+      })),
+    ),
+  );
+}

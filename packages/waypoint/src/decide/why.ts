@@ -1,0 +1,208 @@
+/**
+ * What would become of a request, as steps that a person can follow. Plain data, for `/debug/why` and `ambit why`; its shape
+ * is that of a ztunnel's answer, whose steps it continues.
+ *
+ * Steps tell what the decisions decided, by asking the same functions; nothing is decided here, asked of anybody or drawn:
+ * where there is a choice by weight, all of it is told.
+ */
+import type { Destination } from '../resources/destination-policy.ts';
+import type { HttpRule } from '../resources/http-route.ts';
+import type { PathNormalization } from '../resources/mesh-settings.ts';
+import type { PortConfig } from '../resources/snapshot.ts';
+import { MAX_EXPLAINED } from './explain-limits.ts';
+import { type AuthorizationTrace, explainPolicies } from './explain-policies.ts';
+import { explainRoute, type RouteTrace } from './explain-route.ts';
+import { normalizePath } from './normalize-path.ts';
+import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
+import { decideRoute, findEntry, groupFor, requestFacts } from './route.ts';
+import type { RouteDecision } from './route-decision.ts';
+import { decideStream, type StreamView } from './stream.ts';
+import { refusalOf } from './verdict.ts';
+
+/** `ok`: goes on. `refuse`: ends here. `unknown`: cannot be said. */
+export type StepOutcome = 'ok' | 'refuse' | 'unknown';
+
+export interface WhyStep {
+  readonly step: 'path' | 'authentication' | 'authorization' | 'route' | 'backend' | 'endpoint' | 'tries';
+  readonly outcome: StepOutcome;
+  /** One sentence, for people. */
+  readonly message: string;
+  readonly detail?: unknown;
+}
+
+/** Endpoints of a backend, as whoever holds them tells. */
+export interface EndpointTrace {
+  readonly endpoint: string;
+  readonly workload: string;
+  /** From 0, the most preferred on. */
+  readonly level: number;
+  readonly weight: number;
+  readonly healthy: boolean;
+}
+
+export interface WhyQuestion {
+  readonly config: PortConfig;
+  readonly normalization: PathNormalization;
+  readonly request: RequestView;
+  readonly connection: ConnectionView;
+  /** What a believed token would say; `undefined`: the request brings none. */
+  readonly token: TokenClaims | undefined;
+  readonly destination: (decision: RouteDecision & { readonly kind: 'forward' }) => Destination;
+  readonly endpoints: (decision: RouteDecision & { readonly kind: 'forward' }) => readonly EndpointTrace[];
+}
+
+export function explainRequest(question: WhyQuestion): readonly WhyStep[] {
+  const { config, normalization, connection, token } = question;
+  const normalized = normalizePath(normalization, question.request.path);
+  if (normalized.kind === 'refuse') {
+    return [{ step: 'path', outcome: 'refuse', message: `the path is refused: ${normalized.reason}` }];
+  }
+  const request = { ...question.request, path: normalized.path };
+  const trace = explainPolicies(config.authorization, { request, connection, token });
+  return [
+    pathStep(question.request.path, request.path, normalization),
+    authenticationStep(config, token),
+    authorizationStep(trace),
+    ...(refusalOf(trace.verdict) === undefined ? routeSteps(question, request) : []),
+  ];
+}
+
+/** For a connection that is no HTTP. */
+export function explainConnection(
+  { http, streams, authorization }: PortConfig,
+  connection: ConnectionView,
+  stream: StreamView,
+): readonly WhyStep[] {
+  const trace = explainPolicies(authorization, { request: undefined, connection, token: undefined });
+  const step = authorizationStep(trace);
+  if (step.outcome === 'refuse') return [step];
+  const decision = decideStream(streams, http.service, http.port, stream, FIRST);
+  const name = decision.name.route === '' ? 'no route: the service itself' : decision.name.route;
+  return decision.kind === 'close'
+    ? [
+        step,
+        { step: 'route', outcome: 'refuse', message: decision.message, detail: { reason: decision.reason } },
+      ]
+    : [step, { step: 'route', outcome: 'ok', message: name, detail: { backend: decision.backend } }];
+}
+
+/** Where there is a choice by weight, the explanation follows the first that may be chosen. */
+const FIRST = () => 0;
+
+function pathStep(asked: string, normalized: string, mode: PathNormalization): WhyStep {
+  const message =
+    asked === normalized ? `the path is ${asked}` : `the path ${asked} is taken for ${normalized} (${mode})`;
+  return { step: 'path', outcome: 'ok', message };
+}
+
+function authenticationStep({ authentication }: PortConfig, token: TokenClaims | undefined): WhyStep {
+  const issuers = authentication.flatMap(({ rules }) => rules.map(({ issuer }) => issuer));
+  const detail = {
+    policies: authentication.map(({ key, unreadable }) => ({ policy: key, unreadable })),
+    issuers,
+  };
+  if (authentication.length === 0) {
+    return { step: 'authentication', outcome: 'ok', message: 'no RequestAuthentication is attached', detail };
+  }
+  const broken = authentication.find(({ unreadable }) => unreadable !== undefined);
+  if (broken) {
+    const message = `${broken.key} cannot be read: a request with a token gets 401`;
+    return { step: 'authentication', outcome: token ? 'refuse' : 'unknown', message, detail };
+  }
+  const message = token
+    ? `a token of ${token.principal} is assumed`
+    : `no token is assumed; tokens of ${issuers.join(', ')} would be believed`;
+  return { step: 'authentication', outcome: 'ok', message, detail };
+}
+
+function authorizationStep(trace: AuthorizationTrace): WhyStep {
+  const refusal = refusalOf(trace.verdict);
+  if (refusal !== undefined)
+    return { step: 'authorization', outcome: 'refuse', message: refusal, detail: trace };
+  const asked = trace.externalChecks.map(({ provider }) => provider);
+  if (asked.length > 0) {
+    const message = `${asked.join(', ')} decides, and would be asked`;
+    return { step: 'authorization', outcome: 'unknown', message, detail: trace };
+  }
+  const by = trace.verdict.kind === 'allow' ? trace.verdict.by : undefined;
+  const message = by === undefined ? 'no ALLOW policy is attached' : `allowed by ${by}`;
+  return { step: 'authorization', outcome: 'ok', message, detail: trace };
+}
+
+function routeSteps(question: WhyQuestion, request: RequestView): readonly WhyStep[] {
+  const { config, connection } = question;
+  const facts = requestFacts(request, connection);
+  const trace = explainRoute(config.http, facts);
+  const decision = decideRoute(config.http, request, connection, FIRST);
+  const route = routeStep(trace, decision);
+  const group = groupFor(config.http, facts);
+  const rule = group === undefined || group.kind === 'unreadable' ? undefined : findEntry(group, facts)?.rule;
+  if (decision.kind !== 'forward') return [route];
+  return [
+    route,
+    backendStep(rule, decision, question),
+    endpointStep(question, decision),
+    triesStep(decision),
+  ];
+}
+
+function routeStep(trace: RouteTrace, decision: RouteDecision): WhyStep {
+  const { chosen } = trace;
+  const name = chosen && `rule ${chosen.rule || chosen.ruleIndex} of ${chosen.route}`;
+  switch (decision.kind) {
+    case 'forward': {
+      const message = name ? `${name} matches: ${chosen?.wants}` : 'no route has the service as its parent';
+      return { step: 'route', outcome: 'ok', message, detail: trace };
+    }
+    case 'redirect': {
+      const message = `${name} redirects with ${decision.status} to ${decision.location}`;
+      return { step: 'route', outcome: 'ok', message, detail: trace };
+    }
+    case 'respond': {
+      const asked = decision.reason === 'direct-response';
+      const message = asked
+        ? `${name} answers ${decision.status}`
+        : `${decision.status}: ${decision.message}`;
+      return { step: 'route', outcome: asked ? 'ok' : 'refuse', message, detail: trace };
+    }
+    default:
+      return decision satisfies never;
+  }
+}
+
+type Forwarded = RouteDecision & { readonly kind: 'forward' };
+
+function backendStep(rule: HttpRule | undefined, decision: Forwarded, { destination }: WhyQuestion): WhyStep {
+  const total = rule?.backends.reduce((sum, { weight }) => sum + weight, 0) ?? 0;
+  const shares = (rule?.backends ?? []).slice(0, MAX_EXPLAINED).map(({ target, weight }) => ({
+    share: total === 0 ? 0 : weight / total,
+    ...(target.kind === 'service'
+      ? { service: target.to.service, port: target.to.port, subset: target.subset }
+      : { status: target.status }),
+  }));
+  const { to, subset } = decision.backend;
+  const { unusable, from } = destination(decision);
+  const name = `${to.service} port ${to.port}${subset === '' ? '' : `, subset ${subset}`}`;
+  const message = shares.length > 1 ? `one of ${shares.length} backends by weight, such as ${name}` : name;
+  const detail = { shares, policies: from };
+  if (unusable !== undefined)
+    return { step: 'backend', outcome: 'refuse', message: `${name}: ${unusable}`, detail };
+  return { step: 'backend', outcome: 'ok', message, detail };
+}
+
+function endpointStep({ endpoints }: WhyQuestion, decision: Forwarded): WhyStep {
+  const all = endpoints(decision);
+  const usable = all.filter(({ healthy, weight }) => healthy && weight > 0);
+  const message = `${usable.length} of ${all.length} endpoints may take the request`;
+  const detail = { endpoints: all.slice(0, MAX_EXPLAINED), more: Math.max(0, all.length - MAX_EXPLAINED) };
+  return { step: 'endpoint', outcome: usable.length > 0 ? 'ok' : 'refuse', message, detail };
+}
+
+function triesStep({ retry, timeouts, fault, mirrors }: Forwarded): WhyStep {
+  const limit = (ms: number | undefined) => (ms === undefined ? 'no limit' : `${ms} ms`);
+  const words = [...retry.retryOn, ...retry.statusCodes].join(', ');
+  const retries =
+    retry.attempts === 0 ? 'it is not tried again' : `up to ${retry.attempts} more tries on ${words}`;
+  const message = `${retries}; ${limit(timeouts.requestMs)} for all of it, ${limit(timeouts.perTryMs)} for a try`;
+  return { step: 'tries', outcome: 'ok', message, detail: { timeouts, fault, mirrors } };
+}
