@@ -31,6 +31,8 @@ const NEEDS = [
   { program: 'iperf3', package: 'iperf3', for: ['bench'] },
   { program: 'redis-benchmark', package: 'redis-tools', for: ['bench'] },
   { program: 'redis-server', package: 'redis-server', for: ['bench'] },
+  { program: 'wrk', package: 'wrk', for: ['bench'] },
+  { program: 'h2load', package: 'nghttp2-client', for: ['bench'] },
   { program: 'containerd', package: 'containerd', for: ['e2e'] },
   { program: 'runc', package: 'runc', for: ['e2e'] },
   { file: '/usr/lib/cni/ptp', package: 'containernetworking-plugins', for: ['e2e'] },

@@ -1,5 +1,6 @@
 /**
- * `npm run bench`: the L4 path, measured; with `-- --peer-ztunnel PATH`, beside another ztunnel in the same run.
+ * `npm run bench`: the L4 path, measured; with `-- --peer-ztunnel PATH`, beside another ztunnel in the same run. With
+ * `-- waypoint`, HTTP instead (waypoint/bench.ts).
  *
  * Each side is started alike, in namespaces made fresh, with the same pods, rules, load tools and worker count; rounds are
  * interleaved, so that a noisy minute hits both. A row is the median of the rounds. Output: a Markdown table, and the same as
@@ -13,12 +14,15 @@ import { parseArgs } from 'node:util';
 import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
 import { cipherDuring } from './cipher.ts';
 import { bulk, requests, seed } from './loads.ts';
+import { Measurements } from './measurements.ts';
 import { cpuSeconds, memory } from './process-usage.ts';
 import { type RunningProxy, type Side, startProxy } from './proxy.ts';
-import { type Better, markdown, median, type Report, type Row } from './report.ts';
+import { markdown, type Report } from './report.ts';
 import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
+import { benchWaypoint } from './waypoint/bench.ts';
 
-const USAGE = `npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--from-sources] [--quick]
+const USAGE = `npm run bench -- waypoint --help
+npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--from-sources] [--quick]
 
   --peer-ztunnel PATH  run the same table against this ztunnel too, and print ratios
   --rounds N           rounds of each measurement, of which the median counts (default 3)
@@ -39,26 +43,6 @@ interface Options {
   readonly workers: number;
   /** Scales the number of requests. */
   readonly share: number;
-}
-
-/** Every value measured, by row and side; rows in the order they were first measured. */
-class Measurements {
-  readonly #rows = new Map<string, { unit: string; better: Better; values: Map<string, number[]> }>();
-
-  add(name: string, unit: string, better: Better, side: string, value: number): void {
-    const row = this.#rows.get(name) ?? { unit, better, values: new Map<string, number[]>() };
-    this.#rows.set(name, row);
-    row.values.set(side, [...(row.values.get(side) ?? []), value]);
-  }
-
-  rows(): Row[] {
-    return [...this.#rows].map(([name, { unit, better, values }]) => ({
-      name,
-      unit,
-      better,
-      values: Object.fromEntries([...values].map(([side, all]) => [side, median(all)])),
-    }));
-  }
 }
 
 async function main(): Promise<number> {
@@ -333,4 +317,4 @@ function baseName(path: string): string {
     .replace(/^.*node_modules\/[^/]+\//, '');
 }
 
-process.exitCode = await main();
+process.exitCode = process.argv[2] === 'waypoint' ? await benchWaypoint(process.argv.slice(3)) : await main();

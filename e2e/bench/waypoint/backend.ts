@@ -54,5 +54,4 @@ server.listen(Number(process.argv[2] ?? ''), '127.0.0.1', () => {
       ),
     () => undefined,
   );
-  process.stdout.write('ready\n');
 });

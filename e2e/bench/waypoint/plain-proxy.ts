@@ -1,4 +1,7 @@
-/** A proxy made of packages/http alone: what the waypoint stands on, without what it decides. Arguments: own port, backend's port, `1.1` or `2` for the backend. */
+/**
+ * A proxy made of packages/http alone: what the waypoint stands on, without what it decides. Arguments: what to speak with the
+ * backend by own port (`{"19001": "1.1"}`), and the backend's port.
+ */
 import { createServer } from 'node:net';
 import { systemClock } from '@ambit/core/clock';
 import { Deadlines } from '@ambit/http/deadlines';
@@ -17,53 +20,46 @@ import { dialPlain } from '@ambit/http/transport/dial';
 import { acceptHandles } from '@ambit/http/transport/native';
 import { PlainTransport } from '@ambit/http/transport/plain-transport';
 
-const [port = '', backendPort = '', version = '1.1'] = process.argv.slice(2);
+type Version = '1.1' | '2';
+
+const [listen = '', backendPort = ''] = process.argv.slice(2);
 const clock = systemClock;
 const deadlines = new Deadlines(clock);
 const serverOptions = {
   http1: { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines },
   http2: { ...DEFAULT_HTTP2_OPTIONS, deadlines, clock },
 };
-/** HTTP/1.1: those without an exchange; HTTP/2: the one there is. */
-const idle: HttpClientConnection[] = [];
 
-const handler = {
-  onRequest(exchange: ServerExchange): BodyReceiver {
-    const connection = take();
-    return connection ? carry(exchange, connection) : new Waiting(exchange);
-  },
-};
+/** Connections with the backend: of HTTP/1.1 those without an exchange, of HTTP/2 the one there is. */
+class Pool {
+  readonly #version: Version;
+  readonly #ready: HttpClientConnection[] = [];
 
-function take(): HttpClientConnection | undefined {
-  if (version === '2') return idle[0]?.canRequest === true ? idle[0] : undefined;
-  for (;;) {
-    const connection = idle.pop();
-    if (!connection || connection.canRequest) return connection;
+  constructor(version: Version) {
+    this.#version = version;
   }
-}
 
-function carry(exchange: ServerExchange, connection: HttpClientConnection): BodyReceiver {
-  return forward(exchange, connection);
-}
+  take(): HttpClientConnection | undefined {
+    if (this.#version === '2') return this.#ready[0]?.canRequest === true ? this.#ready[0] : undefined;
+    for (;;) {
+      const connection = this.#ready.pop();
+      if (!connection || connection.canRequest) return connection;
+    }
+  }
 
-async function connect(): Promise<HttpClientConnection> {
-  const to = { ip: '127.0.0.1', port: Number(backendPort) };
-  const transport = await dialPlain({ to, timeoutMs: 5_000, clock });
-  if (version === '2') {
-    const connection = connectHttp2(
-      transport,
-      {},
-      { ...DEFAULT_HTTP2_CLIENT_OPTIONS, maxExchanges: 1_000, deadlines, clock },
-    );
-    idle[0] = connection;
+  async connect(): Promise<HttpClientConnection> {
+    const to = { ip: '127.0.0.1', port: Number(backendPort) };
+    const transport = await dialPlain({ to, timeoutMs: 5_000, clock });
+    if (this.#version === '2') {
+      const options = { ...DEFAULT_HTTP2_CLIENT_OPTIONS, maxExchanges: 1_000, deadlines, clock };
+      const connection = connectHttp2(transport, {}, options);
+      this.#ready[0] = connection;
+      return connection;
+    }
+    const onChange = () => this.#ready.push(connection);
+    const connection = connectHttp1(transport, { onChange }, { ...DEFAULT_HTTP1_OPTIONS, deadlines });
     return connection;
   }
-  const connection: HttpClientConnection = connectHttp1(
-    transport,
-    { onChange: () => idle.push(connection) },
-    { ...DEFAULT_HTTP1_OPTIONS, deadlines },
-  );
-  return connection;
 }
 
 /** A request whose connection is being made: its events wait. */
@@ -71,10 +67,10 @@ class Waiting implements BodyReceiver {
   #receiver: BodyReceiver | undefined;
   readonly #events: ((receiver: BodyReceiver) => void)[] = [];
 
-  constructor(exchange: ServerExchange) {
-    connect().then(
+  constructor(exchange: ServerExchange, pool: Pool) {
+    pool.connect().then(
       (connection) => {
-        this.#receiver = carry(exchange, connection);
+        this.#receiver = forward(exchange, connection);
         for (const event of this.#events) event(this.#receiver);
       },
       () => exchange.respond({ status: 503, fields: [] }, true),
@@ -104,12 +100,20 @@ class Waiting implements BodyReceiver {
   }
 }
 
-const server = createServer();
-server.listen(Number(port), '127.0.0.1', () => {
-  acceptHandles(
-    server,
-    (handle) => void serveHttp(new PlainTransport(handle), handler, serverOptions),
-    () => undefined,
-  );
-  process.stdout.write('ready\n');
-});
+for (const [port, version] of Object.entries(JSON.parse(listen) as Record<string, Version>)) {
+  const pool = new Pool(version);
+  const handler = {
+    onRequest(exchange: ServerExchange): BodyReceiver {
+      const connection = pool.take();
+      return connection ? forward(exchange, connection) : new Waiting(exchange, pool);
+    },
+  };
+  const server = createServer();
+  server.listen(Number(port), '127.0.0.1', () => {
+    acceptHandles(
+      server,
+      (handle) => void serveHttp(new PlainTransport(handle), handler, serverOptions),
+      () => undefined,
+    );
+  });
+}
