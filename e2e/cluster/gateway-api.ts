@@ -10,15 +10,18 @@ import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
 import { applyAll, parseManifests } from '@ambit/lab/apply';
+import { goCommand } from '../go/toolchain.ts';
 import { mustRun } from './command.ts';
 import { ProviderError } from './errors.ts';
-import { goCommand } from './local/go-toolchain.ts';
 import type { Report } from './provider.ts';
 
 const MODULE = 'sigs.k8s.io/gateway-api';
-const VERSION = 'v1.6.3';
+/** As the conformance suite's. */
+export const GATEWAY_API_VERSION = 'v1.6.3';
 /** Of the module's files, as Go's checksum database has it. */
 const SUM = 'h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=';
+/** It only downloads. */
+const WANTED = { major: 1, minor: 21 };
 const CRD_FOLDER = 'config/crd/experimental';
 const DOWNLOAD_TIMEOUT_MS = 5 * 60_000;
 const APPLY_TIMEOUT_MS = 120_000;
@@ -28,15 +31,17 @@ const KNOWN_BY = 'gateways.gateway.networking.k8s.io';
 
 /** Definitions alone: its policy that guards upgrades is for those who upgrade. */
 export async function gatewayApiDefinitions(report: Report): Promise<readonly KubeObject[]> {
-  const go = await goCommand(report);
-  const answer = await mustRun([...go, 'mod', 'download', '-json', `${MODULE}@${VERSION}`], {
+  const go = await goCommand(WANTED, report);
+  const answer = await mustRun([...go, 'mod', 'download', '-json', `${MODULE}@${GATEWAY_API_VERSION}`], {
     env: { ...process.env, GOFLAGS: '-mod=mod' },
     timeoutMs: DOWNLOAD_TIMEOUT_MS,
     cwd: '/',
   });
   const { Dir: folder, Sum: sum } = JSON.parse(answer) as { readonly Dir?: string; readonly Sum?: string };
   if (folder === undefined || sum !== SUM)
-    throw new ProviderError(`${MODULE}@${VERSION} is not what it was: ${sum ?? 'no checksum'}, not ${SUM}`);
+    throw new ProviderError(
+      `${MODULE}@${GATEWAY_API_VERSION} is not what it was: ${sum ?? 'no checksum'}, not ${SUM}`,
+    );
   const definitions = join(folder, CRD_FOLDER);
   return readdirSync(definitions)
     .filter((name) => name.startsWith('gateway.networking.'))
@@ -71,5 +76,5 @@ export async function installGatewayApi(
     if (performance.now() > endMs) throw new ProviderError(`not served: ${waiting.join(', ')}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  report(`the Gateway API ${VERSION} is installed`);
+  report(`the Gateway API ${GATEWAY_API_VERSION} is installed`);
 }

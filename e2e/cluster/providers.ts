@@ -37,7 +37,8 @@ export function localProvider(env: NodeJS.ProcessEnv): LocalProvider {
   return new LocalProvider({ cacheFolder: cacheFolder(env), stateFolder });
 }
 
-function cacheFolder(env: NodeJS.ProcessEnv): string {
+/** Where what is built once is kept. */
+export function cacheFolder(env: NodeJS.ProcessEnv): string {
   return env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit');
 }
 

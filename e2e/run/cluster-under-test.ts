@@ -13,7 +13,7 @@ import { installGatewayApi } from '../cluster/gateway-api.ts';
 import type { Cluster, ClusterProvider, Report } from '../cluster/provider.ts';
 import type { RunOptions } from './options.ts';
 
-/** What is put under test, and what the suites put beside it. */
+/** What is put under test, and what the suites put beside it, unless the run says otherwise. */
 const IMAGES = ['istiod', 'ztunnel', 'install-cni', 'waypoint', 'echo'];
 const LOCAL_IMAGES = { hub: 'ambit.local', tag: 'e2e' };
 const TOP = new URL('../../', import.meta.url).pathname;
@@ -25,6 +25,10 @@ export interface Making {
   readonly provider: ClusterProvider;
   /** For archives and the cluster's file. */
   readonly folder: string;
+  /** Of ours, to be made; default: those of the suites. */
+  readonly images?: readonly string[];
+  /** Image archives of others, which every node gets as well. */
+  readonly archives?: readonly string[];
   readonly report: Report;
   readonly signal: AbortSignal;
 }
@@ -75,15 +79,16 @@ export class ClusterUnderTest {
   }
 
   async #buildImages(): Promise<readonly string[]> {
-    const { folder, report } = this.#making;
+    const { folder, report, images = IMAGES, archives = [] } = this.#making;
     const out = join(folder, 'images');
     const { hub, tag } = LOCAL_IMAGES;
-    const args = ['tools/images/main.ts', '--out', out, '--hub', hub, '--tag', tag, ...IMAGES];
+    const args = ['tools/images/main.ts', '--out', out, '--hub', hub, '--tag', tag, ...images];
     await this.#must([process.execPath, ...args], BUILD_TIMEOUT_MS);
     report('images are made');
-    return readdirSync(out)
+    const made = readdirSync(out)
       .filter((name) => name.endsWith('.tar'))
       .map((name) => join(out, name));
+    return [...made, ...archives];
   }
 
   async #install(): Promise<void> {

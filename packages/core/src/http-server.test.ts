@@ -76,6 +76,51 @@ describe('requests', () => {
   });
 });
 
+describe('a body in pieces', () => {
+  const line = `${'metric'.repeat(10)} 1\n`;
+  const long = {
+    *[Symbol.iterator]() {
+      for (let i = 0; i < 5_000; i++) yield line;
+    },
+  };
+
+  test('arrives whole, compressed or not', async () => {
+    const at = await serve(() => ({ status: 200, body: { pieces: long }, compress: true }));
+    const plain = await fetch(at, { headers: { 'accept-encoding': 'identity' } });
+    expect([plain.headers.get('content-encoding'), await plain.text()]).toEqual([null, line.repeat(5_000)]);
+    const packed = await fetch(at, { headers: { 'accept-encoding': 'gzip' } });
+    expect([packed.headers.get('content-encoding'), await packed.text()]).toEqual([
+      'gzip',
+      line.repeat(5_000),
+    ]);
+    const head = await fetch(at, { method: 'HEAD' });
+    expect([head.status, await head.text()]).toEqual([200, '']);
+  });
+
+  test('is made as it is read, and no further for a client that went away', async () => {
+    let made = 0;
+    const ended = Promise.withResolvers<number>();
+    const pieces = {
+      *[Symbol.iterator]() {
+        try {
+          for (;;) {
+            made += 1;
+            yield line;
+          }
+        } finally {
+          ended.resolve(made);
+        }
+      },
+    };
+    const at = await serve(() => ({ status: 200, body: { pieces } }));
+    const gone = new AbortController();
+    const response = await fetch(at, { signal: gone.signal });
+    await response.body?.getReader().read();
+    gone.abort();
+    expect(await ended.promise).toBe(made);
+  });
+});
+
 describe('ports', () => {
   test('a taken one is named', async () => {
     const at = await serve(() => ({ status: 200, body: '' }));

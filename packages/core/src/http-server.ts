@@ -6,8 +6,11 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { brotliCompress, gzip } from 'node:zlib';
+import { brotliCompress, createGzip, gzip } from 'node:zlib';
 import { codeOf, MeshError, messageOf } from './errors.ts';
 import type { Logger } from './log.ts';
 import { formatHostPort, parseIp } from './ip.ts';
@@ -21,6 +24,8 @@ export const MAX_HTTP_BODY_BYTES = 65_536;
 export const HTTP_REQUEST_TIMEOUT_MS = 30_000;
 /** Answers shorter than this are not worth compressing. */
 export const MIN_COMPRESSED_BYTES = 1_024;
+/** Of a body that is made while it is sent: what is made before others get their turn. Characters. */
+const GATHERED_CHARS = 65_536;
 
 export interface HttpRequest {
   /** Upper case. */
@@ -36,10 +41,15 @@ export interface HttpRequest {
   readonly signal: AbortSignal;
 }
 
+/** A body that is made while it is sent, so that a long one holds up nothing and is nowhere whole. */
+export interface PiecewiseBody {
+  readonly pieces: Iterable<string>;
+}
+
 export interface HttpResponse {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
+  readonly body: string | Uint8Array | PiecewiseBody;
   /** Compress for clients that accept it. */
   readonly compress?: boolean;
 }
@@ -156,14 +166,18 @@ export class HttpServer implements Service {
     outgoing.on('error', () => undefined);
     const response = await this.#handled(incoming, gone.signal);
     if (outgoing.destroyed) return;
-    const { body, encoding } = await encoded(response, incoming.headers['accept-encoding']);
+    const { body } = response;
+    const accepted = acceptedEncodings(incoming.headers['accept-encoding']);
+    if (typeof body === 'object' && 'pieces' in body) {
+      await sendPieces(outgoing, response, incoming.method === 'HEAD' ? [] : body.pieces, accepted);
+      return;
+    }
+    const whole = await encoded(body, response.compress === true, accepted);
     outgoing.writeHead(response.status, {
-      'content-type': 'text/plain; charset=utf-8',
-      ...response.headers,
-      ...(encoding === undefined ? {} : { 'content-encoding': encoding, vary: 'accept-encoding' }),
-      'content-length': body.length,
+      ...headersOf(response, whole.encoding),
+      'content-length': whole.bytes.length,
     });
-    outgoing.end(incoming.method === 'HEAD' ? undefined : body);
+    outgoing.end(incoming.method === 'HEAD' ? undefined : whole.bytes);
   }
 
   async #handled(incoming: IncomingMessage, signal: AbortSignal): Promise<HttpResponse> {
@@ -202,17 +216,55 @@ async function readBody(incoming: IncomingMessage): Promise<Buffer | undefined> 
 const compressGzip = promisify(gzip);
 const compressBrotli = promisify(brotliCompress);
 
-async function encoded(
-  response: HttpResponse,
-  accept: string | undefined,
-): Promise<{ readonly body: Buffer; readonly encoding: string | undefined }> {
-  const body = typeof response.body === 'string' ? Buffer.from(response.body) : Buffer.from(response.body);
-  const accepted = (accept ?? '').split(',').flatMap((part) => {
+function acceptedEncodings(accept: string | undefined): readonly string[] {
+  return (accept ?? '').split(',').flatMap((part) => {
     const [name = '', weight] = part.trim().toLowerCase().split(';');
     return weight?.trim() === 'q=0' ? [] : [name];
   });
-  if (!response.compress || body.length < MIN_COMPRESSED_BYTES) return { body, encoding: undefined };
-  if (accepted.includes('gzip')) return { body: await compressGzip(body), encoding: 'gzip' };
-  if (accepted.includes('br')) return { body: await compressBrotli(body), encoding: 'br' };
-  return { body, encoding: undefined };
+}
+
+function headersOf({ headers }: HttpResponse, encoding: string | undefined): Record<string, string> {
+  return {
+    'content-type': 'text/plain; charset=utf-8',
+    ...headers,
+    ...(encoding === undefined ? {} : { 'content-encoding': encoding, vary: 'accept-encoding' }),
+  };
+}
+
+async function encoded(
+  body: string | Uint8Array,
+  compress: boolean,
+  accepted: readonly string[],
+): Promise<{ readonly bytes: Buffer; readonly encoding: string | undefined }> {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body);
+  if (!compress || bytes.length < MIN_COMPRESSED_BYTES) return { bytes, encoding: undefined };
+  if (accepted.includes('gzip')) return { bytes: await compressGzip(bytes), encoding: 'gzip' };
+  if (accepted.includes('br')) return { bytes: await compressBrotli(bytes), encoding: 'br' };
+  return { bytes, encoding: undefined };
+}
+
+/** As fast as the client reads. A client that goes away ends it. */
+async function sendPieces(
+  outgoing: ServerResponse,
+  response: HttpResponse,
+  pieces: Iterable<string>,
+  accepted: readonly string[],
+): Promise<void> {
+  const encoding = response.compress && accepted.includes('gzip') ? 'gzip' : undefined;
+  outgoing.writeHead(response.status, headersOf(response, encoding));
+  const source = Readable.from(gathered(pieces), { objectMode: false });
+  const sent = encoding ? pipeline(source, createGzip(), outgoing) : pipeline(source, outgoing);
+  await sent.catch(() => outgoing.destroy());
+}
+
+async function* gathered(pieces: Iterable<string>): AsyncGenerator<string> {
+  let text = '';
+  for (const piece of pieces) {
+    text += piece;
+    if (text.length < GATHERED_CHARS) continue;
+    yield text;
+    text = '';
+    await nextTurn();
+  }
+  if (text !== '') yield text;
 }

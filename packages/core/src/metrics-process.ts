@@ -1,6 +1,6 @@
 /** What the kernel knows of a process (descriptors, memory), and the page that metrics are scraped from. */
 import { readdirSync, readFileSync } from 'node:fs';
-import type { HttpRequest, HttpResponse } from './http-server.ts';
+import type { HttpRequest, HttpResponse, PiecewiseBody } from './http-server.ts';
 import { type MetricRegistry, metricsContentType } from './metrics.ts';
 
 export function processMetrics(registry: MetricRegistry): void {
@@ -30,9 +30,9 @@ export function processMetrics(registry: MetricRegistry): void {
   });
 }
 
-/** @param metrics - Gives the text of one scrape. */
+/** @param metrics - Gives the text of one scrape, whole or in pieces. */
 export function metricsHandler(metrics: {
-  scrape(): Promise<string> | string;
+  scrape(): Promise<string> | string | PiecewiseBody;
 }): (request: HttpRequest) => Promise<HttpResponse> {
   return async ({ path, headers }) => {
     if (path !== '/metrics' && path !== '/stats/prometheus') return { status: 404, body: 'Not Found\n' };

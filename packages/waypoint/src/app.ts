@@ -259,7 +259,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   );
 
   // What operators ask.
-  const metrics = { scrape: () => [...telemetry.scrape()].join('') };
+  const metrics = { scrape: () => ({ pieces: telemetry.scrape() }) };
   const admin = adminHandler({
     configDump: () => ({ version: VERSION, self: config.self, mesh: mesh.version }),
     why: (query) =>
@@ -271,7 +271,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         endpoints: (backend) => upstreams.cluster(backend).endpoints,
         version: VERSION,
       }),
-    stats: metrics.scrape,
+    stats: () => [...telemetry.scrape()].join(''),
     logging: {
       initial: deps.log.filter,
       current: () => deps.log.filter,

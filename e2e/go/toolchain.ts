@@ -6,35 +6,35 @@
  */
 import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { mustRun, runCommand } from '../command.ts';
-import { ProviderError } from '../errors.ts';
-import type { Report } from '../provider.ts';
+import { mustRun, runCommand } from '../cluster/command.ts';
+import { ProviderError } from '../cluster/errors.ts';
+import type { Report } from '../cluster/provider.ts';
 
-/** The oldest that the modules ask for. */
-const WANTED = { major: 1, minor: 24 };
-/** What is downloaded where PATH's is older. */
-const TOOLCHAIN = 'go1.24.11';
+export interface GoVersion {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** What is downloaded where PATH's is older: new enough for every module here. */
+const TOOLCHAIN = 'go1.26.8';
 const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
 
-/** @returns how to call it: `['go']`, or a path. */
-export async function goCommand(report: Report): Promise<readonly string[]> {
+/** @param wanted - The oldest that will do. @returns how to call it: `['go']`, or a path. */
+export async function goCommand(wanted: GoVersion, report: Report): Promise<readonly string[]> {
   const asked = await runCommand(['go', 'env', 'GOVERSION'], {
     env: { ...process.env, GOTOOLCHAIN: 'local' },
   }).catch((error: unknown) => {
     throw new ProviderError('Go is missing (Debian and Ubuntu: package golang-go)', { cause: error });
   });
   const version = asked.stdout.trim();
-  if (isAtLeast(version, WANTED)) return ['go'];
-  report(`${version || 'this Go'} is too old for Kubernetes: downloading ${TOOLCHAIN}`);
+  if (isAtLeast(version, wanted)) return ['go'];
+  report(`${version || 'this Go'} is too old: downloading ${TOOLCHAIN}`);
   if (isAtLeast(version, { major: 1, minor: 21 })) return ['env', `GOTOOLCHAIN=${TOOLCHAIN}`, 'go'];
   return [join(await downloadedToolchain(), 'bin', 'go')];
 }
 
 /** @param version - As Go says it: `go1.26.8`, `devel go1.27-…`. */
-export function isAtLeast(
-  version: string,
-  wanted: { readonly major: number; readonly minor: number },
-): boolean {
+export function isAtLeast(version: string, wanted: GoVersion): boolean {
   const [, major = 0, minor = 0] = (/go(\d+)\.(\d+)/.exec(version) ?? []).map(Number);
   return major > wanted.major || (major === wanted.major && minor >= wanted.minor);
 }
