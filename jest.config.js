@@ -31,9 +31,12 @@ export default {
       ...shared,
       displayName: 'e2e',
       testMatch: ['<rootDir>/e2e/**/*.e2e.test.ts'],
-      testPathIgnorePatterns: process.env.AMBIT_E2E_WITHOUT_CLUSTER
-        ? [...ignored, '/e2e/(suite|cluster)/']
-        : ignored,
+      testPathIgnorePatterns: [
+        ...ignored,
+        ...(process.env.AMBIT_E2E_WITHOUT_CLUSTER ? ['/e2e/(suite|cluster)/'] : []),
+        // Needs a cluster of both families: npm run e2e -- --ip-family dual.
+        ...(process.env.AMBIT_E2E_DUAL_STACK ? [] : ['/e2e/suite/dual-stack']),
+      ],
     },
   ],
 };

@@ -26,6 +26,8 @@ const JEST = [
 /** Where the suites are that need a cluster; jest.config.js leaves them out where the second variable is set. */
 const CLUSTER_SUITES = /\/e2e\/suite\//;
 const CLUSTER_VARIABLE = 'AMBIT_E2E_CLUSTER';
+/** Set where a cluster has both families: the suite that is for such a one runs then. */
+const DUAL_STACK_VARIABLE = 'AMBIT_E2E_DUAL_STACK';
 const WITHOUT_CLUSTER_VARIABLE = 'AMBIT_E2E_WITHOUT_CLUSTER';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -49,6 +51,7 @@ async function main(): Promise<number> {
     say(USAGE.trimEnd());
     return 0;
   }
+  if (options.ipFamily === 'dual') process.env[DUAL_STACK_VARIABLE] = '1';
   const stopped = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const)
     process.on(name, () => stopped.abort(new Error(`stopped by ${name}`)));

@@ -170,6 +170,14 @@ test('the control port takes orders, reports, and says what it does not know', a
   expect(await ask('PUT', '/x')).toMatchObject([404, {}]);
 });
 
+test.each(['http', 'http2', 'grpc', 'websocket', 'tcp', 'greeting'] as const)(
+  '%s of an IPv6 address',
+  async (kind) => {
+    const outcome = await requestOnce({ kind, host: '::1', port: portOf(kind), timeoutMs: 5_000 });
+    expect(outcome).toMatchObject({ ok: true });
+  },
+);
+
 test('an IPv4 client of a dual-stack socket is described by its IPv4 address', () => {
   expect(describeSelf(SELF, '::ffff:10.0.0.1', 'TCP')).toEqual({
     ...SELF,

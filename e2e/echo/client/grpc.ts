@@ -1,5 +1,6 @@
 /** gRPC: a held conversation is one stream each way, which the mesh must carry as long as it lasts. */
 import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
+import { formatHostPort } from '@ambit/core/ip';
 import { ECHO_SERVICE } from '../grpc-service.ts';
 import type { Description, Target } from '../messages.ts';
 import type { Answer, Conversation } from './conversation.ts';
@@ -8,7 +9,7 @@ type EchoStream = ClientDuplexStream<{ readonly text: string }, Description>;
 
 /** @param holds - Whether more than one question follows: a stream, else one unary call. */
 export async function dialGrpc(target: Target, holds: boolean, signal: AbortSignal): Promise<Conversation> {
-  const client = new Client(`${target.host}:${target.port}`, credentials.createInsecure(), {
+  const client = new Client(formatHostPort(target.host, target.port), credentials.createInsecure(), {
     // Without this, conversations to one target would share a connection.
     'grpc.use_local_subchannel_pool': 1,
     'grpc.enable_retries': 0,

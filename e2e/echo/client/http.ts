@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { formatHostPort } from '@ambit/core/ip';
 import type { Description, Target } from '../messages.ts';
 import {
   type Answer,
@@ -82,12 +83,12 @@ class HttpConversation implements Conversation {
 
 export async function dialHttp2(target: Target, signal: AbortSignal): Promise<Conversation> {
   const socket = await openSocket(target, signal);
-  const session = connect(`http://${authority(target)}`, { createConnection: () => socket });
+  const session = connect(`http://${formatHostPort(target.host, target.port)}`, {
+    createConnection: () => socket,
+  });
   session.on('error', () => session.destroy());
   return new Http2Conversation(target, session);
 }
-
-const authority = ({ host, port }: Target) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
 
 class Http2Conversation implements Conversation {
   readonly #target: Target;

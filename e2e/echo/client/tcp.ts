@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import { formatHostPort } from '@ambit/core/ip';
 import type { Description, Target } from '../messages.ts';
 import { type Answer, type Conversation, UnexpectedAnswerError } from './conversation.ts';
 import { openSocket } from './http.ts';
@@ -82,7 +83,9 @@ async function somethingHappens(socket: Socket, signal: AbortSignal): Promise<vo
 }
 
 export async function dialWebSocket(target: Target, signal: AbortSignal): Promise<Conversation> {
-  const socket = new WebSocket(`ws://${target.host}:${target.port}/`, { perMessageDeflate: false });
+  const socket = new WebSocket(`ws://${formatHostPort(target.host, target.port)}/`, {
+    perMessageDeflate: false,
+  });
   const abort = () => socket.terminate();
   signal.addEventListener('abort', abort, { once: true });
   const conversation = new WebSocketConversation(socket);

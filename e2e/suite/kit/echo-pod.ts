@@ -44,6 +44,8 @@ export class EchoPod {
   readonly name: string;
   /** As it was when it became ready. */
   readonly ip: string;
+  /** Its IPv6 address; empty where it has none. */
+  readonly ip6: string;
   readonly node: string;
   readonly uid: string;
   readonly #controlPort: number;
@@ -53,6 +55,7 @@ export class EchoPod {
     this.namespace = metadata.namespace ?? '';
     this.name = metadata.name;
     this.ip = status?.podIP ?? '';
+    this.ip6 = (status?.podIPs ?? []).map(({ ip }) => ip).find((ip) => ip.includes(':')) ?? '';
     this.node = spec?.nodeName ?? '';
     this.uid = metadata.uid ?? '';
     this.#controlPort = controlPort;
