@@ -71,7 +71,8 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
   readonly #exchange: ServerExchange;
   readonly #report: RequestReport;
   readonly #body: RequestBody;
-  readonly #gone = new AbortController();
+  /** Made when somebody outside is asked: one for each request would cost more than deciding it. */
+  #gone: AbortController | undefined;
   #view: RequestView;
   #config: PortConfig | undefined;
   #begun: BegunRequest | undefined;
@@ -238,8 +239,10 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
       return;
     }
     const { security } = this.#context;
+    this.#gone ??= new AbortController();
+    const gone = this.#gone;
     this.#keepBody(security.bodyBytes(check), (body) => {
-      security.check(check, this.#subject(token), body, this.#gone.signal).then(
+      security.check(check, this.#subject(token), body, gone.signal).then(
         (verdict) =>
           this.#resume(() => {
             if (this.#externallyAllowed(verdict)) this.#checkNext(config, token, checks, index + 1);
@@ -639,7 +642,7 @@ export class ProxiedRequest implements BodyReceiver, AttemptHost, Holder {
     this.#attempt?.giveUp();
     this.#body.discard();
     this.#countHeld();
-    this.#gone.abort();
+    this.#gone?.abort();
     const breakers = this.#cluster?.breakers;
     if (this.#isCounted) breakers?.release('requests');
     if (this.#isRetry) breakers?.release('retries');
