@@ -39,7 +39,6 @@ import { Admission } from './exchange/admission.ts';
 import type { ExchangeContext } from './exchange/context.ts';
 import { HttpService } from './inbound/http-service.ts';
 import { Inbound } from './inbound/inbound.ts';
-import { Balancer } from './decide/balance/balancer.ts';
 import { hashOf } from './decide/balance/hash-key.ts';
 import { decideRetry } from './decide/retry.ts';
 import { createSecurity } from './security/security.ts';
@@ -166,12 +165,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       names: new Names(clock),
       clock,
       self,
-      balance: (endpoints, destination) =>
-        new Balancer([{ groups: [{ name: '', weight: 1, endpoints }] }], {
-          loadBalancer: destination.loadBalancer,
-          panicPercent: destination.outlierDetection?.minHealthPercent ?? 0,
-          random,
-        }),
+      random,
+      log: deps.log.scope('upstream'),
     }),
   );
 
@@ -223,7 +218,9 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     clock,
     random,
     log: deps.log.scope('http'),
+    deadlines,
     retryBodyBytes: config.retryBodyBytes,
+    streamIdleMs: config.streamIdleMs,
   };
   const http = new HttpService({
     context,
@@ -238,7 +235,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     ip: config.self.ip,
     network: config.network,
   };
-  const streams = scope.use(new ByteStreams({ ...context, connector }, resources.changes));
+  const streams = scope.use(new ByteStreams(context, resources.changes));
   const inbound = scope.use(
     new Inbound({
       ip: ipv6 ? '::' : '0.0.0.0',

@@ -43,6 +43,13 @@ export const EARLY_BYTES = 65_536;
 
 // Requests.
 
+/** A request on which nothing moves for so long is ended: streams of gRPC may be silent for long. */
+export const STREAM_IDLE_MS = 3_600_000;
+/** Head of an endpoint's answer to a WebSocket's handshake. */
+export const MAX_HANDSHAKE_BYTES = 65_536;
+/** Of a request's copy, what waits to be sent; with more it is given up. */
+export const MIRROR_HELD_BYTES = 262_144;
+
 /** An answer that is followed by another try is read to its end up to this, so that its connection can be kept. */
 export const DROPPED_ANSWER_BYTES = 65_536;
 /** Of a request body, what is kept for another try. */

@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 
 /** Room for short-lived objects in MiB: every request makes some, and they die with it. */
 const FLAG = '--max-semi-space-size=32';
+/** http-proxy uses a function that Node has a newer one for, and would say so on standard error. */
+const QUIET = '--disable-warning=DEP0060';
 const CACHE = import.meta.url.endsWith('.ts')
   ? '../../../node_modules/.cache/ambit-waypoint'
   : './compile-cache';
@@ -21,7 +23,7 @@ if (mayRunLong && process.execve && !execArgv.includes(FLAG)) {
   // Node would say on standard error that this call is experimental.
   process.removeAllListeners('warning');
   const settings = { NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)) };
-  process.execve(execPath, [execPath, FLAG, ...execArgv, main, ...args], { ...settings, ...env });
+  process.execve(execPath, [execPath, FLAG, QUIET, ...execArgv, main, ...args], { ...settings, ...env });
 }
 const { runProcess } = await import('./process.ts');
 process.exit(await runProcess({ args, env }));

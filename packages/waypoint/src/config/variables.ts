@@ -4,7 +4,7 @@
  * The control plane's deployment of a waypoint sets the first group from the pod; operators change the rest.
  */
 import { logVariables } from '@ambit/core/config/log-config';
-import { flag, integer, text } from '@ambit/core/config/schema';
+import { durationMs, flag, integer, text } from '@ambit/core/config/schema';
 import { tunnelVariables } from '@ambit/hbone/tunnel-config';
 import { controlPlaneVariables } from '@ambit/identity/control-plane-config';
 import { tlsVariables } from '@ambit/identity/tls-config';
@@ -79,6 +79,11 @@ export const variables = {
     min: 1_048_576,
     max: Number.MAX_SAFE_INTEGER,
     doc: 'Bytes held for peers that do not read; beyond it whoever holds most is cut.',
+  }),
+  streamIdleMs: durationMs({
+    env: 'AMBIT_STREAM_IDLE_TIMEOUT',
+    default: limits.STREAM_IDLE_MS,
+    doc: 'A request on which nothing moves for so long is ended. 0: never.',
   }),
   retryBodyBytes: integer({
     env: 'AMBIT_RETRY_BODY_BYTES',

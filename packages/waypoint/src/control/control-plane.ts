@@ -33,7 +33,7 @@ export function xdsNode({ self, clusterId, clusterDomain, network, nodeName }: C
 
 /** The same, as logs and expressions of users name it. */
 export function localNames(config: Config): LocalNames {
-  const { id = '', cluster, metadata } = xdsNode(config);
+  const { id, cluster, metadata } = xdsNode(config);
   const texts = Object.entries(metadata ?? {}).flatMap(([name, value]) =>
     typeof value === 'string' ? [[name, value] as const] : [],
   );

@@ -15,6 +15,8 @@ import type {
   ResponseReceiver,
 } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
+import { endpointResult } from '../decide/outlier.ts';
+import type { ConnectionView } from '../decide/request-view.ts';
 import type { AttemptOutcome } from '../decide/retry.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { UpstreamError } from '../upstream/errors.ts';
@@ -38,6 +40,8 @@ export interface AttemptOptions {
   readonly host: AttemptHost;
   readonly endpoint: UpstreamEndpoint;
   readonly version: HttpVersion;
+  /** Whose request it is. */
+  readonly client: ConnectionView;
   readonly head: RequestHead;
   readonly body: RequestBody;
   readonly clock: Clock;
@@ -133,6 +137,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
   onResponse(head: ResponseHead, endsHere: boolean): void {
     if (this.#over) return;
     this.#answeredMs = this.#options.clock.monotonicMs();
+    this.endpoint.report(endpointResult(head.status));
     this.#options.host.onAttemptResponse(this, head, endsHere);
     if (endsHere) this.onEnd(undefined);
   }
@@ -180,8 +185,8 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
   }
 
   #acquire(): void {
-    const { endpoint, version } = this.#options;
-    this.#waiting = endpoint.http(version).acquire(this);
+    const { endpoint, version, client } = this.#options;
+    this.#waiting = endpoint.http(version, client).acquire(this);
   }
 
   /** The endpoint closed a kept connection while the request was on its way. */
@@ -207,6 +212,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
   #fail(outcome: AttemptOutcome, error: UpstreamError): void {
     if (this.#over) return;
     this.#settle();
+    if (error.flag !== 'UO') this.endpoint.report('local-origin');
     this.#options.host.onAttemptFailed(this, outcome, error);
   }
 

@@ -1,6 +1,7 @@
 /** What every request of this process shares: decisions, destinations, reports, bounds. */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
+import type { Deadlines } from '@ambit/http/deadlines';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
 import type { hashOf } from '../decide/balance/hash-key.ts';
 import type { decideRetry } from '../decide/retry.ts';
@@ -31,5 +32,8 @@ export interface ExchangeContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly deadlines: Deadlines;
   readonly retryBodyBytes: number;
+  /** A request on which nothing moves for so long is ended. 0: never. */
+  readonly streamIdleMs: number;
 }

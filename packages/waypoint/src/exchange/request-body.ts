@@ -94,6 +94,16 @@ export class RequestBody {
     this.#lookAwaited();
   }
 
+  /** What has come so far, for somebody who will be told of the rest; of a body that is lost there is nothing. */
+  replay(to: {
+    onRequestData(bytes: Buffer): void;
+    onRequestEnd(trailers: HeaderFields | undefined): void;
+  }): void {
+    if (this.#isLost) return;
+    for (const piece of this.#pieces) to.onRequestData(piece);
+    if (this.#ended) to.onRequestEnd(this.#trailers);
+  }
+
   /** A try begins: everything from the first byte on goes to `sink`. */
   sendTo(sink: ClientExchange): void {
     this.#sink = sink;

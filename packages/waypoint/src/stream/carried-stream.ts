@@ -213,10 +213,15 @@ export class CarriedStream {
     this.#cluster = cluster;
     this.#endpoint = endpoint;
     endpoint.activeRequests += 1;
-    const about = { hostname: cluster.source.hostname, settings: cluster.settings };
-    this.#connecting = this.#context.connector.transport(endpoint, about, {
-      onTransport: (transport) => this.#connected(transport),
-      onFailed: (error) => this.#failed(error),
+    this.#connecting = cluster.transport(endpoint, this.#connection, {
+      onTransport: (transport) => {
+        endpoint.report('success');
+        this.#connected(transport);
+      },
+      onFailed: (error) => {
+        endpoint.report('local-origin');
+        this.#failed(error);
+      },
     });
   }
 

@@ -8,7 +8,6 @@ import type { StreamService } from '../inbound/inbound.ts';
 import type { Snapshot } from '../resources/snapshot.ts';
 import type { ResourceStore } from '../resources/store.ts';
 import type { WaypointSecurity } from '../security/security.ts';
-import type { Connector } from '../upstream/connector.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import { CarriedStream } from './carried-stream.ts';
 
@@ -16,7 +15,6 @@ export interface StreamContext {
   readonly snapshot: () => Snapshot;
   readonly security: WaypointSecurity;
   readonly upstreams: Upstreams;
-  readonly connector: Connector;
   readonly budget: QueueBudget;
   readonly reporter: Reporter;
   readonly clock: Clock;

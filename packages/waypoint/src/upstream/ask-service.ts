@@ -4,43 +4,20 @@
  * They go the way of every other request, in a tunnel to an endpoint that proves who it is, and are told of nowhere.
  */
 import type { Random } from '@ambit/core/clock';
-import { messageOf } from '@ambit/core/errors';
-import type { HttpError } from '@ambit/http/errors';
-import type {
-  ClientExchange,
-  HttpClientConnection,
-  ResponseHead,
-  ResponseReceiver,
-} from '@ambit/http/exchange';
-import type { HeaderFields } from '@ambit/http/header-fields';
 import type { MeshView } from '@ambit/model/mesh';
 import { splitServiceKey } from '@ambit/model/address';
 import type { Service } from '@ambit/model/service';
+import { type Answer, askEndpoint, type Question } from './ask-endpoint.ts';
 import { UpstreamError } from './errors.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
-import type { HttpVersion, PoolWaiter } from './http-pool.ts';
 import type { Upstreams } from './upstreams.ts';
 
-export interface ServiceQuestion {
+export interface ServiceQuestion extends Omit<Question, 'authority'> {
   /** `hostname` or `namespace/hostname`. */
   readonly service: string;
   readonly port: number;
-  readonly version: HttpVersion;
-  readonly method: string;
   /** Default: the service's hostname. */
   readonly authority?: string;
-  readonly path: string;
-  readonly fields: HeaderFields;
-  readonly body: Uint8Array;
-  /** Of the answer's body, what is wanted; the rest is dropped. */
-  readonly maxBytes: number;
-}
-
-export interface ServiceAnswer {
-  readonly status: number;
-  readonly fields: HeaderFields;
-  readonly trailers: HeaderFields | undefined;
-  readonly body: Uint8Array;
 }
 
 const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
@@ -55,7 +32,7 @@ export async function askService(
   random: Random,
   question: ServiceQuestion,
   signal: AbortSignal,
-): Promise<ServiceAnswer> {
+): Promise<Answer> {
   signal.throwIfAborted();
   const service = findService(mesh, question.service);
   if (!service) {
@@ -67,11 +44,7 @@ export async function askService(
   const address = { ip: vip?.ip ?? '', port: question.port };
   const endpoint = cluster.pick({ hash: undefined, avoid: NOBODY, random, address });
   if (endpoint instanceof UpstreamError) throw endpoint;
-  return await new Promise<ServiceAnswer>((resolve, reject) => {
-    const asking = new Asking(endpoint, { authority: service.hostname, ...question }, resolve, reject);
-    signal.addEventListener('abort', () => asking.giveUp(signal.reason as Error), { once: true });
-    asking.start();
-  });
+  return await askEndpoint(endpoint, { authority: service.hostname, ...question }, signal);
 }
 
 /** By key, or by hostname: then the canonical one of several. */
@@ -80,108 +53,4 @@ function findService(mesh: MeshView, name: string): Service | undefined {
   if (parts) return mesh.serviceByKey(`${parts.namespace}/${parts.hostname}`);
   const named = mesh.servicesByHostname(name);
   return named.find(({ canonical }) => canonical) ?? named[0];
-}
-
-class Asking implements PoolWaiter, ResponseReceiver {
-  readonly #endpoint: UpstreamEndpoint;
-  readonly #question: ServiceQuestion & { readonly authority: string };
-  readonly #resolve: (answer: ServiceAnswer) => void;
-  readonly #reject: (error: Error) => void;
-  #waiting: Disposable | undefined;
-  #exchange: ClientExchange | undefined;
-  #head: ResponseHead | undefined;
-  readonly #pieces: Buffer[] = [];
-  #bytes = 0;
-  #over = false;
-
-  constructor(
-    endpoint: UpstreamEndpoint,
-    question: ServiceQuestion & { readonly authority: string },
-    resolve: (answer: ServiceAnswer) => void,
-    reject: (error: Error) => void,
-  ) {
-    this.#endpoint = endpoint;
-    this.#question = question;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  start(): void {
-    this.#endpoint.activeRequests += 1;
-    this.#waiting = this.#endpoint.http(this.#question.version).acquire(this);
-  }
-
-  giveUp(error: Error): void {
-    if (!this.#settle()) return;
-    this.#waiting?.[Symbol.dispose]();
-    this.#exchange?.abort('cancelled');
-    this.#reject(error);
-  }
-
-  onConnection(connection: HttpClientConnection): void {
-    const { method, authority, path, fields, body } = this.#question;
-    this.#waiting = undefined;
-    const endsHere = body.length === 0;
-    const length = endsHere ? [] : ['content-length', String(body.length)];
-    const head = {
-      method,
-      scheme: 'http' as const,
-      authority,
-      path,
-      version: this.#question.version,
-      fields: [...fields, ...length],
-      upgrade: undefined,
-      expectsContinue: false,
-      endsHere,
-    };
-    this.#exchange = connection.request(head, this);
-    if (endsHere) return;
-    this.#exchange.write(body);
-    this.#exchange.end();
-  }
-
-  onFailed(error: UpstreamError): void {
-    if (this.#settle()) this.#reject(error);
-  }
-
-  onInformational(): void {}
-
-  onResponse(head: ResponseHead, endsHere: boolean): void {
-    this.#head = head;
-    if (endsHere) this.onEnd(undefined);
-  }
-
-  onData(bytes: Buffer): void {
-    const left = this.#question.maxBytes - this.#bytes;
-    if (left > 0) this.#pieces.push(Buffer.from(bytes.subarray(0, left)));
-    this.#bytes += bytes.length;
-    if (left > 0) this.#exchange?.credit(bytes.length);
-    else this.#finish(undefined);
-  }
-
-  onEnd(trailers: HeaderFields | undefined): void {
-    this.#finish(trailers);
-  }
-
-  onAbort(error: HttpError): void {
-    if (!this.#settle()) return;
-    this.#reject(new UpstreamError('UC', 'connection_termination', messageOf(error), { cause: error }));
-  }
-
-  onWritable(): void {}
-
-  /** With more than is wanted, the answer counts as whole. */
-  #finish(trailers: HeaderFields | undefined): void {
-    const head = this.#head;
-    if (!head || !this.#settle()) return;
-    if (this.#bytes > this.#question.maxBytes) this.#exchange?.abort('cancelled');
-    this.#resolve({ ...head, trailers, body: Buffer.concat(this.#pieces) });
-  }
-
-  #settle(): boolean {
-    if (this.#over) return false;
-    this.#over = true;
-    this.#endpoint.activeRequests -= 1;
-    return true;
-  }
 }

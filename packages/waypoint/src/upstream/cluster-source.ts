@@ -2,9 +2,9 @@
 import type { Endpoint as Address } from '@ambit/core/ip';
 import type { ServiceKey } from '@ambit/model/address';
 import { identitiesOf } from '@ambit/model/decide/upstream';
-import { chooseAddress, exclusionOf, rankOf, targetPortOf } from '@ambit/model/load-balance';
+import { chooseAddress, exclusionOf, targetPortOf } from '@ambit/model/load-balance';
 import type { MeshChange, MeshStore } from '@ambit/model/store';
-import type { AppProtocol, Service } from '@ambit/model/service';
+import type { AppProtocol, LoadBalancer, Service } from '@ambit/model/service';
 import type { Workload } from '@ambit/model/workload';
 import type { Destination } from '../resources/destination-policy.ts';
 import type { EndpointFacts } from './endpoint.ts';
@@ -17,8 +17,9 @@ export interface ClusterView {
   readonly problem: UpstreamError | undefined;
   /** What is declared to be spoken. */
   readonly protocol: AppProtocol | undefined;
-  /** Nearest first; those of one tier are equally near. */
-  readonly tiers: readonly (readonly EndpointFacts[])[];
+  readonly endpoints: readonly EndpointFacts[];
+  /** What the service says of localities. */
+  readonly distribution: LoadBalancer | undefined;
   /** The client's own choice is where the connection goes: only addresses of this service come here. */
   readonly chosen: ((address: Address) => EndpointFacts) | undefined;
 }
@@ -35,7 +36,7 @@ export interface ClusterSource {
   read(destination: Destination, resolution: Resolution): ClusterView;
 }
 
-const NOTHING = { protocol: undefined, tiers: [], chosen: undefined };
+const NOTHING = { protocol: undefined, endpoints: [], distribution: undefined, chosen: undefined };
 
 export class ServiceSource implements ClusterSource {
   readonly name: string;
@@ -78,19 +79,16 @@ export class ServiceSource implements ClusterSource {
     return {
       problem: undefined,
       protocol: service.appProtocols.get(this.#port),
-      tiers: chosen ? [] : this.#tiers(service, destination, resolution),
+      endpoints: chosen ? [] : this.#endpoints(service, destination, resolution),
+      distribution: service.loadBalancer,
       chosen,
     };
   }
 
-  #tiers(
-    service: Service,
-    destination: Destination,
-    resolution: Resolution,
-  ): readonly (readonly EndpointFacts[])[] {
+  #endpoints(service: Service, destination: Destination, resolution: Resolution): readonly EndpointFacts[] {
     const mesh = this.#mesh;
     const request = { service, port: this.#port, source: this.#self(), mode: 'Standard' as const };
-    const byRank = new Map<number, EndpointFacts[]>();
+    const found: EndpointFacts[] = [];
     const hostnames = new Set<string>();
     for (const endpoint of mesh.endpointsOf(service.key)) {
       const workload = mesh.workloadByUid(endpoint.workloadUid);
@@ -98,25 +96,11 @@ export class ServiceSource implements ClusterSource {
       if (destination.workloads?.has(workload.uid) === false) continue;
       const port = targetPortOf(workload, endpoint, request);
       if (port === undefined) continue;
-      const isNamed = workload.addresses.length === 0;
-      if (isNamed) hostnames.add(workload.hostname);
-      const ips = isNamed
-        ? resolution.addressesOf(workload.hostname)
-        : (chooseAddress(workload.addresses, service, '') ?? []);
-      const rank = rankOf(workload, request);
-      const tier = byRank.get(rank) ?? [];
-      byRank.set(rank, tier);
-      for (const ip of typeof ips === 'string' ? [ips] : ips)
-        tier.push(factsOf(workload, service, { ip, port }));
+      for (const ip of ipsOf(workload, service, resolution, hostnames))
+        found.push(factsOf(workload, service, { ip, port }));
     }
     resolution.keepOnly(hostnames);
-    const balancer = service.loadBalancer;
-    const least = balancer?.mode === 'Strict' ? perfectRank(balancer.routingPreferences) : 0;
-    const ranks = [...byRank.keys()].filter((rank) => rank >= least).sort((a, b) => b - a);
-    return ranks.flatMap((rank) => {
-      const tier = byRank.get(rank) ?? [];
-      return tier.length === 0 ? [] : [tier];
-    });
+    return found;
   }
 
   /** In clear, unless mesh state knows who is there. */
@@ -162,7 +146,7 @@ export class WorkloadSource implements ClusterSource {
       ...NOTHING,
       problem: undefined,
       protocol: this.#protocol,
-      tiers: [[factsOf(workload, undefined, this.#to)]],
+      endpoints: [factsOf(workload, undefined, this.#to)],
     };
   }
 }
@@ -179,7 +163,17 @@ function factsOf(workload: Workload, service: Service | undefined, to: Address):
   };
 }
 
-/** What an endpoint that shares everything has. */
-function perfectRank(preferences: readonly string[]): number {
-  return preferences[0] === 'Network' ? 2 * preferences.length - 1 : preferences.length;
+/** One of its own addresses, or all that its name has: several machines may be behind a name. */
+function ipsOf(
+  workload: Workload,
+  service: Service,
+  resolution: Resolution,
+  hostnames: Set<string>,
+): readonly string[] {
+  if (workload.addresses.length === 0 && workload.hostname !== '') {
+    hostnames.add(workload.hostname);
+    return resolution.addressesOf(workload.hostname);
+  }
+  const ip = chooseAddress(workload.addresses, service, '');
+  return ip === undefined ? [] : [ip];
 }

@@ -6,36 +6,40 @@
  */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Endpoint as Address } from '@ambit/core/ip';
+import type { Logger } from '@ambit/core/log';
 import type { Names } from '@ambit/core/names';
 import type { AppProtocol } from '@ambit/model/service';
 import type { MeshChange } from '@ambit/model/store';
-import type { Balancer } from '../decide/balance/balancer.ts';
+import type { Workload } from '@ambit/model/workload';
+import { Balancer } from '../decide/balance/balancer.ts';
+import { levelsOf } from '../decide/balance/levels.ts';
+import type { EndpointResult } from '../decide/outlier.ts';
+import type { ConnectionView } from '../decide/request-view.ts';
 import { CHOSEN_ADDRESSES } from '../limits.ts';
 import type { Destination } from '../resources/destination-policy.ts';
 import { Breakers } from './breakers.ts';
 import type { ClusterSource, ClusterView } from './cluster-source.ts';
-import { type EndpointFacts, endpointKey, UpstreamEndpoint } from './endpoint.ts';
+import type { ConnectAbout, Connector, DuplexWaiter, TransportWaiter } from './connector.ts';
+import { Ejections } from './ejections.ts';
+import { type EndpointFacts, endpointKey, type EndpointOwner, UpstreamEndpoint } from './endpoint.ts';
 import { UpstreamError } from './errors.ts';
-import { HttpPool, type HttpPoolOptions, type HttpVersion } from './http-pool.ts';
+import { HealthChecks } from './health-checks.ts';
+import { HttpPool, type HttpVersion } from './http-pool.ts';
+import { probeOf } from './probe.ts';
+import { proxyPreamble } from './proxy-preamble.ts';
 import { Resolution } from './resolution.ts';
-import type { UpstreamSettings } from './settings.ts';
+import { samePolicy, type UpstreamSettings } from './settings.ts';
 
 export interface ClusterDeps {
   readonly clock: Clock;
+  readonly random: Random;
   readonly names: Names;
+  readonly connector: Connector;
+  readonly log: Logger;
+  /** This waypoint, as a client: localities are compared with its own. */
+  readonly self: () => Workload;
   readonly destination: () => Destination;
   readonly settings: (destination: Destination) => UpstreamSettings;
-  /** Makes the balancer of one tier of endpoints. */
-  readonly balance: (
-    endpoints: readonly UpstreamEndpoint[],
-    destination: Destination,
-  ) => Balancer<UpstreamEndpoint>;
-  /** How connections to an endpoint are made. */
-  readonly connect: (
-    endpoint: UpstreamEndpoint,
-    version: HttpVersion,
-    cluster: Cluster,
-  ) => HttpPoolOptions['connect'];
 }
 
 export interface ClusterPick {
@@ -46,7 +50,7 @@ export interface ClusterPick {
   readonly address: Address;
 }
 
-export class Cluster implements Disposable {
+export class Cluster implements EndpointOwner, Disposable {
   readonly source: ClusterSource;
   readonly breakers: Breakers;
   readonly #deps: ClusterDeps;
@@ -55,7 +59,9 @@ export class Cluster implements Disposable {
   /** Pools of endpoints that went, or that were made with other settings, until they are empty. */
   readonly #retired = new Set<HttpPool>();
   #view: ClusterView;
-  #tiers: readonly Balancer<UpstreamEndpoint>[] = [];
+  #balancer: Balancer<UpstreamEndpoint> | undefined;
+  #ejections: Ejections | undefined;
+  #checks: HealthChecks | undefined;
   #destination: Destination;
   #settings: UpstreamSettings;
   #stale = true;
@@ -110,18 +116,48 @@ export class Cluster implements Disposable {
     const problem = this.#view.problem ?? this.#policyProblem();
     if (problem) return problem;
     if (this.#view.chosen) return this.#chosen(this.#view.chosen(address));
-    const request = { hash, avoid, nowMs: this.#deps.clock.monotonicMs(), random };
-    for (const balancer of this.#tiers) {
-      const endpoint = balancer.pick(request);
-      if (endpoint) return endpoint;
-    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    const picked = this.#balancer?.pick({ hash, avoid, nowMs, random });
+    if (picked) return picked;
     const message = `no healthy endpoint of ${this.source.name}`;
     return new UpstreamError('UH', 'no_healthy_upstream', message);
   }
 
+  /** The endpoint of this key (`ip:port`), if it may be used: where a session leads. */
+  endpointAt(key: string): UpstreamEndpoint | undefined {
+    this.#refresh();
+    if (this.#view.problem ?? this.#policyProblem()) return undefined;
+    return this.#endpoints.values().find((endpoint) => endpoint.key === key && endpoint.isHealthy);
+  }
+
+  /** A connection that carries bytes. @param client - Whose it is. */
+  transport(endpoint: UpstreamEndpoint, client: ConnectionView, waiter: TransportWaiter): Disposable {
+    const about = this.#about(undefined, this.tellsClient ? client : undefined);
+    return this.#deps.connector.transport(endpoint, about, waiter);
+  }
+
+  /** The same as a Duplex. */
+  duplex(endpoint: UpstreamEndpoint, client: ConnectionView, waiter: DuplexWaiter): Disposable {
+    const about = this.#about('1.1', this.tellsClient ? client : undefined);
+    return this.#deps.connector.duplex(endpoint, about, waiter);
+  }
+
+  /** @internal */
+  get tellsClient(): boolean {
+    return this.#destination.proxyProtocol !== undefined;
+  }
+
+  /** @internal */
+  report(endpoint: UpstreamEndpoint, result: EndpointResult): void {
+    this.#ejections?.report(endpoint, result);
+  }
+
   /** Closes connections that are idle or old, and forgets pools that have ended. */
   sweep(): void {
-    for (const endpoint of this.#endpoints.values()) for (const pool of endpoint.pools()) pool.sweep();
+    for (const endpoint of this.#endpoints.values()) {
+      for (const pool of endpoint.pools()) pool.sweep();
+      endpoint.dropEmptyPools();
+    }
     for (const pool of this.#retired) {
       pool.sweep();
       if (pool.isEmpty) this.#retired.delete(pool);
@@ -132,7 +168,8 @@ export class Cluster implements Disposable {
   retire(): void {
     for (const endpoint of this.#endpoints.values()) this.#renew(endpoint);
     this.#endpoints.clear();
-    this.#tiers = [];
+    this.#balancer = undefined;
+    this.#stopWatching();
     this.#stale = true;
   }
 
@@ -141,6 +178,7 @@ export class Cluster implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#stopWatching();
     for (const endpoint of this.#endpoints.values()) endpoint[Symbol.dispose]();
     for (const pool of this.#retired) pool[Symbol.dispose]();
     this.#endpoints.clear();
@@ -150,20 +188,66 @@ export class Cluster implements Disposable {
   #refresh(): void {
     if (!this.#stale && !this.#resolution.isOld) return;
     this.#stale = false;
-    const { destination, settings, balance } = this.#deps;
-    const before = this.#settings;
+    const { destination, settings } = this.#deps;
+    const [policyBefore, before] = [this.#destination, this.#settings];
     this.#destination = destination();
     this.#settings = settings(this.#destination);
     this.breakers.limits = this.#settings.breakers;
     this.#view = this.source.read(this.#destination, this.#resolution);
-    if (!this.#view.chosen) this.#adopt(this.#view.tiers.flat());
-    if (differs(before, this.#settings)) {
-      for (const endpoint of this.#endpoints.values()) this.#renew(endpoint);
-    }
-    this.#tiers = this.#view.tiers.map((tier) => {
-      const endpoints = tier.flatMap((facts) => this.#endpoints.get(endpointKey(facts)) ?? []);
-      return balance(endpoints, this.#destination);
+    if (!this.#view.chosen) this.#adopt(this.#view.endpoints);
+    const isOther = differs(before, this.#settings) || !sameConnections(policyBefore, this.#destination);
+    if (isOther) for (const endpoint of this.#endpoints.values()) this.#renew(endpoint);
+    this.#watch();
+    this.#balancer = this.#makeBalancer();
+  }
+
+  #makeBalancer(): Balancer<UpstreamEndpoint> {
+    const { self, random } = this.#deps;
+    const { loadBalancer, outlierDetection } = this.#destination;
+    const levels = levelsOf([...this.#endpoints.values()], {
+      from: self(),
+      service: this.#view.distribution,
+      preference: loadBalancer?.locality,
+      detectsOutliers: outlierDetection !== undefined,
     });
+    return new Balancer(levels, {
+      loadBalancer,
+      panicPercent: outlierDetection?.minHealthPercent ?? 0,
+      random,
+    });
+  }
+
+  /** Has who looks after endpoints look after those that are here now. */
+  #watch(): void {
+    const { clock, random, log, connector } = this.#deps;
+    const { outlierDetection, healthCheck } = this.#destination;
+    const { name, hostname = '' } = this.source;
+    const changed = () => this.#balancer?.healthChanged();
+    if (this.#ejections && !samePolicy(this.#ejections.policy, outlierDetection)) {
+      this.#ejections[Symbol.dispose]();
+      this.#ejections = undefined;
+      for (const endpoint of this.#endpoints.values()) endpoint.ejected = false;
+    }
+    if (this.#checks && !samePolicy(this.#checks.policy, healthCheck)) {
+      this.#checks[Symbol.dispose]();
+      this.#checks = undefined;
+    }
+    if (outlierDetection) {
+      this.#ejections ??= new Ejections({ policy: outlierDetection, name, changed, clock, log });
+      this.#ejections.setEndpoints(this.#endpoints.values());
+    }
+    if (healthCheck) {
+      const probe = probeOf({ connector, clock, settings: this.#settings, hostname });
+      this.#checks ??= new HealthChecks({ policy: healthCheck, name, probe, changed, clock, random, log });
+      this.#checks.setEndpoints(this.#endpoints.values());
+    }
+  }
+
+  #stopWatching(): void {
+    this.#ejections?.[Symbol.dispose]();
+    this.#checks?.[Symbol.dispose]();
+    this.#ejections = undefined;
+    this.#checks = undefined;
   }
 
   #policyProblem(): UpstreamError | undefined {
@@ -183,7 +267,7 @@ export class Cluster implements Disposable {
       present.add(key);
       const known = this.#endpoints.get(key);
       if (known) known.facts = facts;
-      else this.#endpoints.set(key, this.#makeEndpoint(facts, nowMs));
+      else this.#endpoints.set(key, new UpstreamEndpoint(facts, nowMs, this));
     }
     for (const [key, endpoint] of this.#endpoints) {
       if (present.has(key)) continue;
@@ -199,7 +283,7 @@ export class Cluster implements Disposable {
     if (this.#endpoints.size >= CHOSEN_ADDRESSES) this.#forgetUnused();
     if (this.#endpoints.size >= CHOSEN_ADDRESSES)
       return new UpstreamError('UO', 'overflow', `too many addresses of ${this.source.name} in use`);
-    const made = this.#makeEndpoint(facts, this.#deps.clock.monotonicMs());
+    const made = new UpstreamEndpoint(facts, this.#deps.clock.monotonicMs(), this);
     this.#endpoints.set(key, made);
     return made;
   }
@@ -212,16 +296,13 @@ export class Cluster implements Disposable {
     }
   }
 
-  #makeEndpoint(facts: EndpointFacts, sinceMs: number): UpstreamEndpoint {
-    return new UpstreamEndpoint(facts, sinceMs, (endpoint, version) => this.#makePool(endpoint, version));
-  }
-
-  #makePool(endpoint: UpstreamEndpoint, version: HttpVersion): HttpPool {
-    const { connect, clock } = this.#deps;
+  /** @internal */
+  makePool(endpoint: UpstreamEndpoint, version: HttpVersion, client: ConnectionView | undefined): HttpPool {
+    const { connector, clock } = this.#deps;
     const { maxStreams, maxRequestsPerConnection, idleTimeoutMs, maxConnectionDurationMs } = this.#settings;
     return new HttpPool({
       version,
-      connect: connect(endpoint, version, this),
+      connect: (waiter) => connector.http(endpoint, version, this.#about(version, client), waiter),
       breakers: this.breakers,
       clock,
       maxStreams,
@@ -229,6 +310,17 @@ export class Cluster implements Disposable {
       idleTimeoutMs,
       maxConnectionDurationMs,
     });
+  }
+
+  #about(version: HttpVersion | undefined, client: ConnectionView | undefined): ConnectAbout {
+    const { tls: policy, proxyProtocol } = this.#destination;
+    const { hostname } = this.source;
+    return {
+      hostname,
+      settings: this.#settings,
+      tls: policy && { policy, version, hostname },
+      preamble: client && proxyProtocol && proxyPreamble(proxyProtocol, client),
+    };
   }
 
   /** Its connections end with what is under way on them. */
@@ -247,4 +339,8 @@ function differs(a: UpstreamSettings, b: UpstreamSettings): boolean {
     a.maxConnectionDurationMs !== b.maxConnectionDurationMs ||
     a.maxStreams !== b.maxStreams
   );
+}
+
+function sameConnections(a: Destination, b: Destination): boolean {
+  return a.proxyProtocol === b.proxyProtocol && samePolicy(a.tls, b.tls);
 }

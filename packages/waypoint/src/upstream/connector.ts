@@ -1,19 +1,26 @@
 /**
- * Makes connections to endpoints: in a tunnel to the endpoint's node, or in clear, and HTTP on them.
+ * Makes connections to endpoints: in a tunnel to the endpoint's node, or in clear; TLS on them where a policy asks for it;
+ * and HTTP.
  *
  * What is handed over is connected with the application; until then disposing of what is returned gives it up.
  */
+import { connect as connectTcp } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '@ambit/core/clock';
-import { formatHostPort } from '@ambit/core/ip';
 import { connectHttp1 } from '@ambit/http/h1/client';
 import { connectHttp2 } from '@ambit/http/h2/client';
+import type { H2Stream } from '@ambit/http/h2/stream';
+import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
 import type { Http1Options, Http2ClientOptions } from '@ambit/http/options';
+import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
 import { PlainTransport } from '@ambit/http/transport/plain-transport';
 import { StreamTransport } from '@ambit/http/transport/stream-transport';
 import type { Transport } from '@ambit/http/transport/transport';
 import type { UpstreamEndpoint } from './endpoint.ts';
-import { connectError, type UpstreamError } from './errors.ts';
+import { connectError, type UpstreamError, type UpstreamReason } from './errors.ts';
 import type { ConnectWaiter, HttpVersion } from './http-pool.ts';
+import { originateTls, type TlsOrigination } from './originate-tls.ts';
 import type { UpstreamSettings } from './settings.ts';
 import type { Tunnels } from './tunnels.ts';
 
@@ -23,10 +30,18 @@ export interface TransportWaiter {
   onFailed(error: UpstreamError): void;
 }
 
+export interface DuplexWaiter {
+  onDuplex(duplex: Duplex): void;
+  onFailed(error: UpstreamError): void;
+}
+
 export interface ConnectAbout {
   /** The service that is called; for the endpoint's reports. */
   readonly hostname: string | undefined;
   readonly settings: UpstreamSettings;
+  readonly tls: TlsOrigination | undefined;
+  /** Goes first, in clear: the PROXY protocol. */
+  readonly preamble: Uint8Array | undefined;
 }
 
 export interface ConnectorOptions {
@@ -48,73 +63,187 @@ export class Connector {
   /** A connection that speaks HTTP. */
   http(
     endpoint: UpstreamEndpoint,
-    about: ConnectAbout & { readonly version: HttpVersion },
+    version: HttpVersion,
+    about: ConnectAbout,
     waiter: ConnectWaiter,
   ): Disposable {
+    const { http1, http2 } = this.#options;
     return this.transport(endpoint, about, {
-      onTransport: (transport) => {
-        const { http1, http2 } = this.#options;
+      onTransport: (transport) =>
         waiter.onConnected((handler) =>
-          about.version === '2'
-            ? connectHttp2(transport, handler, http2)
-            : connectHttp1(transport, handler, http1),
-        );
-      },
+          version === '2' ? connectHttp2(transport, handler, http2) : connectHttp1(transport, handler, http1),
+        ),
       onFailed: (error) => waiter.onFailed(error),
     });
   }
 
   /** A connection that carries bytes. */
   transport(endpoint: UpstreamEndpoint, about: ConnectAbout, waiter: TransportWaiter): Disposable {
-    return endpoint.facts.tunnelled
-      ? this.#tunnelled(endpoint, about, waiter)
-      : this.#plain(endpoint, about, waiter);
-  }
-
-  #tunnelled(
-    { facts, key }: UpstreamEndpoint,
-    { hostname, settings }: ConnectAbout,
-    waiter: TransportWaiter,
-  ): Disposable {
-    const { tunnels, hbonePort } = this.#options;
-    const target = { to: facts.to, identities: facts.identities, host: hostname, hbonePort };
-    return tunnels.open(target, settings.connectTimeoutMs, {
-      onStream: (stream) => waiter.onTransport(new StreamTransport(stream, key)),
+    const attempt = new Connecting<Transport>(this.#target(endpoint, about), {
+      onConnected: (transport) => waiter.onTransport(transport),
       onFailed: (error) => waiter.onFailed(error),
     });
+    const { tls, preamble } = about;
+    const send = (transport: Transport) => {
+      if (preamble) transport.write(preamble);
+      attempt.done(transport, () => transport.destroy());
+    };
+    if (tls)
+      this.#secured(endpoint, about, tls, attempt, (socket) => new DuplexTransport(socket, endpoint.key));
+    else if (endpoint.facts.tunnelled)
+      this.#stream(endpoint, about, attempt, (stream) => send(new StreamTransport(stream, endpoint.key)));
+    else this.#plain(endpoint, attempt, send);
+    return attempt;
+  }
+
+  /** The same as a Duplex of Node's, for what speaks through one. */
+  duplex(endpoint: UpstreamEndpoint, about: ConnectAbout, waiter: DuplexWaiter): Disposable {
+    const attempt = new Connecting<Duplex>(this.#target(endpoint, about), {
+      onConnected: (duplex) => waiter.onDuplex(duplex),
+      onFailed: (error) => waiter.onFailed(error),
+    });
+    const { tls } = about;
+    if (tls) this.#secured(endpoint, about, tls, attempt, (socket) => socket);
+    else this.#anyDuplex(endpoint, about, attempt, (duplex) => attempt.done(duplex, () => duplex.destroy()));
+    return attempt;
+  }
+
+  #target({ key }: UpstreamEndpoint, { settings }: ConnectAbout): ConnectTarget {
+    return { address: key, timeoutMs: settings.connectTimeoutMs, clock: this.#options.clock };
+  }
+
+  #stream(
+    { facts }: UpstreamEndpoint,
+    { hostname, settings }: ConnectAbout,
+    attempt: Connecting<unknown>,
+    onStream: (stream: H2Stream) => void,
+  ): void {
+    const { tunnels, hbonePort } = this.#options;
+    const target = { to: facts.to, identities: facts.identities, host: hostname, hbonePort };
+    const opening = tunnels.open(target, settings.connectTimeoutMs, {
+      onStream,
+      onFailed: (error) => attempt.failed(error),
+    });
+    attempt.onGivenUp(() => opening[Symbol.dispose]());
   }
 
   #plain(
     { facts: { to } }: UpstreamEndpoint,
-    { settings }: ConnectAbout,
-    waiter: TransportWaiter,
-  ): Disposable {
-    const address = formatHostPort(to.ip, to.port);
-    const { connectTimeoutMs } = settings;
-    let timer: Timer | undefined;
-    let over = false;
+    attempt: Connecting<unknown>,
+    onTransport: (transport: Transport) => void,
+  ): void {
     const transport = new PlainTransport({ fd: undefined, to }, (error) => {
-      if (over) return;
-      over = true;
-      timer?.cancel();
-      if (error) waiter.onFailed(connectError('connection_failure', address, error));
-      else waiter.onTransport(transport);
+      if (error) attempt.broke('connection_failure', error);
+      else onTransport(transport);
     });
-    const giveUp = () => {
-      over = true;
-      timer?.cancel();
-      transport.destroy();
+    attempt.onGivenUp(() => transport.destroy());
+  }
+
+  #anyDuplex(
+    endpoint: UpstreamEndpoint,
+    about: ConnectAbout,
+    attempt: Connecting<unknown>,
+    onDuplex: (duplex: Duplex) => void,
+  ): void {
+    const { preamble } = about;
+    const send = (duplex: Duplex) => {
+      if (preamble) duplex.write(preamble);
+      onDuplex(duplex);
     };
-    timer = this.#options.clock.after(connectTimeoutMs, () => {
-      if (over) return;
-      giveUp();
-      const late = new Error(`not connected within ${connectTimeoutMs} ms`);
-      waiter.onFailed(connectError('connection_timeout', address, late));
+    if (endpoint.facts.tunnelled) {
+      this.#stream(endpoint, about, attempt, (stream) => send(new StreamDuplex(stream)));
+      return;
+    }
+    const { ip: host, port } = endpoint.facts.to;
+    const socket = connectTcp({ host, port, allowHalfOpen: true, noDelay: true });
+    const onError = (error: Error) => attempt.broke('connection_failure', error);
+    socket.once('error', onError);
+    socket.once('connect', () => {
+      socket.off('error', onError).on('error', () => undefined);
+      send(socket);
     });
-    return {
-      [Symbol.dispose]: () => {
-        if (!over) giveUp();
-      },
-    };
+    attempt.onGivenUp(() => socket.destroy());
+  }
+
+  #secured<T>(
+    endpoint: UpstreamEndpoint,
+    about: ConnectAbout,
+    tls: TlsOrigination,
+    attempt: Connecting<T>,
+    resultOf: (socket: TLSSocket) => T,
+  ): void {
+    this.#anyDuplex(endpoint, about, attempt, (duplex) => {
+      attempt.onGivenUp(() => duplex.destroy());
+      try {
+        originateTls(duplex, tls, {
+          onSecured: (socket) => attempt.done(resultOf(socket), () => socket.destroy()),
+          onFailed: (error) => attempt.broke('tls_failure', error),
+        });
+      } catch (error) {
+        attempt.broke('tls_failure', error);
+      }
+    });
+  }
+}
+
+interface ConnectTarget {
+  /** For messages. */
+  readonly address: string;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+}
+
+interface Connected<T> {
+  onConnected(result: T): void;
+  onFailed(error: UpstreamError): void;
+}
+
+/** One attempt: it ends once, with a connection or with an error, or is given up. */
+class Connecting<T> implements Disposable {
+  readonly #address: string;
+  readonly #waiter: Connected<T>;
+  readonly #timer: Timer;
+  readonly #undo = new DisposableStack();
+  #over = false;
+
+  constructor({ address, timeoutMs, clock }: ConnectTarget, waiter: Connected<T>) {
+    this.#address = address;
+    this.#waiter = waiter;
+    this.#timer = clock.after(timeoutMs, () =>
+      this.broke('connection_timeout', new Error(`not connected within ${timeoutMs} ms`)),
+    );
+  }
+
+  /** Called when nobody wants the connection any more, or it cannot be had. */
+  onGivenUp(undo: () => void): void {
+    if (!this.#over) this.#undo.defer(undo);
+  }
+
+  /** @param discard - If nobody wants it any more. */
+  done(result: T, discard: () => void): void {
+    if (this.#over) {
+      discard();
+      return;
+    }
+    this.#over = true;
+    this.#timer.cancel();
+    this.#waiter.onConnected(result);
+  }
+
+  broke(reason: UpstreamReason, error: unknown): void {
+    this.failed(connectError(reason, this.#address, error));
+  }
+
+  failed(error: UpstreamError): void {
+    if (this.#over) return;
+    this[Symbol.dispose]();
+    this.#waiter.onFailed(error);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timer.cancel();
+    this.#undo.dispose();
   }
 }

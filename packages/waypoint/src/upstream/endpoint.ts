@@ -6,6 +6,8 @@
 import { type Endpoint as Address, formatHostPort } from '@ambit/core/ip';
 import type { Locality, Workload } from '@ambit/model/workload';
 import type { BalancedEndpoint } from '../decide/balance/balancer.ts';
+import type { ConnectionView } from '../decide/request-view.ts';
+import type { EndpointResult } from '../decide/outlier.ts';
 import type { HttpPool, HttpVersion } from './http-pool.ts';
 
 /** What mesh state says of an endpoint now. */
@@ -21,6 +23,17 @@ export interface EndpointFacts {
   readonly weight: number;
 }
 
+/** The destination that it belongs to. */
+export interface EndpointOwner {
+  /** Each connection is told whom it is for, so that clients do not share any. */
+  readonly tellsClient: boolean;
+  makePool(endpoint: UpstreamEndpoint, version: HttpVersion, client: ConnectionView | undefined): HttpPool;
+  report(endpoint: UpstreamEndpoint, result: EndpointResult): void;
+}
+
+/** One for each version of HTTP. */
+const KEPT_POOLS = 2;
+
 const NOWHERE: Locality = { region: '', zone: '', subzone: '' };
 
 export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
@@ -28,8 +41,9 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
   readonly key: string;
   readonly sinceMs: number;
   #facts: EndpointFacts;
-  readonly #pools = new Map<HttpVersion, HttpPool>();
-  readonly #makePool: (endpoint: UpstreamEndpoint, version: HttpVersion) => HttpPool;
+  /** By version, and by client where connections are not shared among clients. */
+  readonly #pools = new Map<string, HttpPool>();
+  readonly #owner: EndpointOwner;
   /** @internal Tries under way. */
   activeRequests = 0;
   /** @internal Set by outlier detection and health checks. */
@@ -37,15 +51,11 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
   /** @internal */
   failedChecks = false;
 
-  constructor(
-    facts: EndpointFacts,
-    sinceMs: number,
-    makePool: (endpoint: UpstreamEndpoint, version: HttpVersion) => HttpPool,
-  ) {
+  constructor(facts: EndpointFacts, sinceMs: number, owner: EndpointOwner) {
     this.key = formatHostPort(facts.to.ip, facts.to.port);
     this.#facts = facts;
     this.sinceMs = sinceMs;
-    this.#makePool = makePool;
+    this.#owner = owner;
   }
 
   get facts(): EndpointFacts {
@@ -81,12 +91,28 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
     return !this.ejected && !this.failedChecks;
   }
 
-  http(version: HttpVersion): HttpPool {
-    const known = this.#pools.get(version);
+  /** @param client - Whose requests they are, for endpoints that are told so once for each connection. */
+  http(version: HttpVersion, client?: ConnectionView): HttpPool {
+    const own = this.#owner.tellsClient ? client : undefined;
+    const key = own
+      ? `${version} ${own.sourceIp} ${formatHostPort(own.destination.ip, own.destination.port)}`
+      : version;
+    const known = this.#pools.get(key);
     if (known) return known;
-    const made = this.#makePool(this, version);
-    this.#pools.set(version, made);
+    const made = this.#owner.makePool(this, version, own);
+    this.#pools.set(key, made);
     return made;
+  }
+
+  /** How a request or a connection to it went. */
+  report(result: EndpointResult): void {
+    this.#owner.report(this, result);
+  }
+
+  /** Forgets pools that nothing is left of. */
+  dropEmptyPools(): void {
+    if (this.#pools.size <= KEPT_POOLS) return;
+    for (const [key, pool] of this.#pools) if (pool.isEmpty) this.#pools.delete(key);
   }
 
   pools(): Iterable<HttpPool> {

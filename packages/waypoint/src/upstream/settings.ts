@@ -57,3 +57,8 @@ export function upstreamVersion(
   if (isGrpc) return clients;
   return pool?.http2Upgrade === 'never' || declared === 'HTTP11' ? '1.1' : clients;
 }
+
+/** Whether two parts of a policy say the same: they are plain values. */
+export function samePolicy<T extends object>(a: T | undefined, b: T | undefined): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}

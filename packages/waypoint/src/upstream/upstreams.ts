@@ -3,7 +3,8 @@
  *
  * A destination is made when a request first needs it, told of changes that concern it, and goes with its service.
  */
-import type { Clock } from '@ambit/core/clock';
+import type { Clock, Random } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
 import type { Names } from '@ambit/core/names';
 import type { MeshStore } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
@@ -12,7 +13,7 @@ import type { BackendService } from '../decide/route-decision.ts';
 import { UPSTREAM_SWEEP_MS } from '../limits.ts';
 import type { Destination } from '../resources/destination-policy.ts';
 import type { ResourceStore } from '../resources/store.ts';
-import { Cluster, type ClusterDeps } from './cluster.ts';
+import { Cluster } from './cluster.ts';
 import { type ClusterSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
 import type { Connector } from './connector.ts';
 import { upstreamSettings } from './settings.ts';
@@ -25,7 +26,8 @@ export interface UpstreamsOptions {
   readonly clock: Clock;
   /** This waypoint, as a client of the service. */
   readonly self: () => Workload;
-  readonly balance: ClusterDeps['balance'];
+  readonly random: Random;
+  readonly log: Logger;
 }
 
 export class Upstreams implements Disposable {
@@ -84,17 +86,16 @@ export class Upstreams implements Disposable {
   #cluster(key: string, source: () => ClusterSource, destination: () => Destination): Cluster {
     const known = this.#clusters.get(key);
     if (known) return known;
-    const { resources, connector, names, clock, balance } = this.#options;
+    const { resources, connector, names, clock, random, log, self } = this.#options;
     const made = new Cluster(source(), {
       clock,
+      random,
       names,
-      balance,
+      connector,
+      log,
+      self,
       destination,
       settings: (policy) => upstreamSettings(policy, resources.snapshot.settings.connectTimeoutMs),
-      connect: (endpoint, version, cluster) => (waiter) => {
-        const about = { version, hostname: cluster.source.hostname, settings: cluster.settings };
-        return connector.http(endpoint, about, waiter);
-      },
     });
     this.#clusters.set(key, made);
     return made;

@@ -1,0 +1,109 @@
+/**
+ * A copy of a request for another service: sent beside the request, its answer read and dropped, its failure nobody's.
+ *
+ * A mirror that does not keep up with the body is given up rather than waited for.
+ */
+import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { BackendService } from '../decide/route-decision.ts';
+import type { SentRequest } from '../telemetry/record.ts';
+import { MIRROR_HELD_BYTES } from '../limits.ts';
+import type { ExchangeContext } from './context.ts';
+import type { Downstream } from './downstream.ts';
+import { RequestBody } from './request-body.ts';
+import { Tries, type TriesHost } from './tries.ts';
+
+/** Envoy's: so that who gets copies can tell. */
+const SUFFIX = '-shadow';
+
+export class Mirror implements TriesHost {
+  readonly #body: RequestBody;
+  readonly #tries: Tries;
+  #over = false;
+
+  /** Begins at once. */
+  constructor(
+    context: ExchangeContext,
+    downstream: Downstream,
+    backend: BackendService,
+    head: RequestHead,
+    sent: SentRequest,
+  ) {
+    const cluster = context.upstreams.cluster(backend);
+    this.#body = new RequestBody({ credit: () => undefined }, 0);
+    this.#tries = new Tries(
+      context,
+      {
+        decision: { retry: NO_RETRY, timeouts: { requestMs: undefined, perTryMs: undefined } },
+        cluster,
+        client: downstream.connection,
+        address: downstream.destination.address,
+        head: { ...head, authority: shadowed(sent.authority), fields: sent.fields },
+        body: this.#body,
+        hash: undefined,
+        preferred: undefined,
+      },
+      this,
+    );
+    this.#tries.start();
+  }
+
+  /** What the client sent as well. */
+  onRequestData(bytes: Buffer): void {
+    if (this.#over) return;
+    this.#body.push(bytes);
+    if (this.#body.heldBytes > MIRROR_HELD_BYTES) this.#end();
+  }
+
+  onRequestEnd(trailers: HeaderFields | undefined): void {
+    if (!this.#over) this.#body.end(trailers);
+  }
+
+  /** The client went away before its request was whole. */
+  giveUp(): void {
+    this.#end();
+  }
+
+  onTry(): void {}
+  onSending(): void {}
+  onInformational(): void {}
+  onResponse(_head: ResponseHead, _endsHere: boolean): void {}
+
+  onResponseData(bytes: Buffer): void {
+    this.#tries.credit(bytes.length);
+  }
+
+  onResponseEnd(): void {
+    this.#end();
+  }
+
+  onFailed(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#tries[Symbol.dispose]();
+    this.#body.discard();
+  }
+}
+
+/** Before the port, if there is one. */
+function shadowed(authority: string): string {
+  const port = /:[0-9]{1,5}$/.exec(authority);
+  return port ? `${authority.slice(0, port.index)}${SUFFIX}${port[0]}` : `${authority}${SUFFIX}`;
+}
+
+const NO_RETRY = {
+  attempts: 0,
+  retryOn: new Set<never>(),
+  statusCodes: new Set<number>(),
+  perTryTimeoutMs: undefined,
+  backoffMs: 25,
+  backoffIsLeast: false,
+  otherLocalities: false,
+  ignorePreviousHosts: false,
+  budgetPercent: 0,
+  budgetMinPerSecond: 0,
+};

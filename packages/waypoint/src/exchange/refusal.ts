@@ -1,0 +1,64 @@
+/** Answers of the waypoint that mean "no": what the client is told, and what the log is. In Envoy's words. */
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { UpstreamError } from '../upstream/errors.ts';
+import type { ResponseFlag } from './flags.ts';
+import { GRPC_STATUS } from './grpc.ts';
+
+export interface Refusal {
+  readonly status: number;
+  /** For the client. */
+  readonly text: string;
+  readonly flag?: ResponseFlag;
+  /** Envoy's word, or a stable one of ours. */
+  readonly details: string;
+  readonly fields?: HeaderFields;
+  /** Instead of the one that follows from the HTTP status. */
+  readonly grpcStatus?: number;
+}
+
+export const OVERLOADED: Refusal = { status: 503, text: 'overloaded', flag: 'OM', details: 'overloaded' };
+export const NOT_CONFIGURED: Refusal = { status: 503, text: '', flag: 'NR', details: 'not_configured_yet' };
+export const INTERNAL_ERROR: Refusal = { status: 500, text: '', details: 'internal_error' };
+export const TIMED_OUT: Refusal = {
+  status: 504,
+  text: 'upstream request timeout',
+  flag: 'UT',
+  details: 'response_timeout',
+  grpcStatus: GRPC_STATUS.deadlineExceeded,
+};
+export const IDLE: Refusal = {
+  status: 504,
+  text: 'stream timeout',
+  flag: 'SI',
+  details: 'stream_idle_timeout',
+  grpcStatus: GRPC_STATUS.deadlineExceeded,
+};
+
+/** @param policy - Who said no; `none` when nobody said yes. */
+export function accessDenied(policy: string): Refusal {
+  const details = `rbac_access_denied_matched_policy[${policy}]`;
+  return { status: 403, text: 'RBAC: access denied', details };
+}
+
+/** For a request that no endpoint could serve. */
+export function refusalOf(error: UpstreamError): Refusal {
+  const { flag, reason } = error;
+  switch (reason) {
+    case 'no_healthy_upstream':
+    case 'dns_failure':
+      return { status: 503, text: 'no healthy upstream', flag, details: reason };
+    case 'cluster_not_found':
+      return { status: 503, text: '', flag, details: reason };
+    case 'per_try_timeout':
+      return { ...TIMED_OUT, details: 'upstream_per_try_timeout' };
+    default: {
+      const words = reason.replaceAll('_', ' ');
+      return {
+        status: 503,
+        text: `upstream connect error or disconnect/reset before headers. reset reason: ${words}`,
+        flag,
+        details: `upstream_reset_before_response_started{${reason}}`,
+      };
+    }
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The tries of one request: an endpoint for each, another after a failure that the policy retries, up to an answer.
+ *
+ * The first answer that is not retried is the request's. Circuit breakers count the request from its first try on, and the
+ * retries of it.
+ */
+import type { Timer } from '@ambit/core/clock';
+import type { Endpoint as Address } from '@ambit/core/ip';
+import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
+import type { HeaderFields } from '@ambit/http/header-fields';
+import type { ConnectionView } from '../decide/request-view.ts';
+import type { AttemptOutcome } from '../decide/retry.ts';
+import type { Forward } from '../decide/route-decision.ts';
+import { isGrpc } from '../telemetry/record.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { UpstreamError } from '../upstream/errors.ts';
+import { upstreamVersion } from '../upstream/settings.ts';
+import { Attempt, type AttemptHost } from './attempt.ts';
+import type { ExchangeContext } from './context.ts';
+import type { ResponseFlag } from './flags.ts';
+import type { RequestBody } from './request-body.ts';
+
+export interface TriesHost {
+  /** A try begins. */
+  onTry(endpoint: UpstreamEndpoint): void;
+  /** The head is on a connection: the client may be asked for the body now. */
+  onSending(): void;
+  onInformational(head: ResponseHead): void;
+  /** The answer that counts begins. */
+  onResponse(head: ResponseHead, endsHere: boolean, endpoint: UpstreamEndpoint, upstreamMs: number): void;
+  onResponseData(bytes: Buffer): void;
+  /** The answer is whole. */
+  onResponseEnd(trailers: HeaderFields | undefined): void;
+  /** No answer, or not the whole of one. `extra`: why it was not tried again, if that has a flag. */
+  onFailed(error: UpstreamError, extra: ResponseFlag | undefined): void;
+}
+
+export interface TriesOptions {
+  readonly decision: Pick<Forward, 'retry' | 'timeouts'>;
+  readonly cluster: Cluster;
+  readonly client: ConnectionView;
+  readonly address: Address;
+  /** As it is to be sent, its version as the client's. */
+  readonly head: RequestHead;
+  readonly body: RequestBody;
+  readonly hash: number | undefined;
+  /** Where the request goes first, if that may be used. */
+  readonly preferred: UpstreamEndpoint | undefined;
+}
+
+const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
+
+export class Tries implements AttemptHost, Disposable {
+  readonly #context: ExchangeContext;
+  readonly #options: TriesOptions;
+  readonly #host: TriesHost;
+  readonly #failedAt = new Set<UpstreamEndpoint>();
+  #attempt: Attempt | undefined;
+  #count = 0;
+  #backoff: Timer | undefined;
+  #isCounted = false;
+  #isRetry = false;
+  #hasAnswer = false;
+  #over = false;
+  /** Why there was no other try, in Envoy's flags. */
+  #extra: ResponseFlag | undefined;
+
+  constructor(context: ExchangeContext, options: TriesOptions, host: TriesHost) {
+    this.#context = context;
+    this.#options = options;
+    this.#host = host;
+  }
+
+  /** So far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  start(): void {
+    const { breakers } = this.#options.cluster;
+    if (!breakers.tryTake('requests')) {
+      this.#fail(new UpstreamError('UO', 'overflow', 'too many requests of this destination'));
+      return;
+    }
+    this.#isCounted = true;
+    this.#try();
+  }
+
+  /** As many bytes of the answer are through. */
+  credit(bytes: number): void {
+    this.#attempt?.credit(bytes);
+  }
+
+  /** The result is not wanted any more, or is whole. */
+  [Symbol.dispose](): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#backoff?.cancel();
+    this.#attempt?.giveUp();
+    const { breakers } = this.#options.cluster;
+    if (this.#isCounted) breakers.release('requests');
+    if (this.#isRetry) breakers.release('retries');
+  }
+
+  #try(): void {
+    const { cluster, head, body, client, decision, hash, address, preferred } = this.#options;
+    const { clock, random } = this.#context;
+    const avoid = decision.retry.ignorePreviousHosts ? this.#failedAt : NOBODY;
+    const picked =
+      this.#count === 0 && preferred ? preferred : cluster.pick({ hash, avoid, random, address });
+    if (picked instanceof UpstreamError) {
+      this.#fail(picked);
+      return;
+    }
+    this.#count += 1;
+    this.#host.onTry(picked);
+    const version = upstreamVersion(cluster.appProtocol, cluster.destination, {
+      version: head.version,
+      isGrpc: isGrpc(head.fields),
+    });
+    const { perTryMs } = decision.timeouts;
+    const attempt = new Attempt({
+      host: this,
+      endpoint: picked,
+      version,
+      client,
+      head,
+      body,
+      clock,
+      perTryMs,
+    });
+    this.#attempt = attempt;
+    attempt.start();
+  }
+
+  /** @internal */
+  onAttemptSending(): void {
+    this.#host.onSending();
+  }
+
+  /** @internal */
+  onAttemptInformational(head: ResponseHead): void {
+    this.#host.onInformational(head);
+  }
+
+  /** @internal */
+  onAttemptResponse(attempt: Attempt, head: ResponseHead, endsHere: boolean): void {
+    const { status, fields } = head;
+    const isGood = status < 400 && !isGrpc(fields);
+    if (!isGood && this.#triesAgain({ kind: 'response', status, fields })) {
+      attempt.drop();
+      this.#failedAt.add(attempt.endpoint);
+      return;
+    }
+    this.#hasAnswer = true;
+    this.#host.onResponse(head, endsHere, attempt.endpoint, attempt.upstreamMs ?? 0);
+  }
+
+  /** @internal */
+  onAttemptData(_attempt: Attempt, bytes: Buffer): void {
+    this.#host.onResponseData(bytes);
+  }
+
+  /** @internal */
+  onAttemptEnd(_attempt: Attempt, trailers: HeaderFields | undefined): void {
+    this.#host.onResponseEnd(trailers);
+  }
+
+  /** @internal */
+  onAttemptFailed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void {
+    this.#failedAt.add(attempt.endpoint);
+    const isFinal = this.#hasAnswer || error.flag === 'UO' || !this.#triesAgain(outcome);
+    if (isFinal) this.#fail(error);
+  }
+
+  /** Whether another try was decided on; it begins after its wait. */
+  #triesAgain(outcome: AttemptOutcome): boolean {
+    const { cluster, decision, head, body } = this.#options;
+    const { decisions, random, clock } = this.#context;
+    const { breakers } = cluster;
+    if (decision.retry.attempts === 0) return false;
+    const nowMs = clock.monotonicMs();
+    const decided = decisions.decideRetry(
+      decision.retry,
+      { method: head.method, tries: this.#count, outcome, bodyLost: body.isLost },
+      {
+        activeRequests: breakers.used('requests'),
+        activeRetries: breakers.used('retries') - (this.#isRetry ? 1 : 0),
+        retriesLastSecond: breakers.retriesLastSecond(nowMs),
+      },
+      cluster.destination.retryBudget,
+      random,
+    );
+    if (decided.kind === 'give-up') {
+      if (decided.reason === 'no-attempts-left') this.#extra = 'URX';
+      return false;
+    }
+    if (!this.#isRetry && !breakers.tryTake('retries')) {
+      this.#extra = 'UO';
+      return false;
+    }
+    this.#isRetry = true;
+    breakers.countRetry(nowMs);
+    this.#backoff = clock.after(decided.backoffMs, () => {
+      if (!this.#over) this.#try();
+    });
+    return true;
+  }
+
+  #fail(error: UpstreamError): void {
+    if (!this.#over) this.#host.onFailed(error, this.#extra);
+  }
+}

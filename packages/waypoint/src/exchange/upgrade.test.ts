@@ -1,0 +1,172 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, test } from '@jest/globals';
+import { type ServerOptions, WebSocket, WebSocketServer } from 'ws';
+import { testScope } from '../testing/scope.ts';
+import { until } from '../testing/until.ts';
+import {
+  hostnameOf,
+  identityOf,
+  NAMESPACE,
+  startWaypoint,
+  type WaypointNetwork,
+} from '../testing/waypoint-network.ts';
+import { startNode } from '../testing/backend.ts';
+
+const use = testScope();
+const CHAT = '10.9.0.1:80';
+
+interface ChatServer extends AsyncDisposable {
+  readonly port: number;
+  readonly paths: (string | undefined)[];
+  readonly open: () => number;
+}
+
+/** Answers each message with itself. */
+async function chatServer(options: ServerOptions = {}): Promise<ChatServer> {
+  const http = createServer((_, response) => {
+    response.statusCode = 426;
+    response.end('WebSocket only');
+  });
+  const server = new WebSocketServer({ server: http, ...options });
+  const paths: (string | undefined)[] = [];
+  server.on('connection', (socket, request) => {
+    paths.push(request.url);
+    socket.on('error', () => undefined);
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+  });
+  http.listen(0, '127.0.0.2');
+  await once(http, 'listening');
+  return use({
+    port: (http.address() as AddressInfo).port,
+    paths,
+    open: () => server.clients.size,
+    async [Symbol.asyncDispose]() {
+      for (const socket of server.clients) socket.terminate();
+      server.close();
+      http.close();
+      await Promise.resolve();
+    },
+  });
+}
+
+async function networkOf(server: ChatServer, tunnelled = false): Promise<WaypointNetwork> {
+  const node = tunnelled ? use(await startNode('127.0.0.2', identityOf('chat-0'), 0)) : undefined;
+  const network = use(await startWaypoint(node ? { hbonePort: node.port } : {}));
+  network.service({ name: 'chat', vip: '10.9.0.1' });
+  network.endpoint({ name: 'chat-0', service: 'chat', ip: '127.0.0.2', port: server.port, tunnelled });
+  return network;
+}
+
+async function connect(network: WaypointNetwork, path = '/room'): Promise<WebSocket> {
+  const duplex = await (await network.client()).connect(CHAT);
+  const socket = new WebSocket(`ws://app.test${path}`, { createConnection: () => duplex as never });
+  return socket.on('error', () => undefined);
+}
+
+async function exchangeOf(socket: WebSocket, message: string | Buffer): Promise<Buffer> {
+  const answered = once(socket, 'message') as Promise<[Buffer]>;
+  socket.send(message);
+  return (await answered)[0];
+}
+
+describe('a WebSocket', () => {
+  test.each([{ tunnelled: false }, { tunnelled: true }])(
+    'carries messages both ways until either side closes (tunnelled: $tunnelled)',
+    async ({ tunnelled }) => {
+      const server = await chatServer();
+      const network = await networkOf(server, tunnelled);
+      const socket = await connect(network, '/a//b?c=%2F');
+      await once(socket, 'open');
+      expect(String(await exchangeOf(socket, 'hello'))).toBe('hello');
+      const large = Buffer.alloc(3_000_000, 'x');
+      expect((await exchangeOf(socket, large)).equals(large)).toBe(true);
+      expect(server.paths).toEqual(['/a//b?c=%2F']);
+      socket.close(1000, 'bye');
+      expect(await once(socket, 'close')).toEqual([1000, Buffer.from('bye')]);
+      await until(() => server.open() === 0, 'the server has closed it too');
+      await until(async () => {
+        const { body } = await network.page('stats', '/stats/prometheus');
+        return /istio_requests_total\{[^}]*response_code="101"[^}]*\} 1/.test(body);
+      }, 'it is counted');
+    },
+  );
+
+  test('ends when its endpoint breaks', async () => {
+    const server = await chatServer();
+    const network = await networkOf(server);
+    const socket = await connect(network);
+    await once(socket, 'open');
+    await server[Symbol.asyncDispose]();
+    const [code] = (await once(socket, 'close')) as [number];
+    expect(code).toBe(1006);
+  });
+
+  test('ends at its endpoint when its client is gone', async () => {
+    const server = await chatServer();
+    const network = await networkOf(server);
+    const socket = await connect(network);
+    await once(socket, 'open');
+    socket.terminate();
+    await until(() => server.open() === 0, 'the server has noticed');
+  });
+
+  test('that its endpoint does not want is answered as it answers', async () => {
+    const server = await chatServer({
+      verifyClient: (_: unknown, decide: (ok: boolean, code?: number, message?: string) => void) =>
+        decide(false, 403, 'not you'),
+    });
+    const socket = await connect(await networkOf(server));
+    const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
+    expect(response.statusCode).toBe(403);
+  });
+
+  test('without an endpoint is answered 503', async () => {
+    const server = await chatServer();
+    const network = await networkOf(server);
+    network.removeEndpoint('chat-0');
+    const socket = await connect(network);
+    const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
+    expect(response.statusCode).toBe(503);
+  });
+
+  test('that a policy denies does not reach its endpoint, by no spelling of its path', async () => {
+    const server = await chatServer();
+    const network = await networkOf(server);
+    const value = { namespace: NAMESPACE, hostname: hostnameOf('chat'), port: 0 };
+    network.controlPlane.set('AuthorizationPolicy', `${NAMESPACE}/p`, {
+      origin: { kind: 'AuthorizationPolicy', namespace: NAMESPACE, name: 'p', createdMs: 1n },
+      targets: [{ kind: { $case: 'service', value } }],
+      action: 1,
+      rules: [{ to: [{ paths: ['/admin'] }] }],
+    });
+    const statusOf = async (path: string) => {
+      const socket = await connect(network, path);
+      const status = await Promise.race([
+        once(socket, 'open').then(() => 101),
+        once(socket, 'unexpected-response').then(([, { statusCode }]) => statusCode as number),
+      ]);
+      socket.terminate();
+      return status;
+    };
+    await until(async () => (await statusOf('/admin')) === 403, 'the policy is in force');
+    const before = server.paths.length;
+    expect([await statusOf('/a/../admin'), await statusOf('/%61dmin')]).toEqual([403, 403]);
+    expect(server.paths.length).toBe(before);
+    // Another path by the mesh's normalization: it must stay what the policy saw.
+    expect(await statusOf('//admin')).toBe(101);
+    expect(server.paths.at(-1)).toBe('//admin');
+  });
+});
+
+describe('another protocol that a client would rather speak', () => {
+  test('is not offered to the endpoint', async () => {
+    const server = await chatServer();
+    const network = await networkOf(server);
+    const duplex = await (await network.client()).connect(CHAT);
+    duplex.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n');
+    const [answer] = (await once(duplex, 'data')) as [Buffer];
+    expect(String(answer)).toMatch(/^HTTP\/1.1 426 /);
+  });
+});
