@@ -49,7 +49,7 @@ test.each(['once', 'and again'])(
     const before = traces();
     const { seen, ended } = start();
     const [status] = await ended;
-    expect(seen.output).toMatch(/^7 steps passed, 0 failed in \d+ s$/m);
+    expect(seen.output).toMatch(/^13 steps passed, 0 failed in \d+ s$/m);
     expect([status, seen.output.includes('FAIL')]).toEqual([0, false]);
     expect(traces()).toEqual(before);
   },
@@ -79,6 +79,12 @@ test(
       env,
     });
     expect([ambit.status, ambit.stdout.includes('node-a')]).toEqual([0, true]);
+    const applied = spawnSync(
+      process.execPath,
+      [`${TOP}packages/cli/src/main.ts`, 'waypoint', 'apply', '-n', 'shop'],
+      { encoding: 'utf8', env },
+    );
+    expect([applied.status, applied.stdout]).toEqual([0, 'waypoint shop/waypoint is ready\n']);
     process.kill(-(child.pid ?? 0), 'SIGINT');
     const [status] = await ended;
     expect(status).toBe(130);

@@ -1,5 +1,8 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { formatLogFilter, LogRoot, levelFor, parseLogFilter } from './log.ts';
+import { BufferedOutput, formatLogFilter, LogRoot, levelFor, parseLogFilter } from './log.ts';
 
 function collect(format: 'plain' | 'json', filter: string) {
   const lines: string[] = [];
@@ -55,4 +58,20 @@ test('a level changes while the process runs, for one scope alone', () => {
   log.debug('seen');
   root.scope('other').info('unseen');
   expect(lines.map((line) => (JSON.parse(line) as { message: string }).message)).toEqual(['seen']);
+});
+
+test.each([1, 8 * 1024, 64 * 1024])('lines gather to %d bytes before they are written', (gatherBytes) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-log-'));
+  const path = join(folder, 'lines');
+  const fd = openSync(path, 'w');
+  const output = new BufferedOutput({ fd, gatherBytes, maxQueuedBytes: 1024 * 1024 });
+  const line = `${'x'.repeat(99)}\n`;
+  output.write(line);
+  if (gatherBytes > line.length) expect(readFileSync(path, 'utf8')).toBe('');
+  for (let i = 1; i < 1_000; i++) output.write(line);
+  output.flushSync();
+  expect(readFileSync(path, 'utf8')).toBe(line.repeat(1_000));
+  expect(output.dropped).toBe(0);
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
 });

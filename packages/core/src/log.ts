@@ -155,6 +155,8 @@ export interface BufferedOutputOptions {
   readonly maxQueuedBytes: number;
 }
 
+const MIN_WRITE_BYTES = 16 * 1024;
+
 /** Many lines a second without a system call for each. */
 export class BufferedOutput {
   readonly #destination: ReturnType<typeof pino.destination>;
@@ -166,6 +168,8 @@ export class BufferedOutput {
       fd,
       sync: false,
       minLength: gatherBytes,
+      // What is gathered must fit into one write; its own default is 16 KiB.
+      maxWrite: Math.max(2 * gatherBytes, MIN_WRITE_BYTES),
       maxLength: maxQueuedBytes,
     });
     this.#destination.on('drop', () => {

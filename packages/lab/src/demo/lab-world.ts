@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { systemClock } from '@ambit/core/clock';
-import { namespaces, type Pod, pods } from '@ambit/kube/resources/core';
+import { namespaces, type Pod, pods, services } from '@ambit/kube/resources/core';
 import { applyAll, deleteAll, parseManifests } from '../apply.ts';
 import type { Lab } from '../lab.ts';
 import { NoSuchPodError } from '../pod-access.ts';
@@ -33,6 +33,10 @@ export function labWorld(lab: Lab, environment: Readonly<Record<string, string |
     labelNamespace: async (name, label, value, signal) => {
       const body = { metadata: { labels: { [label]: value ?? null } } };
       await client.patch(namespaces, { name }, { type: 'merge', body }, {}, signal);
+    },
+    labelService: async (namespace, name, label, value, signal) => {
+      const body = { metadata: { labels: { [label]: value ?? null } } };
+      await client.patch(services, { namespace, name }, { type: 'merge', body }, {}, signal);
     },
     pods: async (namespace, signal) => (await client.list(pods, { namespace }, signal)).items.map(instanceOf),
     runIn: async (pod, program, args, signal) => {
@@ -69,6 +73,14 @@ export function labWorld(lab: Lab, environment: Readonly<Record<string, string |
         }),
       );
     },
+    loggedRequests: async ({ namespace, name }, signal) => {
+      const labelSelector = `gateway.networking.k8s.io/gateway-name=${name}`;
+      const { items } = await client.list(pods, { namespace, labelSelector }, signal);
+      return items
+        .flatMap(({ metadata }) => newLines({ namespace, name: metadata.name }))
+        .filter((line) => / HTTP\/[12]/.test(line));
+    },
+    nowMs: () => systemClock.now(),
     sleep: (ms, signal) => systemClock.sleep(ms, signal),
     monotonicMs: () => systemClock.monotonicMs(),
   };

@@ -20,6 +20,7 @@ import { ONLY_WEB, STRICT } from './manifests.ts';
 import { isReaderGone, outputFailure } from './output.ts';
 import { runSteps } from './step.ts';
 import { demoSteps, summaryOf } from './steps.ts';
+import { NO_DELETE } from './waypoint-manifests.ts';
 
 const USAGE = `npm run demo -- [--keep] [--verbose]
 
@@ -143,6 +144,7 @@ async function keep(
   const server = await bridge({ path: join(folder, 'api.sock') }, { host: hostname, port: Number(port) });
   writeFileSync(join(folder, 'strict.yaml'), STRICT);
   writeFileSync(join(folder, 'api-only-web.yaml'), ONLY_WEB);
+  writeFileSync(join(folder, 'no-delete.yaml'), NO_DELETE);
   write('');
   write('It stays until Ctrl-C. The shop is as in step 1: no label, no policy. From another terminal:');
   write(`   cd ${TOP}`);
@@ -154,6 +156,8 @@ async function keep(
   write(`   ${CALL}`);
   write(`   kubectl apply -f ${join(folder, 'api-only-web.yaml')}`);
   write('   npx ambit why shop/batch shop/api:80');
+  write('   npx ambit waypoint apply -n shop --enroll-namespace');
+  write(`   kubectl apply -f ${join(folder, 'no-delete.yaml')}`);
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   server.close();
   write('\nStopping; nothing is left behind.');

@@ -4,6 +4,8 @@ export const PROGRAMS = new URL('./programs/', import.meta.url).pathname;
 
 export const SHOP = 'shop';
 export const OUTSIDE = 'outside';
+/** The front end, the API, the database and the batch job. */
+export const SHOP_PODS = 4;
 /** What only the shop's programs say: readable on the wire, or not. */
 export const SHOP_WORDS: readonly string[] = [
   'GET /items',
@@ -22,7 +24,7 @@ interface PodOptions {
 }
 
 /** A service account, a pod and, for one with a port, a service on port 80 (or the port itself for plain TCP). */
-function pod({ namespace, name, node, program, args, port }: PodOptions): string {
+export function demoPod({ namespace, name, node, program, args, port }: PodOptions): string {
   const command = JSON.stringify([process.execPath, `${PROGRAMS}${program}.ts`, ...args]);
   const probe =
     port === undefined ? '' : `\n      readinessProbe: {tcpSocket: {port: ${port}}, periodSeconds: 1}`;
@@ -46,7 +48,7 @@ spec:
 `;
 }
 
-function service(namespace: string, name: string, port: number, targetPort: number): string {
+export function demoService(namespace: string, name: string, port: number, targetPort: number): string {
   return `
 apiVersion: v1
 kind: Service
@@ -63,9 +65,9 @@ export function shopManifests(nodes: readonly [string, string]): string {
   return [
     `apiVersion: v1\nkind: Namespace\nmetadata: {name: ${SHOP}}\n`,
     `apiVersion: v1\nkind: Namespace\nmetadata: {name: ${OUTSIDE}}\n`,
-    pod({ namespace: SHOP, name: 'db', node: first, program: 'db', args: ['5432'], port: 5432 }),
-    service(SHOP, 'db', 5432, 5432),
-    pod({
+    demoPod({ namespace: SHOP, name: 'db', node: first, program: 'db', args: ['5432'], port: 5432 }),
+    demoService(SHOP, 'db', 5432, 5432),
+    demoPod({
       namespace: SHOP,
       name: 'api',
       node: second,
@@ -73,8 +75,8 @@ export function shopManifests(nodes: readonly [string, string]): string {
       args: ['8080', 'db.shop', '5432'],
       port: 8080,
     }),
-    service(SHOP, 'api', 80, 8080),
-    pod({
+    demoService(SHOP, 'api', 80, 8080),
+    demoPod({
       namespace: SHOP,
       name: 'web',
       node: first,
@@ -82,9 +84,9 @@ export function shopManifests(nodes: readonly [string, string]): string {
       args: ['8080', 'http://api.shop/items', '100'],
       port: 8080,
     }),
-    service(SHOP, 'web', 80, 8080),
-    pod({ namespace: SHOP, name: 'batch', node: first, program: 'idle', args: [] }),
-    pod({ namespace: OUTSIDE, name: 'stranger', node: second, program: 'idle', args: [] }),
+    demoService(SHOP, 'web', 80, 8080),
+    demoPod({ namespace: SHOP, name: 'batch', node: first, program: 'idle', args: [] }),
+    demoPod({ namespace: OUTSIDE, name: 'stranger', node: second, program: 'idle', args: [] }),
   ].join('---\n');
 }
 

@@ -1,7 +1,8 @@
 /** The demo's story, step by step. Every claim is checked on what was really seen: frames, answers, logs, decisions. */
-import { ONLY_WEB, OUTSIDE, SHOP, SHOP_WORDS, STRICT, shopManifests } from './manifests.ts';
+import { ONLY_WEB, OUTSIDE, SHOP, SHOP_PODS, SHOP_WORDS, STRICT, shopManifests } from './manifests.ts';
 import { type Step, type StepResult, result } from './step.ts';
 import { summarize, type WireSummary } from './wire.ts';
+import { waypointSteps } from './waypoint-steps.ts';
 import { type CommandOutcome, type PodInstance, settle, type World } from './world.ts';
 
 const CAPTURE_MS = 2_000;
@@ -67,7 +68,10 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
         const seen = await wire(signal);
         return result(
           [answer.status === 0, `web answers: ${firstLine(answer)}`],
-          [memory.pods.length === 4, `pods running: ${memory.pods.map((pod) => pod.name).join(', ')}`],
+          [
+            memory.pods.length === SHOP_PODS,
+            `pods running: ${memory.pods.map((pod) => pod.name).join(', ')}`,
+          ],
           [
             seen.readableSegments > 0,
             `on the link between the nodes, readable: ${JSON.stringify(seen.example ?? '')}`,
@@ -199,6 +203,7 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
         return result([again.status === 0, `batch is served: ${firstLine(again)}`], await unharmed(signal));
       },
     },
+    ...waypointSteps(world, nodes[0], { unharmed }),
     {
       title: 'Take the label off: clear traffic again, and nothing noticed',
       commands: [

@@ -41,6 +41,14 @@ export interface World {
     value: string | undefined,
     signal: AbortSignal,
   ): Promise<void>;
+  /** The same of a Service. */
+  labelService(
+    namespace: string,
+    name: string,
+    label: string,
+    value: string | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
   pods(namespace: string, signal: AbortSignal): Promise<readonly PodInstance[]>;
   /** Runs one of the demo's programs in a pod's namespace. */
   runIn(pod: PodName, program: string, args: readonly string[], signal: AbortSignal): Promise<CommandOutcome>;
@@ -50,6 +58,9 @@ export interface World {
   capture(ms: number, signal: AbortSignal): Promise<Buffer>;
   /** What the proxies' access logs say of connections that ended since this was asked last. */
   loggedConnections(signal: AbortSignal): Promise<readonly LoggedConnection[]>;
+  /** Lines of the log of a waypoint's pods, those that were not read before, which speak of requests. */
+  loggedRequests(waypoint: PodName, signal: AbortSignal): Promise<readonly string[]>;
+  nowMs(): number;
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   monotonicMs(): number;
 }

@@ -1,12 +1,14 @@
 /**
- * The shop's API: `/items` asks the database over a TCP protocol in which the server speaks first.
+ * The shop's API: `/items` asks the database over a TCP protocol in which the server speaks first. `/version` says which
+ * version this is, `/headers` what it was asked with, and `/flaky` fails two times of three.
  *
- * Arguments: port to listen on, host and port of the database.
+ * Arguments: port to listen on, host and port of the database, the version.
  */
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 
-const [port = '8080', databaseHost = 'db.shop', databasePort = '5432'] = process.argv.slice(2);
+const [port = '8080', databaseHost = 'db.shop', databasePort = '5432', version = 'one'] =
+  process.argv.slice(2);
 
 /** Waits for the greeting, asks, and gives the answer up to the end of the connection. */
 function queryItems(done: (error: Error | undefined, items: string) => void): void {
@@ -26,17 +28,32 @@ function queryItems(done: (error: Error | undefined, items: string) => void): vo
   socket.on('end', () => done(undefined, received));
 }
 
+let flakyAsked = 0;
+
+function answer(response: ServerResponse, status: number, text: string): void {
+  response.statusCode = status;
+  response.end(`${text}\n`);
+}
+
 createServer((request, response) => {
-  if (request.url !== '/items') {
-    response.statusCode = 404;
-    response.end('no such thing\n');
-    return;
+  switch (request.url) {
+    case '/items':
+      queryItems((error, items) => {
+        response.statusCode = error ? 503 : 200;
+        response.setHeader('connection', 'close');
+        response.end(error ? `the database failed: ${error.message}\n` : items);
+      });
+      return;
+    case '/version':
+      return answer(response, 200, `version ${version}`);
+    case '/headers':
+      return answer(response, 200, JSON.stringify(request.headers));
+    case '/flaky':
+      flakyAsked += 1;
+      return flakyAsked % 3 === 0 ? answer(response, 200, 'well') : answer(response, 503, 'not well');
+    default:
+      return answer(response, 404, 'no such thing');
   }
-  queryItems((error, items) => {
-    response.statusCode = error ? 503 : 200;
-    response.setHeader('connection', 'close');
-    response.end(error ? `the database failed: ${error.message}\n` : items);
-  });
 }).listen(Number(port));
 
 process.once('SIGTERM', () => process.exit(0));
