@@ -5,7 +5,13 @@ import { ACCEPTED, type PolicyCase, REFUSED } from '@ambit/istiod-lite/testing/p
 import { apiVersionOf, keyOf, type KubeObject, pathOf, type Resource } from '@ambit/kube/resource';
 import { validatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import { type Condition, services } from '@ambit/kube/resources/core';
-import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
+import {
+  destinationRules,
+  serviceEntries,
+  virtualServices,
+  workloadEntries,
+} from '@ambit/kube/resources/networking';
+import { telemetries } from '@ambit/kube/resources/telemetry';
 import {
   authorizationPolicies,
   peerAuthentications,
@@ -64,6 +70,9 @@ const RESOURCES: Readonly<Record<PolicyCase['kind'] | EntryCase['kind'], Resourc
   RequestAuthentication: requestAuthentications,
   ServiceEntry: serviceEntries,
   WorkloadEntry: workloadEntries,
+  VirtualService: virtualServices,
+  DestinationRule: destinationRules,
+  Telemetry: telemetries,
 };
 
 describe('what must not get in', () => {

@@ -6,18 +6,22 @@
  */
 import { WAYPOINT_RESOURCE_KINDS } from '@ambit/api/waypoint';
 import type { Collection, GraphNode } from '@ambit/collections/collection';
+import { IndexCollection } from '@ambit/collections/index-by';
 import { JoinedCollection } from '@ambit/collections/join';
 import { deriveAttachments } from './derive/attachments.ts';
 import { deriveCatalog } from './derive/catalog.ts';
 import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
+import { deriveDestinations } from './derive/destinations.ts';
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import { deriveRouteStatuses, type RouteStatuses } from './derive/route-statuses.ts';
+import { relevantServices } from './derive/relevant-services.ts';
 import { deriveRoutes } from './derive/routes.ts';
 import type { ServiceEntries } from './derive/service-entries.ts';
 import { deriveServices } from './derive/services.ts';
 import { deriveTargetedPolicies } from './derive/targeted-policies.ts';
+import { deriveVirtualServices } from './derive/virtual-services.ts';
 import { deriveVisibilities } from './derive/visibility.ts';
 import { deriveWaypointPolicies } from './derive/waypoint-policies.ts';
 import { deriveWaypointResources } from './derive/waypoint-resources.ts';
@@ -95,14 +99,6 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     name: 'all authorizations',
     from: [policies.authorizations, ...waypointPolicies.authorizations],
   });
-  const catalogs = deriveCatalog(context, services);
-  const routes = deriveRoutes(context, catalogs, attachments);
-  const routeStatuses = deriveRouteStatuses(context, routes, waypoints);
-  const waypointResources = deriveWaypointResources(
-    context,
-    routes,
-    deriveTargetedPolicies(context, catalogs, attachments),
-  );
   const conditions = deriveConditions(context, policies, waypoints, visibilities);
   const addresses = new JoinedCollection({
     name: 'addresses',
@@ -114,6 +110,28 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
       services.addresses,
     ],
   });
+  const byService = new IndexCollection({
+    name: 'addresses by service',
+    scheduler,
+    from: addresses,
+    keysOf: ({ memberOf }) => memberOf,
+  });
+  const catalogs = deriveCatalog(context, services);
+  const routes = deriveRoutes(context, catalogs, attachments);
+  const routeStatuses = deriveRouteStatuses(context, routes, waypoints);
+  const virtualServices = deriveVirtualServices(context, catalogs, attachments);
+  const relevant = relevantServices(context, attachments, [
+    ...routes.httpRoutes,
+    ...routes.streamRoutes,
+    virtualServices.httpRoutes,
+    virtualServices.streamRoutes,
+  ]);
+  const waypointResources = deriveWaypointResources(context, {
+    routes,
+    virtualServices,
+    policies: deriveTargetedPolicies(context, catalogs, attachments, waypoints),
+    destinations: deriveDestinations(context, { catalogs, relevant, byService }),
+  });
   const authorizationFeed = new AuthorizationFeed(scheduler, authorizations, clock);
   return {
     inputs,
@@ -123,7 +141,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     ),
     routeStatuses,
     authorizationFeed,
-    addressFeed: new AddressFeed(scheduler, addresses, authorizationFeed, clock),
+    addressFeed: new AddressFeed(scheduler, addresses, byService, authorizationFeed, clock),
     translatedPolicies: policies.translated,
     addresses,
     conditions,

@@ -19,8 +19,12 @@ import {
 } from '@ambit/kube/resources/core';
 import { type Gateway, type GatewayClass, gatewayClasses, gateways } from '@ambit/kube/resources/gateway';
 import {
+  type DestinationRule,
+  destinationRules,
   type ServiceEntry,
   serviceEntries,
+  type VirtualService,
+  virtualServices,
   type WorkloadEntry,
   workloadEntries,
 } from '@ambit/kube/resources/networking';
@@ -42,6 +46,7 @@ import {
   type RequestAuthentication,
   requestAuthentications,
 } from '@ambit/kube/resources/security';
+import { type Telemetry, telemetries } from '@ambit/kube/resources/telemetry';
 import { pick } from '@ambit/kube/pick';
 import { watchCollection, type WatchCollectionOptions } from '@ambit/kube/watch-collection';
 
@@ -53,6 +58,9 @@ export interface Inputs {
   readonly services: Collection<string, Service>;
   readonly endpointSlices: Collection<string, EndpointSlice>;
   readonly serviceEntries: Collection<string, ServiceEntry>;
+  readonly virtualServices: Collection<string, VirtualService>;
+  readonly destinationRules: Collection<string, DestinationRule>;
+  readonly telemetries: Collection<string, Telemetry>;
   readonly workloadEntries: Collection<string, WorkloadEntry>;
   readonly authorizationPolicies: Collection<string, AuthorizationPolicy>;
   readonly peerAuthentications: Collection<string, PeerAuthentication>;
@@ -91,6 +99,9 @@ export function watchInputs(
     services: scope.use(watchCollection(client, services, options)),
     endpointSlices: scope.use(watchCollection(client, endpointSlices, options)),
     serviceEntries: scope.use(watchCollection(client, serviceEntries, options)),
+    virtualServices: scope.use(watchCollection(client, virtualServices, options)),
+    destinationRules: scope.use(watchCollection(client, destinationRules, options)),
+    telemetries: scope.use(watchCollection(client, telemetries, options)),
     workloadEntries: scope.use(watchCollection(client, workloadEntries, options)),
     authorizationPolicies: scope.use(watchCollection(client, authorizationPolicies, options)),
     peerAuthentications: scope.use(watchCollection(client, peerAuthentications, options)),

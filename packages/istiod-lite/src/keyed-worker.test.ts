@@ -15,12 +15,15 @@ describe('KeyedWorker', () => {
   test('tries again what failed', async () => {
     const done: string[] = [];
     let failures = 3;
+    const { promise: succeeded, resolve } = Promise.withResolvers<void>();
     await using subject = worker((key) => {
       done.push(key);
-      return failures-- > 0 ? Promise.reject(new Error('no')) : Promise.resolve();
+      if (failures-- > 0) return Promise.reject(new Error('no'));
+      resolve();
+      return Promise.resolve();
     });
     subject.add('a');
-    await soon();
+    await succeeded;
     expect(done).toEqual(['a', 'a', 'a', 'a']);
   });
 

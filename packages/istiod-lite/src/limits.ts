@@ -43,3 +43,7 @@ export const MAX_OVERLAY_CHARS = 128 * 1024;
 export const MAX_OVERLAY_DEPTH = 64;
 /** How often it is tried to make the class of waypoints while the Gateway API is not installed. */
 export const GATEWAY_API_RETRY_MS = 10_000;
+/** Milliseconds of any timeout, delay or interval that waypoints are sent: 30 days, as much as they take. */
+export const MAX_WIRE_DURATION_MS = 2_592_000_000;
+/** Services that one resource for waypoints is about; what is about more becomes several. */
+export const MAX_PARENTS_OF_RESOURCE = 1_000;

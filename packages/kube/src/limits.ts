@@ -10,7 +10,7 @@ export const LIST_PAGE_ITEMS = 500;
 /** A list that goes on for longer than this many pages is refused. */
 export const MAX_LIST_PAGES = 10_000;
 /** Open connections to one API server; each watch holds one. */
-export const MAX_SOCKETS = 64;
+export const MAX_SOCKETS = 256;
 export const REQUEST_TIMEOUT_MS = 60_000;
 /** How often a request is sent again that a busy server asked us to send again, and how long at most between two. */
 export const BUSY_RETRIES = 10;

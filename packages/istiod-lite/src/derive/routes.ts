@@ -13,14 +13,19 @@ import { audienceOf, sameAudience } from './audience.ts';
 import type { Catalogs } from './catalog.ts';
 import { type GraphContext, sameContent } from './context.ts';
 
+/** A route's resource, and where it sends what it routes, by `namespace/hostname`. */
+export interface RouteEntry extends WaypointEntry {
+  readonly uses: readonly string[];
+}
+
 export interface Routes {
   /** By `namespace/name` of the Gateway: the controller of its class. */
   readonly controllers: Collection<string, string>;
   /** By kind, and by `namespace/name` of the object; of those that are attached to anything of ours. */
   readonly translated: Readonly<Record<RouteKind, Collection<string, TranslatedRoute>>>;
   /** By resource name. */
-  readonly httpRoutes: readonly Collection<string, WaypointEntry>[];
-  readonly streamRoutes: readonly Collection<string, WaypointEntry>[];
+  readonly httpRoutes: readonly Collection<string, RouteEntry>[];
+  readonly streamRoutes: readonly Collection<string, RouteEntry>[];
 }
 
 type Translate<T> = (route: T, lookup: ParentLookup) => TranslatedRoute | undefined;
@@ -59,12 +64,13 @@ export function deriveRoutes(
       name: `encoded ${from.name}`,
       scheduler,
       from,
-      compute: ({ resources }) =>
+      compute: ({ resources, uses }) =>
         resources.flatMap((resource) =>
           resource.type === type
             ? [
                 {
                   services: parentKeys(resource),
+                  uses,
                   resource: waypointResource(resource.type, resource.name, resource.value),
                 },
               ]
@@ -76,12 +82,12 @@ export function deriveRoutes(
       scheduler,
       from: encoded,
       inputs: [attachments],
-      compute: (made, _, fetch): readonly (readonly [string, WaypointEntry])[] =>
-        made.flatMap(({ services, resource }) => {
+      compute: (made, _, fetch): readonly (readonly [string, RouteEntry])[] =>
+        made.flatMap(({ services, uses, resource }) => {
           const audience = audienceOf(services.flatMap((service) => fetch.get(attachments, service) ?? []));
-          return audience.length === 0 ? [] : [[resource.name, { resource, audience }] as const];
+          return audience.length === 0 ? [] : [[resource.name, { resource, audience, uses }] as const];
         }),
-      equals: (a, b) => sameResource(a.resource, b.resource) && sameAudience(a.audience, b.audience),
+      equals: sameRoute,
     });
   };
 
@@ -100,4 +106,9 @@ export function deriveRoutes(
       entriesOf('StreamRoute', translated.TLSRoute),
     ],
   };
+}
+
+/** Whom a route uses follows from its bytes. */
+export function sameRoute(a: RouteEntry, b: RouteEntry): boolean {
+  return sameResource(a.resource, b.resource) && sameAudience(a.audience, b.audience);
 }

@@ -7,15 +7,22 @@ import type { GraphContext } from './context.ts';
 import { deriveMeshSettings } from './mesh-settings.ts';
 import type { Routes } from './routes.ts';
 import type { TargetedPolicies } from './targeted-policies.ts';
+import type { VirtualServiceRoutes } from './virtual-services.ts';
 
 export type WaypointResourceCollections = Readonly<
   Record<WaypointResourceKind, Collection<string, WaypointEntry>>
 >;
 
+export interface WaypointResourceParts {
+  readonly routes: Routes;
+  readonly virtualServices: VirtualServiceRoutes;
+  readonly policies: TargetedPolicies;
+  readonly destinations: readonly Collection<string, WaypointEntry>[];
+}
+
 export function deriveWaypointResources(
   context: GraphContext,
-  routes: Routes,
-  policies: TargetedPolicies,
+  { routes, virtualServices, policies, destinations }: WaypointResourceParts,
 ): WaypointResourceCollections {
   const joined = (kind: WaypointResourceKind, ...from: readonly Collection<string, WaypointEntry>[]) =>
     new JoinedCollection({ name: `${kind} for waypoints`, from });
@@ -23,9 +30,9 @@ export function deriveWaypointResources(
     MeshSettings: joined('MeshSettings', deriveMeshSettings(context)),
     AuthorizationPolicy: joined('AuthorizationPolicy', policies.AuthorizationPolicy),
     RequestAuthentication: joined('RequestAuthentication', policies.RequestAuthentication),
-    DestinationPolicy: joined('DestinationPolicy'),
-    HttpRoute: joined('HttpRoute', ...routes.httpRoutes),
-    StreamRoute: joined('StreamRoute', ...routes.streamRoutes),
-    Telemetry: joined('Telemetry'),
+    DestinationPolicy: joined('DestinationPolicy', ...destinations),
+    HttpRoute: joined('HttpRoute', ...routes.httpRoutes, virtualServices.httpRoutes),
+    StreamRoute: joined('StreamRoute', ...routes.streamRoutes, virtualServices.streamRoutes),
+    Telemetry: joined('Telemetry', policies.Telemetry),
   };
 }

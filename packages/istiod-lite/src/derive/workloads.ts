@@ -106,7 +106,11 @@ export function deriveWorkloads(
     inputs: [services.network],
     compute: ({ slice, service }, _, fetch) => {
       const network = fetch.get(services.network, ONLY) ?? '';
-      return entriesOf(translateEndpointSlice(slice, { settings, network, service }).map(workloadEntry));
+      return entriesOf(
+        translateEndpointSlice(slice, { settings, network, service }).map((workload) =>
+          workloadEntry(workload),
+        ),
+      );
     },
     equals: sameEntry,
   });
@@ -141,7 +145,7 @@ export function deriveWorkloads(
         policies: policyNames(pod.metadata, labels, offered, fetch),
         ...waypointFor(pod.metadata, fetch),
       });
-      return entriesOf([workloadEntry(workload)]);
+      return entriesOf([workloadEntry(workload, labels)]);
     },
     equals: sameEntry,
   });
@@ -186,7 +190,7 @@ export function deriveWorkloads(
         policies: policyNames(object, labels, selecting, fetch),
         ...waypointFor(object, fetch),
       });
-      return entriesOf(workload ? [workloadEntry(workload)] : []);
+      return entriesOf(workload ? [workloadEntry(workload, labels)] : []);
     },
     equals: sameEntry,
   });
@@ -226,7 +230,7 @@ export function deriveWorkloads(
               ? waypointFor({ ...named, ...(spec.labels && { labels: spec.labels }) }, fetch)
               : NO_WAYPOINT),
           });
-          return workload ? [workloadEntry(workload)] : [];
+          return workload ? [workloadEntry(workload, spec.labels)] : [];
         }),
       );
     },

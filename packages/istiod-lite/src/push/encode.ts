@@ -9,6 +9,7 @@ import {
   type WaypointResources,
 } from '@ambit/api/waypoint';
 import { formatIp } from '@ambit/core/ip';
+import { type Labels, selectsLabels } from '@ambit/kube/label-selector';
 import { contentVersion } from '@ambit/xds/content-version';
 import type { EncodedResource } from '@ambit/xds/resource-feed';
 
@@ -19,9 +20,11 @@ export interface AddressEntry {
   readonly node: string;
   /** Of a workload: `namespace/hostname` of each service that it is an endpoint of. Of a service: none. */
   readonly memberOf: readonly string[];
+  /** Of a workload: what subsets are made by. */
+  readonly labels: Labels | undefined;
 }
 
-export function workloadEntry(workload: Workload): AddressEntry {
+export function workloadEntry(workload: Workload, labels?: Labels): AddressEntry {
   const value = encodeAddress({ type: { $case: 'workload', value: workload } });
   return {
     resource: {
@@ -32,6 +35,7 @@ export function workloadEntry(workload: Workload): AddressEntry {
     },
     node: workload.node,
     memberOf: [...workload.services.keys()],
+    labels,
   };
 }
 
@@ -46,6 +50,7 @@ export function serviceEntry(service: Service): AddressEntry {
     },
     node: '',
     memberOf: [],
+    labels: undefined,
   };
 }
 
@@ -69,7 +74,11 @@ export function waypointResource<Kind extends WaypointResourceKind>(
 }
 
 export function sameEntry(a: AddressEntry, b: AddressEntry): boolean {
-  return sameResource(a.resource, b.resource);
+  return sameResource(a.resource, b.resource) && sameLabels(a.labels, b.labels);
+}
+
+function sameLabels(a: Labels | undefined, b: Labels | undefined): boolean {
+  return a === b || (selectsLabels(a, b) && selectsLabels(b, a));
 }
 
 export function sameResource(a: EncodedResource, b: EncodedResource): boolean {

@@ -13,7 +13,7 @@ import type { Runnable, Scheduler } from '@ambit/collections/scheduler';
 import type { Clock } from '@ambit/core/clock';
 import type { ClientNode, EncodedResource, FeedChange, ResourceFeed } from '@ambit/xds/resource-feed';
 import { POLICIES_FIRST_MS, POLICY_WITHDRAWAL_MS } from '../limits.ts';
-import type { AddressEntry } from './encode.ts';
+import { type AddressEntry, sameResource } from './encode.ts';
 import { PendingChange } from './pending-change.ts';
 
 /** Policies. `authorizations` is keyed by resource name. */
@@ -93,10 +93,14 @@ export class AddressFeed implements ResourceFeed, Runnable {
   readonly #clock: Clock;
   readonly #pending = new PendingChange();
 
-  /** @param policies - What workloads name; made before this, so that it tells first. */
+  /**
+   * @param byService - By `namespace/hostname`: the workloads that are endpoints of it.
+   * @param policies - What workloads name; made before this, so that it tells first.
+   */
   constructor(
     scheduler: Scheduler,
     addresses: Collection<string, AddressEntry>,
+    byService: Collection<string, readonly AddressEntry[]>,
     policies: AuthorizationFeed,
     clock: Clock,
   ) {
@@ -104,13 +108,17 @@ export class AddressFeed implements ResourceFeed, Runnable {
       new IndexCollection({ name: `addresses by ${name}`, scheduler, from: addresses, keysOf });
     this.#addresses = addresses;
     this.#byAlias = index('alias', ({ resource }) => resource.aliases);
-    this.#byService = index('service', ({ memberOf }) => memberOf);
+    this.#byService = byService;
     this.#byNode = index('node', ({ node }) => (node === '' ? [] : [node]));
     this.#policies = policies;
     this.#clock = clock;
     this.order = scheduler.nextOrder();
     addresses.subscribe((events) => {
-      for (const { key, value } of events) this.#pending.note(key, value !== undefined);
+      for (const { key, previous, value } of events) {
+        // What is not on the wire concerns nobody there.
+        const isNews = !previous || !value || !sameResource(previous.resource, value.resource);
+        if (isNews) this.#pending.note(key, value !== undefined);
+      }
       scheduler.schedule(this);
     });
   }

@@ -1,10 +1,13 @@
 /** Every custom kind that we define: what its CRD is made from. */
 import { authorizationPolicySpec } from './authorization-policy.ts';
 import { statusWithConditions } from './common.ts';
+import { destinationRuleSpec } from './destination-rule.ts';
 import type { StructuralSchema } from './openapi.ts';
 import { peerAuthenticationSpec } from './peer-authentication.ts';
 import { requestAuthenticationSpec } from './request-authentication.ts';
 import { serviceEntrySpec, serviceEntryStatus } from './service-entry.ts';
+import { telemetrySpec } from './telemetry.ts';
+import { virtualServiceSpec } from './virtual-service.ts';
 import { workloadEntrySpec } from './workload-entry.ts';
 
 export interface CustomKind {
@@ -117,6 +120,52 @@ export const customKinds: readonly CustomKind[] = [
       },
       AGE,
     ],
+  },
+  {
+    group: 'networking.istio.io',
+    kind: 'VirtualService',
+    plural: 'virtualservices',
+    singular: 'virtualservice',
+    shortNames: ['vs'],
+    versions: ['v1', 'v1beta1', 'v1alpha3'],
+    storage: 'v1',
+    description: 'How requests and connections to hosts go on.',
+    spec: virtualServiceSpec,
+    status: statusWithConditions,
+    columns: [
+      { name: 'Gateways', type: 'string', jsonPath: '.spec.gateways', description: 'Who heeds it.' },
+      { name: 'Hosts', type: 'string', jsonPath: '.spec.hosts', description: 'What it is about.' },
+      AGE,
+    ],
+  },
+  {
+    group: 'networking.istio.io',
+    kind: 'DestinationRule',
+    plural: 'destinationrules',
+    singular: 'destinationrule',
+    shortNames: ['dr'],
+    versions: ['v1', 'v1beta1', 'v1alpha3'],
+    storage: 'v1',
+    description: 'How the endpoints of a host are used.',
+    spec: destinationRuleSpec,
+    status: statusWithConditions,
+    columns: [
+      { name: 'Host', type: 'string', jsonPath: '.spec.host', description: 'What it is about.' },
+      AGE,
+    ],
+  },
+  {
+    group: 'telemetry.istio.io',
+    kind: 'Telemetry',
+    plural: 'telemetries',
+    singular: 'telemetry',
+    shortNames: ['telemetry'],
+    versions: ['v1', 'v1alpha1'],
+    storage: 'v1',
+    description: 'What waypoints report of requests.',
+    spec: telemetrySpec,
+    status: statusWithConditions,
+    columns: [AGE],
   },
   {
     group: 'networking.istio.io',

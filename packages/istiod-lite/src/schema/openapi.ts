@@ -7,7 +7,7 @@
  */
 
 export interface StructuralSchema {
-  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
+  readonly type: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean';
   readonly description?: string;
   readonly properties?: Readonly<Record<string, StructuralSchema>>;
   readonly additionalProperties?: StructuralSchema;
@@ -45,6 +45,7 @@ interface ObjectOptions {
   readonly description?: string;
   readonly required?: readonly string[];
   readonly minProperties?: number;
+  readonly maxProperties?: number;
 }
 
 /** `schema` with rules in CEL. */
@@ -85,6 +86,17 @@ export function integer(
   return { type: 'integer', ...(description && { description }), ...limits };
 }
 
+export function number(
+  description?: string,
+  limits: { minimum?: number; maximum?: number } = {},
+): StructuralSchema {
+  return { type: 'number', format: 'double', ...(description && { description }), ...limits };
+}
+
+export function flag(description?: string): StructuralSchema {
+  return { type: 'boolean', ...(description && { description }) };
+}
+
 export function oneOf(words: readonly string[], description?: string): StructuralSchema {
   return { type: 'string', ...(description && { description }), enum: words };
 }
@@ -111,6 +123,10 @@ function* problems(schema: StructuralSchema, value: unknown, path: string): Gene
     case 'integer':
       yield* numberProblems(schema, value, path);
       return;
+    case 'number':
+      if (typeof value !== 'number' || !Number.isFinite(value)) yield `${path}: must be a number`;
+      else yield* rangeProblems(schema, value, path);
+      return;
     case 'boolean':
       if (typeof value !== 'boolean') yield `${path}: must be true or false`;
       return;
@@ -130,9 +146,13 @@ function* listProblems(schema: StructuralSchema, value: unknown, path: string): 
 }
 
 function* numberProblems(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
-  const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = schema;
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) yield `${path}: must be a whole number`;
-  else if (value < minimum) yield `${path}: must be at least ${minimum}`;
+  else yield* rangeProblems(schema, value, path);
+}
+
+function* rangeProblems(schema: StructuralSchema, value: number, path: string): Generator<string> {
+  const { minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = schema;
+  if (value < minimum) yield `${path}: must be at least ${minimum}`;
   else if (value > maximum) yield `${path}: must be at most ${maximum}`;
 }
 

@@ -10,7 +10,13 @@ import { silentLogger } from '@ambit/core/log';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
-import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
+import type {
+  DestinationRule,
+  ServiceEntry,
+  VirtualService,
+  WorkloadEntry,
+} from '@ambit/kube/resources/networking';
+import type { Telemetry } from '@ambit/kube/resources/telemetry';
 import type { GrpcRoute, HttpRoute, TcpRoute, TlsRoute } from '@ambit/kube/resources/routes';
 import type {
   AuthorizationPolicy,
@@ -50,6 +56,9 @@ export class TestMesh {
     services: new StaticCollection<string, Service>({ name: 'services' }),
     endpointSlices: new StaticCollection<string, EndpointSlice>({ name: 'endpoint slices' }),
     serviceEntries: new StaticCollection<string, ServiceEntry>({ name: 'service entries' }),
+    virtualServices: new StaticCollection<string, VirtualService>({ name: 'virtual services' }),
+    destinationRules: new StaticCollection<string, DestinationRule>({ name: 'destination rules' }),
+    telemetries: new StaticCollection<string, Telemetry>({ name: 'telemetries' }),
     workloadEntries: new StaticCollection<string, WorkloadEntry>({ name: 'workload entries' }),
     authorizationPolicies: new StaticCollection<string, AuthorizationPolicy>({
       name: 'authorization policies',
@@ -166,6 +175,9 @@ export class TestMesh {
       EndpointSlice: this.inputs.endpointSlices,
       ConfigMap: this.inputs.meshConfigMaps,
       ServiceEntry: this.inputs.serviceEntries,
+      VirtualService: this.inputs.virtualServices,
+      DestinationRule: this.inputs.destinationRules,
+      Telemetry: this.inputs.telemetries,
       WorkloadEntry: this.inputs.workloadEntries,
       AuthorizationPolicy: this.inputs.authorizationPolicies,
       PeerAuthentication: this.inputs.peerAuthentications,

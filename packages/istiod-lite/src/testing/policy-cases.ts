@@ -4,7 +4,13 @@
  */
 
 export interface PolicyCase {
-  readonly kind: 'AuthorizationPolicy' | 'PeerAuthentication' | 'RequestAuthentication';
+  readonly kind:
+    | 'AuthorizationPolicy'
+    | 'PeerAuthentication'
+    | 'RequestAuthentication'
+    | 'VirtualService'
+    | 'DestinationRule'
+    | 'Telemetry';
   readonly spec: object;
   /** What our validation says, the whole of it or one of several. */
   readonly webhook: string;
@@ -26,6 +32,24 @@ const tokens = (rule: object, webhook: string, definition?: string): PolicyCase 
   ...authorization({ jwtRules: [rule] }, webhook, definition),
   kind: 'RequestAuthentication',
 });
+const ofKind =
+  (kind: PolicyCase['kind']) =>
+  (spec: object, webhook: string, definition?: string): PolicyCase => ({
+    ...authorization(spec, webhook, definition),
+    kind,
+  });
+const virtual = ofKind('VirtualService');
+const destination = ofKind('DestinationRule');
+const telemetry = ofKind('Telemetry');
+/** A VirtualService with one rule for requests, which goes to `a` unless it says otherwise. */
+const http = (part: object, webhook: string, definition?: string) =>
+  virtual(
+    { hosts: ['a'], http: [{ route: [{ destination: { host: 'a' } }], ...part }] },
+    webhook,
+    definition,
+  );
+const traffic = (trafficPolicy: object, webhook: string, definition?: string) =>
+  destination({ host: 'a', trafficPolicy }, webhook, definition);
 const rule = (part: object) => ({ rules: [part] });
 const source = (fields: object) => rule({ from: [{ source: fields }] });
 const operation = (fields: object) => rule({ to: [{ operation: fields }] });
@@ -313,6 +337,132 @@ export const REFUSED: Readonly<Record<string, PolicyCase>> = {
     'spec.jwtRules[0].outputClaimToHeaders[0].header: "a:b" is not a header',
     'spec.jwtRules[0].outputClaimToHeaders[0].header in body should match',
   ),
+
+  'a VirtualService that says nothing': virtual({ hosts: ['a'] }, 'spec: needs http, tls or tcp'),
+  'a host that is none': virtual(
+    { hosts: ['a_b'], http: [{ route: [{ destination: { host: 'a' } }] }] },
+    'spec.hosts[0]: "a_b" is not a DNS name: "a_b"',
+  ),
+  'a rule that does nothing': http(
+    { route: [] },
+    'spec.http[0]: needs route, redirect, directResponse or delegate',
+  ),
+  'a rule that does two things': http(
+    { redirect: { uri: '/' } },
+    'spec.http[0]: only one of route, redirect, directResponse and delegate may be set',
+  ),
+  'a match of two kinds': http(
+    { match: [{ uri: { exact: '/', prefix: '/' } }] },
+    'spec.http[0].match[0].uri: must have at most 1 entries',
+    'spec.http[0].match[0].uri in body should have at most 1 properties',
+  ),
+  'a regular expression that is none': http(
+    { match: [{ headers: { a: { regex: '(' } } }] },
+    'spec.http[0].match[0].headers.a.regex: regex (: error parsing regexp: missing closing ): `(`',
+  ),
+  'a header that is none': http(
+    { match: [{ headers: { 'a b': { exact: 'c' } } }] },
+    'spec.http[0].match[0].headers.a b: is not a header',
+  ),
+  'a timeout without a unit': http(
+    { timeout: '5' },
+    'spec.http[0].timeout: "5" is not a duration such as 5s',
+  ),
+  'a retry for a reason that nobody knows': http(
+    { retries: { attempts: 1, retryOn: '5xx,bad-luck' } },
+    'spec.http[0].retries.retryOn: "bad-luck" is not known',
+  ),
+  'too many tries': http(
+    { retries: { attempts: 101 } },
+    'spec.http[0].retries.attempts: must be at most 100',
+    'spec.http[0].retries.attempts in body should be less than or equal to 100',
+  ),
+  'a fault with two statuses': http(
+    { fault: { abort: { httpStatus: 500, grpcStatus: 'ABORTED' } } },
+    'spec.http[0].fault.abort: must have one of httpStatus and grpcStatus',
+  ),
+  'a share above all': http(
+    { fault: { abort: { httpStatus: 500, percentage: { value: 101 } } } },
+    'spec.http[0].fault.abort.percentage.value: must be at most 100',
+    'spec.http[0].fault.abort.percentage.value in body should be less than or equal to 100',
+  ),
+  'a redirect by a status that is none': http(
+    { route: [], redirect: { uri: '/', redirectCode: 200 } },
+    'spec.http[0].redirect.redirectCode: 200 is not a redirect',
+  ),
+  'weights of nothing': http(
+    { route: [{ destination: { host: 'a' }, weight: 0 }, { destination: { host: 'b' } }] },
+    'spec.http[0].route: weights add up to nothing',
+  ),
+  'a destination without a host': http(
+    { route: [{ destination: { subset: 'v1' } }] },
+    'spec.http[0].route[0].destination.host: is required',
+    'spec.http[0].route[0].destination.host: Required value',
+  ),
+  'a value that ends its header': http(
+    { headers: { request: { set: { a: 'b\r\nc: d' } } } },
+    'spec.http[0].headers.request: a value has a line break in it',
+  ),
+  'a path that ends its request': http(
+    { rewrite: { uri: '/a HTTP/1.1' } },
+    'spec.http[0].rewrite.uri: "/a HTTP/1.1" is no path',
+  ),
+  'TLS without a name': virtual(
+    { hosts: ['a'], tls: [{ match: [{ port: 443 }], route: [{ destination: { host: 'a' } }] }] },
+    'spec.tls[0].match[0].sniHosts: is required',
+    'spec.tls[0].match[0].sniHosts: Required value',
+  ),
+  'connections that go nowhere': virtual({ hosts: ['a'], tcp: [{}] }, 'spec.tcp[0].route: is required'),
+
+  'a rule for nobody': destination({}, 'spec.host: is required', 'spec.host: Required value'),
+  'two subsets of a name': destination(
+    { host: 'a', subsets: [{ name: 'v1' }, { name: 'v1' }] },
+    'spec.subsets[1].name: "v1" is there already',
+  ),
+  'two ways to balance': traffic(
+    { loadBalancer: { simple: 'RANDOM', consistentHash: { useSourceIp: true } } },
+    'spec.trafficPolicy.loadBalancer: only one of simple and consistentHash may be set',
+  ),
+  'a hash of nothing': traffic(
+    { loadBalancer: { consistentHash: {} } },
+    'spec.trafficPolicy.loadBalancer.consistentHash: must have exactly one of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName',
+  ),
+  'a way to balance that nobody knows': traffic(
+    { loadBalancer: { simple: 'FAIR' } },
+    'spec.trafficPolicy.loadBalancer.simple: must be one of UNSPECIFIED, LEAST_CONN, RANDOM, PASSTHROUGH, ROUND_ROBIN, LEAST_REQUEST',
+    'Unsupported value: "FAIR"',
+  ),
+  'a table that is not of a prime': traffic(
+    { loadBalancer: { consistentHash: { useSourceIp: true, maglev: { tableSize: 1_000 } } } },
+    'spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize: must be a prime up to 1048576',
+  ),
+  'a time without a unit': traffic(
+    { connectionPool: { tcp: { connectTimeout: '1' } } },
+    'spec.trafficPolicy.connectionPool.tcp.connectTimeout: "1" is not a duration such as 5s',
+  ),
+  'settings of no port': traffic(
+    { portLevelSettings: [{}] },
+    'spec.trafficPolicy.portLevelSettings[0].port.number: is required',
+  ),
+  'a tunnel': traffic(
+    { tunnel: { targetHost: 'a', targetPort: 1 } },
+    'spec.trafficPolicy.tunnel: is not supported',
+  ),
+
+  'a report of two attachments': telemetry(
+    { selector: {}, targetRef: { kind: 'Service', name: 'a' } },
+    'spec: only one of selector, targetRef and targetRefs may be set',
+    'only one of selector, targetRef and targetRefs may be set',
+  ),
+  'a sample of more than all': telemetry(
+    { tracing: [{ randomSamplingPercentage: 101 }] },
+    'spec.tracing[0].randomSamplingPercentage: must be at most 100',
+    'spec.tracing[0].randomSamplingPercentage in body should be less than or equal to 100',
+  ),
+  'a label of nothing': telemetry(
+    { metrics: [{ overrides: [{ tagOverrides: { a: {} } }] }] },
+    'spec.metrics[0].overrides[0].tagOverrides.a.value: is required to upsert',
+  ),
 };
 
 /** What everybody must let pass. */
@@ -362,4 +512,50 @@ export const ACCEPTED: Readonly<Record<string, Omit<PolicyCase, 'webhook' | 'def
       ],
     },
   },
+  'rules of every kind': virtual(
+    {
+      hosts: ['a', '*.b.example.com', '*'],
+      gateways: ['mesh', 'istio-system/ingress'],
+      exportTo: ['.', 'c'],
+      http: [
+        {
+          match: [{ uri: { regex: '/(?i)a.*' }, headers: { a: {} }, queryParams: { b: { exact: 'c' } } }],
+          route: [
+            { destination: { host: 'a', subset: 'v1', port: { number: 80 } }, weight: 1 },
+            { destination: { host: 'a' }, weight: 99 },
+          ],
+          timeout: '0s',
+          retries: { attempts: 0, retryOn: '503,reset' },
+          fault: { delay: { fixedDelay: '1.5s', percentage: { value: 0.01 } } },
+          rewrite: { uri: '/', authority: 'b:8080' },
+          corsPolicy: { allowOrigins: [{ exact: '*' }], maxAge: '24h' },
+          headers: { request: { set: { ':authority': 'a' } } },
+        },
+        { directResponse: { status: 503, body: { string: 'later' } } },
+        { redirect: { uri: '/a', redirectCode: 308 } },
+        { delegate: { name: 'd' } },
+      ],
+      tls: [{ match: [{ sniHosts: ['*.a.example.com'] }], route: [{ destination: { host: 'a' } }] }],
+      tcp: [{ match: [{ port: 5432 }], route: [{ destination: { host: 'a' } }] }],
+    },
+    '',
+  ),
+  'a rule with all settings': traffic(
+    {
+      loadBalancer: { simple: 'LEAST_REQUEST', warmup: { duration: '1s' } },
+      connectionPool: { tcp: { idleTimeout: '0s' }, http: { maxRetries: 1, h2UpgradePolicy: 'UPGRADE' } },
+      outlierDetection: { consecutive5xxErrors: 0, interval: '1s' },
+      tls: { mode: 'SIMPLE', sni: 'a' },
+      portLevelSettings: [{ port: { number: 80 }, tls: { mode: 'DISABLE' } }],
+    },
+    '',
+  ),
+  'reports of every kind': telemetry(
+    {
+      tracing: [{ customTags: { a: { literal: { value: 'b' } } }, randomSamplingPercentage: 0.5 }],
+      metrics: [{ overrides: [{ match: { metric: 'ALL_METRICS' }, tagOverrides: { a: { value: 'b' } } }] }],
+      accessLogging: [{ filter: { expression: 'true' } }],
+    },
+    '',
+  ),
 };

@@ -1,5 +1,7 @@
 /** A duration as Istio's kinds have it, which is Go's: numbers with units, as `1.5s` or `1h30m`. Pure. */
 
+import { MAX_WIRE_DURATION_MS } from '../limits.ts';
+
 const UNIT_MS: Readonly<Record<string, number>> = {
   h: 3_600_000,
   m: 60_000,
@@ -21,10 +23,7 @@ export function goDurationMs(text: string): number | undefined {
   return Number.isSafeInteger(Math.ceil(ms)) ? Math.ceil(ms) : undefined;
 }
 
-/** What an unsigned number of 32 bits holds: 49 days. */
-const MAX_UINT32 = 2 ** 32 - 1;
-
-/** 0 for none, and at most 49 days, as the wire has most durations. What is not of the form is none. */
+/** 0 for none, and at most what waypoints take. What is not of the form is none. */
 export function wireDurationMs(text: string | undefined): number {
-  return Math.min(goDurationMs(text ?? '') ?? 0, MAX_UINT32);
+  return Math.min(goDurationMs(text ?? '') ?? 0, MAX_WIRE_DURATION_MS);
 }

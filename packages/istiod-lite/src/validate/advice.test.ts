@@ -98,6 +98,7 @@ function warningsOf({ kind = 'AuthorizationPolicy', namespace = 'shop', labels, 
 const from = (source: object) => ({ rules: [{ from: [{ source }] }] });
 const select = (app: string) => ({ selector: { matchLabels: { app } } });
 const target = (kind: string, name: string, group = '') => ({ targetRefs: [{ kind, name, group }] });
+const RULES = [{ route: [{ destination: { host: 'behind' } }] }];
 const GATEWAY_API = 'gateway.networking.k8s.io';
 
 describe('what an object will not do in this cluster', () => {
@@ -105,6 +106,28 @@ describe('what an object will not do in this cluster', () => {
     'nothing to say': {
       asked: { spec: { ...select('web'), ...from({ namespaces: ['outside'] }) } },
       want: [],
+    },
+    'a VirtualService for what is behind a waypoint, for names elsewhere and for wildcards': {
+      asked: {
+        kind: 'VirtualService',
+        spec: { hosts: ['behind', 'behind.shop.svc.cluster.local', 'a.example.com', '*.local'], http: RULES },
+      },
+      want: [],
+    },
+    'a VirtualService that nobody heeds': {
+      asked: { kind: 'VirtualService', spec: { hosts: ['in-front', 'gone.shop'], http: RULES } },
+      want: [
+        'spec.hosts: Service shop/in-front is not bound to a waypoint, so nobody heeds what is said of it',
+        'spec.hosts: there is no Service shop/gone',
+      ],
+    },
+    'a VirtualService for a gateway': {
+      asked: { kind: 'VirtualService', spec: { hosts: ['in-front'], gateways: ['ingress'], http: RULES } },
+      want: ['spec.gateways: without mesh among them no waypoint heeds it'],
+    },
+    'tokens and reports for what is not there': {
+      asked: { kind: 'Telemetry', spec: target('Service', 'gone') },
+      want: ['spec.targetRefs[0]: Service shop/gone was not found; nobody enforces this policy there'],
     },
     'a selector that selects nothing': {
       asked: { spec: select('wbe') },

@@ -15,6 +15,7 @@ import type {
   RequestAuthentication,
   Source,
 } from '@ambit/kube/resources/security';
+import type { Telemetry } from '@ambit/kube/resources/telemetry';
 import { unsupportedInRule } from '../translate/l7-attributes.ts';
 import { targetProblems, targetsOf } from '../translate/policy-targets.ts';
 import { USE_WAYPOINT_LABEL } from '../translate/waypoint-binding.ts';
@@ -55,6 +56,27 @@ export function* adviceOnRequestAuthentication(
   world: World,
 ): Advice {
   yield* onTargets('RequestAuthentication', metadata.namespace ?? '', spec, world);
+}
+
+export function* adviceOnTelemetry({ metadata, spec = {} }: Telemetry, world: World): Advice {
+  yield* onTargets('Telemetry', metadata.namespace ?? '', spec, world);
+}
+
+/** On hosts that are Services, by their names: whether a waypoint would heed what is said of them. */
+export function* adviceOnHosts(
+  hosts: readonly string[],
+  path: string,
+  namespace: string,
+  world: World,
+): Advice {
+  for (const host of hosts) {
+    const [name = '', of = namespace, svc = 'svc'] = host.split('.');
+    if (host.startsWith('*') || svc !== 'svc') continue;
+    const target = world.target('Service', of, name);
+    if (!target.found) yield `${path}: there is no Service ${of}/${name}`;
+    else if (target.waypoint === undefined)
+      yield `${path}: Service ${of}/${name} is not bound to a waypoint, so nobody heeds what is said of it`;
+  }
 }
 
 function* onTargets(

@@ -5,7 +5,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { isKubeObject } from '@ambit/kube/resource';
-import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
+import type {
+  DestinationRule,
+  ServiceEntry,
+  VirtualService,
+  WorkloadEntry,
+} from '@ambit/kube/resources/networking';
+import type { Telemetry } from '@ambit/kube/resources/telemetry';
 import type {
   AuthorizationPolicy,
   PeerAuthentication,
@@ -17,14 +23,20 @@ import { addressesOfOthers } from '../validate/allotted-addresses.ts';
 import {
   adviceOnPeerAuthentication,
   adviceOnPolicy,
+  adviceOnHosts,
   adviceOnRequestAuthentication,
+  adviceOnTelemetry,
   adviceOnWaypoint,
 } from '../validate/advice.ts';
+import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
+import { validateDestinationRule } from '../validate/destination-rule.ts';
 import { validatePeerAuthentication } from '../validate/peer-authentication.ts';
 import type { Findings } from '../validate/problems.ts';
 import { validateRequestAuthentication } from '../validate/request-authentication.ts';
 import { validateServiceEntry } from '../validate/service-entry.ts';
+import { validateTelemetry } from '../validate/telemetry.ts';
+import { validateVirtualService } from '../validate/virtual-service.ts';
 import { validateWorkloadEntry } from '../validate/workload-entry.ts';
 import type { World } from '../validate/world.ts';
 
@@ -60,6 +72,12 @@ export function findingsFor(object: unknown, kind: string, settings: ReviewSetti
       return validateRequestAuthentication(object as RequestAuthentication);
     case 'ServiceEntry':
       return validateServiceEntry(object as ServiceEntry, settings);
+    case 'VirtualService':
+      return validateVirtualService(object as VirtualService);
+    case 'DestinationRule':
+      return validateDestinationRule(object as DestinationRule);
+    case 'Telemetry':
+      return validateTelemetry(object as Telemetry);
     case 'WorkloadEntry':
       return validateWorkloadEntry(object as WorkloadEntry);
     default:
@@ -113,6 +131,14 @@ function adviceOn(object: unknown, kind: string, world: World): readonly string[
       return [...adviceOnPeerAuthentication(object as PeerAuthentication, world)];
     case 'RequestAuthentication':
       return [...adviceOnRequestAuthentication(object as RequestAuthentication, world)];
+    case 'Telemetry':
+      return [...adviceOnTelemetry(object as Telemetry, world)];
+    case 'VirtualService': {
+      const { metadata, spec = {} } = object as VirtualService;
+      return isForMesh(spec.gateways)
+        ? [...adviceOnHosts(spec.hosts ?? [], 'spec.hosts', metadata.namespace ?? '', world)]
+        : [];
+    }
     case 'Namespace':
     case 'Service':
     case 'ServiceEntry':

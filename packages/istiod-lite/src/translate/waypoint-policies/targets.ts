@@ -21,6 +21,9 @@ export interface Targets {
   readonly everyWaypoint: boolean;
 }
 
+/** Of what has no targets. */
+export const NO_TARGETS: Targets = { wire: [], services: [], gateways: [], everyWaypoint: false };
+
 /**
  * A target that is not there is none of these, and its status says so. A GatewayClass counts in the root namespace alone:
  * who writes elsewhere must not rule the mesh.

@@ -1,0 +1,68 @@
+/** A DestinationRule as waypoints are sent it. Pure. One that is wrong refuses what goes to its host. */
+import type { DestinationPolicy, Subset, WaypointFields } from '@ambit/api/waypoint';
+import type { Labels } from '@ambit/kube/label-selector';
+import type { DestinationRule, DestinationRuleSpec } from '@ambit/kube/resources/networking';
+import { validateDestinationRule } from '../../validate/destination-rule.ts';
+import { fullHost, isWildcardHost } from '../hosts.ts';
+import { originOf } from '../routes/translated.ts';
+import { trafficPolicy } from './traffic-policy.ts';
+
+export interface RuleScope {
+  /** `cart.shop.svc.cluster.local`, or a name that begins with `*`. */
+  readonly host: string;
+  readonly isWildcard: boolean;
+  readonly namespace: string;
+  readonly exportTo: readonly string[] | undefined;
+}
+
+/** What a rule is about; `undefined` if that cannot be read, or if it is for clients that are never waypoints. */
+export function ruleScope({ metadata, spec }: DestinationRule, domain: string): RuleScope | undefined {
+  const given: unknown = spec?.host;
+  if (typeof given !== 'string' || given === '' || spec?.workloadSelector !== undefined) return undefined;
+  const namespace = metadata.namespace ?? '';
+  const host = fullHost(given, namespace, domain);
+  return { host, isWildcard: isWildcardHost(host), namespace, exportTo: namesOf(spec?.exportTo) };
+}
+
+/** Whom nobody can read is nobody: an empty list would be everybody. */
+function namesOf(given: unknown): readonly string[] | undefined {
+  if (given === undefined) return undefined;
+  return Array.isArray(given) ? given.filter((name): name is string => typeof name === 'string') : ['.'];
+}
+
+/** @param members - uids of the workloads of the rule's services that have all of these labels, sorted. */
+export function destinationPolicy(
+  rule: DestinationRule,
+  { host }: RuleScope,
+  members: (labels: Labels) => readonly string[],
+): WaypointFields<DestinationPolicy> {
+  const { spec = {} } = rule;
+  const shared = { origin: originOf('DestinationRule', rule), hostname: host };
+  const { errors } = validateDestinationRule(rule);
+  if (errors.length > 0) return { ...shared, unreadable: errors.join('; ') };
+  const { trafficPolicy: policy = {} } = spec;
+  return {
+    ...shared,
+    policy: trafficPolicy(policy),
+    ports: portPolicies(policy),
+    subsets: (spec.subsets ?? []).map((subset) => translateSubset(subset, members)),
+  };
+}
+
+function portPolicies({ portLevelSettings = [] }: NonNullable<DestinationRuleSpec['trafficPolicy']>) {
+  return portLevelSettings.flatMap(({ port, ...settings }) =>
+    port?.number === undefined ? [] : [{ port: port.number, policy: trafficPolicy(settings) }],
+  );
+}
+
+function translateSubset(
+  { name, labels = {}, trafficPolicy: policy = {} }: NonNullable<DestinationRuleSpec['subsets']>[number],
+  members: (labels: Labels) => readonly string[],
+): WaypointFields<Subset> {
+  return {
+    name,
+    labels: new Map(Object.entries(labels)),
+    policy: trafficPolicy(policy),
+    workloads: members(labels),
+  };
+}

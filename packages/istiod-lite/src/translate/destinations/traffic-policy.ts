@@ -1,0 +1,165 @@
+/** A DestinationRule's traffic policy as waypoints are sent it. Pure; the specification fits its schema. */
+import {
+  type ConnectionPool,
+  type ConsistentHash,
+  HashAlgorithm,
+  Http2Upgrade,
+  type LoadBalancer,
+  type LocalityPreference,
+  type OutlierDetection,
+  SimpleLoadBalancer,
+  type TrafficPolicy,
+  type UpstreamTls,
+  type WaypointFields,
+} from '@ambit/api/waypoint';
+import type {
+  ClientTlsSettings,
+  ConnectionPoolSettings,
+  LoadBalancerSettings,
+  OutlierDetectionSettings,
+  TrafficPolicySettings,
+} from '@ambit/kube/resources/networking';
+import { wireDurationMs } from '../go-duration.ts';
+
+type Settings = Omit<TrafficPolicySettings, 'portLevelSettings' | 'tunnel'>;
+
+export function trafficPolicy({
+  loadBalancer: balancer,
+  connectionPool: pool,
+  outlierDetection: outliers,
+  tls: given,
+  proxyProtocol,
+  retryBudget,
+}: Settings): WaypointFields<TrafficPolicy> {
+  const tls = given && upstreamTls(given);
+  return {
+    ...(balancer && { loadBalancer: loadBalancer(balancer) }),
+    ...(pool && { connectionPool: connectionPool(pool) }),
+    ...(outliers && { outlierDetection: outlierDetection(outliers) }),
+    ...(tls && { tls }),
+    ...(retryBudget && {
+      retryBudget: {
+        // Less than one is not none.
+        percent: Math.ceil(retryBudget.percent ?? DEFAULT_BUDGET_PERCENT),
+        minRetryConcurrency: retryBudget.minRetryConcurrency ?? DEFAULT_MIN_RETRIES,
+      },
+    }),
+    proxyProtocol: proxyProtocol ? (proxyProtocol.version === 'V2' ? 2 : 1) : 0,
+  };
+}
+
+const DEFAULT_BUDGET_PERCENT = 20;
+const DEFAULT_MIN_RETRIES = 3;
+
+const SIMPLE: Readonly<Record<string, SimpleLoadBalancer>> = {
+  LEAST_CONN: SimpleLoadBalancer.LEAST_REQUEST,
+  LEAST_REQUEST: SimpleLoadBalancer.LEAST_REQUEST,
+  ROUND_ROBIN: SimpleLoadBalancer.ROUND_ROBIN,
+  RANDOM: SimpleLoadBalancer.RANDOM,
+};
+
+function loadBalancer({
+  simple = '',
+  consistentHash: hash,
+  localityLbSetting: locality,
+  warmup,
+  warmupDurationSecs,
+}: LoadBalancerSettings): WaypointFields<LoadBalancer> {
+  return {
+    simple: SIMPLE[simple] ?? SimpleLoadBalancer.UNSPECIFIED,
+    ...(hash && { consistentHash: consistentHash(hash) }),
+    ...(locality && { locality: localityPreference(locality) }),
+    warmupMs: wireDurationMs(warmup?.duration ?? warmupDurationSecs),
+  };
+}
+
+function consistentHash({
+  httpHeaderName,
+  httpCookie,
+  useSourceIp,
+  httpQueryParameterName,
+  ringHash,
+  maglev,
+  minimumRingSize,
+}: NonNullable<LoadBalancerSettings['consistentHash']>): WaypointFields<ConsistentHash> {
+  const algorithm = maglev ? HashAlgorithm.MAGLEV : HashAlgorithm.RING_HASH;
+  const tableSize = BigInt((maglev ? maglev.tableSize : (ringHash?.minimumRingSize ?? minimumRingSize)) ?? 0);
+  const shared = { algorithm, tableSize };
+  if (httpHeaderName !== undefined)
+    return { ...shared, key: { $case: 'header', value: httpHeaderName.toLowerCase() } };
+  if (httpQueryParameterName !== undefined)
+    return { ...shared, key: { $case: 'queryParameter', value: httpQueryParameterName } };
+  if (httpCookie) {
+    const { name, path = '', ttl } = httpCookie;
+    const ttlMs = ttl === undefined ? undefined : BigInt(wireDurationMs(ttl));
+    return { ...shared, key: { $case: 'cookie', value: { name, path, ttlMs } } };
+  }
+  return { ...shared, key: { $case: 'sourceIp', value: useSourceIp ?? true } };
+}
+
+function localityPreference({
+  enabled,
+  distribute = [],
+  failover = [],
+  failoverPriority = [],
+}: NonNullable<LoadBalancerSettings['localityLbSetting']>): WaypointFields<LocalityPreference> {
+  return {
+    enabled,
+    distribute: distribute.map(({ from = '', to = {} }) => ({ from, to: new Map(Object.entries(to)) })),
+    failover: failover.map(({ from = '', to = '' }) => ({ from, to })),
+    failoverPriority: [...failoverPriority],
+  };
+}
+
+function connectionPool({ tcp = {}, http = {} }: ConnectionPoolSettings): WaypointFields<ConnectionPool> {
+  const policy = http.h2UpgradePolicy;
+  return {
+    maxConnections: tcp.maxConnections ?? 0,
+    connectTimeoutMs: wireDurationMs(tcp.connectTimeout),
+    maxConnectionDurationMs: BigInt(wireDurationMs(tcp.maxConnectionDuration)),
+    idleTimeoutMs: BigInt(wireDurationMs(http.idleTimeout ?? tcp.idleTimeout)),
+    maxPendingRequests: http.http1MaxPendingRequests ?? 0,
+    maxRequests: http.http2MaxRequests ?? 0,
+    maxRequestsPerConnection: http.maxRequestsPerConnection ?? 0,
+    maxRetries: http.maxRetries ?? 0,
+    maxConcurrentStreams: http.maxConcurrentStreams ?? 0,
+    http2Upgrade: Http2Upgrade[policy === 'UPGRADE' || policy === 'DO_NOT_UPGRADE' ? policy : 'DEFAULT'],
+    useClientProtocol: http.useClientProtocol ?? false,
+  };
+}
+
+function outlierDetection(given: OutlierDetectionSettings): WaypointFields<OutlierDetection> {
+  return {
+    consecutive5xx: given.consecutive5xxErrors,
+    consecutiveGatewayErrors: given.consecutiveGatewayErrors ?? given.consecutiveErrors,
+    consecutiveLocalOriginFailures: given.consecutiveLocalOriginFailures,
+    splitExternalLocalOriginErrors: given.splitExternalLocalOriginErrors ?? false,
+    intervalMs: wireDurationMs(given.interval),
+    baseEjectionMs: wireDurationMs(given.baseEjectionTime),
+    maxEjectionPercent: given.maxEjectionPercent,
+    minHealthPercent: given.minHealthPercent ?? 0,
+  };
+}
+
+/** Files and Secrets that Istio's proxy would read, and a waypoint of ours has none of. */
+const OF_THE_PROXY = [
+  'clientCertificate',
+  'privateKey',
+  'caCertificates',
+  'caCrl',
+  'credentialName',
+] as const;
+
+/** `undefined`: what the mesh does anyway. What cannot be had as the user wants it is not had at all. */
+function upstreamTls(given: ClientTlsSettings): WaypointFields<UpstreamTls> | undefined {
+  const { mode = 'DISABLE', sni = '', subjectAltNames = [], insecureSkipVerify = false } = given;
+  if (mode === 'DISABLE' || mode === 'ISTIO_MUTUAL') return undefined;
+  const missing = OF_THE_PROXY.filter((name) => (given[name] ?? '') !== '');
+  const unreadable =
+    mode === 'MUTUAL'
+      ? 'mode MUTUAL is not supported at a waypoint'
+      : missing.length > 0
+        ? `${missing.join(', ')}: not supported at a waypoint`
+        : '';
+  return { sni, subjectAltNames: [...subjectAltNames], insecureSkipVerify, unreadable };
+}

@@ -1,0 +1,107 @@
+/** What is wrong with a DestinationRule; pure. */
+import type { DestinationRule, TrafficPolicySettings } from '@ambit/kube/resources/networking';
+import { destinationRuleSpec } from '../schema/destination-rule.ts';
+import { schemaProblems } from '../schema/openapi.ts';
+import { goDurationMs } from '../translate/go-duration.ts';
+import { wildcardHostnameProblem } from './hostname.ts';
+import { Collector, type Findings } from './problems.ts';
+
+export function validateDestinationRule({ spec = {} }: DestinationRule): Findings {
+  const found = new Collector();
+  found.errors.push(...schemaProblems(destinationRuleSpec, spec, 'spec'));
+  if (found.errors.length > 0) return found;
+  const { host = '', trafficPolicy, subsets = [] } = spec;
+  const problem = host === '*' ? undefined : wildcardHostnameProblem(host);
+  if (problem !== undefined) found.error('spec.host', problem);
+  validatePolicy(trafficPolicy, 'spec.trafficPolicy', found);
+  const names = new Set<string>();
+  for (const [i, subset] of subsets.entries()) {
+    const path = `spec.subsets[${i}]`;
+    if (!/^[-a-zA-Z0-9_.]+$/.test(subset.name)) found.error(`${path}.name`, `"${subset.name}" is not a name`);
+    if (names.has(subset.name)) found.error(`${path}.name`, `"${subset.name}" is there already`);
+    names.add(subset.name);
+    if (Object.keys(subset.labels ?? {}).length === 0)
+      found.warn(path, 'without labels it has all endpoints in it');
+    validatePolicy(subset.trafficPolicy, `${path}.trafficPolicy`, found);
+  }
+  if (spec.workloadSelector !== undefined)
+    found.warn('spec.workloadSelector', 'no waypoint heeds a rule for certain clients');
+  return found;
+}
+
+type Durations = Readonly<Record<string, string | undefined>>;
+
+function validatePolicy(policy: TrafficPolicySettings | undefined, path: string, into: Collector): void {
+  if (!policy) return;
+  if (policy.tunnel !== undefined) into.error(`${path}.tunnel`, 'is not supported');
+  validateSettings(policy, path, into);
+  const ports = new Set<number>();
+  for (const [i, settings] of (policy.portLevelSettings ?? []).entries()) {
+    const at = `${path}.portLevelSettings[${i}]`;
+    const number = settings.port?.number;
+    if (number === undefined) into.error(`${at}.port.number`, 'is required');
+    else if (ports.has(number)) into.error(`${at}.port.number`, `${number} is there already`);
+    else ports.add(number);
+    validateSettings(settings, at, into);
+  }
+}
+
+function validateSettings(settings: TrafficPolicySettings, path: string, into: Collector): void {
+  validateLoadBalancer(settings.loadBalancer, `${path}.loadBalancer`, into);
+  const { tcp = {}, http = {} } = settings.connectionPool ?? {};
+  const { connectTimeout, maxConnectionDuration } = tcp;
+  validateDurations({ connectTimeout, maxConnectionDuration }, `${path}.connectionPool.tcp`, into);
+  // 0s turns these off.
+  validateDurations({ idleTimeout: tcp.idleTimeout }, `${path}.connectionPool.tcp`, into, true);
+  validateDurations({ idleTimeout: http.idleTimeout }, `${path}.connectionPool.http`, into, true);
+  const { interval, baseEjectionTime } = settings.outlierDetection ?? {};
+  validateDurations({ interval, baseEjectionTime }, `${path}.outlierDetection`, into);
+  const mode = settings.tls?.mode;
+  if (mode === 'MUTUAL')
+    into.warn(`${path}.tls.mode`, 'a waypoint does not support MUTUAL, and refuses what goes there');
+}
+
+const HASH_KEYS = ['httpHeaderName', 'httpCookie', 'useSourceIp', 'httpQueryParameterName'] as const;
+
+function validateLoadBalancer(
+  balancer: TrafficPolicySettings['loadBalancer'],
+  path: string,
+  into: Collector,
+): void {
+  if (!balancer) return;
+  const { simple, consistentHash: hash, warmup, warmupDurationSecs, localityLbSetting: locality } = balancer;
+  if (simple !== undefined && hash) into.error(path, 'only one of simple and consistentHash may be set');
+  if (simple === 'PASSTHROUGH') into.warn(`${path}.simple`, 'PASSTHROUGH has no effect at a waypoint');
+  validateDurations({ warmupDurationSecs, 'warmup.duration': warmup?.duration }, path, into);
+  if (hash) {
+    const at = `${path}.consistentHash`;
+    const keys = HASH_KEYS.filter((name) => hash[name] !== undefined);
+    if (keys.length !== 1) into.error(at, `must have exactly one of ${HASH_KEYS.join(', ')}`);
+    if (hash.ringHash && hash.maglev) into.error(at, 'only one of ringHash and maglev may be set');
+    validateDurations({ 'httpCookie.ttl': hash.httpCookie?.ttl }, at, into, true);
+    const size = hash.maglev?.tableSize ?? 0;
+    if (size > MAX_TABLE_SIZE || (size > 0 && !isPrime(size)))
+      into.error(`${at}.maglev.tableSize`, `must be a prime up to ${MAX_TABLE_SIZE}`);
+  }
+  const parts = [locality?.distribute, locality?.failover, locality?.failoverPriority];
+  if (parts.filter((part) => (part ?? []).length > 0).length > 1 && !locality?.failoverPriority)
+    into.error(`${path}.localityLbSetting`, 'only one of distribute and failover may be set');
+}
+
+/** Entries of a table: as many as a waypoint makes. */
+const MAX_TABLE_SIZE = 1_048_576;
+
+function isPrime(number: number): boolean {
+  if (number < 2) return false;
+  for (let i = 2; i * i <= number; i++) if (number % i === 0) return false;
+  return true;
+}
+
+function validateDurations(durations: Durations, path: string, into: Collector, zero = false): void {
+  for (const [name, given] of Object.entries(durations)) {
+    if (given === undefined) continue;
+    const ms = goDurationMs(given);
+    if (ms === undefined || (ms === 0 && !zero))
+      into.error(`${path}.${name}`, `"${given}" is not a duration such as 5s`);
+  }
+}
