@@ -10,10 +10,10 @@ import type { HeaderFields } from '../header-fields.ts';
 import { type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
 import * as limits from '../limits.ts';
 import { FrameReader } from './frame-reader.ts';
-import { endStreamFrame, frame, numbersFrame } from './frame-writer.ts';
+import { endStreamFrame, frame, numbersFrame, writeFrameHeader } from './frame-writer.ts';
 import { Keepalive, pong } from './keepalive.ts';
 import { Outbox } from './outbox.ts';
-import { FLAG, FRAME, H2, LARGEST_STREAM_ID, PREFACE, SETTING } from './protocol.ts';
+import { FLAG, FRAME, FRAME_HEADER_BYTES, H2, LARGEST_STREAM_ID, PREFACE, SETTING } from './protocol.ts';
 import { ReceiveWindows } from './receive-windows.ts';
 import { goawayReason, Receiver, type ReceiverHost } from './receiver.ts';
 import { Sender } from './sender.ts';
@@ -214,15 +214,25 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   #sendBlock(stream: H2Stream, block: Buffer, endStream: boolean): void {
     const max = this.#settings.maxFrameBytes;
+    if (block.length <= max) {
+      const { memory } = this.#encoder;
+      const flags = endStream ? FLAG.endHeaders | FLAG.endStream : FLAG.endHeaders;
+      writeFrameHeader(memory, 0, block.length, FRAME.headers, flags, stream.id);
+      this.#put(memory.subarray(0, FRAME_HEADER_BYTES + block.length), !endStream);
+    } else this.#putInFrames(stream, block, max, endStream);
+    if (!endStream) return;
+    stream.ending = true;
+    this.#localEnded(stream);
+  }
+
+  /** HEADERS and as many CONTINUATION frames as it takes. */
+  #putInFrames(stream: H2Stream, block: Buffer, max: number, endStream: boolean): void {
     for (let at = 0; at === 0 || at < block.length; at += max) {
       const flags =
         (at + max >= block.length ? FLAG.endHeaders : 0) | (at === 0 && endStream ? FLAG.endStream : 0);
       const type = at === 0 ? FRAME.headers : FRAME.continuation;
       this.#put(frame(type, flags, stream.id, block.subarray(at, at + max)), !endStream);
     }
-    if (!endStream) return;
-    stream.ending = true;
-    this.#localEnded(stream);
   }
 
   /** @internal */

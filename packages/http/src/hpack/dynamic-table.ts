@@ -15,9 +15,11 @@ export class DynamicTable {
   #count = 0;
   #bytes = 0;
   #maxBytes: number;
+  readonly #onEvicted: ((name: string, value: string) => void) | undefined;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, onEvicted?: (name: string, value: string) => void) {
     this.#maxBytes = maxBytes;
+    this.#onEvicted = onEvicted;
   }
 
   get length(): number {
@@ -65,7 +67,10 @@ export class DynamicTable {
   #evictTo(bytes: number): void {
     while (this.#count > 0 && this.#bytes > bytes) {
       const slot = (this.#added - this.#count) % this.#names.length;
-      this.#bytes -= fieldBytes(this.#names[slot] ?? '', this.#values[slot] ?? '');
+      const name = this.#names[slot] ?? '';
+      const value = this.#values[slot] ?? '';
+      this.#bytes -= fieldBytes(name, value);
+      this.#onEvicted?.(name, value);
       this.#names[slot] = '';
       this.#values[slot] = '';
       this.#count--;

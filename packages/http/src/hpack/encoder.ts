@@ -5,9 +5,10 @@
  * the peer need not even decode it; the others (a trace id, a client's port) go as literals, so that they evict nothing.
  */
 import { HttpError } from '../errors.ts';
+import { FRAME_HEADER_BYTES } from '../h2/protocol.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import { DynamicTable, fieldBytes } from './dynamic-table.ts';
-import { DYNAMIC_BASE, STATIC_INDEX_OF_FIELD, STATIC_INDEX_OF_NAME } from './static-table.ts';
+import { DYNAMIC_BASE, STATIC_INDEX_OF_NAME, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
 export interface HeaderField {
   readonly name: string;
@@ -17,36 +18,34 @@ export interface HeaderField {
   readonly indexed: boolean;
 }
 
-/** Values that nearly never come twice, and would only drive out what does. */
-const VARYING: ReadonlySet<string> = new Set([
-  ':path',
-  'age',
-  'baggage',
-  'content-length',
-  'content-range',
-  'etag',
-  'expires',
-  'grpc-timeout',
-  'if-modified-since',
-  'if-none-match',
-  'if-range',
-  'if-unmodified-since',
-  'last-modified',
-  'location',
-  'range',
-  'sec-websocket-accept',
-  'sec-websocket-key',
-  'traceparent',
-  'tracestate',
-  'x-b3-spanid',
-  'x-b3-traceid',
-  'x-envoy-upstream-service-time',
-  'x-forwarded-for',
-  'x-request-id',
-]);
+/** What to do with a field by its name. */
+const KIND = {
+  /** Goes into the table. */
+  indexed: 0,
+  /** Nearly never comes twice with the same value, and would only drive out what does. */
+  varying: 1,
+  /** A secret: kept out of every table on the way, so that nobody finds it out by the size of blocks (RFC 7541 §7.1). */
+  secret: 2,
+} as const;
 
-/** Secrets: kept out of every table on the way, so that nobody can find one out by the size of blocks (RFC 7541 §7.1). */
-const SECRET: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'set-cookie']);
+type Kind = (typeof KIND)[keyof typeof KIND];
+
+const VARYING =
+  ':path age baggage content-length content-range etag expires grpc-timeout if-modified-since if-none-match if-range ' +
+  'if-unmodified-since last-modified location range sec-websocket-accept sec-websocket-key traceparent tracestate ' +
+  'x-b3-spanid x-b3-traceid x-envoy-upstream-service-time x-forwarded-for x-request-id';
+const SECRET = 'authorization cookie proxy-authorization set-cookie';
+
+interface NameInfo {
+  readonly kind: Kind;
+  /** 0: not in the static table. */
+  readonly staticIndex: number;
+  /** Static indices by value, if the table has any. */
+  readonly staticValues: ReadonlyMap<string, number> | undefined;
+}
+
+const UNKNOWN: NameInfo = { kind: KIND.indexed, staticIndex: 0, staticValues: undefined };
+const INFO: ReadonlyMap<string, NameInfo> = nameInfo();
 
 const NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 /** What no value may have. */
@@ -55,33 +54,43 @@ const CONTROL = /[^\t\x20-\x7e\x80-\xff]/;
 /** Our table, whatever more the peer would allow. */
 const TABLE_BYTES = 4_096;
 const INITIAL_SCRATCH_BYTES = 4_096;
+/** Up to this, a loop is faster than a call out of JavaScript. */
+const SHORT_TEXT = 32;
+/** Free octets in front of a block: a frame's header. */
+export const ENCODER_HEADROOM = FRAME_HEADER_BYTES;
 /** Room for the index, the lengths and a table size update or two. */
 const INTEGER_BYTES = 24;
 
 export class HpackEncoder {
-  readonly #table = new DynamicTable(TABLE_BYTES);
-  /** Number (see `DynamicTable.added`) of the fields in the table, keyed `name\0value`. */
-  readonly #numbers = new Map<string, number>();
+  /** Numbers (see `DynamicTable.added`) of the fields in the table, by name and value. */
+  readonly #numbers = new Map<string, Map<string, number>>();
+  readonly #table = new DynamicTable(TABLE_BYTES, (name, value) => this.#forget(name, value));
   #scratch = Buffer.allocUnsafeSlow(INITIAL_SCRATCH_BYTES);
   #at = 0;
   /** The smallest size since the last block, then the size now (§4.2). */
   #pendingResize: { smallest: number; last: number } | undefined;
+
+  /** Where the last block lies, behind `ENCODER_HEADROOM` octets that are free. */
+  get memory(): Buffer {
+    return this.#scratch;
+  }
 
   /** Follows the peer's SETTINGS_HEADER_TABLE_SIZE. */
   limitTable(peerBytes: number): void {
     const bytes = Math.min(peerBytes, TABLE_BYTES);
     if (bytes === this.#table.maxBytes && !this.#pendingResize) return;
     this.#table.resize(bytes);
-    this.#forgetEvicted();
     const smallest = Math.min(bytes, this.#pendingResize?.smallest ?? bytes);
     this.#pendingResize = { smallest, last: bytes };
   }
 
-  /** The block for these fields, in order. Valid until the next call. */
+  /** The block for these fields, in order, whose names and values are known to be right. Valid until the next call. */
   encode(fields: readonly HeaderField[]): Buffer {
     this.#begin();
-    for (const { name, value, indexed } of fields) this.#field(name, value, indexed, false);
-    return this.#scratch.subarray(0, this.#at);
+    for (const { name, value, indexed } of fields) {
+      this.#field(name, value, INFO.get(name) ?? UNKNOWN, indexed ? KIND.indexed : KIND.varying, false);
+    }
+    return this.#scratch.subarray(ENCODER_HEADROOM, this.#at);
   }
 
   /**
@@ -93,14 +102,14 @@ export class HpackEncoder {
     this.#begin();
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? '';
-      const isSecret = SECRET.has(name);
-      this.#field(name, fields[i + 1] ?? '', !isSecret && !VARYING.has(name), isSecret, true);
+      const info = INFO.get(name) ?? UNKNOWN;
+      this.#field(name, fields[i + 1] ?? '', info, info.kind, true);
     }
-    return this.#scratch.subarray(0, this.#at);
+    return this.#scratch.subarray(ENCODER_HEADROOM, this.#at);
   }
 
   #begin(): void {
-    this.#at = 0;
+    this.#at = ENCODER_HEADROOM;
     const resize = this.#pendingResize;
     if (!resize) return;
     if (resize.smallest < resize.last) this.#integer(0x20, 5, resize.smallest);
@@ -108,30 +117,45 @@ export class HpackEncoder {
     this.#pendingResize = undefined;
   }
 
-  #field(name: string, value: string, indexed: boolean, isSecret: boolean, mustCheck = false): void {
+  #field(name: string, value: string, info: NameInfo, kind: Kind, mustCheck: boolean): void {
     this.#reserve(name.length + value.length + INTEGER_BYTES);
-    const key = `${name}\0${value}`;
-    const staticIndex = STATIC_INDEX_OF_FIELD.get(key);
+    const staticIndex = info.staticValues?.get(value);
     if (staticIndex !== undefined) {
       this.#integer(0x80, 7, staticIndex);
       return;
     }
-    const number = indexed ? this.#numbers.get(key) : undefined;
-    if (number !== undefined) {
-      this.#integer(0x80, 7, DYNAMIC_BASE + this.#table.added - 1 - number);
-      return;
+    let keeps = kind === KIND.indexed;
+    if (keeps) {
+      const number = this.#numbers.get(name)?.get(value);
+      if (number !== undefined) {
+        this.#integer(0x80, 7, DYNAMIC_BASE + this.#table.added - 1 - number);
+        return;
+      }
+      keeps = fieldBytes(name, value) <= this.#table.maxBytes;
     }
-    if (mustCheck && (!NAME.test(name) || CONTROL.test(value))) throw this.#illegal();
-    const keeps = indexed && fieldBytes(name, value) <= this.#table.maxBytes;
-    const nameIndex = STATIC_INDEX_OF_NAME.get(name) ?? 0;
-    if (keeps) this.#integer(0x40, 6, nameIndex);
-    else this.#integer(isSecret ? 0x10 : 0x00, 4, nameIndex);
-    if (nameIndex === 0) this.#text(name);
+    if (mustCheck && ((info === UNKNOWN && !NAME.test(name)) || CONTROL.test(value))) throw this.#illegal();
+    if (keeps) this.#integer(0x40, 6, info.staticIndex);
+    else this.#integer(kind === KIND.secret ? 0x10 : 0x00, 4, info.staticIndex);
+    if (info.staticIndex === 0) this.#text(name);
     this.#text(value);
-    if (!keeps) return;
-    this.#numbers.set(key, this.#table.added);
+    if (keeps) this.#keep(name, value);
+  }
+
+  #keep(name: string, value: string): void {
+    const number = this.#table.added;
     this.#table.add(name, value);
-    this.#forgetEvicted();
+    let values = this.#numbers.get(name);
+    if (!values) {
+      values = new Map();
+      this.#numbers.set(name, values);
+    }
+    values.set(value, number);
+  }
+
+  #forget(name: string, value: string): void {
+    const values = this.#numbers.get(name);
+    values?.delete(value);
+    if (values?.size === 0) this.#numbers.delete(name);
   }
 
   /** The block goes nowhere, and what it added to our table is not in the peer's: both begin anew. */
@@ -139,22 +163,21 @@ export class HpackEncoder {
     const { maxBytes } = this.#table;
     this.#table.resize(0);
     this.#table.resize(maxBytes);
-    this.#numbers.clear();
     this.#pendingResize = { smallest: 0, last: maxBytes };
     return new HttpError('protocol', 'illegal-outgoing-field');
   }
 
-  #forgetEvicted(): void {
-    const oldest = this.#table.added - this.#table.length;
-    for (const [key, number] of this.#numbers) {
-      if (number >= oldest) return;
-      this.#numbers.delete(key);
-    }
-  }
-
   #text(text: string): void {
-    this.#integer(0x00, 7, text.length);
-    this.#at += this.#scratch.write(text, this.#at, 'latin1');
+    const { length } = text;
+    this.#integer(0x00, 7, length);
+    if (length > SHORT_TEXT) {
+      this.#at += this.#scratch.write(text, this.#at, 'latin1');
+      return;
+    }
+    const scratch = this.#scratch;
+    let at = this.#at;
+    for (let i = 0; i < length; i++) scratch[at++] = text.charCodeAt(i);
+    this.#at = at;
   }
 
   #integer(pattern: number, prefixBits: number, value: number): void {
@@ -178,4 +201,23 @@ export class HpackEncoder {
     this.#scratch.copy(larger, 0, 0, this.#at);
     this.#scratch = larger;
   }
+}
+
+function nameInfo(): Map<string, NameInfo> {
+  const kinds = new Map<string, Kind>();
+  for (const name of VARYING.split(' ')) kinds.set(name, KIND.varying);
+  for (const name of SECRET.split(' ')) kinds.set(name, KIND.secret);
+  const info = new Map<string, NameInfo>();
+  for (const name of [...kinds.keys(), ...STATIC_INDEX_OF_NAME.keys()]) {
+    const values = STATIC_NAMES.flatMap((other, index) => {
+      const value = STATIC_VALUES[index] ?? '';
+      return other === name && value !== '' ? [[value, index] as const] : [];
+    });
+    info.set(name, {
+      kind: kinds.get(name) ?? KIND.indexed,
+      staticIndex: STATIC_INDEX_OF_NAME.get(name) ?? 0,
+      staticValues: values.length > 0 ? new Map(values) : undefined,
+    });
+  }
+  return info;
 }

@@ -190,3 +190,63 @@ describe('encoder and decoder together', () => {
     expect(decodeHuffman(hex('1c64 9d3b'), 0, 0)).toBe('');
   });
 });
+
+describe('fields as they are', () => {
+  test('come out as they went in, whatever the table was and is', () => {
+    const random = randomBytes(3);
+    const below = (count: number) => random(2).readUInt16BE(0) % count;
+    const encoder = new HpackEncoder();
+    const decoder = new HpackDecoder(4_096, LIST_BYTES);
+    const names = [
+      'accept',
+      ':path',
+      ':status',
+      'x-request-id',
+      'x-own',
+      'cookie',
+      'content-length',
+      'server',
+      'authorization',
+    ];
+    const values = ['', '200', '/', 'a'.repeat(40), 'b'.repeat(300), 'GET', 'text/plain', '\xe9t\xe9'];
+    for (let round = 0; round < 2_000; round++) {
+      if (below(50) === 0) encoder.limitTable(below(2) === 0 ? 4_096 : below(200));
+      const fields = Array.from({ length: 1 + below(8) }, () => [
+        names[below(names.length)] ?? '',
+        below(4) === 0 ? String(below(1_000)) : (values[below(values.length)] ?? ''),
+      ]).flat();
+      expect(decoder.decode(Buffer.from(encoder.encodeFields(fields))).fields).toEqual(fields);
+    }
+  });
+
+  test('are named in an octet the second time, unless they vary or are secret', () => {
+    const encoder = new HpackEncoder();
+    const lengthOf = (...field: string[]) => {
+      encoder.encodeFields(field);
+      return encoder.encodeFields(field).length;
+    };
+    expect([lengthOf('accept', 'text/plain'), lengthOf('x-own', 'y'), lengthOf(':method', 'GET')]).toEqual([
+      1, 1, 1,
+    ]);
+    expect(lengthOf('x-request-id', '0123456789')).toBeGreaterThan(10);
+    expect(encoder.encodeFields(['authorization', 'Basic x'])[0]).toBe(0x10 | 15);
+    expect(lengthOf('authorization', 'Basic x')).toBeGreaterThan(7);
+  });
+
+  test.each([
+    ['x-own', 'a\r\nb'],
+    ['x-own', '\0'],
+    ['X-Own', 'a'],
+    ['x own', 'a'],
+    ['', 'a'],
+    ['x-own', '\u560a'],
+  ])('are refused when they may not be there (%j: %j), and the next block is right', (name, value) => {
+    const encoder = new HpackEncoder();
+    const decoder = new HpackDecoder(4_096, LIST_BYTES);
+    const good = ['x-a', 'b', 'x-c', 'd'];
+    decoder.decode(Buffer.from(encoder.encodeFields(good)));
+    expect(() => encoder.encodeFields(['x-e', 'f', name, value])).toThrow('illegal-outgoing-field');
+    for (let i = 0; i < 2; i++)
+      expect(decoder.decode(Buffer.from(encoder.encodeFields(good))).fields).toEqual(good);
+  });
+});

@@ -28,8 +28,3 @@ export const DYNAMIC_BASE = STATIC_NAMES.length;
 export const STATIC_INDEX_OF_NAME: ReadonlyMap<string, number> = new Map(
   fields.map(([name], i) => [name, i + 1] as const).reverse(),
 );
-
-/** The static index of a whole field, keyed `name\0value`. */
-export const STATIC_INDEX_OF_FIELD: ReadonlyMap<string, number> = new Map(
-  fields.map(([name, value], i) => [`${name}\0${value}`, i + 1] as const),
-);
