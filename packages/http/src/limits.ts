@@ -31,6 +31,7 @@ export const CONTROL_FRAME_BYTES = 16_384;
 
 /** Frames that make us work for nothing, per connection: so many at once, then so many a second. */
 export const FLOOD = {
+  /** One for each frame of data that we send comes on top. */
   ping: { burst: 100, perSecond: 10 },
   settings: { burst: 50, perSecond: 5 },
   /** Streams that the peer resets before we answered (CVE-2023-44487). */

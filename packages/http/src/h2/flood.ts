@@ -19,6 +19,11 @@ export class FloodGuard {
     this.#filledAtMs = clock.monotonicMs();
   }
 
+  /** So many events more are fair: something asked for them. */
+  earn(count: number): void {
+    this.#tokens = Math.min(this.#allowance.burst, this.#tokens + count);
+  }
+
   /** Whether one more event is still within bounds. */
   admits(): boolean {
     if (this.#tokens < 1) {

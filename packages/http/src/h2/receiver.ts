@@ -12,7 +12,7 @@ import * as limits from '../limits.ts';
 import { FloodGuard } from './flood.ts';
 import type { FrameSink } from './frame-reader.ts';
 import { type CompleteBlock, HeaderBlock } from './header-block.ts';
-import { FLAG, FRAME, H2, h2CodeName } from './protocol.ts';
+import { DEFAULT_MAX_FRAME_BYTES, FLAG, FRAME, H2, h2CodeName } from './protocol.ts';
 import type { ReceiveWindows } from './receive-windows.ts';
 import type { H2Stream } from './stream.ts';
 import { requestProblem, responseProblem, trailersProblem } from './validate.ts';
@@ -67,6 +67,11 @@ export class Receiver implements FrameSink {
 
   get settingsReceived(): boolean {
     return this.#settingsReceived;
+  }
+
+  /** The peer is sent data: gRPC answers with PINGs, to measure how much the way to it holds. */
+  dataSent(bytes: number): void {
+    this.#guards.ping.earn(1 + Math.floor(bytes / DEFAULT_MAX_FRAME_BYTES));
   }
 
   onDataBegin(streamId: number, length: number): void {

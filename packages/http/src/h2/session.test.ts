@@ -129,6 +129,22 @@ test('a peer that does not acknowledge SETTINGS is cut off', async () => {
   expect(session.isClosed).toBe(true);
 });
 
+test('data that a peer is sent may be answered with PINGs, as gRPC does to measure', async () => {
+  const { peer, streams, session } = serve();
+  const ping = frame(FRAME.ping, 0, 0, new Uint8Array(8));
+  peer.say(PREFACE, settings, request(1), numbersFrame(FRAME.windowUpdate, 0, 1_000_000));
+  peer.say(numbersFrame(FRAME.windowUpdate, 1, 1_000_000));
+  await turns();
+  for (let i = 0; i < 4 * FLOOD.ping.burst; i++) {
+    streams[0]?.write(Buffer.from('a message'));
+    peer.say(ping);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(session.isOpen).toBe(true);
+  const pongs = peer.frames().filter(({ type, flags }) => type === FRAME.ping && flags === FLAG.ack);
+  expect(pongs).toHaveLength(4 * FLOOD.ping.burst);
+});
+
 describe('a peer that means ill', () => {
   const EMPTY = new Uint8Array(0);
   const cases: Record<string, { frames: readonly Uint8Array[]; want: number }> = {

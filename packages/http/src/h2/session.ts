@@ -237,7 +237,9 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   /** @internal */
   sendData(stream: H2Stream, buffer: Buffer, from: number, to: number): boolean {
-    return stream.closed || stream.ending || this.#sender.send(stream, buffer, from, to);
+    if (stream.closed || stream.ending) return true;
+    this.#receiver.dataSent(to - from);
+    return this.#sender.send(stream, buffer, from, to);
   }
 
   /** @internal */
