@@ -37,7 +37,11 @@ export const JUNK: readonly unknown[] = [
 ];
 
 /** A copy with a few values somewhere in it replaced, removed or doubled. */
-export function mutated(value: unknown, next: (count: number) => number): unknown {
+export function mutated(
+  value: unknown,
+  next: (count: number) => number,
+  values: readonly unknown[] = JUNK,
+): unknown {
   const copy = JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
   for (let changes = 1 + next(2); changes > 0; changes--) {
     let at: Record<string, unknown> = copy;
@@ -49,7 +53,7 @@ export function mutated(value: unknown, next: (count: number) => number): unknow
         at = inner as Record<string, unknown>;
         continue;
       }
-      at[key] = JUNK[next(JUNK.length)];
+      at[key] = values[next(values.length)];
       break;
     }
   }

@@ -223,6 +223,14 @@ export const REFUSED: Readonly<Record<string, PolicyCase>> = {
     'spec.rules[0].to[0].operation.ports[0]: must be text',
     'spec.rules[0].to[0].operation.ports[0] in body must be of type string',
   ),
+  'a template with more in a segment': authorization(
+    operation({ paths: ['/a/b{*}'] }),
+    'spec.rules[0].to[0].operation.paths: "/a/b{*}" is not a template: {*} and {**} are whole segments, and nothing but text may follow {**}',
+  ),
+  'a template that goes on after all': authorization(
+    operation({ notPaths: ['/a/{**}/b/{*}'] }),
+    'spec.rules[0].to[0].operation.notPaths: "/a/{**}/b/{*}" is not a template: {*} and {**} are whole segments, and nothing but text may follow {**}',
+  ),
   'a wildcard account': authorization(
     source({ serviceAccounts: ['a/*'] }),
     'spec.rules[0].from[0].source.serviceAccounts: "a/*": wildcards are not supported',
@@ -472,7 +480,13 @@ export const ACCEPTED: Readonly<Record<string, Omit<PolicyCase, 'webhook' | 'def
   'one for a waypoint with HTTP in it': authorization(
     {
       targetRefs: [{ kind: 'Service', name: 'a', group: '' }],
-      rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+      rules: [
+        {
+          to: [
+            { operation: { methods: ['GET'], paths: ['/a/{*}/b', '/{**}', '/a/{*}/{**}/c/d', '/*', '*/e'] } },
+          ],
+        },
+      ],
     },
     '',
   ),

@@ -98,7 +98,20 @@ function validateSource(source: Source, path: string, into: Collector): void {
 function validateOperation(operation: Operation, path: string, into: Collector): void {
   validatePorts(operation.ports, `${path}.ports`, into);
   validatePorts(operation.notPorts, `${path}.notPorts`, into);
+  for (const name of ['paths', 'notPaths'] as const)
+    for (const value of operation[name] ?? [])
+      if (isTemplate(value) && !TEMPLATE.test(value))
+        into.error(
+          `${path}.${name}`,
+          `"${value}" is not a template: {*} and {**} are whole segments, and nothing but text may follow {**}`,
+        );
 }
+
+function isTemplate(path: string): boolean {
+  return path.includes('{*}') || path.includes('{**}');
+}
+
+const TEMPLATE = /^(?:\/(?:\{\*\}|[^/*{}]*))*(?:\/\{\*\*\}(?:\/[^/*{}]*)*)?$/;
 
 const KEYS =
   /^(request\.headers\[[^\]]+\]|request\.auth\.(principal|audiences|presenter|claims(\[[^\]]+\])+)|source\.(ip|namespace|principal|serviceAccount|trustDomain)|remote\.ip|destination\.(ip|port)|connection\.sni|experimental\.envoy\.filters\..+)$/;

@@ -11,6 +11,7 @@ import type {
 } from '@ambit/kube/resources/routes';
 import { type BackendContext, backendOf } from './backends.ts';
 import { RuleRefusal } from './problems.ts';
+import { headerName, headerValue, hostText, pathText, token } from './texts.ts';
 
 type WireFilter = WaypointFields<HttpFilter>;
 
@@ -20,6 +21,7 @@ export interface FilterContext extends BackendContext {
 }
 
 const DEFAULT_REDIRECT_STATUS = 302;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const PER_CENT = 100;
 
 /** @throws {@link RuleRefusal} */
@@ -55,19 +57,28 @@ function translateFilter(filter: RouteFilter, context: FilterContext): readonly 
 
 function headerChange({ set = [], add = [], remove = [] }: HeaderModifier = {}) {
   const fields = (given: NonNullable<HeaderModifier['set']>) =>
-    given.map(({ name, value }) => ({ name: name.toLowerCase(), value }));
-  return { set: fields(set), add: fields(add), remove: remove.map((name) => name.toLowerCase()) };
+    given.map(({ name, value }) => ({ name: headerName(name), value: headerValue(value) }));
+  return { set: fields(set), add: fields(add), remove: remove.map(headerName) };
 }
 
 function redirect(
   { scheme = '', hostname = '', path, port = 0, statusCode = DEFAULT_REDIRECT_STATUS }: RequestRedirect,
   context: FilterContext,
 ) {
-  return { scheme, hostname, port, status: statusCode, ...(path && { path: pathChange(path, context) }) };
+  if (!REDIRECTS.has(statusCode)) throw new RuleRefusal(`${statusCode} is not a redirect`);
+  if (!['', 'http', 'https'].includes(scheme.toLowerCase()))
+    throw new RuleRefusal(`scheme ${scheme} is not supported`);
+  return {
+    scheme,
+    hostname: hostText(hostname),
+    port,
+    status: statusCode,
+    ...(path && { path: pathChange(path, context) }),
+  };
 }
 
 function rewrite({ hostname = '', path }: UrlRewrite, context: FilterContext) {
-  return { hostname, ...(path && { path: pathChange(path, context) }) };
+  return { hostname: hostText(hostname), ...(path && { path: pathChange(path, context) }) };
 }
 
 function pathChange(
@@ -76,10 +87,10 @@ function pathChange(
 ): WaypointFields<PathChange> {
   switch (type) {
     case 'ReplaceFullPath':
-      return { kind: { $case: 'replaceFull', value: replaceFullPath } };
+      return { kind: { $case: 'replaceFull', value: pathText(replaceFullPath) } };
     case 'ReplacePrefixMatch':
       if (!matchesPrefixes) throw new RuleRefusal('ReplacePrefixMatch needs matches of type PathPrefix');
-      return { kind: { $case: 'replacePrefix', value: replacePrefixMatch } };
+      return { kind: { $case: 'replacePrefix', value: pathText(replacePrefixMatch) } };
     default:
       throw new RuleRefusal(`path modifier ${type} is not supported`);
   }
@@ -109,11 +120,11 @@ function cors({
   exposeHeaders = [],
   maxAge = 0,
 }: CorsFilter) {
-  const names = (given: readonly string[]) => given.map((name) => name.toLowerCase());
+  const names = (given: readonly string[]) => given.map(headerName);
   return {
     allowOrigins: allowOrigins.map(originMatch),
     allowCredentials,
-    allowMethods: [...allowMethods],
+    allowMethods: allowMethods.map(token),
     allowHeaders: names(allowHeaders),
     exposeHeaders: names(exposeHeaders),
     maxAgeS: maxAge,

@@ -1,15 +1,17 @@
 /** What a rule of an HTTPRoute or GRPCRoute matches. Pure. */
 import type { HttpMatch, NamedMatch, PathMatch, StringMatch, WaypointFields } from '@ambit/api/waypoint';
+import { LinearRegex } from '@ambit/core/linear-regex';
 import type { GrpcRouteMatch, HttpRouteMatch, TypedValue } from '@ambit/kube/resources/routes';
 import { quoted } from './filters.ts';
 import { RuleRefusal } from './problems.ts';
+import { headerName } from './texts.ts';
 
 /** @throws {@link RuleRefusal} */
 export function httpMatch({ path, headers, queryParams, method }: HttpRouteMatch): WaypointFields<HttpMatch> {
   return {
     ...(path && { path: pathMatch(path) }),
     ...(method !== undefined && { method: exactly(method) }),
-    headers: namedMatches(headers, (name) => name.toLowerCase()),
+    headers: namedMatches(headers, headerName),
     queryParameters: namedMatches(queryParams, (name) => name),
   };
 }
@@ -17,7 +19,7 @@ export function httpMatch({ path, headers, queryParams, method }: HttpRouteMatch
 /** @throws {@link RuleRefusal} */
 export function grpcMatch({ method, headers }: GrpcRouteMatch): WaypointFields<HttpMatch> {
   const path = method && methodPath(method);
-  return { ...(path && { path }), headers: namedMatches(headers, (name) => name.toLowerCase()) };
+  return { ...(path && { path }), headers: namedMatches(headers, headerName) };
 }
 
 /** Without a path, a match is one of the prefix `/`. */
@@ -64,7 +66,14 @@ function pattern(regex: string): string {
 }
 
 function pathOf($case: 'exact' | 'segmentPrefix' | 'regex', value: string): WaypointFields<PathMatch> {
-  return { kind: { $case, value } };
+  return { kind: { $case, value: $case === 'regex' ? compiling(value) : value } };
+}
+
+/** The pattern, if a waypoint could match with it. */
+function compiling(pattern: string): string {
+  const compiled = LinearRegex.compile(pattern);
+  if (compiled.kind === 'problem') throw new RuleRefusal(compiled.problem);
+  return pattern;
 }
 
 /** Of several that are about one name, the first counts. */
@@ -82,7 +91,7 @@ function namedMatches(
 
 function valueMatch(type: string, value: string): WaypointFields<StringMatch> {
   if (type === 'Exact') return exactly(value);
-  if (type === 'RegularExpression') return { kind: { $case: 'regex', value } };
+  if (type === 'RegularExpression') return { kind: { $case: 'regex', value: compiling(value) } };
   throw new RuleRefusal(`match ${type} is not supported`);
 }
 

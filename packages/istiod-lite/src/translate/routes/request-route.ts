@@ -38,6 +38,7 @@ import { type FilterContext, translateFilters } from './filters.ts';
 import { grpcMatch, httpMatch, isPrefixMatch } from './matches.ts';
 import { type ParentLookup, parentsOf } from './parents.ts';
 import { References, type RuleProblem, RuleRefusal } from './problems.ts';
+import { token } from './texts.ts';
 import { originOf, parentGroups, type TranslatedRoute } from './translated.ts';
 
 type WireRule = WaypointFields<HttpRule>;
@@ -45,6 +46,8 @@ type WireRule = WaypointFields<HttpRule>;
 /** What a backend's share of requests gets when the backend cannot be used. */
 const REFUSED_STATUS = 500;
 const DEFAULT_RETRIES = 2;
+/** As many as a waypoint takes. */
+const MAX_RETRIES = 100;
 const RETRIED: readonly string[] = ['connect-failure', 'refused-stream', 'unavailable', 'cancelled'];
 
 export function translateHttpRoute(route: HttpRoute, lookup: ParentLookup): TranslatedRoute | undefined {
@@ -61,7 +64,7 @@ export function translateGrpcRoute(route: GrpcRoute, lookup: ParentLookup): Tran
     kind: 'GRPCRoute',
     schema: { rule: grpcRouteRule, matches: grpcRouteMatches },
     matchesOf: grpcMatches,
-    more: ({ sessionPersistence }) => sessionOf(sessionPersistence),
+    more: ({ sessionPersistence }, place) => sessionOf(sessionPersistence, place),
   });
 }
 
@@ -72,8 +75,8 @@ interface Dialect<Rule extends HttpRouteRule | GrpcRouteRule> {
     readonly matches: readonly WaypointFields<HttpMatch>[];
     readonly matchesPrefixes: boolean;
   };
-  /** What a rule says beside matches, filters and backends. */
-  readonly more: (rule: Rule) => WireRule;
+  /** What a rule says beside matches, filters and backends; `place` is a name of the rule among all. */
+  readonly more: (rule: Rule, place: string) => WireRule;
 }
 
 /** `undefined` if nothing in it can be read, so that it is attached to nothing. */
@@ -89,7 +92,10 @@ function translate<Rule extends HttpRouteRule | GrpcRouteRule>(
   if (parents.length === 0) return undefined;
   const references = new References();
   const backends = { routeNamespace: namespace, catalog: lookup.catalog, references };
-  const read = (spec.rules ?? []).map((rule, i) => readRule(rule as unknown as Rule, i, backends, dialect));
+  const place = (i: number) => `${dialect.kind}/${namespace}/${name}/${i}`;
+  const read = (spec.rules ?? []).map((rule, i) =>
+    readRule(rule as unknown as Rule, i, place(i), backends, dialect),
+  );
   // Nobody knows which requests a rule is for whose matches cannot be read.
   const unreadable = read.find(({ matched }) => !matched)?.problem?.message ?? '';
   const rules = read.map(({ rule }) => rule);
@@ -125,6 +131,7 @@ interface ReadRule {
 function readRule<Rule extends HttpRouteRule | GrpcRouteRule>(
   given: Rule,
   i: number,
+  place: string,
   backends: BackendContext,
   { schema, matchesOf, more }: Dialect<Rule>,
 ): ReadRule {
@@ -144,7 +151,7 @@ function readRule<Rule extends HttpRouteRule | GrpcRouteRule>(
       matches,
       filters: translateFilters(given.filters ?? [], context),
       backends: backendsOf(given.backendRefs ?? [], context),
-      ...more(given),
+      ...more(given, place),
     };
     return { rule, problem: undefined, matched: true };
   } catch (error) {
@@ -187,12 +194,12 @@ function backendsOf(
   });
 }
 
-function httpMore({ timeouts = {}, retry, sessionPersistence }: HttpRouteRule): WireRule {
+function httpMore({ timeouts = {}, retry, sessionPersistence }: HttpRouteRule, place: string): WireRule {
   return {
     requestTimeoutMs: durationMs(timeouts.request),
     backendRequestTimeoutMs: durationMs(timeouts.backendRequest),
     ...(retry && { retry: retryPolicy(retry) }),
-    ...sessionOf(sessionPersistence),
+    ...sessionOf(sessionPersistence, place),
   };
 }
 
@@ -201,34 +208,40 @@ function retryPolicy({
   attempts = DEFAULT_RETRIES,
   backoff,
 }: NonNullable<HttpRouteRule['retry']>): WaypointFields<RetryPolicy> {
+  if (attempts > MAX_RETRIES) throw new RuleRefusal(`more than ${MAX_RETRIES} retries`);
   return {
     attempts: Math.max(0, attempts),
     retryOn: RETRIED,
     statusCodes: [...codes],
     backoffMs: durationMs(backoff),
+    ignorePreviousHosts: true,
   };
 }
 
-function sessionOf(given: GivenSession | undefined): WireRule {
-  return given ? { session: sessionPersistence(given) } : {};
+function sessionOf(given: GivenSession | undefined, place: string): WireRule {
+  return given ? { session: sessionPersistence(given, place) } : {};
 }
 
-function sessionPersistence({
-  sessionName = '',
-  absoluteTimeout,
-  idleTimeout,
-  type = 'Cookie',
-  cookieConfig = {},
-}: GivenSession): WaypointFields<SessionPersistence> {
+function sessionPersistence(
+  { sessionName = '', absoluteTimeout, idleTimeout, type = 'Cookie', cookieConfig = {} }: GivenSession,
+  place: string,
+): WaypointFields<SessionPersistence> {
   if (type !== 'Cookie' && type !== 'Header')
     throw new RuleRefusal(`session persistence of type ${type} is not supported`);
   return {
-    sessionName,
+    sessionName: token(sessionName || `session-${fingerprint(place)}`),
     kind: type === 'Cookie' ? SessionKind.COOKIE : SessionKind.HEADER,
     absoluteTimeoutMs: BigInt(durationMs(absoluteTimeout)),
     idleTimeoutMs: BigInt(durationMs(idleTimeout)),
     permanentCookie: cookieConfig.lifetimeType === 'Permanent',
   };
+}
+
+/** FNV-1a: sessions of two rules must not have one name, and need not be secret. */
+function fingerprint(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return hash.toString(16).padStart(8, '0');
 }
 
 /** 0 for none. @throws {@link RuleRefusal} */

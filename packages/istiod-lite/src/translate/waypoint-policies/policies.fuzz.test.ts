@@ -4,53 +4,16 @@ import { decodeWaypointResource } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import { TestMesh } from '../../testing/mesh-from-yaml.ts';
 import { below, JUNK, mutated } from '../../testing/mutate.ts';
+import { POLICIES, WAYPOINT_WORLD } from '../../testing/waypoint-specs.ts';
 
 const ROUNDS = 3_000;
-const WORLD = `
-kind: Gateway
-metadata: {namespace: shop, name: waypoint}
-status: {addresses: [{type: Hostname, value: waypoint.shop.svc.cluster.local}]}
----
-kind: Service
-metadata: {namespace: shop, name: cart, labels: {istio.io/use-waypoint: waypoint}}
-spec: {clusterIPs: [10.1.0.1], ports: [{port: 80}]}
-`;
-const BODIES = {
-  AuthorizationPolicy: {
-    action: 'DENY',
-    rules: [
-      {
-        from: [
-          {
-            source: { principals: ['cluster.local/ns/a/sa/b'], ipBlocks: ['10.0.0.0/8'], namespaces: ['a'] },
-          },
-        ],
-        to: [{ operation: { hosts: ['a'], ports: ['80'], methods: ['GET'], paths: ['/a/{*}'] } }],
-        when: [{ key: 'request.headers[a]', values: ['b'] }],
-      },
-    ],
-  },
-  RequestAuthentication: {
-    jwtRules: [
-      {
-        issuer: 'a',
-        audiences: ['b'],
-        jwksUri: 'https://a/keys',
-        fromHeaders: [{ name: 'a', prefix: 'b' }],
-        outputClaimToHeaders: [{ header: 'a', claim: 'b' }],
-        timeout: '5s',
-      },
-    ],
-  },
-} as const;
-
 test(`${ROUNDS} mutated policies with targets`, () => {
   const next = below(23);
   const mesh = new TestMesh();
-  mesh.apply(WORLD);
+  mesh.apply(WAYPOINT_WORLD);
   const count = { readable: 0, unreadable: 0 };
   for (let i = 0; i < ROUNDS; i++) {
-    for (const [kind, body] of Object.entries(BODIES)) {
+    for (const [kind, body] of Object.entries(POLICIES)) {
       const parts = next(20) === 0 ? { rules: JUNK[next(JUNK.length)] } : (mutated(body, next) as object);
       const spec = { ...parts, targetRef: { kind: 'Service', name: 'cart' } };
       mesh.set({ kind, metadata: { namespace: 'shop', name: 'p' }, spec } as KubeObject);
