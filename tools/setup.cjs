@@ -38,6 +38,7 @@ const NEEDS = [
   { file: '/usr/lib/cni/ptp', package: 'containernetworking-plugins', for: ['e2e'] },
   { program: 'ipset', package: 'ipset', for: ['e2e'] },
   { program: 'conntrack', package: 'conntrack', for: ['e2e'] },
+  { program: 'prometheus', package: 'prometheus', for: ['e2e'] },
 ];
 
 const SEARCH_PATH = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'];
