@@ -6,6 +6,7 @@ import * as http from 'node:http';
 import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -80,7 +81,10 @@ async function answer(request: AnyRequest, response: AnyResponse): Promise<void>
 
 const backends = {
   '1.1': http.createServer((request, response) => void answer(request, response)),
-  '2': http2.createServer((request, response) => void answer(request, response)),
+  '2': http2.createServer(
+    { settings: { enableConnectProtocol: true } },
+    (request, response) => void answer(request, response),
+  ),
 };
 /** Proxies by the version they speak with their backend; clients speak what they like. */
 const proxies = new Map<string, TransportServer>();
@@ -93,7 +97,26 @@ async function upstream(version: '1.1' | '2'): Promise<HttpClientConnection> {
     : connectHttp1(transport, {}, { ...DEFAULT_HTTP1_OPTIONS, deadlines });
 }
 
+/** What a switched connection says comes back in capitals. */
+function shout(tunnel: Duplex): void {
+  tunnel.on('data', (piece: Buffer) => tunnel.write(String(piece).toUpperCase()));
+  tunnel.on('end', () => tunnel.end());
+  tunnel.on('error', () => undefined);
+}
+
 beforeAll(async () => {
+  backends['1.1'].on('upgrade', (request: http.IncomingMessage, socket: Duplex) => {
+    const key = request.headers['sec-websocket-key'] ?? '';
+    const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    );
+    shout(socket);
+  });
+  backends['2'].on('connect', (_request: unknown, response: http2.Http2ServerResponse) => {
+    response.stream.respond({ ':status': 200 });
+    shout(response.stream);
+  });
   for (const version of ['1.1', '2'] as const) {
     const backend = backends[version];
     backend.on('checkContinue', (request: AnyRequest, response: http.ServerResponse) => {
@@ -347,6 +370,44 @@ describe.each(['1.1', '2'])('through a proxy to a backend of HTTP/%s', (version)
       expect(await ask(`${url}/nothing`)).toBe(' 204');
     },
   );
+});
+
+describe('another protocol', () => {
+  const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+  const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
+  const upgrade = `GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+
+  test.each(['1.1', '2'])(
+    'is switched to by a client of HTTP/1.1, over HTTP/%s behind us',
+    async (version) => {
+      const socket = connect(proxies.get(version)?.port ?? 0, '127.0.0.1');
+      socket.write(upgrade);
+      let heard = '';
+      for await (const piece of socket) {
+        heard += String(piece);
+        if (heard.endsWith('\r\n\r\n')) socket.end('hello');
+      }
+      expect(heard).toMatch(/^HTTP\/1.1 101 Switching Protocols\r\n/);
+      expect(heard.toLowerCase()).toContain(`sec-websocket-accept: ${ACCEPT}`.toLowerCase());
+      expect(heard).toMatch(/\r\n\r\nHELLO$/);
+    },
+  );
+
+  test.each(['1.1', '2'])('is switched to by a client of HTTP/2, over HTTP/%s behind us', async (version) => {
+    const session = http2.connect(`http://127.0.0.1:${proxies.get(version)?.port}`);
+    await once(session, 'remoteSettings');
+    const stream = session.request({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':path': '/chat',
+      'sec-websocket-version': '13',
+    });
+    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    expect([headers[':status'], headers['sec-websocket-accept']]).toEqual([200, undefined]);
+    stream.end('hello');
+    expect(await text(stream)).toBe('HELLO');
+    session.close();
+  });
 });
 
 test('what Node refuses to send is refused when it comes', async () => {

@@ -83,7 +83,7 @@ export function requestOf(fields: HeaderFields, endStream: boolean): ReceivedReq
       fields: rest,
       upgrade: pseudo.protocol === '' ? undefined : pseudo.protocol,
       expectsContinue: expectsContinue && !endStream,
-      endsHere: endStream && pseudo.method !== 'CONNECT',
+      endsHere: endStream || pseudo.method === 'CONNECT',
     },
     contentLength,
   };

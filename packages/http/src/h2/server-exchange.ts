@@ -99,12 +99,17 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
     }
     this.#received += bytes.length;
     if (this.#contentLength >= 0 && this.#received > this.#contentLength) this.#mismatch();
+    else if (this.head.endsHere) this.#break('data-before-switch');
     else this.receiver?.onData(bytes);
   }
 
-  /** @internal */
+  /** @internal A client that asks for another protocol and ends its side has gone away. */
   onEnd(): void {
-    if (this.#isOver || this.head.endsHere) return;
+    if (this.#isOver) return;
+    if (this.head.endsHere) {
+      if (this.head.upgrade !== undefined || this.head.method === 'CONNECT') this.#fail(gone());
+      return;
+    }
     if (this.#contentLength >= 0 && this.#received !== this.#contentLength) this.#mismatch();
     else this.receiver?.onEnd(this.#trailers);
   }
@@ -127,8 +132,13 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
   }
 
   #mismatch(): void {
+    this.#break('content-length-mismatch');
+  }
+
+  /** The client broke HTTP on this stream. */
+  #break(reason: string): void {
     this.#stream.reset(H2.protocolError);
-    this.#fail(new HttpError('protocol', 'content-length-mismatch', { status: 400 }));
+    this.#fail(new HttpError('protocol', reason, { status: 400 }));
   }
 
   #fail(error: HttpError): void {
@@ -136,4 +146,8 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
     this.#isOver = true;
     this.receiver?.onAbort(error);
   }
+}
+
+function gone(): HttpError {
+  return new HttpError('closed', 'client-went-away');
 }

@@ -49,7 +49,7 @@ export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
 
 /** The session's owner. */
 export interface SessionHandler {
-  /** Server: a request came; the answer handles its stream. */
+  /** Server: a request came; the answer handles its stream, unless it was given a handler meanwhile. */
   onStream?(stream: H2Stream, fields: HeaderFields, endStream: boolean): StreamHandler;
   /** Server: a request with too many fields came, and may be answered; without this it is reset. */
   onTooLarge?(stream: H2Stream): StreamHandler;
@@ -325,7 +325,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     stream.remoteEnded = endStream;
     const owner =
       fields === 'too-large' ? handler.onTooLarge?.(stream) : handler.onStream?.(stream, fields, endStream);
-    if (owner) stream.handler = owner;
+    if (owner && stream.handler === UNOWNED) stream.handler = owner;
     if (endStream && !stream.closed) this.remoteEnded(stream);
     return true;
   }

@@ -72,16 +72,19 @@ export function dialTls(
     let isConnected = false;
     let tls: TLSSocket | undefined;
     const fail = (why: string, cause?: unknown) => {
+      const error = isConnected
+        ? new TlsConnectionError(peer, why, { cause })
+        : new PlainConnectionError(peer, why, false);
+      reject(error);
       timer.cancel();
-      tls?.on('error', () => undefined);
       tcp.on('error', () => undefined);
-      tcp.destroy();
-      tls?.destroy();
-      reject(
-        isConnected
-          ? new TlsConnectionError(peer, why, { cause })
-          : new PlainConnectionError(peer, why, false),
-      );
+      if (!tls) {
+        tcp.destroy();
+        return;
+      }
+      // Its own destroy closes both; to take the connection away from under it, within its event, crashes Node.
+      tls.on('error', () => undefined);
+      tls.destroy();
     };
     const timer = clock.after(timeoutMs, () =>
       fail(isConnected ? `no handshake within ${timeoutMs} ms` : 'ETIMEDOUT'),
