@@ -12,6 +12,8 @@ const MAX_REGEX_LENGTH = 1_024;
 const MAX_REGEX_PROGRAM_SIZE = 1_000;
 /** Characters of a text that a regular expression is tried on; a longer one does not match. */
 const MAX_REGEX_TEXT_LENGTH = 8_192;
+/** Instructions times characters of one call: up to 60 ms where the automaton is of no use, which is seldom. */
+const MAX_REGEX_STEPS = 400_000;
 
 export type CompiledRegex =
   | { readonly kind: 'regex'; readonly regex: LinearRegex }
@@ -24,10 +26,12 @@ export interface LinearRegexOptions {
 export class LinearRegex {
   readonly pattern: string;
   readonly #compiled: RE2JS;
+  readonly #programSize: number;
 
   private constructor(pattern: string, compiled: RE2JS) {
     this.pattern = pattern;
     this.#compiled = compiled;
+    this.#programSize = Math.max(1, compiled.programSize());
   }
 
   /** Never throws: whatever is no pattern, or too large a one, is a problem in words. */
@@ -50,9 +54,9 @@ export class LinearRegex {
     }
   }
 
-  /** Whether all of `text` matches. A text beyond the limit never does. */
+  /** Whether all of `text` matches. A text beyond the limits, those of this pattern too, never does. */
   matches(text: string): boolean {
-    return text.length <= MAX_REGEX_TEXT_LENGTH && this.#compiled.testExact(text);
+    return this.#mayTry(text) && this.#compiled.testExact(text);
   }
 
   /** How many groups the pattern has, the whole match not counted. */
@@ -61,15 +65,26 @@ export class LinearRegex {
   }
 
   /**
-   * `text` with every match replaced by the parts in turn: a text is itself, a number the group's text.
-   * A text beyond the limit stays as it is.
+   * `text` with every match replaced by the parts in turn: a text is itself, a number the group's text. A text beyond the
+   * limits stays as it is, and so does what is behind as many matches as may be looked for: each may read all of the text.
    */
   replaceAll(text: string, parts: readonly (string | number)[]): string {
-    if (text.length > MAX_REGEX_TEXT_LENGTH) return text;
-    return this.#compiled
-      .matcher(text)
-      .replaceAll((...found: unknown[]) =>
-        parts.map((part) => (typeof part === 'string' ? part : String(found[part] ?? ''))).join(''),
-      );
+    if (!this.#mayTry(text)) return text;
+    const matcher = this.#compiled.matcher(text);
+    let left = Math.floor(MAX_REGEX_STEPS / (this.#programSize * Math.max(1, text.length)));
+    let replaced = '';
+    let at = -1;
+    for (; left > 0 && matcher.find(); left--) {
+      // As RE2 has it: nothing is matched where the last match ended.
+      if (matcher.start() === at && matcher.end() === at) continue;
+      replaced += text.slice(Math.max(0, at), matcher.start());
+      for (const part of parts) replaced += typeof part === 'string' ? part : (matcher.group(part) ?? '');
+      at = matcher.end();
+    }
+    return replaced + text.slice(Math.max(0, at));
+  }
+
+  #mayTry(text: string): boolean {
+    return text.length <= MAX_REGEX_TEXT_LENGTH && text.length * this.#programSize <= MAX_REGEX_STEPS;
   }
 }

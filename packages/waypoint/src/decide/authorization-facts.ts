@@ -27,6 +27,7 @@ const SCHEME = 'spiffe://';
 export class AuthorizationFacts {
   readonly subject: AuthorizationSubject;
   #identity: IdentityParts | undefined | 'unasked' = 'unasked';
+  readonly #texts: Partial<Record<TextAttribute, readonly string[]>> = {};
   #path: string | undefined;
   #sourceIp: Uint8Array | undefined | 'unasked' = 'unasked';
   #remoteIp: Uint8Array | undefined | 'unasked' = 'unasked';
@@ -37,6 +38,11 @@ export class AuthorizationFacts {
 
   /** The values of an attribute; none, where the subject has it not. */
   texts(attribute: TextAttribute): readonly string[] {
+    this.#texts[attribute] ??= this.#find(attribute);
+    return this.#texts[attribute];
+  }
+
+  #find(attribute: TextAttribute): readonly string[] {
     const { connection, request, token } = this.subject;
     switch (attribute) {
       case 'principal':

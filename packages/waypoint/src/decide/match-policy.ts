@@ -95,7 +95,8 @@ function matches({ test }: AuthorizationCondition, facts: AuthorizationFacts): b
     case 'destination-port':
       return test.ports.has(facts.subject.connection.destination.port);
     default:
-      return facts.texts(test.attribute).some((value) => valueMatches(test.values, value));
+      for (const value of facts.texts(test.attribute)) if (valueMatches(test.values, value)) return true;
+      return false;
   }
 }
 

@@ -5,17 +5,6 @@
 import { hashText, mix } from './hash-text.ts';
 import type { Picker, PickContext, Weighted } from './picker.ts';
 
-interface Candidate {
-  readonly index: number;
-  readonly offset: number;
-  readonly skip: number;
-  readonly weight: number;
-  /** Of its own order of the table's places. */
-  next: number;
-  /** How far its share of the turns has come. */
-  target: number;
-}
-
 export class MaglevPicker<E extends { readonly key: string }> implements Picker<E> {
   readonly #entries: readonly Weighted<E>[];
   readonly #table: Uint32Array;
@@ -45,38 +34,40 @@ const EMPTY = 0xffffffff;
 const OFFSET_SEED = 0x5bd1e995;
 const SKIP_SEED = 0x1b873593;
 
+/**
+ * Each endpoint has an order of its own of the table's places, and they take turns in taking the next that is free.
+ * Plain numbers in typed arrays: a table has 65,537 places, and is made anew whenever an endpoint comes or goes.
+ */
 function tableOf<E extends { readonly key: string }>(
   entries: readonly Weighted<E>[],
   size: number,
 ): Uint32Array {
   const table = new Uint32Array(size).fill(EMPTY);
-  const heaviest = entries.reduce((found, { weight }) => Math.max(found, weight), 0);
-  const candidates: Candidate[] = entries.map(({ endpoint, weight }, index) => ({
-    index,
-    offset: hashText(endpoint.key, OFFSET_SEED) % size,
-    skip: (hashText(endpoint.key, SKIP_SEED) % (size - 1)) + 1,
-    weight,
-    next: 0,
-    target: 0,
-  }));
+  const places = Uint32Array.from(entries, ({ endpoint }) => hashText(endpoint.key, OFFSET_SEED) % size);
+  const skips = Uint32Array.from(
+    entries,
+    ({ endpoint }) => (hashText(endpoint.key, SKIP_SEED) % (size - 1)) + 1,
+  );
+  const weights = Float64Array.from(entries, ({ weight }) => weight);
+  const heaviest = weights.reduce((found, weight) => Math.max(found, weight), 0);
+  /** How far the share of the turns has come. */
+  const targets = new Float64Array(entries.length);
   let filled = 0;
   for (let turn = 1; filled < size; turn++) {
-    for (const candidate of candidates) {
-      if (filled >= size) break;
+    for (let i = 0; i < weights.length && filled < size; i++) {
       // A lighter one waits until its weight has grown to a turn of the heaviest.
-      if (turn * candidate.weight < candidate.target) continue;
-      candidate.target += heaviest;
-      table[freePlace(candidate, table)] = candidate.index;
+      if (turn * (weights[i] ?? 0) < (targets[i] ?? 0)) continue;
+      targets[i] = (targets[i] ?? 0) + heaviest;
+      const skip = skips[i] ?? 1;
+      let place = places[i] ?? 0;
+      while (table[place] !== EMPTY) {
+        place += skip;
+        if (place >= size) place -= size;
+      }
+      table[place] = i;
+      places[i] = place;
       filled += 1;
     }
   }
   return table;
-}
-
-function freePlace(candidate: Candidate, table: Uint32Array): number {
-  for (;;) {
-    const place = (candidate.offset + candidate.skip * candidate.next) % table.length;
-    candidate.next += 1;
-    if (table[place] === EMPTY) return place;
-  }
 }
