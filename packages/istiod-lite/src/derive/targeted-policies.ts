@@ -46,6 +46,12 @@ export function deriveTargetedPolicies(
     from: waypoints.all,
     keysOf: ({ namespace }) => [namespace],
   });
+  const attachedByNamespace = new IndexCollection({
+    name: 'waypoints by namespace of what they serve',
+    scheduler,
+    from: attachments,
+    keysOf: (_, service) => [service.slice(0, service.indexOf('/'))],
+  });
   const entriesOf = <T extends Targeted, K extends Kind>(
     kind: K,
     from: Collection<string, T>,
@@ -88,10 +94,16 @@ export function deriveTargetedPolicies(
       name: `${kind} with targets`,
       scheduler,
       from: encoded,
-      inputs: [attachments, byNamespace],
+      inputs: [attachments, byNamespace, attachedByNamespace],
       compute: ({ resource, targets, ofNamespace }, _, fetch): WaypointEntry | undefined => {
         if (targets.everyWaypoint) return { resource, audience: 'all' };
-        const there = ofNamespace === undefined ? [] : fetch.group(byNamespace, ofNamespace).map(waypointKey);
+        const there =
+          ofNamespace === undefined
+            ? []
+            : [
+                ...fetch.group(byNamespace, ofNamespace).map(waypointKey),
+                ...fetch.group(attachedByNamespace, ofNamespace).flat(),
+              ];
         const attached = targets.services.flatMap((service) => fetch.get(attachments, service) ?? []);
         const audience = audienceOf([...there, ...targets.gateways, ...attached]);
         return audience.length === 0 ? undefined : { resource, audience };

@@ -159,15 +159,16 @@ describe('policies', () => {
     );
   });
 
-  test('telemetry: of the service, the waypoint, all, its namespace, the root namespace', () => {
+  test('telemetry: of the service, the waypoint, all, and the oldest of its namespace and the root namespace', () => {
     const store = new ResourceStore(SELF);
     apply(store, 'MeshSettings', 'default', { rootNamespace: 'root' });
-    const telemetry = (key: string, targets: readonly PolicyTarget[]) =>
-      upsert('Telemetry', key, { origin: origin('Telemetry', key), targets });
+    const telemetry = (key: string, targets: readonly PolicyTarget[], createdMs = 1) =>
+      upsert('Telemetry', key, { origin: origin('Telemetry', key, createdMs), targets });
     store.apply(
       'Telemetry',
       [
         telemetry('root/mesh', []),
+        telemetry('shop/another', [], 2),
         telemetry('shop/namespace', []),
         telemetry('other/namespace', []),
         telemetry('root/all', [ALL]),
@@ -180,6 +181,14 @@ describe('policies', () => {
       'shop/cart',
       'shop/gateway',
       'root/all',
+      'shop/namespace',
+      'root/mesh',
+    ]);
+    const far = store.servicePort('other/away.other.svc.cluster.local', 80).telemetry;
+    expect(far.map(({ key }) => key)).toEqual([
+      'shop/gateway',
+      'root/all',
+      'other/namespace',
       'shop/namespace',
       'root/mesh',
     ]);

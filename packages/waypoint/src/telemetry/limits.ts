@@ -50,3 +50,5 @@ export const MAX_TRACE_STATE_CHARS = 512;
 export const MAX_REQUEST_ID_CHARS = 256;
 /** Different problems with Telemetry resources that are logged. */
 export const MAX_PROBLEMS_TOLD = 1_000;
+/** Plans that services share: one for each set of Telemetries that apply together. */
+export const MAX_SHARED_PLANS = 1_000;

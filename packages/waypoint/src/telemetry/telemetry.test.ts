@@ -120,6 +120,18 @@ test('a connection is counted while it lasts, and logged when it ends', () => {
   expect(scrape()).toMatch(/^istio_tcp_connections_closed_total\{.*response_flags="UC".*\} 1$/m);
 });
 
+test('services with the same Telemetries share their plan, until the settings change', () => {
+  const { telemetry, change } = telemetryOf();
+  const planOf = (config: { readonly telemetry: readonly Telemetry[] }) =>
+    telemetry.begin(config, requestRecord().request).plan;
+  const one = { telemetry: [] };
+  const first = planOf(one);
+  expect(planOf({ telemetry: [] })).toBe(first);
+  change({ accessLogFile: '/dev/stdout' });
+  expect(planOf(one)).not.toBe(first);
+  expect(planOf(one).logs).toHaveLength(1);
+});
+
 test('a problem is told once, and what is lost is counted', () => {
   const { telemetry, warnings, drop, scrape } = telemetryOf({
     defaultTracingProviders: ['none'],

@@ -16,7 +16,7 @@ import { beginRequest } from './begin.ts';
 import type { BegunRequest } from './begun.ts';
 import type { AnyRecord } from './expression/attributes.ts';
 import { type Identifiers, randomIdentifiers } from './identifiers.ts';
-import { MAX_PROBLEMS_TOLD } from './limits.ts';
+import { MAX_PROBLEMS_TOLD, MAX_SHARED_PLANS } from './limits.ts';
 import { type CountedConnection, TrafficMetrics } from './metrics/traffic-metrics.ts';
 import { type TelemetryPlan, telemetryPlan } from './plan.ts';
 import type { ConnectionRecord, RequestRecord } from './record.ts';
@@ -51,6 +51,12 @@ export class WaypointTelemetry {
   readonly #metrics = new TrafficMetrics();
   readonly #exporters: SpanExporters;
   readonly #plans = new WeakMap<readonly Telemetry[], { settings: MeshSettings; plan: TelemetryPlan }>();
+  /** Of the settings that were seen last: most services have the same Telemetries, and then the same plan. */
+  readonly #shared = new Map<string, TelemetryPlan>();
+  #sharedOf: MeshSettings | undefined;
+  /** Resources are replaced, never changed: a number stands for each. */
+  readonly #numbers = new WeakMap<Telemetry, number>();
+  #lastNumber = 0;
   readonly #told = new Set<string>();
 
   constructor(options: WaypointTelemetryOptions) {
@@ -124,11 +130,32 @@ export class WaypointTelemetry {
     const settings = this.#options.settings();
     const known = this.#plans.get(telemetry);
     if (known?.settings === settings) return known.plan;
-    const plan = telemetryPlan({ settings, telemetry }, this.#options.context);
+    const plan = this.#sharedPlan(settings, telemetry);
     this.#plans.set(telemetry, { settings, plan });
-    for (const problem of plan.problems) this.#tell(problem);
-    this.#exporters.keepOnly(settings.extensionProviders.values());
     return plan;
+  }
+
+  #sharedPlan(settings: MeshSettings, telemetry: readonly Telemetry[]): TelemetryPlan {
+    if (settings !== this.#sharedOf) {
+      this.#shared.clear();
+      this.#sharedOf = settings;
+      this.#exporters.keepOnly(settings.extensionProviders.values());
+    } else if (this.#shared.size >= MAX_SHARED_PLANS) this.#shared.clear();
+    const key = telemetry.map((one) => this.#numberOf(one)).join();
+    const known = this.#shared.get(key);
+    if (known) return known;
+    const plan = telemetryPlan({ settings, telemetry }, this.#options.context);
+    this.#shared.set(key, plan);
+    for (const problem of plan.problems) this.#tell(problem);
+    return plan;
+  }
+
+  #numberOf(telemetry: Telemetry): number {
+    const known = this.#numbers.get(telemetry);
+    if (known !== undefined) return known;
+    this.#lastNumber += 1;
+    this.#numbers.set(telemetry, this.#lastNumber);
+    return this.#lastNumber;
   }
 
   #writeLines(plan: TelemetryPlan, record: AnyRecord): void {

@@ -1,6 +1,7 @@
 /** Policies by what they are attached to, and those that bind one service. */
 import type { ServiceKey } from '@ambit/model/address';
 import type { AuthorizationPolicy } from '../authorization-policy.ts';
+import { byAge } from '../origin.ts';
 import type { PolicyTarget } from '../policy-target.ts';
 import type { RequestAuthentication } from '../request-authentication.ts';
 import type { BoundPolicies, PortConfig } from '../snapshot.ts';
@@ -91,14 +92,18 @@ export class PolicyIndexes {
     return {
       authorization: boundPolicies(unique(this.authorization.for(service))),
       authentication: unique(this.authentication.for(service)),
-      telemetry: unique([...this.telemetry.for(service), ...this.#byNamespace()]),
+      telemetry: unique([...this.telemetry.for(service), ...this.#byNamespace(service)]),
     };
   }
 
-  #byNamespace(): readonly (readonly Telemetry[])[] {
-    const untargeted = this.telemetry.untargeted();
-    const of = (namespace: string) => untargeted.filter(({ origin }) => origin.namespace === namespace);
-    return [of(this.#self.namespace), of(this.#rootNamespace())];
+  /** Of each namespace that has a say the oldest: the service's, the waypoint's, and the whole mesh's. */
+  #byNamespace(service: ServiceKey | undefined): readonly (readonly Telemetry[])[] {
+    const untargeted = [...this.telemetry.untargeted()].sort((a, b) => byAge(a.origin, b.origin));
+    const own = service?.slice(0, service.indexOf('/'));
+    const namespaces = new Set([own ?? '', this.#self.namespace, this.#rootNamespace()]);
+    return [...namespaces].map((namespace) =>
+      untargeted.filter(({ origin }) => origin.namespace === namespace).slice(0, 1),
+    );
   }
 }
 
