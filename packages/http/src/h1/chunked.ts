@@ -168,6 +168,8 @@ export class ChunkedReader {
     this.#trailerBytes += to - from;
     if (this.#trailerBytes > this.#limits.maxHeadBytes)
       throw new HttpError('limit', 'trailers-too-large', { status: 431 });
+    const before = lf > from ? bytes[lf - 1] : this.#trailers.at(-1)?.at(-1);
+    if (lf >= 0 && before !== CR) throw malformed('bare-lf');
     this.#trailers.push(Buffer.from(bytes.subarray(from, to)));
     if (lf >= 0) this.#state = STATE.trailerStart;
     return to;

@@ -13,7 +13,9 @@ import type {
   ServerExchange,
 } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
+import { PIPELINED_BYTES } from '../limits.ts';
 import { DEFAULT_HTTP1_OPTIONS, DEFAULT_HTTP1_SERVER_OPTIONS, type Http1ServerOptions } from '../options.ts';
+import { MemoryTransport } from '../testing/memory-transport.ts';
 import { connectTransport, listenTransports, type TransportServer } from '../testing/plain-pair.ts';
 import { connectHttp1 } from './client.ts';
 import { serveHttp1 } from './server.ts';
@@ -226,6 +228,23 @@ describe('a server', () => {
     const answer = text(socket);
     for (let i = 0; i < 20; i++) socket.write(Buffer.alloc(10_000));
     expect(await answer).toMatch(/connection: close\r\n\r\nearly$/);
+  });
+
+  test('drops a client that sends far ahead of its turn, after it has answered', async () => {
+    const transport = new MemoryTransport();
+    const waiting: ServerExchange[] = [];
+    const nothing = { onData() {}, onEnd() {}, onAbort() {}, onWritable() {} };
+    const onRequest = (exchange: ServerExchange) => {
+      waiting.push(exchange);
+      return nothing;
+    };
+    serveHttp1(transport, { onRequest }, { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines });
+    transport.deliver(Buffer.from(`${GET}\r\n`));
+    for (let i = 0; i < 9; i++) transport.deliver(Buffer.alloc(PIPELINED_BYTES / 8, 'x'));
+    expect(transport.uncredited).toBe(0);
+    if (waiting[0]) say(waiting[0], 'answer');
+    expect([waiting.length, transport.ended]).toEqual([1, true]);
+    expect(transport.written.toString('latin1')).toMatch(/connection: close\r\n\r\nanswer$/);
   });
 
   test('hands the connection over when it switches protocols, with what came already', async () => {
@@ -527,6 +546,15 @@ describe('a client', () => {
       if (!kept) await until(isClosed, 'the connection is closed');
     },
   );
+
+  test('gives up a kept connection that says something by itself', async () => {
+    const transport = new MemoryTransport();
+    const connection = connectHttp1(transport, {}, { ...DEFAULT_HTTP1_OPTIONS, deadlines });
+    expect(connection.canRequest).toBe(true);
+    transport.deliver(Buffer.from('HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n'));
+    expect([connection.canRequest, transport.destroyed]).toEqual([false, true]);
+    await Promise.resolve();
+  });
 
   test('asks again on the same connection, and says what it asks', async () => {
     const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';

@@ -18,6 +18,8 @@ export const ROLE = {
   te: 7,
   /** Of this connection alone: never passed on. */
   dropped: 8,
+  /** Framing to whoever takes an underscore for a hyphen: refused. */
+  lookalike: 9,
 } as const;
 
 export type Role = (typeof ROLE)[keyof typeof ROLE];
@@ -38,6 +40,8 @@ const ROLES: ReadonlyMap<string, Role> = new Map([
   ['keep-alive', ROLE.dropped],
   ['proxy-connection', ROLE.dropped],
   ['http2-settings', ROLE.dropped],
+  ['content_length', ROLE.lookalike],
+  ['transfer_encoding', ROLE.lookalike],
 ]);
 
 const COMMON =

@@ -121,6 +121,8 @@ function special(section: FieldSection, role: Role, value: string): void {
         throw new HttpError('protocol', 'unknown-expectation', { status: 417 });
       section.expectsContinue = true;
       break;
+    case ROLE.lookalike:
+      throw malformed('illegal-field-name');
     case ROLE.te:
       if (/(^|[\t ,])trailers($|[\t ,;])/i.test(value)) section.fields.push('te', 'trailers');
       break;
