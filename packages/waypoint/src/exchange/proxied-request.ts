@@ -44,6 +44,7 @@ import {
   IDLE,
   INTERNAL_ERROR,
   NOT_CONFIGURED,
+  notCarriedOf,
   OVERLOADED,
   type Refusal,
   refusalOf,
@@ -115,6 +116,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#moved();
     if (!now.complete) {
       this.#refuse(NOT_CONFIGURED);
+      return this;
+    }
+    const notCarried = notCarriedOf(head);
+    if (notCarried) {
+      this.#refuse(notCarried);
       return this;
     }
     const normalized = normalizePath(now.settings.pathNormalization, head.path);

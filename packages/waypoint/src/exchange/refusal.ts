@@ -1,4 +1,5 @@
 /** Answers of the waypoint that mean "no": what the client is told, and what the log is. In Envoy's words. */
+import type { RequestHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { ResponseFlag } from './flags.ts';
@@ -33,6 +34,17 @@ export const IDLE: Refusal = {
   details: 'stream_idle_timeout',
   grpcStatus: GRPC_STATUS.deadlineExceeded,
 };
+
+/**
+ * Why nobody is asked about a request: what would reach an endpoint is not what policies and routes see of it.
+ *
+ * A WebSocket's handshake is a GET without a body (RFC 6455 §4.1) and goes out as one, whatever came in.
+ */
+export function notCarriedOf({ method, upgrade, endsHere }: RequestHead): Refusal | undefined {
+  if (upgrade === 'websocket' && (method !== 'GET' || !endsHere))
+    return { status: 400, text: 'no WebSocket handshake', details: 'websocket_handshake_not_get' };
+  return undefined;
+}
 
 /** @param policy - Who said no; `none` when nobody said yes. */
 export function accessDenied(policy: string): Refusal {

@@ -12,7 +12,7 @@ import {
   startWaypoint,
   type WaypointNetwork,
 } from '../testing/waypoint-network.ts';
-import { startNode } from '../testing/backend.ts';
+import { httpBackend, startNode } from '../testing/backend.ts';
 
 const use = testScope();
 const CHAT = '10.9.0.1:80';
@@ -157,6 +157,29 @@ describe('a WebSocket', () => {
     // Another path by the mesh's normalization: it must stay what the policy saw.
     expect(await statusOf('//admin')).toBe(101);
     expect(server.paths.at(-1)).toBe('//admin');
+  });
+});
+
+describe('a handshake that is no GET', () => {
+  test.each([
+    ['of another method', 'POST /secret HTTP/1.1\r\n', ''],
+    ['of no known method', 'FOO /secret HTTP/1.1\r\n', ''],
+    ['with a body', 'GET /secret HTTP/1.1\r\ncontent-length: 3\r\n', 'abc'],
+  ])('%s is answered 400, and no endpoint hears of it', async (_, line, body) => {
+    const seen: (string | undefined)[] = [];
+    const backend = use(
+      await httpBackend('127.0.0.2', (request, response) => {
+        seen.push(request.method);
+        response.end('served');
+      }),
+    );
+    const network = use(await startWaypoint());
+    network.service({ name: 'chat', vip: '10.9.0.1' });
+    network.endpoint({ name: 'chat-0', service: 'chat', ip: backend.ip, port: backend.port });
+    const duplex = await (await network.client()).connect(CHAT);
+    duplex.write(`${line}host: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n${body}`);
+    const [answer] = (await once(duplex, 'data')) as [Buffer];
+    expect([String(answer).slice(0, 13), seen]).toEqual(['HTTP/1.1 400 ', []]);
   });
 });
 

@@ -63,7 +63,8 @@ const NOTHING = Buffer.alloc(0);
 /** As Node's server would have it, with the fields that make it a handshake. */
 function requestOf(head: RequestHead): IncomingMessage {
   const request = new IncomingMessage(undefined as never);
-  request.method = 'GET';
+  if (head.method !== 'GET' || !head.endsHere) throw new Error('a handshake is a GET without a body');
+  request.method = head.method;
   request.url = head.path;
   const headers: Record<string, string | string[]> = {};
   const fields = withWebSocketKey(head);
