@@ -133,3 +133,43 @@ describe('versions of HTTP', () => {
     expect(down.headers[':status']).toBe(200);
   });
 });
+
+describe('CONNECT', () => {
+  async function heardOf() {
+    const seen: string[] = [];
+    const backend = use(
+      await httpBackend('127.0.0.4', (request, response) => {
+        seen.push(request.url ?? '');
+        response.end('served');
+      }),
+    );
+    const network = use(await startWaypoint());
+    network.service({ name: 'web', vip: '10.9.0.2' });
+    network.endpoint({ name: 'web-0', service: 'web', ip: '127.0.0.4', port: backend.port });
+    return { client: await network.client(), seen, backend };
+  }
+
+  test('in HTTP/1.1 is refused, and no endpoint hears of it', async () => {
+    const { client, backend } = await heardOf();
+    const duplex = await client.connect('10.9.0.2:80');
+    duplex.write('CONNECT 10.0.0.9:22 HTTP/1.1\r\nhost: 10.0.0.9:22\r\n\r\n');
+    const [answer] = (await once(duplex, 'data')) as [Buffer];
+    expect([String(answer).slice(0, 13), backend.connections]).toEqual(['HTTP/1.1 405 ', 0]);
+  });
+
+  test('in HTTP/2 is refused, and so is one for a protocol that nothing switches to', async () => {
+    const { client, seen, backend } = await heardOf();
+    const session = await client.http2('10.9.0.2:80');
+    await once(session, 'remoteSettings');
+    const plain = { ':method': 'CONNECT', ':authority': '10.0.0.9:22' };
+    const extended = { ...plain, ':protocol': 'connect-udp', ':scheme': 'http', ':path': '/secret' };
+    const statuses: unknown[] = [];
+    for (const headers of [plain, extended]) {
+      const stream = session.request(headers, { endStream: false });
+      const [received] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+      statuses.push(received[':status']);
+      stream.close();
+    }
+    expect([statuses, seen, backend.connections]).toEqual([[405, 501], [], 0]);
+  });
+});

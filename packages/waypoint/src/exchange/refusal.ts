@@ -38,9 +38,15 @@ export const IDLE: Refusal = {
 /**
  * Why nobody is asked about a request: what would reach an endpoint is not what policies and routes see of it.
  *
- * A WebSocket's handshake is a GET without a body (RFC 6455 §4.1) and goes out as one, whatever came in.
+ * A WebSocket's handshake is a GET without a body (RFC 6455 §4.1) and goes out as one, whatever came in. CONNECT has no path
+ * that a policy could look at, and its endpoint might open a connection to whatever it names. To an extended CONNECT
+ * (RFC 8441) any 2xx is the switch of protocols, so one that nothing here switches to has no other answer.
  */
-export function notCarriedOf({ method, upgrade, endsHere }: RequestHead): Refusal | undefined {
+export function notCarriedOf({ method, version, upgrade, endsHere }: RequestHead): Refusal | undefined {
+  if (method === 'CONNECT')
+    return { status: 405, text: 'CONNECT is not carried', details: 'connect_not_carried' };
+  if (version === '2' && upgrade !== undefined && upgrade !== 'websocket')
+    return { status: 501, text: 'no such protocol', details: 'extended_connect_unknown_protocol' };
   if (upgrade === 'websocket' && (method !== 'GET' || !endsHere))
     return { status: 400, text: 'no WebSocket handshake', details: 'websocket_handshake_not_get' };
   return undefined;
