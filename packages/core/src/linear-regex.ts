@@ -54,9 +54,9 @@ export class LinearRegex {
     }
   }
 
-  /** Whether all of `text` matches. A text beyond the limits, those of this pattern too, never does. */
+  /** Whether all of `text` matches. One that may not be tried never does: whoever decides by it asks {@link mayTry} first. */
   matches(text: string): boolean {
-    return this.#mayTry(text) && this.#compiled.testExact(text);
+    return this.mayTry(text) && this.#compiled.testExact(text);
   }
 
   /** How many groups the pattern has, the whole match not counted. */
@@ -69,7 +69,7 @@ export class LinearRegex {
    * limits stays as it is, and so does what is behind as many matches as may be looked for: each may read all of the text.
    */
   replaceAll(text: string, parts: readonly (string | number)[]): string {
-    if (!this.#mayTry(text)) return text;
+    if (!this.mayTry(text)) return text;
     const matcher = this.#compiled.matcher(text);
     let left = Math.floor(MAX_REGEX_STEPS / (this.#programSize * Math.max(1, text.length)));
     let replaced = '';
@@ -84,7 +84,8 @@ export class LinearRegex {
     return replaced + text.slice(Math.max(0, at));
   }
 
-  #mayTry(text: string): boolean {
+  /** Whether the text is within the limits, those of this pattern too. */
+  mayTry(text: string): boolean {
     return text.length <= MAX_REGEX_TEXT_LENGTH && text.length * this.#programSize <= MAX_REGEX_STEPS;
   }
 }

@@ -19,6 +19,8 @@ export class StreamTransport implements Transport, StreamHandler {
   #ended = false;
   #peerEnded = false;
   #closed = false;
+  #toldEnd = false;
+  #toldClosed = false;
   #error: Error | undefined;
 
   /**
@@ -43,9 +45,10 @@ export class StreamTransport implements Transport, StreamHandler {
     const early = this.#early;
     this.#early = [];
     if (early.length === 0 && !this.#peerEnded && !this.#closed) return;
+    // Whoever starts may hand the transport on while it hears the first bytes: each event goes to who has it by then.
     queueMicrotask(() => {
-      for (const bytes of early) if (!this.#closed) events.onBytes(bytes);
-      if (this.#closed) events.onClosed(this.#error);
+      for (const bytes of early) if (!this.#closed) this.#events?.onBytes(bytes);
+      if (this.#closed) this.#tellClosed();
       else if (this.#peerEnded) this.#tellEnd();
     });
   }
@@ -104,6 +107,8 @@ export class StreamTransport implements Transport, StreamHandler {
   }
 
   #tellEnd(): void {
+    if (this.#toldEnd) return;
+    this.#toldEnd = true;
     if (this.#events?.onEnd) this.#events.onEnd();
     else this.end();
     if (this.#ended) this.#close(undefined);
@@ -113,7 +118,12 @@ export class StreamTransport implements Transport, StreamHandler {
     if (this.#closed) return;
     this.#closed = true;
     this.#error = error;
-    const events = this.#events;
-    if (events) queueMicrotask(() => events.onClosed(error));
+    if (this.#events) queueMicrotask(() => this.#tellClosed());
+  }
+
+  #tellClosed(): void {
+    if (this.#toldClosed) return;
+    this.#toldClosed = true;
+    this.#events?.onClosed(this.#error);
   }
 }

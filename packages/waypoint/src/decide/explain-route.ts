@@ -126,6 +126,8 @@ function formatFailure(failure: MatchFailure, { request, path, sourceNamespace }
       return `the host is ${request.authority}`;
     case 'source-namespace':
       return `the client is of ${sourceNamespace ?? 'no namespace'}`;
+    case 'undecidable':
+      return 'a regular expression is not tried on a text as long as the request has there: it is refused with 400';
     case 'grpc':
       return 'the request is not gRPC';
     case 'header':

@@ -2,14 +2,15 @@
  * The path of a request in the one form that policies, routes and the endpoint all see, so that no spelling of a path gets
  * past a policy and still means the same to the application.
  *
- * The modes are Istio's (meshConfig.pathNormalization). Nothing is decoded twice. The query is not touched.
+ * The modes are Istio's (meshConfig.pathNormalization). Nothing is decoded twice, and so a `%` that begins no escape is
+ * refused: what is decoded behind it could complete one that only the application would see. The query is not touched.
  */
 import type { PathNormalization } from '../resources/mesh-settings.ts';
 
 export type NormalizedPath =
   | { readonly kind: 'path'; readonly path: string }
   /** Answer 400. */
-  | { readonly kind: 'refuse'; readonly reason: 'fragment-in-path' | 'nul-in-path' };
+  | { readonly kind: 'refuse'; readonly reason: 'fragment-in-path' | 'nul-in-path' | 'bad-percent-encoding' };
 
 /** @param path - With query. */
 export function normalizePath(mode: PathNormalization, path: string): NormalizedPath {
@@ -19,12 +20,15 @@ export function normalizePath(mode: PathNormalization, path: string): Normalized
   const only = question < 0 ? path : path.slice(0, question);
   if (only.includes('%00')) return { kind: 'refuse', reason: 'nul-in-path' };
   if (mode === 'NONE' || !only.startsWith('/')) return { kind: 'path', path };
+  if (LONE_PERCENT.test(only)) return { kind: 'refuse', reason: 'bad-percent-encoding' };
   const query = question < 0 ? '' : path.slice(question);
   return { kind: 'path', path: normalized(mode, only) + query };
 }
 
 /** What any mode would look at; a path without it is as it should be. */
 const UNUSUAL = /[%\\#]|\/[./]/;
+
+const LONE_PERCENT = /%(?![0-9a-f]{2})/i;
 
 function normalized(mode: Exclude<PathNormalization, 'NONE'>, path: string): string {
   const decoded =

@@ -86,7 +86,9 @@ export type RespondReason =
   /** The backend that was drawn does not exist or may not be used. */
   | 'invalid-backend'
   /** The route, the rule or the policy could not be read: 500. */
-  | 'unreadable';
+  | 'unreadable'
+  /** A regular expression may not be tried on so long a text: 400. */
+  | 'undecidable';
 
 /** A fault that the dice decided on. Both: the delay comes first. */
 export interface DrawnFault {

@@ -49,6 +49,24 @@ const CONFORMANCE_MATCHING = httpRoute({
 
 const GRPC = { 'content-type': 'application/grpc' };
 
+describe('a text that a regular expression may not be tried on', () => {
+  const long = `/admin/${'x'.repeat(9_000)}`;
+
+  test('is refused, and no later rule takes the place of the one that may have matched', () => {
+    const rules = [{ matches: [regexPath('/admin.*')], backends: [backend(1)] }, { backends: [backend(2)] }];
+    for (const kind of ['VirtualService', 'HTTPRoute'] as const) {
+      const routes = [httpRoute({ kind, rules })];
+      expect(chosen(decide(routes, request('/admin/x')))).toBe(1);
+      expect(decide(routes, request(long))).toMatchObject({ status: 400, reason: 'undecidable' });
+    }
+  });
+
+  test('does not matter where no regular expression is asked', () => {
+    const routes = [httpRoute({ rules: [{ matches: [prefixPath('/admin')], backends: [backend(1)] }] })];
+    expect(chosen(decide(routes, request(long)))).toBe(1);
+  });
+});
+
 describe('which backend a request gets', () => {
   const cases: Record<
     string,

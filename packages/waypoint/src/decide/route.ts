@@ -59,6 +59,15 @@ export function decideRoute(
   if (entry === undefined) {
     return respond(NO_ROUTE, 404, 'no-route', `no route of ${table.service} matches the request`);
   }
+  if (failingPart(entry, facts) !== undefined) {
+    const { route } = entry;
+    return respond(
+      routeName(route),
+      400,
+      'undecidable',
+      `${route.name} has a regular expression that is not tried on a text as long as this request's`,
+    );
+  }
   return follow(table, entry, request, random);
 }
 
@@ -77,6 +86,7 @@ export function groupFor(table: RouteTable, facts: RequestFacts): RouteGroup | u
   return own ?? table.producer;
 }
 
+/** The first that matches, or of which nobody can say whether it does: then no later one may take its place. */
 export function findEntry(
   group: Exclude<RouteGroup, { readonly kind: 'unreadable' }>,
   facts: RequestFacts,
@@ -104,7 +114,10 @@ function findPrefix({ prefixes, longestPrefix }: PathIndex, facts: RequestFacts)
 
 function first(entries: readonly RouteEntry[] | undefined, facts: RequestFacts): RouteEntry | undefined {
   if (entries === undefined) return undefined;
-  for (const entry of entries) if (failingPart(entry, facts) === undefined) return entry;
+  for (const entry of entries) {
+    const failing = failingPart(entry, facts);
+    if (failing === undefined || failing.part === 'undecidable') return entry;
+  }
   return undefined;
 }
 

@@ -383,6 +383,23 @@ describe('what cannot be read', () => {
     expect([denies(CART), denies('shop/other')]).toEqual([[], []]);
   });
 
+  test('a policy that says nothing of its targets: as one that cannot be read', () => {
+    const store = new ResourceStore(SELF);
+    apply(store, 'AuthorizationPolicy', 'shop/p', {
+      origin: origin('AuthorizationPolicy', 'shop/p'),
+      targets: [target(CART)],
+    });
+    const denies = (service: ServiceKey) =>
+      store.servicePort(service, 80).authorization.unreadable.map(({ key }) => key);
+    const empty = (name: string) => ({ name, bytes: new Uint8Array(0) });
+    expect(store.apply('AuthorizationPolicy', [empty('shop/p'), empty('shop/q')], [])).toHaveLength(2);
+    expect([denies(CART), denies('shop/other')]).toEqual([['shop/p', 'shop/q'], ['shop/q']]);
+    expect(store.apply('RequestAuthentication', [empty('shop/r')], [])).toHaveLength(1);
+    expect(
+      store.servicePort(CART, 80).authentication.map(({ unreadable }) => unreadable !== undefined),
+    ).toEqual([true]);
+  });
+
   test('settings: the last readable ones stay', () => {
     const store = new ResourceStore(SELF);
     apply(store, 'MeshSettings', 'default', { trustDomain: 'td' });

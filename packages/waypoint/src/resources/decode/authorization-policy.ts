@@ -24,7 +24,7 @@ import type {
 } from '../authorization-policy.ts';
 import { MAX_CONDITIONS, MAX_PARTS } from '../limits.ts';
 import { valueMatchOf } from '../value-match.ts';
-import { headerNameOf, originOf, said, targetsOf, textOf } from './read.ts';
+import { headerNameOf, originOf, said, requiredTargetsOf, textOf } from './read.ts';
 
 const ACTIONS = {
   [ActionNumber.ALLOW]: 'ALLOW',
@@ -42,7 +42,7 @@ export function authorizationPolicyOf(key: string, message: PolicyMessage): Auth
   return {
     key,
     origin: originOf(message.origin),
-    targets: targetsOf(message.targets),
+    targets: requiredTargetsOf(message.targets),
     action,
     provider: action === 'CUSTOM' ? nameOf(message.provider, 'provider') : '',
     rules: atMost(message.rules, MAX_PARTS, 'rules').map((rule) => ruleOf(rule, action)),

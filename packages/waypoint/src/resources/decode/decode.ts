@@ -175,7 +175,8 @@ function targetsFrom(
 ): readonly PolicyTarget[] {
   const everything: readonly PolicyTarget[] = [{ kind: 'all-waypoints' }];
   try {
-    return message ? targetsOf(message.targets) : (held ?? everything);
+    const targets = message ? targetsOf(message.targets) : [];
+    return targets.length > 0 ? targets : (held ?? everything);
   } catch {
     return everything;
   }

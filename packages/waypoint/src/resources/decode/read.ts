@@ -69,6 +69,12 @@ export function targetsOf(messages: readonly PolicyTargetMessage[]): readonly Po
   });
 }
 
+/** @throws {@link Problem} for a policy that says nothing of what it is attached to: nobody would enforce it. */
+export function requiredTargetsOf(messages: readonly PolicyTargetMessage[]): readonly PolicyTarget[] {
+  if (messages.length === 0) throw new Problem('targets: none');
+  return targetsOf(messages);
+}
+
 export function textMatchOf(message: StringMatchMessage | undefined, field: string): TextMatch {
   const ignoreCase = message?.ignoreCase ?? false;
   const kind = message?.kind;

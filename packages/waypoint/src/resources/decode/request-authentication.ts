@@ -6,7 +6,7 @@ import type {
 import { atMost, nameOf, Problem } from '@ambit/model/decode/problem';
 import { MAX_PARTS } from '../limits.ts';
 import type { JwtRule, KeySource, RequestAuthentication, TokenLocation } from '../request-authentication.ts';
-import { durationOf, headerNameOf, originOf, said, targetsOf, textOf } from './read.ts';
+import { durationOf, headerNameOf, originOf, said, requiredTargetsOf, textOf } from './read.ts';
 
 /** Istio's. */
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -19,7 +19,7 @@ export function requestAuthenticationOf(
   return {
     key,
     origin: originOf(message.origin),
-    targets: targetsOf(message.targets),
+    targets: requiredTargetsOf(message.targets),
     rules: atMost(message.rules, MAX_PARTS, 'rules').map(ruleOf),
     unreadable: said(message.unreadable),
   };
