@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { run } from '@ambit/cli/run';
 import { readManifest } from '@ambit/cli/install/manifest';
 import { shipped } from '@ambit/cli/install/shipped';
-import type { PodDialer } from '@ambit/cli/ztunnels';
+import type { PodDialer } from '@ambit/cli/proxy-page';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import { type EmbeddedApi, startEmbeddedApi } from '@ambit/embedded/server';
 import { type Answer, type Requester, requester } from '@ambit/embedded/testing/request';

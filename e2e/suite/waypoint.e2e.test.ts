@@ -188,6 +188,8 @@ describe('what goes through it', () => {
 });
 
 describe('routes and policies', () => {
+  const why = (from: string, ...request: readonly string[]) =>
+    ambit('why', `${space.name}/${from}`, `${space.name}/first:${PORTS.http}`, ...request);
   const to = (name: string, weight = 1) => ({ name, port: PORTS.http, weight });
 
   test('a header decides where a request goes', async () => {
@@ -261,6 +263,12 @@ describe('routes and policies', () => {
       });
       expect(await other.ask({ host: space.host('first') })).toMatchObject({ ok: true });
       expect(await client.ask(asked)).toMatchObject({ ok: true });
+      expect(await why('other', '--method', 'DELETE')).toMatchObject({
+        status: 3,
+        text: expect.stringContaining(`${space.name}/no-delete`),
+      });
+      expect((await why('other', '--method', 'GET')).status).toBe(0);
+      expect((await why('client', '--method', 'DELETE')).status).toBe(0);
     });
     await until('no refusal', async () => (await other.ask(asked)).ok, patience);
   });

@@ -39,6 +39,15 @@ describe('parseCommandLine', () => {
           overwrite: false,
           all: false,
         },
+        request: {
+          protocol: undefined,
+          method: 'GET',
+          path: '/',
+          authority: undefined,
+          headers: [],
+          token: undefined,
+          isGiven: false,
+        },
       },
     });
     expect(

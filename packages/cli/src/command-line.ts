@@ -4,6 +4,7 @@ import { messageOf } from '@ambit/core/errors';
 import { parseDurationMs } from '@ambit/core/config/schema';
 import { didYouMean } from './did-you-mean.ts';
 import { UsageError } from './errors.ts';
+import { PROTOCOLS, type RequestOptions } from './why/request.ts';
 import { ENROL_WAIT_MS, INSTALL_WAIT_MS, WAYPOINT_WAIT_MS } from './limits.ts';
 
 export interface Options {
@@ -35,6 +36,8 @@ export interface Options {
   readonly image: string | undefined;
   readonly allNamespaces: boolean;
   readonly waypoint: WaypointOptions;
+  /** Of `why`: the request that is asked about. */
+  readonly request: RequestOptions;
 }
 
 /** What a waypoint shall be, or which one is meant. */
@@ -91,6 +94,15 @@ export const OPTION_HELP = {
   purge: ['--purge', "also remove the certificate authority's key and the namespace"],
   probe: ['--no-probe', 'look at the API alone; start no pod on any node'],
   image: ['--image REFERENCE', "image of the pods that look; default the node agent's"],
+  protocol: [
+    '--protocol http|tcp|tls',
+    'what a waypoint on the way hears; default what the port declares, else http',
+  ],
+  method: ['--method METHOD', 'of the request that a waypoint on the way reads; default GET'],
+  path: ['--path PATH', 'of that request; default /'],
+  authority: ['--authority HOST', 'host of that request, or server name of TLS; default the destination'],
+  header: ['--header NAME=VALUE', 'a header field of it; may be given several times'],
+  jwt: ['--jwt TOKEN', 'a token that it brings, or its claims as JSON; taken as believed'],
   name: ['--name NAME', 'name of the waypoint; default waypoint'],
   for: ['--for service|workload|all|none', 'what it takes traffic for; default service'],
   revision: ['--revision NAME', 'of the control plane that runs it, or whose waypoints are meant'],
@@ -125,8 +137,8 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     operands: 'SOURCE DESTINATION[:PORT]',
     min: 2,
     max: 2,
-    summary: 'what would become of a connection, and what decides it',
-    options: ['namespace', 'output'],
+    summary: 'what would become of a connection, or of a request, and what decides it',
+    options: ['namespace', 'protocol', 'method', 'path', 'authority', 'header', 'jwt', 'output'],
   },
   status: { operands: '', min: 0, max: 0, summary: 'whether the mesh is well', options: ['output'] },
   preflight: {
@@ -286,6 +298,12 @@ const PARSED = {
   purge: { type: 'boolean' },
   probe: { type: 'boolean' },
   image: { type: 'string' },
+  protocol: { type: 'string' },
+  method: { type: 'string' },
+  path: { type: 'string' },
+  authority: { type: 'string' },
+  header: { type: 'string', multiple: true },
+  jwt: { type: 'string' },
   name: { type: 'string' },
   for: { type: 'string' },
   revision: { type: 'string' },
@@ -411,6 +429,22 @@ function optionsOf(values: Values, command: string, defaultTimeoutMs: number): O
       overwrite: values.overwrite ?? false,
       all: values.all ?? false,
     },
+    request: requestOf(values),
+  };
+}
+
+function requestOf({ protocol, method, path, authority, header, jwt }: Values): RequestOptions {
+  const found = PROTOCOLS.find((one) => one === protocol);
+  if (protocol !== undefined && found === undefined)
+    throw new UsageError(`--protocol is ${PROTOCOLS.join(', ')}, not "${protocol}"`);
+  return {
+    protocol: found,
+    method: method ?? 'GET',
+    path: path ?? '/',
+    authority,
+    headers: header ?? [],
+    token: jwt,
+    isGiven: [protocol, method, path, authority, header, jwt].some((value) => value !== undefined),
   };
 }
 

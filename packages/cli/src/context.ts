@@ -4,7 +4,8 @@ import type { KubeClient } from '@ambit/kube/client';
 import type { Options } from './command-line.ts';
 import type { Shipped } from './install/shipped.ts';
 import { table, type Column } from './table.ts';
-import type { PodDialer, Ztunnels } from './ztunnels.ts';
+import type { PodDialer } from './proxy-page.ts';
+import type { Ztunnels } from './ztunnels.ts';
 
 export interface Context {
   readonly client: KubeClient;

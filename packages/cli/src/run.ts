@@ -29,7 +29,8 @@ import { NotInTimeError, UsageError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { MAX_SENTENCE_CHARS } from './limits.ts';
 import { printable } from './table.ts';
-import { type PodDialer, Ztunnels } from './ztunnels.ts';
+import type { PodDialer } from './proxy-page.ts';
+import { Ztunnels } from './ztunnels.ts';
 
 /** What the command needs of the process that it runs in. */
 export interface Surroundings {

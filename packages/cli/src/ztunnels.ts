@@ -3,16 +3,14 @@
  *
  * They are found as istioctl finds them: label `app=ztunnel`, or, where that label is missing, by their name.
  */
-import type { Duplex } from 'node:stream';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { KubeClient } from '@ambit/kube/client';
-import type { PodPort } from '@ambit/kube/port-forward';
 import { type Pod, pods } from '@ambit/kube/resources/core';
-import { askAdminJson } from './admin.ts';
 import { type ConfigDump, readConfigDump } from './config-dump.ts';
 import { NotFoundError, ProxyError } from './errors.ts';
-import { ADMIN_TIMEOUT_MS, MAX_PROXIES_ASKED_AT_ONCE } from './limits.ts';
+import { MAX_PROXIES_ASKED_AT_ONCE } from './limits.ts';
+import { type PodDialer, proxyPage } from './proxy-page.ts';
 
 export interface Ztunnel {
   readonly namespace: string;
@@ -25,11 +23,6 @@ export interface Ztunnel {
 export type Outcome<T> =
   | { readonly ztunnel: Ztunnel; readonly answer: T }
   | { readonly ztunnel: Ztunnel; readonly problem: string };
-
-const ADMIN_PORT = 15_000;
-
-/** A port of a pod's loopback, as a stream. */
-export type PodDialer = (to: PodPort, signal: AbortSignal) => Promise<Duplex>;
 
 export interface ZtunnelsOptions {
   readonly client: KubeClient;
@@ -82,17 +75,7 @@ export class Ztunnels {
   /** JSON of an admin page; `undefined` if this proxy has no such page. */
   async page(ztunnel: Ztunnel, path: string): Promise<unknown> {
     const { namespace, pod: name } = ztunnel;
-    const abort = new AbortController();
-    const timer = this.#options.clock.after(ADMIN_TIMEOUT_MS, () =>
-      abort.abort(new ProxyError(`no answer within ${ADMIN_TIMEOUT_MS / 1_000} s`)),
-    );
-    const signal = AbortSignal.any([this.#options.signal, abort.signal]);
-    try {
-      const dial = (until: AbortSignal) => this.#options.dial({ namespace, name, port: ADMIN_PORT }, until);
-      return await askAdminJson(`ztunnel ${namespace}/${name}`, dial, path, signal);
-    } finally {
-      timer.cancel();
-    }
+    return await proxyPage(this.#options, 'ztunnel', { namespace, name }, path);
   }
 
   async configDump(ztunnel: Ztunnel): Promise<ConfigDump> {

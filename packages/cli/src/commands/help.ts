@@ -16,7 +16,8 @@ export const DETAILS: Readonly<Record<string, string>> = {
   why: `SOURCE is a pod (NAME or NAMESPACE/NAME; the beginning of a name, such as its Deployment's, is enough) or an IP.
 DESTINATION is a service, a pod, a host name or an IP; a name without a namespace is looked up in the source's
 namespace, as its DNS does, then in the kubeconfig's ("default" unless it names one). Both halves are decided by the proxies themselves, on what they
-hold now: the source's ztunnel says where the connection goes, the destination's whether policies let it in.`,
+hold now: the source's ztunnel says where the connection goes, the destination's whether policies let it in. A waypoint on
+the way says what becomes of the request: --method, --path, --header and --jwt say which one.`,
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured.`,
   unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
   preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is

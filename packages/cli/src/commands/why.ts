@@ -3,16 +3,23 @@
  *
  * The source's ztunnel decides the way out, the destination's the way in; this command decides nothing itself.
  */
-import { messageOf } from '@ambit/core/errors';
 import type { Pod } from '@ambit/kube/resources/core';
 import { parseDestination, parseSource, addressesOf, hostPort } from '../names.ts';
 import type { Context } from '../context.ts';
-import { ProxyError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { textOf } from '../json-value.ts';
 import { printable } from '../table.ts';
-import { podOfUid, readWhy } from '../why/answer.ts';
+import { podOfUid } from '../why/answer.ts';
 import { type DestinationEnd, Ends, type SourceEnd } from '../why/ends.ts';
 import { type Asked, type Explanation, explain, type Findings, type Mark } from '../why/explanation.ts';
+import { declaredProtocol, type RequestOptions, requestQuery, requestText } from '../why/request.ts';
+import { askWaypoint, askZtunnel, heldPolicies } from '../why/proxies.ts';
+import { firstEndpoint } from '../why/waypoint-answer.ts';
+
+interface PodName {
+  readonly namespace: string;
+  readonly name: string;
+}
 
 const EXIT_OF = { allowed: EXIT.ok, refused: EXIT.refused, unknown: EXIT.unknown } as const;
 
@@ -22,11 +29,20 @@ export async function why(context: Context, operands: readonly string[]): Promis
   const { client, options, signal, print } = context;
   const { namespace } = await client.transport.access();
   const ends = new Ends(client, { asked: options.namespace, namespace }, signal);
+  // What is wrong with the options is said before anybody is asked.
+  requestQuery(options.request, 'http');
   const sourceEnd = await ends.source(source);
   const findings = await find(context, ends, sourceEnd, await ends.destination(destination, sourceEnd));
-  const explanation = explain(findings);
+  const explanation = explain(withUnreadNote(findings, options.request));
   print(options.output === 'json' ? `${JSON.stringify(explanation, undefined, 2)}\n` : render(explanation));
   return EXIT_OF[explanation.verdict];
+}
+
+/** Whoever asks about a request where nothing reads it should know that it makes no difference. */
+function withUnreadNote(findings: Findings, { isGiven }: RequestOptions): Findings {
+  if (!isGiven || findings.waypoint) return findings;
+  const note = 'no waypoint is on the way: nothing reads requests, so what they say makes no difference';
+  return { ...findings, notes: [...findings.notes, note] };
 }
 
 async function find(context: Context, ends: Ends, from: SourceEnd, to: DestinationEnd): Promise<Findings> {
@@ -42,10 +58,11 @@ async function find(context: Context, ends: Ends, from: SourceEnd, to: Destinati
     : { ...common, ...(await findInClear(context, ends, from, to)) };
 }
 
-type Rest = Pick<Findings, 'destination' | 'outbound' | 'inbound' | 'obstacle' | 'policies'>;
+type Rest = Pick<Findings, 'destination' | 'outbound' | 'waypoint' | 'inbound' | 'obstacle' | 'policies'>;
 const NOTHING: Rest = {
   destination: undefined,
   outbound: undefined,
+  waypoint: undefined,
   inbound: undefined,
   obstacle: undefined,
   policies: [],
@@ -60,16 +77,52 @@ async function findCaptured(
   to: DestinationEnd,
 ): Promise<Rest> {
   const query = new URLSearchParams({ source: from.name, destination: to.hostPort, sourceIp: from.ip });
-  const outbound = await ask(context, pod.spec?.nodeName ?? '', query);
+  const outbound = await askZtunnel(context, pod.spec?.nodeName ?? '', query);
   const uid = 'answer' in outbound ? outbound.answer.destination?.workload : undefined;
   if (uid === undefined) return { ...NOTHING, outbound };
   const at = podOfUid(uid);
+  const route =
+    'answer' in outbound ? outbound.answer.outbound.find(({ step }) => step === 'route') : undefined;
+  if (at && textOf(route?.detail['via']) === 'waypoint') {
+    const authority = textOf(route?.detail['authority']) || to.hostPort;
+    return await throughWaypoint(context, ends, from, to, outbound, { at, authority });
+  }
   const reached = at && (await ends.pod(at));
   if (!reached) return { ...NOTHING, outbound, inbound: outbound };
   const destination = await ends.end(reached);
   if (destination.notCaptured !== undefined) return { ...NOTHING, outbound, destination };
-  const inbound = destination.node === outbound.node ? outbound : await ask(context, destination.node, query);
+  const inbound =
+    destination.node === outbound.node ? outbound : await askZtunnel(context, destination.node, query);
   return { ...NOTHING, outbound, destination, inbound, policies: await heldPolicies(context, inbound) };
+}
+
+/** The waypoint decides about the request, and chooses an endpoint; whose proxy sees the waypoint, not the source. */
+async function throughWaypoint(
+  context: Context,
+  ends: Ends,
+  from: SourceEnd,
+  to: DestinationEnd,
+  outbound: Asked,
+  { at, authority }: { readonly at: PodName; readonly authority: string },
+): Promise<Rest> {
+  const { request } = context.options;
+  const identity = 'answer' in outbound ? (outbound.answer.source?.identity ?? '') : '';
+  const query = new URLSearchParams({ destination: authority, sourceIp: from.ip });
+  if (identity !== '') query.append('identity', identity);
+  const protocol = request.protocol ?? declaredProtocol(to.service, to.port);
+  for (const [name, value] of requestQuery(request, protocol)) query.append(name, value);
+  const name = `${at.namespace}/${at.name}`;
+  const asked = await askWaypoint(context, at, query);
+  const found = { ...NOTHING, outbound, waypoint: { name, request: requestText(request, protocol), asked } };
+  const endpoint = 'problem' in asked ? undefined : firstEndpoint(asked);
+  const place = endpoint && podOfUid(endpoint.workload);
+  const reached = place && (await ends.pod(place));
+  if (!reached) return found;
+  const destination = await ends.end(reached);
+  if (destination.notCaptured !== undefined) return { ...found, destination };
+  const last = new URLSearchParams({ source: name, destination: endpoint.hostPort });
+  const inbound = await askZtunnel(context, destination.node, last);
+  return { ...found, destination, inbound, policies: await heldPolicies(context, inbound) };
 }
 
 /** Nothing of the mesh is at the source: the connection goes where Kubernetes sends it, and proves nothing there. */
@@ -86,32 +139,8 @@ async function findInClear(context: Context, ends: Ends, from: SourceEnd, to: De
     sourceIp: from.ip,
     destination: hostPort(ip, target.port),
   });
-  const inbound = await ask(context, destination.node, query);
+  const inbound = await askZtunnel(context, destination.node, query);
   return { ...NOTHING, destination, inbound, policies: await heldPolicies(context, inbound) };
-}
-
-async function ask({ ztunnels }: Context, node: string, query: URLSearchParams): Promise<Asked> {
-  try {
-    const ztunnel = await ztunnels.ofNode(node);
-    const answer = await ztunnels.page(ztunnel, `/debug/why?${query.toString()}`);
-    if (answer === undefined)
-      throw new ProxyError(
-        `ztunnel ${ztunnel.namespace}/${ztunnel.pod} cannot say why: it has no /debug/why`,
-      );
-    return { node, answer: readWhy(answer) };
-  } catch (error) {
-    return { node, problem: messageOf(error) };
-  }
-}
-
-/** The rules themselves, to say what a clause wants; an explanation without them is poorer, not wrong. */
-async function heldPolicies({ ztunnels }: Context, asked: Asked): Promise<Findings['policies']> {
-  if (!('answer' in asked) || !asked.answer.inbound.some(({ step }) => step === 'authorization')) return [];
-  try {
-    return (await ztunnels.configDump(await ztunnels.ofNode(asked.node))).policies;
-  } catch {
-    return [];
-  }
 }
 
 const HEADS = { allowed: 'ALLOWED', refused: 'REFUSED', unknown: 'NOT KNOWN' } as const;

@@ -94,6 +94,16 @@ export class FakeCluster implements AsyncDisposable {
     if (pages) this.#pages.set(name, pages);
   }
 
+  /** A pod of a waypoint, with its admin pages. */
+  waypoint(namespace: string, name: string, pages: Pages): void {
+    this.pod(namespace, name, {
+      labels: { 'istio.io/dataplane-mode': 'none' },
+      ip: '10.0.2.9',
+      node: 'node-2',
+    });
+    this.#pages.set(name, pages);
+  }
+
   async run(...args: readonly string[]): Promise<Ran> {
     const out: string[] = [];
     const err: string[] = [];

@@ -98,7 +98,7 @@ function readHalf(value: unknown): Half | undefined {
   return { workload, identity: textOf(half['identity']), served: booleanOf(half['served']) };
 }
 
-function readStep(value: unknown): Step {
+export function readStep(value: unknown): Step {
   const step = objectOf(value);
   const outcome = textOf(step['outcome']);
   return {

@@ -8,6 +8,7 @@ import type { DumpedPolicy } from '../config-dump.ts';
 import { objectOf, textOf } from '../json-value.ts';
 import { type Half, policiesOf, routeLines, type Step, type WhyAnswer } from './answer.ts';
 import { describePolicies } from './policy-lines.ts';
+import { detailLines, type WaypointAnswer } from './waypoint-answer.ts';
 
 /** A pod at one end. */
 export interface PodEnd {
@@ -16,6 +17,15 @@ export interface PodEnd {
   readonly node: string;
   /** Why its traffic is not captured; `undefined`: it is. */
   readonly notCaptured: string | undefined;
+}
+
+/** The waypoint on the way, and what it said of the request, or why it said nothing. */
+export interface WaypointHop {
+  /** `namespace/name` of the pod. */
+  readonly name: string;
+  /** For people: `GET /items`; `undefined`: bytes that it does not read. */
+  readonly request: string | undefined;
+  readonly asked: WaypointAnswer | { readonly problem: string };
 }
 
 /** What a proxy said, or why it said nothing. */
@@ -32,6 +42,8 @@ export interface Findings {
   readonly destination: PodEnd | undefined;
   /** The source's proxy; `undefined` when the source is not captured. */
   readonly outbound: Asked | undefined;
+  /** `undefined`: nothing on the way reads requests. */
+  readonly waypoint: WaypointHop | undefined;
   /** The destination's proxy; `undefined` when the destination is not captured, or nothing leads there. */
   readonly inbound: Asked | undefined;
   /** The destination cannot be reached whatever the mesh says: no endpoint. */
@@ -61,22 +73,24 @@ export function explain(findings: Findings): Explanation {
     ...findings.notes.map((text) => line('note', 'note', text)),
     sourceLine(findings),
     ...outboundLines(findings),
+    ...waypointLines(findings),
     ...(findings.obstacle === undefined ? [] : [line('destination', 'refused', findings.obstacle)]),
     ...inboundLines(findings),
     ...disagreements(findings),
   ];
-  const { sourceName, destinationName } = findings;
+  const { sourceName, destinationName, waypoint } = findings;
+  const act = waypoint?.request === undefined ? 'connect' : `send ${waypoint.request}`;
   const refusal = lines.find(({ mark }) => mark === 'refused');
   if (refusal) {
-    const sentence = `${sourceName} may not connect to ${destinationName}: ${refusal.text}`;
+    const sentence = `${sourceName} may not ${act} to ${destinationName}: ${refusal.text}`;
     return { verdict: 'refused', sentence, lines };
   }
   const doubt = lines.find(({ mark }) => mark === 'unknown');
   if (doubt) {
-    const sentence = `whether ${sourceName} may connect to ${destinationName} is not known: ${doubt.text}`;
+    const sentence = `whether ${sourceName} may ${act} to ${destinationName} is not known: ${doubt.text}`;
     return { verdict: 'unknown', sentence, lines };
   }
-  const sentence = `${sourceName} may connect to ${destinationName}, ${manner(findings)}`;
+  const sentence = `${sourceName} may ${act} to ${destinationName}, ${manner(findings)}`;
   return { verdict: 'allowed', sentence, lines };
 }
 
@@ -123,6 +137,23 @@ function outboundLines({ outbound }: Findings): readonly Line[] {
   return lines;
 }
 
+function waypointLines({ waypoint }: Findings): readonly Line[] {
+  if (!waypoint) return [];
+  const { name, request, asked } = waypoint;
+  if ('problem' in asked) return [line('waypoint', 'unknown', asked.problem)];
+  return [
+    line(
+      'waypoint',
+      'ok',
+      request === undefined ? `${name} carries the connection` : `${name} reads ${request}`,
+    ),
+    ...asked.steps.map((step) => {
+      const mark = step.outcome === 'refuse' ? 'refused' : step.outcome;
+      return line(step.step, mark, step.message, detailLines(step));
+    }),
+  ];
+}
+
 function inboundLines(findings: Findings): readonly Line[] {
   const { destination, inbound, policies } = findings;
   if (destination?.notCaptured !== undefined) {
@@ -157,7 +188,7 @@ function stepLine(decided: Step, details: readonly string[]): Line {
 }
 
 /** Two proxies that answered differently, or are of different versions. */
-function disagreements({ outbound, inbound }: Findings): readonly Line[] {
+function disagreements({ outbound, waypoint, inbound }: Findings): readonly Line[] {
   if (!outbound || !inbound || !('answer' in outbound) || !('answer' in inbound)) return [];
   const [from, to] = [outbound.answer, inbound.answer];
   const lines: Line[] = [];
@@ -166,6 +197,8 @@ function disagreements({ outbound, inbound }: Findings): readonly Line[] {
     lines.push(line('versions', 'note', text));
   }
   const [left, right] = [from.destination?.workload, to.destination?.workload];
+  // With a waypoint between them the one chooses the waypoint, and the other is what the waypoint chose.
+  if (waypoint) return lines;
   if (left !== undefined && right !== undefined && left !== right) {
     const text = `${outbound.node} would choose ${left}, ${inbound.node} would choose ${right}: one of them does not have the latest state yet`;
     lines.push(line('state', 'note', text));

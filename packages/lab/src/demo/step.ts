@@ -21,6 +21,14 @@ export function result(...checks: readonly (readonly [passed: boolean, seen: str
   };
 }
 
+/** What a command wrote, as lines beneath the one that speaks of it. */
+export function quoted({ output }: { readonly output: string }): readonly string[] {
+  return output
+    .trim()
+    .split('\n')
+    .map((line) => `    ${line}`);
+}
+
 /** Runs the steps in order, telling each as it goes; the first that fails is the last. */
 export async function runSteps(
   steps: readonly Step[],

@@ -1,6 +1,6 @@
 /** The demo's story, step by step. Every claim is checked on what was really seen: frames, answers, logs, decisions. */
 import { ONLY_WEB, OUTSIDE, SHOP, SHOP_PODS, SHOP_WORDS, STRICT, shopManifests } from './manifests.ts';
-import { type Step, type StepResult, result } from './step.ts';
+import { quoted, type Step, type StepResult, result } from './step.ts';
 import { summarize, type WireSummary } from './wire.ts';
 import { waypointSteps } from './waypoint-steps.ts';
 import { type CommandOutcome, type PodInstance, settle, type World } from './world.ts';
@@ -184,8 +184,7 @@ export function demoSteps(world: World, nodes: readonly [string, string]): reado
             'ambit why names the policy and the clause:',
           ],
         );
-        const quoted = why.output.trim().split('\n');
-        return { passed, seen: [...seen, ...quoted.map((line) => `    ${line}`)] };
+        return { passed, seen: [...seen, ...quoted(why)] };
       },
     },
     {

@@ -1,6 +1,6 @@
 /** The second half of the demo's story: requests of the shop's API go through a waypoint, which reads them. */
 import { SHOP, SHOP_PODS } from './manifests.ts';
-import { type Step, result } from './step.ts';
+import { quoted, result, type Step } from './step.ts';
 import { TokenSigner } from './token.ts';
 import { LOG_REQUESTS, NO_DELETE, nextVersion, onlyWithToken, RETRY, SPLIT } from './waypoint-manifests.ts';
 import { type CommandOutcome, settle, type World } from './world.ts';
@@ -14,6 +14,7 @@ const ISSUER = 'https://tokens.shop.example';
 /** How often, where chance decides: that all twenty go one way has a chance of one in half a million. */
 const TIMES = 20;
 const TOKEN_LIFE_S = 300;
+const WHY_NO_DELETE = ['why', `${SHOP}/batch`, `${SHOP}/api:80`, '--method', 'DELETE', '--path', '/items'];
 
 type Check = readonly [passed: boolean, seen: string];
 
@@ -108,8 +109,8 @@ export function waypointSteps(world: World, nextNode: string, { unharmed }: Told
       },
     },
     {
-      title: 'One caller may not delete: 403, by who it is and what it asks',
-      commands: ['kubectl apply -f no-delete.yaml'],
+      title: 'One caller may not delete: 403, by who it is and what it asks; ambit why tells the rule',
+      commands: ['kubectl apply -f no-delete.yaml', `npx ambit ${WHY_NO_DELETE.join(' ')}`],
       run: async (signal) => {
         await world.apply(NO_DELETE, signal);
         const refused = await settled(
@@ -119,12 +120,15 @@ export function waypointSteps(world: World, nextNode: string, { unharmed }: Told
         );
         const reading = await fetch('batch', signal, '/items');
         const another = await fetch('web', signal, '/items', '--method', 'DELETE');
-        return result(
+        const why = await world.ambit(WHY_NO_DELETE, signal);
+        const { passed, seen } = result(
           [refused.output.startsWith('403'), `batch, DELETE /items: ${firstLine(refused)}`],
           [reading.status === 0, `batch, GET /items: ${firstLine(reading)}`],
           [another.status === 0, `web, DELETE /items: ${firstLine(another)}`],
           await unharmed(signal),
+          [why.output.includes(`${SHOP}/no-delete`), 'ambit why names the policy and its rule:'],
         );
+        return { passed, seen: [...seen, ...quoted(why)] };
       },
     },
     {

@@ -1,0 +1,85 @@
+/** The request that `ambit why` asks about, from its options; as a waypoint is asked. Pure. */
+import type { Service } from '@ambit/kube/resources/core';
+import { UsageError } from '../errors.ts';
+
+export const PROTOCOLS = ['http', 'tcp', 'tls'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** What a waypoint reads. */
+export interface RequestOptions {
+  /** `undefined`: as the port of the destination declares. */
+  readonly protocol: Protocol | undefined;
+  readonly method: string;
+  readonly path: string;
+  /** Host of the request; `undefined`: as the destination is called. */
+  readonly authority: string | undefined;
+  /** `name: value` or `name=value`. */
+  readonly headers: readonly string[];
+  /** A token, or its claims as JSON. */
+  readonly token: string | undefined;
+  /** Whether any of this was said. */
+  readonly isGiven: boolean;
+}
+
+const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=](.*)$/s;
+
+/** `undefined`: it is no request, and the waypoint carries the bytes as they are. */
+export function requestText({ method, path }: RequestOptions, protocol: Protocol): string | undefined {
+  return protocol === 'http' ? `${method} ${path}` : undefined;
+}
+
+const DECLARED: Readonly<Record<string, Protocol>> = {
+  https: 'tls',
+  mongo: 'tcp',
+  mysql: 'tcp',
+  redis: 'tcp',
+  tcp: 'tcp',
+  tls: 'tls',
+};
+
+/** What a port of a Service says is spoken there; a port that says nothing may well speak HTTP. */
+export function declaredProtocol(service: Service | undefined, port: number): Protocol {
+  const { appProtocol, name = '' } = service?.spec?.ports?.find((one) => one.port === port) ?? {};
+  const word = (appProtocol ?? name.split('-')[0] ?? '').toLowerCase();
+  return Object.hasOwn(DECLARED, word) ? (DECLARED[word] ?? 'http') : 'http';
+}
+
+/** @throws {@link UsageError} naming the option that is wrong. */
+export function requestQuery(
+  options: RequestOptions,
+  protocol: Protocol,
+): readonly (readonly [name: string, value: string])[] {
+  const { method, path, authority, headers, token } = options;
+  if (!METHOD.test(method)) throw new UsageError(`--method: "${method}" is no method`);
+  if (!/^[/*]/.test(path)) throw new UsageError(`--path: "${path}" does not begin with /`);
+  return [
+    ['protocol', protocol],
+    ['method', method],
+    ['path', path],
+    ...(authority === undefined ? [] : [[protocol === 'tls' ? 'sni' : 'authority', authority] as const]),
+    ...headers.map((header) => ['header', headerOf(header)] as const),
+    ...(token === undefined ? [] : [['claims', claimsOf(token)] as const]),
+  ];
+}
+
+function headerOf(text: string): string {
+  const [, name, value] = HEADER.exec(text) ?? [];
+  if (name === undefined) throw new UsageError(`--header: "${text}" is not NAME=VALUE`);
+  return `${name.toLowerCase()}: ${(value ?? '').trim()}`;
+}
+
+/** The claims of a token, which is not checked here: whether it would be believed is for its keys to say. */
+function claimsOf(token: string): string {
+  const payload = token.startsWith('{')
+    ? token
+    : Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8');
+  try {
+    const claims: unknown = JSON.parse(payload);
+    if (typeof claims === 'object' && claims !== null && !Array.isArray(claims))
+      return JSON.stringify(claims);
+  } catch {
+    // Said below.
+  }
+  throw new UsageError('--jwt wants a token, or its claims as JSON');
+}
