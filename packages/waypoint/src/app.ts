@@ -37,9 +37,11 @@ import { handleWhy } from './control/why.ts';
 import { selfWorkload } from './control/self-workload.ts';
 import { Admission } from './exchange/admission.ts';
 import type { ExchangeContext } from './exchange/context.ts';
+import { configOf } from './exchange/downstream.ts';
 import { HttpService } from './inbound/http-service.ts';
 import { Inbound } from './inbound/inbound.ts';
 import { hashOf } from './decide/balance/hash-key.ts';
+import { hasHttpRules } from './decide/http-rules.ts';
 import { decideRetry } from './decide/retry.ts';
 import { createSecurity } from './security/security.ts';
 import { ResourceStore } from './resources/store.ts';
@@ -153,8 +155,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const connector = new Connector({
     tunnels,
     clock,
-    http1: { ...DEFAULT_HTTP1_OPTIONS, deadlines },
-    http2: { ...DEFAULT_HTTP2_CLIENT_OPTIONS, clock, deadlines },
+    http1: { ...DEFAULT_HTTP1_OPTIONS, deadlines, budget },
+    http2: { ...DEFAULT_HTTP2_CLIENT_OPTIONS, clock, deadlines, budget },
     hbonePort: deps.hbonePort,
   });
   const upstreams = scope.use(
@@ -169,6 +171,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log: deps.log.scope('upstream'),
     }),
   );
+
+  const asking = { upstreams, mesh, random, rootNamespace: () => resources.settings.rootNamespace };
 
   // What is told.
   const telemetry = new WaypointTelemetry({
@@ -190,7 +194,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         body: request.body,
         maxBytes: MAX_COLLECTOR_ANSWER_BYTES,
       };
-      return askService(upstreams, mesh, random, question, stop);
+      return askService(asking, question, stop);
     },
     clock,
     random,
@@ -205,7 +209,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     security: createSecurity({
       settings: () => resources.settings,
       mesh,
-      ask: (question, stop) => askService(upstreams, mesh, random, question, stop),
+      ask: (question, stop) => askService(asking, question, stop),
       ownIdentity: config.self.identity,
       fetch: globalThis.fetch,
       clock,
@@ -225,8 +229,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const http = new HttpService({
     context,
     http: {
-      http1: { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines },
-      http2: { ...DEFAULT_HTTP2_OPTIONS, clock, deadlines },
+      http1: { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines, budget },
+      http2: { ...DEFAULT_HTTP2_OPTIONS, clock, deadlines, budget },
     },
   });
   const identity = {
@@ -251,6 +255,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       http,
       streams,
       clock,
+      hasHttpRules: (destination) => hasHttpRules(configOf(resources.snapshot, destination)),
       log: deps.log.scope('inbound'),
     }),
   );

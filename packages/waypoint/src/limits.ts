@@ -32,6 +32,8 @@ export const ATTACHMENT_WAIT_MS = 1_000;
 export const SNIFF_WAIT_MS = 200;
 /** One that has begun with what may become a request is given this long to go on. */
 export const SNIFF_REST_MS = 2_000;
+/** Where requests have rules, a client that has said nothing for this long is left to HTTP, which ends idle connections. */
+export const SNIFF_HTTP_WAIT_MS = 60_000;
 /** First bytes that decide between HTTP/1.1, HTTP/2, TLS and something else. */
 export const SNIFF_BYTES = 1_024;
 /** A ClientHello that is looked at for its server name; a longer one is carried without. */
@@ -54,6 +56,12 @@ export const MIRROR_HELD_BYTES = 262_144;
 export const DROPPED_ANSWER_BYTES = 65_536;
 /** Of a request body, what is kept for another try. */
 export const RETRY_BODY_BYTES = 65_536;
+/** Pieces of a body that come smaller than this are gathered while they are kept. */
+export const GATHERED_BYTES = 16_384;
+/** Room that the second piece of a body makes. */
+export const SMALLEST_GATHERING_BYTES = 512;
+/** What a piece that is kept costs besides its bytes. */
+export const KEPT_CHUNK_OVERHEAD_BYTES = 128;
 
 // Endpoints.
 
@@ -73,5 +81,9 @@ export const UPSTREAM_CONNECTIONS = 16_384;
 export const PENDING_REQUESTS = 4_096;
 /** Retries of a destination under way at a time, whatever its budget. */
 export const CONCURRENT_RETRIES = 1_024;
+/** Ports of workloads, which clients name at will: beyond so many, those that nobody uses are forgotten at once. */
+export const FLEETING_DESTINATIONS = 8_192;
+/** And otherwise when they were not used for so long. */
+export const FLEETING_KEPT_MS = 60_000;
 /** Addresses of a destination that clients choose for themselves (ServiceEntries without resolution). */
 export const CHOSEN_ADDRESSES = 1_024;

@@ -153,10 +153,19 @@ export class H2Session implements TransportEvents, ReceiverHost {
     return stream;
   }
 
-  /** As {@link request}, of plain fields. */
+  /**
+   * As {@link request}, of plain fields.
+   *
+   * @throws {@link HttpError} A field has octets that may not be there; nothing was sent.
+   */
   requestFields(fields: HeaderFields, handler: StreamHandler, endStream: boolean): H2Stream {
     const stream = this.#open(handler);
-    this.sendFields(stream, fields, endStream, false);
+    try {
+      this.sendFields(stream, fields, endStream, false);
+    } catch (error) {
+      this.#forget(stream);
+      throw error;
+    }
     return stream;
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Spoken, spokenBy } from './sniff.ts';
+import { type Carrier, carrierFor, type Spoken, spokenBy } from './sniff.ts';
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
 
@@ -44,6 +44,45 @@ describe('first bytes', () => {
         decided ??= now;
       }
       expect(decided).toBeDefined();
+    }
+  });
+});
+
+describe('where requests have rules', () => {
+  const cases: Record<string, [string, Carrier | undefined]> = {
+    'a request line': ['GET / HTTP/1.1\r\n', 'http'],
+    'a ClientHello': ['\x16\x03\x01', 'tls'],
+    'a method in small letters': ['get /secret HTTP/1.1\r\n', 'http'],
+    'its beginning': ['get', undefined],
+    'empty lines before a request': ['\r\n\r\nGET /secret HTTP/1.1\r\n', 'http'],
+    'an empty line alone': ['\r\n', undefined],
+    'HTTP/0.9': ['GET /secret\r\n', 'http'],
+    'white space of other kinds': ['GET\t/secret\tHTTP/1.1\r\n', 'http'],
+    'a vertical one': ['GET\v/secret HTTP/1.1\r\n', 'http'],
+    'a method of other characters': ["g't /secret HTTP/1.1\r\n", 'http'],
+    'a word too many': ['GET /a b HTTP/1.1\r\n', 'http'],
+    'a target without a slash': ['GET example.com:80 HTTP/1.1\r\n', 'http'],
+    'a long one': [`get ${'x'.repeat(2_000)}`, 'http'],
+    'a preface that goes wrong': ['PRI * HTTP/2.0\r\nX', 'http'],
+    PostgreSQL: ['\0\0\0\x08\x04\xd2\x16\x2f', 'tcp'],
+    Redis: ['*1\r\n$4\r\nPING\r\n', 'tcp'],
+    'memcached: get': ['get key\r\n', 'tcp'],
+    'its beginning too': ['get k', undefined],
+    MongoDB: ['\x3f\0\0\0', 'tcp'],
+    MQTT: ['\x10\x0e\0\x04MQTT', 'tcp'],
+    'a word and an end of line': ['QUIT\r\n', 'tcp'],
+    JSON: ['{"a": 1}\n', 'tcp'],
+  };
+  test.each(Object.entries(cases))('%s', (_, [text, want]) =>
+    expect(carrierFor(bytes(text), true)).toBe(want),
+  );
+
+  test('nothing is carried as bytes that a request could still follow', () => {
+    for (const [text, want] of Object.values(cases)) {
+      for (let length = 0; length < text.length; length++) {
+        const early = carrierFor(bytes(text.slice(0, length)), true);
+        if (early !== undefined) expect([text, length, early]).toEqual([text, length, want ?? early]);
+      }
     }
   });
 });

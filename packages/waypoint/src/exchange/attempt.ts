@@ -6,7 +6,7 @@
  */
 import type { Clock, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
-import type { HttpError } from '@ambit/http/errors';
+import { HttpError } from '@ambit/http/errors';
 import type {
   ClientExchange,
   HttpClientConnection,
@@ -115,7 +115,12 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     const { host, head, body } = this.#options;
     this.#waiting = undefined;
     this.#completedBefore = connection.completedExchanges;
-    this.#exchange = connection.request(head, this);
+    try {
+      this.#exchange = connection.request(head, this);
+    } catch (error) {
+      this.#unsendable(error);
+      return;
+    }
     this.#sent = true;
     if (head.endsHere) return;
     host.onAttemptSending(this);
@@ -178,6 +183,17 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     if (!this.#over) this.#options.body.onWritable();
   }
 
+  /** What filters, tokens or services made of the request cannot be written; the connection is as it was. */
+  #unsendable(error: unknown): void {
+    if (error instanceof HttpError && error.kind === 'refused')
+      this.#fail({ kind: 'refused' }, upstreamErrorOf(error));
+    else {
+      const options = { cause: error };
+      const broken = new UpstreamError('UPE', 'request_not_sendable', messageOf(error), options);
+      this.#fail({ kind: 'reset', sent: true, onKeptConnection: false }, broken);
+    }
+  }
+
   #drop(bytes: Buffer): void {
     this.#dropped += bytes.length;
     if (this.#dropped > DROPPED_ANSWER_BYTES) this.#exchange?.abort('cancelled');
@@ -212,7 +228,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
   #fail(outcome: AttemptOutcome, error: UpstreamError): void {
     if (this.#over) return;
     this.#settle();
-    if (error.flag !== 'UO') this.endpoint.report('local-origin');
+    if (error.flag !== 'UO' && error.reason !== 'request_not_sendable') this.endpoint.report('local-origin');
     this.#options.host.onAttemptFailed(this, outcome, error);
   }
 

@@ -27,6 +27,8 @@ export interface GateHost {
    */
   admitted(view: RequestView, responseFields: HeaderFields): void;
   refused(refusal: Refusal): void;
+  /** Runs what follows a wait, unless nobody wants it any more; nothing is thrown. */
+  resume(goOn: () => void): void;
   /** A service that authorizes answered in our place; `failed`: it did not answer. */
   denied(head: ResponseHead, body: Uint8Array, failed: boolean): void;
 }
@@ -83,7 +85,7 @@ export class Gate implements Disposable {
   async #await<T>(what: string, promise: Promise<T>, next: (value: T) => void): Promise<void> {
     try {
       const value = await promise;
-      if (!this.#over) next(value);
+      if (!this.#over) this.#host.resume(() => next(value));
     } catch (error) {
       if (this.#over) return;
       this.#context.log.error('a question about a request failed', { what, error: messageOf(error) });

@@ -81,6 +81,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   /** Bytes of the answer that the client's connection has not taken. */
   #heldDown = 0;
   #countedBytes = 0;
+  /** An answer of our own could not be written either. */
+  #isFaulty = false;
   #over = false;
   /** @internal When it counts as idle. */
   deadlineMs = Number.POSITIVE_INFINITY;
@@ -101,6 +103,15 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   }
 
   start(): this {
+    try {
+      this.#begin();
+    } catch (error) {
+      this.#fault(error);
+    }
+    return this;
+  }
+
+  #begin(): void {
     const { admission, snapshot, reporter, deadlines } = this.#context;
     const { head } = this.#exchange;
     const now = snapshot();
@@ -109,30 +120,29 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#begun = reporter.begin(config, head);
     if (!admission.tryRequest()) {
       this.#refuse(OVERLOADED);
-      return this;
+      return;
     }
     this.#report.isAdmitted = true;
     deadlines.watch(this);
     this.#moved();
     if (!now.complete) {
       this.#refuse(NOT_CONFIGURED);
-      return this;
+      return;
     }
     const notCarried = notCarriedOf(head);
     if (notCarried) {
       this.#refuse(notCarried);
-      return this;
+      return;
     }
     const normalized = normalizePath(now.settings.pathNormalization, head.path);
     if (normalized.kind === 'refuse') {
       this.#refuse({ status: 400, text: '', details: `path_normalization_failed{${normalized.reason}}` });
-      return this;
+      return;
     }
     const { method, scheme, authority, fields } = head;
     this.#view = { method, scheme, authority, path: normalized.path, fields: withoutPrivate(fields) };
     this.#gate = new Gate(this.#context, this.#downstream.connection, config, this.#view, this);
     this.#gate.start();
-    return this;
   }
 
   // What the client does.
@@ -174,7 +184,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   /** @internal Memory is short and this request holds most of it. */
   evict(): void {
-    this.#stop(OVERLOADED);
+    if (this.#body.letGo()) this.#countHeld();
+    else this.#stop(OVERLOADED);
   }
 
   /** @internal Nothing moved for too long. */
@@ -192,8 +203,20 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     }
     this.onSending();
     this.#body.await(bytes, () =>
-      goOn({ bytes: this.#body.beginning(bytes), isWhole: this.#body.totalBytes <= bytes }),
+      this.resume(() =>
+        goOn({ bytes: this.#body.beginning(bytes), isWhole: this.#body.totalBytes <= bytes }),
+      ),
     );
+  }
+
+  /** @internal After a wait: what goes wrong ends this request alone. */
+  resume(goOn: () => void): void {
+    if (this.#over) return;
+    try {
+      goOn();
+    } catch (error) {
+      this.#fault(error);
+    }
   }
 
   /** @internal */
@@ -272,7 +295,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       return;
     }
     this.#report.flag('DI');
-    this.#delay = this.#context.clock.after(fault.delayMs, () => this.#resume(goOn));
+    this.#delay = this.#context.clock.after(fault.delayMs, () => this.resume(goOn));
   }
 
   #forward(decision: Forward): void {
@@ -286,8 +309,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       return;
     }
     pending.then(
-      () => this.#resume(() => this.#forward(decision)),
-      () => this.#resume(() => this.#refuse(INTERNAL_ERROR)),
+      () => this.resume(() => this.#forward(decision)),
+      () => this.resume(() => this.#refuse(INTERNAL_ERROR)),
     );
   }
 
@@ -327,7 +350,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   /** Any other protocol that a client would rather speak is none of ours: its request is one like others. */
   get #isWebSocket(): boolean {
-    return this.#exchange.head.upgrade === 'websocket';
+    return this.#exchange.head.upgrade === WEBSOCKET;
   }
 
   #headFor(sent: SentRequest, scheme: RequestHead['scheme']): RequestHead {
@@ -341,7 +364,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       authority,
       path,
       fields,
-      upgrade: this.#isWebSocket ? 'websocket' : undefined,
+      upgrade: this.#isWebSocket ? WEBSOCKET : undefined,
       expectsContinue: false,
     };
   }
@@ -400,10 +423,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       ...(sessionSet ?? []),
     ];
     const answer = { status: head.status, fields: forwardedResponse(decision, this.#view, fields) };
-    this.#hasResponded = true;
+    if (!this.#respond(answer, endsHere)) return;
     this.#report.details('via_upstream');
     this.#report.response(answer, upstreamMs);
-    this.#exchange.respond(answer, endsHere);
   }
 
   /** Of the answer. @internal */
@@ -427,14 +449,13 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   /** @internal */
   onSwitched(head: ResponseHead, _endpoint: UpstreamEndpoint, upstreamMs: number): Duplex {
+    const answer = { status: 101, fields: withoutPrivate(head.fields) };
+    this.#carried = this.#exchange.switchProtocols(answer);
     this.#hasResponded = true;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#timer?.cancel();
-    const fields = withoutPrivate(head.fields);
-    const answer = { status: 101, fields };
     this.#report.details('via_upstream');
     this.#report.response(answer, upstreamMs);
-    this.#carried = this.#exchange.switchProtocols(answer);
     return this.#carried;
   }
 
@@ -476,16 +497,42 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   #respondLocally(head: ResponseHead, body: Uint8Array): void {
     if (this.#over) return;
-    this.#hasResponded = true;
-    this.#report.response(head, undefined);
     const endsHere = body.length === 0 || this.#exchange.head.method === 'HEAD';
-    this.#exchange.respond(head, endsHere);
+    if (!this.#respond(head, endsHere)) return;
+    this.#report.response(head, undefined);
     if (!endsHere) {
       this.#report.responseData(body);
       this.#exchange.write(body);
       this.#exchange.end();
     }
     this.#end();
+  }
+
+  /** Begins the answer; one that cannot be written becomes another. */
+  #respond(head: ResponseHead, endsHere: boolean): boolean {
+    try {
+      this.#exchange.respond(head, endsHere);
+    } catch (error) {
+      this.#fault(error);
+      return false;
+    }
+    this.#hasResponded = true;
+    return true;
+  }
+
+  /** Something here is wrong, or what was added to the answer: it ends this request, and no other. */
+  #fault(error: unknown): void {
+    if (this.#over) return;
+    this.#context.log.error('a request failed by a fault of the waypoint', {
+      error: error instanceof Error ? error.stack : String(error),
+    });
+    this.#extraFields = [];
+    if (this.#hasResponded || this.#isFaulty) {
+      this.#breakOff(undefined, INTERNAL_ERROR.details);
+      return;
+    }
+    this.#isFaulty = true;
+    this.#refuse(INTERNAL_ERROR);
   }
 
   /** The answer has begun and cannot be finished. */
@@ -495,10 +542,6 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     if (this.#carried) this.#carried.destroy();
     else this.#exchange.abort('failed');
     this.#end();
-  }
-
-  #resume(goOn: () => void): void {
-    if (!this.#over) goOn();
   }
 
   #moved(): void {
@@ -533,6 +576,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 }
 
 const NOTHING = new Uint8Array(0);
+const WEBSOCKET = 'websocket';
 const FORWARDED_PROTO = 'x-forwarded-proto';
 const UPSTREAM_SERVICE_TIME = 'x-envoy-upstream-service-time';
 const OWN_RESPONSE_FIELDS: ReadonlySet<string> = new Set([UPSTREAM_SERVICE_TIME]);

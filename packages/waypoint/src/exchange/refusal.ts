@@ -67,6 +67,8 @@ export function refusalOf(error: UpstreamError): Refusal {
       return { status: 503, text: 'no healthy upstream', flag, details: reason };
     case 'cluster_not_found':
       return { status: 503, text: '', flag, details: reason };
+    case 'upgrade_refused':
+      return { status: 502, text: 'the upgrade was not accepted', flag, details: reason };
     case 'per_try_timeout':
       return { ...TIMED_OUT, details: 'upstream_per_try_timeout' };
     default: {

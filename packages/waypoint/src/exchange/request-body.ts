@@ -7,6 +7,7 @@
  */
 import type { ClientExchange } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
+import { KeptBytes } from './kept-bytes.ts';
 
 export interface BodySource {
   /** As many bytes were passed on: the client may send as many more. */
@@ -16,11 +17,9 @@ export interface BodySource {
 export class RequestBody {
   readonly #source: BodySource;
   readonly #limitBytes: number;
-  /** From the first byte on, or what is yet to be sent once it is lost. */
-  #pieces: Buffer[] = [];
-  /** How many of the pieces the present try has sent. */
-  #sent = 0;
-  /** Bytes that are held here and the client has no credit for. */
+  /** From the first byte on, or from what is yet to be sent once it is lost; read as far as the present try has sent. */
+  readonly #kept = new KeptBytes();
+  /** Bytes that came, and that the client has no credit for. */
   #uncredited = 0;
   #totalBytes = 0;
   #isLost = false;
@@ -42,9 +41,9 @@ export class RequestBody {
     return this.#totalBytes;
   }
 
-  /** Bytes in memory that no try has sent, or that their sender has no credit for. */
+  /** What it costs in memory: everything that is kept here. */
   get heldBytes(): number {
-    return this.#sink ? this.#uncredited : Math.max(this.#uncredited, this.#unsentBytes());
+    return this.#kept.memoryBytes;
   }
 
   /**
@@ -58,7 +57,7 @@ export class RequestBody {
 
   /** The first bytes, at most so many. Before the first try. */
   beginning(bytes: number): Buffer {
-    return Buffer.concat(this.#pieces).subarray(0, bytes);
+    return Buffer.concat([...this.#kept.all()]).subarray(0, bytes);
   }
 
   /** Cannot be sent from its beginning any more. */
@@ -82,7 +81,7 @@ export class RequestBody {
       this.#write(bytes);
       return;
     }
-    this.#pieces.push(Buffer.from(bytes));
+    this.#kept.push(bytes);
     this.#flush();
     this.#lookAwaited();
   }
@@ -100,14 +99,14 @@ export class RequestBody {
     onRequestEnd(trailers: HeaderFields | undefined): void;
   }): void {
     if (this.#isLost) return;
-    for (const piece of this.#pieces) to.onRequestData(piece);
+    for (const bytes of this.#kept.all()) to.onRequestData(bytes);
     if (this.#ended) to.onRequestEnd(this.#trailers);
   }
 
   /** A try begins: everything from the first byte on goes to `sink`. */
   sendTo(sink: ClientExchange): void {
     this.#sink = sink;
-    this.#sent = 0;
+    this.#kept.rewind();
     this.#sinkIsFull = false;
     this.#endSent = false;
     this.#flush();
@@ -126,13 +125,22 @@ export class RequestBody {
     this.#flush();
   }
 
+  /** Memory is short: what was sent is not kept for another try. Whether that freed anything. */
+  letGo(): boolean {
+    const before = this.heldBytes;
+    if (!this.#sink || !this.#kept.hasRead) return false;
+    this.#isLost = true;
+    this.#kept.forgetRead();
+    return this.heldBytes < before;
+  }
+
   /** Nobody needs it any more: what comes is dropped. */
   discard(): void {
     this.stop();
-    this.#pieces = [];
-    this.#sent = 0;
+    this.#kept.clear();
     this.#isLost = true;
     this.#isDiscarded = true;
+    this.#awaited = undefined;
     this.#creditSent();
   }
 
@@ -150,15 +158,15 @@ export class RequestBody {
   }
 
   get #isAllSent(): boolean {
-    return this.#sink !== undefined && this.#sent === this.#pieces.length;
+    return this.#sink !== undefined && this.#kept.unreadBytes === 0;
   }
 
   #flush(): void {
     const sink = this.#sink;
-    while (sink && this.#sink === sink && !this.#sinkIsFull && this.#sent < this.#pieces.length) {
-      const piece = this.#pieces[this.#sent];
-      this.#sent += 1;
-      if (piece) this.#write(piece);
+    while (sink && this.#sink === sink && !this.#sinkIsFull) {
+      const bytes = this.#kept.read();
+      if (!bytes) break;
+      this.#write(bytes);
     }
     this.#trim();
     if (!this.#sink || !this.#ended || this.#endSent || !this.#isAllSent) return;
@@ -173,23 +181,16 @@ export class RequestBody {
 
   /** Of what is uncredited, all but what waits unsent. */
   #creditSent(): void {
-    const credit = this.#uncredited - this.#unsentBytes();
+    const credit = this.#uncredited - this.#kept.unreadBytes;
     if (credit <= 0) return;
     this.#uncredited -= credit;
     this.#source.credit(credit);
   }
 
-  #unsentBytes(): number {
-    let unsent = 0;
-    for (let i = this.#sent; i < this.#pieces.length; i++) unsent += this.#pieces[i]?.length ?? 0;
-    return unsent;
-  }
-
   /** Beyond the limit, what was sent is let go. */
   #trim(): void {
-    if (this.#sent === 0 || this.#totalBytes <= this.#limitBytes) return;
+    if (this.#totalBytes <= this.#limitBytes || !this.#kept.hasRead) return;
     this.#isLost = true;
-    this.#pieces.splice(0, this.#sent);
-    this.#sent = 0;
+    this.#kept.forgetRead();
   }
 }

@@ -21,6 +21,7 @@ interface ChatServer extends AsyncDisposable {
   readonly port: number;
   readonly paths: (string | undefined)[];
   readonly open: () => number;
+  readonly onUpgrade: (tell: (rawHeaders: readonly string[]) => void) => void;
 }
 
 /** Answers each message with itself. */
@@ -42,6 +43,7 @@ async function chatServer(options: ServerOptions = {}): Promise<ChatServer> {
     port: (http.address() as AddressInfo).port,
     paths,
     open: () => server.clients.size,
+    onUpgrade: (tell) => http.on('upgrade', ({ rawHeaders }) => tell(rawHeaders)),
     async [Symbol.asyncDispose]() {
       for (const socket of server.clients) socket.terminate();
       server.close();
@@ -180,6 +182,50 @@ describe('a handshake that is no GET', () => {
     duplex.write(`${line}host: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n${body}`);
     const [answer] = (await once(duplex, 'data')) as [Buffer];
     expect([String(answer).slice(0, 13), seen]).toEqual(['HTTP/1.1 400 ', []]);
+  });
+});
+
+describe('a handshake', () => {
+  test('has fields that are nothing but fields', async () => {
+    const server = await chatServer();
+    const seen: (readonly string[])[] = [];
+    server.onUpgrade((rawHeaders) => seen.push(rawHeaders));
+    const network = await networkOf(server);
+    const duplex = await (await network.client()).connect(CHAT);
+    const headers = Object.fromEntries([['constructor', 'x']]);
+    const socket = new WebSocket('ws://app.test/', { createConnection: () => duplex as never, headers });
+    await once(socket, 'open');
+    socket.terminate();
+    const [raw = []] = seen;
+    expect(raw[raw.indexOf('constructor') + 1]).toBe('x');
+  });
+});
+
+describe('a WebSocket over HTTP/2', () => {
+  const statusOf = async (network: WaypointNetwork, protocol: string) => {
+    const session = await (await network.client()).http2(CHAT);
+    if (!session.remoteSettings.enableConnectProtocol) await once(session, 'remoteSettings');
+    const stream = session.request({
+      ':method': 'CONNECT',
+      ':protocol': protocol,
+      ':scheme': 'http',
+      ':authority': 'app.test',
+      ':path': '/',
+      'sec-websocket-version': '13',
+    });
+    const [headers] = (await once(stream, 'response')) as [{ ':status': number }];
+    stream.on('error', () => undefined).destroy();
+    return headers[':status'];
+  };
+
+  test('is switched, or answered with an error: a success is the switch', async () => {
+    const server = await chatServer();
+    const network = await networkOf(server);
+    expect(await statusOf(network, 'websocket')).toBe(200);
+    expect(await statusOf(network, 'connect-udp')).toBe(501);
+    const deaf = use(await httpBackend('127.0.0.3', (_, response) => response.end('what?')));
+    network.endpoint({ name: 'chat-0', service: 'chat', ip: '127.0.0.3', port: deaf.port });
+    await until(async () => (await statusOf(network, 'websocket')) === 502, 'it is not taken for a switch');
   });
 });
 

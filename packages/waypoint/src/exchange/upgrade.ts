@@ -93,6 +93,12 @@ export class Upgrade implements HandshakeWaiter, Disposable {
     const endpoint = this.#endpoint;
     if (!endpoint) return;
     endpoint.report(endpointResult(head.status));
+    if (this.#options.head.version === '2' && head.status < 300) {
+      // To a client of HTTP/2 it would say that the protocol was switched.
+      const message = `${endpoint.key} answered ${head.status} instead of switching`;
+      this.#host.onFailed(new UpstreamError('UR', 'upgrade_refused', message), undefined);
+      return;
+    }
     this.#host.onResponse(head, false, endpoint, this.#elapsedMs);
   }
 

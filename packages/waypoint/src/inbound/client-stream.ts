@@ -3,7 +3,8 @@
  *
  * The client is told that it is connected as soon as its destination is known; which of the destination's endpoints is
  * meant is decided for each request later. A port that declares what it speaks is believed. On one that does not, the first
- * bytes are looked at, for a moment: a client that waits for the server to speak first must not wait long.
+ * bytes are looked at, for a moment: a client that waits for the server to speak first must not wait long. Unless there are
+ * rules for requests: then nobody gets past them by being slow, and what may be a request is served as one.
  */
 import type { Timer } from '@ambit/core/clock';
 import type { StreamResetError } from '@ambit/http/errors';
@@ -16,9 +17,21 @@ import { refuseStream, type ServerTunnel } from '@ambit/hbone/server';
 import type { AppProtocol } from '@ambit/model/service';
 import { parseIdentity } from '@ambit/model/workload';
 import { type Destination, type DestinationRefusal, decideDestination } from '../decide/destination.ts';
-import { type Spoken, spokenBy } from '../decide/sniff.ts';
-import { ATTACHMENT_WAIT_MS, EARLY_BYTES, SNIFF_BYTES, SNIFF_REST_MS, SNIFF_WAIT_MS } from '../limits.ts';
+import { type Carrier, carrierFor } from '../decide/sniff.ts';
+import {
+  ATTACHMENT_WAIT_MS,
+  EARLY_BYTES,
+  SNIFF_HTTP_WAIT_MS,
+  SNIFF_REST_MS,
+  SNIFF_WAIT_MS,
+} from '../limits.ts';
 import type { InboundContext } from './context.ts';
+
+interface Sniffing {
+  readonly destination: Destination;
+  /** Whatever may be a request is one: there are rules for requests. */
+  readonly isGuarded: boolean;
+}
 
 export class ClientStream implements StreamHandler {
   readonly #context: InboundContext;
@@ -33,7 +46,7 @@ export class ClientStream implements StreamHandler {
   #isAdmitted = false;
   #timer: Timer | undefined;
   /** Set while first bytes are waited for. */
-  #sniffing: Destination | undefined;
+  #sniffing: Sniffing | undefined;
 
   constructor(context: InboundContext, tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields) {
     this.#context = context;
@@ -78,7 +91,7 @@ export class ClientStream implements StreamHandler {
   }
 
   onEnd(): void {
-    if (this.#sniffing) this.#spoken(this.#sniffing, 'other');
+    this.#giveUpSniffing();
   }
 
   onReset(_stream: H2Stream, _error: StreamResetError): void {
@@ -115,40 +128,43 @@ export class ClientStream implements StreamHandler {
   }
 
   #beginSniffing(destination: Destination): void {
-    this.#sniffing = destination;
-    if (this.#early.length > 0) {
-      this.#waitForRest(destination);
-      this.#sniff(destination);
+    const isGuarded = this.#context.hasHttpRules(destination);
+    this.#sniffing = { destination, isGuarded };
+    if (this.#early.length === 0) {
+      this.#await(isGuarded ? SNIFF_HTTP_WAIT_MS : SNIFF_WAIT_MS);
       return;
     }
-    this.#timer = this.#context.clock.after(SNIFF_WAIT_MS, () => this.#spoken(destination, 'other'));
+    this.#await(SNIFF_REST_MS);
+    this.#sniff(this.#sniffing);
   }
 
-  #waitForRest(destination: Destination): void {
+  /** Then what came must do, or that nothing came. */
+  #await(ms: number): void {
     this.#timer?.cancel();
-    this.#timer = this.#context.clock.after(SNIFF_REST_MS, () => this.#spoken(destination, 'other'));
+    this.#timer = this.#context.clock.after(ms, () => this.#giveUpSniffing());
   }
 
-  #sniff(destination: Destination): void {
+  #giveUpSniffing(): void {
+    const sniffing = this.#sniffing;
+    if (sniffing) this.#found(sniffing.destination, sniffing.isGuarded ? 'http' : 'tcp');
+  }
+
+  #sniff({ destination, isGuarded }: Sniffing): void {
     const [first] = this.#early;
     const bytes = this.#early.length === 1 && first ? first : Buffer.concat(this.#early);
-    const spoken = spokenBy(bytes);
-    if (spoken !== undefined) this.#spoken(destination, spoken);
-    else if (bytes.length >= SNIFF_BYTES) this.#spoken(destination, 'http1');
-    else if (this.#early.length === 1) this.#waitForRest(destination);
+    const carrier = carrierFor(bytes, isGuarded);
+    if (carrier) this.#found(destination, carrier);
+    else if (this.#early.length === 1) this.#await(SNIFF_REST_MS);
   }
 
-  #spoken(destination: Destination, spoken: Spoken): void {
+  #found(destination: Destination, carrier: Carrier): void {
     if (this.#over || !this.#sniffing) return;
     this.#sniffing = undefined;
     this.#timer?.cancel();
-    this.#carry(
-      destination,
-      spoken === 'http1' || spoken === 'http2' ? 'http' : spoken === 'tls' ? 'tls' : 'tcp',
-    );
+    this.#carry(destination, carrier);
   }
 
-  #carry(destination: Destination, carrier: 'http' | 'tls' | 'tcp'): void {
+  #carry(destination: Destination, carrier: Carrier): void {
     const { peer } = this.#tunnel;
     const early = this.#early;
     this.#early = [];
@@ -174,7 +190,7 @@ export class ClientStream implements StreamHandler {
 }
 
 /** `undefined`: to be found out. */
-function carrierOf(protocol: AppProtocol | undefined): 'http' | 'tls' | 'tcp' | undefined {
+function carrierOf(protocol: AppProtocol | undefined): Carrier | undefined {
   switch (protocol) {
     case 'HTTP11':
     case 'HTTP2':

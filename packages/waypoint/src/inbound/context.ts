@@ -5,13 +5,14 @@ import type { ServerTunnel } from '@ambit/hbone/server';
 import type { MeshWaits } from '@ambit/model/mesh-waits';
 import type { MeshStore } from '@ambit/model/store';
 import type { Destination, WaypointIdentity } from '../decide/destination.ts';
+import type { Carrier } from '../decide/sniff.ts';
 import type { Admission } from '../exchange/admission.ts';
 
 /** A connection of a client whose destination and protocol are known. */
 export interface Carried {
   readonly destination: Destination;
   /** `tls`: begins with a ClientHello, or is declared to. */
-  readonly carrier: 'http' | 'tls' | 'tcp';
+  readonly carrier: Carrier;
   readonly transport: Transport;
   readonly tunnel: ServerTunnel;
   /** Call once when the connection has ended. */
@@ -24,6 +25,8 @@ export interface InboundContext {
   readonly self: WaypointIdentity;
   readonly admission: Admission;
   readonly clock: Clock;
+  /** Whether what comes for it must be HTTP, if it may be: there are rules for its requests. */
+  readonly hasHttpRules: (destination: Destination) => boolean;
   readonly carry: (carried: Carried) => void;
   readonly refused: (
     tunnel: ServerTunnel,

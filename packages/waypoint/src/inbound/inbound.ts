@@ -61,6 +61,7 @@ export class Inbound implements AsyncDisposable {
       self: options.self,
       admission: options.admission,
       clock,
+      hasHttpRules: options.hasHttpRules,
       carry: (carried) => this.#carry(carried),
       refused: ({ peer, identity }, authority, status, reason, message) =>
         log.info('connection refused', {

@@ -95,7 +95,12 @@ class Asking implements PoolWaiter, ResponseReceiver {
       expectsContinue: false,
       endsHere,
     };
-    this.#exchange = connection.request(head, this);
+    try {
+      this.#exchange = connection.request(head, this);
+    } catch (error) {
+      this.onFailed(new UpstreamError('UPE', 'request_not_sendable', messageOf(error), { cause: error }));
+      return;
+    }
     if (endsHere) return;
     this.#exchange.write(body);
     this.#exchange.end();

@@ -7,6 +7,7 @@ import type { Random } from '@ambit/core/clock';
 import type { MeshView } from '@ambit/model/mesh';
 import { splitServiceKey } from '@ambit/model/address';
 import type { Service } from '@ambit/model/service';
+import { chooseService } from '@ambit/model/service-choice';
 import { type Answer, askEndpoint, type Question } from './ask-endpoint.ts';
 import { UpstreamError } from './errors.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
@@ -20,6 +21,14 @@ export interface ServiceQuestion extends Omit<Question, 'authority'> {
   readonly authority?: string;
 }
 
+export interface AskDeps {
+  readonly upstreams: Upstreams;
+  readonly mesh: MeshView;
+  readonly random: Random;
+  /** Of the mesh's settings, which name these services: its services are meant before those of others. */
+  readonly rootNamespace: () => string;
+}
+
 const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
 
 /**
@@ -27,14 +36,12 @@ const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
  * aborts first.
  */
 export async function askService(
-  upstreams: Upstreams,
-  mesh: MeshView,
-  random: Random,
+  { upstreams, mesh, random, rootNamespace }: AskDeps,
   question: ServiceQuestion,
   signal: AbortSignal,
 ): Promise<Answer> {
   signal.throwIfAborted();
-  const service = findService(mesh, question.service);
+  const service = findService(mesh, question.service, rootNamespace());
   if (!service) {
     throw new UpstreamError('NC', 'cluster_not_found', `there is no service ${question.service}`);
   }
@@ -47,10 +54,9 @@ export async function askService(
   return await askEndpoint(endpoint, { authority: service.hostname, ...question }, signal);
 }
 
-/** By key, or by hostname: then the canonical one of several. */
-function findService(mesh: MeshView, name: string): Service | undefined {
+/** By key, or by hostname: then as a client of the root namespace would see it, so that nobody's private one is meant. */
+function findService(mesh: MeshView, name: string, rootNamespace: string): Service | undefined {
   const parts = splitServiceKey(name);
   if (parts) return mesh.serviceByKey(`${parts.namespace}/${parts.hostname}`);
-  const named = mesh.servicesByHostname(name);
-  return named.find(({ canonical }) => canonical) ?? named[0];
+  return chooseService(mesh.servicesByHostname(name), rootNamespace);
 }

@@ -33,6 +33,8 @@ export interface ClusterSource {
   concerns(change: MeshChange): boolean;
   /** It is gone for good. */
   readonly isGone: boolean;
+  /** Made by what clients name: there may be any number of them, so it is forgotten when it is not used. */
+  readonly isFleeting: boolean;
   read(destination: Destination, resolution: Resolution): ClusterView;
 }
 
@@ -40,6 +42,7 @@ const NOTHING = { protocol: undefined, endpoints: [], distribution: undefined, c
 
 export class ServiceSource implements ClusterSource {
   readonly name: string;
+  readonly isFleeting = false;
   readonly #mesh: MeshStore;
   readonly #self: () => Workload;
   readonly #key: ServiceKey;
@@ -114,6 +117,7 @@ export class ServiceSource implements ClusterSource {
 
 export class WorkloadSource implements ClusterSource {
   readonly name: string;
+  readonly isFleeting = true;
   readonly hostname = undefined;
   readonly #mesh: MeshStore;
   readonly #uid: string;

@@ -65,10 +65,13 @@ export class Cluster implements EndpointOwner, Disposable {
   #destination: Destination;
   #settings: UpstreamSettings;
   #stale = true;
+  /** When an endpoint was last asked for; milliseconds of the monotonic clock. */
+  #usedMs: number;
 
   constructor(source: ClusterSource, deps: ClusterDeps) {
     this.source = source;
     this.#deps = deps;
+    this.#usedMs = deps.clock.monotonicMs();
     this.#destination = deps.destination();
     this.#settings = deps.settings(this.#destination);
     this.breakers = new Breakers(this.#settings.breakers);
@@ -112,11 +115,12 @@ export class Cluster implements EndpointOwner, Disposable {
   }
 
   pick({ hash, avoid, random, address }: ClusterPick): UpstreamEndpoint | UpstreamError {
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#usedMs = nowMs;
     this.#refresh();
     const problem = this.#view.problem ?? this.#policyProblem();
     if (problem) return problem;
     if (this.#view.chosen) return this.#chosen(this.#view.chosen(address));
-    const nowMs = this.#deps.clock.monotonicMs();
     const picked = this.#balancer?.pick({ hash, avoid, nowMs, random });
     if (picked) return picked;
     const message = `no healthy endpoint of ${this.source.name}`;
@@ -171,6 +175,15 @@ export class Cluster implements EndpointOwner, Disposable {
     this.#balancer = undefined;
     this.#stopWatching();
     this.#stale = true;
+  }
+
+  get usedMs(): number {
+    return this.#usedMs;
+  }
+
+  /** No request is under way, and no connection is kept. */
+  get isUnused(): boolean {
+    return this.#retired.size === 0 && this.#endpoints.values().every((endpoint) => endpoint.isUnused);
   }
 
   get isEmpty(): boolean {

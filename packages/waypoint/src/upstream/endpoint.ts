@@ -87,6 +87,10 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
     return this.#facts.workload?.clusterId ?? '';
   }
 
+  get isUnused(): boolean {
+    return this.activeRequests === 0 && this.#pools.values().every(({ isEmpty }) => isEmpty);
+  }
+
   get isHealthy(): boolean {
     return !this.ejected && !this.failedChecks;
   }

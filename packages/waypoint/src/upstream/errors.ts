@@ -17,6 +17,8 @@ export type UpstreamReason =
   | 'remote_reset'
   | 'remote_refused_stream_reset'
   | 'protocol_error'
+  | 'request_not_sendable'
+  | 'upgrade_refused'
   | 'overflow'
   | 'no_healthy_upstream'
   | 'cluster_not_found'

@@ -66,7 +66,7 @@ function requestOf(head: RequestHead): IncomingMessage {
   if (head.method !== 'GET' || !head.endsHere) throw new Error('a handshake is a GET without a body');
   request.method = head.method;
   request.url = head.path;
-  const headers: Record<string, string | string[]> = {};
+  const headers = Object.create(null) as Record<string, string | string[]>;
   const fields = withWebSocketKey(head);
   for (let i = 0; i < fields.length; i += 2) {
     const [name = '', value = ''] = [fields[i], fields[i + 1]];
@@ -177,7 +177,13 @@ class HandshakeSocket extends Duplex {
 
   #switch(head: ResponseHead): void {
     this.#state = 'switched';
-    const client = this.#waiter.onSwitched(head);
+    let client: Duplex;
+    try {
+      client = this.#waiter.onSwitched(head);
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
     this.#client = client;
     client
       .on('data', (chunk: Buffer) => {

@@ -1,7 +1,8 @@
 /**
  * Every destination that requests are sent to.
  *
- * A destination is made when a request first needs it, told of changes that concern it, and goes with its service.
+ * A destination is made when a request first needs it, told of changes that concern it, and goes with its service. Ports of
+ * workloads are what clients name, so a destination of that kind goes when it has not been used for a while.
  */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
@@ -10,7 +11,7 @@ import type { MeshStore } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
 import type { WorkloadDestination } from '../decide/destination.ts';
 import type { BackendService } from '../decide/route-decision.ts';
-import { UPSTREAM_SWEEP_MS } from '../limits.ts';
+import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS, UPSTREAM_SWEEP_MS } from '../limits.ts';
 import type { Destination } from '../resources/destination-policy.ts';
 import type { ResourceStore } from '../resources/store.ts';
 import { Cluster } from './cluster.ts';
@@ -33,6 +34,8 @@ export interface UpstreamsOptions {
 export class Upstreams implements Disposable {
   readonly #options: UpstreamsOptions;
   readonly #clusters = new Map<string, Cluster>();
+  /** Of those, the ones that clients' choice of a port has made. */
+  #fleeting = 0;
   readonly #disposables = new DisposableStack();
 
   constructor(options: UpstreamsOptions) {
@@ -98,6 +101,7 @@ export class Upstreams implements Disposable {
       settings: (policy) => upstreamSettings(policy, resources.snapshot.settings.connectTimeoutMs),
     });
     this.#clusters.set(key, made);
+    if (made.source.isFleeting && ++this.#fleeting > FLEETING_DESTINATIONS) this.#forgetUnused(0, made);
     return made;
   }
 
@@ -106,8 +110,25 @@ export class Upstreams implements Disposable {
       cluster.sweep();
       if (!cluster.source.isGone) continue;
       cluster.retire();
-      if (cluster.isEmpty) this.#clusters.delete(key);
+      if (cluster.isEmpty) this.#forget(key, cluster);
     }
+    this.#forgetUnused(FLEETING_KEPT_MS);
+  }
+
+  /** @param ms - For so long. */
+  #forgetUnused(ms: number, except?: Cluster): void {
+    if (this.#fleeting === 0) return;
+    const beforeMs = this.#options.clock.monotonicMs() - ms;
+    for (const [key, cluster] of this.#clusters) {
+      const isUnused = cluster.source.isFleeting && cluster.usedMs <= beforeMs && cluster.isUnused;
+      if (isUnused && cluster !== except) this.#forget(key, cluster);
+    }
+  }
+
+  #forget(key: string, cluster: Cluster): void {
+    this.#clusters.delete(key);
+    if (cluster.source.isFleeting) this.#fleeting -= 1;
+    cluster[Symbol.dispose]();
   }
 }
 

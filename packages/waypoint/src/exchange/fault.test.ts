@@ -1,0 +1,93 @@
+/** A fault of the waypoint's own, in the middle of a request: it ends that request, and says so. */
+import { expect, test } from '@jest/globals';
+import { silentLogger } from '@ambit/core/log';
+import { HttpError } from '@ambit/http/errors';
+import type { ResponseHead, ServerExchange } from '@ambit/http/exchange';
+import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { ResourceStore } from '../resources/store.ts';
+import { Admission } from './admission.ts';
+import type { ExchangeContext } from './context.ts';
+import type { Downstream } from './downstream.ts';
+import { ProxiedRequest } from './proxied-request.ts';
+
+function exchangeThat(respond: (head: ResponseHead) => void) {
+  const events: string[] = [];
+  const exchange = {
+    head: {
+      method: 'GET',
+      scheme: 'http',
+      authority: 'web',
+      path: '/',
+      version: '1.1',
+      fields: [],
+      upgrade: undefined,
+      expectsContinue: false,
+      endsHere: true,
+    },
+    respond: (head: ResponseHead) => {
+      respond(head);
+      events.push(`respond ${head.status}`);
+    },
+    write: () => true,
+    end: () => events.push('end'),
+    abort: () => events.push('abort'),
+    credit: () => undefined,
+  } as unknown as ServerExchange;
+  return { exchange, events };
+}
+
+function contextWith(reporter: Partial<ExchangeContext['reporter']>, admission: Admission): ExchangeContext {
+  const store = new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' });
+  return {
+    snapshot: () => store.snapshot,
+    reporter: { begin: () => ({ fields: [] }), ended: () => undefined, ...reporter },
+    admission,
+    clock: new FakeClock(),
+    log: silentLogger,
+    deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
+    budget: { add: () => undefined, remove: () => undefined },
+    retryBodyBytes: 0,
+    streamIdleMs: 0,
+  } as unknown as ExchangeContext;
+}
+
+const DOWNSTREAM = {
+  destination: { kind: 'service', service: { key: 'shop/web' }, port: 80 },
+  connection: {},
+} as unknown as Downstream;
+
+test('while it is decided upon', () => {
+  const admission = new Admission(10, 10);
+  const { exchange, events } = exchangeThat(() => undefined);
+  const context = contextWith(
+    {
+      begin: () => {
+        throw new TypeError('x is undefined');
+      },
+    },
+    admission,
+  );
+  new ProxiedRequest(context, DOWNSTREAM, exchange).start();
+  expect(events).toEqual(['respond 500']);
+  expect(admission.requests).toBe(0);
+});
+
+test('while it is answered: once more, without what may be wrong', () => {
+  const admission = new Admission(10, 10);
+  const { exchange, events } = exchangeThat(({ status }) => {
+    if (status !== 500) throw new HttpError('protocol', 'illegal-outgoing-field');
+  });
+  new ProxiedRequest(contextWith({}, admission), DOWNSTREAM, exchange).start();
+  expect(events).toEqual(['respond 500']);
+  expect(admission.requests).toBe(0);
+});
+
+test('and where nothing can be answered, the client is told by an end', () => {
+  const admission = new Admission(10, 10);
+  const { exchange, events } = exchangeThat(() => {
+    throw new HttpError('protocol', 'illegal-outgoing-field');
+  });
+  new ProxiedRequest(contextWith({}, admission), DOWNSTREAM, exchange).start();
+  expect(events).toEqual(['abort']);
+  expect(admission.requests).toBe(0);
+});
