@@ -38,6 +38,7 @@ import { selfWorkload } from './control/self-workload.ts';
 import { Admission } from './exchange/admission.ts';
 import type { ExchangeContext } from './exchange/context.ts';
 import { configOf } from './exchange/downstream.ts';
+import { PolicyReport } from './exchange/policy-report.ts';
 import { HttpService } from './inbound/http-service.ts';
 import { Inbound } from './inbound/inbound.ts';
 import { hashOf } from './decide/balance/hash-key.ts';
@@ -216,6 +217,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log: deps.log.scope('security'),
     }),
     reporter: telemetry,
+    policyReport: new PolicyReport(registry, deps.log.scope('policies')),
     upstreams,
     admission,
     budget,

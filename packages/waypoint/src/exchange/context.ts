@@ -10,6 +10,7 @@ import type { WaypointSecurity } from '../security/security.ts';
 import type { WaypointTelemetry } from '../telemetry/telemetry.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import type { Admission } from './admission.ts';
+import type { PolicyReport } from './policy-report.ts';
 
 /** Pure decisions that tests, and what stands in for them, replace. */
 export interface Decisions {
@@ -26,6 +27,7 @@ export interface ExchangeContext {
   /** What waits for others: keys of token issuers, services that authorize. */
   readonly security: WaypointSecurity;
   readonly reporter: Reporter;
+  readonly policyReport: PolicyReport;
   readonly upstreams: Upstreams;
   readonly admission: Admission;
   readonly budget: QueueBudget;

@@ -140,7 +140,10 @@ export class Gate implements Disposable {
   }
 
   #authorize(token: AuthorizationSubject['token']): void {
-    const verdict = authorize(this.#config.authorization, this.#subject(token));
+    const { authorization } = this.#config;
+    const subject = this.#subject(token);
+    const verdict = authorize(authorization, subject);
+    this.#context.policyReport.decided(authorization, subject, verdict);
     if (verdict.kind !== 'allow') {
       this.#refuse(accessDenied(verdict.kind === 'no-allow-matched' ? 'none' : verdict.by));
       return;

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { AuthorizationAction } from '@ambit/api/waypoint';
 import { AppProtocol } from '@ambit/api/workload';
 import { systemClock } from '@ambit/core/clock';
 import { createFakeCa } from '@ambit/identity/fake-ca';
@@ -10,6 +11,7 @@ import { openClient } from '../testing/client.ts';
 import { closed, until } from '../testing/until.ts';
 import {
   ALICE,
+  NAMESPACE,
   startWaypoint,
   WAYPOINT_IDENTITY,
   type WaypointNetwork,
@@ -176,6 +178,39 @@ describe('a connection that is no HTTP', () => {
     expect(body).toMatch(new RegExp(`istio_tcp_connections_closed_total${labels} 1`));
     expect(body).toMatch(new RegExp(`istio_tcp_received_bytes_total${labels} 5`));
     expect(body).toMatch(new RegExp(`istio_tcp_sent_bytes_total${labels} 5`));
+  });
+});
+
+describe('a policy that comes', () => {
+  const deny = (network: WaypointNetwork) =>
+    network.controlPlane.set('AuthorizationPolicy', `${NAMESPACE}/no`, {
+      origin: { kind: 'AuthorizationPolicy', namespace: NAMESPACE, name: 'no', createdMs: 1n },
+      targets: [{ kind: { $case: 'gateway', value: `${NAMESPACE}/waypoint` } }],
+      action: AuthorizationAction.DENY,
+      rules: [{ to: [{ ports: ['80'] }] }],
+    });
+
+  test('ends a connection that it would not let in', async () => {
+    const { network } = await networkWith(AppProtocol.TCP, (socket) => socket.pipe(socket));
+    const duplex = await connect(network);
+    duplex.write('x');
+    await once(duplex, 'data');
+    deny(network);
+    await closed(duplex.resume());
+  });
+
+  test('while the endpoint is dialled lets nothing through', async () => {
+    const silent = use(await tcpBackend('127.0.0.2', () => undefined));
+    const network = use(await startWaypoint({ hbonePort: silent.port }));
+    network.service({ name: 'db', vip: '10.9.0.1', protocol: AppProtocol.TCP });
+    network.endpoint({ name: 'db-0', service: 'db', ip: '127.0.0.2', port: 80, tunnelled: true });
+    const duplex = await connect(network);
+    await until(() => silent.connections === 1, 'the endpoint is dialled');
+    const sinceMs = performance.now();
+    deny(network);
+    await closed(duplex.resume());
+    // Not when the endpoint is given up.
+    expect(performance.now() - sinceMs).toBeLessThan(5_000);
   });
 });
 

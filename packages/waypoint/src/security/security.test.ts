@@ -19,6 +19,7 @@ import { CompactSign, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { http2Backend, httpBackend } from '../testing/backend.ts';
 import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
+import { until } from '../testing/until.ts';
 import { hostnameOf, NAMESPACE, startWaypoint, type WaypointNetwork } from '../testing/waypoint-network.ts';
 import { grpcFrame, grpcMessage } from './external-grpc.ts';
 
@@ -154,6 +155,28 @@ describe('tokens', () => {
     expect([status, body]).toEqual([401, 'Jwks remote fetch is failed']);
     expect(answered['www-authenticate']).toMatch(/^Bearer realm="http:.*", error="invalid_token"$/);
   });
+});
+
+test('AUDIT and dry runs are counted, of requests', async () => {
+  const made = await network((set) =>
+    set('AuthorizationPolicy', { action: AuthorizationAction.DENY, dryRun: true, rules: [{}] }),
+  );
+  made.controlPlane.set('AuthorizationPolicy', `${NAMESPACE}/audit`, {
+    origin: { kind: 'AuthorizationPolicy', namespace: NAMESPACE, name: 'audit', createdMs: 1n },
+    targets: EVERYTHING,
+    action: AuthorizationAction.AUDIT,
+    rules: [{}],
+  });
+  const client = await made.client();
+  await until(async () => {
+    await client.request(WEB);
+    const { body } = await made.page('stats', '/metrics');
+    return /^ambit_waypoint_audited_total\{policy="shop\/audit"\} \d+$/m.test(body);
+  }, 'audited');
+  const { body } = await made.page('stats', '/metrics');
+  expect(body).toMatch(
+    /^ambit_waypoint_dry_run_verdicts_total\{policy="shop\/p",result="denied",enforced_result="allowed"\} \d+$/m,
+  );
 });
 
 describe('services that authorize', () => {

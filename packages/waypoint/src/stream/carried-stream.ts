@@ -7,6 +7,7 @@
 import type { Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Transport } from '@ambit/http/transport/transport';
+import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { authorize, externalChecks } from '../decide/authorize.ts';
 import { readClientHello } from '../decide/client-hello.ts';
 import { type ConnectionView, sourceNamespaceOf } from '../decide/request-view.ts';
@@ -54,6 +55,8 @@ export class CarriedStream {
   #cluster: Cluster | undefined;
   #connecting: Disposable | undefined;
   #pump: BytePump | undefined;
+  /** Policies let it in; its endpoint may not be connected yet. */
+  #admitted = false;
   #over = false;
 
   constructor(context: StreamContext, downstream: Downstream, carried: Carried, ended: () => void) {
@@ -73,7 +76,7 @@ export class CarriedStream {
 
   start(): void {
     const now = this.#context.snapshot();
-    const config = configOf(now, this.#downstream.destination);
+    const config = this.#config;
     this.#counted = this.#context.reporter.connectionBegan(config, this.#record());
     if (!now.complete) {
       this.#refuse('NR', 'not_configured_yet');
@@ -82,13 +85,13 @@ export class CarriedStream {
     const isTls = this.#carried.carrier === 'tls';
     const asksForNames = config.streams.some(({ rules }) => rules.some(({ tls }) => tls));
     if (isTls || asksForNames) this.#peek(isTls);
-    else this.#admit(config);
+    else this.#admit();
   }
 
   /** A policy may have changed. */
   authorizeAgain(): void {
-    if (this.#over || !this.#pump) return;
-    const verdict = this.#verdict(configOf(this.#context.snapshot(), this.#downstream.destination));
+    if (this.#over || !this.#admitted) return;
+    const verdict = authorize(this.#config.authorization, this.#subject);
     if (verdict.kind !== 'allow') this.cut(deniedBy(verdict));
   }
 
@@ -132,38 +135,49 @@ export class CarriedStream {
     this.#peeking.cancel();
     this.#peeking = undefined;
     this.#connection = { ...this.#connection, sni };
-    this.#admit(configOf(this.#context.snapshot(), this.#downstream.destination));
+    this.#admit();
   }
 
   // Whether it may, and where to.
 
-  #verdict(config: PortConfig): Verdict {
-    const subject = { request: undefined, connection: this.#connection, token: undefined };
-    return authorize(config.authorization, subject);
+  /** As it is now. */
+  get #config(): PortConfig {
+    return configOf(this.#context.snapshot(), this.#downstream.destination);
   }
 
-  #admit(config: PortConfig): void {
-    const subject = { request: undefined, connection: this.#connection, token: undefined };
-    const checks = externalChecks(config.authorization, subject);
+  get #subject(): AuthorizationSubject {
+    return { request: undefined, connection: this.#connection, token: undefined };
+  }
+
+  #admit(): void {
+    const subject = this.#subject;
+    const checks = externalChecks(this.#config.authorization, subject);
     if (checks.length === 0) {
-      this.#authorize(config);
+      this.#authorize();
       return;
     }
     const { security } = this.#context;
     Promise.all(checks.map((check) => security.check(check, subject, undefined, this.#gone.signal))).then(
       (verdicts) => {
         if (this.#over) return;
-        if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize(config);
+        if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize();
         else this.#refuse('UAEX', 'ext_authz_denied');
       },
       () => this.#refuse('UAEX', 'ext_authz_error'),
     );
   }
 
-  #authorize(config: PortConfig): void {
-    const verdict = this.#verdict(config);
-    if (verdict.kind === 'allow') this.#route(config);
-    else this.#refuse(undefined, deniedBy(verdict));
+  #authorize(): void {
+    const config = this.#config;
+    const subject = this.#subject;
+    const verdict = authorize(config.authorization, subject);
+    this.#context.policyReport.decided(config.authorization, subject, verdict);
+    if (verdict.kind !== 'allow') {
+      this.#refuse(undefined, deniedBy(verdict));
+      return;
+    }
+    this.#admitted = true;
+    this.#route(config);
   }
 
   #route(config: PortConfig): void {
