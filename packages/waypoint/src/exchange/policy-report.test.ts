@@ -36,10 +36,13 @@ function told(parts: readonly PolicyParts[], subject = SUBJECT) {
   const counted = formatMetrics(registry.collect()).split('\n');
   return {
     logged: lines.map((line) => {
-      const { message, level: _level, time: _time, scope: _scope, ...fields } = JSON.parse(line) as Record<
-        string,
-        unknown
-      >;
+      const {
+        message,
+        level: _level,
+        time: _time,
+        scope: _scope,
+        ...fields
+      } = JSON.parse(line) as Record<string, unknown>;
       return { message, ...fields };
     }),
     counted: counted.filter((line) => line.startsWith('ambit_waypoint_')),
