@@ -13,6 +13,13 @@ export function fieldValue(fields: HeaderFields, name: string): string | undefin
   return undefined;
 }
 
+/** Whether a value may stand in a field: visible octets, spaces and tabs (RFC 9110 §5.5). What else there is no codec sends. */
+export function isFieldValue(value: string): boolean {
+  return !NOT_IN_VALUES.test(value);
+}
+
+const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
+
 /** Fields that a trailer may not be: they frame, route, authorize or say how to read, after the fact. */
 export const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
   'authorization',

@@ -26,6 +26,8 @@ export type AttemptOutcome =
       /** The connection had served other requests, and none of this one's answer had come. */
       readonly onKeptConnection: boolean;
     }
+  /** HTTP cannot carry the request, to no endpoint. */
+  | { readonly kind: 'cannot-be-sent' }
   /** Nothing came within the time of one try. */
   | { readonly kind: 'try-timeout' };
 
@@ -86,6 +88,8 @@ function isRetriable(policy: RetryPolicy, { outcome, method }: AttemptResult): W
       return when(on('connect-failure', '5xx', 'gateway-error', 'reset', 'reset-before-request'));
     case 'refused':
       return when(on('refused-stream', '5xx', 'gateway-error', 'reset'));
+    case 'cannot-be-sent':
+      return 'not-retriable';
     case 'try-timeout':
       return when(on('5xx', 'gateway-error', 'reset'));
     case 'reset': {

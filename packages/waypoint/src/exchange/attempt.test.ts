@@ -47,6 +47,8 @@ test.each([
   });
   attempt.start();
   expect(failures.map(([, why]) => why)).toEqual([reason]);
+  // No other endpoint could be sent it either.
+  expect(failures.map(([kind]) => kind === 'cannot-be-sent')).toEqual([reason === 'request_not_sendable']);
   expect(endpoint.activeRequests).toBe(0);
   // Its head is nothing that an endpoint did.
   expect(reports).toEqual(reason === 'request_not_sendable' ? [] : ['local-origin']);

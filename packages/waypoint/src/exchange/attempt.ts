@@ -190,7 +190,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     else {
       const options = { cause: error };
       const broken = new UpstreamError('UPE', 'request_not_sendable', messageOf(error), options);
-      this.#fail({ kind: 'reset', sent: true, onKeptConnection: false }, broken);
+      this.#fail({ kind: 'cannot-be-sent' }, broken);
     }
   }
 

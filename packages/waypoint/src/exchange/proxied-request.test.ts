@@ -346,6 +346,30 @@ describe('a route', () => {
     expect(none.status).toBe(404);
   });
 
+  test('whose rewrite makes no path of it is 500, and the next request goes on', async () => {
+    const backend = await web((request, response) => response.end(request.url));
+    const network = await networkOf([backend]);
+    await route(network, {
+      filters: [
+        {
+          kind: {
+            $case: 'rewrite',
+            value: { path: { kind: { $case: 'regex', value: { match: '/a(.*)', rewrite: '/b c\\1' } } } },
+          },
+        },
+      ],
+      backends: [backendOf('web')],
+    });
+    const client = await network.client();
+    const answers = [await client.request(WEB, { path: '/z' }), await client.request(WEB, { path: '/a' })];
+    answers.push(await client.request(WEB, { path: '/z' }));
+    expect(answers.map(({ status, body }) => [status, body])).toEqual([
+      [200, '/z'],
+      [500, ''],
+      [200, '/z'],
+    ]);
+  });
+
   test('answers by itself: redirects, texts, and 500 for what does not exist', async () => {
     const backend = await web((_, response) => response.end('web'));
     const network = await networkOf([backend]);

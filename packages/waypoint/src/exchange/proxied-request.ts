@@ -319,6 +319,10 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     const { connection, destination } = this.#downstream;
     this.#decision = decision;
     const { authority, path, fields } = forwardedRequest(decision, this.#view);
+    if (!isTarget(path)) {
+      this.#refuse({ ...INTERNAL_ERROR, details: 'rewritten_path_not_sendable' });
+      return;
+    }
     const hasProto = fieldValue(fields, FORWARDED_PROTO) !== undefined;
     const sent = {
       authority,
@@ -573,6 +577,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     }
     if (this.#begun) this.#context.reporter.ended(this.#report.record(this.#begun, this.#tries?.count ?? 0));
   }
+}
+
+/** What a codec takes for a path; a rewrite by regular expression may make anything. */
+function isTarget(path: string): boolean {
+  return /^[\x21-\x7e]+$/.test(path);
 }
 
 const NOTHING = new Uint8Array(0);

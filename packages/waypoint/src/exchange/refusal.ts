@@ -67,6 +67,8 @@ export function refusalOf(error: UpstreamError): Refusal {
       return { status: 503, text: 'no healthy upstream', flag, details: reason };
     case 'cluster_not_found':
       return { status: 503, text: '', flag, details: reason };
+    case 'request_not_sendable':
+      return { ...INTERNAL_ERROR, flag, details: reason };
     case 'upgrade_refused':
       return { status: 502, text: 'the upgrade was not accepted', flag, details: reason };
     case 'per_try_timeout':

@@ -400,6 +400,8 @@ describe('what becomes of the request', () => {
           { header: 'x-list', claim: 'list' },
           { header: 'x-none', claim: 'none.at.all' },
           { header: 'x-evil', claim: 'evil' },
+          { header: 'x-control', claim: 'control' },
+          { header: 'x-delete', claim: 'delete' },
           { header: 'x-url', claim: 'https://claims.example/x' },
         ],
       },
@@ -410,6 +412,8 @@ describe('what becomes of the request', () => {
         admin: true,
         list: ['a'],
         evil: 'a\r\nb: c',
+        control: 'Eve\u0001',
+        delete: '\u007f',
         'https://claims.example/x': 'u',
       },
     );

@@ -59,9 +59,9 @@ export function isForOthers(name: string): boolean {
   return !name.startsWith(':') && !NOT_FOR_OTHERS.has(name);
 }
 
-/** A name that HTTP takes, in lower case, and a value without line breaks; `undefined` otherwise. */
+/** A name that HTTP takes, in lower case, and a value that it takes; `undefined` otherwise. */
 export function fieldOf(name: string, value: string): readonly [name: string, value: string] | undefined {
   const lower = name.toLowerCase();
-  const isField = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(lower) && !/[\r\n\0]/.test(value);
+  const isField = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(lower) && !/[^\t\x20-\x7e\x80-\xff]/.test(value);
   return isField && isForOthers(lower) ? [lower, value] : undefined;
 }

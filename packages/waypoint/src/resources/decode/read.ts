@@ -13,6 +13,7 @@ import { serviceKey } from '@ambit/model/address';
 import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
 import type { HeaderField } from '../http-route.ts';
 import { MAX_DURATION_MS, MAX_PARENTS, MAX_PARTS, MAX_TEXT_LENGTH } from '../limits.ts';
+import { isFieldValue } from '@ambit/http/header-fields';
 import { LinearRegex } from '@ambit/core/linear-regex';
 import type { Origin } from '../origin.ts';
 import type { PolicyTarget } from '../policy-target.ts';
@@ -132,10 +133,11 @@ export function headerFieldsOf(messages: readonly Field[], field: string): reado
   }));
 }
 
-/** As octets in Latin-1, which is how fields are held; line breaks and NUL would end the field. */
+/** As octets in Latin-1, which is how fields are held; no codec sends control octets. */
 export function headerValueOf(value: string, field: string): string {
-  if (/[\r\n\0]/.test(textOf(value, field))) throw new Problem(`${field}: a line break in a value`);
-  return /^[\0-\x7f]*$/.test(value) ? value : Buffer.from(value, 'utf8').toString('latin1');
+  const octets = Buffer.from(textOf(value, field), 'utf8').toString('latin1');
+  if (!isFieldValue(octets)) throw new Problem(`${field}: a control octet in a value`);
+  return octets;
 }
 
 /** Milliseconds; 0 is "nothing said". */
