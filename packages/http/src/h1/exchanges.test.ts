@@ -13,7 +13,7 @@ import type {
   ServerExchange,
 } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
-import { PIPELINED_BYTES } from '../limits.ts';
+import { PIPELINED_BYTES, SEND_QUEUE_BYTES } from '../limits.ts';
 import { DEFAULT_HTTP1_OPTIONS, DEFAULT_HTTP1_SERVER_OPTIONS, type Http1ServerOptions } from '../options.ts';
 import { MemoryTransport } from '../testing/memory-transport.ts';
 import { connectTransport, listenTransports, type TransportServer } from '../testing/plain-pair.ts';
@@ -229,6 +229,36 @@ describe('a server', () => {
     for (let i = 0; i < 20; i++) socket.write(Buffer.alloc(10_000));
     expect(await answer).toMatch(/connection: close\r\n\r\nearly$/);
   });
+
+  test.each(['at once', 'later'])(
+    'reads no more of a client that does not read, answered %s',
+    async (when) => {
+      const transport = new MemoryTransport();
+      const nothing = { onData() {}, onEnd() {}, onAbort() {}, onWritable() {} };
+      let asked = 0;
+      const onRequest = (exchange: ServerExchange) => {
+        asked++;
+        const answer = () => say(exchange, 'x'.repeat(10_000));
+        if (when === 'at once') answer();
+        else queueMicrotask(answer);
+        return nothing;
+      };
+      const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+      serveHttp1(transport, { onRequest }, { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines });
+      transport.reads = false;
+      transport.deliver(Buffer.from(`${GET}\r\n`.repeat(50)));
+      await turn();
+      transport.deliver(Buffer.from(`${GET}\r\n`.repeat(50)));
+      await turn();
+      expect(asked).toBe(Math.ceil(SEND_QUEUE_BYTES / 10_000));
+      expect(transport.uncredited).toBeGreaterThan(90 * GET.length);
+      transport.drain();
+      await turn();
+      await turn();
+      expect([asked, transport.uncredited]).toEqual([100, 0]);
+      expect(transport.written.toString('latin1').split('HTTP/1.1 200 OK').length).toBe(101);
+    },
+  );
 
   test('drops a client that sends far ahead of its turn, after it has answered', async () => {
     const transport = new MemoryTransport();

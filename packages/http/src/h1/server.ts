@@ -1,8 +1,8 @@
 /**
  * One connection of HTTP/1.1, the server's end (RFC 9112 §9).
  *
- * Requests are taken one at a time: what a client pipelines waits, uncredited, until the answer before it is whole, so
- * answers are in order and a client that asks without reading is not read. What is no request is answered, and the
+ * Requests are taken one at a time: what a client pipelines waits, uncredited, until the answer before it is whole and
+ * most of what was answered is out, so answers are in order and a client that asks without reading is not read. What is no request is answered, and the
  * connection ends; it lingers then, so that the answer is not lost to a reset.
  */
 import type { Duplex } from 'node:stream';
@@ -70,6 +70,8 @@ export class Http1ServerConnection
   #isDraining = false;
   /** More came ahead of its turn than may wait. */
   #isPipelineLost = false;
+  /** The client has not taken the answers so far: what it asks next waits until it has. */
+  #isPaused = false;
   #held: HeldBytes | undefined;
   #tunnel: ConnectionTunnel | undefined;
 
@@ -111,7 +113,7 @@ export class Http1ServerConnection
       this.wire.transport.credit(bytes.length);
       return;
     }
-    if (this.#exchange && !this.#body) {
+    if (this.#isPaused || (this.#exchange && !this.#body)) {
       this.#keepForLater(bytes);
     } else if (this.#stash.length > 0) {
       this.#stash.append(bytes);
@@ -134,6 +136,10 @@ export class Http1ServerConnection
     if (queue.queuedBytes > 0) return;
     if (this.#state === 'ending') {
       this.wire.end();
+      return;
+    }
+    if (this.#isPaused) {
+      this.#goOn();
       return;
     }
     const exchange = this.#exchange;
@@ -298,6 +304,7 @@ export class Http1ServerConnection
         continue;
       }
       if (this.#exchange) return at;
+      if (this.#mustPause()) return at;
       const from = bytes[at] === CR && bytes[at + 1] === LF ? at + 2 : at;
       if (from === bytes.length) return from;
       const end = bytes.indexOf(END_OF_HEAD, Math.max(from, searched - END_OF_HEAD.length));
@@ -309,6 +316,20 @@ export class Http1ServerConnection
       this.#open(bytes, from, at);
     }
     return this.#state === 'open' ? at : bytes.length;
+  }
+
+  /** Answers that nobody reads are not added to. */
+  #mustPause(): boolean {
+    if (this.wire.isCongested) this.wire.queue.flush();
+    this.#isPaused = this.wire.isCongested;
+    return this.#isPaused;
+  }
+
+  /** The answers are out. */
+  #goOn(): void {
+    this.#isPaused = false;
+    if (this.#isPipelineLost) this.#end();
+    else this.#readWaiting();
   }
 
   #open(bytes: Buffer, from: number, to: number): void {
@@ -357,7 +378,7 @@ export class Http1ServerConnection
     } else {
       if (this.#stash.length > 0) this.#stash.drop(bytes.length - rest);
       else if (rest > 0) this.#stash.append(bytes.subarray(at));
-      this.#stashUncredited = this.#exchange ? Math.min(rest, uncredited) : 0;
+      this.#stashUncredited = this.#exchange || this.#isPaused ? Math.min(rest, uncredited) : 0;
       credit -= this.#stashUncredited;
       if (this.#isHeadPending) this.#stash.searched = rest;
       if (rest > 0 || this.#held) this.#countHeld();
@@ -396,11 +417,15 @@ export class Http1ServerConnection
     this.deadlineMs = deadlines.nowMs + (isReceived ? idleTimeoutMs : headerTimeoutMs);
     if (this.#reading || this.#stash.length === 0) return;
     queueMicrotask(() => {
-      if (this.#state !== 'open' || this.#exchange || this.#stash.length === 0) return;
-      this.#isFresh = false;
-      this.#readStash(this.#stashUncredited);
-      this.#isFresh = true;
+      if (!this.#isPaused) this.#readWaiting();
     });
+  }
+
+  #readWaiting(): void {
+    if (this.#state !== 'open' || this.#exchange || this.#stash.length === 0) return;
+    this.#isFresh = false;
+    this.#readStash(this.#stashUncredited);
+    this.#isFresh = true;
   }
 
   /** Answers what is no request, or none any more, and ends the connection. */
