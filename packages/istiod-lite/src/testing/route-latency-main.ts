@@ -103,7 +103,11 @@ for (let w = 0; w < waypointCount; w++) {
         metadata: { GATEWAY_NAME: `w${w}`, NAMESPACE: 'shop' },
       },
       types: [ADDRESS_TYPE_URL, ...WAYPOINT_RESOURCE_KINDS.map(waypointTypeUrl)].map(handler),
-      observer: { received: (_, size) => void (bytes += size) },
+      observer: {
+        received: (_, size) => {
+          bytes += size;
+        },
+      },
       clock: systemClock,
       random: systemRandom,
       log: silentLogger,
