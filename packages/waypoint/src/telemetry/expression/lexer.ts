@@ -12,7 +12,7 @@ export type Token =
 /** Something that is no expression, in words for its author. */
 export class ExpressionProblem extends Error {}
 
-const SIGNS = ['&&', '||', '==', '!=', '<=', '>=', ...'!<>+-*/%?:.,()[]{}'];
+const SIGNS = ['&&', '||', '==', '!=', '<=', '>=', ...'!<>+-*/%?:.,()[]{}'.split('')];
 const SPACE = /[ \t\r\n\f]/;
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER = /(?:0[xX][0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)[uU]?/y;
