@@ -2,6 +2,12 @@
 import type { HeaderFields } from '@ambit/http/header-fields';
 
 /**
+ * What only the mesh may say of a client. Applications take it for the mesh's word, so the client's own is never passed on,
+ * whatever is said of it: as Envoy's SANITIZE.
+ */
+const OF_THE_MESH: ReadonlySet<string> = new Set(['x-forwarded-client-cert']);
+
+/**
  * What proxies tell each other about themselves, and no application must see: Envoy's metadata exchange, and the operation
  * that Istio names for its own spans.
  */
@@ -13,6 +19,11 @@ const PRIVATE: ReadonlySet<string> = new Set([
 
 export function withoutPrivate(fields: HeaderFields): HeaderFields {
   return without(fields, PRIVATE);
+}
+
+/** A request's fields without what its client may not say. */
+export function withoutForged(fields: HeaderFields): HeaderFields {
+  return without(withoutPrivate(fields), OF_THE_MESH);
 }
 
 export function without(fields: HeaderFields, names: ReadonlySet<string>): HeaderFields {

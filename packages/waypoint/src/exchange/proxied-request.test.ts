@@ -135,6 +135,22 @@ describe('a request', () => {
   });
 });
 
+describe('what a client says of itself', () => {
+  test('in the name of the mesh does not reach the endpoint', async () => {
+    const seen: (string | string[] | undefined)[] = [];
+    const backend = await web((request, response) => {
+      seen.push(request.headers['x-forwarded-client-cert'], request.headers['x-other']);
+      response.end();
+    });
+    const headers = {
+      'x-forwarded-client-cert': 'URI=spiffe://cluster.local/ns/shop/sa/admin',
+      'x-other': 'stays',
+    };
+    await (await (await networkOf([backend])).client()).request(WEB, { headers });
+    expect(seen).toEqual([undefined, 'stays']);
+  });
+});
+
 describe('an endpoint', () => {
   test('that refuses connections is passed over', async () => {
     const good = await web((_, response) => response.end('good'));

@@ -34,7 +34,7 @@ import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { ExchangeContext } from './context.ts';
 import { configOf, type Downstream } from './downstream.ts';
-import { without, withFields, withoutPrivate } from './fields.ts';
+import { without, withFields, withoutForged, withoutPrivate } from './fields.ts';
 import type { ResponseFlag } from './flags.ts';
 import { Gate, type GateHost } from './gate.ts';
 import { parseGrpcTimeoutMs } from './grpc.ts';
@@ -140,7 +140,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       return;
     }
     const { method, scheme, authority, fields } = head;
-    this.#view = { method, scheme, authority, path: normalized.path, fields: withoutPrivate(fields) };
+    this.#view = { method, scheme, authority, path: normalized.path, fields: withoutForged(fields) };
     this.#gate = new Gate(this.#context, this.#downstream.connection, config, this.#view, this);
     this.#gate.start();
   }
