@@ -6,7 +6,11 @@ import { waypointMeshSettings } from './mesh-settings.ts';
 const settings = { trustDomain: 'td', rootNamespace: 'root' };
 const settingsOf = (text: string) =>
   createWaypointResource('MeshSettings', waypointMeshSettings(readMeshConfig(text), settings));
-const NOTHING = createWaypointResource('MeshSettings', { ...settings, allowAnyOutbound: true });
+const NOTHING = createWaypointResource('MeshSettings', {
+  ...settings,
+  allowAnyOutbound: true,
+  defaultMetricsProviders: ['prometheus'],
+});
 const provider = (text: string) => settingsOf(`extensionProviders:\n- ${text}`).extensionProviders[0];
 
 describe('what waypoints are told of the mesh', () => {
@@ -15,6 +19,12 @@ describe('what waypoints are told of the mesh', () => {
     expect(createWaypointResource('MeshSettings', waypointMeshSettings(undefined, settings))).toEqual(
       NOTHING,
     );
+  });
+
+  test('metrics are on unless they are turned off', () => {
+    const metricsFor = (text: string) => settingsOf(text).defaultMetricsProviders;
+    expect(metricsFor('defaultProviders: {tracing: [t]}')).toEqual(['prometheus']);
+    expect(metricsFor('defaultProviders: {metrics: []}')).toEqual([]);
   });
 
   test('every setting', () => {

@@ -11,6 +11,9 @@ import type { MeshConfig } from '../mesh-config/read.ts';
 import { wireDurationMs } from './go-duration.ts';
 import type { MeshSettings } from './settings.ts';
 
+/** As Istio's chart has it, whatever else is said; an empty list turns metrics off. */
+const DEFAULT_METRICS_PROVIDERS = ['prometheus'];
+
 /** @param config - Undefined: none that could be read. */
 export function waypointMeshSettings(
   config: MeshConfig = {},
@@ -28,7 +31,7 @@ export function waypointMeshSettings(
     extensionProviders: (config.extensionProviders ?? []).map(providerOf),
     defaultTracingProviders: defaultProviders.tracing ?? [],
     defaultAccessLogProviders: defaultProviders.accessLogging ?? [],
-    defaultMetricsProviders: defaultProviders.metrics ?? [],
+    defaultMetricsProviders: defaultProviders.metrics ?? DEFAULT_METRICS_PROVIDERS,
     pathNormalization: normalization === 'DEFAULT' ? '' : normalization,
     connectTimeoutMs: wireDurationMs(config.connectTimeout),
     allowAnyOutbound: config.outboundTrafficPolicy?.mode !== 'REGISTRY_ONLY',
