@@ -1,18 +1,20 @@
 /**
  * RequestAuthentication: whose token a request brings, if it brings one.
  *
- * No token is no problem: who must have one is a matter of AuthorizationPolicy. A token that is there must be one that some
- * rule believes; then what the rule wants of it goes into headers. Headers that rules fill are taken from what the client
- * sent in any case, so that nobody can write them himself.
+ * No token is no problem: who must have one is a matter of AuthorizationPolicy. Every token that is there must be one that
+ * some rule believes, since nobody knows which of them the application reads; the first of them is who the request is from,
+ * and what its rule wants of it goes into headers. Headers that rules fill are taken from what the client sent in any case,
+ * so that nobody can write them himself. While one policy cannot be read nobody knows which headers those are, and every
+ * request is refused.
  */
 import type { Clock } from '@ambit/core/clock';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView, type TokenClaims } from '../decide/request-view.ts';
-import type { JwtRule, RequestAuthentication, TokenLocation } from '../resources/request-authentication.ts';
+import type { JwtRule, RequestAuthentication } from '../resources/request-authentication.ts';
 import { claimProblem, claimText, policyClaims, type TokenProblem, WRONG_ISSUER } from './check-claims.ts';
 import { findTokens, type ParsedToken, parseToken } from './find-tokens.ts';
 import type { KeySets } from './jwks.ts';
-import { MAX_REALM_LENGTH, MAX_VERIFIED_TOKENS } from './limits.ts';
+import { MAX_REALM_LENGTH, MAX_DIFFERENT_TOKENS, MAX_VERIFIED_TOKENS } from './limits.ts';
 import type { KeySet } from './key-set.ts';
 
 /** Fields to remove from the request, and then to set. */
@@ -43,6 +45,8 @@ interface Candidate {
 
 const UNREADABLE: TokenProblem = { reason: 'Jwt cannot be verified: the policy cannot be read', status: 401 };
 
+const TOO_MANY: TokenProblem = { reason: 'Jwt is one of too many', status: 401 };
+
 export class Authenticator {
   readonly #keySets: KeySets;
   readonly #clock: Clock;
@@ -67,20 +71,39 @@ export class Authenticator {
     const nobody: Authentication = { kind: 'ok', token: undefined, changes: { remove: strip, set: [] } };
     if (isPreflight(request)) return nobody;
     const isBroken = policies.some(({ unreadable }) => unreadable !== undefined);
-    if (isBroken) return carriesToken(rules, request) ? refusal(UNREADABLE, request) : nobody;
+    if (isBroken) return refusal(UNREADABLE, request);
     const candidates = rules.flatMap((rule) => findTokens(rule, request).map((text) => ({ rule, text })));
-    if (candidates.length === 0) return nobody;
-    return this.#try(candidates, 0, undefined, request, strip);
+    const tokens = [...new Set(candidates.map(({ text }) => text))];
+    if (tokens.length === 0) return nobody;
+    if (tokens.length > MAX_DIFFERENT_TOKENS) return refusal(TOO_MANY, request);
+    const conclude = (outcome: Believed | TokenProblem) =>
+      isBelieved(outcome) ? accepted(outcome, request, strip) : refusal(outcome, request);
+    const outcome = this.#believeAll(
+      tokens.map((token) => candidates.filter(({ text }) => text === token)),
+      undefined,
+    );
+    return outcome instanceof Promise ? outcome.then(conclude) : conclude(outcome);
   }
 
-  /** The candidates from `at` on, in turn; waits only where keys have to be fetched or a signature looked at. */
+  /** One group of candidates for each token; waits only where keys have to be fetched or a signature looked at. */
+  #believeAll(
+    groups: readonly (readonly Candidate[])[],
+    first: Believed | undefined,
+  ): Believed | TokenProblem | Promise<Believed | TokenProblem> {
+    const [group, ...rest] = groups;
+    if (group === undefined) return first ?? UNREADABLE;
+    const goOn = (outcome: Believed | TokenProblem) =>
+      isBelieved(outcome) ? this.#believeAll(rest, first ?? outcome) : outcome;
+    const outcome = this.#try(group, 0, undefined);
+    return outcome instanceof Promise ? outcome.then(goOn) : goOn(outcome);
+  }
+
+  /** The candidates from `at` on, in turn, until one is believed. */
   #try(
     candidates: readonly Candidate[],
     at: number,
     problem: TokenProblem | undefined,
-    request: RequestView,
-    strip: readonly string[],
-  ): Authentication | Promise<Authentication> {
+  ): Believed | TokenProblem | Promise<Believed | TokenProblem> {
     let worst = problem;
     for (let i = at; i < candidates.length; i++) {
       const candidate = candidates[i];
@@ -88,15 +111,13 @@ export class Authenticator {
       const outcome = this.#believe(candidate);
       if (outcome instanceof Promise) {
         return outcome.then((settled) =>
-          isBelieved(settled)
-            ? accepted(settled, request, strip)
-            : this.#try(candidates, i + 1, worse(worst, settled), request, strip),
+          isBelieved(settled) ? settled : this.#try(candidates, i + 1, worse(worst, settled)),
         );
       }
-      if (isBelieved(outcome)) return accepted(outcome, request, strip);
+      if (isBelieved(outcome)) return outcome;
       worst = worse(worst, outcome);
     }
-    return refusal(worst ?? UNREADABLE, request);
+    return worst ?? UNREADABLE;
   }
 
   #believe({ rule, text }: Candidate): Believed | TokenProblem | Promise<Believed | TokenProblem> {
@@ -153,17 +174,6 @@ function isPreflight(request: RequestView): boolean {
     headerOf(request, 'origin') !== undefined &&
     headerOf(request, 'access-control-request-method') !== undefined
   );
-}
-
-const USUAL_PLACES: readonly TokenLocation[] = [
-  { kind: 'header', name: 'authorization', prefix: 'Bearer ' },
-  { kind: 'query-parameter', name: 'access_token' },
-];
-
-/** Anywhere that the rules name, or that one which cannot be read would have named by default. */
-function carriesToken(rules: readonly JwtRule[], request: RequestView): boolean {
-  const locations = [...USUAL_PLACES, ...rules.flatMap((rule) => rule.locations)];
-  return findTokens({ locations }, request).length > 0;
 }
 
 function accepted({ rule, token }: Believed, request: RequestView, strip: readonly string[]): Authentication {

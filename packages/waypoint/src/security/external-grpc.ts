@@ -1,4 +1,5 @@
 /** Authorization by a service that speaks envoy.service.auth.v3: the question and the answer. */
+import { isForOthers } from '../resources/protected-fields.ts';
 import {
   type CheckRequest,
   type CheckResponse,
@@ -9,13 +10,7 @@ import {
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
 import type { ExtAuthzGrpc } from '../resources/mesh-settings.ts';
-import {
-  type ExternalQuestion,
-  type ExternalVerdict,
-  fieldOf,
-  isForOthers,
-  type KeptBody,
-} from './external.ts';
+import { type ExternalQuestion, type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
 
 export function checkRequest(provider: ExtAuthzGrpc, question: ExternalQuestion): CheckRequest {
   const { subject, body, ownIdentity, nowMs } = question;

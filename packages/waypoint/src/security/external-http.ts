@@ -2,10 +2,11 @@
  * Authorization by a service that speaks plain HTTP: it gets the request's method, path and host and some of its headers;
  * 200 lets the request pass, 5xx is a failure, and any other answer goes to the client as it is. As Envoy does it.
  */
+import { isForOthers } from '../resources/protected-fields.ts';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { ExtAuthzHttp } from '../resources/mesh-settings.ts';
 import type { RequestView } from '../decide/request-view.ts';
-import { type ExternalVerdict, fieldOf, isForOthers, type KeptBody } from './external.ts';
+import { type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
 
 export interface HttpQuestion {
   readonly method: string;

@@ -5,6 +5,7 @@
  */
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
+import { isForOthers } from '../resources/protected-fields.ts';
 import type { FieldChanges } from './authenticate.ts';
 
 /** A body, as far as it was kept for the question. */
@@ -41,23 +42,6 @@ export type ExternalVerdict =
     };
 
 export const NO_CHANGES: FieldChanges = { remove: [], set: [] };
-
-/** Fields that belong to one message or one connection, and that no service may change for another. */
-const NOT_FOR_OTHERS: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'host',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
-export function isForOthers(name: string): boolean {
-  return !name.startsWith(':') && !NOT_FOR_OTHERS.has(name);
-}
 
 /** A name that HTTP takes, in lower case, and a value that it takes; `undefined` otherwise. */
 export function fieldOf(name: string, value: string): readonly [name: string, value: string] | undefined {

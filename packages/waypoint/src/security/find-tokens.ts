@@ -1,6 +1,6 @@
 /** Where tokens are in a request, and the parts of one. Nothing is believed here. */
 import type { JwtRule, TokenLocation } from '../resources/request-authentication.ts';
-import { cookieOf, queryParameterOf, type RequestView } from '../decide/request-view.ts';
+import { cookieOf, type RequestView } from '../decide/request-view.ts';
 import { MAX_TOKEN_LENGTH, MAX_TOKENS } from './limits.ts';
 
 /** The tokens in the places that a rule names, in the order of the places. */
@@ -22,8 +22,11 @@ function tokensAt(location: TokenLocation, request: RequestView): readonly strin
     case 'header':
       return headerTokens(request, location.name, location.prefix);
     case 'query-parameter': {
-      const value = queryParameterOf(request.path, location.name);
-      return value === undefined || value === '' ? [] : [decoded(value)];
+      const question = request.path.indexOf('?');
+      if (question < 0) return [];
+      // All of them, however their names are spelled: nobody knows which one the application reads.
+      const values = new URLSearchParams(request.path.slice(question + 1)).getAll(location.name);
+      return values.filter((value) => value !== '');
     }
     case 'cookie': {
       const value = cookieOf(request, location.name);
@@ -44,14 +47,6 @@ function headerTokens({ fields }: RequestView, name: string, prefix: string): re
     if (token !== '') found.push(token);
   }
   return found;
-}
-
-function decoded(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
 }
 
 /** A token taken apart, its signature not looked at. */

@@ -27,3 +27,5 @@ export const CLOCK_SKEW_S = 60;
 export const MAX_REALM_LENGTH = 256;
 /** Bytes of an authorizing service's answer: what a client is told, at most. */
 export const MAX_AUTHORIZATION_ANSWER_BYTES = 1_048_576;
+/** Tokens that differ, in one request, all its rules together. */
+export const MAX_DIFFERENT_TOKENS = 8;

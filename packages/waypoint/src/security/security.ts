@@ -2,6 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { MeshView } from '@ambit/model/mesh';
+import { chooseService } from '@ambit/model/service-choice';
 import type { MeshSettings } from '../resources/mesh-settings.ts';
 import { ExternalAuthorizer, type ServiceRequest, type ServiceResponse } from './ask-external.ts';
 import { Authenticator } from './authenticate.ts';
@@ -32,7 +33,7 @@ export function createSecurity(deps: SecurityDeps): WaypointSecurity {
     clock,
     fetch: deps.fetch,
     viaMesh: (url, maxBytes, signal) => {
-      const service = serviceOf(deps.mesh, url);
+      const service = serviceOf(deps.mesh, url, settings().rootNamespace);
       return service === undefined ? undefined : ask(documentRequest(service, url, maxBytes), signal);
     },
   });
@@ -53,11 +54,13 @@ export function createSecurity(deps: SecurityDeps): WaypointSecurity {
   };
 }
 
-/** The service of the mesh that an address in clear leads to; `undefined`: somewhere else. */
-function serviceOf(mesh: MeshView, { protocol, hostname }: URL): string | undefined {
+/**
+ * The service of the mesh that an address in clear leads to, as a client of the root namespace would see it, so that nobody
+ * puts a service of his own in the place of an issuer; `undefined`: somewhere else.
+ */
+function serviceOf(mesh: MeshView, { protocol, hostname }: URL, rootNamespace: string): string | undefined {
   if (protocol !== 'http:') return undefined;
-  const [service] = mesh.servicesByHostname(hostname);
-  return service?.key;
+  return chooseService(mesh.servicesByHostname(hostname), rootNamespace)?.key;
 }
 
 function documentRequest(service: string, url: URL, maxBytes: number): ServiceRequest {

@@ -4,6 +4,7 @@ import type {
   RequestAuthentication as RequestAuthenticationMessage,
 } from '@ambit/api/waypoint';
 import { atMost, nameOf, Problem } from '@ambit/model/decode/problem';
+import { isForOthers } from '../protected-fields.ts';
 import { MAX_PARTS } from '../limits.ts';
 import type { JwtRule, KeySource, RequestAuthentication, TokenLocation } from '../request-authentication.ts';
 import { durationOf, headerNameOf, originOf, said, requiredTargetsOf, textOf } from './read.ts';
@@ -37,10 +38,10 @@ function ruleOf(message: JwtRuleMessage): JwtRule {
     payloadHeader:
       message.outputPayloadToHeader === ''
         ? ''
-        : headerNameOf(message.outputPayloadToHeader, 'outputPayloadToHeader'),
+        : filledHeaderOf(message.outputPayloadToHeader, 'outputPayloadToHeader'),
     claimHeaders: atMost(message.outputClaimToHeaders, MAX_PARTS, 'outputClaimToHeaders').map(
       ({ header, claim }) => ({
-        header: headerNameOf(header, 'outputClaimToHeaders'),
+        header: filledHeaderOf(header, 'outputClaimToHeaders'),
         claim: nameOf(claim, 'outputClaimToHeaders').split('.'),
       }),
     ),
@@ -48,6 +49,13 @@ function ruleOf(message: JwtRuleMessage): JwtRule {
       (name) => nameOf(name, 'spaceDelimitedClaims'),
     ),
   };
+}
+
+/** A header that a token's issuer may fill: none that says where a message goes, or where it ends. */
+function filledHeaderOf(name: string, field: string): string {
+  const lower = headerNameOf(name, field);
+  if (!isForOthers(lower)) throw new Problem(`${field}: ${name} is not for claims`);
+  return lower;
 }
 
 function keysOf(message: JwtRuleMessage, issuer: string): KeySource {
