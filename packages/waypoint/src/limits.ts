@@ -51,6 +51,10 @@ export const STREAM_IDLE_MS = 3_600_000;
 export const MAX_HANDSHAKE_BYTES = 65_536;
 /** Of a request's copy, what waits to be sent; with more it is given up. */
 export const MIRROR_HELD_BYTES = 262_144;
+/** A copy whose answer is not whole after this is given up, where its route says nothing shorter of requests. */
+export const MIRROR_MS = 15_000;
+/** Copies under way to one destination; a request beyond them is not copied. */
+export const MIRRORS_IN_FLIGHT = 256;
 
 /** An answer that is followed by another try is read to its end up to this, so that its connection can be kept. */
 export const DROPPED_ANSWER_BYTES = 65_536;

@@ -373,11 +373,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     };
   }
 
-  #mirror({ mirrors }: Forward, sent: SentRequest): void {
+  #mirror({ mirrors, timeouts }: Forward, sent: SentRequest): void {
     if (mirrors.length === 0) return;
     const head = this.#headFor(sent, 'http');
     this.#mirrors = mirrors.map(
-      (backend) => new Mirror(this.#context, this.#downstream, backend, head, sent),
+      (backend) => new Mirror(this.#context, this.#downstream, backend, head, sent, timeouts.requestMs),
     );
     for (const mirror of this.#mirrors) this.#body.replay(mirror);
   }

@@ -65,6 +65,8 @@ export class Cluster implements EndpointOwner, Disposable {
   #destination: Destination;
   #settings: UpstreamSettings;
   #stale = true;
+  /** Copies of requests that are under way here. */
+  activeMirrors = 0;
   /** When an endpoint was last asked for; milliseconds of the monotonic clock. */
   #usedMs: number;
 
