@@ -8,6 +8,7 @@ import { expect, test } from '@jest/globals';
 import { TestMesh } from '@ambit/istiod-lite/testing/mesh-from-yaml';
 import { below, JUNK, mutated } from '@ambit/istiod-lite/testing/mutate';
 import {
+  BACKEND_TLS_POLICY,
   DESTINATION_RULE,
   POLICIES,
   ROUTES,
@@ -63,6 +64,7 @@ test(`${ROUNDS} rounds of objects that a user might write: a waypoint can read a
     set('VirtualService', VIRTUAL_SERVICE, { hosts: ['cart'] });
     set('DestinationRule', DESTINATION_RULE, { host: 'cart' });
     set('Telemetry', TELEMETRY, {});
+    set('BackendTLSPolicy', BACKEND_TLS_POLICY, {});
     mesh.scheduler.flush();
     for (const { kind, ...feed } of mesh.graph.waypointFeeds.map((each) => ({
       kind: each.kind,

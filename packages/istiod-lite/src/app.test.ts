@@ -20,6 +20,7 @@ import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap } from '@ambit/kube/resources/core';
+import type { BackendTlsPolicy } from '@ambit/kube/resources/backend-tls';
 import type { HttpRoute } from '@ambit/kube/resources/routes';
 import type { AuthorizationPolicy } from '@ambit/kube/resources/security';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
@@ -358,6 +359,34 @@ describe('replicas', () => {
       'ResolvedWaypoints True',
     ]);
     for (const { held } of others) expect([...held.keys()]).not.toContain('HTTPRoute/shop/cart');
+
+    const policies = `${GATEWAY_API}/backendtlspolicies`;
+    const name = 'BackendTLSPolicy/shop/cart.shop.svc.cluster.local';
+    api.put(policies, {
+      metadata: { namespace: 'shop', name: 'cart' },
+      spec: {
+        targetRefs: [{ group: '', kind: 'Service', name: 'cart' }],
+        validation: {
+          hostname: 'cart.example.com',
+          caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: 'authorities' }],
+        },
+      },
+    } as KubeObject);
+    const accepted = (reason: string) =>
+      eventually(() => {
+        const [ancestor] = find<BackendTlsPolicy>(policies, 'shop', 'cart')?.status?.ancestors ?? [];
+        return ancestor?.conditions?.find((one) => one.reason === reason);
+      });
+    expect(await accepted('NoValidCACertificate')).toMatchObject({ type: 'Accepted', status: 'False' });
+    const refusing = await eventually(() => waypoint.held.get(name));
+    // Of any authority: what is at hand is our own.
+    const certificates = await eventually(() => rootOf('shop'));
+    api.put(CONFIG_MAPS, {
+      metadata: { namespace: 'shop', name: 'authorities' },
+      data: { 'ca.crt': certificates },
+    } as KubeObject);
+    await accepted('Accepted');
+    await eventually(() => waypoint.held.get(name) !== refusing);
   });
 
   test('a rollout loses no push and withdraws nothing', async () => {

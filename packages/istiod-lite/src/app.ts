@@ -136,6 +136,7 @@ export async function startControlPlane(
   const watched = scope.use(
     watchInputs(client, {
       meshConfig,
+      scheduler,
       clock,
       random,
       observer: metrics.watches,
@@ -278,6 +279,7 @@ export async function startControlPlane(
           inputs,
           conditions: graph.conditions,
           routes: graph.routeStatuses,
+          backendTls: graph.backendTlsStatuses,
         }),
       ),
     );

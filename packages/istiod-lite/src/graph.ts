@@ -9,6 +9,7 @@ import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { IndexCollection } from '@ambit/collections/index-by';
 import { JoinedCollection } from '@ambit/collections/join';
 import { deriveAttachments } from './derive/attachments.ts';
+import { type BackendTls, deriveBackendTls } from './derive/backend-tls.ts';
 import { deriveCatalog } from './derive/catalog.ts';
 import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
@@ -55,6 +56,7 @@ export interface Graph {
   /** What the statuses of objects shall say. */
   readonly conditions: Conditions;
   readonly routeStatuses: RouteStatuses;
+  readonly backendTlsStatuses: BackendTls['statuses'];
   readonly waypoints: Waypoints;
   /** For those who allot addresses to ServiceEntries. */
   readonly serviceEntries: Pick<ServiceEntries, 'checked' | 'claims'>;
@@ -126,11 +128,15 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     virtualServices.httpRoutes,
     virtualServices.streamRoutes,
   ]);
+  const backendTls = deriveBackendTls(context, catalogs, relevant);
   const waypointResources = deriveWaypointResources(context, {
     routes,
     virtualServices,
     policies: deriveTargetedPolicies(context, catalogs, attachments, waypoints),
-    destinations: deriveDestinations(context, { catalogs, relevant, byService }),
+    destinations: [
+      ...deriveDestinations(context, { catalogs, relevant, byService }),
+      backendTls.destinations,
+    ],
   });
   const authorizationFeed = new AuthorizationFeed(scheduler, authorizations, clock);
   return {
@@ -140,6 +146,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
       (kind) => new WaypointFeed(kind, waypointResources[kind], options),
     ),
     routeStatuses,
+    backendTlsStatuses: backendTls.statuses,
     authorizationFeed,
     addressFeed: new AddressFeed(scheduler, addresses, byService, authorizationFeed, clock),
     translatedPolicies: policies.translated,
@@ -153,6 +160,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
       ...Object.values(waypointResources),
       ...Object.values(conditions),
       ...Object.values(routeStatuses),
+      backendTls.statuses,
     ],
   };
 }

@@ -1,7 +1,11 @@
 /** Every Kubernetes kind that the control plane watches, as collections; cut down to what is read. */
 import type { Collection } from '@ambit/collections/collection';
+import { IndexCollection } from '@ambit/collections/index-by';
+import type { Scheduler } from '@ambit/collections/scheduler';
 import type { KubeClient } from '@ambit/kube/client';
+import { type Referenced, ReferencedObjects } from '@ambit/kube/referenced-objects';
 import type { KubeObject } from '@ambit/kube/resource';
+import { type BackendTlsPolicy, backendTlsPolicies } from '@ambit/kube/resources/backend-tls';
 import {
   type ConfigMap,
   configMaps,
@@ -49,6 +53,8 @@ import {
 import { type Telemetry, telemetries } from '@ambit/kube/resources/telemetry';
 import { pick } from '@ambit/kube/pick';
 import { watchCollection, type WatchCollectionOptions } from '@ambit/kube/watch-collection';
+import { CERTIFICATES_KEY } from './certificates.ts';
+import { certificateMapsOf } from './translate/destinations/backend-tls-policy.ts';
 
 /** Keyed as `@ambit/kube` keys objects: `namespace/name`, or the name. */
 export interface Inputs {
@@ -71,6 +77,9 @@ export interface Inputs {
   readonly grpcRoutes: Collection<string, GrpcRoute>;
   readonly tcpRoutes: Collection<string, TcpRoute>;
   readonly tlsRoutes: Collection<string, TlsRoute>;
+  readonly backendTlsPolicies: Collection<string, BackendTlsPolicy>;
+  /** Those that BackendTLSPolicies take certificates from. */
+  readonly certificateMaps: Collection<string, Referenced<ConfigMap>>;
 }
 
 /** What is watched, wherever it is; the graph leaves out what discovery selectors leave out. */
@@ -85,13 +94,15 @@ export interface WatchInputsOptions
   extends Pick<WatchCollectionOptions<KubeObject>, 'clock' | 'random' | 'observer' | 'log'> {
   /** `namespace` and name of the ConfigMap with the mesh's settings. */
   readonly meshConfig: { readonly namespace: string; readonly name: string };
+  readonly scheduler: Scheduler;
 }
 
 export function watchInputs(
   client: KubeClient,
-  { meshConfig, ...options }: WatchInputsOptions,
+  { meshConfig, scheduler, ...options }: WatchInputsOptions,
 ): WatchedInputs {
   const scope = new AsyncDisposableStack();
+  const tlsPolicies = scope.use(watchCollection(client, backendTlsPolicies, options));
   return {
     namespaces: scope.use(watchCollection(client, namespaces, options)),
     nodes: scope.use(watchCollection(client, nodes, { ...options, trim: trimNode })),
@@ -112,6 +123,19 @@ export function watchInputs(
     grpcRoutes: scope.use(watchCollection(client, grpcRoutes, options)),
     tcpRoutes: scope.use(watchCollection(client, tcpRoutes, options)),
     tlsRoutes: scope.use(watchCollection(client, tlsRoutes, options)),
+    backendTlsPolicies: tlsPolicies,
+    certificateMaps: scope.use(
+      new ReferencedObjects({
+        name: 'certificate maps',
+        references: certificateReferences(tlsPolicies, scheduler),
+        follow: () =>
+          watchCollection(client, configMaps, {
+            ...options,
+            name: 'config maps with certificates',
+            trim: trimCertificates,
+          }),
+      }),
+    ),
     meshConfigMaps: scope.use(
       watchCollection(client, configMaps, {
         ...options,
@@ -122,6 +146,24 @@ export function watchInputs(
     ),
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
+}
+
+/** By `namespace/name` of the ConfigMap. */
+export function certificateReferences(
+  policies: Collection<string, BackendTlsPolicy>,
+  scheduler: Scheduler,
+): IndexCollection<string, BackendTlsPolicy> {
+  return new IndexCollection({
+    name: 'backend TLS policies by config map',
+    scheduler,
+    from: policies,
+    keysOf: certificateMapsOf,
+  });
+}
+
+function trimCertificates({ metadata, data = {} }: ConfigMap): ConfigMap {
+  const { annotations: _, labels: __, ...lean } = metadata;
+  return { metadata: lean, data: pick(data, [CERTIFICATES_KEY]) };
 }
 
 function trimNode({ metadata, spec }: Node): Node {

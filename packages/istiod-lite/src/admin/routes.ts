@@ -8,7 +8,6 @@ import { decodeWaypointResource } from '@ambit/api/waypoint';
 import { formatIp, isLoopback } from '@ambit/core/ip';
 import { formatMetrics, type MetricRegistry, metricsContentType } from '@ambit/core/metrics';
 import type { RuntimeMetrics } from '@ambit/core/metrics-runtime';
-import type { KubeObject } from '@ambit/kube/resource';
 import type { DeltaXdsServer } from '@ambit/xds/server';
 import type { ClientState } from '@ambit/xds/server/client-stream';
 import type { Graph } from '../graph.ts';
@@ -162,14 +161,14 @@ function waypointsOf({ waypointFeeds }: Graph, query: URLSearchParams): object {
 /** How many there are of each kind; of one kind, the objects. */
 function inputsOf(inputs: Inputs, query: URLSearchParams): object {
   const { [Symbol.asyncDispose]: _, ...kinds } = inputs as Inputs & Partial<AsyncDisposable>;
-  const collections: Readonly<Record<string, Collection<string, KubeObject>>> = kinds;
+  const collections: Readonly<Record<string, Collection<string, object>>> = kinds;
   const kind = query.get('kind');
   const asked = kind !== null && Object.hasOwn(collections, kind) ? collections[kind] : undefined;
   if (!asked) return mapValues(collections, ({ size, synced }) => ({ size, synced: synced.value }));
   const namespace = query.get('namespace');
-  const objects = [...asked.values()].filter(
-    ({ metadata }) => namespace === null || metadata.namespace === namespace,
-  );
+  const objects = [...asked.entries()]
+    .filter(([key]) => namespace === null || key.startsWith(`${namespace}/`))
+    .map(([, object]) => object);
   return bounded(objects, query);
 }
 

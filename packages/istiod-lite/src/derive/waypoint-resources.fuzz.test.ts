@@ -4,15 +4,29 @@ import { decodeWaypointResource } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import { TestMesh } from '../testing/mesh-from-yaml.ts';
 import { below, JUNK, mutated } from '../testing/mutate.ts';
-import { DESTINATION_RULE, TELEMETRY, VIRTUAL_SERVICE, WAYPOINT_WORLD } from '../testing/waypoint-specs.ts';
+import {
+  BACKEND_TLS_POLICY,
+  DESTINATION_RULE,
+  TELEMETRY,
+  VIRTUAL_SERVICE,
+  WAYPOINT_WORLD,
+} from '../testing/waypoint-specs.ts';
 
 const ROUNDS = 2_000;
-test(`${ROUNDS} mutated VirtualServices, DestinationRules and Telemetries`, () => {
+test(`${ROUNDS} mutated VirtualServices, DestinationRules, Telemetries and BackendTLSPolicies`, () => {
   const next = below(31);
   const mesh = new TestMesh();
   mesh.apply(WAYPOINT_WORLD);
+  const { caCertificateRefs: _, ...validation } = BACKEND_TLS_POLICY.validation;
+  const known = { ...BACKEND_TLS_POLICY, validation };
+  const pem = '-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----';
+  mesh.set({
+    kind: 'ConfigMap',
+    metadata: { namespace: 'shop', name: 'authorities' },
+    data: { 'ca.crt': pem },
+  } as KubeObject);
   const of = (kind: string) => mesh.graph.waypointFeeds.find((feed) => feed.kind === kind);
-  const count = { http: 0, streams: 0, refusing: 0, destinations: 0, telemetries: 0 };
+  const count = { http: 0, streams: 0, refusing: 0, destinations: 0, telemetries: 0, tls: 0, refusedTls: 0 };
   const set = (kind: string, name: string, spec: unknown) =>
     mesh.set({ kind, metadata: { namespace: 'shop', name }, spec } as KubeObject);
   const part = (whole: object) =>
@@ -36,6 +50,11 @@ test(`${ROUNDS} mutated VirtualServices, DestinationRules and Telemetries`, () =
       next(10) === 0 ? JUNK[next(JUNK.length)] : mutated({ ...DESTINATION_RULE, host: '*.local' }, next),
     );
     set('Telemetry', 'any', next(10) === 0 ? JUNK[next(JUNK.length)] : mutated(TELEMETRY, next));
+    set(
+      'BackendTLSPolicy',
+      'cart',
+      next(10) === 0 ? JUNK[next(JUNK.length)] : mutated(next(2) === 0 ? BACKEND_TLS_POLICY : known, next),
+    );
     mesh.scheduler.flush();
     for (const feed of mesh.graph.waypointFeeds)
       for (const { resource } of feed.entries()) decodeWaypointResource(feed.kind, resource.value);
@@ -51,6 +70,14 @@ test(`${ROUNDS} mutated VirtualServices, DestinationRules and Telemetries`, () =
     count.streams += streams.length;
     expect(of('DestinationPolicy')?.get('DestinationRule/shop/cart')).toBeDefined();
     count.destinations += 1;
+    const tls = of('DestinationPolicy')?.get('BackendTLSPolicy/shop/cart.shop.svc.cluster.local');
+    const policies = tls ? decodeWaypointResource('DestinationPolicy', tls.value) : undefined;
+    for (const said of [policies?.policy?.tls, ...(policies?.ports ?? []).map(({ policy }) => policy?.tls)]) {
+      if (said?.unreadable === '') count.tls += 1;
+      else if (said) count.refusedTls += 1;
+      // Whom to trust is never left open.
+      if (said?.unreadable === '') expect(said.sni).not.toBe('');
+    }
     count.telemetries += of('Telemetry')?.size ?? 0;
   }
   expect(mesh.errors).toEqual([]);

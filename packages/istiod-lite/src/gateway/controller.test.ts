@@ -40,11 +40,10 @@ afterEach(() => scope.disposeAsync());
 
 function start(env: Readonly<Record<string, string>> = {}): AsyncDisposable {
   const common = { client, clock: systemClock, random: systemRandom, log: silentLogger };
-  const inputs = scope.use(
-    watchInputs(client, { ...common, meshConfig: { namespace: 'istio-system', name: 'istio' } }),
-  );
-  const config = configFrom(env);
   const scheduler = new Scheduler({ onError: (_, __, error) => expect(error).toBeUndefined() });
+  const meshConfig = { namespace: 'istio-system', name: 'istio' };
+  const inputs = scope.use(watchInputs(client, { ...common, meshConfig, scheduler }));
+  const config = configFrom(env);
   return scope.use(
     startGatewayController({
       ...common,

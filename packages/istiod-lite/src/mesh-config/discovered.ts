@@ -68,6 +68,7 @@ export function discoveredInputs(inputs: Inputs, options: DiscoveryOptions): Dis
     grpcRoutes: pick(inputs.grpcRoutes, ours),
     tcpRoutes: pick(inputs.tcpRoutes, ours),
     tlsRoutes: pick(inputs.tlsRoutes, ours),
+    backendTlsPolicies: pick(inputs.backendTlsPolicies, ours),
     workloadEntries: pick(inputs.workloadEntries, ours),
     authorizationPolicies: pick(inputs.authorizationPolicies, ours, rootNamespace),
     peerAuthentications: pick(inputs.peerAuthentications, ours, rootNamespace),

@@ -4,24 +4,29 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
 import type { Resource } from '@ambit/kube/resource';
+import { backendTlsPolicies } from '@ambit/kube/resources/backend-tls';
 import { services } from '@ambit/kube/resources/core';
 import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
 import { grpcRoutes, httpRoutes, type Route, tcpRoutes, tlsRoutes } from '@ambit/kube/resources/routes';
 import { authorizationPolicies, requestAuthentications } from '@ambit/kube/resources/security';
+import type { BackendTls } from '../derive/backend-tls.ts';
 import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
 import type { RouteStatuses } from '../derive/route-statuses.ts';
 import type { Inputs } from '../inputs.ts';
+import { MESH_CONTROLLER } from '../translate/destinations/backend-tls-status.ts';
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
-import type { WantedParent } from '../translate/routes/route-status.ts';
+import { ROUTE_CONTROLLER, type WantedParent } from '../translate/routes/route-status.ts';
 import { VISIBILITY_APPLIED, WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
-import { RouteStatusWriter } from './route-status-writer.ts';
+import { ANCESTORS, PARENTS } from './controller-entries.ts';
+import { EntriesWriter } from './entries-writer.ts';
 
 export interface StatusWritersOptions {
   readonly client: KubeClient;
   readonly inputs: Inputs;
   readonly conditions: Conditions;
   readonly routes: RouteStatuses;
+  readonly backendTls: BackendTls['statuses'];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -97,10 +102,32 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
     resource: Resource<T>,
     objects: Collection<string, T>,
     wanted: Collection<string, readonly WantedParent[]>,
-  ) => scope.use(new RouteStatusWriter({ ...common, resource, objects, wanted }));
+  ) =>
+    scope.use(
+      new EntriesWriter({
+        ...common,
+        resource,
+        list: PARENTS,
+        controllerName: ROUTE_CONTROLLER,
+        fieldManager: 'istio-ambient-route',
+        objects,
+        wanted,
+      }),
+    );
   parents(httpRoutes, inputs.httpRoutes, routes.HTTPRoute);
   parents(grpcRoutes, inputs.grpcRoutes, routes.GRPCRoute);
   parents(tcpRoutes, inputs.tcpRoutes, routes.TCPRoute);
   parents(tlsRoutes, inputs.tlsRoutes, routes.TLSRoute);
+  scope.use(
+    new EntriesWriter({
+      ...common,
+      resource: backendTlsPolicies,
+      list: ANCESTORS,
+      controllerName: MESH_CONTROLLER,
+      fieldManager: 'istio-ambient-backend-tls',
+      objects: inputs.backendTlsPolicies,
+      wanted: options.backendTls,
+    }),
+  );
   return scope;
 }

@@ -7,7 +7,9 @@ import { decodeWaypointResource } from '@ambit/api/waypoint';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import { formatIp } from '@ambit/core/ip';
 import { silentLogger } from '@ambit/core/log';
+import { ReferencedObjects } from '@ambit/kube/referenced-objects';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
+import type { BackendTlsPolicy } from '@ambit/kube/resources/backend-tls';
 import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Service } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import type {
@@ -26,6 +28,7 @@ import type {
 import { parseAllDocuments } from 'yaml';
 import type { WantedConditions } from '../derive/conditions.ts';
 import { buildGraph, type Graph } from '../graph.ts';
+import { certificateReferences } from '../inputs.ts';
 import type { WantedCondition } from '../translate/condition.ts';
 import type { WantedParent } from '../translate/routes/route-status.ts';
 import type { MeshSettings } from '../translate/settings.ts';
@@ -49,7 +52,17 @@ export class TestMesh {
     defer: () => undefined,
     onError: (collection, key, error) => this.errors.push(`${collection} ${key}: ${String(error)}`),
   });
+  readonly #backendTlsPolicies = new StaticCollection<string, BackendTlsPolicy>({
+    name: 'backend TLS policies',
+  });
+  readonly #configMaps = new StaticCollection<string, ConfigMap>({ name: 'config maps' });
   readonly inputs = {
+    backendTlsPolicies: this.#backendTlsPolicies,
+    certificateMaps: new ReferencedObjects({
+      name: 'certificate maps',
+      references: certificateReferences(this.#backendTlsPolicies, this.scheduler),
+      follow: () => Object.assign(this.#configMaps, { [Symbol.asyncDispose]: () => Promise.resolve() }),
+    }),
     namespaces: new StaticCollection<string, Namespace>({ name: 'namespaces' }),
     nodes: new StaticCollection<string, Node>({ name: 'nodes' }),
     pods: new StaticCollection<string, Pod>({ name: 'pods' }),
@@ -73,7 +86,7 @@ export class TestMesh {
     grpcRoutes: new StaticCollection<string, GrpcRoute>({ name: 'grpc routes' }),
     tcpRoutes: new StaticCollection<string, TcpRoute>({ name: 'tcp routes' }),
     tlsRoutes: new StaticCollection<string, TlsRoute>({ name: 'tls routes' }),
-    meshConfigMaps: new StaticCollection<string, ConfigMap>({ name: 'mesh config maps' }),
+    meshConfigMaps: this.#configMaps,
   };
   readonly graph: Graph;
   /** What was put off, with its delay; run it by hand. */
@@ -142,7 +155,8 @@ export class TestMesh {
       }),
     );
     const shown = waypointResources.filter(([name]) => !name.startsWith('MeshSettings '));
-    const routes = Object.entries(this.graph.routeStatuses).flatMap(([kind, statuses]) =>
+    const attached = { ...this.graph.routeStatuses, BackendTLSPolicy: this.graph.backendTlsStatuses };
+    const routes = Object.entries(attached).flatMap(([kind, statuses]) =>
       [...statuses.entries()].map(([name, parents]) => [`${kind} ${name}`, parents.map(inWords)] as const),
     );
     const conditions = [
@@ -188,6 +202,7 @@ export class TestMesh {
       GRPCRoute: this.inputs.grpcRoutes,
       TCPRoute: this.inputs.tcpRoutes,
       TLSRoute: this.inputs.tlsRoutes,
+      BackendTLSPolicy: this.inputs.backendTlsPolicies,
     };
     const collection = byKind[kind];
     if (!collection) throw new Error(`no collection for ${kind}`);

@@ -362,7 +362,7 @@ export const REFUSED: Readonly<Record<string, PolicyCase>> = {
   'a match of two kinds': http(
     { match: [{ uri: { exact: '/', prefix: '/' } }] },
     'spec.http[0].match[0].uri: must have at most 1 entries',
-    'spec.http[0].match[0].uri in body should have at most 1 properties',
+    'spec.http[0].match[0].uri: Too many: 2: must have at most 1 item',
   ),
   'a regular expression that is none': http(
     { match: [{ headers: { a: { regex: '(' } } }] },
@@ -439,6 +439,18 @@ export const REFUSED: Readonly<Record<string, PolicyCase>> = {
     { loadBalancer: { simple: 'FAIR' } },
     'spec.trafficPolicy.loadBalancer.simple: must be one of UNSPECIFIED, LEAST_CONN, RANDOM, PASSTHROUGH, ROUND_ROBIN, LEAST_REQUEST',
     'Unsupported value: "FAIR"',
+  ),
+  'a hash of what is no header': traffic(
+    { loadBalancer: { consistentHash: { httpHeaderName: 'x:y' } } },
+    'spec.trafficPolicy.loadBalancer.consistentHash.httpHeaderName: is not a header',
+  ),
+  'a hash of what is no cookie': traffic(
+    { loadBalancer: { consistentHash: { httpCookie: { name: 'a;b' } } } },
+    'spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.name: is not the name of a cookie',
+  ),
+  'a cookie that ends its path': traffic(
+    { loadBalancer: { consistentHash: { httpCookie: { name: 'a', path: '/;b', ttl: '0s' } } } },
+    'spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.path: is not a path for cookies',
   ),
   'a table that is not of a prime': traffic(
     { loadBalancer: { consistentHash: { useSourceIp: true, maglev: { tableSize: 1_000 } } } },

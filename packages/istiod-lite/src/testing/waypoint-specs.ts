@@ -176,3 +176,19 @@ export const TELEMETRY = {
   ],
   accessLogging: [{ match: { mode: 'SERVER' }, filter: { expression: 'true' } }],
 };
+/** Its ConfigMap is for the test to add, or not. */
+export const BACKEND_TLS_POLICY = {
+  targetRefs: [
+    { group: '', kind: 'Service', name: 'cart' },
+    { group: '', kind: 'Service', name: 'cart', sectionName: 'tcp' },
+  ],
+  validation: {
+    hostname: 'a.example.com',
+    wellKnownCACertificates: 'System',
+    caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: 'authorities' }],
+    subjectAltNames: [
+      { type: 'Hostname', hostname: 'a' },
+      { type: 'URI', uri: 'spiffe://a/b' },
+    ],
+  },
+};

@@ -4,6 +4,7 @@ import { destinationRuleSpec } from '../schema/destination-rule.ts';
 import { schemaProblems } from '../schema/openapi.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
+import { isCookiePath, isToken } from './http-text.ts';
 import { Collector, type Findings } from './problems.ts';
 
 export function validateDestinationRule({ spec = {} }: DestinationRule): Findings {
@@ -78,6 +79,11 @@ function validateLoadBalancer(
     const keys = HASH_KEYS.filter((name) => hash[name] !== undefined);
     if (keys.length !== 1) into.error(at, `must have exactly one of ${HASH_KEYS.join(', ')}`);
     if (hash.ringHash && hash.maglev) into.error(at, 'only one of ringHash and maglev may be set');
+    const { httpHeaderName: header, httpCookie: cookie } = hash;
+    if (header !== undefined && !isToken(header)) into.error(`${at}.httpHeaderName`, 'is not a header');
+    if (cookie && !isToken(cookie.name)) into.error(`${at}.httpCookie.name`, 'is not the name of a cookie');
+    if (cookie && !isCookiePath(cookie.path ?? ''))
+      into.error(`${at}.httpCookie.path`, 'is not a path for cookies');
     validateDurations({ 'httpCookie.ttl': hash.httpCookie?.ttl }, at, into, true);
     const size = hash.maglev?.tableSize ?? 0;
     if (size > MAX_TABLE_SIZE || (size > 0 && !isPrime(size)))

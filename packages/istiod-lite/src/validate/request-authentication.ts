@@ -3,6 +3,7 @@ import type { JwtRule, RequestAuthentication } from '@ambit/kube/resources/secur
 import { schemaProblems } from '../schema/openapi.ts';
 import { requestAuthenticationSpec } from '../schema/request-authentication.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
+import { isToken } from './http-text.ts';
 import { Collector, type Findings } from './problems.ts';
 import { validateAttachment } from './selector.ts';
 
@@ -28,16 +29,14 @@ function validateRule(rule: JwtRule, path: string, into: Collector): void {
   if (timeout !== undefined && !goDurationMs(timeout))
     into.error(`${path}.timeout`, `"${timeout}" is not a duration such as 5s`);
   for (const [i, { name }] of (rule.fromHeaders ?? []).entries())
-    if (!HEADER_NAME.test(name)) into.error(`${path}.fromHeaders[${i}].name`, `"${name}" is not a header`);
+    if (!isToken(name)) into.error(`${path}.fromHeaders[${i}].name`, `"${name}" is not a header`);
   for (const [i, { header }] of (rule.outputClaimToHeaders ?? []).entries())
     if (!/^[-_A-Za-z0-9]+$/.test(header))
       into.error(`${path}.outputClaimToHeaders[${i}].header`, `"${header}" is not a header`);
   const { outputPayloadToHeader = '' } = rule;
-  if (outputPayloadToHeader !== '' && !HEADER_NAME.test(outputPayloadToHeader))
+  if (outputPayloadToHeader !== '' && !isToken(outputPayloadToHeader))
     into.error(`${path}.outputPayloadToHeader`, `"${outputPayloadToHeader}" is not a header`);
 }
-
-const HEADER_NAME = /^[-!#$%&'*+.^_`|~0-9A-Za-z]+$/;
 
 function isHttpUri(text: string): boolean {
   const url = URL.parse(text);

@@ -13,6 +13,7 @@ import { goDurationMs } from '../translate/go-duration.ts';
 import { retryWords } from '../translate/virtual-services/actions.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
+import { isToken } from './http-text.ts';
 import { Collector, type Findings } from './problems.ts';
 
 export function validateVirtualService({ spec = {} }: VirtualService): Findings {
@@ -60,14 +61,13 @@ function validateHttpRoute(
 }
 
 /** Pseudo headers have fields of their own. */
-const HEADER_NAME = /^[-!#$%&'*+.^_`|~0-9A-Za-z]+$/;
 
 function validateMatch(match: HttpMatchRequest, path: string, into: Collector): void {
   for (const name of ['uri', 'scheme', 'method', 'authority'] as const)
     text(match[name], `${path}.${name}`, into, match.ignoreUriCase === true && name === 'uri');
   for (const part of ['headers', 'withoutHeaders'] as const)
     for (const [name, value] of Object.entries(match[part] ?? {})) {
-      if (!HEADER_NAME.test(name)) into.error(`${path}.${part}.${name}`, 'is not a header');
+      if (!isToken(name)) into.error(`${path}.${part}.${name}`, 'is not a header');
       text(value, `${path}.${part}.${name}`, into);
     }
   for (const [name, value] of Object.entries(match.queryParams ?? {})) {
@@ -213,7 +213,7 @@ function validateHeaders(route: VirtualServiceHttpRoute, path: string, into: Col
     for (const side of ['request', 'response'] as const) {
       const { set = {}, add = {}, remove = [] } = headers?.[side] ?? {};
       for (const name of [...Object.keys(set), ...Object.keys(add), ...remove])
-        if (!HEADER_NAME.test(name) && !(side === 'request' && name === ':authority'))
+        if (!isToken(name) && !(side === 'request' && name === ':authority'))
           into.error(`${at}.${side}`, `"${name}" is not a header`);
       for (const value of [...Object.values(set), ...Object.values(add)])
         if (/[\r\n\0]/.test(value)) into.error(`${at}.${side}`, 'a value has a line break in it');
@@ -228,7 +228,7 @@ function validateCors({ corsPolicy: cors }: VirtualServiceHttpRoute, path: strin
     text(origin, `${at}.allowOrigins[${i}]`, into);
   const { allowMethods = [], allowHeaders = [], exposeHeaders = [] } = cors;
   for (const name of [...allowMethods, ...allowHeaders, ...exposeHeaders])
-    if (!HEADER_NAME.test(name)) into.error(at, `"${name}" is neither a method nor a header`);
+    if (!isToken(name)) into.error(at, `"${name}" is neither a method nor a header`);
 }
 
 function validateStreams({ tls = [], tcp = [] }: VirtualServiceSpec, into: Collector): void {

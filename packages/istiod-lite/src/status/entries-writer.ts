@@ -1,7 +1,7 @@
 /**
- * Keeps what the statuses of one kind of route say of our parents, and leaves alone what other controllers say of theirs.
+ * Keeps our entries in a list of the statuses of one kind, and leaves alone those of other controllers.
  *
- * The list of parents is one value to the API server, so it is written whole, and only onto the version that it was made
+ * The list is one value to the API server, so it is written whole, and only onto the version that it was made
  * from: if somebody else wrote meanwhile, it is made anew from what the watch brings.
  */
 import type { Collection } from '@ambit/collections/collection';
@@ -9,31 +9,32 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
 import { isConflict, isNotFound } from '@ambit/kube/errors';
-import type { Resource } from '@ambit/kube/resource';
-import type { Route, RouteParentStatus } from '@ambit/kube/resources/routes';
+import type { KubeObject, Resource } from '@ambit/kube/resource';
 import { KeyedWorker } from '../keyed-worker.ts';
-import { ROUTE_CONTROLLER, type WantedParent } from '../translate/routes/route-status.ts';
-import { parentsToWrite } from './route-parents.ts';
+import type { WantedParent } from '../translate/routes/route-status.ts';
+import { type ControllerEntry, entriesToWrite, type EntryList } from './controller-entries.ts';
 
-const FIELD_MANAGER = 'istio-ambient-route';
-
-export interface RouteStatusWriterOptions<T extends Route<unknown>> {
+export interface EntriesWriterOptions<T extends KubeObject, E extends ControllerEntry> {
   readonly client: KubeClient;
   readonly resource: Resource<T>;
+  readonly list: EntryList<T, E>;
+  /** Whose entries are ours. */
+  readonly controllerName: string;
+  readonly fieldManager: string;
   readonly objects: Collection<string, T>;
-  /** By the same keys; what is not there shall have no parent of ours. */
+  /** By the same keys; what is not there shall have no entry of ours. */
   readonly wanted: Collection<string, readonly WantedParent[]>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
 }
 
-export class RouteStatusWriter<T extends Route<unknown>> implements AsyncDisposable {
-  readonly #options: RouteStatusWriterOptions<T>;
+export class EntriesWriter<T extends KubeObject, E extends ControllerEntry> implements AsyncDisposable {
+  readonly #options: EntriesWriterOptions<T, E>;
   readonly #worker: KeyedWorker;
   readonly #scope = new AsyncDisposableStack();
 
-  constructor(options: RouteStatusWriterOptions<T>) {
+  constructor(options: EntriesWriterOptions<T, E>) {
     const { objects, wanted, resource, clock, random, log } = options;
     this.#options = options;
     const work = (key: string, signal: AbortSignal) => this.#write(key, signal);
@@ -56,21 +57,21 @@ export class RouteStatusWriter<T extends Route<unknown>> implements AsyncDisposa
     if (this.#toWrite(key)) this.#worker.add(key);
   }
 
-  #toWrite(key: string): readonly RouteParentStatus[] | undefined {
-    const { objects, wanted, clock } = this.#options;
+  #toWrite(key: string): readonly E[] | undefined {
+    const { list, controllerName, objects, wanted, clock } = this.#options;
     const object = objects.get(key);
     if (!object || object.metadata.deletionTimestamp !== undefined) return undefined;
-    return parentsToWrite(object, ROUTE_CONTROLLER, wanted.get(key) ?? [], clock.now());
+    return entriesToWrite(list, object, controllerName, wanted.get(key) ?? [], clock.now());
   }
 
   async #write(key: string, signal: AbortSignal): Promise<void> {
-    const { client, resource, objects } = this.#options;
-    const parents = this.#toWrite(key);
+    const { client, resource, list, fieldManager, objects } = this.#options;
+    const entries = this.#toWrite(key);
     const object = objects.get(key);
-    if (!parents || !object) return;
+    if (!entries || !object) return;
     const { name, namespace, uid, resourceVersion } = object.metadata;
-    const body = { metadata: { uid, resourceVersion }, status: { parents } };
-    const options = { fieldManager: FIELD_MANAGER, subresource: 'status' };
+    const body = { metadata: { uid, resourceVersion }, status: { [list.field]: entries } };
+    const options = { fieldManager, subresource: 'status' };
     try {
       await client.patch(
         servedAs(resource, object),
@@ -86,7 +87,7 @@ export class RouteStatusWriter<T extends Route<unknown>> implements AsyncDisposa
 }
 
 /** In the version that the object came in. */
-function servedAs<T extends Route<unknown>>(resource: Resource<T>, { apiVersion = '' }: T): Resource<T> {
+function servedAs<T extends KubeObject>(resource: Resource<T>, { apiVersion = '' }: T): Resource<T> {
   const version = apiVersion.slice(apiVersion.indexOf('/') + 1);
   return version === '' ? resource : { ...resource, version };
 }

@@ -9,7 +9,8 @@ import { type TcpRoute, tcpRoutes } from '@ambit/kube/resources/routes';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { watchCollection } from '@ambit/kube/watch-collection';
 import type { WantedParent } from '../translate/routes/route-status.ts';
-import { RouteStatusWriter } from './route-status-writer.ts';
+import { PARENTS } from './controller-entries.ts';
+import { EntriesWriter } from './entries-writer.ts';
 
 const ROUTES = '/apis/gateway.networking.k8s.io/v1/tcproutes';
 const OLD_ROUTES = '/apis/gateway.networking.k8s.io/v1alpha2/tcproutes';
@@ -33,7 +34,17 @@ async function start() {
   const common = { client, clock: systemClock, random: () => 0.5, log: silentLogger };
   const objects = scope.use(watchCollection(client, tcpRoutes, common));
   await until(objects.synced, Boolean, AbortSignal.timeout(5_000));
-  return scope.use(new RouteStatusWriter({ ...common, resource: tcpRoutes, objects, wanted }));
+  return scope.use(
+    new EntriesWriter({
+      ...common,
+      resource: tcpRoutes,
+      list: PARENTS,
+      controllerName: OURS,
+      fieldManager: 'istio-ambient-route',
+      objects,
+      wanted,
+    }),
+  );
 }
 
 const put = (status?: TcpRoute['status'], path = ROUTES) =>
@@ -62,7 +73,7 @@ async function eventually(what: () => boolean): Promise<void> {
 const quiet = () => systemClock.sleep(150);
 const OURS = 'istio.io/gateway-controller';
 
-describe('RouteStatusWriter', () => {
+describe('EntriesWriter', () => {
   test('writes what is wanted once beside what others say, and takes it away again', async () => {
     put({ parents: [{ parentRef, controllerName: 'theirs', conditions: [] }] });
     wanted.set('shop/cart', [parent('a')]);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import type { PolicyAncestorStatus } from '@ambit/kube/resources/backend-tls';
 import type { RouteParentStatus } from '@ambit/kube/resources/routes';
 import type { WantedParent } from '../translate/routes/route-status.ts';
-import { parentsToWrite } from './route-parents.ts';
+import { ANCESTORS, entriesToWrite, PARENTS } from './controller-entries.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 const NOW = '2026-01-02T03:04:05Z';
@@ -29,7 +30,7 @@ const entry = (over: Partial<RouteParentStatus> = {}, since = EARLIER): RoutePar
 });
 const theirs = entry({ controllerName: 'example.com/ingress' });
 
-describe('parentsToWrite', () => {
+describe('entriesToWrite', () => {
   const cases: Record<
     string,
     {
@@ -74,6 +75,22 @@ describe('parentsToWrite', () => {
   };
   test.each(Object.entries(cases))('%s', (_, { current, wanted: all, want }) => {
     const route = { ...(current && { status: { parents: current } }) };
-    expect(parentsToWrite(route, US, all, NOW_MS)).toEqual(want);
+    expect(entriesToWrite(PARENTS, { metadata: { name: 'r' }, ...route }, US, all, NOW_MS)).toEqual(want);
+  });
+
+  test('of more than fit beside those of others, the first', () => {
+    const others = Array.from({ length: 15 }, (_, i) => ({
+      ancestorRef: { ...cart, name: `s${i}` },
+      controllerName: 'example.com/ingress',
+    }));
+    const all = [wanted(), wanted('m', { ...cart, name: 'other' })];
+    const policy = (ancestors: readonly PolicyAncestorStatus[]) => ({
+      metadata: { name: 'p' },
+      status: { ancestors },
+    });
+    const { parentRef: ancestorRef, ...rest } = entry({}, NOW);
+    const want = [...others, { ancestorRef, ...rest }];
+    expect(entriesToWrite(ANCESTORS, policy(others), US, all, NOW_MS)).toEqual(want);
+    expect(entriesToWrite(ANCESTORS, policy(want), US, all, NOW_MS)).toBeUndefined();
   });
 });
