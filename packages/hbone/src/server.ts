@@ -41,6 +41,10 @@ export interface TunnelServerOptions {
   onRefused(peer: Endpoint, local: Endpoint, error: MeshError): void;
   /** A tunnel opened (+1) or ended (-1), for gauges. */
   onTunnels?(change: 1 | -1): void;
+  /** TLS handshakes at a time; further connections are closed. */
+  readonly maxHandshakes?: number;
+  /** Tunnels that one address may hold open. */
+  readonly maxTunnelsPerPeer?: number;
 }
 
 /** A bound of ours was reached; the connection was closed before it cost anything. */
@@ -144,11 +148,13 @@ export class TunnelServer {
   }
 
   #refusal(peer: Endpoint): TunnelLimitError | undefined {
-    if (this.#handshakes.size >= limits.HANDSHAKES_IN_FLIGHT) {
-      return new TunnelLimitError('TLS handshakes at a time', limits.HANDSHAKES_IN_FLIGHT);
+    const { maxHandshakes = limits.HANDSHAKES_IN_FLIGHT, maxTunnelsPerPeer = limits.TUNNELS_PER_PEER } =
+      this.#options;
+    if (this.#handshakes.size >= maxHandshakes) {
+      return new TunnelLimitError('TLS handshakes at a time', maxHandshakes);
     }
-    if ((this.#tunnelsByPeer.get(peer.ip) ?? 0) >= limits.TUNNELS_PER_PEER) {
-      return new TunnelLimitError(`tunnels from ${peer.ip}`, limits.TUNNELS_PER_PEER);
+    if ((this.#tunnelsByPeer.get(peer.ip) ?? 0) >= maxTunnelsPerPeer) {
+      return new TunnelLimitError(`tunnels from ${peer.ip}`, maxTunnelsPerPeer);
     }
     return undefined;
   }

@@ -9,20 +9,28 @@ export const LAST_CALL_MS = 1_500;
 /** Between two looks for connections at rest. */
 export const LAST_CALL_LOOK_MS = 30;
 
+/** What collectors have to take the last spans and log lines. */
+export const FLUSH_MS = 1_500;
+
 // Clients.
 
 /** Requests under way at a time. */
 export const REQUESTS_IN_FLIGHT = 16_384;
 /** Connections of clients at a time: streams of their tunnels. */
 export const CLIENT_CONNECTIONS = 32_768;
+/** When so much of either is taken, an identity that has half of all is refused more: what is left is for the others. */
+export const SCARCE_SHARE = 0.75;
+export const IDENTITY_SHARE = 0.5;
 /** Bytes held for peers that do not read, in the whole process. */
 export const HELD_BYTES = 134_217_728;
 /** Connections that wait in the kernel for the listener to take them. */
 export const LISTEN_BACKLOG = 4_096;
 /** A listener that cannot accept says so once in this time. */
 export const ACCEPT_WARNING_MS = 10_000;
-/** Streams that one tunnel of a client may have open: as Istio's waypoint. */
-export const STREAMS_PER_TUNNEL = 100;
+/** TLS handshakes of clients at a time: after a start, those of all its clients come at once. */
+export const HANDSHAKES_IN_FLIGHT = 2_048;
+/** Tunnels that one address may hold open: several nodes may be behind one. */
+export const TUNNELS_PER_PEER = 256;
 /** How long a stream waits for the control plane to tell of the service that its client knows already. */
 export const ATTACHMENT_WAIT_MS = 1_000;
 
@@ -36,7 +44,9 @@ export const SNIFF_REST_MS = 2_000;
 export const SNIFF_HTTP_WAIT_MS = 60_000;
 /** First bytes that decide between HTTP/1.1, HTTP/2, TLS and something else. */
 export const SNIFF_BYTES = 1_024;
-/** A ClientHello that is looked at for its server name; a longer one is carried without. */
+/** How long a client may take to say the name that rules ask for; then its connection is closed. Envoy's for the same. */
+export const NAME_WAIT_MS = 15_000;
+/** A ClientHello that is looked at for its server name. */
 export const CLIENT_HELLO_BYTES = 16_384;
 /** How often the bytes of an open connection are counted. */
 export const COUNT_BYTES_MS = 15_000;
@@ -47,17 +57,23 @@ export const EARLY_BYTES = 65_536;
 
 /** A request on which nothing moves for so long is ended: streams of gRPC may be silent for long. */
 export const STREAM_IDLE_MS = 3_600_000;
+/** A client that owes the next bytes of a request is given so long before an answer begins; streams of gRPC may be silent. */
+export const REQUEST_BODY_IDLE_MS = 60_000;
+/** And one that reads nothing of its answer. */
+export const CLIENT_READ_IDLE_MS = 300_000;
 /** Head of an endpoint's answer to a WebSocket's handshake. */
 export const MAX_HANDSHAKE_BYTES = 65_536;
 /** Of a request's copy, what waits to be sent; with more it is given up. */
 export const MIRROR_HELD_BYTES = 262_144;
-/** A copy whose answer is not whole after this is given up, where its route says nothing shorter of requests. */
-export const MIRROR_MS = 15_000;
-/** Copies under way to one destination; a request beyond them is not copied. */
-export const MIRRORS_IN_FLIGHT = 256;
+/** A copy whose request has no timeout is given up after so long. */
+export const MIRROR_TIMEOUT_MS = 15_000;
+/** Copies on their way to one destination; with more, requests are not copied for it. */
+export const MIRRORS_AT_A_TIME = 256;
 
 /** An answer that is followed by another try is read to its end up to this, so that its connection can be kept. */
 export const DROPPED_ANSWER_BYTES = 65_536;
+/** And for so long. */
+export const DROPPED_ANSWER_MS = 1_000;
 /** Of a request body, what is kept for another try. */
 export const RETRY_BODY_BYTES = 65_536;
 /** Pieces of a body that come smaller than this are gathered while they are kept. */

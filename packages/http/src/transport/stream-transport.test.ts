@@ -50,3 +50,20 @@ test('the end is told once, whoever brings it about', async () => {
     expect(closed).toBe(1);
   }
 });
+
+test('what comes while the early bytes are on their way stays behind them', async () => {
+  const heard: string[] = [];
+  const under = stream();
+  const transport = new StreamTransport(under, 'peer', EARLY);
+  transport.start({
+    onBytes: (bytes) => void heard.push(bytes.toString()),
+    onIdle() {},
+    onEnd: () => void heard.push('end'),
+    onClosed() {},
+  });
+  transport.onData(under, Buffer.from('c'));
+  transport.onData(under, Buffer.from('d'));
+  transport.onEnd();
+  await turn();
+  expect(heard).toEqual(['a', 'b', 'c', 'd', 'end']);
+});

@@ -15,6 +15,8 @@ export class StreamTransport implements Transport, StreamHandler {
   readonly #stream: H2Stream;
   #events: TransportEvents | undefined;
   #early: Buffer[];
+  /** What came early is on its way to whoever has started. */
+  #isCatchingUp = false;
   #blocked = false;
   #ended = false;
   #peerEnded = false;
@@ -42,15 +44,22 @@ export class StreamTransport implements Transport, StreamHandler {
 
   start(events: TransportEvents): void {
     this.#events = events;
-    const early = this.#early;
+    if (this.#early.length === 0 && !this.#peerEnded && !this.#closed) return;
+    if (this.#isCatchingUp) return;
+    this.#isCatchingUp = true;
+    queueMicrotask(() => this.#catchUp());
+  }
+
+  /**
+   * Delivers what came early, and what has come behind it meanwhile. Whoever started may hand the transport on while it
+   * hears the first bytes: each event goes to who has it by then.
+   */
+  #catchUp(): void {
+    for (const bytes of this.#early) if (!this.#closed) this.#events?.onBytes(bytes);
     this.#early = [];
-    if (early.length === 0 && !this.#peerEnded && !this.#closed) return;
-    // Whoever starts may hand the transport on while it hears the first bytes: each event goes to who has it by then.
-    queueMicrotask(() => {
-      for (const bytes of early) if (!this.#closed) this.#events?.onBytes(bytes);
-      if (this.#closed) this.#tellClosed();
-      else if (this.#peerEnded) this.#tellEnd();
-    });
+    this.#isCatchingUp = false;
+    if (this.#closed) this.#tellClosed();
+    else if (this.#peerEnded) this.#tellEnd();
   }
 
   write(bytes: Uint8Array): void {
@@ -85,14 +94,14 @@ export class StreamTransport implements Transport, StreamHandler {
 
   /** @internal */
   onData(_stream: H2Stream, bytes: Buffer): void {
-    if (this.#events) this.#events.onBytes(bytes);
+    if (this.#events && !this.#isCatchingUp) this.#events.onBytes(bytes);
     else this.#early.push(Buffer.from(bytes));
   }
 
   /** @internal */
   onEnd(): void {
     this.#peerEnded = true;
-    if (this.#events) this.#tellEnd();
+    if (this.#events && !this.#isCatchingUp) this.#tellEnd();
   }
 
   /** @internal */

@@ -46,7 +46,23 @@ describe('a ClientHello', () => {
   test('is incomplete as long as a byte is missing, and never something else', async () => {
     const hello = await helloOf({ servername: 'a.test' });
     for (let length = 0; length < hello.length; length++)
-      expect(readClientHello(hello.subarray(0, length))).toEqual({ kind: 'incomplete' });
+      expect(readClientHello(hello.subarray(0, length)).kind).toBe('incomplete');
+  });
+
+  test('is looked at a few times, however small the pieces in which it comes', async () => {
+    for (const recordBytes of [1, 7, 16_000]) {
+      const hello = inRecords(await helloOf({ servername: 'a.test' }), recordBytes);
+      let looks = 0;
+      for (let length = 1; length < hello.length; ) {
+        const read = readClientHello(hello.subarray(0, length));
+        if (read.kind !== 'incomplete') throw new Error(read.kind);
+        expect(read.atLeast).toBeGreaterThan(length);
+        expect(read.atLeast).toBeLessThanOrEqual(hello.length);
+        length = read.atLeast;
+        looks += 1;
+      }
+      expect(looks).toBeLessThan(100);
+    }
   });
 
   test('is read from many records, and with something behind it', async () => {

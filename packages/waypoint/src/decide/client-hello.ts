@@ -7,7 +7,8 @@
  */
 
 export type ClientHello =
-  | { readonly kind: 'incomplete' }
+  /** `atLeast`: with fewer bytes in all it stays so. */
+  | { readonly kind: 'incomplete'; readonly atLeast: number }
   | { readonly kind: 'hello'; readonly serverName: string | undefined; readonly alpn: readonly string[] }
   | { readonly kind: 'none' };
 
@@ -22,7 +23,6 @@ const NAME_HOST = 0;
 const MAX_NAME_BYTES = 255;
 const MAX_ALPN_NAMES = 32;
 
-const INCOMPLETE: ClientHello = { kind: 'incomplete' };
 const NONE: ClientHello = { kind: 'none' };
 
 /** @param bytes - All that came so far, from the connection's first byte on. */
@@ -31,9 +31,10 @@ export function readClientHello(bytes: Uint8Array): ClientHello {
   if (handshake === 'none') return NONE;
   const message = handshake;
   if (message.length >= 1 && message[0] !== CLIENT_HELLO) return NONE;
-  if (message.length < 4) return INCOMPLETE;
+  if (message.length < 4) return { kind: 'incomplete', atLeast: bytes.length + 4 - message.length };
   const length = ((message[1] ?? 0) << 16) | ((message[2] ?? 0) << 8) | (message[3] ?? 0);
-  if (message.length < 4 + length) return INCOMPLETE;
+  const missing = 4 + length - message.length;
+  if (missing > 0) return { kind: 'incomplete', atLeast: bytes.length + missing };
   const reader = new Reader(message.subarray(4, 4 + length));
   reader.pass(2 + RANDOM_BYTES);
   reader.vector(1);

@@ -19,9 +19,9 @@ import { endpointResult } from '../decide/outlier.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
 import type { AttemptOutcome } from '../decide/retry.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { UpstreamError, type UpstreamReason } from '../upstream/errors.ts';
 import type { HttpVersion, PoolWaiter } from '../upstream/http-pool.ts';
-import { DROPPED_ANSWER_BYTES } from '../limits.ts';
+import { DROPPED_ANSWER_BYTES, DROPPED_ANSWER_MS } from '../limits.ts';
 import type { RequestBody } from './request-body.ts';
 
 export interface AttemptHost {
@@ -50,6 +50,12 @@ export interface AttemptOptions {
 
 /** What may be sent twice without harm (RFC 9110 §9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+const NOT_ENDPOINTS_FAULT: ReadonlySet<UpstreamReason> = new Set([
+  'overflow',
+  'endpoint_gone',
+  'request_not_sendable',
+]);
 
 export class Attempt implements PoolWaiter, ResponseReceiver {
   readonly endpoint: UpstreamEndpoint;
@@ -103,6 +109,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     if (this.#over) return;
     this.#settle();
     this.#dropped = 0;
+    this.#timer = this.#options.clock.after(DROPPED_ANSWER_MS, () => this.#exchange?.abort('cancelled'));
   }
 
   /** As many bytes of the answer are through. */
@@ -155,14 +162,20 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
 
   /** @internal */
   onEnd(trailers: HeaderFields | undefined): void {
-    if (this.#over) return;
+    if (this.#over) {
+      this.#timer?.cancel();
+      return;
+    }
     this.#settle();
     this.#options.host.onAttemptEnd(this, trailers);
   }
 
   /** @internal */
   onAbort(error: HttpError): void {
-    if (this.#over) return;
+    if (this.#over) {
+      this.#timer?.cancel();
+      return;
+    }
     this.#exchange = undefined;
     if (error.kind === 'refused') {
       this.#fail({ kind: 'refused' }, upstreamErrorOf(error));
@@ -196,8 +209,10 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
 
   #drop(bytes: Buffer): void {
     this.#dropped += bytes.length;
-    if (this.#dropped > DROPPED_ANSWER_BYTES) this.#exchange?.abort('cancelled');
-    else this.#exchange?.credit(bytes.length);
+    if (this.#dropped > DROPPED_ANSWER_BYTES) {
+      this.#timer?.cancel();
+      this.#exchange?.abort('cancelled');
+    } else this.#exchange?.credit(bytes.length);
   }
 
   #acquire(): void {
@@ -228,7 +243,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
   #fail(outcome: AttemptOutcome, error: UpstreamError): void {
     if (this.#over) return;
     this.#settle();
-    if (error.flag !== 'UO' && error.reason !== 'request_not_sendable') this.endpoint.report('local-origin');
+    if (!NOT_ENDPOINTS_FAULT.has(error.reason)) this.endpoint.report('local-origin');
     this.#options.host.onAttemptFailed(this, outcome, error);
   }
 

@@ -9,12 +9,14 @@ const OF_THE_MESH: ReadonlySet<string> = new Set(['x-forwarded-client-cert']);
 
 /**
  * What proxies tell each other about themselves, and no application must see: Envoy's metadata exchange, and the operation
- * that Istio names for its own spans.
+ * that Istio names for its own spans. And what a proxy says of a client's certificate: an application that believes it must
+ * not hear it from the client.
  */
 const PRIVATE: ReadonlySet<string> = new Set([
   'x-envoy-peer-metadata',
   'x-envoy-peer-metadata-id',
   'x-envoy-decorator-operation',
+  'x-forwarded-client-cert',
 ]);
 
 export function withoutPrivate(fields: HeaderFields): HeaderFields {

@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
-import { MIRROR_MS, MIRRORS_IN_FLIGHT } from '../limits.ts';
+import { MIRROR_TIMEOUT_MS, MIRRORS_AT_A_TIME } from '../limits.ts';
 import { Breakers } from '../upstream/breakers.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { ExchangeContext } from './context.ts';
 import type { Downstream } from './downstream.ts';
-import { Mirror } from './mirror.ts';
+import { startMirror } from './mirror.ts';
 
 /** Copies that no endpoint ever takes. */
 function silentDestination() {
@@ -25,7 +25,7 @@ function silentDestination() {
   };
   const all = 1_000;
   const cluster = {
-    activeMirrors: 0,
+    mirrors: 0,
     breakers: new Breakers({ connections: all, pendingRequests: all, requests: all, retries: all }),
     destination: {},
     pick: () => endpoint,
@@ -45,37 +45,41 @@ function silentDestination() {
   const downstream = { connection: {}, destination: {} } as unknown as Downstream;
   const backend = { to: { service: 'shop/shadow' as never, port: 80 }, subset: '' };
   const mirror = (timeoutMs?: number) =>
-    new Mirror(context, downstream, backend, head, { authority: 'a', path: '/', fields: [] }, timeoutMs);
+    startMirror(context, downstream, backend, {
+      head,
+      sent: { authority: 'a', path: '/', fields: [] },
+      timeoutMs,
+    });
   return { clock, budget, waiting, endpoint, cluster, mirror };
 }
 
 test('a copy that is never answered is given up, after what its route gives requests or a time of its own', async () => {
   const { clock, budget, waiting, endpoint, cluster, mirror } = silentDestination();
   mirror(1_000);
-  mirror().onRequestData(Buffer.alloc(1_000));
-  expect([waiting.size, endpoint.activeRequests, cluster.activeMirrors]).toEqual([2, 2, 2]);
+  mirror()?.onRequestData(Buffer.alloc(1_000));
+  expect([waiting.size, endpoint.activeRequests, cluster.mirrors]).toEqual([2, 2, 2]);
   expect(budget.usedBytes).toBeGreaterThanOrEqual(1_000);
   await clock.advance(1_000);
   expect(waiting.size).toBe(1);
-  await clock.advance(MIRROR_MS);
-  expect([waiting.size, endpoint.activeRequests, cluster.activeMirrors]).toEqual([0, 0, 0]);
+  await clock.advance(MIRROR_TIMEOUT_MS);
+  expect([waiting.size, endpoint.activeRequests, cluster.mirrors]).toEqual([0, 0, 0]);
   expect([cluster.breakers.used('requests'), budget.usedBytes]).toEqual([0, 0]);
 });
 
 test('copies beyond a bound are not made, and there is room again when one ends', () => {
   const { waiting, cluster, mirror } = silentDestination();
   const first = mirror();
-  for (let i = 0; i < 2 * MIRRORS_IN_FLIGHT; i++) mirror().onRequestData(Buffer.alloc(1));
-  expect(waiting.size).toBe(MIRRORS_IN_FLIGHT);
-  first.giveUp();
+  for (let i = 0; i < 2 * MIRRORS_AT_A_TIME; i++) mirror()?.onRequestData(Buffer.alloc(1));
+  expect(waiting.size).toBe(MIRRORS_AT_A_TIME);
+  first?.giveUp();
   mirror();
-  expect([waiting.size, cluster.activeMirrors]).toEqual([MIRRORS_IN_FLIGHT, MIRRORS_IN_FLIGHT]);
+  expect([waiting.size, cluster.mirrors]).toEqual([MIRRORS_AT_A_TIME, MIRRORS_AT_A_TIME]);
 });
 
 test('a copy is given up when memory is short', () => {
   const { budget, waiting, mirror } = silentDestination();
-  mirror().onRequestData(Buffer.alloc(90_000));
-  mirror().onRequestData(Buffer.alloc(50_000));
+  mirror()?.onRequestData(Buffer.alloc(90_000));
+  mirror()?.onRequestData(Buffer.alloc(50_000));
   expect(waiting.size).toBe(1);
   expect(budget.usedBytes).toBeLessThan(100_000);
 });

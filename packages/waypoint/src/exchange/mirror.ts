@@ -1,16 +1,15 @@
 /**
  * A copy of a request for another service: sent beside the request, its answer read and dropped, its failure nobody's.
  *
- * A mirror that does not keep up with the body, or has not answered in time, is given up rather than waited for; what it
- * holds counts as what requests hold does, and beyond so many a request is not copied.
+ * A mirror that does not keep up with the body is given up rather than waited for.
  */
 import type { Timer } from '@ambit/core/clock';
-import type { Holder } from '@ambit/hbone/queue-budget';
 import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
+import type { Holder } from '@ambit/hbone/queue-budget';
 import type { BackendService } from '../decide/route-decision.ts';
 import type { SentRequest } from '../telemetry/record.ts';
-import { MIRROR_HELD_BYTES, MIRROR_MS, MIRRORS_IN_FLIGHT } from '../limits.ts';
+import { MIRROR_HELD_BYTES, MIRROR_TIMEOUT_MS, MIRRORS_AT_A_TIME } from '../limits.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { ExchangeContext } from './context.ts';
 import type { Downstream } from './downstream.ts';
@@ -20,28 +19,44 @@ import { Tries, type TriesHost } from './tries.ts';
 /** Envoy's: so that who gets copies can tell. */
 const SUFFIX = '-shadow';
 
+export interface MirroredRequest {
+  readonly head: RequestHead;
+  readonly sent: SentRequest;
+  readonly timeoutMs: number | undefined;
+}
+
+/** `undefined`: too many copies are on their way already. */
+export function startMirror(
+  context: ExchangeContext,
+  downstream: Downstream,
+  backend: BackendService,
+  request: MirroredRequest,
+): Mirror | undefined {
+  const cluster = context.upstreams.cluster(backend);
+  return cluster.mirrors < MIRRORS_AT_A_TIME ? new Mirror(context, downstream, cluster, request) : undefined;
+}
+
 export class Mirror implements TriesHost, Holder {
   readonly #context: ExchangeContext;
   readonly #cluster: Cluster;
   readonly #body: RequestBody;
   readonly #tries: Tries;
-  #timer: Timer | undefined;
-  #countedBytes = 0;
+  readonly #timer: Timer;
+  #heldBytes = 0;
   #over = false;
 
-  /** Begins at once. @param timeoutMs - Of its route, for requests. */
+  /** Begins at once. */
   constructor(
     context: ExchangeContext,
     downstream: Downstream,
-    backend: BackendService,
-    head: RequestHead,
-    sent: SentRequest,
-    timeoutMs: number | undefined,
+    cluster: Cluster,
+    { head, sent, timeoutMs }: MirroredRequest,
   ) {
-    const cluster = context.upstreams.cluster(backend);
     this.#context = context;
     this.#cluster = cluster;
-    this.#body = new RequestBody({ credit: () => undefined }, 0);
+    cluster.mirrors += 1;
+    this.#timer = context.clock.after(timeoutMs ?? MIRROR_TIMEOUT_MS, () => this.#end());
+    this.#body = new RequestBody({ credit: () => this.#countHeld() }, 0);
     this.#tries = new Tries(
       context,
       {
@@ -56,31 +71,25 @@ export class Mirror implements TriesHost, Holder {
       },
       this,
     );
-    if (cluster.activeMirrors >= MIRRORS_IN_FLIGHT) {
-      this.#over = true;
-      return;
-    }
-    cluster.activeMirrors += 1;
-    this.#timer = context.clock.after(Math.min(timeoutMs ?? MIRROR_MS, MIRROR_MS), () => this.#end());
     this.#tries.start();
-  }
-
-  /** What {@link Holder} counts. */
-  get heldBytes(): number {
-    return this.#countedBytes;
-  }
-
-  /** @internal Memory is short. */
-  evict(): void {
-    this.#end();
   }
 
   /** What the client sent as well. */
   onRequestData(bytes: Buffer): void {
     if (this.#over) return;
     this.#body.push(bytes);
-    if (this.#body.heldBytes > MIRROR_HELD_BYTES) this.#end();
-    else this.#countHeld(this.#body.heldBytes);
+    this.#countHeld();
+    if (this.#heldBytes > MIRROR_HELD_BYTES) this.#end();
+  }
+
+  /** What {@link Holder} counts. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** @internal Memory is short. */
+  evict(): void {
+    this.#end();
   }
 
   onRequestEnd(trailers: HeaderFields | undefined): void {
@@ -112,16 +121,16 @@ export class Mirror implements TriesHost, Holder {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#timer?.cancel();
-    this.#cluster.activeMirrors -= 1;
+    this.#timer.cancel();
+    this.#cluster.mirrors -= 1;
     this.#tries[Symbol.dispose]();
     this.#body.discard();
-    this.#countHeld(0);
+    this.#countHeld();
   }
 
-  #countHeld(bytes: number): void {
-    const change = bytes - this.#countedBytes;
-    this.#countedBytes = bytes;
+  #countHeld(): void {
+    const change = this.#body.heldBytes - this.#heldBytes;
+    this.#heldBytes += change;
     if (change > 0) this.#context.budget.add(this, change);
     else if (change < 0) this.#context.budget.remove(this, -change);
   }

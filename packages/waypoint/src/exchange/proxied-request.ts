@@ -32,6 +32,7 @@ import { isGrpc, type SentRequest } from '../telemetry/record.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
+import { CLIENT_READ_IDLE_MS, REQUEST_BODY_IDLE_MS } from '../limits.ts';
 import type { ExchangeContext } from './context.ts';
 import { configOf, type Downstream } from './downstream.ts';
 import { without, withFields, withoutForged, withoutPrivate } from './fields.ts';
@@ -39,7 +40,7 @@ import type { ResponseFlag } from './flags.ts';
 import { Gate, type GateHost } from './gate.ts';
 import { parseGrpcTimeoutMs } from './grpc.ts';
 import { localReply } from './local-reply.ts';
-import { Mirror } from './mirror.ts';
+import { type Mirror, startMirror } from './mirror.ts';
 import {
   IDLE,
   INTERNAL_ERROR,
@@ -48,6 +49,7 @@ import {
   OVERLOADED,
   type Refusal,
   refusalOf,
+  SLOW_REQUEST,
   TIMED_OUT,
 } from './refusal.ts';
 import { RequestBody } from './request-body.ts';
@@ -84,7 +86,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   /** An answer of our own could not be written either. */
   #isFaulty = false;
   #over = false;
-  /** @internal When it counts as idle. */
+  /** When something last moved, in the time of deadlines. */
+  #movedMs = 0;
+  /** @internal When to look whether it is idle. */
   deadlineMs = Number.POSITIVE_INFINITY;
 
   constructor(context: ExchangeContext, downstream: Downstream, exchange: ServerExchange) {
@@ -94,7 +98,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#exchange = exchange;
     this.#view = head;
     this.#report = new RequestReport(context.clock, downstream, head);
-    this.#body = new RequestBody(exchange, context.retryBodyBytes);
+    const credit = (bytes: number) => {
+      exchange.credit(bytes);
+      this.#countHeld();
+    };
+    this.#body = new RequestBody({ credit }, context.retryBodyBytes);
   }
 
   /** What {@link Holder} counts. */
@@ -118,7 +126,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     const config = configOf(now, this.#downstream.destination);
     this.#config = config;
     this.#begun = reporter.begin(config, head);
-    if (!admission.tryRequest()) {
+    if (!admission.tryRequest(this.#downstream.connection.identity)) {
       this.#refuse(OVERLOADED);
       return;
     }
@@ -188,9 +196,19 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     else this.#stop(OVERLOADED);
   }
 
-  /** @internal Nothing moved for too long. */
+  /** @internal Nothing moved for a while. */
   onDeadline(): void {
-    this.#stop(IDLE);
+    const { deadlines, streamIdleMs } = this.#context;
+    const idleAtMs = streamIdleMs > 0 ? this.#movedMs + streamIdleMs : Number.POSITIVE_INFINITY;
+    if (deadlines.nowMs >= idleAtMs) this.#stop(IDLE);
+    else if (this.#heldDown > 0 && deadlines.nowMs >= this.#movedMs + CLIENT_READ_IDLE_MS) this.#stop(IDLE);
+    else if (this.#awaitsRequest) this.#stop(SLOW_REQUEST);
+    else this.deadlineMs = Math.min(idleAtMs, deadlines.nowMs + REQUEST_BODY_IDLE_MS);
+  }
+
+  /** It is the client's turn to send the rest of its request. */
+  get #awaitsRequest(): boolean {
+    return !this.#hasResponded && this.#body.awaitsMore && !isGrpc(this.#exchange.head.fields);
   }
 
   // Whether it may.
@@ -375,9 +393,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   #mirror({ mirrors, timeouts }: Forward, sent: SentRequest): void {
     if (mirrors.length === 0) return;
-    const head = this.#headFor(sent, 'http');
-    this.#mirrors = mirrors.map(
-      (backend) => new Mirror(this.#context, this.#downstream, backend, head, sent, timeouts.requestMs),
+    const request = { head: this.#headFor(sent, 'http'), sent, timeoutMs: timeouts.requestMs };
+    this.#mirrors = mirrors.flatMap(
+      (backend) => startMirror(this.#context, this.#downstream, backend, request) ?? [],
     );
     for (const mirror of this.#mirrors) this.#body.replay(mirror);
   }
@@ -428,6 +446,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     ];
     const answer = { status: head.status, fields: forwardedResponse(decision, this.#view, fields) };
     if (!this.#respond(answer, endsHere)) return;
+    this.#body.letGo();
+    this.#countHeld();
     this.#report.details('via_upstream');
     this.#report.response(answer, upstreamMs);
   }
@@ -550,7 +570,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   #moved(): void {
     const { deadlines, streamIdleMs } = this.#context;
-    if (streamIdleMs > 0) this.deadlineMs = deadlines.nowMs + streamIdleMs;
+    this.#movedMs = deadlines.nowMs;
+    const waitMs = streamIdleMs > 0 ? Math.min(streamIdleMs, REQUEST_BODY_IDLE_MS) : REQUEST_BODY_IDLE_MS;
+    this.deadlineMs = this.#movedMs + waitMs;
   }
 
   #countHeld(): void {
@@ -572,7 +594,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#body.discard();
     this.#countHeld();
     if (this.#report.isAdmitted) {
-      this.#context.admission.endRequest();
+      this.#context.admission.endRequest(this.#downstream.connection.identity);
       this.#context.deadlines.unwatch(this);
     }
     if (this.#begun) this.#context.reporter.ended(this.#report.record(this.#begun, this.#tries?.count ?? 0));

@@ -27,6 +27,12 @@ export const TIMED_OUT: Refusal = {
   details: 'response_timeout',
   grpcStatus: GRPC_STATUS.deadlineExceeded,
 };
+export const SLOW_REQUEST: Refusal = {
+  status: 408,
+  text: 'request timeout',
+  flag: 'SI',
+  details: 'request_body_idle_timeout',
+};
 export const IDLE: Refusal = {
   status: 504,
   text: 'stream timeout',

@@ -65,6 +65,12 @@ export class RequestBody {
     return this.#isLost;
   }
 
+  /** All that came has gone on, and there is more to come. */
+  get awaitsMore(): boolean {
+    if (this.#ended || this.#isDiscarded) return false;
+    return this.#awaited !== undefined || (this.#isAllSent && !this.#sinkIsFull);
+  }
+
   get hasEnded(): boolean {
     return this.#ended;
   }

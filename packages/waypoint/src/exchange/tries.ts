@@ -49,6 +49,9 @@ export interface TriesOptions {
   readonly preferred: UpstreamEndpoint | undefined;
 }
 
+/** One may be replaced while it is connected to; several in a row would be chance. */
+const MAX_GONE_ENDPOINTS = 5;
+
 const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
 
 export class Tries implements AttemptHost, Disposable {
@@ -59,6 +62,8 @@ export class Tries implements AttemptHost, Disposable {
   #attempt: Attempt | undefined;
   #count = 0;
   #backoff: Timer | undefined;
+  /** Endpoints that left before they were connected. */
+  #gone = 0;
   #isCounted = false;
   #isRetry = false;
   #hasAnswer = false;
@@ -170,6 +175,13 @@ export class Tries implements AttemptHost, Disposable {
   /** @internal */
   onAttemptFailed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void {
     this.#failedAt.add(attempt.endpoint);
+    if (error.reason === 'endpoint_gone' && this.#gone < MAX_GONE_ENDPOINTS) {
+      // Nothing was sent, and nothing failed: it is chosen again, among those that there are.
+      this.#gone += 1;
+      this.#count -= 1;
+      this.#try();
+      return;
+    }
     const isFinal = this.#hasAnswer || error.flag === 'UO' || !this.#triesAgain(outcome);
     if (isFinal) this.#fail(error);
   }

@@ -63,7 +63,7 @@ export class ClientStream implements StreamHandler {
     if (this.#over) return this.#stream.handler;
     this.#stream.handler = this;
     const { admission } = this.#context;
-    if (!admission.tryConnection()) {
+    if (!admission.tryConnection(this.#tunnel.identity)) {
       this.#refuse(503, 'overloaded', 'too many connections');
       return this.#stream.handler;
     }
@@ -170,7 +170,8 @@ export class ClientStream implements StreamHandler {
     this.#early = [];
     this.#over = true;
     const transport = new StreamTransport(this.#stream, `${peer.ip}:${peer.port}`, early);
-    const closed = () => this.#context.admission.endConnection();
+    const { identity } = this.#tunnel;
+    const closed = () => this.#context.admission.endConnection(identity);
     this.#context.carry({ destination, carrier, transport, tunnel: this.#tunnel, closed });
   }
 
@@ -185,7 +186,7 @@ export class ClientStream implements StreamHandler {
     this.#over = true;
     this.#early = [];
     this.#timer?.cancel();
-    if (this.#isAdmitted) this.#context.admission.endConnection();
+    if (this.#isAdmitted) this.#context.admission.endConnection(this.#tunnel.identity);
   }
 }
 

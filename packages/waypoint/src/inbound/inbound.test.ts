@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
-import type { Duplex } from 'node:stream';
+import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { AuthorizationAction } from '@ambit/api/waypoint';
 import { AppProtocol } from '@ambit/api/workload';
@@ -271,6 +271,54 @@ describe('TLS that is passed through', () => {
       'this is green',
       '',
     ]);
+  });
+});
+
+describe('where policies look at the name that TLS asks for', () => {
+  const denied = async (protocol: AppProtocol) => {
+    const network = use(await startWaypoint());
+    const reached: string[] = [];
+    const backend = use(
+      await tcpBackend('127.0.0.2', (socket) => socket.once('data', () => reached.push('x'))),
+    );
+    network.controlPlane.set('AuthorizationPolicy', 'shop/no', {
+      origin: { kind: 'AuthorizationPolicy', namespace: 'shop', name: 'no', createdMs: 1n },
+      targets: [{ kind: { $case: 'gateway', value: 'shop/waypoint' } }],
+      action: AuthorizationAction.DENY,
+      rules: [{ when: [{ key: 'connection.sni', values: ['secret.test'] }] }],
+    });
+    network.service({ name: 'db', vip: '10.9.0.1', protocol });
+    network.endpoint({ name: 'db-0', service: 'db', ip: '127.0.0.2', port: backend.port });
+    return { network, reached };
+  };
+
+  /** What a TLS client says first. */
+  const helloFor = async (servername: string): Promise<Buffer> => {
+    const [client, server] = duplexPair();
+    connectTls({ socket: client, servername }).on('error', () => undefined);
+    const [hello] = (await once(server, 'data')) as [Buffer];
+    return hello;
+  };
+
+  test.each([
+    ['declared as TLS', AppProtocol.TLS],
+    ['declared as TCP', AppProtocol.TCP],
+    ['declaring nothing', AppProtocol.UNKNOWN],
+  ])('nobody gets past them by asking late, or bit by bit: a port %s', async (_, protocol) => {
+    const { network, reached } = await denied(protocol);
+    const hello = await helloFor('secret.test');
+    const late = await connect(network);
+    await systemClock.sleep(2_500);
+    late.write(hello);
+    const slow = await connect(network);
+    for (const octet of hello) slow.write(Buffer.from([octet]));
+    await closed(late.resume());
+    await closed(slow.resume());
+    expect(reached).toEqual([]);
+    const fine = await connect(network);
+    fine.write(await helloFor('public.test'));
+    await until(() => reached.length === 1, 'another name gets through');
+    fine.destroy();
   });
 });
 

@@ -14,7 +14,13 @@ import { TunnelServer } from '@ambit/hbone/server';
 import type { MeshStore } from '@ambit/model/store';
 import type { OwnCertificate } from '../control/own-certificate.ts';
 import { type Downstream, downstreamOf } from '../exchange/downstream.ts';
-import { DRAIN_ANNOUNCE_MS, LAST_CALL_LOOK_MS, LAST_CALL_MS } from '../limits.ts';
+import {
+  DRAIN_ANNOUNCE_MS,
+  HANDSHAKES_IN_FLIGHT,
+  LAST_CALL_LOOK_MS,
+  LAST_CALL_MS,
+  TUNNELS_PER_PEER,
+} from '../limits.ts';
 import { partyOfPeer, partyOfWorkload } from '../telemetry/party.ts';
 import { ClientStream } from './client-stream.ts';
 import type { Carried, InboundContext } from './context.ts';
@@ -76,6 +82,8 @@ export class Inbound implements AsyncDisposable {
     this.#server = new TunnelServer({
       session,
       budget,
+      maxHandshakes: HANDSHAKES_IN_FLIGHT,
+      maxTunnelsPerPeer: TUNNELS_PER_PEER,
       tls: () => certificate.serverTls(),
       verify: (socket) => certificate.verifyClient(socket),
       onStream: (tunnel, stream, fields) => new ClientStream(context, tunnel, stream, fields).start(),

@@ -10,6 +10,7 @@ import type { Transport } from '@ambit/http/transport/transport';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { authorize, externalChecks } from '../decide/authorize.ts';
 import { readClientHello } from '../decide/client-hello.ts';
+import { hasNameRules } from '../decide/port-rules.ts';
 import { type ConnectionView, sourceNamespaceOf } from '../decide/request-view.ts';
 import type { BackendService, RouteName } from '../decide/route-decision.ts';
 import { decideStream } from '../decide/stream.ts';
@@ -17,7 +18,7 @@ import { refusalOf, type Verdict } from '../decide/verdict.ts';
 import { configOf, type Downstream } from '../exchange/downstream.ts';
 import { formatFlags, type ResponseFlag } from '../exchange/flags.ts';
 import type { Carried } from '../inbound/context.ts';
-import { CLIENT_HELLO_BYTES, COUNT_BYTES_MS, SNIFF_REST_MS, SNIFF_WAIT_MS } from '../limits.ts';
+import { CLIENT_HELLO_BYTES, COUNT_BYTES_MS, NAME_WAIT_MS, SNIFF_REST_MS } from '../limits.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { CountedConnection } from '../telemetry/metrics/traffic-metrics.ts';
 import { partyOfWorkload } from '../telemetry/party.ts';
@@ -82,9 +83,8 @@ export class CarriedStream {
       this.#refuse('NR', 'not_configured_yet');
       return;
     }
-    const isTls = this.#carried.carrier === 'tls';
-    const asksForNames = config.streams.some(({ rules }) => rules.some(({ tls }) => tls));
-    if (isTls || asksForNames) this.#peek(isTls);
+    const areNamesAsked = hasNameRules(config);
+    if (areNamesAsked || this.#carried.carrier === 'tls') this.#peek(areNamesAsked);
     else this.#admit();
   }
 
@@ -108,32 +108,39 @@ export class CarriedStream {
 
   // What TLS asks for.
 
-  /** @param isTls - Whether something must come: otherwise the server may speak first. */
-  #peek(isTls: boolean): void {
-    const { clock } = this.#context;
-    const waitMs = isTls ? SNIFF_REST_MS : SNIFF_WAIT_MS;
-    this.#peeking = clock.after(waitMs, () => this.#peeked(undefined));
+  /**
+   * @param isNeeded - Rules are about the name: without it, if there may be one, nobody is let through. Otherwise it is for
+   *   reports alone, and not waited for long.
+   */
+  #peek(isNeeded: boolean): void {
+    const waitMs = isNeeded ? NAME_WAIT_MS : SNIFF_REST_MS;
+    const without = () => {
+      if (isNeeded) this.#refuse(undefined, 'tls_hello_timeout');
+      else this.#peeked(undefined);
+    };
+    this.#peeking = this.#context.clock.after(waitMs, without);
+    let atLeast = 0;
     this.#transport.peek({
-      onPeeked: (bytes) => {
-        const hello = readClientHello(bytes);
+      onPeeked: (count, bytes) => {
+        if (count < atLeast) return;
+        const hello = readClientHello(bytes());
         if (hello.kind === 'hello') {
           this.#isTls = true;
           this.#peeked(hello.serverName);
-        } else if (hello.kind === 'none' || bytes.length > CLIENT_HELLO_BYTES) {
-          this.#peeked(undefined);
-        } else {
-          this.#peeking?.cancel();
-          this.#peeking = clock.after(SNIFF_REST_MS, () => this.#peeked(undefined));
-        }
+        } else if (hello.kind === 'none') this.#peeked(undefined);
+        else if (count >= CLIENT_HELLO_BYTES) without();
+        else atLeast = Math.min(hello.atLeast, CLIENT_HELLO_BYTES);
       },
-      onPeekedEnd: () => this.#peeked(undefined),
+      onPeekedEnd: without,
     });
   }
 
+  /** Once. */
   #peeked(sni: string | undefined): void {
     if (this.#over || !this.#peeking) return;
     this.#peeking.cancel();
     this.#peeking = undefined;
+    this.#transport.endPeek();
     this.#connection = { ...this.#connection, sni };
     this.#admit();
   }

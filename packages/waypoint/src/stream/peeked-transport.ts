@@ -4,10 +4,11 @@
  * What was looked at is delivered again, first, to whoever starts it. Until then its sender has no credit for it.
  */
 import type { Transport, TransportEvents } from '@ambit/http/transport/transport';
+import { KeptBytes } from '../exchange/kept-bytes.ts';
 
 export interface Peeker {
-  /** All bytes so far. */
-  onPeeked(bytes: Buffer): void;
+  /** More came: so many bytes in all, which `bytes` copies. */
+  onPeeked(count: number, bytes: () => Buffer): void;
   /** No more bytes will come. */
   onPeekedEnd(): void;
 }
@@ -16,7 +17,8 @@ export class PeekedTransport implements Transport, TransportEvents {
   readonly #inner: Transport;
   #peeker: Peeker | undefined;
   #events: TransportEvents | undefined;
-  #bytes: Buffer = Buffer.alloc(0);
+  #isPeeked = false;
+  readonly #kept = new KeptBytes();
   #ended = false;
   #closed = false;
   #error: Error | undefined;
@@ -40,19 +42,24 @@ export class PeekedTransport implements Transport, TransportEvents {
   /** Looks at what comes from now on, until it is started. */
   peek(peeker: Peeker): void {
     this.#peeker = peeker;
+    this.#isPeeked = true;
     this.#inner.start(this);
+  }
+
+  /** Enough was seen: what comes is kept for whoever starts it. */
+  endPeek(): void {
+    this.#peeker = undefined;
   }
 
   start(events: TransportEvents): void {
     this.#events = events;
-    if (!this.#peeker) {
+    if (!this.#isPeeked) {
       this.#inner.start(events);
       return;
     }
     this.#peeker = undefined;
-    const bytes = this.#bytes;
-    this.#bytes = Buffer.alloc(0);
-    if (bytes.length > 0) events.onBytes(bytes);
+    for (let bytes = this.#kept.read(); bytes; bytes = this.#kept.read()) events.onBytes(bytes);
+    this.#kept.clear();
     if (this.#closed) queueMicrotask(() => events.onClosed(this.#error));
     else if (this.#ended) this.#tellEnd(events);
   }
@@ -83,8 +90,8 @@ export class PeekedTransport implements Transport, TransportEvents {
       this.#events.onBytes(bytes);
       return;
     }
-    this.#bytes = Buffer.concat([this.#bytes, bytes]);
-    this.#peeker?.onPeeked(this.#bytes);
+    this.#kept.push(bytes);
+    this.#peeker?.onPeeked(this.#kept.unreadBytes, () => Buffer.concat([...this.#kept.all()]));
   }
 
   /** @internal */

@@ -1,4 +1,7 @@
-/** One request of the waypoint itself to an endpoint, with its whole answer: no retry, no report. */
+/**
+ * One request of the waypoint itself to an endpoint, with its whole answer: no report, and no retry but for a kept connection
+ * that the endpoint closed meanwhile. These are questions: asking twice is the same as once.
+ */
 import { messageOf } from '@ambit/core/errors';
 import type { HttpError } from '@ambit/http/errors';
 import type {
@@ -31,12 +34,13 @@ export interface Answer {
 }
 
 /** @throws {@link UpstreamError} when there is no whole answer; `signal.reason` when that aborts first. */
-export function askEndpoint(
+export async function askEndpoint(
   endpoint: UpstreamEndpoint,
   question: Question,
   signal: AbortSignal,
 ): Promise<Answer> {
-  return new Promise<Answer>((resolve, reject) => {
+  signal.throwIfAborted();
+  return await new Promise<Answer>((resolve, reject) => {
     const asking = new Asking(endpoint, question, resolve, reject);
     signal.addEventListener('abort', () => asking.giveUp(signal.reason as Error), { once: true });
     asking.start();
@@ -53,6 +57,9 @@ class Asking implements PoolWaiter, ResponseReceiver {
   #head: ResponseHead | undefined;
   readonly #pieces: Buffer[] = [];
   #bytes = 0;
+  /** It had served others before: the endpoint may have closed it just then. */
+  #isKept = false;
+  #isRepeated = false;
   #over = false;
 
   constructor(
@@ -69,6 +76,10 @@ class Asking implements PoolWaiter, ResponseReceiver {
 
   start(): void {
     this.#endpoint.activeRequests += 1;
+    this.#acquire();
+  }
+
+  #acquire(): void {
     this.#waiting = this.#endpoint.http(this.#question.version).acquire(this);
   }
 
@@ -82,6 +93,7 @@ class Asking implements PoolWaiter, ResponseReceiver {
   onConnection(connection: HttpClientConnection): void {
     const { method, authority, path, fields, body } = this.#question;
     this.#waiting = undefined;
+    this.#isKept = connection.completedExchanges > 0;
     const endsHere = body.length === 0;
     const length = endsHere ? [] : ['content-length', String(body.length)];
     const head = {
@@ -130,7 +142,14 @@ class Asking implements PoolWaiter, ResponseReceiver {
   }
 
   onAbort(error: HttpError): void {
-    if (!this.#settle()) return;
+    if (this.#over) return;
+    const wasClosing = this.#isKept && (error.kind === 'closed' || error.kind === 'refused');
+    if (wasClosing && !this.#head && !this.#isRepeated) {
+      this.#isRepeated = true;
+      this.#acquire();
+      return;
+    }
+    this.#settle();
     this.#reject(new UpstreamError('UC', 'connection_termination', messageOf(error), { cause: error }));
   }
 

@@ -46,12 +46,18 @@ export async function askService(
     throw new UpstreamError('NC', 'cluster_not_found', `there is no service ${question.service}`);
   }
   const cluster = upstreams.cluster({ to: { service: service.key, port: question.port }, subset: '' });
-  await cluster.pending;
+  if (cluster.pending) await Promise.race([cluster.pending, whenAborted(signal)]);
   const [vip] = service.vips;
   const address = { ip: vip?.ip ?? '', port: question.port };
   const endpoint = cluster.pick({ hash: undefined, avoid: NOBODY, random, address });
   if (endpoint instanceof UpstreamError) throw endpoint;
   return await askEndpoint(endpoint, { authority: service.hostname, ...question }, signal);
+}
+
+function whenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
 }
 
 /** By key, or by hostname: then as a client of the root namespace would see it, so that nobody's private one is meant. */

@@ -29,6 +29,8 @@ export interface ClusterSource {
   readonly name: string;
   /** The service that is called; for reports. */
   readonly hostname: string | undefined;
+  /** Whose policies count. */
+  readonly service: ServiceKey | undefined;
   /** Whether a change of the mesh may change the view. */
   concerns(change: MeshChange): boolean;
   /** It is gone for good. */
@@ -42,10 +44,10 @@ const NOTHING = { protocol: undefined, endpoints: [], distribution: undefined, c
 
 export class ServiceSource implements ClusterSource {
   readonly name: string;
+  readonly service: ServiceKey;
   readonly isFleeting = false;
   readonly #mesh: MeshStore;
   readonly #self: () => Workload;
-  readonly #key: ServiceKey;
   readonly #port: number;
 
   /** @param self - This waypoint, as a client: localities are compared with its own. */
@@ -53,24 +55,24 @@ export class ServiceSource implements ClusterSource {
     this.name = `${key}:${port}`;
     this.#mesh = mesh;
     this.#self = self;
-    this.#key = key;
+    this.service = key;
     this.#port = port;
   }
 
   get hostname(): string | undefined {
-    return this.#mesh.serviceByKey(this.#key)?.hostname;
+    return this.#mesh.serviceByKey(this.service)?.hostname;
   }
 
   concerns({ services }: MeshChange): boolean {
-    return services.has(this.#key);
+    return services.has(this.service);
   }
 
   get isGone(): boolean {
-    return this.#mesh.serviceByKey(this.#key) === undefined;
+    return this.#mesh.serviceByKey(this.service) === undefined;
   }
 
   read(destination: Destination, resolution: Resolution): ClusterView {
-    const service = this.#mesh.serviceByKey(this.#key);
+    const service = this.#mesh.serviceByKey(this.service);
     if (!service?.ports.has(this.#port)) {
       const problem = new UpstreamError('NC', 'cluster_not_found', `there is no ${this.name}`);
       return { ...NOTHING, problem };
@@ -119,6 +121,7 @@ export class WorkloadSource implements ClusterSource {
   readonly name: string;
   readonly isFleeting = true;
   readonly hostname = undefined;
+  readonly service = undefined;
   readonly #mesh: MeshStore;
   readonly #uid: string;
   readonly #to: Address;

@@ -17,6 +17,7 @@ import type { EndpointResult } from '../decide/outlier.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
 import { CHOSEN_ADDRESSES } from '../limits.ts';
 import type { Destination } from '../resources/destination-policy.ts';
+import type { ResourceChange } from '../resources/store.ts';
 import { Breakers } from './breakers.ts';
 import type { ClusterSource, ClusterView } from './cluster-source.ts';
 import type { ConnectAbout, Connector, DuplexWaiter, TransportWaiter } from './connector.ts';
@@ -53,6 +54,8 @@ export interface ClusterPick {
 export class Cluster implements EndpointOwner, Disposable {
   readonly source: ClusterSource;
   readonly breakers: Breakers;
+  /** @internal Copies of requests that are on their way here. */
+  mirrors = 0;
   readonly #deps: ClusterDeps;
   readonly #resolution: Resolution;
   readonly #endpoints = new Map<string, UpstreamEndpoint>();
@@ -65,8 +68,6 @@ export class Cluster implements EndpointOwner, Disposable {
   #destination: Destination;
   #settings: UpstreamSettings;
   #stale = true;
-  /** Copies of requests that are under way here. */
-  activeMirrors = 0;
   /** When an endpoint was last asked for; milliseconds of the monotonic clock. */
   #usedMs: number;
 
@@ -88,6 +89,12 @@ export class Cluster implements EndpointOwner, Disposable {
 
   meshChanged(change: MeshChange): void {
     if (this.source.concerns(change)) this.invalidate();
+  }
+
+  resourcesChanged({ kinds, services }: ResourceChange): void {
+    if (!kinds.has('DestinationPolicy') && !kinds.has('MeshSettings')) return;
+    const { service } = this.source;
+    if (services === 'all' || (service !== undefined && services.has(service))) this.invalidate();
   }
 
   get settings(): UpstreamSettings {
@@ -172,8 +179,7 @@ export class Cluster implements EndpointOwner, Disposable {
 
   /** Nothing new: connections end with what is under way. */
   retire(): void {
-    for (const endpoint of this.#endpoints.values()) this.#renew(endpoint);
-    this.#endpoints.clear();
+    for (const [key, endpoint] of this.#endpoints) this.#remove(key, endpoint);
     this.#balancer = undefined;
     this.#stopWatching();
     this.#stale = true;
@@ -208,10 +214,17 @@ export class Cluster implements EndpointOwner, Disposable {
     this.#destination = destination();
     this.#settings = settings(this.#destination);
     this.breakers.limits = this.#settings.breakers;
+    const { distribution } = this.#view;
     this.#view = this.source.read(this.#destination, this.#resolution);
-    if (!this.#view.chosen) this.#adopt(this.#view.endpoints);
+    const areOthers = !this.#view.chosen && this.#adopt(this.#view.endpoints);
     const isOther = differs(before, this.#settings) || !sameConnections(policyBefore, this.#destination);
     if (isOther) for (const endpoint of this.#endpoints.values()) this.#renew(endpoint);
+    const isSame =
+      this.#balancer &&
+      !areOthers &&
+      policyBefore === this.#destination &&
+      distribution === this.#view.distribution;
+    if (isSame) return;
     this.#watch();
     this.#balancer = this.#makeBalancer();
   }
@@ -252,7 +265,12 @@ export class Cluster implements EndpointOwner, Disposable {
       this.#ejections.setEndpoints(this.#endpoints.values());
     }
     if (healthCheck) {
-      const probe = probeOf({ connector, clock, settings: this.#settings, hostname });
+      const probe = probeOf({
+        connect: (endpoint, waiter) =>
+          connector.transport(endpoint, this.#about(undefined, undefined), waiter),
+        clock,
+        hostname,
+      });
       this.#checks ??= new HealthChecks({ policy: healthCheck, name, probe, changed, clock, random, log });
       this.#checks.setEndpoints(this.#endpoints.values());
     }
@@ -273,22 +291,31 @@ export class Cluster implements EndpointOwner, Disposable {
     return new UpstreamError('UH', 'no_healthy_upstream', message);
   }
 
-  /** Takes over what is known now: endpoints that stay are the same objects. */
-  #adopt(all: readonly EndpointFacts[]): void {
+  /** Takes over what is known now: endpoints that stay are the same objects. Whether anything of them is other. */
+  #adopt(all: readonly EndpointFacts[]): boolean {
     const nowMs = this.#deps.clock.monotonicMs();
     const present = new Set<string>();
+    let areOthers = false;
     for (const facts of all) {
       const key = endpointKey(facts);
       present.add(key);
       const known = this.#endpoints.get(key);
+      areOthers ||= known?.facts.workload !== facts.workload || known?.facts.weight !== facts.weight;
       if (known) known.facts = facts;
       else this.#endpoints.set(key, new UpstreamEndpoint(facts, nowMs, this));
     }
     for (const [key, endpoint] of this.#endpoints) {
       if (present.has(key)) continue;
-      this.#endpoints.delete(key);
-      this.#renew(endpoint);
+      areOthers = true;
+      this.#remove(key, endpoint);
     }
+    return areOthers;
+  }
+
+  #remove(key: string, endpoint: UpstreamEndpoint): void {
+    this.#endpoints.delete(key);
+    for (const pool of endpoint.pools()) this.#retired.add(pool);
+    endpoint.leave();
   }
 
   #chosen(facts: EndpointFacts): UpstreamEndpoint | UpstreamError {
@@ -305,9 +332,7 @@ export class Cluster implements EndpointOwner, Disposable {
 
   #forgetUnused(): void {
     for (const [key, endpoint] of this.#endpoints) {
-      if (endpoint.activeRequests > 0) continue;
-      this.#endpoints.delete(key);
-      this.#renew(endpoint);
+      if (endpoint.activeRequests === 0) this.#remove(key, endpoint);
     }
   }
 
@@ -317,6 +342,7 @@ export class Cluster implements EndpointOwner, Disposable {
     const { maxStreams, maxRequestsPerConnection, idleTimeoutMs, maxConnectionDurationMs } = this.#settings;
     return new HttpPool({
       version,
+      client,
       connect: (waiter) => connector.http(endpoint, version, this.#about(version, client), waiter),
       breakers: this.breakers,
       clock,
@@ -334,7 +360,7 @@ export class Cluster implements EndpointOwner, Disposable {
       hostname,
       settings: this.#settings,
       tls: policy && { policy, version, hostname },
-      preamble: client && proxyProtocol && proxyPreamble(proxyProtocol, client),
+      preamble: proxyProtocol && proxyPreamble(proxyProtocol, client),
     };
   }
 

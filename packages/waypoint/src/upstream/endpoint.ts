@@ -44,6 +44,7 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
   /** By version, and by client where connections are not shared among clients. */
   readonly #pools = new Map<string, HttpPool>();
   readonly #owner: EndpointOwner;
+  #hasLeft = false;
   /** @internal Tries under way. */
   activeRequests = 0;
   /** @internal Set by outlier detection and health checks. */
@@ -101,10 +102,15 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
     const key = own
       ? `${version} ${own.sourceIp} ${formatHostPort(own.destination.ip, own.destination.port)}`
       : version;
+    return this.#pool(key, version, own);
+  }
+
+  #pool(key: string, version: HttpVersion, client: ConnectionView | undefined): HttpPool {
     const known = this.#pools.get(key);
     if (known) return known;
-    const made = this.#owner.makePool(this, version, own);
-    this.#pools.set(key, made);
+    const made = this.#owner.makePool(this, version, client);
+    if (this.#hasLeft) made.retire();
+    else this.#pools.set(key, made);
     return made;
   }
 
@@ -125,6 +131,17 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
 
   /** Its connections end with what is under way on them; the next request makes others. */
   renewConnections(): void {
+    const before = [...this.#pools];
+    this.#pools.clear();
+    for (const [key, pool] of before) {
+      const { version, client } = pool;
+      pool.retire(() => this.#pool(key, version, client));
+    }
+  }
+
+  /** Mesh state knows it no more: its connections end with what is under way, and who waits for one goes elsewhere. */
+  leave(): void {
+    this.#hasLeft = true;
     for (const pool of this.#pools.values()) pool.retire();
     this.#pools.clear();
   }

@@ -11,6 +11,7 @@ export type UpstreamFlag = 'UF' | 'UC' | 'UR' | 'UPE' | 'UO' | 'UH' | 'UT' | 'UR
 export type UpstreamReason =
   | 'connection_failure'
   | 'connection_timeout'
+  | 'endpoint_gone'
   | 'tls_failure'
   | 'connect_refused_by_peer'
   | 'connection_termination'

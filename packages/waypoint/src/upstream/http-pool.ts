@@ -7,6 +7,7 @@
  */
 import type { Clock } from '@ambit/core/clock';
 import type { HttpClientConnection, HttpClientHandler } from '@ambit/http/exchange';
+import type { ConnectionView } from '../decide/request-view.ts';
 import type { Breakers } from './breakers.ts';
 import { UpstreamError } from './errors.ts';
 
@@ -25,6 +26,8 @@ export interface ConnectWaiter {
 
 export interface HttpPoolOptions {
   readonly version: HttpVersion;
+  /** Whose connections these are, where clients share none. */
+  readonly client: ConnectionView | undefined;
   /** Makes a connection; disposing of what is returned gives it up. */
   readonly connect: (waiter: ConnectWaiter) => Disposable;
   readonly breakers: Breakers;
@@ -53,11 +56,20 @@ export class HttpPool implements Disposable {
   /** Those that may take a request, the last one that became free at the end. */
   readonly #free: Pooled[] = [];
   readonly #connecting = new Set<Disposable>();
-  readonly #waiting = new Set<PoolWaiter>();
+  /** Who waits, and what ends the wait: here, or at the pool that took over. */
+  readonly #waiting = new Map<PoolWaiter, Wait>();
   #retired = false;
 
   constructor(options: HttpPoolOptions) {
     this.#options = options;
+  }
+
+  get version(): HttpVersion {
+    return this.#options.version;
+  }
+
+  get client(): ConnectionView | undefined {
+    return this.#options.client;
   }
 
   get openConnections(): number {
@@ -82,19 +94,34 @@ export class HttpPool implements Disposable {
       return undefined;
     }
     const { breakers } = this.#options;
+    if (this.#retired) {
+      waiter.onFailed(gone());
+      return undefined;
+    }
     if (!breakers.tryTake('pendingRequests')) {
       waiter.onFailed(new UpstreamError('UO', 'overflow', 'too many requests wait for a connection'));
       return undefined;
     }
-    this.#waiting.add(waiter);
+    const wait = new Wait(() => this.#leave(waiter));
+    this.#waiting.set(waiter, wait);
     this.#grow();
-    return { [Symbol.dispose]: () => this.#leave(waiter) };
+    return wait;
   }
 
-  /** No new requests: what is under way may end, then the connections close. Who waits for one must go elsewhere. */
-  retire(): void {
+  /**
+   * No new requests: what is under way may end, then the connections close.
+   *
+   * @param next - Where those wait on who wait for a connection; without it they must go elsewhere.
+   */
+  retire(next?: () => HttpPool): void {
+    const waiting = next ? [...this.#waiting] : [];
+    for (const [waiter] of waiting) this.#leave(waiter);
     this.#stop();
     for (const { connection } of [...this.#connections]) connection.drain();
+    for (const [waiter, wait] of waiting) {
+      const further = next?.().acquire(waiter);
+      wait.continueAs(() => further?.[Symbol.dispose]());
+    }
   }
 
   /** Closes what has been free for too long. */
@@ -117,8 +144,7 @@ export class HttpPool implements Disposable {
     this.#retired = true;
     for (const connecting of [...this.#connecting]) connecting[Symbol.dispose]();
     this.#connecting.clear();
-    const error = new UpstreamError('UF', 'connection_failure', 'the endpoint is gone', { retryable: true });
-    for (const waiter of [...this.#waiting]) this.#fail(waiter, error);
+    for (const waiter of [...this.#waiting.keys()]) this.#fail(waiter, gone());
   }
 
   #take(): Pooled | undefined {
@@ -229,7 +255,7 @@ export class HttpPool implements Disposable {
   }
 
   #serve(): void {
-    for (const waiter of this.#waiting) {
+    for (const waiter of this.#waiting.keys()) {
       const free = this.#take();
       if (!free) return;
       this.#leave(waiter);
@@ -241,9 +267,9 @@ export class HttpPool implements Disposable {
   /** One attempt came to nothing: whoever waited longest bears it. All do, when nothing else is left to wait for. */
   #failed(error: UpstreamError): void {
     const isHopeless = this.#connections.size === 0 && this.#connecting.size === 0;
-    const [first] = this.#waiting;
+    const [first] = this.#waiting.keys();
     if (first && (!isHopeless || this.#options.version === '1.1')) this.#fail(first, error);
-    else for (const waiter of [...this.#waiting]) this.#fail(waiter, error);
+    else for (const waiter of [...this.#waiting.keys()]) this.#fail(waiter, error);
     this.#grow();
   }
 
@@ -262,4 +288,25 @@ export class HttpPool implements Disposable {
     const at = this.#free.indexOf(pooled);
     if (at >= 0) this.#free.splice(at, 1);
   }
+}
+
+/** One wait for a connection; disposing of it ends it, wherever it goes on. */
+class Wait implements Disposable {
+  #leave: () => void;
+
+  constructor(leave: () => void) {
+    this.#leave = leave;
+  }
+
+  continueAs(leave: () => void): void {
+    this.#leave = leave;
+  }
+
+  [Symbol.dispose](): void {
+    this.#leave();
+  }
+}
+
+function gone(): UpstreamError {
+  return new UpstreamError('UF', 'endpoint_gone', 'the endpoint is gone', { retryable: true });
 }

@@ -2,9 +2,9 @@
 import type { Clock } from '@ambit/core/clock';
 import { fieldValue } from '@ambit/http/header-fields';
 import { askEndpoint } from './ask-endpoint.ts';
-import type { Connector } from './connector.ts';
+import type { TransportWaiter } from './connector.ts';
+import type { UpstreamEndpoint } from './endpoint.ts';
 import type { Probe } from './health-checks.ts';
-import type { UpstreamSettings } from './settings.ts';
 
 /** `grpc.health.v1.HealthCheckRequest` for the whole server: an empty message behind its prefix. */
 const WHOLE_SERVER = new Uint8Array(5);
@@ -14,19 +14,19 @@ const SERVING = Buffer.from([0, 0, 0, 0, 2, 8, 1]);
 const MAX_ANSWER_BYTES = 1_024;
 
 export interface ProbeDeps {
-  readonly connector: Connector;
+  /** A connection as requests have one; disposing of what is returned gives it up. */
+  readonly connect: (endpoint: UpstreamEndpoint, waiter: TransportWaiter) => Disposable;
   readonly clock: Clock;
-  readonly settings: UpstreamSettings;
   readonly hostname: string;
 }
 
-export function probeOf({ connector, clock, settings, hostname }: ProbeDeps): Probe {
+export function probeOf({ connect, clock, hostname }: ProbeDeps): Probe {
   return async (endpoint, { kind, path, timeoutMs }, signal) => {
     const late = new AbortController();
     const timer = clock.after(timeoutMs, () => late.abort(new Error('too late')));
     const stop = AbortSignal.any([signal, late.signal]);
     try {
-      if (kind === 'tcp') return await connects(connector, endpoint, settings, stop);
+      if (kind === 'tcp') return await connects(connect, endpoint, stop);
       const isGrpc = kind === 'grpc';
       const answer = await askEndpoint(
         endpoint,
@@ -55,23 +55,18 @@ export function probeOf({ connector, clock, settings, hostname }: ProbeDeps): Pr
 }
 
 function connects(
-  connector: Connector,
-  endpoint: Parameters<Connector['transport']>[0],
-  settings: UpstreamSettings,
+  connect: ProbeDeps['connect'],
+  endpoint: UpstreamEndpoint,
   signal: AbortSignal,
 ): Promise<boolean> {
   return new Promise((resolve) => {
-    const attempt = connector.transport(
-      endpoint,
-      { hostname: undefined, settings, tls: undefined, preamble: undefined },
-      {
-        onTransport: (transport) => {
-          transport.destroy();
-          resolve(true);
-        },
-        onFailed: () => resolve(false),
+    const attempt = connect(endpoint, {
+      onTransport: (transport) => {
+        transport.destroy();
+        resolve(true);
       },
-    );
+      onFailed: () => resolve(false),
+    });
     signal.addEventListener('abort', () => {
       attempt[Symbol.dispose]();
       resolve(false);

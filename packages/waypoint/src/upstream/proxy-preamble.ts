@@ -6,7 +6,13 @@ import type { ConnectionView } from '../decide/request-view.ts';
 /** The client's port is its own affair: what reaches us is its node's. */
 const UNKNOWN_PORT = 0;
 
-export function proxyPreamble(version: 1 | 2, { sourceIp, destination }: ConnectionView): Uint8Array {
+/** Signature, version 2 and LOCAL, no family, nothing that follows. */
+const LOCAL = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex');
+
+/** @param client - `undefined`: the connection is the waypoint's own, such as a health check. */
+export function proxyPreamble(version: 1 | 2, client: ConnectionView | undefined): Uint8Array {
+  if (!client) return version === 2 ? LOCAL : Buffer.from('PROXY UNKNOWN\r\n');
+  const { sourceIp, destination } = client;
   const source = { ip: sourceIp, port: UNKNOWN_PORT };
   if (version === 2) return proxyHeader(source, destination, undefined);
   const [from, to] = [familyOf(sourceIp), familyOf(destination.ip)];

@@ -47,8 +47,8 @@ export class Upstreams implements Disposable {
       }),
     );
     this.#disposables.use(
-      resources.changes.subscribe(() => {
-        for (const cluster of this.#clusters.values()) cluster.invalidate();
+      resources.changes.subscribe((change) => {
+        for (const cluster of this.#clusters.values()) cluster.resourcesChanged(change);
       }),
     );
     const sweeping = clock.every(UPSTREAM_SWEEP_MS, () => this.#sweep());
