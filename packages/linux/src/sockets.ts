@@ -91,7 +91,10 @@ export interface TcpSocketOptions {
   readonly netnsFd?: number;
   readonly family: 4 | 6;
   readonly mark?: number;
-  /** The source address. With `transparent` it may be anybody's: the original client's. Port 0: chosen at connect. */
+  /**
+   * The source address. With `transparent` it may be anybody's: the original client's. Port 0: chosen at connect; another
+   * is shared with connections to elsewhere.
+   */
   readonly bind?: { readonly ip: string; readonly port: number; readonly transparent: boolean };
   readonly keepalive?: KeepAlive;
   /** Where the local port is chosen from, on kernels that can; see {@link tryLocalPortRange}. Default: anywhere. */
@@ -114,6 +117,7 @@ export function tcpSocket(options: TcpSocketOptions): number {
     if (source) {
       if (source.transparent) setTransparent(fd, family);
       if (source.port === 0) setBindAddressNoPort(fd);
+      else setReuseAddress(fd);
       bind(fd, source.ip, source.port, family);
     }
     return fd;

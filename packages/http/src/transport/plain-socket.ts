@@ -43,8 +43,11 @@ export interface PlainSocketEvents {
 export interface Connect {
   readonly fd: number | undefined;
   readonly to: Endpoint;
-  /** Another socket to try with when the first finds no free local port (a range may have been all it could use). */
-  readonly otherFd?: () => number;
+  /**
+   * Another socket to try with when one before it finds no free local port (a port, or a range, may have been all it could
+   * use); called with 1, 2 and so on. `undefined`: that was all.
+   */
+  readonly otherFd?: (attempt: number) => number | undefined;
 }
 
 export class PlainSocket implements StreamOwner {
@@ -66,8 +69,10 @@ export class PlainSocket implements StreamOwner {
       return;
     }
     let handle = connectTcp(from.fd, this, from.to.ip, from.to.port);
-    if (handle === -constants.errno.EADDRNOTAVAIL && from.otherFd) {
-      handle = connectTcp(from.otherFd(), this, from.to.ip, from.to.port);
+    for (let attempt = 1; handle === -constants.errno.EADDRNOTAVAIL; attempt += 1) {
+      const fd = from.otherFd?.(attempt);
+      if (fd === undefined) break;
+      handle = connectTcp(fd, this, from.to.ip, from.to.port);
     }
     if (typeof handle === 'number') {
       const status = handle;

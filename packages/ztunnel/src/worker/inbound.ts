@@ -209,11 +209,11 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     const { sockets, worker } = this.pod;
     const { ip } = this.#tunnel.peer;
     try {
-      const open = (ports: 'few' | 'any') =>
+      const source =
         connectFrom === 'peer'
-          ? sockets.from(ip, connectTo.ip, ports, (error) => this.pod.warnSource(ip, error))
-          : sockets.plain(connectTo.ip, ports);
-      this.#socket = new PlainSocket({ fd: open('few'), to: connectTo, otherFd: () => open('any') }, this);
+          ? sockets.from(ip, connectTo.ip, (error) => this.pod.warnSource(ip, error))
+          : sockets.plainOrOther(connectTo.ip);
+      this.#socket = new PlainSocket({ ...source, to: connectTo }, this);
     } catch (error) {
       this.#refuse(503, new ConnectError(connectTo, messageOf(error), { cause: error }));
       return;

@@ -220,8 +220,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   #connectInClear(to: Endpoint): void {
     try {
-      const open = (ports: 'few' | 'any') => this.pod.sockets.plain(to.ip, ports);
-      this.#upstream = new PlainSocket({ fd: open('few'), to, otherFd: () => open('any') }, this);
+      this.#upstream = new PlainSocket({ ...this.pod.sockets.plainOrOther(to.ip), to }, this);
     } catch (error) {
       this.end(new ConnectError(to, messageOf(error), { cause: error }));
       return;

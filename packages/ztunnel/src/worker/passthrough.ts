@@ -136,9 +136,8 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     const { sockets, worker } = this.pod;
     const { ip } = this.#peer;
     try {
-      const open = (ports: 'few' | 'any') =>
-        sockets.from(ip, to.ip, ports, (error) => this.pod.warnSource(ip, error));
-      this.#upstream = new PlainSocket({ fd: open('few'), to, otherFd: () => open('any') }, this);
+      const source = sockets.from(ip, to.ip, (error) => this.pod.warnSource(ip, error));
+      this.#upstream = new PlainSocket({ ...source, to }, this);
     } catch (error) {
       this.end(new ConnectError(to, messageOf(error), { cause: error }));
       return;

@@ -157,7 +157,7 @@ export class Pod {
     };
     const dial = {
       to: route.to,
-      fd: this.sockets.plain(route.to.ip, 'any'),
+      fd: this.sockets.plain(route.to.ip),
       tls,
       verify: (socket: TLSSocket) => this.verifyServer(socket, route.expectedIdentities, check),
       session,

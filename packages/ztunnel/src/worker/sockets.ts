@@ -4,9 +4,15 @@
  *
  * The namespace is named by the number of a descriptor that is another's once the pod has stopped: from then on there are
  * no more sockets.
+ *
+ * A connection that bears a client's address must not have a port that the client itself uses: between the same addresses
+ * and ports there is one connection, to the application's socket and to conntrack alike, and a second one is answered by
+ * nobody. Clients connect in clear as well, before a pod is enrolled, after it has left, or because they are outside the
+ * mesh. So these ports are drawn from where clients' own hardly ever are.
  */
 import type { Random } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
+import { LinuxError } from '@ambit/linux/errors';
 import { type KeepAlive, tcpSocket, type TcpSocketOptions } from '@ambit/linux/sockets';
 import type { KeepaliveOptions, WorkerOptions } from '../threads/worker-options.ts';
 import { PodStoppedError } from './errors.ts';
@@ -16,8 +22,20 @@ const SECOND_MS = 1_000;
 /** The kernel's default range for local ports, within which a small one is drawn. */
 const FIRST_LOCAL_PORT = 32_768;
 const LOCAL_PORTS = 28_232;
+/** Below the range that clients' kernels draw from; above what most applications listen on. */
+const FIRST_BORNE_PORT = 10_240;
+const BORNE_PORTS = FIRST_LOCAL_PORT - FIRST_BORNE_PORT;
 /** With half of all ports in use, next to certain to hold a free one, and looked through in microseconds. */
 const FEW_PORTS = 128;
+
+/** After so many ports that were taken between the same two, wherever the kernel finds one. */
+const BORNE_PORT_TRIES = 8;
+
+/** Sockets for one connection: of those after the first, each is for when the port of the one before was taken. */
+export interface SocketSource {
+  readonly fd: number;
+  readonly otherFd: (attempt: number) => number | undefined;
+}
 
 export class PodSockets {
   readonly #v4: TcpSocketOptions;
@@ -47,13 +65,20 @@ export class PodSockets {
   }
 
   /**
-   * An unconnected socket for a connection to `to`.
+   * An unconnected socket for a connection to `to`, from the pod's own address and any port.
    *
-   * @param ports - `few`: its local port is looked for in a small range, drawn anew each time, which may be all taken.
    * @throws LinuxError, {@link PodStoppedError}
    */
-  plain(to: string, ports: 'few' | 'any'): number {
-    return tcpSocket(this.#optionsFor(to, ports));
+  plain(to: string): number {
+    return tcpSocket(this.#optionsFor(to));
+  }
+
+  /** The same, and how to go on if its port is taken. @throws LinuxError, {@link PodStoppedError} */
+  plainOrOther(to: string): SocketSource {
+    return {
+      fd: tcpSocket({ ...this.#optionsFor(to), localPorts: this.#fewPorts() }),
+      otherFd: (attempt) => (attempt === 1 ? this.plain(to) : undefined),
+    };
   }
 
   /**
@@ -61,25 +86,48 @@ export class PodSockets {
    *
    * @param onUnable - Told why it cannot.
    */
-  from(source: string, to: string, ports: 'few' | 'any', onUnable: (error: unknown) => void): number {
+  from(source: string, to: string, onUnable: (error: unknown) => void): SocketSource {
     const bears = this.preservesSource && source !== to && familyOf(source) === familyOf(to);
-    if (!bears) return this.plain(to, ports);
-    const options = this.#optionsFor(to, ports);
+    if (!bears) return this.plainOrOther(to);
     try {
-      return tcpSocket({ ...options, bind: { ip: source, port: 0, transparent: true } });
+      return {
+        fd: this.#bearing(source, to),
+        otherFd: (attempt) => {
+          if (attempt < BORNE_PORT_TRIES) return this.#bearing(source, to);
+          return attempt === BORNE_PORT_TRIES ? this.#bearingAnyPort(source, to) : undefined;
+        },
+      };
     } catch (error) {
       if (this.#mustPreserve) throw error;
       onUnable(error);
-      return this.plain(to, ports);
+      return this.plainOrOther(to);
     }
   }
 
-  #optionsFor(to: string, ports: 'few' | 'any'): TcpSocketOptions {
-    if (this.#closed) throw new PodStoppedError();
-    const base = familyOf(to) === 4 ? this.#v4 : this.#v6;
-    if (ports === 'any') return base;
+  #bearing(source: string, to: string): number {
+    const port = FIRST_BORNE_PORT + Math.floor(this.#random() * BORNE_PORTS);
+    try {
+      return tcpSocket({ ...this.#optionsFor(to), bind: { ip: source, port, transparent: true } });
+    } catch (error) {
+      // Somebody listens on it.
+      if (error instanceof LinuxError && error.errnoName === 'EADDRINUSE')
+        return this.#bearingAnyPort(source, to);
+      throw error;
+    }
+  }
+
+  #bearingAnyPort(source: string, to: string): number {
+    return tcpSocket({ ...this.#optionsFor(to), bind: { ip: source, port: 0, transparent: true } });
+  }
+
+  #fewPorts(): { readonly from: number; readonly to: number } {
     const from = FIRST_LOCAL_PORT + Math.floor(this.#random() * (LOCAL_PORTS - FEW_PORTS));
-    return { ...base, localPorts: { from, to: from + FEW_PORTS - 1 } };
+    return { from, to: from + FEW_PORTS - 1 };
+  }
+
+  #optionsFor(to: string): TcpSocketOptions {
+    if (this.#closed) throw new PodStoppedError();
+    return familyOf(to) === 4 ? this.#v4 : this.#v6;
   }
 }
 

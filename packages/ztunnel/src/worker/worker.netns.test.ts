@@ -101,6 +101,25 @@ describe('between two pods of the mesh', () => {
     expect(network.said.filter(({ kind }) => kind === 'need-certificate')).toHaveLength(2);
   });
 
+  test('the server sees clients at ports that their own connections do not have', async () => {
+    await meshed();
+    const ports: number[] = [];
+    network.serve('bob', 8081, (socket) => {
+      ports.push(socket.remotePort ?? 0);
+      socket.end('who');
+    });
+    for (let i = 0; i < 8; i += 1) {
+      const talks = await Promise.all([
+        network.connect('alice', BOB_IP, 8081),
+        network.connect('outside', BOB_IP, 8081),
+      ]);
+      await Promise.all(talks.map((talk) => talk.ended));
+    }
+    expect(ports).toHaveLength(16);
+    expect(Math.max(...ports)).toBeLessThan(32_768);
+    expect(Math.min(...ports)).toBeGreaterThanOrEqual(10_240);
+  });
+
   test('each direction ends by itself', async () => {
     await meshed();
     network.serve('bob', 8081, (socket) => {

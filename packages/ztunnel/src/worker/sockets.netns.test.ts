@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { codeOf } from '@ambit/core/errors';
+import { listenTcp } from '@ambit/linux/sockets';
+import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
+import { OPTIONS } from '../testing/worker-network.ts';
+import { PodSockets } from './sockets.ts';
+
+const MARK = 0x539;
+const POD_IP = '10.1.0.5';
+const CLIENT_IP = '10.9.9.9';
+
+const namespaces = new TestNamespaces();
+let pod: TestNetns;
+let server: net.Server;
+/** Ports that the application saw its clients at, oldest first. */
+const seen: number[] = [];
+
+beforeAll(async () => {
+  pod = namespaces.create();
+  // What an agent installs in an enrolled pod, as far as this needs it.
+  pod.run('ip', 'addr', 'add', `${POD_IP}/32`, 'dev', 'lo');
+  pod.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'peer0');
+  for (const link of ['eth0', 'peer0']) pod.run('ip', 'link', 'set', link, 'up');
+  pod.run('ip', 'route', 'add', 'default', 'dev', 'eth0');
+  pod.run('ip', 'route', 'add', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', '100');
+  pod.run('ip', 'rule', 'add', 'fwmark', '0x111/0xfff', 'lookup', '100', 'pref', '32764');
+  pod.nft(`
+    table inet test {
+      chain prerouting { type filter hook prerouting priority mangle; meta mark ${MARK} ct mark set 0x111; }
+      chain output { type route hook output priority mangle; ct mark 0x111 meta mark set ct mark; }
+    }`);
+  server = net.createServer((socket) => {
+    seen.push(socket.remotePort ?? 0);
+    socket.on('error', () => undefined).resume();
+  });
+  server.listen({ fd: listenTcp({ netnsFd: pod.fd, ip: POD_IP, port: 8080 }).fd });
+  await once(server, 'listening');
+});
+afterAll(() => {
+  server.close();
+  namespaces[Symbol.dispose]();
+});
+
+/** Sockets of a pod, with the ports that chance draws: 0 is the first of them. */
+const drawing = (...draws: readonly number[]) => {
+  const left = [...draws];
+  return new PodSockets(pod.fd, { ...OPTIONS, packetMark: MARK }, true, () => left.shift() ?? 0);
+};
+
+/** @returns the name of the error, or the socket. */
+async function connected(fd: number): Promise<net.Socket | string> {
+  const socket = new net.Socket({ fd });
+  socket.connect({ host: POD_IP, port: 8080 });
+  return await once(socket, 'connect').then(
+    () => socket,
+    (error: unknown) => String(codeOf(error)),
+  );
+}
+
+function connectedTo(outcome: net.Socket | string): net.Socket {
+  if (typeof outcome === 'string') throw new Error(outcome);
+  return outcome;
+}
+
+const from = (sockets: PodSockets) =>
+  sockets.from(CLIENT_IP, POD_IP, (error) => {
+    throw error;
+  });
+
+test('a client’s address is borne with ports that clients do not draw, and the next is tried if one is taken', async () => {
+  const first = connectedTo(await connected(from(drawing(0)).fd));
+  const source = from(drawing(0, 0, 0.5));
+  expect(await connected(source.fd)).toBe('EADDRNOTAVAIL');
+  expect(await connected(source.otherFd(1) ?? -1)).toBe('EADDRNOTAVAIL');
+  const second = connectedTo(await connected(source.otherFd(2) ?? -1));
+  while (seen.length < 2) await once(server, 'connection');
+  expect(seen).toEqual([10_240, 21_504]);
+  // In the end the kernel looks for one in its own range, and then there is none.
+  const last = connectedTo(await connected(source.otherFd(8) ?? -1));
+  while (seen.length < 3) await once(server, 'connection');
+  expect(seen[2]).toBeGreaterThanOrEqual(32_768);
+  expect(source.otherFd(9)).toBeUndefined();
+  for (const socket of [first, second, last]) socket.destroy();
+});
+
+test('a port that an application listens on is left to it', async () => {
+  const { fd } = listenTcp({ netnsFd: pod.fd, ip: '0.0.0.0', port: 10_241 });
+  const own = net.createServer().listen({ fd });
+  await once(own, 'listening');
+  const before = seen.length;
+  const socket = connectedTo(await connected(from(drawing(1 / 22_528)).fd));
+  while (seen.length === before) await once(server, 'connection');
+  expect(seen.at(-1)).toBeGreaterThanOrEqual(32_768);
+  socket.destroy();
+  own.close();
+});
