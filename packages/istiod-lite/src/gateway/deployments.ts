@@ -137,8 +137,9 @@ export class GatewayDeployments implements AsyncDisposable {
     const key = `${part} ${keyOf(manifest)}`;
     const live = this.#live.get(part)?.get(keyOf(manifest));
     const before = this.#applied.get(key);
-    if (live && before?.manifest === manifest && isDeepStrictEqual(live, before.found)) return;
+    // What the watch has not told of yet is looked at, not applied again.
     const there = live ?? (await client.find(RESOURCE_OF[part], at, signal));
+    if (there && before?.manifest === manifest && isDeepStrictEqual(trim(there), before.found)) return;
     if (there && !isManagedFor(there.metadata, own.gateway.metadata.name))
       throw new NotOursError(titleOf(manifest));
     // With the uid: never one upon another that came in between.
