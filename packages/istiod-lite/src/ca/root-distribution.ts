@@ -10,6 +10,7 @@ import type { Logger } from '@ambit/core/log';
 import type { Watch } from '@ambit/core/watch';
 import type { KubeClient } from '@ambit/kube/client';
 import { isConflict, isNotFound } from '@ambit/kube/errors';
+import { isEnding } from '@ambit/kube/resource';
 import { type ConfigMap, configMaps, type Namespace } from '@ambit/kube/resources/core';
 import { watchCollection } from '@ambit/kube/watch-collection';
 import { KeyedWorker } from '../keyed-worker.ts';
@@ -85,7 +86,7 @@ export class RootDistribution implements AsyncDisposable {
 
   #isWrong(namespace: string): boolean {
     const found = this.#options.namespaces.get(namespace);
-    if (!found || LEFT_OUT.has(namespace) || isEnding(found)) return false;
+    if (!found || LEFT_OUT.has(namespace) || takesNoMore(found)) return false;
     const existing = this.#existing.get(`${namespace}/${this.#options.name}`);
     return existing?.data?.[KEY] !== this.#options.rootsPem();
   }
@@ -110,6 +111,6 @@ export class RootDistribution implements AsyncDisposable {
   }
 }
 
-function isEnding({ metadata, status }: Namespace): boolean {
-  return metadata.deletionTimestamp !== undefined || status?.phase === 'Terminating';
+function takesNoMore(namespace: Namespace): boolean {
+  return isEnding(namespace) || namespace.status?.phase === 'Terminating';
 }

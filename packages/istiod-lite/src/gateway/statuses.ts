@@ -6,14 +6,14 @@ import type { Scheduler } from '@ambit/collections/scheduler';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
-import { isNotFound } from '@ambit/kube/errors';
-import { apiVersionOf } from '@ambit/kube/resource';
+import { isEnding } from '@ambit/kube/resource';
 import type { EndpointSlice } from '@ambit/kube/resources/core';
 import { gatewayClasses, gateways as gatewayResource } from '@ambit/kube/resources/gateway';
 import { sameContent } from '../derive/context.ts';
 import type { Inputs } from '../inputs.ts';
-import { KeyedWorker } from '../keyed-worker.ts';
+import { applyStatus } from '../status/apply-status.ts';
 import { ConditionWriter } from '../status/condition-writer.ts';
+import { StatusWriter } from '../status/status-writer.ts';
 import type { WantedCondition } from '../translate/condition.ts';
 import { WAYPOINT_CONTROLLER } from '../translate/waypoint.ts';
 import { gatewayStatus, statusToWrite, type WantedStatus } from './decide/status.ts';
@@ -37,24 +37,26 @@ export interface GatewayStatusesOptions {
 
 export class GatewayStatuses implements AsyncDisposable {
   readonly #options: GatewayStatusesOptions;
-  readonly #statuses: Collection<string, WantedStatus>;
-  readonly #worker: KeyedWorker;
   readonly #scope = new AsyncDisposableStack();
 
   constructor(options: GatewayStatusesOptions) {
     const { client, inputs, wanted, scheduler, clock, random } = options;
     const log = options.log.scope('status');
     this.#options = options;
-    this.#statuses = this.#derive();
-    const work = (key: string, signal: AbortSignal) => this.#write(key, signal);
-    this.#worker = this.#scope.use(new KeyedWorker({ name: 'gateway status', work, clock, random, log }));
-    const look = (events: readonly { readonly key: string }[]) => {
-      for (const { key } of events) if (this.#toWrite(key)) this.#worker.add(key);
-    };
-    this.#scope.use(this.#statuses.subscribe(look));
-    // Also when only the Gateway changed: somebody may have edited its status.
-    this.#scope.use(wanted.gateways.subscribe(look));
-    look([...this.#statuses.keys()].map((key) => ({ key })));
+    const manager = { client, resource: gatewayResource, fieldManager: FIELD_MANAGER };
+    this.#scope.use(
+      new StatusWriter({
+        name: 'gateway status',
+        objects: wanted.gateways,
+        wanted: this.#derive(),
+        toWrite: ({ gateway }, status, nowMs) =>
+          status && !isEnding(gateway) ? statusToWrite(gateway, status, nowMs) : undefined,
+        write: ({ gateway }, status, signal) => applyStatus(manager, gateway, status, signal),
+        clock,
+        random,
+        log,
+      }),
+    );
     const classConditions = this.#scope.use(
       derivedValues({
         name: 'conditions of gateway classes',
@@ -132,34 +134,5 @@ export class GatewayStatuses implements AsyncDisposable {
         equals: sameContent,
       }),
     );
-  }
-
-  #toWrite(key: string) {
-    const { wanted, clock } = this.#options;
-    const gateway = wanted.gateways.get(key)?.gateway;
-    const status = this.#statuses.get(key);
-    if (!gateway || !status || gateway.metadata.deletionTimestamp !== undefined) return undefined;
-    const next = statusToWrite(gateway, status, clock.now());
-    return next && { metadata: gateway.metadata, status: next };
-  }
-
-  async #write(key: string, signal: AbortSignal): Promise<void> {
-    const due = this.#toWrite(key);
-    if (!due) return;
-    const { name, namespace, uid } = due.metadata;
-    const body = {
-      apiVersion: apiVersionOf(gatewayResource),
-      kind: gatewayResource.kind,
-      // The uid: never the status of one upon another of the same name.
-      metadata: { name, namespace, uid },
-      status: due.status,
-    };
-    const patch = { type: 'apply', body, force: true } as const;
-    const options = { fieldManager: FIELD_MANAGER, subresource: 'status' };
-    try {
-      await this.#options.client.patch(gatewayResource, { name, namespace }, patch, options, signal);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
   }
 }

@@ -4,7 +4,7 @@ import { derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
 import type { Scheduler } from '@ambit/collections/scheduler';
 import { ONLY, Singleton } from '@ambit/collections/singleton';
-import { keyOf } from '@ambit/kube/resource';
+import { isEnding, keyOf } from '@ambit/kube/resource';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import type { Gateway } from '@ambit/kube/resources/gateway';
 import { sameContent } from '../derive/context.ts';
@@ -83,7 +83,7 @@ export function deriveWanted(options: WantedOptions): Wanted {
       from: gateways,
       inputs: [configMaps, defaults, network],
       compute: ({ gateway, management }, _, fetch): Overlaid | undefined => {
-        if (management !== 'managed' || gateway.metadata.deletionTimestamp !== undefined) return undefined;
+        if (management !== 'managed' || isEnding(gateway)) return undefined;
         const named = parametersOf(gateway, configMaps, fetch);
         if (typeof named === 'string') return { kind: 'problem', message: named };
         const byClass = fetch.get(defaults, ONLY)?.get(gateway.spec?.gatewayClassName ?? '');

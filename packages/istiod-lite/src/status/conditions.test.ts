@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Condition } from '@ambit/kube/resources/core';
 import type { WantedCondition } from '../translate/condition.ts';
-import { conditionsOf, conditionsToWrite } from './conditions.ts';
+import { conditionsOf, conditionsToWrite, sayAll } from './conditions.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 const NOW = '2026-01-02T03:04:05Z';
@@ -70,5 +70,22 @@ describe('conditionsToWrite', () => {
     const object = { metadata: { name: 'o' }, ...(current && { status: { conditions: current } }) };
     const owned = conditionsOf(object, ['Ours', 'Ours2']);
     expect(conditionsToWrite(owned, all, NOW_MS)).toEqual(want);
+  });
+});
+
+describe('sayAll', () => {
+  const cases: Record<string, { current: readonly Condition[]; want: boolean }> = {
+    'the same, since another time, beside those of others': {
+      current: [condition({ type: 'Theirs' }), condition({ lastTransitionTime: NOW })],
+      want: true,
+    },
+    'not there': { current: [condition({ type: 'Theirs' })], want: false },
+    'another status': { current: [condition({ status: 'False' })], want: false },
+    'another reason': { current: [condition({ reason: 'Other' })], want: false },
+    'other words': { current: [condition({ message: 'other' })], want: false },
+    'another generation': { current: [condition({ observedGeneration: 2 })], want: false },
+  };
+  test.each(Object.entries(cases))('%s', (_, { current, want }) => {
+    expect(sayAll(current, [condition()])).toBe(want);
   });
 });

@@ -21,8 +21,7 @@ export function conditionsToWrite(
   nowMs: number,
 ): readonly Condition[] | undefined {
   const next = writtenConditions(current, wanted, nowMs);
-  const same = current.length === next.length && next.every((each) => says(ofType(current, each.type), each));
-  return same ? undefined : next;
+  return current.length === next.length && sayAll(current, next) ? undefined : next;
 }
 
 /** As {@link conditionsToWrite}, also if nothing changes. */
@@ -32,6 +31,11 @@ export function writtenConditions(
   nowMs: number,
 ): readonly Condition[] {
   return wanted.map((condition) => written(condition, ofType(current, condition.type), nowMs));
+}
+
+/** Whether what was `written` stands among `current` conditions, whatever else does. Since when each holds does not matter. */
+export function sayAll(current: readonly Condition[], written: readonly Condition[]): boolean {
+  return written.every((each) => says(ofType(current, each.type), each));
 }
 
 /** Those conditions of an object that a writer owns. */

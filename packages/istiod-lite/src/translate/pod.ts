@@ -11,6 +11,7 @@ import {
   WorkloadType,
 } from '@ambit/api/workload';
 import { bytesOfIp, parseIp } from '@ambit/core/ip';
+import { isEnding } from '@ambit/kube/resource';
 import type { Node, Pod } from '@ambit/kube/resources/core';
 import { canonicalNames } from '@ambit/kube/workload-name';
 import { endpointPorts, membershipsOf, type OfferedService } from './offered-ports.ts';
@@ -87,9 +88,9 @@ function podIps({ status }: Pod): readonly string[] {
   return [...new Set(given.flatMap((ip) => parseIp(ip) ?? []))];
 }
 
-function isHealthy({ metadata, status }: Pod): boolean {
-  const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
-  return ready && metadata.deletionTimestamp === undefined;
+function isHealthy(pod: Pod): boolean {
+  const ready = pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+  return ready && !isEnding(pod);
 }
 
 function portsOf({ kind, ports, targetPorts }: PodService, pod: Pod): PortList {

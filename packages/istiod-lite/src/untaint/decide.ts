@@ -1,4 +1,5 @@
 /** Whether a node may lose the taint that keeps pods off until its node agent can enrol them. Pure. */
+import { isEnding } from '@ambit/kube/resource';
 import type { Node, Pod, Taint } from '@ambit/kube/resources/core';
 
 /** How Istio's charts, and ours, label the pods of the node agent. */
@@ -6,10 +7,11 @@ const AGENT_LABEL = 'k8s-app';
 const AGENT_NAME = 'istio-cni-node';
 
 /** The node on which `pod` is a node agent that can enrol pods now; `undefined` for every other pod. */
-export function nodeServedBy({ metadata, spec, status }: Pod, agentNamespace: string): string | undefined {
+export function nodeServedBy(pod: Pod, agentNamespace: string): string | undefined {
+  const { metadata, spec, status } = pod;
   if (metadata.namespace !== agentNamespace || metadata.labels?.[AGENT_LABEL] !== AGENT_NAME)
     return undefined;
-  if (metadata.deletionTimestamp !== undefined) return undefined;
+  if (isEnding(pod)) return undefined;
   const ready = status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
   return ready ? spec?.nodeName : undefined;
 }

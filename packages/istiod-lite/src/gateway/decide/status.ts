@@ -4,13 +4,14 @@
  * It is programmed once something that is ready stands behind its Service. Addresses that were told once stay told: who
  * was sent to a waypoint must not go on without it because it is away.
  */
-import type { Condition, EndpointSlice, Service } from '@ambit/kube/resources/core';
+import type { EndpointSlice, Service } from '@ambit/kube/resources/core';
 import type {
   Gateway,
   GatewayAddressStatus,
   GatewayListener,
   GatewayListenerStatus,
 } from '@ambit/kube/resources/gateway';
+import { sayAll, writtenConditions } from '../../status/conditions.ts';
 import type { WantedCondition } from '../../translate/condition.ts';
 import { deploymentName } from './names.ts';
 
@@ -252,55 +253,29 @@ export function statusToWrite(
   wanted: WantedStatus,
   nowMs: number,
 ): Gateway['status'] | undefined {
-  const now = new Date(nowMs).toISOString().replace(/\.\d+/, '');
-  const conditions = wanted.conditions.map((one) => written(one, status.conditions, now));
+  const before = status.conditions ?? [];
+  const conditions = writtenConditions(before, wanted.conditions, nowMs);
+  const listenerBefore = (name: string) => status.listeners?.find((listener) => listener.name === name);
   const listeners = wanted.listeners.map((listener) => ({
     ...listener,
-    conditions: listener.conditions.map((one) =>
-      written(one, status.listeners?.find(({ name }) => name === listener.name)?.conditions, now),
+    conditions: writtenConditions(
+      listenerBefore(listener.name)?.conditions ?? [],
+      listener.conditions,
+      nowMs,
     ),
   }));
   const isSame =
     sameAddresses(status.addresses ?? [], wanted.addresses) &&
-    saysAll(status.conditions, conditions) &&
+    sayAll(before, conditions) &&
     status.listeners?.length === listeners.length &&
     listeners.every((listener) => {
-      const current = status.listeners?.find(({ name }) => name === listener.name);
+      const current = listenerBefore(listener.name);
       return (
         current?.attachedRoutes === listener.attachedRoutes &&
-        saysAll(current?.conditions, listener.conditions)
+        sayAll(current?.conditions ?? [], listener.conditions)
       );
     });
   return isSame ? undefined : { addresses: wanted.addresses, conditions, listeners };
-}
-
-function written(
-  { type, isTrue, reason, message, observedGeneration }: WantedCondition,
-  current: readonly Condition[] | undefined,
-  now: string,
-): Condition {
-  const status = isTrue ? 'True' : 'False';
-  const before = current?.find((one) => one.type === type);
-  return {
-    type,
-    status,
-    reason,
-    message,
-    ...(observedGeneration !== undefined && { observedGeneration }),
-    lastTransitionTime: before?.status === status ? (before.lastTransitionTime ?? now) : now,
-  };
-}
-
-function saysAll(current: readonly Condition[] | undefined, wanted: readonly Condition[]): boolean {
-  return wanted.every((one) => {
-    const now = current?.find(({ type }) => type === one.type);
-    return (
-      now?.status === one.status &&
-      now.reason === one.reason &&
-      now.message === one.message &&
-      now.observedGeneration === one.observedGeneration
-    );
-  });
 }
 
 function sameAddresses(a: readonly GatewayAddressStatus[], b: readonly GatewayAddressStatus[]): boolean {
