@@ -224,6 +224,27 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     summary: 'whether waypoints are ready; waits until they are',
     options: ['namespace', 'all-namespaces', 'wait', 'waypoint-timeout', 'output'],
   },
+  'waypoint endpoints': {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'where a waypoint sends requests, and how each endpoint is doing',
+    options: ['namespace', 'name', 'output'],
+  },
+  'waypoint routes': {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'the routes that a waypoint holds',
+    options: ['namespace', 'name', 'output'],
+  },
+  'waypoint policies': {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'the policies that a waypoint holds, and what each is for',
+    options: ['namespace', 'name', 'output'],
+  },
   'waypoint delete': {
     operands: '[NAME…]',
     min: 0,

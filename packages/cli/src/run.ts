@@ -19,8 +19,11 @@ import { uninstall } from './commands/uninstall.ts';
 import { version } from './commands/version.ts';
 import { applyWaypoint } from './commands/waypoint/apply.ts';
 import { deleteWaypoints } from './commands/waypoint/delete.ts';
+import { waypointEndpoints } from './commands/waypoint/endpoints.ts';
 import { generateWaypoint } from './commands/waypoint/generate.ts';
 import { listWaypoints } from './commands/waypoint/list.ts';
+import { waypointPolicies } from './commands/waypoint/policies.ts';
+import { waypointRoutes } from './commands/waypoint/routes.ts';
 import { waypointStatus } from './commands/waypoint/status.ts';
 import { why } from './commands/why.ts';
 import { workloads } from './commands/workloads.ts';
@@ -66,6 +69,9 @@ const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   'waypoint apply': applyWaypoint,
   'waypoint list': listWaypoints,
   'waypoint status': waypointStatus,
+  'waypoint endpoints': waypointEndpoints,
+  'waypoint routes': waypointRoutes,
+  'waypoint policies': waypointPolicies,
   'waypoint delete': deleteWaypoints,
 };
 

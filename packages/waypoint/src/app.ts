@@ -28,8 +28,10 @@ import { Revocations, watchRevocationFile } from '@ambit/identity/revocation-lis
 import { MeshWaits } from '@ambit/model/mesh-waits';
 import { MeshStore } from '@ambit/model/store';
 import { xdsMetrics } from '@ambit/xds/client-metrics';
+import type { TypeReport } from '@ambit/xds/client/type-state';
 import type { Config } from './config.ts';
 import { adminHandler } from './control/admin.ts';
+import { handleConfigDump } from './control/dump/config-dump.ts';
 import { addressHandler, localNames, xdsClient } from './control/control-plane.ts';
 import { OwnCertificate } from './control/own-certificate.ts';
 import { resourceHandlers } from './control/resources.ts';
@@ -205,18 +207,19 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
 
   // What becomes of requests and connections.
   const admission = new Admission(config.maxRequests, config.maxConnections);
+  const security = createSecurity({
+    settings: () => resources.settings,
+    mesh,
+    ask: (question, stop) => askService(asking, question, stop),
+    ownIdentity: config.self.identity,
+    fetch: globalThis.fetch,
+    clock,
+    log: deps.log.scope('security'),
+  });
   const context: ExchangeContext = {
     snapshot: () => resources.snapshot,
     decisions: { hashOf, decideRetry },
-    security: createSecurity({
-      settings: () => resources.settings,
-      mesh,
-      ask: (question, stop) => askService(asking, question, stop),
-      ownIdentity: config.self.identity,
-      fetch: globalThis.fetch,
-      clock,
-      log: deps.log.scope('security'),
-    }),
+    security,
     reporter: telemetry,
     policyReport: new PolicyReport(registry, deps.log.scope('policies')),
     upstreams,
@@ -265,8 +268,21 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
 
   // What operators ask.
   const metrics = { scrape: () => ({ pieces: telemetry.scrape() }) };
+  let feeds: () => readonly TypeReport[] = () => [];
   const admin = adminHandler({
-    configDump: () => ({ version: VERSION, self: config.self, mesh: mesh.version }),
+    configDump: (query) =>
+      handleConfigDump(query, {
+        version: VERSION,
+        self: config.self,
+        identity,
+        mesh,
+        resources,
+        destinations: () => upstreams.clusters(),
+        keySets: security.keySets,
+        certificates: () => certificate.states(),
+        feeds: () => feeds(),
+        admission,
+      }),
     why: (query) =>
       handleWhy(query, {
         mesh,
@@ -319,6 +335,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         log: deps.log.scope('xds'),
       }),
     );
+    feeds = () => xds.report();
     await xds.start(signal);
     void until(xds.synced, (synced) => synced, stopping.signal)
       .then(

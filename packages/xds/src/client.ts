@@ -28,7 +28,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { Demands } from './client/demands.ts';
-import { acknowledgement, type TypeHandler, TypeState } from './client/type-state.ts';
+import { acknowledgement, type TypeHandler, type TypeReport, TypeState } from './client/type-state.ts';
 import { bufferOf, type ReceivedResponse, receiveResponse } from './grpc.ts';
 import {
   KEEPALIVE_INTERVAL_MS,
@@ -97,6 +97,11 @@ export class DeltaXdsClient implements Service {
 
   get state(): Watch<ConnectionState> {
     return this.#state;
+  }
+
+  /** What is held of each type, in the order in which it is asked for. */
+  report(): readonly TypeReport[] {
+    return [...this.#types.values()].map((type) => type.report());
   }
 
   async start(_signal: AbortSignal): Promise<void> {

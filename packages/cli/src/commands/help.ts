@@ -38,6 +38,7 @@ the namespace also while anything is in it that the mesh did not bring.`,
 Pods for --for workload. Run again, it changes what is there.`,
   'waypoint list': `A waypoint that does not say what it takes traffic for takes that of services.`,
   'waypoint status': `Prints the condition Programmed of each, once all of them are or the time is over (exit code 5).`,
+  'waypoint endpoints': `Asks every pod of the waypoint: each ejects and counts by itself. A destination is there once a request went to it.`,
   'waypoint delete': `The Gateway is deleted, and everything that istiod made for it. Whoever is still labelled to use it is named.
 With --revision: those of that revision.`,
   connections: `Of ztunnels that are not Ambit's, identities are not shown.`,

@@ -95,9 +95,9 @@ export class FakeCluster implements AsyncDisposable {
   }
 
   /** A pod of a waypoint, with its admin pages. */
-  waypoint(namespace: string, name: string, pages: Pages): void {
+  waypoint(namespace: string, name: string, pages: Pages, labels: Record<string, string> = {}): void {
     this.pod(namespace, name, {
-      labels: { 'istio.io/dataplane-mode': 'none' },
+      labels: { 'istio.io/dataplane-mode': 'none', ...labels },
       ip: '10.0.2.9',
       node: 'node-2',
     });

@@ -6,6 +6,8 @@ import type { WaypointOptions } from '../command-line.ts';
 import { UsageError } from '../errors.ts';
 
 export const WAYPOINT_CLASS = 'istio-waypoint';
+/** On the pods of a Gateway: its name. */
+export const GATEWAY_NAME_LABEL = 'gateway.networking.k8s.io/gateway-name';
 export const USE_WAYPOINT_LABEL = 'istio.io/use-waypoint';
 export const USE_WAYPOINT_NAMESPACE_LABEL = 'istio.io/use-waypoint-namespace';
 const WAYPOINT_FOR_LABEL = 'istio.io/waypoint-for';

@@ -4,6 +4,7 @@ import type { KubeClient } from '@ambit/kube/client';
 import { deployments, namespaces, services } from '@ambit/kube/resources/core';
 import { type Gateway, gateways } from '@ambit/kube/resources/gateway';
 import {
+  GATEWAY_NAME_LABEL,
   isProgrammed,
   isWaypoint,
   programmed,
@@ -11,8 +12,6 @@ import {
   USE_WAYPOINT_LABEL,
   USE_WAYPOINT_NAMESPACE_LABEL,
 } from './gateway.ts';
-
-const GATEWAY_NAME_LABEL = 'gateway.networking.k8s.io/gateway-name';
 
 export interface WaypointRow {
   /** `namespace/name` */

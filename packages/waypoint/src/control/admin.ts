@@ -1,12 +1,11 @@
 /** The admin pages on loopback. */
 import { handleLogging, type LogControl } from '@ambit/core/admin/logging';
-import { adminPages, json, quitPage } from '@ambit/core/admin/pages';
+import { adminPages, quitPage } from '@ambit/core/admin/pages';
 import type { Profiler } from '@ambit/core/admin/profile';
-import { sortedJson } from '@ambit/core/admin/sorted-json';
 import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 
 export interface AdminSources {
-  readonly configDump: () => unknown;
+  readonly configDump: (query: URLSearchParams) => HttpResponse;
   readonly why: (query: URLSearchParams) => HttpResponse;
   readonly stats: () => string;
   readonly logging: LogControl;
@@ -19,8 +18,8 @@ export function adminHandler(sources: AdminSources): HttpHandler {
   return adminPages('waypoint', [
     {
       path: '/config_dump',
-      doc: 'everything this waypoint holds',
-      handle: () => ({ ...json(`${sortedJson(sources.configDump())}\n`), compress: true }),
+      doc: 'everything this waypoint holds (part)',
+      handle: ({ query }) => sources.configDump(query),
     },
     {
       path: '/debug/why',

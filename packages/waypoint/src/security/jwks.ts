@@ -9,7 +9,7 @@ import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { KeySource } from '../resources/request-authentication.ts';
 import type { ParsedToken } from './find-tokens.ts';
-import { KeySet } from './key-set.ts';
+import { type KeyFacts, KeySet } from './key-set.ts';
 import {
   FETCH_BACKOFF_MS,
   KEY_SET_REFRESH_MS,
@@ -32,6 +32,19 @@ export interface KeySetsOptions {
   readonly failed: (source: string, problem: string) => void;
 }
 
+/** A key set at an address, as anybody may see it. */
+export interface KeySetReport {
+  /** Where it is fetched from, or the issuer that tells where. */
+  readonly source: string;
+  /** `undefined`: none was ever fetched. */
+  readonly keys: readonly KeyFacts[] | undefined;
+  /** Since the keys were fetched. */
+  readonly ageMs: number | undefined;
+  /** Fetches in a row that failed, and what was wrong with the last one. */
+  readonly failures: number;
+  readonly problem: string | undefined;
+}
+
 /** The keys that may have signed a token; or why there are none, in Envoy's words. */
 export type KeysFound = { readonly keys: KeySet } | { readonly problem: string };
 
@@ -46,6 +59,11 @@ export class KeySets {
 
   constructor(options: KeySetsOptions) {
     this.#options = options;
+  }
+
+  /** Of those that are fetched. */
+  report(): readonly KeySetReport[] {
+    return [...this.#remote.values()].map((set) => set.report());
   }
 
   /** At once where nothing has to be fetched. */
@@ -78,11 +96,23 @@ class RemoteKeySet {
   #mayFetchMs = Number.NEGATIVE_INFINITY;
   #unknownKeyMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
+  #problem: string | undefined;
   #fetching: Promise<void> | undefined;
 
   constructor(source: Exclude<KeySource, { readonly kind: 'inline' }>, options: KeySetsOptions) {
     this.#source = source;
     this.#options = options;
+  }
+
+  report(): KeySetReport {
+    const keys = this.#keys?.facts();
+    return {
+      source: nameOf(this.#source),
+      keys,
+      ageMs: keys && Math.round(this.#options.clock.monotonicMs() - this.#fetchedMs),
+      failures: this.#failures,
+      problem: this.#problem,
+    };
   }
 
   keysFor(token: ParsedToken): KeysFound | Promise<KeysFound> {
@@ -109,6 +139,7 @@ class RemoteKeySet {
       .catch((error: unknown) => {
         const backoffMs = Math.min(FETCH_BACKOFF_MS * 2 ** this.#failures, MAX_FETCH_BACKOFF_MS);
         this.#failures += 1;
+        this.#problem = messageOf(error);
         this.#mayFetchMs = this.#options.clock.monotonicMs() + backoffMs;
         this.#options.failed(nameOf(this.#source), messageOf(error));
       })
@@ -129,6 +160,7 @@ class RemoteKeySet {
     this.#keys = keys;
     this.#fetchedMs = this.#options.clock.monotonicMs();
     this.#failures = 0;
+    this.#problem = undefined;
   }
 
   /** OpenID Connect Discovery. */

@@ -26,6 +26,15 @@ const KEY_TYPES: Readonly<Record<string, { readonly kty: string; readonly crv?: 
   EdDSA: { kty: 'OKP', crv: ['Ed25519'] },
 };
 
+/** A key as anybody may see it. */
+export interface KeyFacts {
+  /** Empty: it has none. */
+  readonly id: string;
+  readonly type: string;
+  /** Empty: any of its type. */
+  readonly algorithm: string;
+}
+
 type Key = Awaited<ReturnType<typeof importJWK>>;
 
 export class KeySet {
@@ -50,6 +59,10 @@ export class KeySet {
     if (keys.length > MAX_KEYS) return `Jwks has more than ${MAX_KEYS} keys`;
     const usable = keys.filter(isUsable);
     return usable.length === 0 ? "Jwks doesn't have any valid public key" : new KeySet(usable);
+  }
+
+  facts(): readonly KeyFacts[] {
+    return this.#keys.map(({ kid = '', kty = '', alg = '' }) => ({ id: kid, type: kty, algorithm: alg }));
   }
 
   /** Whether any key could have signed the token, by what both say of themselves. */

@@ -7,7 +7,7 @@ import type { MeshSettings } from '../resources/mesh-settings.ts';
 import { ExternalAuthorizer, type ServiceRequest, type ServiceResponse } from './ask-external.ts';
 import { Authenticator } from './authenticate.ts';
 import { documentFetcher } from './fetch-document.ts';
-import { KeySets } from './jwks.ts';
+import { type KeySetReport, KeySets } from './jwks.ts';
 
 export interface SecurityDeps {
   readonly settings: () => MeshSettings;
@@ -22,6 +22,8 @@ export interface SecurityDeps {
 }
 
 export interface WaypointSecurity {
+  /** Those that are fetched, without what is secret about them. */
+  readonly keySets: () => readonly KeySetReport[];
   readonly authenticate: Authenticator['authenticate'];
   readonly bodyBytes: ExternalAuthorizer['bodyBytes'];
   readonly check: ExternalAuthorizer['check'];
@@ -39,7 +41,8 @@ export function createSecurity(deps: SecurityDeps): WaypointSecurity {
   });
   const failedKeys = (source: string, problem: string) =>
     log.warn('keys of an issuer cannot be had', { source, problem });
-  const authenticator = new Authenticator(new KeySets({ fetch, clock, failed: failedKeys }), clock);
+  const keySets = new KeySets({ fetch, clock, failed: failedKeys });
+  const authenticator = new Authenticator(keySets, clock);
   const authorizer = new ExternalAuthorizer({
     settings,
     ask,
@@ -48,6 +51,7 @@ export function createSecurity(deps: SecurityDeps): WaypointSecurity {
     failed: (provider, problem) => log.warn('no answer of an authorizing service', { provider, problem }),
   });
   return {
+    keySets: () => keySets.report(),
     authenticate: (policies, request) => authenticator.authenticate(policies, request),
     bodyBytes: (check) => authorizer.bodyBytes(check),
     check: (check, subject, body, signal) => authorizer.check(check, subject, body, signal),

@@ -38,6 +38,10 @@ export class Breakers {
     this.#limits = limits;
   }
 
+  get limits(): BreakerLimits {
+    return this.#limits;
+  }
+
   used(kind: BreakerKind): number {
     return this.#used[kind];
   }

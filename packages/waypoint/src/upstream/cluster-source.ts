@@ -27,6 +27,8 @@ export interface ClusterView {
 export interface ClusterSource {
   /** For messages. */
   readonly name: string;
+  /** Of the service, or of the workload. */
+  readonly port: number;
   /** The service that is called; for reports. */
   readonly hostname: string | undefined;
   /** Whose policies count. */
@@ -45,10 +47,10 @@ const NOTHING = { protocol: undefined, endpoints: [], distribution: undefined, c
 export class ServiceSource implements ClusterSource {
   readonly name: string;
   readonly service: ServiceKey;
+  readonly port: number;
   readonly isFleeting = false;
   readonly #mesh: MeshStore;
   readonly #self: () => Workload;
-  readonly #port: number;
 
   /** @param self - This waypoint, as a client: localities are compared with its own. */
   constructor(mesh: MeshStore, self: () => Workload, key: ServiceKey, port: number) {
@@ -56,7 +58,7 @@ export class ServiceSource implements ClusterSource {
     this.#mesh = mesh;
     this.#self = self;
     this.service = key;
-    this.#port = port;
+    this.port = port;
   }
 
   get hostname(): string | undefined {
@@ -73,7 +75,7 @@ export class ServiceSource implements ClusterSource {
 
   read(destination: Destination, resolution: Resolution): ClusterView {
     const service = this.#mesh.serviceByKey(this.service);
-    if (!service?.ports.has(this.#port)) {
+    if (!service?.ports.has(this.port)) {
       const problem = new UpstreamError('NC', 'cluster_not_found', `there is no ${this.name}`);
       return { ...NOTHING, problem };
     }
@@ -83,7 +85,7 @@ export class ServiceSource implements ClusterSource {
         : undefined;
     return {
       problem: undefined,
-      protocol: service.appProtocols.get(this.#port),
+      protocol: service.appProtocols.get(this.port),
       endpoints: chosen ? [] : this.#endpoints(service, destination, resolution),
       distribution: service.loadBalancer,
       chosen,
@@ -92,7 +94,7 @@ export class ServiceSource implements ClusterSource {
 
   #endpoints(service: Service, destination: Destination, resolution: Resolution): readonly EndpointFacts[] {
     const mesh = this.#mesh;
-    const request = { service, port: this.#port, source: this.#self(), mode: 'Standard' as const };
+    const request = { service, port: this.port, source: this.#self(), mode: 'Standard' as const };
     const found: EndpointFacts[] = [];
     const hostnames = new Set<string>();
     for (const endpoint of mesh.endpointsOf(service.key)) {
@@ -111,7 +113,7 @@ export class ServiceSource implements ClusterSource {
   /** In clear, unless mesh state knows who is there. */
   #factsOfChosen(service: Service, { ip, port }: Address): EndpointFacts {
     const workload = this.#mesh.workloadAt(this.#self().network, ip);
-    const to = { ip, port: service.ports.get(this.#port) || port };
+    const to = { ip, port: service.ports.get(this.port) || port };
     if (workload) return factsOf(workload, service, to);
     return { workload: undefined, to, tunnelled: false, identities: [], weight: 1 };
   }
@@ -122,6 +124,7 @@ export class WorkloadSource implements ClusterSource {
   readonly isFleeting = true;
   readonly hostname = undefined;
   readonly service = undefined;
+  readonly port: number;
   readonly #mesh: MeshStore;
   readonly #uid: string;
   readonly #to: Address;
@@ -132,6 +135,7 @@ export class WorkloadSource implements ClusterSource {
     this.#mesh = mesh;
     this.#uid = uid;
     this.#to = to;
+    this.port = to.port;
     this.#protocol = protocol;
   }
 

@@ -32,6 +32,8 @@ import { Resolution } from './resolution.ts';
 import { samePolicy, type UpstreamSettings } from './settings.ts';
 
 export interface ClusterDeps {
+  /** Of the service's endpoints; empty: all of them. */
+  readonly subset: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly names: Names;
@@ -53,6 +55,8 @@ export interface ClusterPick {
 
 export class Cluster implements EndpointOwner, Disposable {
   readonly source: ClusterSource;
+  /** Empty: all endpoints. */
+  readonly subset: string;
   readonly breakers: Breakers;
   /** @internal Copies of requests that are on their way here. */
   mirrors = 0;
@@ -73,6 +77,7 @@ export class Cluster implements EndpointOwner, Disposable {
 
   constructor(source: ClusterSource, deps: ClusterDeps) {
     this.source = source;
+    this.subset = deps.subset;
     this.#deps = deps;
     this.#usedMs = deps.clock.monotonicMs();
     this.#destination = deps.destination();
@@ -110,6 +115,12 @@ export class Cluster implements EndpointOwner, Disposable {
   get appProtocol(): AppProtocol | undefined {
     this.#refresh();
     return this.#view.protocol;
+  }
+
+  /** Why nothing can be sent there. */
+  get problem(): UpstreamError | undefined {
+    this.#refresh();
+    return this.#view.problem ?? this.#policyProblem();
   }
 
   get endpoints(): Iterable<UpstreamEndpoint> {

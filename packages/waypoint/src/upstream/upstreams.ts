@@ -61,6 +61,7 @@ export class Upstreams implements Disposable {
     const { service, port } = to;
     return this.#cluster(
       `${service} ${port} ${subset}`,
+      subset,
       () => new ServiceSource(mesh, self, service, port),
       () => resources.snapshot.destination(service, port, subset),
     );
@@ -71,6 +72,7 @@ export class Upstreams implements Disposable {
     const { mesh } = this.#options;
     return this.#cluster(
       `${workload.uid} ${address.ip} ${address.port}`,
+      '',
       () => new WorkloadSource(mesh, workload.uid, address, protocol),
       () => NO_POLICY,
     );
@@ -86,11 +88,17 @@ export class Upstreams implements Disposable {
     this.#clusters.clear();
   }
 
-  #cluster(key: string, source: () => ClusterSource, destination: () => Destination): Cluster {
+  #cluster(
+    key: string,
+    subset: string,
+    source: () => ClusterSource,
+    destination: () => Destination,
+  ): Cluster {
     const known = this.#clusters.get(key);
     if (known) return known;
     const { resources, connector, names, clock, random, log, self } = this.#options;
     const made = new Cluster(source(), {
+      subset,
       clock,
       random,
       names,

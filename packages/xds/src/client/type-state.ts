@@ -14,6 +14,8 @@ import { messageOf } from '@ambit/core/errors';
 import { MAX_NACK_LENGTH_CHARS, MAX_NAME_LENGTH_CHARS } from '../limits.ts';
 
 const WILDCARD = '*';
+/** Of what is only there to be told. */
+const MAX_TOLD_LENGTH_CHARS = 200;
 
 export interface ResourceUpsert {
   readonly name: string;
@@ -40,12 +42,25 @@ export interface TypeHandler {
   apply(delta: ResourceDelta): readonly Rejection[];
 }
 
+/** What a client holds of one type, and from which response. */
+export interface TypeReport {
+  readonly typeUrl: string;
+  readonly resources: number;
+  /** Of those, the ones of which the last version was rejected: something older is in use. */
+  readonly outdated: number;
+  /** Of the last response: what it calls the state that it brought, and itself. Empty before the first. */
+  readonly version: string;
+  readonly nonce: string;
+}
+
 export class TypeState {
   readonly handler: TypeHandler;
   /** Name → version; empty for "have something older". */
   readonly #held = new Map<string, string>();
   /** Keys asked for and not answered yet. */
   readonly #asked = new Set<string>();
+  #version = '';
+  #nonce = '';
 
   constructor(handler: TypeHandler) {
     this.handler = handler;
@@ -53,6 +68,16 @@ export class TypeState {
 
   get held(): number {
     return this.#held.size;
+  }
+
+  report(): TypeReport {
+    return {
+      typeUrl: this.handler.typeUrl,
+      resources: this.#held.size,
+      outdated: this.#held.values().reduce((count, version) => count + Number(version === ''), 0),
+      version: this.#version,
+      nonce: this.#nonce,
+    };
   }
 
   /** The first request of a stream. */
@@ -87,6 +112,8 @@ export class TypeState {
     readonly rejections: readonly Rejection[];
   } {
     const { good, bad } = this.#sorted(response);
+    this.#version = response.systemVersionInfo.slice(0, MAX_TOLD_LENGTH_CHARS);
+    this.#nonce = response.nonce.slice(0, MAX_TOLD_LENGTH_CHARS);
     const rejections = [...bad, ...this.#applied({ upserts: good, removed: response.removedResources })];
     const rejected = new Set(rejections.map(({ name }) => name));
     for (const { name, version } of response.resources) {

@@ -397,7 +397,7 @@ describe('waypoint', () => {
     expect(await cluster.run('waypoint')).toEqual({
       code: 2,
       out: '',
-      err: 'ambit: waypoint needs one of apply, generate, list, status, delete; "ambit help waypoint" says more\n',
+      err: 'ambit: waypoint needs one of apply, generate, list, status, endpoints, routes, policies, delete; "ambit help waypoint" says more\n',
     });
     expect((await cluster.run('waypoint', 'create')).err).toContain('unknown command "waypoint create"');
   });
