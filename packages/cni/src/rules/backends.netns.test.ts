@@ -327,6 +327,58 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
   });
 });
 
+const CHANGES = Object.keys(backends).flatMap((before) =>
+  Object.keys(backends)
+    .filter((after) => after !== before)
+    .map((after) => ({ before, after })),
+);
+
+describe.each(CHANGES)('a change from $before to $after', ({ before, after }) => {
+  const applied = async (name: string) => {
+    const backend = backends[name]?.();
+    if (!backend) throw new Error(`no backend ${name}`);
+    await backend.apply(pod.fd, rules());
+    return backend;
+  };
+
+  test('keeps what is redirected, and loses no connection that comes meanwhile', async () => {
+    await applied(before);
+    const kept = [
+      await peers.connect(pod.fd, CLIENT[4], APP),
+      await peers.connect(client.fd, POD[6], APP),
+      await peers.connect(pod.fd, POD[4], APP, spoofed(4)),
+    ];
+    expect(kept.map(({ name }) => name)).toEqual(['outbound', 'inbound', 'app']);
+    const answers = new Set<string>();
+    let changing = true;
+    const meanwhile = async (...to: Parameters<Peers['connect']>) => {
+      while (changing) answers.add(await peers.whoAnswers(...to));
+    };
+    const comers = [
+      meanwhile(pod.fd, CLIENT[4], APP),
+      meanwhile(pod.fd, CLIENT[6], APP),
+      meanwhile(client.fd, POD[4], APP),
+      meanwhile(client.fd, POD[6], APP),
+      meanwhile(pod.fd, POD[4], APP, spoofed(4)),
+    ];
+    await applied(after);
+    await Promise.all(kept.map((conversation) => conversation.echoes('after the change')));
+    changing = false;
+    await Promise.all(comers);
+    expect([...answers].sort()).toEqual(['app', 'inbound', 'outbound']);
+  });
+
+  test('leaves nothing of the old rules', async () => {
+    await applied(before);
+    const backend = await applied(after);
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+    await backend.removeRedirects(pod.fd);
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('client');
+    await backend.remove(pod.fd);
+    expect(stateOf(pod)).not.toMatch(/istio|15001|0x111/i);
+  });
+});
+
 test.each(['iptables-nft', 'iptables-legacy'] as const)(
   'what Istio left with %s is replaced, other rules stay',
   async (program) => {

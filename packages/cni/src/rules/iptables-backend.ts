@@ -3,7 +3,8 @@ import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { removeNftResidue } from './nft-residue.ts';
+import { removeLegacyResidue } from './legacy-residue.ts';
+import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
   parseSaved,
@@ -26,6 +27,7 @@ export class IptablesBackend implements PodRulesBackend {
   readonly #families: readonly Family[];
   /** What is read decides what is written, so nobody else of us may write in between. */
   #last: Promise<unknown> = Promise.resolve();
+  #isLegacy: Promise<boolean> | undefined;
 
   /** @param ipv6 - Whether this node's pods use IPv6 at all: without, `ip6tables` need not exist. */
   constructor(run: RunCommand, clock: Clock, program: IptablesProgram, ipv6: boolean) {
@@ -39,7 +41,7 @@ export class IptablesBackend implements PodRulesBackend {
     await applyRoutes(this.#run, netnsFd, usableFamilies(netnsFd, familiesOf(rules)));
     for (const family of familiesOf(rules))
       await this.#restore(netnsFd, family, (saved) => renderPodIptables(rules, family, saved));
-    await removeNftResidue(this.#run, netnsFd);
+    await this.#removeOthers(netnsFd);
   }
 
   async removeRedirects(netnsFd: number): Promise<void> {
@@ -50,6 +52,28 @@ export class IptablesBackend implements PodRulesBackend {
   async remove(netnsFd: number): Promise<void> {
     for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, this.#families));
+  }
+
+  /** What another program applied, an earlier agent's choice: last, so that there is no moment without rules. */
+  async #removeOthers(netnsFd: number): Promise<void> {
+    if (await this.#usesLegacyTables()) {
+      await removeNftAndIptablesNftResidue(this.#run, netnsFd);
+      return;
+    }
+    await removeNftResidue(this.#run, netnsFd);
+    await removeLegacyResidue(this.#run, netnsFd);
+  }
+
+  /** Only the program knows which of the two it is: plain `iptables` is a link to either. */
+  #usesLegacyTables(): Promise<boolean> {
+    this.#isLegacy ??= this.#run({ file: this.#program, args: ['--version'] }).then(
+      ({ stdout }) => !stdout.includes('nf_tables'),
+      (error: unknown) => {
+        this.#isLegacy = undefined;
+        throw error;
+      },
+    );
+    return this.#isLegacy;
   }
 
   #restore(netnsFd: number, family: Family, render: (saved: SavedTables) => string): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * Rules that Istio's agent left with legacy iptables, which nftables does not show. The kernel says which legacy tables
- * a namespace has, so nothing is started where there are none.
+ * Rules that Istio's agent, or an earlier one of ours, left with legacy iptables, which nftables does not show. The kernel
+ * says which legacy tables a namespace has, so nothing is started where there are none.
  */
 import { readFileSync } from 'node:fs';
 import { runInNetns } from '@ambit/linux/netns';
