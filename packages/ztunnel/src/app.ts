@@ -34,9 +34,10 @@ import { ControlMetrics } from './control/metrics.ts';
 import { MeshState } from './control/mesh-state.ts';
 import { Pods } from './control/pods.ts';
 import { followRevocations } from './control/revocations.ts';
+import { Tidying } from './control/tidying.ts';
 import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
 import { workerOptions } from './control/worker-options.ts';
-import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, START_TIDY_DELAY_MS } from './limits.ts';
+import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, TIDY_DELAY_MS } from './limits.ts';
 import type { PodInfo } from './threads/messages.ts';
 import type { WorkerOptions } from './threads/worker-options.ts';
 
@@ -107,26 +108,35 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log: deps.log.scope('workers'),
     }),
   );
-  await workers.start();
-  signal.throwIfAborted();
-  log.info('data workers started', { workers: workers.size });
+  // While they start, this thread loads what speaks to the control plane.
+  const workersStarting = workers.start();
+  workersStarting.catch(() => undefined);
 
-  const collectGarbage = () => {
-    deps.collectGarbage();
-    workers.broadcast({ kind: 'collect-garbage' });
-  };
+  const tidying = scope.use(
+    new Tidying({
+      collect: () => {
+        deps.collectGarbage();
+        workers.broadcast({ kind: 'collect-garbage' });
+      },
+      delayMs: TIDY_DELAY_MS,
+      clock,
+    }),
+  );
   const mesh = scope.use(
     new MeshState({
       nodeName: config.nodeName ?? '',
       onDemand: config.onDemand,
       workers,
-      afterLargeChange: collectGarbage,
+      afterLargeChange: () => tidying.soon(),
       log: deps.log.scope('state'),
     }),
   );
   const source = scope.use(
     await certificateSource(config, config.mode === 'shared', clock, deps.log.scope('ca')),
   );
+  await workersStarting;
+  signal.throwIfAborted();
+  log.info('data workers started', { workers: workers.size });
   const store = scope.use(
     new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
   );
@@ -290,7 +300,10 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       )
     : undefined;
   await xds?.start(signal);
-  followSync(xds, mesh, readiness, stopping.signal);
+  followSync(xds, mesh, stopping.signal, () => {
+    readiness.done('state manager');
+    tidying.soon();
+  });
   if (xds) answerDemands(workers, xds, clock, deps.log);
 
   if (config.self) await own.add({ uid: SELF_UID, ...config.self }, undefined, true);
@@ -303,8 +316,6 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));
   signal.throwIfAborted();
   await zds?.start(signal);
-  const tidying = clock.after(START_TIDY_DELAY_MS, collectGarbage);
-  scope.defer(() => tidying.cancel());
   log.info('started', { mode: config.mode, admin: config.adminPort, stats: config.statsPort });
 
   const owned = scope.move();
@@ -342,18 +353,18 @@ function loadLocalMesh(config: Config, mesh: MeshState): void {
   if (local) mesh.loadLocal(local.text, local.file);
 }
 
-/** Ready when the first answer of each type is on every worker. Without a control plane that is what the file said. */
+/** Calls `ready` when the first answer of each type is on every worker. Without a control plane that is what the file said. */
 function followSync(
   xds: DeltaXdsClient | undefined,
   mesh: MeshState,
-  readiness: Readiness<ReadinessTask>,
   signal: AbortSignal,
+  ready: () => void,
 ): void {
   const reach = () => {
     mesh.reachedWorkers(signal).then(
       () => {
         mesh.complete();
-        readiness.done('state manager');
+        ready();
       },
       () => undefined,
     );

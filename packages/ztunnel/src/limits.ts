@@ -33,8 +33,8 @@ export const CRL_POLL_INTERVAL_MS = 2_000;
 /** Label combinations that one worker counts apart. */
 export const MAX_TRAFFIC_SERIES = 20_000;
 
-/** How long after its start a process gives back what starting took. */
-export const START_TIDY_DELAY_MS = 1_000;
+/** How long after it was ready, or after a large change, a process gives back what that took. */
+export const TIDY_DELAY_MS = 1_000;
 
 /** A change of mesh state after which it is worth while to collect garbage. */
 export const LARGE_CHANGE_BYTES = 1_048_576;

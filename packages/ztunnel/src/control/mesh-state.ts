@@ -156,13 +156,9 @@ export class MeshState implements Disposable {
     this.#tidy(message.bytes.length);
   }
 
-  /** Not at once: the response that the change came in is still held, and workers have it before them. */
   #tidy(bytes: number): void {
     const { afterLargeChange } = this.#options;
     if (!afterLargeChange || bytes < LARGE_CHANGE_BYTES) return;
-    this.reachedWorkers(this.#disposed.signal).then(
-      () => setImmediate(() => setImmediate(afterLargeChange)),
-      () => undefined,
-    );
+    this.reachedWorkers(this.#disposed.signal).then(afterLargeChange, () => undefined);
   }
 }
