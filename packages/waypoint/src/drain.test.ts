@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from '@jest/globals';
 import { AppProtocol } from '@ambit/api/workload';
+import { systemClock } from '@ambit/core/clock';
 import { httpBackend, tcpBackend } from './testing/backend.ts';
 import { testScope } from './testing/scope.ts';
 import { closed, until } from './testing/until.ts';
@@ -48,6 +49,22 @@ describe('a waypoint that ends', () => {
     await until(() => !before.isTunnelOpen, 'the tunnel is told');
     const late = await network.client();
     expect((await late.request(WEB)).body).toBe('ok');
+    await stopped;
+  });
+
+  test('lets requests end that came while it was announced, although nothing was open before', async () => {
+    let slow: ServerResponse | undefined;
+    const network = await networkWith((_, response) => {
+      slow = response;
+    });
+    const client = await network.client();
+    const stopped = network.app.stop();
+    const waiting = client.request(WEB);
+    await until(() => slow !== undefined, 'the request is under way');
+    // The announcement takes half of the time.
+    await systemClock.sleep(700);
+    slow?.end('slow');
+    expect((await waiting).body).toBe('slow');
     await stopped;
   });
 

@@ -51,13 +51,17 @@ export class HttpService {
   }
 
   /**
-   * From now on answers end their connections. Resolves when none is open. An idle one of HTTP/1.1 stays until
-   * {@link endIdle}, as a request may be on its way; HTTP/2 can say that it ends without losing one.
+   * From now on answers end their connections. An idle one of HTTP/1.1 stays until {@link endIdle}, as a request may be on
+   * its way; HTTP/2 can say that it ends without losing one.
    */
-  drain(): Promise<void> {
+  drain(): void {
     this.#draining = true;
     for (const connection of this.#connections)
       if (!connection.idle || connection.version === '2') connection.drain();
+  }
+
+  /** Resolves when no connection is open, which the next may change. */
+  empty(): Promise<void> {
     return new Promise((resolve) => {
       this.#whenEmpty = resolve;
       if (this.#connections.size === 0) resolve();

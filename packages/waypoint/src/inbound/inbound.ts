@@ -30,9 +30,8 @@ import { InboundListener } from './listener.ts';
 /** Carries connections that are no HTTP. */
 export interface StreamService {
   serve(downstream: Downstream, carried: Carried): void;
-  readonly openConnections: number;
-  /** Resolves when none is open. */
-  drain(): Promise<void>;
+  /** Resolves when none is open, which the next may change. */
+  empty(): Promise<void>;
   /** Ends those on which nothing is under way. */
   endIdle(): void;
   destroy(): void;
@@ -112,20 +111,24 @@ export class Inbound implements AsyncDisposable {
     return this.#server.openTunnels;
   }
 
-  /** Lets what is open end by itself for `ms`, then cuts it. */
+  /**
+   * Lets what is open end by itself for `ms`, then leaves it to be cut. What comes while it is announced is served as well,
+   * and what came in the moment in which the listener closes.
+   */
   async drain(ms: number): Promise<void> {
     const { http, streams, clock } = this.#options;
+    const untilMs = clock.monotonicMs() + ms;
     const late = new AbortController();
-    this.#server.goAway();
     const lastCallMs = Math.min(LAST_CALL_MS, ms / 2);
-    const announced = clock.sleep(Math.min(DRAIN_ANNOUNCE_MS, ms / 2), late.signal).catch(() => undefined);
-    const empty = Promise.all([http.drain(), streams.drain(), announced]);
-    const over = clock.sleep(ms - lastCallMs, late.signal).then(
-      () => this.#lastCall(lastCallMs, late.signal),
-      () => undefined,
-    );
+    const announceMs = Math.min(DRAIN_ANNOUNCE_MS, ms / 2);
+    this.#server.goAway();
+    http.drain();
+    await clock.sleep(announceMs);
+    const empty = Promise.all([http.empty(), streams.empty()]);
+    const over = clock.sleep(ms - lastCallMs - announceMs, late.signal).catch(() => undefined);
     await Promise.race([empty, over]);
     late.abort();
+    await this.#lastCall(untilMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -137,19 +140,18 @@ export class Inbound implements AsyncDisposable {
   }
 
   /** Takes nothing new, and ends connections in moments when nothing is under way on them. */
-  async #lastCall(ms: number, signal: AbortSignal): Promise<void> {
+  async #lastCall(untilMs: number): Promise<void> {
     const { http, streams, clock } = this.#options;
     this.#listener[Symbol.dispose]();
-    const untilMs = clock.monotonicMs() + ms;
     const drained = this.#server.drain();
     let isDrained = false;
     void drained.then(() => {
       isDrained = true;
     });
-    while (!signal.aborted && !isDrained && clock.monotonicMs() < untilMs) {
+    while (!isDrained && clock.monotonicMs() < untilMs) {
       http.endIdle();
       streams.endIdle();
-      await clock.sleep(LAST_CALL_LOOK_MS, signal).catch(() => undefined);
+      await Promise.race([drained, clock.sleep(LAST_CALL_LOOK_MS)]);
     }
   }
 

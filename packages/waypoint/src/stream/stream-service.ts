@@ -51,7 +51,7 @@ export class ByteStreams implements StreamService, Disposable {
     stream.start();
   }
 
-  drain(): Promise<void> {
+  empty(): Promise<void> {
     return new Promise((resolve) => {
       this.#whenEmpty = resolve;
       if (this.#open.size === 0) resolve();
