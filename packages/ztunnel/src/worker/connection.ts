@@ -116,11 +116,12 @@ export abstract class Connection {
     this.end(error);
   }
 
-  /** It is decided where the connection goes: from here on it counts. */
+  /** It is decided where the connection goes: from here on it counts. Once more if it goes elsewhere before it began. */
   protected opened(facts: ConnectionFacts): void {
     const { counters, clock, accessLog } = this.pod.worker;
+    if (!this.#facts) this.#openedAtMs = clock.now();
     this.#facts = facts;
-    this.#openedAtMs = clock.now();
+    this.#counted?.close('-');
     this.#counted = counters.open(facts.traffic);
     if (accessLog.wants('debug')) accessLog.opened(this.#record(facts, undefined));
   }

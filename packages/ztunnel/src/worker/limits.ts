@@ -29,6 +29,11 @@ export const SLICE_STEP = 16;
  */
 export const CONNECT_ANSWER_TIMEOUT_MS = 20_000;
 
+/** A waypoint that has not answered after so long may not be the destination's any more: from then on that is looked at. */
+export const WAYPOINT_DOUBT_MS = 50;
+/** How long a connection that a waypoint does not know (404) waits for news of where else it leads. */
+export const STALE_ROUTE_WAIT_MS = 1_000;
+
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;
 

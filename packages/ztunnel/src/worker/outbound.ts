@@ -23,12 +23,18 @@ import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain
 import { newTraceparent } from '@ambit/hbone/trace-context';
 import { TunnelPump } from '@ambit/hbone/tunnel-pump';
 import { originalDestination } from '@ambit/linux/original-destination';
-import { type Route, type RouteDecision, selectRoute } from '@ambit/model/decide/route';
+import { type Route, type RouteDecision, type RouteRequest, selectRoute } from '@ambit/model/decide/route';
+import { leadsElsewhere } from '@ambit/model/decide/stale-route';
 import type { Workload } from '@ambit/model/workload';
 import { Connection } from './connection.ts';
 import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
 import { ConnectAnswerError, ConnectError, RouteRefusalError } from './errors.ts';
-import { CONNECT_ANSWER_TIMEOUT_MS, MAX_STREAM_ATTEMPTS } from './limits.ts';
+import {
+  CONNECT_ANSWER_TIMEOUT_MS,
+  MAX_STREAM_ATTEMPTS,
+  STALE_ROUTE_WAIT_MS,
+  WAYPOINT_DOUBT_MS,
+} from './limits.ts';
 import { baggageOf, learnedTraffic, outboundTraffic, partyOfWorkload } from './parties.ts';
 import type { Pod } from './pod.ts';
 import { type Traffic, UNKNOWN_PARTY } from './traffic.ts';
@@ -125,7 +131,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.#timer?.cancel();
     const status = fieldValue(fields, ':status') ?? '';
     if (status !== '200') {
-      this.end(new ConnectStatusError(status));
+      this.#refused(stream, status);
       return;
     }
     if (this.#inner && this.#route && this.#source) {
@@ -165,16 +171,25 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   #decide(source: Workload): void {
     if (this.isEnded) return;
     this.#source = source;
-    const { mesh, options, route: routing, demands } = this.pod.worker;
-    const request = { source, sourceIp: this.#peer.ip, target: this.#target, network: options.network };
+    const { options, demands } = this.pod.worker;
     if (!options.onDemand) {
-      this.#follow(selectRoute(mesh, request, routing));
+      this.#follow(this.#select(source));
       return;
     }
-    demands.forRoute(request).then(
-      () => this.#follow(selectRoute(mesh, request, routing)),
+    demands.forRoute(this.#question(source)).then(
+      () => this.#follow(this.#select(source)),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #question(source: Workload): RouteRequest {
+    const { network } = this.pod.worker.options;
+    return { source, sourceIp: this.#peer.ip, target: this.#target, network };
+  }
+
+  #select(source: Workload): RouteDecision {
+    const { mesh, route } = this.pod.worker;
+    return selectRoute(mesh, this.#question(source), route);
   }
 
   #follow(decision: RouteDecision): void {
@@ -254,7 +269,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.#attempts += 1;
     try {
       this.#stream = session.request(this.#fields(route, source, undefined), this);
-      this.#expectAnswer();
+      if (route.via === 'waypoint') this.#expectAnswerOfWaypoint(route, source);
+      else this.#expectAnswer();
     } catch (error) {
       if (error instanceof H2ClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
       else this.#fail(error);
@@ -267,6 +283,52 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.#timer = this.pod.worker.clock.after(CONNECT_ANSWER_TIMEOUT_MS, () =>
       this.end(new ConnectAnswerError('none')),
     );
+  }
+
+  #expectAnswerOfWaypoint(route: Route, source: Workload): void {
+    this.#timer?.cancel();
+    this.#timer = this.pod.worker.clock.after(WAYPOINT_DOUBT_MS, () => {
+      this.#expectAnswer();
+      void this.#elsewhere(route, source, CONNECT_ANSWER_TIMEOUT_MS).then((isElsewhere) => {
+        if (isElsewhere) this.#decideAgain(source);
+      });
+    });
+  }
+
+  #refused(stream: H2Stream, status: string): void {
+    const error = new ConnectStatusError(status);
+    const route = this.#route;
+    const source = this.#source;
+    const mayBeStale = status === '404' && route?.via === 'waypoint' && this.#attempts < MAX_STREAM_ATTEMPTS;
+    if (!mayBeStale || !source) {
+      this.end(error);
+      return;
+    }
+    stream.reset(H2.cancel);
+    this.#stream = undefined;
+    void this.#elsewhere(route, source, STALE_ROUTE_WAIT_MS).then((isElsewhere) => {
+      if (isElsewhere) this.#decideAgain(source);
+      else this.end(error);
+    });
+  }
+
+  /**
+   * Whether the connection leads elsewhere than `route` now, or does within `ms`, while it still waits. A waypoint that was
+   * taken from a service may hear of it before this proxy: then it says 404, or nothing while it waits for news itself.
+   */
+  async #elsewhere(route: Route, source: Workload, ms: number): Promise<boolean> {
+    const stream = this.#stream;
+    const isOver = () => this.isEnded || this.#pump !== undefined || this.#stream !== stream;
+    const look = () => isOver() || leadsElsewhere(route, this.#select(source)) || undefined;
+    return (await this.pod.worker.meshWaits.until(look, ms)) === true && !isOver();
+  }
+
+  /** Nothing of the application has been sent, so it may go where it leads now. */
+  #decideAgain(source: Workload): void {
+    this.#timer?.cancel();
+    this.#stream?.reset(H2.cancel);
+    this.#stream = undefined;
+    this.#decide(source);
   }
 
   #fields(route: Route, source: Workload, sourceNetwork: string | undefined) {
