@@ -26,6 +26,7 @@ export class QueueBudget {
   readonly #holders = new Set<Holder>();
   readonly #listeners = new Set<() => void>();
   #usedBytes = 0;
+  #evictions = 0;
   #step = 0;
 
   constructor(limitBytes: number, parent?: QueueBudget) {
@@ -35,6 +36,15 @@ export class QueueBudget {
 
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
+  /** How often a holder had to let go. */
+  get evictions(): number {
+    return this.#evictions;
   }
 
   /** What a stream's window should be now, if it is `bytes` while there is room. */
@@ -64,7 +74,9 @@ export class QueueBudget {
     this.#usedBytes += bytes;
     this.#restep();
     this.#parent?.add(holder, bytes);
-    if (this.#usedBytes > this.#limitBytes) this.#largest()?.evict();
+    if (this.#usedBytes <= this.#limitBytes) return;
+    this.#evictions += 1;
+    this.#largest()?.evict();
   }
 
   /** `holder` holds `bytes` less. */

@@ -33,6 +33,7 @@ import type { Config } from './config.ts';
 import { adminHandler } from './control/admin.ts';
 import { handleConfigDump } from './control/dump/config-dump.ts';
 import { addressHandler, localNames, xdsClient } from './control/control-plane.ts';
+import { ownMetrics } from './control/own-metrics.ts';
 import { OwnCertificate } from './control/own-certificate.ts';
 import { resourceHandlers } from './control/resources.ts';
 import { handleWhy } from './control/why.ts';
@@ -51,6 +52,7 @@ import { FLUSH_MS } from './limits.ts';
 import { ResourceStore } from './resources/store.ts';
 import { ByteStreams } from './stream/stream-service.ts';
 import { MAX_COLLECTOR_ANSWER_BYTES } from './telemetry/limits.ts';
+import { destinationLines } from './telemetry/metrics/destination-lines.ts';
 import { WaypointTelemetry } from './telemetry/telemetry.ts';
 import { askService } from './upstream/ask-service.ts';
 import { Connector } from './upstream/connector.ts';
@@ -267,7 +269,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   );
 
   // What operators ask.
-  const metrics = { scrape: () => ({ pieces: telemetry.scrape() }) };
+  ownMetrics(registry, { admission, budget, openTunnels: () => tunnels.openTunnels });
+  const scrape = function* () {
+    yield* destinationLines(upstreams.clusters());
+    yield* telemetry.scrape();
+  };
+  const metrics = { scrape: () => ({ pieces: scrape() }) };
   let feeds: () => readonly TypeReport[] = () => [];
   const admin = adminHandler({
     configDump: (query) =>
@@ -292,7 +299,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         endpoints: (backend) => upstreams.cluster(backend).endpoints,
         version: VERSION,
       }),
-    stats: () => [...telemetry.scrape()].join(''),
+    stats: () => [...scrape()].join(''),
     logging: {
       initial: deps.log.filter,
       current: () => deps.log.filter,

@@ -21,9 +21,9 @@ export class Admission {
     return this.#connections.taken;
   }
 
-  /** Requests and connections that were turned away. */
-  get refused(): number {
-    return this.#requests.refused + this.#connections.refused;
+  /** How much of either is taken, may be taken, and was turned away; for metrics. */
+  report(): Readonly<Record<'requests' | 'connections', PlacesReport>> {
+    return { requests: this.#requests.report(), connections: this.#connections.report() };
   }
 
   /** Whoever is admitted says {@link endRequest} once. @param identity - Whose request it is. */
@@ -45,11 +45,24 @@ export class Admission {
   }
 }
 
+/** Why somebody was turned away. */
+export type AdmissionRefusal =
+  /** All places are taken. */
+  | 'full'
+  /** Few are left, and the identity has its share. */
+  | 'share';
+
+export interface PlacesReport {
+  readonly taken: number;
+  readonly max: number;
+  readonly refused: Readonly<Record<AdmissionRefusal, number>>;
+}
+
 class Places {
   readonly #max: number;
+  readonly #refused: Record<AdmissionRefusal, number> = { full: 0, share: 0 };
   readonly #byIdentity = new Map<string | undefined, number>();
   taken = 0;
-  refused = 0;
 
   constructor(max: number) {
     this.#max = max;
@@ -57,14 +70,22 @@ class Places {
 
   tryTake(identity: string | undefined): boolean {
     const own = this.#byIdentity.get(identity) ?? 0;
+    if (this.taken >= this.#max) {
+      this.#refused.full += 1;
+      return false;
+    }
     const isScarce = this.taken >= this.#max * SCARCE_SHARE;
-    if (this.taken >= this.#max || (isScarce && own >= this.#max * IDENTITY_SHARE)) {
-      this.refused += 1;
+    if (isScarce && own >= this.#max * IDENTITY_SHARE) {
+      this.#refused.share += 1;
       return false;
     }
     this.#byIdentity.set(identity, own + 1);
     this.taken += 1;
     return true;
+  }
+
+  report(): PlacesReport {
+    return { taken: this.taken, max: this.#max, refused: { ...this.#refused } };
   }
 
   release(identity: string | undefined): void {

@@ -206,6 +206,7 @@ export class Tries implements AttemptHost, Disposable {
     );
     if (decided.kind === 'give-up') {
       if (decided.reason === 'no-attempts-left') this.#extra = 'URX';
+      if (decided.reason === 'over-budget') cluster.counts.retriesOverBudget += 1;
       return false;
     }
     if (!this.#isRetry && !breakers.tryTake('retries')) {

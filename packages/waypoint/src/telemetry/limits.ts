@@ -52,3 +52,5 @@ export const MAX_REQUEST_ID_CHARS = 256;
 export const MAX_PROBLEMS_TOLD = 1_000;
 /** Plans that services share: one for each set of Telemetries that apply together. */
 export const MAX_SHARED_PLANS = 1_000;
+/** Destinations that have metrics of their own. */
+export const MAX_DESTINATIONS_TOLD = 1_000;

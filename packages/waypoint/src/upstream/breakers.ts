@@ -11,18 +11,16 @@ export interface BreakerLimits {
   readonly retries: number;
 }
 
-export type BreakerKind = 'connections' | 'pendingRequests' | 'requests' | 'retries';
+export const BREAKER_KINDS = ['connections', 'pendingRequests', 'requests', 'retries'] as const;
+export type BreakerKind = (typeof BREAKER_KINDS)[number];
 
 const SECOND_MS = 1_000;
 
 export class Breakers {
   #limits: BreakerLimits;
-  readonly #used: Record<BreakerKind, number> = {
-    connections: 0,
-    pendingRequests: 0,
-    requests: 0,
-    retries: 0,
-  };
+  readonly #used: Record<BreakerKind, number> = nothing();
+  readonly #refused: Record<BreakerKind, number> = nothing();
+  #retries = 0;
 
   /** Retries that began in the second before {@link #secondStartMs}, and since. */
   #retriesBefore = 0;
@@ -46,13 +44,26 @@ export class Breakers {
     return this.#used[kind];
   }
 
+  /** How often there was no room. */
+  refused(kind: BreakerKind): number {
+    return this.#refused[kind];
+  }
+
+  /** Retries that ever began. */
+  get retries(): number {
+    return this.#retries;
+  }
+
   hasRoom(kind: BreakerKind): boolean {
     return this.#used[kind] < this.#limits[kind];
   }
 
   /** Whether there was room; then it is taken. */
   tryTake(kind: BreakerKind): boolean {
-    if (!this.hasRoom(kind)) return false;
+    if (!this.hasRoom(kind)) {
+      this.#refused[kind] += 1;
+      return false;
+    }
     this.#used[kind] += 1;
     return true;
   }
@@ -70,6 +81,7 @@ export class Breakers {
   countRetry(nowMs: number): void {
     this.#turn(nowMs);
     this.#retriesSince += 1;
+    this.#retries += 1;
   }
 
   /** @param nowMs - `Clock.monotonicMs`. */
@@ -87,4 +99,8 @@ export class Breakers {
     this.#retriesSince = 0;
     this.#secondStartMs = nowMs - (elapsed % SECOND_MS);
   }
+}
+
+function nothing(): Record<BreakerKind, number> {
+  return { connections: 0, pendingRequests: 0, requests: 0, retries: 0 };
 }

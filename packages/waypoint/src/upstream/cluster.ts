@@ -13,7 +13,7 @@ import type { MeshChange } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
 import { Balancer } from '../decide/balance/balancer.ts';
 import { levelsOf } from '../decide/balance/levels.ts';
-import type { EndpointResult } from '../decide/outlier.ts';
+import type { EjectionReason, EndpointResult } from '../decide/outlier.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
 import { CHOSEN_ADDRESSES } from '../limits.ts';
 import type { Destination } from '../resources/destination-policy.ts';
@@ -53,11 +53,27 @@ export interface ClusterPick {
   readonly address: Address;
 }
 
+export interface ClusterCounts {
+  readonly ejections: Map<EjectionReason, number>;
+  /** Health checks. */
+  passedChecks: number;
+  failedChecks: number;
+  /** Requests that were not tried again since there were too many retries. */
+  retriesOverBudget: number;
+}
+
 export class Cluster implements EndpointOwner, Disposable {
   readonly source: ClusterSource;
   /** Empty: all endpoints. */
   readonly subset: string;
   readonly breakers: Breakers;
+  /** What ever happened here; for metrics. */
+  readonly counts: ClusterCounts = {
+    ejections: new Map(),
+    passedChecks: 0,
+    failedChecks: 0,
+    retriesOverBudget: 0,
+  };
   /** @internal Copies of requests that are on their way here. */
   mirrors = 0;
   readonly #deps: ClusterDeps;
@@ -272,7 +288,9 @@ export class Cluster implements EndpointOwner, Disposable {
       this.#checks = undefined;
     }
     if (outlierDetection) {
-      this.#ejections ??= new Ejections({ policy: outlierDetection, name, changed, clock, log });
+      const { ejections } = this.counts;
+      const ejected = (reason: EjectionReason) => ejections.set(reason, (ejections.get(reason) ?? 0) + 1);
+      this.#ejections ??= new Ejections({ policy: outlierDetection, name, changed, ejected, clock, log });
       this.#ejections.setEndpoints(this.#endpoints.values());
     }
     if (healthCheck) {
@@ -282,7 +300,20 @@ export class Cluster implements EndpointOwner, Disposable {
         clock,
         hostname,
       });
-      this.#checks ??= new HealthChecks({ policy: healthCheck, name, probe, changed, clock, random, log });
+      const checked = (isWell: boolean) => {
+        if (isWell) this.counts.passedChecks += 1;
+        else this.counts.failedChecks += 1;
+      };
+      this.#checks ??= new HealthChecks({
+        policy: healthCheck,
+        name,
+        probe,
+        changed,
+        checked,
+        clock,
+        random,
+        log,
+      });
       this.#checks.setEndpoints(this.#endpoints.values());
     }
   }

@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
-import { type EndpointResult, OutlierDetector } from '../decide/outlier.ts';
+import { type EjectionReason, type EndpointResult, OutlierDetector } from '../decide/outlier.ts';
 import type { OutlierDetection } from '../resources/destination-policy.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 
@@ -15,6 +15,8 @@ export interface EjectionsOptions {
   readonly name: string;
   /** Somebody is out, or in again. */
   readonly changed: () => void;
+  /** Somebody is out: for metrics. */
+  readonly ejected: (reason: EjectionReason) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -37,7 +39,7 @@ export class Ejections implements Disposable {
   }
 
   report(endpoint: UpstreamEndpoint, result: EndpointResult): void {
-    const { clock, log, name, changed } = this.#options;
+    const { clock, log, name, changed, ejected } = this.#options;
     const ejection = this.#detector.report(endpoint, result, clock.monotonicMs());
     if (!ejection) return;
     endpoint.ejected = true;
@@ -47,6 +49,7 @@ export class Ejections implements Disposable {
       reason: ejection.reason,
       ms: Math.round(ejection.untilMs - clock.monotonicMs()),
     });
+    ejected(ejection.reason);
     changed();
   }
 

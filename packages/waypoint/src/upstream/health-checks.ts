@@ -19,6 +19,8 @@ export interface HealthChecksOptions {
   readonly probe: Probe;
   /** Somebody is out, or in again. */
   readonly changed: () => void;
+  /** How a check went: for metrics. */
+  readonly checked: (isWell: boolean) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -80,9 +82,10 @@ export class HealthChecks implements Disposable {
   }
 
   async #check(watched: Watched): Promise<void> {
-    const { probe, policy, random } = this.#options;
+    const { probe, policy, random, checked } = this.#options;
     const isWell = await probe(watched.endpoint, policy, watched.stop.signal);
     if (watched.stop.signal.aborted) return;
+    checked(isWell);
     this.#judge(watched, isWell);
     // Spread over a tenth, so that endpoints that came together are not asked together for ever.
     this.#schedule(watched, policy.intervalMs * (0.95 + random() * 0.1));

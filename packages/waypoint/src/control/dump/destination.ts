@@ -1,10 +1,8 @@
 /** A destination as `/config_dump` shows it: what applies to it, how much of it is in use, and how each endpoint is doing. */
-import type { BreakerKind } from '../../upstream/breakers.ts';
+import { BREAKER_KINDS } from '../../upstream/breakers.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../../upstream/endpoint.ts';
 import { shown } from './shown.ts';
-
-const BREAKERS: readonly BreakerKind[] = ['connections', 'pendingRequests', 'requests', 'retries'];
 
 export function dumpDestination(cluster: Cluster): unknown {
   const { source, subset, breakers, problem, appProtocol, settings } = cluster;
@@ -27,7 +25,7 @@ export function dumpDestination(cluster: Cluster): unknown {
     connectTimeoutMs: settings.connectTimeoutMs,
     idleTimeoutMs: settings.idleTimeoutMs,
     breakers: Object.fromEntries(
-      BREAKERS.map((kind) => [kind, { used: breakers.used(kind), limit: breakers.limits[kind] }]),
+      BREAKER_KINDS.map((kind) => [kind, { used: breakers.used(kind), limit: breakers.limits[kind] }]),
     ),
     endpoints: [...cluster.endpoints].map(dumpEndpoint),
   });
