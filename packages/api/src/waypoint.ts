@@ -87,6 +87,60 @@ export type AccessLogEncoding = messages.MeshSettings_Encoding;
 export const SessionKind = messages.SessionPersistence_Kind;
 export type SessionKind = messages.SessionPersistence_Kind;
 
+/** Envoy's words for what is retried. */
+export const RETRY_WORDS = [
+  '5xx',
+  'gateway-error',
+  'reset',
+  'reset-before-request',
+  'connect-failure',
+  'envoy-ratelimited',
+  'refused-stream',
+  'retriable-4xx',
+  'retriable-headers',
+  'retriable-status-codes',
+  'http3-post-connect-failure',
+  'cancelled',
+  'deadline-exceeded',
+  'internal',
+  'resource-exhausted',
+  'unavailable',
+] as const;
+export type RetryWord = (typeof RETRY_WORDS)[number];
+
+/** @returns `undefined` if `text` is none. */
+export function retryWordOf(text: string): RetryWord | undefined {
+  return RETRY_WORDS.find((word) => word === text);
+}
+
+/** The status codes of gRPC, by number. */
+export const GRPC_STATUSES = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+export type GrpcStatus = (typeof GRPC_STATUSES)[number];
+
+/** The number of the status with this name, in whichever case, as faults name it; `undefined` if `name` is none. */
+export function grpcStatusNumber(name: string): number | undefined {
+  const number = GRPC_STATUSES.findIndex((status) => status === name.toUpperCase());
+  return number < 0 ? undefined : number;
+}
+
 /** Every resource type of a waypoint's own, by its message's name. */
 export interface WaypointResources {
   readonly MeshSettings: messages.MeshSettings;

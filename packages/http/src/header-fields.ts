@@ -13,6 +13,16 @@ export function fieldValue(fields: HeaderFields, name: string): string | undefin
   return undefined;
 }
 
+/** All values of a field, joined by commas, as HTTP reads a field that repeats (RFC 9110 §5.2). */
+export function joinedValue(fields: HeaderFields, name: string): string | undefined {
+  let value: string | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== name) continue;
+    value = value === undefined ? fields[i + 1] : `${value},${fields[i + 1]}`;
+  }
+  return value;
+}
+
 /** Whether a value may stand in a field: visible octets, spaces and tabs (RFC 9110 §5.5). What else there is no codec sends. */
 export function isFieldValue(value: string): boolean {
   return !NOT_IN_VALUES.test(value);

@@ -6,6 +6,7 @@
  */
 import { Profiler } from '@ambit/core/admin/profile';
 import type { Clock, Random } from '@ambit/core/clock';
+import { VERSION } from '@ambit/core/gen/version';
 import { HttpServer } from '@ambit/core/http-server';
 import type { LogRoot } from '@ambit/core/log';
 import { MetricRegistry } from '@ambit/core/metrics';
@@ -58,7 +59,6 @@ import { askService } from './upstream/ask-service.ts';
 import { Connector } from './upstream/connector.ts';
 import { Tunnels } from './upstream/tunnels.ts';
 import { Upstreams } from './upstream/upstreams.ts';
-import { VERSION } from './version.ts';
 
 export interface AppDeps {
   readonly clock: Clock;

@@ -7,10 +7,10 @@ import { existsSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
+import { VERSION } from '@ambit/core/gen/version';
 import { LogRoot } from '@ambit/core/log';
 import { startApp } from './app.ts';
 import { configFrom } from './config.ts';
-import { VERSION } from './version.ts';
 
 const HELP = `usage: waypoint [proxy|version|help]
 

@@ -1,4 +1,5 @@
 /** The request that `ambit why` asks about, from its options; as a waypoint is asked. Pure. */
+import { isToken } from '@ambit/core/http-text';
 import type { Service } from '@ambit/kube/resources/core';
 import { UsageError } from '../errors.ts';
 
@@ -21,7 +22,6 @@ export interface RequestOptions {
   readonly isGiven: boolean;
 }
 
-const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*[:=](.*)$/s;
 
 /** `undefined`: it is no request, and the waypoint carries the bytes as they are. */
@@ -51,7 +51,7 @@ export function requestQuery(
   protocol: Protocol,
 ): readonly (readonly [name: string, value: string])[] {
   const { method, path, authority, headers, token } = options;
-  if (!METHOD.test(method)) throw new UsageError(`--method: "${method}" is no method`);
+  if (!isToken(method)) throw new UsageError(`--method: "${method}" is no method`);
   if (!/^[/*]/.test(path)) throw new UsageError(`--path: "${path}" does not begin with /`);
   return [
     ['protocol', protocol],

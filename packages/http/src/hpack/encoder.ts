@@ -6,7 +6,7 @@
  */
 import { HttpError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../h2/protocol.ts';
-import type { HeaderFields } from '../header-fields.ts';
+import { type HeaderFields, isFieldValue } from '../header-fields.ts';
 import { DynamicTable, fieldBytes } from './dynamic-table.ts';
 import { DYNAMIC_BASE, STATIC_INDEX_OF_NAME, STATIC_NAMES, STATIC_VALUES } from './static-table.ts';
 
@@ -48,8 +48,6 @@ const UNKNOWN: NameInfo = { kind: KIND.indexed, staticIndex: 0, staticValues: un
 const INFO: ReadonlyMap<string, NameInfo> = nameInfo();
 
 const NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-/** What no value may have. */
-const CONTROL = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** Our table, whatever more the peer would allow. */
 const TABLE_BYTES = 4_096;
@@ -133,7 +131,7 @@ export class HpackEncoder {
       }
       keeps = fieldBytes(name, value) <= this.#table.maxBytes;
     }
-    if (mustCheck && ((info === UNKNOWN && !NAME.test(name)) || CONTROL.test(value))) throw this.#illegal();
+    if (mustCheck && ((info === UNKNOWN && !NAME.test(name)) || !isFieldValue(value))) throw this.#illegal();
     if (keeps) this.#integer(0x40, 6, info.staticIndex);
     else this.#integer(kind === KIND.secret ? 0x10 : 0x00, 4, info.staticIndex);
     if (info.staticIndex === 0) this.#text(name);

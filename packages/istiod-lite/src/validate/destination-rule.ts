@@ -1,10 +1,10 @@
 /** What is wrong with a DestinationRule; pure. */
+import { isCookiePath, isToken } from '@ambit/core/http-text';
 import type { DestinationRule, TrafficPolicySettings } from '@ambit/kube/resources/networking';
 import { destinationRuleSpec } from '../schema/destination-rule.ts';
 import { schemaProblems } from '../schema/openapi.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
-import { isCookiePath, isToken } from './http-text.ts';
 import { Collector, type Findings } from './problems.ts';
 
 export function validateDestinationRule({ spec = {} }: DestinationRule): Findings {

@@ -1,9 +1,9 @@
 /** What is wrong with a RequestAuthentication; pure. */
+import { isToken } from '@ambit/core/http-text';
 import type { JwtRule, RequestAuthentication } from '@ambit/kube/resources/security';
 import { schemaProblems } from '../schema/openapi.ts';
 import { requestAuthenticationSpec } from '../schema/request-authentication.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
-import { isToken } from './http-text.ts';
 import { Collector, type Findings } from './problems.ts';
 import { validateAttachment } from './selector.ts';
 

@@ -1,4 +1,6 @@
 /** What is wrong with a VirtualService; pure. */
+import { isToken } from '@ambit/core/http-text';
+import { grpcStatusNumber, retryWordOf } from '@ambit/api/waypoint';
 import { LinearRegex } from '@ambit/core/linear-regex';
 import type {
   HttpMatchRequest,
@@ -13,7 +15,6 @@ import { goDurationMs } from '../translate/go-duration.ts';
 import { retryWords } from '../translate/virtual-services/actions.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
-import { isToken } from './http-text.ts';
 import { Collector, type Findings } from './problems.ts';
 
 export function validateVirtualService({ spec = {} }: VirtualService): Findings {
@@ -139,55 +140,16 @@ function authorityText(value: string | undefined, path: string, into: Collector)
   if (value !== undefined && !/^[\w.\-:[\]%~]*$/.test(value)) into.error(path, `"${value}" is no host`);
 }
 
-const RETRY_WORDS: ReadonlySet<string> = new Set([
-  '5xx',
-  'gateway-error',
-  'reset',
-  'reset-before-request',
-  'connect-failure',
-  'envoy-ratelimited',
-  'refused-stream',
-  'retriable-4xx',
-  'retriable-headers',
-  'retriable-status-codes',
-  'http3-post-connect-failure',
-  'cancelled',
-  'deadline-exceeded',
-  'internal',
-  'resource-exhausted',
-  'unavailable',
-]);
-
 function validateRetries({ retries }: VirtualServiceHttpRoute, path: string, into: Collector): void {
   if (!retries) return;
   duration(retries.perTryTimeout, `${path}.retries.perTryTimeout`, into, true);
   duration(retries.backoff, `${path}.retries.backoff`, into);
   const { words, codes } = retryWords(retries.retryOn ?? '');
   for (const word of words)
-    if (!RETRY_WORDS.has(word)) into.error(`${path}.retries.retryOn`, `"${word}" is not known`);
+    if (retryWordOf(word) === undefined) into.error(`${path}.retries.retryOn`, `"${word}" is not known`);
   for (const code of codes)
     if (code < 200 || code > 599) into.error(`${path}.retries.retryOn`, `${code} is not a status`);
 }
-
-const GRPC_STATUSES: ReadonlySet<string> = new Set([
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-]);
 
 function validateFault({ fault }: VirtualServiceHttpRoute, path: string, into: Collector): void {
   const { delay, abort } = fault ?? {};
@@ -200,7 +162,7 @@ function validateFault({ fault }: VirtualServiceHttpRoute, path: string, into: C
   if (abort.http2Error !== undefined) into.error(`${path}.fault.abort.http2Error`, 'is not supported');
   else if ((abort.httpStatus === undefined) === (abort.grpcStatus === undefined))
     into.error(`${path}.fault.abort`, 'must have one of httpStatus and grpcStatus');
-  if (abort.grpcStatus !== undefined && !GRPC_STATUSES.has(abort.grpcStatus.toUpperCase()))
+  if (abort.grpcStatus !== undefined && grpcStatusNumber(abort.grpcStatus) === undefined)
     into.error(`${path}.fault.abort.grpcStatus`, `"${abort.grpcStatus}" is no status of gRPC`);
 }
 

@@ -1,12 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import {
-  cookieOf,
-  headerOf,
-  isGrpcRequest,
-  pathOnly,
-  queryParameterOf,
-  splitAuthority,
-} from './request-view.ts';
+import { cookieOf, headerOf, pathOnly, queryParameterOf, splitAuthority } from './request-view.ts';
 import { request } from './testing/requests.ts';
 
 describe('query parameters', () => {
@@ -89,15 +82,4 @@ test('headers: all values joined, pseudo-headers by their names, host from the a
     ['a', 'b', 'c', 'host', ':authority', ':path', ':method', ':scheme'].map((name) => headerOf(asked, name)),
   ).toEqual(['1,3', '2', undefined, 'h', 'h', '/p?q', 'GET', 'http']);
   expect(pathOnly('/p?q?r')).toBe('/p');
-});
-
-test.each([
-  ['application/grpc', true],
-  ['application/grpc+proto', true],
-  ['application/grpc;x', true],
-  ['application/grpc-web', false],
-  ['application/grpcx', false],
-  ['text/plain', false],
-])('%s is gRPC: %s', (type, want) => {
-  expect(isGrpcRequest(request('/', { headers: { 'content-type': type } }))).toBe(want);
 });

@@ -1,5 +1,5 @@
 /** A request and its connection, as decisions see them. `RequestHead` of @ambit/http is a {@link RequestView}. */
-import type { HeaderFields } from '@ambit/http/header-fields';
+import { type HeaderFields, joinedValue } from '@ambit/http/header-fields';
 import type { Endpoint } from '@ambit/core/ip';
 import { parseIdentity } from '@ambit/model/workload';
 
@@ -47,13 +47,7 @@ export function pathOnly(path: string): string {
  * their colon; `host` is the authority.
  */
 export function headerOf(request: RequestView, name: string): string | undefined {
-  const { fields } = request;
-  let value: string | undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i] !== name) continue;
-    value = value === undefined ? fields[i + 1] : `${value},${fields[i + 1]}`;
-  }
-  return value ?? pseudoHeader(request, name);
+  return joinedValue(request.fields, name) ?? pseudoHeader(request, name);
 }
 
 function pseudoHeader(request: RequestView, name: string): string | undefined {
@@ -115,11 +109,4 @@ export function splitAuthority(authority: string): {
   if (!match || (match[1]?.includes(':') && !match[1].endsWith(']')))
     return { host: authority, port: undefined };
   return { host: match[1] ?? '', port: Number(match[2]) };
-}
-
-/** gRPC, by its content type, as Envoy and Istio tell it. */
-export function isGrpcRequest(request: RequestView): boolean {
-  const type = headerOf(request, 'content-type');
-  if (type === undefined || !type.startsWith('application/grpc')) return false;
-  return type.length === 16 || type[16] === '+' || type[16] === ';';
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { DEFAULT_RETRY, type RetryPolicy, type RetryWord } from '../resources/http-route.ts';
+import type { RetryWord } from '@ambit/api/waypoint';
+import { DEFAULT_RETRY, type RetryPolicy } from '../resources/http-route.ts';
 import { type AttemptOutcome, type AttemptResult, decideRetry, type RetryLoad } from './retry.ts';
 
 const IDLE: RetryLoad = { activeRequests: 1, activeRetries: 0, retriesLastSecond: 0 };

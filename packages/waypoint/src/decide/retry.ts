@@ -5,11 +5,11 @@
  * for that kind of failure, or if it was lost on a kept connection that the endpoint closed at that moment and doing it
  * twice is the same as once (RFC 9110 §9.2.2): that is what every rollout of an application looks like.
  */
-import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
+import { GRPC_STATUSES, type GrpcStatus, type RetryWord } from '@ambit/api/waypoint';
 import type { Random } from '@ambit/core/clock';
+import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import type { RetryBudget } from '../resources/destination-policy.ts';
-import { GRPC_STATUSES } from '../resources/grpc-status.ts';
-import type { RetryPolicy, RetryWord } from '../resources/http-route.ts';
+import type { RetryPolicy } from '../resources/http-route.ts';
 
 /** How a try ended. */
 export type AttemptOutcome =
@@ -103,7 +103,8 @@ function isRetriable(policy: RetryPolicy, { outcome, method }: AttemptResult): W
   }
 }
 
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+/** Methods of requests that may be sent twice without harm (RFC 9110 §9.2.2). */
+export const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 function isRetriableResponse(
   { retryOn, statusCodes }: RetryPolicy,
@@ -120,7 +121,7 @@ function isRetriableResponse(
   return word !== undefined && retryOn.has(word);
 }
 
-const GRPC_WORDS: Readonly<Record<string, RetryWord>> = {
+const GRPC_WORDS: Readonly<Partial<Record<GrpcStatus, RetryWord>>> = {
   CANCELLED: 'cancelled',
   DEADLINE_EXCEEDED: 'deadline-exceeded',
   INTERNAL: 'internal',
@@ -130,8 +131,8 @@ const GRPC_WORDS: Readonly<Record<string, RetryWord>> = {
 
 /** A response that is a gRPC status alone. One that comes in trailers comes too late: its messages are under way. */
 function grpcWord(fields: HeaderFields): RetryWord | undefined {
-  const status = fieldValue(fields, 'grpc-status');
-  return status === undefined ? undefined : GRPC_WORDS[GRPC_STATUSES[Number(status)] ?? ''];
+  const status = GRPC_STATUSES[Number(fieldValue(fields, 'grpc-status'))];
+  return status && GRPC_WORDS[status];
 }
 
 /** Istio has none by default but a percentage; a few retries are always allowed, or nothing idle could ever be retried. */

@@ -22,6 +22,11 @@ export interface RouteName {
   readonly match: string;
 }
 
+/** As records have it: '' where no route decided. */
+export function routeText({ route, rule }: RouteName): string {
+  return rule === '' ? route : `${route}/${rule}`;
+}
+
 /** Where no route decided. */
 export const NO_ROUTE: RouteName = { route: '', rule: '', ruleIndex: 0, match: '' };
 

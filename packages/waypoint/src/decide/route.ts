@@ -14,17 +14,12 @@ import {
   type Mirror,
   NO_FILTERS,
 } from '../resources/http-route.ts';
-import { atPort } from '../resources/service-port.ts';
+import { isGrpc } from '../grpc.ts';
+import { atPort, type ServicePort } from '../resources/service-port.ts';
 import { drawByWeight, happens } from './draw.ts';
 import { failingPart, type RequestFacts } from './match-request.ts';
 import { redirectLocation } from './redirect.ts';
-import {
-  type ConnectionView,
-  isGrpcRequest,
-  pathOnly,
-  type RequestView,
-  sourceNamespaceOf,
-} from './request-view.ts';
+import { type ConnectionView, pathOnly, type RequestView, sourceNamespaceOf } from './request-view.ts';
 import type {
   BackendService,
   DrawnFault,
@@ -45,7 +40,7 @@ export function decideRoute(
 ): RouteDecision {
   const facts = requestFacts(request, connection);
   const group = groupFor(table, facts);
-  if (group === undefined) return defaultRoute(table);
+  if (group === undefined) return directRoute({ service: table.service, port: table.port });
   if (group.kind === 'unreadable') {
     const { route, problem } = group;
     return respond(
@@ -75,7 +70,7 @@ export function requestFacts(request: RequestView, connection: ConnectionView): 
   return {
     request,
     path: pathOnly(request.path),
-    isGrpc: isGrpcRequest(request),
+    isGrpc: isGrpc(request.fields),
     sourceNamespace: sourceNamespaceOf(connection),
   };
 }
@@ -130,11 +125,12 @@ function routeName(route: HttpRoute, entry?: RouteEntry): RouteName {
   };
 }
 
-function defaultRoute({ service, port }: RouteTable): Forward {
+/** To `to` itself, as the mesh's defaults say: where no route decides. */
+export function directRoute(to: ServicePort): Forward {
   return {
     kind: 'forward',
     name: NO_ROUTE,
-    backend: { to: { service, port }, subset: '' },
+    backend: { to, subset: '' },
     filters: [],
     matchedPrefixLength: 0,
     timeouts: { requestMs: undefined, perTryMs: undefined },

@@ -17,7 +17,7 @@ import type {
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { endpointResult } from '../decide/outlier.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
-import type { AttemptOutcome } from '../decide/retry.ts';
+import { type AttemptOutcome, IDEMPOTENT } from '../decide/retry.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { UpstreamError, type UpstreamReason } from '../upstream/errors.ts';
 import type { HttpVersion, PoolWaiter } from '../upstream/http-pool.ts';
@@ -47,9 +47,6 @@ export interface AttemptOptions {
   readonly clock: Clock;
   readonly perTryMs: number | undefined;
 }
-
-/** What may be sent twice without harm (RFC 9110 §9.2.2). */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 const NOT_ENDPOINTS_FAULT: ReadonlySet<UpstreamReason> = new Set([
   'overflow',

@@ -5,8 +5,9 @@ import type { Workload } from '@ambit/model/workload';
 import type { Destination } from '../decide/destination.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
 import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
-import type { Party } from '../telemetry/party.ts';
-import type { ServiceNames } from '../telemetry/record.ts';
+import { type Party, partyOfWorkload } from '../telemetry/party.ts';
+import type { Ends, ServiceNames } from '../telemetry/record.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 
 export interface Downstream {
   readonly id: number;
@@ -39,6 +40,26 @@ export function downstreamOf({ id, peer, identity, destination, source, sni }: D
     remote: formatHostPort(peer.ip, peer.port),
     local: formatHostPort(address.ip, address.port),
     service: destination.kind === 'service' ? destination.service : undefined,
+  };
+}
+
+/** @param endpoint - The one chosen last, if any was. */
+export function endsOf(downstream: Downstream, endpoint: UpstreamEndpoint | undefined): Ends {
+  const { source, service, destination, local, remote, id } = downstream;
+  const facts = endpoint?.facts;
+  const identity = facts?.tunnelled ? facts.workload?.identity : undefined;
+  return {
+    source,
+    destination: facts?.workload && partyOfWorkload(facts.workload, identity),
+    service,
+    servicePort: destination.port,
+    addresses: {
+      upstream: endpoint?.key ?? '',
+      upstreamLocal: '',
+      downstreamLocal: local,
+      downstreamRemote: remote,
+    },
+    connectionId: id,
   };
 }
 

@@ -5,7 +5,7 @@
  */
 import type { ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
-import { encodeGrpcMessage, grpcStatusOf } from './grpc.ts';
+import { encodeGrpcMessage, grpcStatusFor } from '../grpc.ts';
 
 export interface LocalReply {
   readonly head: ResponseHead;
@@ -26,7 +26,7 @@ const NOTHING = new Uint8Array(0);
 export function localReply(status: number, text: string, options: LocalReplyOptions): LocalReply {
   const { isGrpc, isHead, fields = [] } = options;
   if (isGrpc) {
-    const code = options.grpcStatus ?? grpcStatusOf(status);
+    const code = options.grpcStatus ?? grpcStatusFor(status);
     const message = text === '' ? [] : ['grpc-message', encodeGrpcMessage(text)];
     const head = {
       status: 200,

@@ -21,14 +21,13 @@ import { answerPreflight } from '../decide/cors.ts';
 import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
-import { decideRoute } from '../decide/route.ts';
-import { type Forward, NO_ROUTE, type Redirected, type Responded } from '../decide/route-decision.ts';
+import { decideRoute, directRoute } from '../decide/route.ts';
+import type { Forward, Redirected, Responded } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
-import { DEFAULT_RETRY } from '../resources/http-route.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { KeptBody } from '../security/external.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
-import { isGrpc, type SentRequest } from '../telemetry/record.ts';
+import type { SentRequest } from '../telemetry/record.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
@@ -38,7 +37,7 @@ import { configOf, type Downstream } from './downstream.ts';
 import { without, withFields, withoutForged, withoutPrivate } from './fields.ts';
 import type { ResponseFlag } from './flags.ts';
 import { Gate, type GateHost } from './gate.ts';
-import { parseGrpcTimeoutMs } from './grpc.ts';
+import { isGrpc, parseGrpcTimeoutMs } from '../grpc.ts';
 import { localReply } from './local-reply.ts';
 import { type Mirror, startMirror } from './mirror.ts';
 import {
@@ -612,20 +611,8 @@ const FORWARDED_PROTO = 'x-forwarded-proto';
 const UPSTREAM_SERVICE_TIME = 'x-envoy-upstream-service-time';
 const OWN_RESPONSE_FIELDS: ReadonlySet<string> = new Set([UPSTREAM_SERVICE_TIME]);
 
-/** Requests to a workload's own address have no routes: they go to it, as the mesh's defaults say. */
-const WORKLOAD_ROUTE: Forward = {
-  kind: 'forward',
-  name: NO_ROUTE,
-  backend: { to: { service: '/', port: 0 }, subset: '' },
-  filters: [],
-  matchedPrefixLength: 0,
-  timeouts: { requestMs: undefined, perTryMs: undefined },
-  retry: DEFAULT_RETRY,
-  session: undefined,
-  cors: undefined,
-  mirrors: [],
-  fault: undefined,
-};
+/** Requests to a workload's own address have no routes. */
+const WORKLOAD_ROUTE = directRoute({ service: '/', port: 0 });
 
 function abortedBy({ kind, status }: { readonly kind: 'http' | 'grpc'; readonly status: number }): Refusal {
   const refusal = { text: 'fault filter abort', flag: 'FI' as const, details: 'fault_filter_abort' };

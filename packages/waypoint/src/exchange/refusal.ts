@@ -1,9 +1,9 @@
 /** Answers of the waypoint that mean "no": what the client is told, and what the log is. In Envoy's words. */
 import type { RequestHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
+import { grpcStatus } from '../grpc.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { ResponseFlag } from './flags.ts';
-import { GRPC_STATUS } from './grpc.ts';
 
 export interface Refusal {
   readonly status: number;
@@ -25,7 +25,7 @@ export const TIMED_OUT: Refusal = {
   text: 'upstream request timeout',
   flag: 'UT',
   details: 'response_timeout',
-  grpcStatus: GRPC_STATUS.deadlineExceeded,
+  grpcStatus: grpcStatus('DEADLINE_EXCEEDED'),
 };
 export const SLOW_REQUEST: Refusal = {
   status: 408,
@@ -38,7 +38,7 @@ export const IDLE: Refusal = {
   text: 'stream timeout',
   flag: 'SI',
   details: 'stream_idle_timeout',
-  grpcStatus: GRPC_STATUS.deadlineExceeded,
+  grpcStatus: grpcStatus('DEADLINE_EXCEEDED'),
 };
 
 /**

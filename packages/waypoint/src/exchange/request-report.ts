@@ -2,16 +2,15 @@
 import type { Clock } from '@ambit/core/clock';
 import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
-import type { RouteName } from '../decide/route-decision.ts';
+import { type RouteName, routeText } from '../decide/route-decision.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
-import { partyOfWorkload } from '../telemetry/party.ts';
-import { isGrpc, type RequestRecord, type SentRequest } from '../telemetry/record.ts';
+import type { RequestRecord, SentRequest } from '../telemetry/record.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
-import type { Downstream } from './downstream.ts';
+import { type Downstream, endsOf } from './downstream.ts';
 import { fieldBytes } from './fields.ts';
 import { formatFlags, type ResponseFlag } from './flags.ts';
-import { GrpcMessageCounter } from './grpc.ts';
+import { GrpcMessageCounter, isGrpc } from '../grpc.ts';
 
 const NO_FIELDS: HeaderFields = [];
 
@@ -69,8 +68,8 @@ export class RequestReport {
     this.#transportFailure = error.message;
   }
 
-  route({ route, rule }: RouteName): void {
-    this.#route = rule === '' ? route : `${route}/${rule}`;
+  route(name: RouteName): void {
+    this.#route = routeText(name);
   }
 
   attempt(endpoint: UpstreamEndpoint, sent: SentRequest): void {
@@ -104,31 +103,17 @@ export class RequestReport {
   }
 
   record(begun: BegunRequest, attempts: number): RequestRecord {
-    const { connection, destination, source, service, remote, local, id } = this.#downstream;
-    const facts = this.#endpoint?.facts;
-    const identity = facts?.tunnelled ? facts.workload?.identity : undefined;
-    const sent = this.#sent;
     return {
+      ...endsOf(this.#downstream, this.#endpoint),
       startedAtMs: this.#startedAtMs,
       durationMs: this.#elapsedMs,
-      source,
-      destination: facts?.workload && partyOfWorkload(facts.workload, identity),
-      service,
-      servicePort: destination.port,
-      addresses: {
-        upstream: this.#endpoint?.key ?? '',
-        upstreamLocal: '',
-        downstreamLocal: local,
-        downstreamRemote: remote,
-      },
       flags: formatFlags(this.#flags),
       details: this.#details,
       transportFailure: this.#transportFailure,
       routeName: this.#route,
-      serverName: connection.sni ?? '',
-      connectionId: id,
+      serverName: this.#downstream.connection.sni ?? '',
       request: this.#request,
-      sent,
+      sent: this.#sent,
       status: this.#response?.status ?? 0,
       responseFields: this.#response?.fields ?? NO_FIELDS,
       trailers: this.#trailers,

@@ -11,7 +11,7 @@ import type { HeaderFields } from '@ambit/http/header-fields';
 import type { ConnectionView } from '../decide/request-view.ts';
 import type { AttemptOutcome } from '../decide/retry.ts';
 import type { Forward } from '../decide/route-decision.ts';
-import { isGrpc } from '../telemetry/record.ts';
+import { isGrpc } from '../grpc.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { UpstreamError } from '../upstream/errors.ts';

@@ -3,6 +3,7 @@
  *
  * What the control plane or we could not read stands in `unreadable`, and answers 500 where it would have applied.
  */
+import type { RetryWord } from '@ambit/api/waypoint';
 import type { Origin } from './origin.ts';
 import type { RegexRewrite } from './regex-rewrite.ts';
 import type { ServicePort } from './service-port.ts';
@@ -172,6 +173,7 @@ export interface HttpBackend {
 export interface RetryPolicy {
   /** Tries after the first. 0: none. */
   readonly attempts: number;
+  /** What each means is in decide/retry.ts. */
   readonly retryOn: ReadonlySet<RetryWord>;
   readonly statusCodes: ReadonlySet<number>;
   /** `undefined`: the rule's `backendRequestTimeoutMs`. */
@@ -187,27 +189,6 @@ export interface RetryPolicy {
   /** Retries a second that the budget always allows. */
   readonly budgetMinPerSecond: number;
 }
-
-/** Envoy's words for what is retried; what each means is in decide/retry.ts. */
-export const RETRY_WORDS = [
-  '5xx',
-  'gateway-error',
-  'reset',
-  'reset-before-request',
-  'connect-failure',
-  'envoy-ratelimited',
-  'refused-stream',
-  'retriable-4xx',
-  'retriable-headers',
-  'retriable-status-codes',
-  'http3-post-connect-failure',
-  'cancelled',
-  'deadline-exceeded',
-  'internal',
-  'resource-exhausted',
-  'unavailable',
-] as const;
-export type RetryWord = (typeof RETRY_WORDS)[number];
 
 /** Where a route says nothing of retries. Istio's. */
 export const DEFAULT_RETRY: RetryPolicy = {

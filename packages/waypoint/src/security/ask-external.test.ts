@@ -17,7 +17,7 @@ import {
 } from '../resources/mesh-settings.ts';
 import { ExternalAuthorizer, type ServiceRequest, type ServiceResponse } from './ask-external.ts';
 import type { ExternalVerdict, KeptBody } from './external.ts';
-import { grpcFrame, grpcMessage } from './external-grpc.ts';
+import { grpcFrame, grpcMessage } from '../grpc.ts';
 
 const COMMON = {
   service: 'authz.shop.svc.cluster.local',

@@ -9,12 +9,13 @@ import {
 } from '@ambit/api/external-authorization';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
-import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
+import type { HeaderFields } from '@ambit/http/header-fields';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import type { ExternalCheck } from '../decide/verdict.ts';
+import { GRPC_REQUEST_FIELDS, grpcField, grpcFrame, grpcMessage } from '../grpc.ts';
 import type { ExtAuthzGrpc, ExtAuthzHttp, MeshSettings } from '../resources/mesh-settings.ts';
 import { type ExternalVerdict, type KeptBody, NO_CHANGES } from './external.ts';
-import { checkRequest, checkVerdict, grpcFrame, grpcMessage } from './external-grpc.ts';
+import { checkRequest, checkVerdict } from './external-grpc.ts';
 import { httpQuestion, httpVerdict } from './external-http.ts';
 import { MAX_AUTHORIZATION_ANSWER_BYTES } from './limits.ts';
 
@@ -158,13 +159,13 @@ export class ExternalAuthorizer {
         version: '2',
         method: 'POST',
         path: AUTHORIZATION_CHECK_PATH,
-        fields: ['content-type', 'application/grpc', 'te', 'trailers'],
+        fields: GRPC_REQUEST_FIELDS,
         body: grpcFrame(encodeCheckRequest(question)),
         maxBytes: MAX_AUTHORIZATION_ANSWER_BYTES,
       },
       signal,
     );
-    const status = fieldValue(answer.trailers ?? answer.fields, 'grpc-status');
+    const status = grpcField(answer, 'grpc-status');
     if (answer.status !== 200 || status !== '0') {
       throw new Error(`it answers ${answer.status}, grpc-status ${status ?? 'none'}`);
     }

@@ -161,20 +161,3 @@ function headerField({ header }: HeaderValueOption): readonly [name: string, val
   const raw = header.rawValue.length > 0 ? Buffer.from(header.rawValue) : Buffer.from(header.value, 'utf8');
   return fieldOf(header.key, raw.toString('latin1'));
 }
-
-const PREFIX_BYTES = 5;
-
-/** One message of a gRPC call. */
-export function grpcFrame(message: Uint8Array): Uint8Array {
-  const frame = Buffer.alloc(PREFIX_BYTES + message.length);
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, PREFIX_BYTES);
-  return frame;
-}
-
-/** The one message of an answer; `undefined` unless it is there, whole and not compressed. */
-export function grpcMessage(body: Uint8Array): Uint8Array | undefined {
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
-  if (bytes.length < PREFIX_BYTES || bytes[0] !== 0) return undefined;
-  return bytes.readUInt32BE(1) === bytes.length - PREFIX_BYTES ? bytes.subarray(PREFIX_BYTES) : undefined;
-}

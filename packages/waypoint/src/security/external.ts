@@ -3,7 +3,8 @@
  *
  * The parts that translate are pure and stand in external-http.ts and external-grpc.ts; asking stands in ask-external.ts.
  */
-import type { HeaderFields } from '@ambit/http/header-fields';
+import { isToken } from '@ambit/core/http-text';
+import { type HeaderFields, isFieldValue } from '@ambit/http/header-fields';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { isForOthers } from '../resources/protected-fields.ts';
 import type { FieldChanges } from './authenticate.ts';
@@ -46,6 +47,6 @@ export const NO_CHANGES: FieldChanges = { remove: [], set: [] };
 /** A name that HTTP takes, in lower case, and a value that it takes; `undefined` otherwise. */
 export function fieldOf(name: string, value: string): readonly [name: string, value: string] | undefined {
   const lower = name.toLowerCase();
-  const isField = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(lower) && !/[^\t\x20-\x7e\x80-\xff]/.test(value);
+  const isField = isToken(lower) && isFieldValue(value);
   return isField && isForOthers(lower) ? [lower, value] : undefined;
 }

@@ -21,7 +21,7 @@ import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
 import { until } from '../testing/until.ts';
 import { hostnameOf, NAMESPACE, startWaypoint, type WaypointNetwork } from '../testing/waypoint-network.ts';
-import { grpcFrame, grpcMessage } from './external-grpc.ts';
+import { grpcFrame, grpcMessage } from '../grpc.ts';
 
 const use = testScope();
 const WEB = '10.9.0.1:80';

@@ -12,16 +12,15 @@ import { authorize, externalChecks } from '../decide/authorize.ts';
 import { readClientHello } from '../decide/client-hello.ts';
 import { hasNameRules } from '../decide/port-rules.ts';
 import { type ConnectionView, sourceNamespaceOf } from '../decide/request-view.ts';
-import type { BackendService, RouteName } from '../decide/route-decision.ts';
+import { type BackendService, routeText } from '../decide/route-decision.ts';
 import { decideStream } from '../decide/stream.ts';
 import { refusalOf, type Verdict } from '../decide/verdict.ts';
-import { configOf, type Downstream } from '../exchange/downstream.ts';
+import { configOf, type Downstream, endsOf } from '../exchange/downstream.ts';
 import { formatFlags, type ResponseFlag } from '../exchange/flags.ts';
 import type { Carried } from '../inbound/context.ts';
 import { CLIENT_HELLO_BYTES, COUNT_BYTES_MS, NAME_WAIT_MS, SNIFF_REST_MS } from '../limits.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { CountedConnection } from '../telemetry/metrics/traffic-metrics.ts';
-import { partyOfWorkload } from '../telemetry/party.ts';
 import type { ConnectionRecord } from '../telemetry/record.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
@@ -200,7 +199,7 @@ export class CarriedStream {
       sourceNamespace: sourceNamespaceOf(this.#connection),
     };
     const decision = decideStream(config.streams, destination.service.key, destination.port, view, random);
-    this.#routeName = nameOf(decision.name);
+    this.#routeName = routeText(decision.name);
     if (decision.kind === 'close') {
       this.#refuse('NR', decision.reason === 'no-route' ? 'filter_chain_not_found' : decision.reason);
       return;
@@ -297,36 +296,19 @@ export class CarriedStream {
   }
 
   #record(): ConnectionRecord {
-    const { source, service, destination, local, remote, id } = this.#downstream;
-    const facts = this.#endpoint?.facts;
-    const identity = facts?.tunnelled ? facts.workload?.identity : undefined;
     return {
+      ...endsOf(this.#downstream, this.#endpoint),
       startedAtMs: this.#startedAtMs,
       durationMs: this.#context.clock.monotonicMs() - this.#startedMs,
-      source,
-      destination: facts?.workload && partyOfWorkload(facts.workload, identity),
-      service,
-      servicePort: destination.port,
-      addresses: {
-        upstream: this.#endpoint?.key ?? '',
-        upstreamLocal: '',
-        downstreamLocal: local,
-        downstreamRemote: remote,
-      },
       flags: formatFlags(this.#flags),
       details: this.#details,
       transportFailure: this.#transportFailure,
       routeName: this.#routeName,
       serverName: this.#connection.sni ?? '',
-      connectionId: id,
       receivedBytes: this.#pump?.bytesUp ?? 0,
       sentBytes: this.#pump?.bytesDown ?? 0,
     };
   }
-}
-
-function nameOf({ route, rule }: RouteName): string {
-  return rule === '' ? route : `${route}/${rule}`;
 }
 
 function deniedBy(verdict: Verdict): string {

@@ -28,12 +28,8 @@ export interface Addresses {
   readonly downstreamRemote: string;
 }
 
-/** What every record has. */
-interface Served {
-  /** Of the first byte. Milliseconds since 1970. */
-  readonly startedAtMs: number;
-  /** From the first byte to the last of both directions. */
-  readonly durationMs: number;
+/** Between whom. */
+export interface Ends {
   readonly source: Party;
   /** The endpoint that was chosen last; `undefined` when none was. */
   readonly destination: Party | undefined;
@@ -41,6 +37,16 @@ interface Served {
   /** The port that the client dialled. */
   readonly servicePort: number;
   readonly addresses: Addresses;
+  /** Counts downstream connections of this process. */
+  readonly connectionId: number;
+}
+
+/** What every record has. */
+interface Served extends Ends {
+  /** Of the first byte. Milliseconds since 1970. */
+  readonly startedAtMs: number;
+  /** From the first byte to the last of both directions. */
+  readonly durationMs: number;
   /** Envoy's letters, such as `UF` or `NR`, several joined by commas; '-' is well. */
   readonly flags: string;
   /** Envoy's word, such as `via_upstream` or `route_not_found`; a stable reason of ours where Envoy has none. '' if none. */
@@ -51,8 +57,6 @@ interface Served {
   readonly routeName: string;
   /** What the client named in TLS that we pass through. */
   readonly serverName: string;
-  /** Counts downstream connections of this process. */
-  readonly connectionId: number;
 }
 
 export interface RequestRecord extends Served {
@@ -99,16 +103,4 @@ export interface ConnectionRecord extends Served {
   readonly receivedBytes: number;
   /** From upstream to downstream. */
   readonly sentBytes: number;
-}
-
-/** Whether a request is gRPC, as Istio tells: by its content type. */
-export function isGrpc(fields: HeaderFields): boolean {
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i] !== 'content-type') continue;
-    const value = fields[i + 1] ?? '';
-    return (
-      value.startsWith('application/grpc') && (value.length === 16 || value[16] === '+' || value[16] === ';')
-    );
-  }
-  return false;
 }

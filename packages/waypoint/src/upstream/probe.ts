@@ -1,15 +1,15 @@
 /** How an endpoint is asked for its health: a request, a gRPC health check, or a connection. */
 import type { Clock } from '@ambit/core/clock';
-import { fieldValue } from '@ambit/http/header-fields';
+import { GRPC_REQUEST_FIELDS, grpcField, grpcFrame } from '../grpc.ts';
 import { askEndpoint } from './ask-endpoint.ts';
 import type { TransportWaiter } from './connector.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { Probe } from './health-checks.ts';
 
-/** `grpc.health.v1.HealthCheckRequest` for the whole server: an empty message behind its prefix. */
-const WHOLE_SERVER = new Uint8Array(5);
+/** `grpc.health.v1.HealthCheckRequest` for the whole server: an empty message. */
+const WHOLE_SERVER = grpcFrame(new Uint8Array(0));
 /** `HealthCheckResponse` with `status = SERVING`. */
-const SERVING = Buffer.from([0, 0, 0, 0, 2, 8, 1]);
+const SERVING = Buffer.from(grpcFrame(Uint8Array.of(8, 1)));
 
 const MAX_ANSWER_BYTES = 1_024;
 
@@ -35,16 +35,14 @@ export function probeOf({ connect, clock, hostname }: ProbeDeps): Probe {
           method: isGrpc ? 'POST' : 'GET',
           authority: hostname,
           path: isGrpc ? '/grpc.health.v1.Health/Check' : path,
-          fields: isGrpc
-            ? ['content-type', 'application/grpc', 'te', 'trailers']
-            : ['user-agent', 'ambit-waypoint/health'],
+          fields: isGrpc ? GRPC_REQUEST_FIELDS : ['user-agent', 'ambit-waypoint/health'],
           body: isGrpc ? WHOLE_SERVER : new Uint8Array(0),
           maxBytes: MAX_ANSWER_BYTES,
         },
         stop,
       );
       if (!isGrpc) return answer.status === 200;
-      const status = fieldValue(answer.trailers ?? answer.fields, 'grpc-status');
+      const status = grpcField(answer, 'grpc-status');
       return status === '0' && SERVING.equals(answer.body);
     } catch {
       return false;

@@ -2,19 +2,18 @@
  * Texts that end up in a request or a response: what HTTP would not take is refused here, where the status can say so.
  * Upstream's definitions let hardly any of it in.
  */
+import { isToken } from '@ambit/core/http-text';
 import { RuleRefusal } from './problems.ts';
-
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** In lower case. @throws {@link RuleRefusal} */
 export function headerName(name: string): string {
-  if (!TOKEN.test(name)) throw new RuleRefusal(`"${name}" is not a header`);
+  if (!isToken(name)) throw new RuleRefusal(`"${name}" is not a header`);
   return name.toLowerCase();
 }
 
 /** A cookie's name, a method. @throws {@link RuleRefusal} */
 export function token(text: string): string {
-  if (!TOKEN.test(text)) throw new RuleRefusal(`"${text}" is not a name`);
+  if (!isToken(text)) throw new RuleRefusal(`"${text}" is not a name`);
   return text;
 }
 

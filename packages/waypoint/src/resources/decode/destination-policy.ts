@@ -13,6 +13,7 @@ import type {
   UpstreamTls as UpstreamTlsMessage,
 } from '@ambit/api/waypoint';
 import { HashAlgorithm, Http2Upgrade, SimpleLoadBalancer } from '@ambit/api/waypoint';
+import { isCookiePath, isToken } from '@ambit/core/http-text';
 import { atMost, nameOf, pick, portOf, Problem } from '@ambit/model/decode/problem';
 import {
   type ConnectionPool,
@@ -119,10 +120,10 @@ function hashKeyOf({ key }: ConsistentHashMessage): HashKey {
       return { kind: 'source-ip' };
     case 'cookie': {
       const { name, path, ttlMs } = key.value;
-      if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(nameOf(name, 'consistentHash'))) {
+      if (!isToken(nameOf(name, 'consistentHash'))) {
         throw new Problem(`consistentHash: ${name} is no name of a cookie`);
       }
-      if (!/^[\x20-\x3a\x3c-\x7e]*$/.test(nameOf(path, 'consistentHash'))) {
+      if (!isCookiePath(nameOf(path, 'consistentHash'))) {
         throw new Problem(`consistentHash: ${path} is no path of a cookie`);
       }
       const ttl = ttlMs === undefined ? undefined : (durationOf(ttlMs, 'consistentHash') ?? 0);

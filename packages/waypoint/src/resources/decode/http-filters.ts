@@ -8,6 +8,7 @@ import type {
   Redirect as RedirectMessage,
   Rewrite as RewriteMessage,
 } from '@ambit/api/waypoint';
+import { isToken } from '@ambit/core/http-text';
 import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
 import {
   type Cors,
@@ -98,7 +99,7 @@ function corsOf(message: CorsMessage): Cors {
   );
   const list = (texts: readonly string[]) =>
     atMost(texts, MAX_PARTS, 'cors').map((text) => {
-      if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(nameOf(text, 'cors'))) {
+      if (!isToken(nameOf(text, 'cors'))) {
         throw new Problem(`cors: ${text} is neither a method nor a header`);
       }
       return text;

@@ -14,10 +14,10 @@ import type {
   RetryPolicy as RetryPolicyMessage,
   SessionPersistence as SessionPersistenceMessage,
 } from '@ambit/api/waypoint';
-import { SessionKind } from '@ambit/api/waypoint';
+import { grpcStatusNumber, type RetryWord, retryWordOf, SessionKind } from '@ambit/api/waypoint';
 import { messageOf } from '@ambit/core/errors';
+import { isToken } from '@ambit/core/http-text';
 import { atMost, nameOf, pick, portOf, Problem } from '@ambit/model/decode/problem';
-import { GRPC_STATUSES } from '../grpc-status.ts';
 import {
   DEFAULT_RETRY,
   type Fault,
@@ -27,9 +27,7 @@ import {
   type HttpRule,
   NO_FILTERS,
   type PathMatch,
-  RETRY_WORDS,
   type RetryPolicy,
-  type RetryWord,
   type SessionPersistence,
 } from '../http-route.ts';
 import { MAX_BACKENDS, MAX_CONDITIONS, MAX_PARTS, MAX_RETRIES, MAX_WEIGHT_SUM } from '../limits.ts';
@@ -176,7 +174,7 @@ function backendOf({ target, weight, filters, subset }: HttpBackendMessage): Htt
 
 function retryOf(message: RetryPolicyMessage): RetryPolicy {
   if (message.attempts > MAX_RETRIES) throw new Problem(`retry: more than ${MAX_RETRIES} attempts`);
-  const words = atMost(message.retryOn, MAX_PARTS, 'retryOn').map(retryWordOf);
+  const words = atMost(message.retryOn, MAX_PARTS, 'retryOn').map(knownRetryWord);
   return {
     attempts: message.attempts,
     retryOn: words.length > 0 ? new Set(words) : DEFAULT_RETRY.retryOn,
@@ -193,8 +191,8 @@ function retryOf(message: RetryPolicyMessage): RetryPolicy {
   };
 }
 
-function retryWordOf(text: string): RetryWord {
-  const word = RETRY_WORDS.find((known) => known === text);
+function knownRetryWord(text: string): RetryWord {
+  const word = retryWordOf(text);
   if (word === undefined) throw new Problem(`retryOn: ${text} is not known`);
   return word;
 }
@@ -204,7 +202,7 @@ const SESSION_KINDS = { [SessionKind.COOKIE]: 'cookie', [SessionKind.HEADER]: 'h
 function sessionOf(message: SessionPersistenceMessage): SessionPersistence {
   const kind = pick(SESSION_KINDS, message.kind, 'session');
   const name = nameOf(message.sessionName, 'session');
-  if (kind === 'cookie' && !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) {
+  if (kind === 'cookie' && !isToken(name)) {
     throw new Problem(`session: ${name} is no name of a cookie`);
   }
   return {
@@ -227,8 +225,8 @@ function faultOf(message: FaultMessage): Fault {
 
 function abortOf({ abortStatus, abortGrpcStatus }: FaultMessage): Fault['abort'] {
   if (abortGrpcStatus !== '') {
-    const status = GRPC_STATUSES.indexOf(abortGrpcStatus.toUpperCase());
-    if (status < 0) throw new Problem(`abort: ${abortGrpcStatus} is no status of gRPC`);
+    const status = grpcStatusNumber(abortGrpcStatus);
+    if (status === undefined) throw new Problem(`abort: ${abortGrpcStatus} is no status of gRPC`);
     return { kind: 'grpc', status };
   }
   return abortStatus === 0 ? undefined : { kind: 'http', status: statusOf(abortStatus, 'abort') };

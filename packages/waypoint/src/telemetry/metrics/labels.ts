@@ -2,7 +2,7 @@
 import { grpcStatusOf } from '../grpc-status.ts';
 import { type AnyRecord, isRequest } from '../expression/attributes.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
-import { isGrpc } from '../record.ts';
+import { isGrpc } from '../../grpc.ts';
 
 const PARTIES_AND_SERVICE = [
   'reporter',

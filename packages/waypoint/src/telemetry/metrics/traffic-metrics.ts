@@ -9,7 +9,7 @@ import { type Evaluate, textOf } from '../expression/compile.ts';
 import { MAX_CONNECTION_SERIES, MAX_REQUEST_SERIES } from '../limits.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
 import type { ConnectionRecord, RequestRecord } from '../record.ts';
-import { isGrpc } from '../record.ts';
+import { isGrpc } from '../../grpc.ts';
 import { CONNECTION_LABELS, REQUEST_LABELS, seriesKeyOf, standardLabel } from './labels.ts';
 import type { LabelValue, MetricKey, MetricsPlan } from './metrics-plan.ts';
 import { CounterSeries, HistogramSeries, labelText, SeriesFamily } from './series.ts';

@@ -8,12 +8,12 @@ import {
   SpanStatus,
 } from '@ambit/api/otlp';
 import { messageOf } from '@ambit/core/errors';
-import { fieldValue } from '@ambit/http/header-fields';
+import { GRPC_REQUEST_FIELDS, grpcField, grpcFrame, grpcMessage } from '../../grpc.ts';
 import type { Tracer } from '../../resources/mesh-settings.ts';
 import type { CollectorAnswer, CollectorRequest, ExportOutcome, SpanProtocol } from './collector.ts';
 import type { Span } from './span.ts';
 
-const GRPC_PREFIX_BYTES = 5;
+const NOTHING = new Uint8Array(0);
 
 /** @param serviceName - Who tells: `name.namespace` of the waypoint. */
 export function otlpProtocol(tracer: Tracer, serviceName: string): SpanProtocol {
@@ -67,12 +67,12 @@ function httpRequest(path: string, body: Uint8Array): CollectorRequest {
 }
 
 function grpcRequest(message: Uint8Array): CollectorRequest {
-  const body = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + message.length);
-  body[0] = 0;
-  body.writeUInt32BE(message.length, 1);
-  body.set(message, GRPC_PREFIX_BYTES);
-  const fields = ['content-type', 'application/grpc', 'te', 'trailers'];
-  return { path: OTLP_TRACE_EXPORT_PATH, http2: true, fields, body };
+  return {
+    path: OTLP_TRACE_EXPORT_PATH,
+    http2: true,
+    fields: GRPC_REQUEST_FIELDS,
+    body: grpcFrame(message),
+  };
 }
 
 function httpOutcome({ status, body }: CollectorAnswer, spans: number): ExportOutcome {
@@ -80,13 +80,14 @@ function httpOutcome({ status, body }: CollectorAnswer, spans: number): ExportOu
   return partialOutcome(body);
 }
 
-function grpcOutcome({ status, fields, trailers, body }: CollectorAnswer, spans: number): ExportOutcome {
-  const grpcStatus = (trailers && fieldValue(trailers, 'grpc-status')) ?? fieldValue(fields, 'grpc-status');
+function grpcOutcome(answer: CollectorAnswer, spans: number): ExportOutcome {
+  const { status, body } = answer;
+  const grpcStatus = grpcField(answer, 'grpc-status');
   if (status !== 200 || grpcStatus !== '0') {
     const said = grpcStatus === undefined ? `status ${status}` : `gRPC status ${grpcStatus}`;
     return { refused: spans, problem: `collector answered ${said}` };
   }
-  return partialOutcome(body.subarray(GRPC_PREFIX_BYTES));
+  return partialOutcome(grpcMessage(body) ?? NOTHING);
 }
 
 /** A collector may take some spans and refuse others. */

@@ -4,7 +4,8 @@ import { parseHostPort } from '@ambit/core/ip';
 import { type LocalNames, protocolOf } from '../expression/attributes.ts';
 import { grpcStatusOf } from '../grpc-status.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
-import { isGrpc, type RequestRecord } from '../record.ts';
+import { grpcField, isGrpc } from '../../grpc.ts';
+import type { RequestRecord } from '../record.ts';
 import { clusterNameOf } from '../upstream-cluster.ts';
 import type { StartedSpan } from '../begun.ts';
 import type { TracingPlan } from './tracing-plan.ts';
@@ -84,8 +85,7 @@ function requestTags(record: RequestRecord, local: LocalNames): Tags {
 function grpcTags(record: RequestRecord): Tags {
   const { request, trailers, responseFields } = record;
   if (!isGrpc(request.fields)) return [];
-  const message =
-    (trailers && fieldValue(trailers, 'grpc-message')) ?? fieldValue(responseFields, 'grpc-message');
+  const message = grpcField({ fields: responseFields, trailers }, 'grpc-message');
   return [
     ['grpc.path', request.path],
     ['grpc.authority', request.authority],

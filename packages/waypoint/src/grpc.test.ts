@@ -1,5 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
-import { encodeGrpcMessage, GrpcMessageCounter, grpcStatusOf, parseGrpcTimeoutMs } from './grpc.ts';
+import { encodeGrpcMessage, GrpcMessageCounter, grpcStatusFor, isGrpc, parseGrpcTimeoutMs } from './grpc.ts';
+
+describe('a content type', () => {
+  const cases: Record<string, [types: string[], want: boolean]> = {
+    'gRPC’s': [['application/grpc'], true],
+    'with a format': [['application/grpc+proto'], true],
+    'with a parameter': [['application/grpc;x'], true],
+    'of gRPC for browsers': [['application/grpc-web'], false],
+    'that only begins so': [['application/grpcx'], false],
+    another: [['text/plain'], false],
+    none: [[], false],
+    'twice, which is one with a comma in it': [['application/grpc', 'application/grpc'], false],
+  };
+  test.each(Object.entries(cases))('%s', (_, [types, want]) => {
+    expect(isGrpc(['te', 'trailers', ...types.flatMap((type) => ['content-type', type])])).toBe(want);
+  });
+});
 
 describe('a deadline', () => {
   const cases: Record<string, [string | undefined, number | undefined]> = {
@@ -21,7 +37,7 @@ describe('a deadline', () => {
 
 test('statuses are those of gRPC’s table', () => {
   const statuses = [400, 401, 403, 404, 429, 500, 502, 503, 504, 418];
-  expect(statuses.map(grpcStatusOf)).toEqual([13, 16, 7, 12, 14, 2, 14, 14, 14, 2]);
+  expect(statuses.map(grpcStatusFor)).toEqual([13, 16, 7, 12, 14, 2, 14, 14, 14, 2]);
 });
 
 test('a message is printable ASCII', () => {

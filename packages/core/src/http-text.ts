@@ -1,11 +1,11 @@
 /** Whether texts can stand in an HTTP message. Pure. */
 
-/** A header's name, a cookie's, a method. */
+/** A field's name, a cookie's, a method (RFC 9110 §5.6.2). */
 export function isToken(text: string): boolean {
-  return /^[-!#$%&'*+.^_`|~0-9A-Za-z]+$/.test(text);
+  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(text);
 }
 
-/** The attribute `Path`. */
+/** The attribute `Path` of a cookie. */
 export function isCookiePath(text: string): boolean {
   return /^[\x20-\x3a\x3c-\x7e]*$/.test(text);
 }
