@@ -3,6 +3,12 @@
 /** One mesh resource: far above what a control plane sends, and small enough that hostile bytes cannot exhaust memory. */
 export const MAX_RESOURCE_BYTES = 1_048_576;
 
+/**
+ * One resource of a waypoint: all that may be named by one object, at its longest (32 parents of 256 hosts each), with room
+ * for what the object says. What is longer than this its control plane does not send; see there.
+ */
+export const MAX_WAYPOINT_RESOURCE_BYTES = 4_194_304;
+
 /** A response of the control plane; the whole mesh may come in one. As Istio's ztunnel. */
 export const MAX_DISCOVERY_RESPONSE_BYTES = 209_715_200;
 

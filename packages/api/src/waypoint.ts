@@ -5,7 +5,7 @@
  */
 import { decodeBounded, encodeWhole, type MessageFields } from './codec.ts';
 import * as messages from './gen/ambit/waypoint.ts';
-import { MAX_RESOURCE_BYTES } from './limits.ts';
+import { MAX_WAYPOINT_RESOURCE_BYTES } from './limits.ts';
 
 export type {
   AccessLogRule,
@@ -195,7 +195,7 @@ export function decodeWaypointResource<Kind extends WaypointResourceKind>(
   kind: Kind,
   bytes: Uint8Array,
 ): WaypointResources[Kind] {
-  return decodeBounded(CODECS[kind], `ambit.waypoint.v1.${kind}`, MAX_RESOURCE_BYTES, bytes);
+  return decodeBounded(CODECS[kind], `ambit.waypoint.v1.${kind}`, MAX_WAYPOINT_RESOURCE_BYTES, bytes);
 }
 
 export function encodeWaypointResource<Kind extends WaypointResourceKind>(

@@ -8,6 +8,7 @@ import {
   type WaypointResourceKind,
   type WaypointResources,
 } from '@ambit/api/waypoint';
+import { MAX_WAYPOINT_RESOURCE_BYTES } from '@ambit/api/limits';
 import { formatIp } from '@ambit/core/ip';
 import { type Labels, selectsLabels } from '@ambit/kube/label-selector';
 import { contentVersion } from '@ambit/xds/content-version';
@@ -64,13 +65,39 @@ export function authorizationResource(authorization: Authorization): EncodedReso
   };
 }
 
+/**
+ * One that is longer than waypoints read goes out as one that refuses what it is for. They could not tell what that is, and
+ * would have to refuse everything: whoever writes a long policy would stop all who share the waypoint.
+ */
 export function waypointResource<Kind extends WaypointResourceKind>(
   kind: Kind,
   name: string,
   fields: WaypointFields<WaypointResources[Kind]>,
 ): EncodedResource {
-  const value = encodeWaypointResource(kind, createWaypointResource(kind, fields));
+  const encoded = (given: WaypointFields<WaypointResources[Kind]>) =>
+    encodeWaypointResource(kind, createWaypointResource(kind, given));
+  const whole = encoded(fields);
+  const value = whole.length <= MAX_WAYPOINT_RESOURCE_BYTES ? whole : encoded(refusing(fields, whole.length));
   return { name, version: contentVersion(value), aliases: [], value };
+}
+
+/** What says what a resource is for, of any kind. */
+const ATTACHMENT: ReadonlySet<string> = new Set([
+  'origin',
+  'parents',
+  'consumerNamespace',
+  'inOrder',
+  'grpc',
+  'targets',
+  'dryRun',
+  'hostname',
+  'serviceNamespace',
+]);
+
+function refusing<Fields extends object>(fields: Fields, bytes: number): Fields {
+  const kept = Object.entries(fields).filter(([field]) => ATTACHMENT.has(field));
+  const unreadable = `${bytes} bytes where waypoints read ${MAX_WAYPOINT_RESOURCE_BYTES}`;
+  return { ...Object.fromEntries(kept), unreadable } as unknown as Fields;
 }
 
 export function sameEntry(a: AddressEntry, b: AddressEntry): boolean {

@@ -1,7 +1,10 @@
 /** The bounds of what a waypoint takes from its control plane; beyond one, the resource is a problem. */
 
-/** Services that one route may be attached to, and things that one policy may be attached to. */
-export const MAX_PARENTS = 1_024;
+/**
+ * Services that one route may be attached to, and things that one policy may be attached to: the API server takes 32
+ * parents of a route, each of which may be a ServiceEntry of 256 hosts.
+ */
+export const MAX_PARENTS = 8_192;
 /** Rules of one route or policy, matches of one rule, conditions of one match, and the like. */
 export const MAX_PARTS = 4_096;
 /** Rules, matches and conditions of one resource together. */

@@ -62,6 +62,23 @@ const target = (service: ServiceKey): PolicyTarget => ({
   kind: { $case: 'service', value: parent(service) },
 });
 
+test('a policy of as many services as can be named binds these, and nobody else', () => {
+  const store = new ResourceStore(SELF);
+  const targets = Array.from(
+    { length: 4_096 },
+    (_, i): PolicyTarget => ({
+      kind: { $case: 'service', value: parent(`shop/h${i}.example.com`) },
+    }),
+  );
+  const rejections = apply(store, 'AuthorizationPolicy', 'shop/p', {
+    origin: origin('AuthorizationPolicy', 'shop/p'),
+    targets,
+  });
+  expect(rejections).toEqual([]);
+  expect(store.servicePort('shop/h7.example.com', 443).authorization.allow).toHaveLength(1);
+  expect(store.servicePort(CART, 80).authorization.allow).toEqual([]);
+});
+
 describe('routes', () => {
   test('a changed route of a thousand costs the tables of its own parents', () => {
     const store = new ResourceStore(SELF);
