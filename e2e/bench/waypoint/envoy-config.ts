@@ -1,5 +1,6 @@
 /** What Envoy is told to be the same proxy: in clear, or with HBONE at both ends as Istio configures it for a waypoint. */
 import { SERVICE_PORT, SERVICES } from './names.ts';
+import type { EnvoyRules } from './rules.ts';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const type = (name: string) => ({ '@type': `type.googleapis.com/${name}` });
@@ -24,11 +25,13 @@ export function plainEnvoy({ listen, backend }: PlainPorts): object {
   );
 }
 
-export interface HbonePorts {
+export interface HboneProxy {
   readonly listen: number;
   /** Where the endpoint's ztunnel takes tunnels. */
   readonly hbone: number;
   readonly backend: number;
+  /** Enforced on every request. */
+  readonly rules: EnvoyRules | undefined;
 }
 
 export interface TlsFiles {
@@ -38,7 +41,7 @@ export interface TlsFiles {
 }
 
 /** CONNECT ended here, HTTP decided upon, CONNECT begun again: three listeners, two of them internal. */
-export function hboneEnvoy({ listen, hbone, backend }: HbonePorts, tls: TlsFiles): object {
+export function hboneEnvoy({ listen, hbone, backend, rules }: HboneProxy, tls: TlsFiles): object {
   const common = {
     alpn_protocols: ['h2'],
     tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
@@ -85,7 +88,7 @@ export function hboneEnvoy({ listen, hbone, backend }: HbonePorts, tls: TlsFiles
                   ],
                 })),
               },
-              http_filters: [router()],
+              http_filters: [...(rules?.atTunnel ?? []), router()],
             },
           },
         ],
@@ -95,7 +98,7 @@ export function hboneEnvoy({ listen, hbone, backend }: HbonePorts, tls: TlsFiles
   const main = VERSIONS.map((version) => ({
     name: `main-${version}`,
     internal_listener: {},
-    filter_chains: [{ filters: [manager(`app-${version}`)] }],
+    filter_chains: [{ filters: [manager(`app-${version}`, rules?.atRequest)] }],
   }));
   const originate = {
     name: 'connect_originate',
@@ -166,7 +169,7 @@ function router(): object {
 }
 
 /** Everything to one cluster. */
-function manager(toCluster: string): object {
+function manager(toCluster: string, filters: readonly object[] = []): object {
   return {
     name: 'hcm',
     typed_config: {
@@ -183,7 +186,7 @@ function manager(toCluster: string): object {
           },
         ],
       },
-      http_filters: [router()],
+      http_filters: [...filters, router()],
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Load by other people's tools: wrk for HTTP/1.1, h2load for HTTP/2; what they printed, as numbers. */
+/** Load by other people's tools: wrk for HTTP/1.1, h2load for HTTP/2 and where the rate is given; what they printed, as numbers. */
 import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -14,7 +14,14 @@ export interface HttpLoad {
   /** A file that each request carries. */
   readonly body?: string;
   readonly headers?: readonly string[];
+  /** Default: `/`. */
+  readonly path?: string;
+  /** Requests begun a second, on all connections together. Default: as many as are answered. */
+  readonly perSecond?: number;
 }
+
+/** h2load bears its load for so long before it counts. */
+export const WARM_UP_SECONDS = 1;
 
 export interface HttpResult {
   readonly requests: number;
@@ -23,6 +30,8 @@ export interface HttpResult {
   readonly p99Us: number;
   /** Answers other than 2xx, and connections that broke. */
   readonly failures: number;
+  /** A part of the load came before what is counted here. */
+  readonly isWarmedUp: boolean;
 }
 
 export function httpLoad(
@@ -31,12 +40,16 @@ export function httpLoad(
   seconds: number,
   scratch: string,
 ): Promise<HttpResult> {
-  return load.version === '1.1' ? wrk(load, port, seconds) : h2load(load, port, seconds, scratch);
+  const isWrks = load.version === '1.1' && load.perSecond === undefined;
+  return isWrks ? wrk(load, port, seconds) : h2load(load, port, seconds, scratch);
 }
 
-async function wrk({ connections }: HttpLoad, port: number, seconds: number): Promise<HttpResult> {
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', `http://127.0.0.1:${port}/`];
-  const { stdout } = await run('wrk', args);
+const urlOf = ({ path = '/' }: HttpLoad, port: number) => `http://127.0.0.1:${port}${path}`;
+const headersOf = ({ headers = [] }: HttpLoad) => headers.flatMap((header) => ['-H', header]);
+
+async function wrk(load: HttpLoad, port: number, seconds: number): Promise<HttpResult> {
+  const args = ['-t1', `-c${load.connections}`, `-d${seconds}s`, '--latency', ...headersOf(load)];
+  const { stdout } = await run('wrk', [...args, urlOf(load, port)]);
   const broken =
     /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(stdout)?.slice(1) ?? [];
   const failures = [...broken, /Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? '0'];
@@ -46,6 +59,7 @@ async function wrk({ connections }: HttpLoad, port: number, seconds: number): Pr
     p50Us: microseconds(/50%\s+([\d.]+)(us|ms|s)/.exec(stdout)),
     p99Us: microseconds(/99%\s+([\d.]+)(us|ms|s)/.exec(stdout)),
     failures: failures.reduce((sum, text) => sum + Number(text), 0),
+    isWarmedUp: false,
   };
 }
 
@@ -63,11 +77,13 @@ async function h2load(load: HttpLoad, port: number, seconds: number, scratch: st
     `-c${load.connections}`,
     `-m${load.streams}`,
     `-D${seconds}`,
-    '--warm-up-time=1',
+    `--warm-up-time=${WARM_UP_SECONDS}`,
     `--log-file=${log}`,
     ...(load.body === undefined ? [] : ['-d', load.body]),
-    ...(load.headers ?? []).flatMap((header) => ['-H', header]),
-    `http://127.0.0.1:${port}/`,
+    ...(load.version === '1.1' ? ['--h1'] : []),
+    ...(load.perSecond === undefined ? [] : [`--rps=${load.perSecond / load.connections}`]),
+    ...headersOf(load),
+    urlOf(load, port),
   ]);
   const took = readFileSync(log, 'utf8')
     .split('\n')
@@ -84,5 +100,6 @@ async function h2load(load: HttpLoad, port: number, seconds: number, scratch: st
     p50Us: took[Math.floor(took.length * 0.5)] ?? Number.NaN,
     p99Us: took[Math.floor(took.length * 0.99)] ?? Number.NaN,
     failures: [counts?.[2] ?? '0', ...other].reduce((sum, text) => sum + Number(text), 0),
+    isWarmedUp: true,
   };
 }

@@ -7,9 +7,8 @@
  * be written, everything works without it.
  */
 import { fileURLToPath } from 'node:url';
+import { V8_FLAGS } from './runtime.ts';
 
-/** Room for short-lived objects in MiB: every request makes some, and they die with it. */
-const FLAG = '--max-semi-space-size=32';
 /** http-proxy uses a function that Node has a newer one for, and would say so on standard error. */
 const QUIET = '--disable-warning=DEP0060';
 const CACHE = import.meta.url.endsWith('.ts')
@@ -19,11 +18,14 @@ const CACHE = import.meta.url.endsWith('.ts')
 const { argv, env, execArgv, execPath } = process;
 const [, main = '', ...args] = argv;
 const mayRunLong = args[0] === undefined || args[0] === 'proxy';
-if (mayRunLong && process.execve && !execArgv.includes(FLAG)) {
+if (mayRunLong && process.execve && !V8_FLAGS.every((flag) => execArgv.includes(flag))) {
   // Node would say on standard error that this call is experimental.
   process.removeAllListeners('warning');
   const settings = { NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)) };
-  process.execve(execPath, [execPath, FLAG, QUIET, ...execArgv, main, ...args], { ...settings, ...env });
+  process.execve(execPath, [execPath, ...V8_FLAGS, QUIET, ...execArgv, main, ...args], {
+    ...settings,
+    ...env,
+  });
 }
 const { runProcess } = await import('./process.ts');
 process.exit(await runProcess({ args, env }));
