@@ -102,7 +102,10 @@ export const OPTION_HELP = {
   path: ['--path PATH', 'of that request; default /'],
   authority: ['--authority HOST', 'host of that request, or server name of TLS; default the destination'],
   header: ['--header NAME=VALUE', 'a header field of it; may be given several times'],
-  jwt: ['--jwt TOKEN', 'a token that it brings, or its claims as JSON; taken as believed'],
+  jwt: [
+    '--jwt TOKEN',
+    'a token that it brings, which the waypoint verifies; or claims as JSON, taken as believed',
+  ],
   name: ['--name NAME', 'name of the waypoint; default waypoint'],
   for: ['--for service|workload|all|none', 'what it takes traffic for; default service'],
   revision: ['--revision NAME', 'of the control plane that runs it, or whose waypoints are meant'],

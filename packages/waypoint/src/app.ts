@@ -297,6 +297,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         self: identity,
         place: self,
         endpoints: (backend) => upstreams.cluster(backend).endpoints,
+        authenticate: security.authenticate,
         version: VERSION,
       }),
     stats: () => [...scrape()].join(''),

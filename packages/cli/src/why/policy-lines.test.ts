@@ -42,12 +42,12 @@ test('every policy is told, in its order, with what the first failing clause of 
   const [step] = readWhy({ inbound: [{ step: 'authorization', detail: { policies: traces } }] }).inbound;
   if (!step) throw new Error('no step');
   expect(describePolicies(step, policies)).toEqual([
-    'policy a/deny (DENY): rule 2 matches',
+    'policy a/deny (DENY): rule 1 matches',
     'policy a/none (ALLOW): has no rules, so it matches nothing',
     'policy a/many (ALLOW, dry run: not enforced):',
-    '  rule 1 does not match, as its clause 1 wants principals x, y/*, */z, * or nothing that can be (an empty match never holds)',
-    '  rule 2 does not match, as its clause 2 wants notSourceIps 10.0.0.0/8 or destinationPorts 80, 443 or serviceAccounts n/s',
-    'policy a/gone (DENY): rule 1 does not match, as its clause 1 wants namespaces',
+    '  rule 0 does not match, as its clause 0 wants principals x, y/*, */z, * or nothing that can be (an empty match never holds)',
+    '  rule 1 does not match, as its clause 1 wants notSourceIps 10.0.0.0/8 or destinationPorts 80, 443 or serviceAccounts n/s',
+    'policy a/gone (DENY): rule 0 does not match, as its clause 0 wants namespaces',
   ]);
 });
 

@@ -1,4 +1,7 @@
-/** Each policy that was considered, as one sentence: what it did, and the first clause of each rule that did not hold. */
+/**
+ * Each policy that was considered, as one sentence: what it did, and the first clause of each rule that did not hold. Rules and
+ * clauses count from 0, as in the logs of Istio and of a waypoint.
+ */
 import type { DumpedPolicy } from '../config-dump.ts';
 import { type JsonObject, listOf, objectOf, textOf } from '../json-value.ts';
 import { policiesOf, type PolicyTrace, type Step } from './answer.ts';
@@ -17,11 +20,11 @@ function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
 function describe(trace: PolicyTrace, rules: Rules): readonly string[] {
   const { policy, action, dryRun, matchedRule, failures } = trace;
   const head = `policy ${policy} (${action.toUpperCase()}${dryRun ? ', dry run: not enforced' : ''})`;
-  if (matchedRule !== undefined) return [`${head}: rule ${matchedRule + 1} matches`];
+  if (matchedRule !== undefined) return [`${head}: rule ${matchedRule} matches`];
   if (failures.length === 0) return [`${head}: has no rules, so it matches nothing`];
   const reasons = failures.map(({ rule, clause, failed }) => {
     const wanted = failed.map((field, i) => alternative(field, rules[rule]?.[clause]?.[i])).join(' or ');
-    return `rule ${rule + 1} does not match, as its clause ${clause + 1} wants ${wanted}`;
+    return `rule ${rule} does not match, as its clause ${clause} wants ${wanted}`;
   });
   return reasons.length === 1
     ? [`${head}: ${reasons[0]}`]

@@ -6,7 +6,7 @@ import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 
 export interface AdminSources {
   readonly configDump: (query: URLSearchParams) => HttpResponse;
-  readonly why: (query: URLSearchParams) => HttpResponse;
+  readonly why: (query: URLSearchParams) => Promise<HttpResponse>;
   readonly stats: () => string;
   readonly logging: LogControl;
   readonly profiler: Profiler;

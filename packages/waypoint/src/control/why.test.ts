@@ -1,7 +1,9 @@
+import { createHmac } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { AuthorizationAction } from '@ambit/api/waypoint';
 import { httpBackend } from '../testing/backend.ts';
 import { testScope } from '../testing/scope.ts';
+import { until } from '../testing/until.ts';
 import { ALICE, NAMESPACE, startWaypoint, type WaypointNetwork } from '../testing/waypoint-network.ts';
 import type { WaypointWhy } from './why.ts';
 
@@ -59,6 +61,57 @@ describe('/debug/why', () => {
       'endpoint ok: 1 of 1 endpoints may take the request',
       expect.stringMatching(/^tries ok: /),
     ]);
+  });
+
+  describe('with tokens', () => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const jwt = (claims: object, key: string) => {
+      const signed = `${part({ alg: 'HS256', kid: 'one' })}.${part(claims)}`;
+      return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
+    };
+    const KEY = 'a key of thirty-two octets or more';
+
+    /** Tokens of one issuer are looked for in a header of their own, and their group goes into another, which routes. */
+    async function believing(): Promise<WaypointNetwork> {
+      const made = await network();
+      const jwks = { keys: [{ kty: 'oct', kid: 'one', k: Buffer.from(KEY).toString('base64url') }] };
+      made.controlPlane.set('RequestAuthentication', `${NAMESPACE}/p`, {
+        origin: { kind: 'RequestAuthentication', namespace: NAMESPACE, name: 'p', createdMs: 1n },
+        targets: [{ kind: { $case: 'gateway', value: `${NAMESPACE}/waypoint` } }],
+        rules: [
+          {
+            issuer: 'https://issuer',
+            jwks: JSON.stringify(jwks),
+            fromHeaders: [{ name: 'x-token', prefix: '' }],
+          },
+        ],
+      });
+      const told = async () => (await ask(made, WEB))[2]?.includes('https://issuer') === true;
+      await until(told, 'the policy is told');
+      return made;
+    }
+    const WEB = { destination: '10.9.0.1:80' };
+    const claims = { iss: 'https://issuer', sub: 'ann' };
+
+    test.each([
+      [{ jwt: jwt(claims, KEY) }, 'ok: its token is one of https://issuer/ann: the signature is right'],
+      [
+        { header: `X-Token: ${jwt(claims, KEY)}` },
+        'ok: its token is one of https://issuer/ann: the signature is right',
+      ],
+      [{ jwt: jwt(claims, 'another key') }, 'refuse: 401: Jwt verification fails'],
+      [{ jwt: jwt({ ...claims, exp: 1 }, KEY) }, 'refuse: 401: Jwt is expired'],
+      [{ jwt: 'nonsense' }, expect.stringMatching(/^refuse: 401: Jwt is not in the form/)],
+      [
+        { claims: JSON.stringify(claims) },
+        'ok: a token of https://issuer/ann is assumed; no signature was looked at',
+      ],
+      [{}, 'ok: it brings no token; tokens of https://issuer would be believed'],
+    ])('%j', async (query, want) => {
+      const steps = await ask(await believing(), { ...WEB, ...query } as Record<string, string>);
+      const authentication = steps.find((step) => step.startsWith('authentication '));
+      expect(authentication?.slice('authentication '.length)).toEqual(want);
+    });
   });
 
   test('finds clients and services by their names', async () => {

@@ -1,6 +1,7 @@
 /**
  * `/debug/why`: what would become of a request or a connection here, by the same decisions that requests meet, on what this
- * waypoint holds now. Its answer has the shape of a ztunnel's, which it continues. Nothing is sent and nothing changes.
+ * waypoint holds now. Its answer has the shape of a ztunnel's, which it continues. Nothing is sent to the destination and nothing
+ * changes; for a token, keys of its issuer may be fetched, as for that of a request.
  */
 import { sortedJson } from '@ambit/core/admin/sorted-json';
 import type { HttpResponse } from '@ambit/core/http-server';
@@ -15,8 +16,17 @@ import {
 } from '../decide/destination.ts';
 import type { ConnectionView, RequestView, TokenClaims } from '../decide/request-view.ts';
 import type { Forward } from '../decide/route-decision.ts';
-import { type EndpointTrace, explainConnection, explainRequest, type WhyStep } from '../decide/why.ts';
+import {
+  type EndpointTrace,
+  explainConnection,
+  explainRequest,
+  type TokenFinding,
+  type WhyStep,
+} from '../decide/why.ts';
 import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
+import { without, withFields } from '../exchange/fields.ts';
+import type { Authenticator } from '../security/authenticate.ts';
+import { withToken } from '../security/place-token.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 
 export interface WhySources {
@@ -26,6 +36,8 @@ export interface WhySources {
   /** This waypoint, as a client of services. */
   readonly place: () => Workload;
   readonly endpoints: (backend: Forward['backend']) => Iterable<UpstreamEndpoint>;
+  /** As tokens of requests are looked at. */
+  readonly authenticate: Authenticator['authenticate'];
   readonly version: string;
 }
 
@@ -48,12 +60,12 @@ export interface WaypointWhy {
 
 const USAGE =
   'want destination=HOST-OR-IP:PORT, and for the client identity=spiffe://… or source=NAMESPACE/POD; ' +
-  'for a request method, path, authority, header=NAME:VALUE (repeated), claims=JSON; for a connection protocol=tcp or tls, sni\n';
+  'for a request method, path, authority, header=NAME:VALUE (repeated), jwt=TOKEN or claims=JSON; for a connection protocol=tcp or tls, sni\n';
 
-export function handleWhy(query: URLSearchParams, sources: WhySources): HttpResponse {
+export async function handleWhy(query: URLSearchParams, sources: WhySources): Promise<HttpResponse> {
   const question = parseQuestion(query, sources.mesh);
   if (question === undefined) return { status: 400, body: USAGE };
-  const body = `${sortedJson(why(question, sources))}\n`;
+  const body = `${sortedJson(await why(question, sources))}\n`;
   return { status: 200, headers: { 'content-type': 'application/json' }, body };
 }
 
@@ -63,7 +75,10 @@ export interface Question {
   readonly identity: string | undefined;
   readonly sourceIp: string;
   readonly request: RequestView;
-  readonly token: TokenClaims | undefined;
+  /** A token that it brings besides those in its fields. */
+  readonly jwt: string | undefined;
+  /** What a token says that is not looked at. */
+  readonly claims: TokenClaims | undefined;
   readonly protocol: 'http' | 'tcp' | 'tls';
   readonly sni: string | undefined;
 }
@@ -85,7 +100,8 @@ function parseQuestion(query: URLSearchParams, mesh: MeshStore): Question | unde
     ...client,
     protocol,
     sni: query.get('sni') ?? undefined,
-    token: claims,
+    jwt: query.get('jwt') ?? undefined,
+    claims,
     request: {
       method: query.get('method') ?? 'GET',
       scheme: 'http',
@@ -134,7 +150,7 @@ function claimsOf(json: string | null): TokenClaims | undefined | 'malformed' {
   }
 }
 
-export function why(question: Question, sources: WhySources): WaypointWhy {
+export async function why(question: Question, sources: WhySources): Promise<WaypointWhy> {
   const snapshot = sources.snapshot();
   const { identity, sourceIp } = question;
   const proxy = {
@@ -145,11 +161,11 @@ export function why(question: Question, sources: WhySources): WaypointWhy {
   return {
     proxy,
     source: { identity: identity ?? '', address: sourceIp },
-    steps: steps(question, snapshot, sources),
+    steps: await steps(question, snapshot, sources),
   };
 }
 
-function steps(question: Question, snapshot: Snapshot, sources: WhySources): readonly Step[] {
+async function steps(question: Question, snapshot: Snapshot, sources: WhySources): Promise<readonly Step[]> {
   if (!snapshot.complete) {
     const message = 'the control plane has not told everything yet: requests get 503';
     return [{ step: 'destination', outcome: 'refuse', message }];
@@ -162,7 +178,7 @@ function steps(question: Question, snapshot: Snapshot, sources: WhySources): rea
   const connection: ConnectionView = { identity, sourceIp, destination: asked.address, sni };
   const rest =
     question.protocol === 'http'
-      ? requestSteps(question, config, connection, snapshot, sources)
+      ? await requestSteps(question, config, connection, snapshot, sources)
       : explainConnection(config, connection, {
           isTls: question.protocol === 'tls',
           sni,
@@ -171,24 +187,43 @@ function steps(question: Question, snapshot: Snapshot, sources: WhySources): rea
   return [destinationStep(asked), ...rest];
 }
 
-function requestSteps(
-  { request, token }: Question,
+async function requestSteps(
+  question: Question,
   config: PortConfig,
   connection: ConnectionView,
   snapshot: Snapshot,
   sources: WhySources,
-): readonly Step[] {
+): Promise<readonly Step[]> {
   const destination = ({ backend }: Forward) =>
     snapshot.destination(backend.to.service, backend.to.port, backend.subset);
   return explainRequest({
     config,
     normalization: snapshot.settings.pathNormalization,
-    request,
+    ...(await authenticated(question, config, sources)),
     connection,
-    token,
     destination,
     endpoints: (decision) => endpointsOf(decision, destination(decision), sources),
   });
+}
+
+/** What becomes of the request's tokens, and of the request by them. */
+async function authenticated(
+  { request, jwt, claims }: Question,
+  { authentication }: PortConfig,
+  { authenticate }: WhySources,
+): Promise<{ readonly request: RequestView; readonly token: TokenFinding }> {
+  if (claims) return { request, token: { kind: 'assumed', claims } };
+  const rules = authentication.flatMap((policy) => policy.rules);
+  const asked = jwt === undefined ? request : withToken(request, jwt, rules);
+  if (authentication.length === 0) return { request: asked, token: { kind: 'verified', claims: undefined } };
+  const outcome = await authenticate(authentication, asked);
+  if (outcome.kind === 'refuse') {
+    const { status, reason } = outcome;
+    return { request: asked, token: { kind: 'refused', status, reason } };
+  }
+  const { remove, set } = outcome.changes;
+  const fields = withFields(without(asked.fields, new Set(remove)), set);
+  return { request: { ...asked, fields }, token: { kind: 'verified', claims: outcome.token } };
 }
 
 /** An address, or the name of a service: then its first address. */

@@ -42,7 +42,7 @@ function explain(
     normalization: 'BASE',
     request: asked,
     connection: connection(),
-    token: undefined,
+    token: { kind: 'verified', claims: undefined },
     destination: ({ backend: { to } }) => ({
       ...NO_TRAFFIC_POLICY,
       ...to,

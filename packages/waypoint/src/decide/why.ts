@@ -40,13 +40,20 @@ export interface EndpointTrace {
   readonly healthy: boolean;
 }
 
+/** What is known of the tokens that the request brings. */
+export type TokenFinding =
+  /** Nobody looked: this is what a believed one would say. */
+  | { readonly kind: 'assumed'; readonly claims: TokenClaims }
+  /** As requests are asked for theirs; `undefined`: it brings none. */
+  | { readonly kind: 'verified'; readonly claims: TokenClaims | undefined }
+  | { readonly kind: 'refused'; readonly status: number; readonly reason: string };
+
 export interface WhyQuestion {
   readonly config: PortConfig;
   readonly normalization: PathNormalization;
   readonly request: RequestView;
   readonly connection: ConnectionView;
-  /** What a believed token would say; `undefined`: the request brings none. */
-  readonly token: TokenClaims | undefined;
+  readonly token: TokenFinding;
   readonly destination: (decision: RouteDecision & { readonly kind: 'forward' }) => Destination;
   readonly endpoints: (decision: RouteDecision & { readonly kind: 'forward' }) => readonly EndpointTrace[];
 }
@@ -58,10 +65,13 @@ export function explainRequest(question: WhyQuestion): readonly WhyStep[] {
     return [{ step: 'path', outcome: 'refuse', message: `the path is refused: ${normalized.reason}` }];
   }
   const request = { ...question.request, path: normalized.path };
-  const trace = explainPolicies(config.authorization, { request, connection, token });
+  const path = pathStep(question.request.path, request.path, normalization);
+  const authentication = authenticationStep(config, token);
+  if (token.kind === 'refused') return [path, authentication];
+  const trace = explainPolicies(config.authorization, { request, connection, token: token.claims });
   return [
-    pathStep(question.request.path, request.path, normalization),
-    authenticationStep(config, token),
+    path,
+    authentication,
     authorizationStep(trace),
     ...(refusalOf(trace.verdict) === undefined ? routeSteps(question, request) : []),
   ];
@@ -95,24 +105,27 @@ function pathStep(asked: string, normalized: string, mode: PathNormalization): W
   return { step: 'path', outcome: 'ok', message };
 }
 
-function authenticationStep({ authentication }: PortConfig, token: TokenClaims | undefined): WhyStep {
+function authenticationStep({ authentication }: PortConfig, token: TokenFinding): WhyStep {
   const issuers = authentication.flatMap(({ rules }) => rules.map(({ issuer }) => issuer));
   const detail = {
     policies: authentication.map(({ key, unreadable }) => ({ policy: key, unreadable })),
     issuers,
   };
-  if (authentication.length === 0) {
-    return { step: 'authentication', outcome: 'ok', message: 'no RequestAuthentication is attached', detail };
-  }
+  const step = (outcome: StepOutcome, message: string): WhyStep => ({
+    step: 'authentication',
+    outcome,
+    message,
+    detail,
+  });
+  if (token.kind === 'refused') return step('refuse', `${token.status}: ${token.reason}`);
+  if (authentication.length === 0) return step('ok', 'no RequestAuthentication is attached');
   const broken = authentication.find(({ unreadable }) => unreadable !== undefined);
-  if (broken) {
-    const message = `${broken.key} cannot be read: a request with a token gets 401`;
-    return { step: 'authentication', outcome: token ? 'refuse' : 'unknown', message, detail };
-  }
-  const message = token
-    ? `a token of ${token.principal} is assumed`
-    : `no token is assumed; tokens of ${issuers.join(', ')} would be believed`;
-  return { step: 'authentication', outcome: 'ok', message, detail };
+  if (broken) return step('refuse', `${broken.key} cannot be read: every request gets 401`);
+  const { claims } = token;
+  if (!claims) return step('ok', `it brings no token; tokens of ${issuers.join(', ')} would be believed`);
+  return token.kind === 'assumed'
+    ? step('ok', `a token of ${claims.principal} is assumed; no signature was looked at`)
+    : step('ok', `its token is one of ${claims.principal}: the signature is right`);
 }
 
 function authorizationStep(trace: AuthorizationTrace): WhyStep {

@@ -230,7 +230,7 @@ function decideAll(store: ResourceStore, asked: ReturnType<typeof request>, rand
     normalization: store.settings.pathNormalization,
     request: asked,
     connection: from,
-    token: undefined,
+    token: { kind: 'verified', claims: undefined },
     destination: ({ backend: { to, subset } }) => store.destination(to.service, to.port, subset),
     endpoints: () => [],
   });
