@@ -33,6 +33,7 @@ import { startDnsServer } from './cluster/dns-server.ts';
 import { serviceProxy } from './cluster/service-proxy.ts';
 import { capture } from './capture.ts';
 import { Kubelet, makeLabFolder, registerNode } from './kubelet/kubelet.ts';
+import type { ContainerLog } from './kubelet/ended-logs.ts';
 import { NodeFolder } from './kubelet/node-folder.ts';
 import { API_IP, API_IPV6, DNS_SERVICE_IP, MAX_NODES, nodeAddresses } from './network/addresses.ts';
 import { run } from './network/command.ts';
@@ -82,6 +83,8 @@ export interface Lab extends AsyncDisposable {
   hostPathOf(nodeName: string, path: string): string;
   /** What a pod's container has printed so far; the first container for no name. */
   logsOf(pod: PodName, container?: string): string;
+  /** What every container has printed so far, on all nodes, also those that are gone. */
+  allLogs(): readonly ContainerLog[];
   /** What crosses the link of one node (default: the first), to or from `hosts` if given, as a pcap file. */
   capture(
     ms: number,
@@ -221,6 +224,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     hostPathOf: (nodeName, path) => new NodeFolder(folder, nodeName).hostPath(path),
     netnsPathOf: (pod) => workerOf(pod)?.network?.path,
     logsOf: (pod, container = '') => workerOf(pod)?.container(container)?.log.read().toString() ?? '',
+    allLogs: () => [...kubelets.values()].flatMap((kubelet) => kubelet.logs()),
     capture: async (ms, signal, { node: name = nodeNames[0], hosts = [] } = {}) => {
       const node = network.nodes.find((one) => one.name === name);
       if (!node) throw new LabError(`there is no node ${name}`);

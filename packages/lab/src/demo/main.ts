@@ -11,10 +11,11 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { systemClock } from '@ambit/core/clock';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
-import { startLab } from '../lab.ts';
+import { type Lab, startLab } from '../lab.ts';
 import { installMesh } from '../mesh.ts';
 import { probeSandbox, SANDBOX_VARIABLE, spawnInSandbox } from '../sandbox.ts';
 import { bridge, writeKubeconfigFor } from './api-bridge.ts';
+import { saveEvidence } from './evidence.ts';
 import { labWorld } from './lab-world.ts';
 import { ONLY_WEB, STRICT } from './manifests.ts';
 import { isReaderGone, outputFailure } from './output.ts';
@@ -35,6 +36,9 @@ const CALL =
 
 /** Where inside and outside meet; set by the outer process. */
 const FOLDER_VARIABLE = 'AMBIT_DEMO_FOLDER';
+
+/** After a failed step, until what led to it has been logged: access logs are written in batches. */
+const LAST_LINES_MS = 500;
 
 const output = outputFailure(process.stdout, process.stderr);
 
@@ -100,7 +104,11 @@ async function inside(
   const abort = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => abort.abort(new Error(name)));
   output.addEventListener('abort', () => abort.abort(output.reason), { once: true });
-  const write = (line: string) => void process.stdout.write(`${line}\n`);
+  const story: string[] = [];
+  const write = (line: string) => {
+    story.push(`${new Date(systemClock.now()).toISOString()} ${line}`);
+    process.stdout.write(`${line}\n`);
+  };
   const filter = parseLogFilter(values.verbose ? 'info' : 'error');
   const log = new LogRoot({ filter: filter ?? { base: 'error', scopes: new Map() }, format: 'plain' }).scope(
     'lab',
@@ -120,6 +128,7 @@ async function inside(
     const seconds = Math.round((systemClock.monotonicMs() - startedMs) / 1_000);
     write('');
     write(`${summary.seen.join(' ')} in ${seconds} s`);
+    if (!summary.passed) await keepEvidence(lab, story, write, abort.signal);
     if (values.keep) await keep(lab.api.url, folder, write, abort.signal);
     return summary.passed ? 0 : 1;
   } catch (error) {
@@ -131,6 +140,19 @@ async function inside(
     process.stderr.write(`the demo cannot go on: ${messageOf(error)}\n`);
     return 1;
   }
+}
+
+/** Saves what everybody said, where it outlives the sandbox, and says where. */
+async function keepEvidence(
+  lab: Lab,
+  story: readonly string[],
+  write: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  await systemClock.sleep(LAST_LINES_MS, signal);
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-demo-failed-'));
+  saveEvidence(folder, lab.allLogs(), story);
+  write(`What every program of the lab said, the proxies' access logs too, is in ${folder}`);
 }
 
 /** Holds the lab until Ctrl-C, says how to reach it, and gives the story's policies to apply again. */

@@ -26,6 +26,7 @@ import {
 import type { LabNode } from '../network/nodes.ts';
 import type { Programs } from '../programs.ts';
 import type { CniNode } from './cni.ts';
+import { type ContainerLog, EndedLogs } from './ended-logs.ts';
 import { sourcesOf } from './environment.ts';
 import { MAX_PODS_PER_NODE } from './limits.ts';
 import type { NodeFolder } from './node-folder.ts';
@@ -53,6 +54,7 @@ export interface KubeletOptions {
 /** What a pod's worker needs of its kubelet. */
 export interface KubeletContext extends Omit<KubeletOptions, 'pods'> {
   readonly pods: typeof pods;
+  readonly endedLogs: EndedLogs;
   /** The ConfigMaps and Secrets that a container's variables name, as they are now. */
   readonly lookUp: (
     namespace: string,
@@ -77,6 +79,7 @@ export class Kubelet implements AsyncDisposable {
     this.#context = {
       ...options,
       pods,
+      endedLogs: new EndedLogs(options.folder.endedLogsFolder),
       lookUp: async (namespace, container) => {
         const named = sourcesOf(container);
         const found = async <T>(names: readonly string[], get: (name: string) => Promise<T>) =>
@@ -97,6 +100,11 @@ export class Kubelet implements AsyncDisposable {
     return [...this.#workers.values()].find(
       ({ pod: { metadata } }) => metadata.namespace === at.namespace && metadata.name === at.name,
     );
+  }
+
+  /** What the containers of this node have printed, those that are gone first. */
+  logs(): readonly ContainerLog[] {
+    return [...this.#context.endedLogs.all(), ...[...this.#workers.values()].flatMap((one) => one.logs())];
   }
 
   /** Stops every pod without grace. */

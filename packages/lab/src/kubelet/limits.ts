@@ -26,6 +26,9 @@ export const DEFAULT_GRACE_SECONDS = 30;
 /** What is kept of one container's output, twice. */
 export const MAX_LOG_BYTES = 8 * 1024 * 1024;
 
+/** Containers of one node that have ended whose output is kept. */
+export const MAX_ENDED_LOGS = 32;
+
 /** Service-account tokens are asked for anew after this share of their life. */
 export const TOKEN_RENEWAL_SHARE = 0.8;
 

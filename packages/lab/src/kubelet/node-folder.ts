@@ -40,6 +40,10 @@ export class NodeFolder {
     return join(this.path, 'pods', uid);
   }
 
+  get endedLogsFolder(): string {
+    return join(this.path, 'ended-logs');
+  }
+
   async make(): Promise<void> {
     for (const path of [this.cniConfigFolder, this.cniBinFolder, this.hostPath('/run/netns')])
       mkdirSync(path, { recursive: true });

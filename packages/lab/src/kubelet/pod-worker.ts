@@ -13,6 +13,7 @@ import type { Container, Pod } from '@ambit/kube/resources/core';
 import { Reconciler } from '../cluster/reconciler.ts';
 import { ContainerProcess, type Launch, type RestartPolicy } from './container-process.ts';
 import { tellEvent } from './events.ts';
+import type { ContainerLog } from './ended-logs.ts';
 import type { KubeletContext } from './kubelet.ts';
 import { prepareLaunch } from './launch.ts';
 import {
@@ -77,6 +78,17 @@ export class PodWorker {
   container(name: string): ContainerProcess | undefined {
     const all = [...this.#containers, ...this.#initContainers];
     return name === '' ? all[0] : all.find(({ container }) => container.name === name);
+  }
+
+  /** What its containers have printed so far. */
+  logs(): readonly ContainerLog[] {
+    const { namespace = '', name, uid = '' } = this.#pod.metadata;
+    const owner = { namespace, pod: name, uid, node: this.#context.node.name };
+    return [...this.#initContainers, ...this.#containers].map(({ container, log }) => ({
+      ...owner,
+      container: container.name,
+      text: log.read(),
+    }));
   }
 
   /** The object has changed: labels, annotations, or that it is to go. */
@@ -194,6 +206,7 @@ export class PodWorker {
     for (const one of problems) {
       if (one.status === 'rejected') this.#warn('a container was not stopped cleanly', one.reason);
     }
+    for (const log of this.logs()) this.#context.endedLogs.keep(log);
     // As in pod-root.ts: what is mounted below must not be emptied with it.
     if (!hasMounts(this.#folder())) rmSync(this.#folder(), { recursive: true, force: true });
   }

@@ -6,6 +6,7 @@
  */
 import { createServer, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import { report, stopwatch } from './report.ts';
 
 const [port = '8080', databaseHost = 'db.shop', databasePort = '5432', version = 'one'] =
   process.argv.slice(2);
@@ -13,6 +14,14 @@ const [port = '8080', databaseHost = 'db.shop', databasePort = '5432', version =
 /** Waits for the greeting, asks, and gives the answer up to the end of the connection. */
 function queryItems(done: (error: Error | undefined, items: string) => void): void {
   const socket = connect({ host: databaseHost, port: Number(databasePort), timeout: 5_000 });
+  const elapsedMs = stopwatch();
+  let reached = 'name not resolved';
+  socket.on('lookup', () => {
+    reached = 'not connected';
+  });
+  socket.on('connect', () => {
+    reached = `from port ${socket.localPort ?? 0}`;
+  });
   let received = '';
   let asked = false;
   socket.setEncoding('utf8');
@@ -24,7 +33,10 @@ function queryItems(done: (error: Error | undefined, items: string) => void): vo
     socket.end('SELECT items\n');
   });
   socket.on('timeout', () => socket.destroy(new Error('the database did not answer within 5 s')));
-  socket.on('error', (error) => done(error, ''));
+  socket.on('error', (error) => {
+    report(`database failed after ${elapsedMs()} ms, ${reached}: ${error.message}`);
+    done(error, '');
+  });
   socket.on('end', () => done(undefined, received));
 }
 

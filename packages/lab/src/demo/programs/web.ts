@@ -5,6 +5,7 @@
  * Arguments: port to listen on, URL of the API, milliseconds between calls.
  */
 import { createServer, get } from 'node:http';
+import { report, stopwatch } from './report.ts';
 
 const [port = '8080', apiUrl = 'http://api.shop/items', everyMs = '100'] = process.argv.slice(2);
 
@@ -12,17 +13,25 @@ const stats = { ok: 0, failed: 0, lastError: '' };
 
 /** One request on a connection of its own, so that each meets the rules as they are at that moment. */
 function callApi(done: (error: Error | undefined, body: string) => void): void {
+  const elapsedMs = stopwatch();
+  const fail = (error: Error) => {
+    const { localPort } = request.socket ?? {};
+    const from = localPort === undefined ? 'not connected' : `from port ${localPort}`;
+    report(`request failed after ${elapsedMs()} ms, ${from}: ${error.message}`);
+    done(error, '');
+  };
   const request = get(apiUrl, { agent: false, timeout: 5_000 }, (response) => {
     const chunks: Buffer[] = [];
     response.on('data', (chunk: Buffer) => chunks.push(chunk));
-    response.on('error', (error) => done(error, ''));
+    response.on('error', fail);
     response.on('end', () => {
       const body = Buffer.concat(chunks).toString();
-      done(response.statusCode === 200 ? undefined : new Error(`status ${response.statusCode}`), body);
+      if (response.statusCode === 200) done(undefined, body);
+      else fail(new Error(`status ${response.statusCode}`));
     });
   });
   request.on('timeout', () => request.destroy(new Error('no answer within 5 s')));
-  request.on('error', (error) => done(error, ''));
+  request.on('error', fail);
 }
 
 function record(error: Error | undefined): void {
