@@ -54,8 +54,13 @@ export interface BackendService {
 }
 
 export interface Timeouts {
-  /** From the end of the request's head to the end of the response. `undefined`: no limit. */
+  /** To the end of the response. `undefined`: no limit. */
   readonly requestMs: number | undefined;
+  /**
+   * From when the request's head came, whatever was asked before it was sent (Gateway API: close to all of the transaction);
+   * or from when all of it has come and been let through (VirtualService: Envoy's route timeout).
+   */
+  readonly requestFrom: 'first-byte' | 'last-byte';
   readonly perTryMs: number | undefined;
 }
 

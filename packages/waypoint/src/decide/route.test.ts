@@ -533,9 +533,10 @@ describe('what a decision says', () => {
       const decision = decide([httpRoute(rules ? { rules } : {})], request('/'));
       return decision.kind === 'forward' ? decision.timeouts : undefined;
     };
-    expect(of([rule])).toEqual({ requestMs: 900, perTryMs: 300 });
+    expect(of([rule])).toEqual({ requestMs: 900, requestFrom: 'first-byte', perTryMs: 300 });
     expect(of([{ ...rule, retry: { attempts: 1, perTryTimeoutMs: 100 } }])).toEqual({
       requestMs: 900,
+      requestFrom: 'first-byte',
       perTryMs: 100,
     });
   });

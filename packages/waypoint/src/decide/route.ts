@@ -133,7 +133,7 @@ export function directRoute(to: ServicePort): Forward {
     backend: { to, subset: '' },
     filters: [],
     matchedPrefixLength: 0,
-    timeouts: { requestMs: undefined, perTryMs: undefined },
+    timeouts: { requestMs: undefined, requestFrom: 'first-byte', perTryMs: undefined },
     retry: DEFAULT_RETRY,
     session: undefined,
     cors: undefined,
@@ -186,6 +186,7 @@ function toBackend(
     matchedPrefixLength: prefixLength(entry, request),
     timeouts: {
       requestMs: rule.requestTimeoutMs,
+      requestFrom: route.inOrder ? 'last-byte' : 'first-byte',
       perTryMs: retry.perTryTimeoutMs ?? rule.backendRequestTimeoutMs,
     },
     retry,

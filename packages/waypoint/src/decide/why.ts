@@ -216,6 +216,8 @@ function triesStep({ retry, timeouts, fault, mirrors }: Forwarded): WhyStep {
   const words = [...retry.retryOn, ...retry.statusCodes].join(', ');
   const retries =
     retry.attempts === 0 ? 'it is not tried again' : `up to ${retry.attempts} more tries on ${words}`;
-  const message = `${retries}; ${limit(timeouts.requestMs)} for all of it, ${limit(timeouts.perTryMs)} for a try`;
+  const from =
+    timeouts.requestMs !== undefined && timeouts.requestFrom === 'last-byte' ? ' once it is here' : '';
+  const message = `${retries}; ${limit(timeouts.requestMs)} for all of it${from}, ${limit(timeouts.perTryMs)} for a try`;
   return { step: 'tries', outcome: 'ok', message, detail: { timeouts, fault, mirrors } };
 }

@@ -60,7 +60,7 @@ export class Mirror implements TriesHost, Holder {
     this.#tries = new Tries(
       context,
       {
-        decision: { retry: NO_RETRY, timeouts: { requestMs: undefined, perTryMs: undefined } },
+        decision: { retry: NO_RETRY, timeouts: { perTryMs: undefined } },
         cluster,
         client: downstream.connection,
         address: downstream.destination.address,

@@ -76,6 +76,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   /** For the client, whatever is answered. */
   #extraFields: HeaderFields = [];
   #timer: Timer | undefined;
+  /** All of the request has come. */
+  #isWhole: boolean;
+  #timeoutOnceWholeMs: number | undefined;
+  /** When {@link #timer} ends it; milliseconds of the monotonic clock. */
+  #stopAtMs = 0;
   #delay: Timer | undefined;
   #hasResponded = false;
   #hasContinued = false;
@@ -96,6 +101,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#downstream = downstream;
     this.#exchange = exchange;
     this.#view = head;
+    this.#isWhole = head.endsHere;
     this.#report = new RequestReport(context.clock, downstream, head);
     const credit = (bytes: number) => {
       exchange.credit(bytes);
@@ -168,6 +174,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   onEnd(trailers: HeaderFields | undefined): void {
     this.#report.requestEnded();
+    this.#isWhole = true;
+    if (this.#timeoutOnceWholeMs !== undefined && !this.#over) this.#stopAfter(this.#timeoutOnceWholeMs);
     for (const mirror of this.#mirrors) mirror.onRequestEnd(trailers);
     this.#body.end(trailers);
   }
@@ -351,7 +359,10 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     const hashed = hashing && decisions.hashOf(hashing, this.#view, connection, random);
     this.#setCookie = hashed?.setCookie;
     this.#session = decision.session && sessionOf(decision.session, this.#view, clock.now());
-    this.#startTimer(decision);
+    if (!this.#startTimer(decision)) {
+      this.#refuse(TIMED_OUT);
+      return;
+    }
     this.#mirror(decision, sent);
     const options: TriesOptions = {
       decision,
@@ -399,13 +410,31 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     for (const mirror of this.#mirrors) this.#body.replay(mirror);
   }
 
-  #startTimer({ timeouts }: Forward): void {
+  /** Whether there is time left; then it runs. */
+  #startTimer({ timeouts: { requestMs, requestFrom } }: Forward): boolean {
     const { fields } = this.#view;
     const grpcMs = isGrpc(fields) ? parseGrpcTimeoutMs(fieldValue(fields, 'grpc-timeout')) : undefined;
-    const { requestMs } = timeouts;
-    const timeoutMs = grpcMs === undefined ? requestMs : Math.min(grpcMs, requestMs ?? grpcMs);
-    if (timeoutMs === undefined) return;
-    this.#timer = this.#context.clock.after(timeoutMs, () => this.#stop(TIMED_OUT));
+    const isFromFirst = requestFrom === 'first-byte';
+    const fromFirstMs = Math.min(grpcMs ?? NEVER, isFromFirst ? (requestMs ?? NEVER) : NEVER);
+    if (fromFirstMs !== NEVER) {
+      const leftMs = fromFirstMs - this.#report.elapsedMs;
+      if (leftMs <= 0) return false;
+      this.#stopAfter(leftMs);
+    }
+    if (!isFromFirst && requestMs !== undefined) {
+      if (this.#isWhole) this.#stopAfter(requestMs);
+      else this.#timeoutOnceWholeMs = requestMs;
+    }
+    return true;
+  }
+
+  /** Unless it is stopped sooner. */
+  #stopAfter(ms: number): void {
+    const atMs = this.#context.clock.monotonicMs() + ms;
+    if (this.#timer && this.#stopAtMs <= atMs) return;
+    this.#timer?.cancel();
+    this.#stopAtMs = atMs;
+    this.#timer = this.#context.clock.after(ms, () => this.#stop(TIMED_OUT));
   }
 
   // What becomes of it.
@@ -605,6 +634,7 @@ function isTarget(path: string): boolean {
   return /^[\x21-\x7e]+$/.test(path);
 }
 
+const NEVER = Number.POSITIVE_INFINITY;
 const NOTHING = new Uint8Array(0);
 const WEBSOCKET = 'websocket';
 const FORWARDED_PROTO = 'x-forwarded-proto';

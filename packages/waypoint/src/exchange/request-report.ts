@@ -83,14 +83,14 @@ export class RequestReport {
   }
 
   requestEnded(): void {
-    this.#requestEndedMs = this.#elapsedMs;
+    this.#requestEndedMs = this.elapsedMs;
   }
 
   /** @param upstreamMs - `undefined` for an answer of our own. */
   response(head: ResponseHead, upstreamMs: number | undefined): void {
     this.#response = head;
     this.#upstreamMs = upstreamMs;
-    this.#responseStartMs = upstreamMs === undefined ? undefined : this.#elapsedMs;
+    this.#responseStartMs = upstreamMs === undefined ? undefined : this.elapsedMs;
   }
 
   responseData(bytes: Uint8Array): void {
@@ -106,7 +106,7 @@ export class RequestReport {
     return {
       ...endsOf(this.#downstream, this.#endpoint),
       startedAtMs: this.#startedAtMs,
-      durationMs: this.#elapsedMs,
+      durationMs: this.elapsedMs,
       flags: formatFlags(this.#flags),
       details: this.#details,
       transportFailure: this.#transportFailure,
@@ -132,7 +132,8 @@ export class RequestReport {
     };
   }
 
-  get #elapsedMs(): number {
+  /** Since the request's head came. */
+  get elapsedMs(): number {
     return this.#clock.monotonicMs() - this.#startedMs;
   }
 }

@@ -10,7 +10,7 @@ import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { ConnectionView } from '../decide/request-view.ts';
 import type { AttemptOutcome } from '../decide/retry.ts';
-import type { Forward } from '../decide/route-decision.ts';
+import type { Forward, Timeouts } from '../decide/route-decision.ts';
 import { isGrpc } from '../grpc.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
@@ -37,7 +37,7 @@ export interface TriesHost {
 }
 
 export interface TriesOptions {
-  readonly decision: Pick<Forward, 'retry' | 'timeouts'>;
+  readonly decision: Pick<Forward, 'retry'> & { readonly timeouts: Pick<Timeouts, 'perTryMs'> };
   readonly cluster: Cluster;
   readonly client: ConnectionView;
   readonly address: Address;

@@ -1,0 +1,181 @@
+/** From when the time of a request runs: what was asked before it was sent counts, or what the client takes to send it does not. */
+import { expect, test } from '@jest/globals';
+import {
+  createWaypointResource,
+  encodeWaypointResource,
+  MESH_SETTINGS_NAME,
+  WAYPOINT_RESOURCE_KINDS,
+  type WaypointFields,
+  type WaypointResourceKind,
+  type WaypointResources,
+} from '@ambit/api/waypoint';
+import { silentLogger } from '@ambit/core/log';
+import type { ResponseHead, ServerExchange } from '@ambit/http/exchange';
+import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { decideRetry } from '../decide/retry.ts';
+import { ResourceStore } from '../resources/store.ts';
+import type { Authentication } from '../security/authenticate.ts';
+import { Breakers } from '../upstream/breakers.ts';
+import { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { Admission } from './admission.ts';
+import type { ExchangeContext } from './context.ts';
+import type { Downstream } from './downstream.ts';
+import { ProxiedRequest } from './proxied-request.ts';
+
+const HOSTNAME = 'web.shop.svc.cluster.local';
+const WEB = { namespace: 'shop', hostname: HOSTNAME, port: 80 };
+
+function storeWith(kind: 'HTTPRoute' | 'VirtualService'): ResourceStore {
+  const store = new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' });
+  const put = <K extends WaypointResourceKind>(
+    type: K,
+    name: string,
+    fields: WaypointFields<WaypointResources[K]>,
+  ) => {
+    const bytes = encodeWaypointResource(type, createWaypointResource(type, fields));
+    expect(store.apply(type, [{ name, bytes }], [])).toEqual([]);
+  };
+  for (const type of WAYPOINT_RESOURCE_KINDS) store.apply(type, [], []);
+  put('MeshSettings', MESH_SETTINGS_NAME, { rootNamespace: 'istio-system' });
+  const origin = { kind, namespace: 'shop', name: 'r', createdMs: 1n };
+  put('HttpRoute', `${kind}/shop/r`, {
+    origin,
+    parents: [WEB],
+    inOrder: kind === 'VirtualService',
+    rules: [{ backends: [{ target: { $case: 'service', value: WEB }, weight: 1 }], requestTimeoutMs: 1_000 }],
+  });
+  put('RequestAuthentication', 'shop/r', {
+    origin: { ...origin, kind: 'RequestAuthentication' },
+    targets: [{ kind: { $case: 'gateway', value: 'shop/waypoint' } }],
+    rules: [{ issuer: 'i' }],
+  });
+  return store;
+}
+
+/** A request whose token takes as long as the test likes, to an endpoint that never answers. */
+function setup(kind: 'HTTPRoute' | 'VirtualService', head: Partial<ServerExchange['head']> = {}) {
+  const store = storeWith(kind);
+  const clock = new FakeClock();
+  const events: string[] = [];
+  const token = Promise.withResolvers<Authentication>();
+  const exchange = {
+    head: {
+      method: 'POST',
+      scheme: 'http',
+      authority: 'web',
+      path: '/',
+      version: '1.1',
+      fields: [],
+      upgrade: undefined,
+      expectsContinue: false,
+      endsHere: false,
+      ...head,
+    },
+    respond: ({ status }: ResponseHead) => events.push(`respond ${status}`),
+    write: () => true,
+    end: () => undefined,
+    abort: () => events.push('abort'),
+    credit: () => undefined,
+  } as unknown as ServerExchange;
+  const pool = {
+    acquire: () => {
+      events.push('sent');
+      return { [Symbol.dispose]: () => undefined };
+    },
+  };
+  const endpoint = new UpstreamEndpoint(
+    { workload: undefined, to: { ip: '10.0.0.1', port: 80 }, tunnelled: false, identities: [], weight: 1 },
+    0,
+    { tellsClient: false, makePool: () => pool as never, report: () => undefined },
+  );
+  const cluster = {
+    pending: undefined,
+    destination: store.destination(`shop/${HOSTNAME}`, 80, ''),
+    breakers: new Breakers({ connections: 9, pendingRequests: 9, requests: 9, retries: 9 }),
+    pick: () => endpoint,
+    counts: {},
+  };
+  const context = {
+    snapshot: () => store.snapshot,
+    decisions: { decideRetry },
+    security: { authenticate: () => token.promise },
+    policyReport: { decided: () => undefined },
+    reporter: { begin: () => ({ fields: [] }), ended: () => undefined },
+    upstreams: { cluster: () => cluster },
+    admission: new Admission(10, 10),
+    clock,
+    random: () => 0,
+    log: silentLogger,
+    deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
+    budget: { add: () => undefined, remove: () => undefined },
+    retryBodyBytes: 0,
+    streamIdleMs: 0,
+  } as unknown as ExchangeContext;
+  const downstream = {
+    destination: {
+      kind: 'service',
+      service: { key: `shop/${HOSTNAME}` },
+      port: 80,
+      address: { ip: '', port: 80 },
+    },
+    connection: { identity: undefined, sourceIp: '10.0.0.9' },
+  } as unknown as Downstream;
+  const request = new ProxiedRequest(context, downstream, exchange).start();
+  const believe = async () => {
+    token.resolve({ kind: 'ok', token: undefined, changes: { remove: [], set: [] } });
+    await clock.advance(0);
+  };
+  return { request, clock, events, believe };
+}
+
+test('a Gateway API route: from the first byte on, whatever is asked and however slowly the client sends', async () => {
+  const { clock, events, believe } = setup('HTTPRoute');
+  await clock.advance(600);
+  await believe();
+  expect(events).toEqual(['sent']);
+  await clock.advance(399);
+  expect(events).toEqual(['sent']);
+  await clock.advance(1);
+  expect(events).toEqual(['sent', 'respond 504']);
+});
+
+test('a Gateway API route: nothing is sent when the time is over before', async () => {
+  const { clock, events, believe } = setup('HTTPRoute');
+  await clock.advance(1_000);
+  await believe();
+  expect(events).toEqual(['respond 504']);
+});
+
+test('a VirtualService: once all of the request is here', async () => {
+  const { request, clock, events, believe } = setup('VirtualService');
+  await believe();
+  await clock.advance(5_000);
+  expect(events).toEqual(['sent']);
+  request.onEnd(undefined);
+  await clock.advance(999);
+  expect(events).toEqual(['sent']);
+  await clock.advance(1);
+  expect(events).toEqual(['sent', 'respond 504']);
+});
+
+test('a VirtualService: and once it was let through', async () => {
+  const { clock, events, believe } = setup('VirtualService', { endsHere: true });
+  await clock.advance(5_000);
+  await believe();
+  await clock.advance(999);
+  expect(events).toEqual(['sent']);
+  await clock.advance(1);
+  expect(events).toEqual(['sent', 'respond 504']);
+});
+
+test('what a gRPC client gives it: from the first byte on', async () => {
+  const fields = ['content-type', 'application/grpc', 'grpc-timeout', '500m'];
+  const { request, clock, events, believe } = setup('VirtualService', { version: '2', fields });
+  await clock.advance(400);
+  await believe();
+  request.onEnd(undefined);
+  await clock.advance(99);
+  expect(events).toEqual(['sent']);
+  await clock.advance(1);
+  expect(events).toEqual(['sent', 'respond 200']);
+});
