@@ -1,6 +1,7 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { BufferedOutput, formatLogFilter, LogRoot, levelFor, parseLogFilter } from './log.ts';
 
@@ -60,18 +61,44 @@ test('a level changes while the process runs, for one scope alone', () => {
   expect(lines.map((line) => (JSON.parse(line) as { message: string }).message)).toEqual(['seen']);
 });
 
-test.each([1, 8 * 1024, 64 * 1024])('lines gather to %d bytes before they are written', (gatherBytes) => {
+/** Writes are not waited for, nor is one that is under way at the end. */
+async function hasBytes(path: string, bytes: number): Promise<void> {
+  for (let tries = 0; tries < 1_000 && statSync(path).size < bytes; tries++) await sleep(5);
+}
+
+test.each([1, 8 * 1024, 64 * 1024])(
+  'lines gather to %d bytes before they are written',
+  async (gatherBytes) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ambit-log-'));
+    const path = join(folder, 'lines');
+    const fd = openSync(path, 'w');
+    const output = new BufferedOutput({ fd, gatherBytes, maxQueuedBytes: 1024 * 1024 });
+    const line = `${'x'.repeat(99)}\n`;
+    output.write(line);
+    if (gatherBytes > line.length) expect(readFileSync(path, 'utf8')).toBe('');
+    for (let i = 1; i < 1_000; i++) output.write(line);
+    output.flushSync();
+    await hasBytes(path, 1_000 * line.length);
+    expect(readFileSync(path, 'utf8')).toBe(line.repeat(1_000));
+    expect(output.dropped).toBe(0);
+    closeSync(fd);
+    rmSync(folder, { recursive: true });
+  },
+);
+
+test('a flush during a write takes along what gathered meanwhile', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ambit-log-'));
   const path = join(folder, 'lines');
   const fd = openSync(path, 'w');
+  const gatherBytes = 1_024;
   const output = new BufferedOutput({ fd, gatherBytes, maxQueuedBytes: 1024 * 1024 });
-  const line = `${'x'.repeat(99)}\n`;
-  output.write(line);
-  if (gatherBytes > line.length) expect(readFileSync(path, 'utf8')).toBe('');
-  for (let i = 1; i < 1_000; i++) output.write(line);
-  output.flushSync();
-  expect(readFileSync(path, 'utf8')).toBe(line.repeat(1_000));
-  expect(output.dropped).toBe(0);
+  const long = `${'x'.repeat(gatherBytes)}\n`;
+  output.write(long);
+  output.write('the last words\n');
+  output.flush();
+  const all = `${long}the last words\n`;
+  await hasBytes(path, all.length);
+  expect(readFileSync(path, 'utf8')).toBe(all);
   closeSync(fd);
   rmSync(folder, { recursive: true });
 });

@@ -161,6 +161,8 @@ const MIN_WRITE_BYTES = 16 * 1024;
 export class BufferedOutput {
   readonly #destination: ReturnType<typeof pino.destination>;
   #dropped = 0;
+  /** Lines that were there at a flush may still be gathered. */
+  #isFlushDue = false;
 
   constructor(options: BufferedOutputOptions) {
     const { fd, gatherBytes, maxQueuedBytes } = options;
@@ -176,6 +178,11 @@ export class BufferedOutput {
       this.#dropped += 1;
     });
     this.#destination.on('error', () => undefined);
+    this.#destination.on('drain', () => {
+      if (!this.#isFlushDue) return;
+      this.#isFlushDue = false;
+      this.#destination.flush();
+    });
   }
 
   /** Lines that were dropped since the start. */
@@ -187,11 +194,14 @@ export class BufferedOutput {
     this.#destination.write(line);
   }
 
+  /** All lines until now go out, without waiting for more. */
   flush(): void {
+    // During a write it does nothing, and what gathered meanwhile would lie until the next line: hence once more after it.
+    this.#isFlushDue = true;
     this.#destination.flush();
   }
 
-  /** For the last words of a process. */
+  /** For the last words of a process. A write that is under way is over when the process ends, not when this returns. */
   flushSync(): void {
     this.#destination.flushSync();
   }
