@@ -104,6 +104,7 @@ async function runOnCluster(
   if (options.keep && !signal.aborted) {
     outcome.lastWords.push(
       `kept: ${cluster.name}; ${CLUSTER_VARIABLE}=${cluster.file} npm run e2e -- [jest's arguments] runs suites on it again`,
+      `to remove it: ${provider.removal(cluster.name)}`,
     );
     return true;
   }

@@ -112,6 +112,8 @@ export interface ClusterProvider {
   attach(description: Pick<ClusterDescription, 'name' | 'images'>): Promise<Cluster>;
   /** Leaves nothing behind; fine if there is nothing. */
   down(name: string, report: Report): Promise<void>;
+  /** The command by which whoever kept a cluster ends what was made there. */
+  removal(name: string): string;
 }
 
 /** In a pod's network namespace on its node: drops what comes to `port`, or lets it pass again. For `nodeExec`. */

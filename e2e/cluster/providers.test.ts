@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -25,7 +25,7 @@ const NODES = [
 ];
 
 /** Answers by the first words that match; records every command, without what it reads. */
-function machine(answers: Readonly<Record<string, string | Error | number>> = {}) {
+function machine(answers: Readonly<Record<string, string | Error | number>> = {}, nodeImage?: string) {
   const commands: string[] = [];
   const run: Run = (command) => {
     const line = command.join(' ');
@@ -39,7 +39,7 @@ function machine(answers: Readonly<Record<string, string | Error | number>> = {}
       stderr: exitCode ? 'no' : '',
     });
   };
-  const provider = new KindProvider({ folder, run, nodesOf: () => Promise.resolve(NODES) });
+  const provider = new KindProvider({ folder, nodeImage, run, nodesOf: () => Promise.resolve(NODES) });
   return { commands, provider, run };
 }
 
@@ -78,6 +78,14 @@ describe('kind', () => {
     ]);
   });
 
+  test('nodes are of the image that was asked for', async () => {
+    const { commands, provider } = machine({}, 'kindest/node:v1.33.4');
+    await provider.up(options, silent, never);
+    expect(commands).toContainEqual(
+      expect.stringMatching(/^kind create .* --image kindest\/node:v1\.33\.4 /),
+    );
+  });
+
   test('the API server is taken from its kubelet and killed, and given back', async () => {
     const { commands, provider } = machine();
     const cluster = await provider.attach(options);
@@ -100,6 +108,14 @@ describe('kind', () => {
     const { commands, provider } = machine({ 'kind create': 1 });
     await expect(provider.up(options, silent, never)).rejects.toThrow('ended with 1: no');
     expect(commands.at(-1)).toBe(`kind delete cluster --name mesh --kubeconfig ${folder}/kind-mesh.conf`);
+  });
+
+  test('its kubeconfig goes with it', async () => {
+    const { provider } = machine({ 'kind get kubeconfig': 'apiVersion: v1' });
+    const { description } = await provider.attach({ ...options, name: 'gone' });
+    expect(readFileSync(description.kubeconfig, 'utf8')).toBe('apiVersion: v1');
+    await provider.down('gone', silent);
+    expect(existsSync(description.kubeconfig)).toBe(false);
   });
 
   test('a cluster of that name is left alone', async () => {

@@ -12,6 +12,7 @@ export type ProviderName = (typeof PROVIDER_NAMES)[number];
 
 export interface ProviderChoice {
   readonly provider: ProviderName;
+  readonly nodeImage?: string | undefined;
   readonly loadCommand?: string | undefined;
 }
 
@@ -23,7 +24,7 @@ export function providerNamed(choice: ProviderChoice, env: NodeJS.ProcessEnv): C
     case 'kind': {
       const folder = cacheFolder(env);
       mkdirSync(folder, { recursive: true });
-      return new KindProvider({ folder });
+      return new KindProvider({ folder, nodeImage: choice.nodeImage });
     }
     case 'existing':
       return new ExistingProvider({ kubeconfig: env['KUBECONFIG'], loadCommand: choice.loadCommand });

@@ -7,6 +7,7 @@ const defaults: RunOptions = {
   nodes: 2,
   ipFamily: 'ipv4',
   name: undefined,
+  nodeImage: undefined,
   images: undefined,
   loadCommand: undefined,
   jestArguments: [],
@@ -28,6 +29,16 @@ test.each<[string, string[], RunOptions | string]>([
     'kind',
     ['--provider', 'kind', '--ip-family', 'dual'],
     { ...defaults, provider: 'kind', ipFamily: 'dual' },
+  ],
+  [
+    'another Kubernetes',
+    ['--provider', 'kind', '--node-image', 'kindest/node:v1.33.4'],
+    { ...defaults, provider: 'kind', nodeImage: 'kindest/node:v1.33.4' },
+  ],
+  [
+    'a node image for a cluster that has none',
+    ['--node-image', 'kindest/node:v1.33.4'],
+    '--node-image is for --provider kind',
   ],
   [
     'a registry with a port',

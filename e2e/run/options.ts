@@ -9,6 +9,8 @@ export interface RunOptions {
   readonly ipFamily: 'ipv4' | 'dual';
   /** The cluster's name; absent: one of this run alone. */
   readonly name: string | undefined;
+  /** The image that a node is made of, by name or digest; absent: the one that the kind command comes with. For `kind`. */
+  readonly nodeImage: string | undefined;
   /** Images that a registry has already, so that none are made. For `existing`. */
   readonly images: { readonly hub: string; readonly tag: string } | undefined;
   /** A command that brings an image archive, its argument, to every node. For `existing`. */
@@ -22,6 +24,7 @@ export const USAGE = `usage: npm run e2e -- [options] [jest's arguments]
   --nodes N                        default 2
   --ip-family ipv4|dual            default ipv4
   --name NAME                      of the cluster
+  --node-image IMAGE               kind: of nodes, for another version of Kubernetes; default: what kind comes with
   --images HUB:TAG                 existing: use HUB/istiod:TAG and the rest from a registry
   --load-command COMMAND           existing: a shell command that brings the archive "$1" to every node
 `;
@@ -44,7 +47,15 @@ export function parseOptions(args: readonly string[]): RunOptions | string {
   return check(given, keep, jestArguments);
 }
 
-const WITH_VALUE = new Set(['--provider', '--nodes', '--ip-family', '--name', '--images', '--load-command']);
+const WITH_VALUE = new Set([
+  '--provider',
+  '--nodes',
+  '--ip-family',
+  '--name',
+  '--node-image',
+  '--images',
+  '--load-command',
+]);
 
 function splitFlag(arg: string): readonly [string, string?] {
   const at = arg.indexOf('=');
@@ -68,9 +79,12 @@ function check(
   const loadCommand = given.get('--load-command');
   if (provider !== 'existing' && (images || loadCommand !== undefined))
     return '--images and --load-command are for --provider existing';
+  const nodeImage = given.get('--node-image');
+  if (provider !== 'kind' && nodeImage !== undefined) return '--node-image is for --provider kind';
   if (provider === 'existing' && !images && loadCommand === undefined)
     return '--provider existing needs --images HUB:TAG or --load-command COMMAND: how else would images get there?';
-  return { provider, keep, nodes, ipFamily, name: given.get('--name'), images, loadCommand, jestArguments };
+  const name = given.get('--name');
+  return { provider, keep, nodes, ipFamily, name, nodeImage, images, loadCommand, jestArguments };
 }
 
 function imagesFrom(text: string | undefined): RunOptions['images'] | string {

@@ -60,6 +60,10 @@ export class ExistingProvider implements ClusterProvider {
   async down(): Promise<void> {
     // It is not this suite's to remove.
   }
+
+  removal(): string {
+    return 'ambit uninstall --release';
+  }
 }
 
 class ExistingCluster implements Cluster {

@@ -3,7 +3,7 @@
  *
  * Pods run on the workers alone, as kind keeps them from a control plane that has workers beside it.
  */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodesOf } from '../api-nodes.ts';
 import { collectObjects } from '../collect.ts';
@@ -24,6 +24,8 @@ import type {
 export interface KindProviderOptions {
   /** Gets the kubeconfig of each cluster. */
   readonly folder: string;
+  /** Of every node; absent: the one that the kind command comes with. */
+  readonly nodeImage?: string | undefined;
   readonly run?: Run;
   readonly nodesOf?: typeof nodesOf;
 }
@@ -57,9 +59,10 @@ export class KindProvider implements ClusterProvider {
     signal.throwIfAborted();
     try {
       const command = ['kind', 'create', 'cluster', '--name', name, '--config', '-', '--wait', '180s'];
-      const kubeconfig = this.#kubeconfig(name);
+      const { nodeImage } = this.#options;
+      const image = nodeImage === undefined ? [] : ['--image', nodeImage];
       await mustRun(
-        [...command, '--kubeconfig', kubeconfig],
+        [...command, ...image, '--kubeconfig', this.#kubeconfig(name)],
         { stdin: JSON.stringify(kindConfig(options)), timeoutMs: CREATE_TIMEOUT_MS },
         this.#run,
       );
@@ -83,7 +86,13 @@ export class KindProvider implements ClusterProvider {
   async down(name: string, report: Report): Promise<void> {
     const command = ['kind', 'delete', 'cluster', '--name', name, '--kubeconfig', this.#kubeconfig(name)];
     await mustRun(command, { timeoutMs: CREATE_TIMEOUT_MS }, this.#run);
+    // kind only takes its own entries out of it.
+    rmSync(this.#kubeconfig(name), { force: true });
     report(`cluster ${name} is gone`);
+  }
+
+  removal(name: string): string {
+    return `kind delete cluster --name ${name}`;
   }
 
   async #cluster(

@@ -124,6 +124,10 @@ export class LocalProvider implements ClusterProvider {
     if (wasThere) report(`cluster ${name} is gone`);
   }
 
+  removal(name: string): string {
+    return `node e2e/cluster/main.ts down --name ${name}`;
+  }
+
   /** All that is up or was left behind, with whether it is up. */
   list(): readonly { readonly name: string; readonly up: boolean }[] {
     return this.#records.names().map((name) => ({
