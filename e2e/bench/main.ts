@@ -22,9 +22,10 @@ import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topol
 import { benchWaypoint } from './waypoint/bench.ts';
 
 const USAGE = `npm run bench -- waypoint --help
-npm run bench -- [--peer-ztunnel PATH] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--from-sources] [--quick]
+npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--from-sources] [--quick]
 
   --peer-ztunnel PATH  run the same table against this ztunnel too, and print ratios
+  --rows LIST          of throughput, round-trips, new-connections and memory, with commas (default: all)
   --rounds N           rounds of each measurement, of which the median counts (default 3)
   --seconds N          length of one throughput measurement (default 4)
   --workers N          data worker threads of each side (default 2)
@@ -37,7 +38,11 @@ const IDLE_CONNECTIONS = 3_000;
 const EXTRA_WORKLOADS = 10_000;
 const SETTLE_MS = 2_000;
 
+const GROUPS = ['throughput', 'round-trips', 'new-connections', 'memory'] as const;
+type Group = (typeof GROUPS)[number];
+
 interface Options {
+  readonly groups: ReadonlySet<Group>;
   readonly rounds: number;
   readonly seconds: number;
   readonly workers: number;
@@ -49,6 +54,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       'peer-ztunnel': { type: 'string' },
+      rows: { type: 'string', default: GROUPS.join(',') },
       rounds: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '4' },
       workers: { type: 'string', default: '2' },
@@ -62,13 +68,16 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
+  const groups = values.rows.split(',').map((name) => GROUPS.find((group) => group === name));
   const options: Options = {
+    groups: new Set(groups.filter((group) => group !== undefined)),
     rounds: values.quick ? 1 : Number(values.rounds),
     seconds: values.quick ? 1 : Number(values.seconds),
     workers: Number(values.workers),
     share: values.quick ? 0.1 : 1,
   };
   if (
+    groups.includes(undefined) ||
     ![options.rounds, options.seconds, options.workers].every(
       (number) => Number.isInteger(number) && number > 0,
     )
@@ -85,7 +94,7 @@ async function main(): Promise<number> {
       await measureLoads(side, options, measurements, round === 1 ? ciphers : undefined);
     }
   }
-  for (const side of sides) {
+  for (const side of options.groups.has('memory') ? sides : []) {
     process.stderr.write(`memory: ${side.name}\n`);
     await measureMemory(side, options, measurements);
   }
@@ -115,6 +124,13 @@ async function sidesOf(
   return peer === undefined ? [ours] : [ours, { name: 'peer', command: [peer, 'proxy', 'ztunnel'], env: {} }];
 }
 
+/** What is measured, and of whom. */
+interface Subject {
+  readonly topology: Topology;
+  readonly proxy: RunningProxy | undefined;
+  readonly side: string;
+}
+
 /** The rows of throughput, round trips and new connections, once. No side: the same loads without any proxy. */
 async function measureLoads(
   side: Side | undefined,
@@ -122,80 +138,78 @@ async function measureLoads(
   measurements: Measurements,
   ciphers: string[] | undefined,
 ): Promise<void> {
+  const { groups, workers } = options;
   const name = side?.name ?? 'no mesh';
-  {
+  if (groups.has('throughput') || groups.has('round-trips')) {
     await using topology = await makeTopology();
-    await using proxy =
-      side && (await startProxy(topology, side, { workers: options.workers, extraWorkloads: 0 }));
+    await using proxy = side && (await startProxy(topology, side, { workers, extraWorkloads: 0 }));
+    const subject: Subject = { topology, proxy, side: name };
     if (ciphers && proxy) ciphers.push(`${name} ${await cipherDuring(topology, () => seed(topology))}`);
     await seed(topology);
-    await bulk(topology, { connections: 2, reverse: false, seconds: 1 });
-    for (const reverse of [false, true]) {
-      for (const connections of [1, 4]) {
-        const row = `${reverse ? 'server → client' : 'client → server'}, ${plural(connections)}`;
-        const [result, cpu] = await withCpu(proxy, () =>
-          bulk(topology, { connections, reverse, seconds: options.seconds }),
-        );
-        measurements.add(row, 'Gbit/s', 'more', name, result.bitsPerSecond / 1e9);
-        if (cpu !== undefined)
-          measurements.add(row.concat(', CPU'), 'CPU-s/GB', 'less', name, cpu / (result.bytes / 1e9));
-      }
+    if (groups.has('throughput')) await measureThroughput(subject, options, measurements);
+    if (groups.has('round-trips')) await measureRoundTrips(subject, options, measurements);
+    if (proxy) {
+      const { peakBytes } = memory(proxy.pid);
+      measurements.add('memory, peak under these loads', 'MB', 'less', name, peakBytes / 1e6);
     }
-    for (const [connections, count] of [
-      [1, 30_000],
-      [16, 200_000],
-      [64, 250_000],
-    ] as const) {
-      const amount = Math.round(count * options.share);
-      await requests(topology, { connections, requests: Math.round(amount / 4), keepAlive: true });
-      await measureRequests(
-        topology,
-        proxy,
-        { connections, requests: amount, keepAlive: true, side: name },
-        measurements,
-      );
-    }
-    if (proxy)
-      measurements.add(
-        'memory, peak under these loads',
-        'MB',
-        'less',
-        name,
-        memory(proxy.pid).peakBytes / 1e6,
-      );
   }
+  if (!groups.has('new-connections')) return;
   for (const [connections, count] of [
     [1, 8_000],
     [16, 16_000],
   ] as const) {
     await using topology = await makeTopology();
-    await using proxy =
-      side && (await startProxy(topology, side, { workers: options.workers, extraWorkloads: 0 }));
+    await using proxy = side && (await startProxy(topology, side, { workers, extraWorkloads: 0 }));
     const amount = Math.round(count * options.share);
     await seed(topology);
     await requests(topology, { connections, requests: Math.round(amount / 4), keepAlive: false });
-    await measureRequests(
-      topology,
-      proxy,
-      { connections, requests: amount, keepAlive: false, side: name },
-      measurements,
-    );
+    const load = { connections, requests: amount, keepAlive: false };
+    await measureRequests({ topology, proxy, side: name }, load, measurements);
+  }
+}
+
+async function measureThroughput(
+  { topology, proxy, side }: Subject,
+  { seconds }: Options,
+  measurements: Measurements,
+): Promise<void> {
+  await bulk(topology, { connections: 2, reverse: false, seconds: 1 });
+  for (const reverse of [false, true]) {
+    for (const connections of [1, 4]) {
+      const row = `${reverse ? 'server → client' : 'client → server'}, ${plural(connections)}`;
+      const [result, cpu] = await withCpu(proxy, () => bulk(topology, { connections, reverse, seconds }));
+      measurements.add(row, 'Gbit/s', 'more', side, result.bitsPerSecond / 1e9);
+      if (cpu !== undefined)
+        measurements.add(row.concat(', CPU'), 'CPU-s/GB', 'less', side, cpu / (result.bytes / 1e9));
+    }
+  }
+}
+
+async function measureRoundTrips(subject: Subject, options: Options, measurements: Measurements) {
+  for (const [connections, count] of [
+    [1, 30_000],
+    [16, 200_000],
+    [64, 250_000],
+  ] as const) {
+    const amount = Math.round(count * options.share);
+    const load = { connections, requests: amount, keepAlive: true };
+    await requests(subject.topology, { ...load, requests: Math.round(amount / 4) });
+    await measureRequests(subject, load, measurements);
   }
 }
 
 async function measureRequests(
-  topology: Topology,
-  proxy: RunningProxy | undefined,
-  load: { connections: number; requests: number; keepAlive: boolean; side: string },
+  { topology, proxy, side }: Subject,
+  load: { readonly connections: number; readonly requests: number; readonly keepAlive: boolean },
   measurements: Measurements,
 ): Promise<void> {
   const row = `${load.keepAlive ? '64-byte round trips' : 'new connection + round trip'}, ${plural(load.connections)}`;
   const [result, cpu] = await withCpu(proxy, () => requests(topology, load));
-  measurements.add(row, '/s', 'more', load.side, result.perSecond);
-  measurements.add(`${row}, p50`, 'µs', 'less', load.side, result.p50Ms * 1_000);
-  measurements.add(`${row}, p99`, 'µs', 'less', load.side, result.p99Ms * 1_000);
+  measurements.add(row, '/s', 'more', side, result.perSecond);
+  measurements.add(`${row}, p50`, 'µs', 'less', side, result.p50Ms * 1_000);
+  measurements.add(`${row}, p99`, 'µs', 'less', side, result.p99Ms * 1_000);
   if (cpu !== undefined)
-    measurements.add(`${row}, CPU`, 'CPU-µs each', 'less', load.side, (cpu / result.requests) * 1e6);
+    measurements.add(`${row}, CPU`, 'CPU-µs each', 'less', side, (cpu / result.requests) * 1e6);
 }
 
 async function withCpu<T>(
