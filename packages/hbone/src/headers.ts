@@ -47,7 +47,7 @@ const OK: HeaderField = { name: ':status', value: '200', indexed: true };
 /** The `host` of a `forwarded` header: which service the client says it called. */
 export function forwardedHost(fields: HeaderFields): string | undefined {
   const forwarded = fieldValue(fields, 'forwarded');
-  if (forwarded === undefined) return undefined;
+  if (forwarded === undefined || !/host/i.test(forwarded)) return undefined;
   for (const part of forwarded.split(';')) {
     const [key = '', value = ''] = part.split('=', 2);
     if (key.trim().toLowerCase() === 'host') return value.trim().replace(/^"(.*)"$/, '$1');

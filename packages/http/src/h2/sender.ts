@@ -91,6 +91,7 @@ export class Sender {
 
   /** Sends what may go now, one chunk a stream in turn, then lets owners go on. */
   resume(): void {
+    if (this.#ready.size === 0 && this.#stopped.size === 0) return;
     while (this.#transport.idle && this.#window > 0 && !this.#outbox.congested) {
       const stream = this.#nextReady();
       if (!stream) break;

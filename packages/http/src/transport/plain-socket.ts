@@ -208,12 +208,12 @@ export class PlainSocket implements StreamOwner {
       this.#fail(status);
       return;
     }
+    this.#handle.setNoDelay(true);
     this.#adopt(this.#handle);
     this.#events.onPlainConnected?.();
   }
 
   #adopt(handle: TcpHandle): void {
-    handle.setNoDelay(true);
     own(handle, this, this.#landing);
   }
 

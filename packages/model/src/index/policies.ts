@@ -6,6 +6,8 @@ import type { Workload } from '../workload.ts';
 /** Where policies of scope Global are filed; no namespace has this name. */
 const EVERYWHERE = '';
 
+const NONE: WorkloadPolicies = { policies: [], missing: [] };
+
 export class PolicyIndex {
   readonly byKey = new Map<string, Policy>();
   readonly #byNamespace = new Map<string, readonly Policy[]>();
@@ -37,11 +39,15 @@ export class PolicyIndex {
   }
 
   for(workload: Workload): WorkloadPolicies {
-    const named = workload.authorizationPolicies.map((key) => this.byKey.get(key) ?? key);
+    const own = workload.namespace === EVERYWHERE ? undefined : this.#byNamespace.get(workload.namespace);
+    const everywhere = this.#byNamespace.get(EVERYWHERE);
+    const names = workload.authorizationPolicies;
+    if (!own && !everywhere && names.length === 0 && this.#unreadable.size === 0) return NONE;
+    const named = names.map((key) => this.byKey.get(key) ?? key);
     return {
       policies: [
-        ...(workload.namespace === EVERYWHERE ? [] : (this.#byNamespace.get(workload.namespace) ?? [])),
-        ...(this.#byNamespace.get(EVERYWHERE) ?? []),
+        ...(own ?? []),
+        ...(everywhere ?? []),
         ...named.filter((found) => typeof found !== 'string'),
       ],
       missing: [

@@ -6,7 +6,14 @@
  */
 import type { MetricReport } from '../threads/messages.ts';
 import { MAX_TRAFFIC_SERIES } from '../limits.ts';
-import { labelsOf, type ResponseFlag, TRAFFIC_LABELS, type Traffic, UNKNOWN_PARTY } from './traffic.ts';
+import {
+  labelsOf,
+  type Party,
+  type ResponseFlag,
+  TRAFFIC_LABELS,
+  type Traffic,
+  UNKNOWN_PARTY,
+} from './traffic.ts';
 
 interface Series {
   readonly labels: readonly string[];
@@ -25,8 +32,16 @@ export interface CountedConnection {
   close(flag: ResponseFlag): void;
 }
 
+/** The last traffic between two parties, and its series. */
+interface Recent {
+  readonly traffic: Traffic;
+  readonly series: Series;
+}
+
 export class TrafficCounters {
   readonly #series = new Map<string, Series>();
+  /** By source, then by destination. Labels cost more than the rest of counting, and most connections repeat others. */
+  readonly #recent = new WeakMap<Party, WeakMap<Party, Recent>>();
   readonly #maxSeries: number;
   readonly #open = { source: 0, destination: 0 };
 
@@ -36,7 +51,7 @@ export class TrafficCounters {
 
   /** Counts a connection as opened. */
   open(traffic: Traffic): CountedConnection {
-    const opened = this.#seriesOf(traffic, '-');
+    const opened = this.#faultlessSeriesOf(traffic);
     opened.opened += 1;
     this.#open[traffic.reporter] += 1;
     let isOpen = true;
@@ -83,6 +98,17 @@ export class TrafficCounters {
     ];
   }
 
+  #faultlessSeriesOf(traffic: Traffic): Series {
+    const { source, destination } = traffic;
+    const known = this.#recent.get(source);
+    const recent = known?.get(destination);
+    if (recent && isAlike(recent.traffic, traffic)) return recent.series;
+    const series = this.#seriesOf(traffic, '-');
+    if (known) known.set(destination, { traffic, series });
+    else this.#recent.set(source, new WeakMap([[destination, { traffic, series }]]));
+    return series;
+  }
+
   #seriesOf(traffic: Traffic, flag: ResponseFlag): Series {
     const labels = labelsOf(traffic, flag);
     const key = labels.join('\0');
@@ -108,4 +134,11 @@ export class TrafficCounters {
     this.#series.set(key, series);
     return series;
   }
+}
+
+/** Of the same two parties: whether all the rest is the same too. */
+function isAlike(one: Traffic, other: Traffic): boolean {
+  return (
+    one.reporter === other.reporter && one.service === other.service && one.mutualTls === other.mutualTls
+  );
 }
