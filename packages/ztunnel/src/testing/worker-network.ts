@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
-import { type Clock, systemClock, systemRandom } from '@ambit/core/clock';
+import { type Clock, type Random, systemClock, systemRandom } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
@@ -113,11 +113,18 @@ export class WorkerNetwork implements AsyncDisposable {
     over: Partial<WorkerOptions> = {},
     lookup: Lookup = noNames,
     clock = systemClock,
+    random = systemRandom,
   ): Promise<WorkerNetwork> {
-    return new WorkerNetwork(await createSelfSignedCa({ clock: systemClock }), over, lookup, clock);
+    return new WorkerNetwork(await createSelfSignedCa({ clock: systemClock }), over, lookup, clock, random);
   }
 
-  private constructor(ca: CertificateAuthority, over: Partial<WorkerOptions>, lookup: Lookup, clock: Clock) {
+  private constructor(
+    ca: CertificateAuthority,
+    over: Partial<WorkerOptions>,
+    lookup: Lookup,
+    clock: Clock,
+    random: Random,
+  ) {
     this.ca = ca;
     const { create } = this.#namespaces;
     const make = create.bind(this.#namespaces);
@@ -134,7 +141,7 @@ export class WorkerNetwork implements AsyncDisposable {
       options: { ...OPTIONS, ...over },
       post: (message) => this.#hear(structuredClone(message)),
       clock,
-      random: systemRandom,
+      random,
       names: new Names(systemClock, lookup),
       log: new LogRoot({
         filter: { base: 'off', scopes: new Map() },

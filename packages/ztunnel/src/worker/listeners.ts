@@ -1,11 +1,13 @@
 /**
  * The listeners of one pod, in its namespace: all of them open, or none.
  *
- * Each worker has its own on the same port (SO_REUSEPORT), among which the kernel spreads connections.
+ * Each worker has its own on the same port (SO_REUSEPORT), among which the kernel spreads connections; a peer that opens
+ * several tunnels spreads them itself, by their ports (see sockets.ts).
  */
 import { createServer, type Server } from 'node:net';
 import { codeOf, messageOf } from '@ambit/core/errors';
 import { acceptHandles, type TcpHandle } from '@ambit/http/transport/native';
+import { tryServeByClientPort } from '@ambit/linux/reuse-port';
 import { listenTcp, type ListenOptions } from '@ambit/linux/sockets';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { ListenError } from './errors.ts';
@@ -16,12 +18,16 @@ export interface Listener {
   readonly port: number;
   /** Loopback only. */
   readonly loopback?: boolean;
+  /** Clients choose by their port which worker serves them, where the kernel can. */
+  readonly byClientPort?: boolean;
   readonly onAccepted: (handle: TcpHandle) => void;
 }
 
 export interface Listeners {
   /** Whether every one of them may serve foreign addresses. */
   readonly transparent: boolean;
+  /** Whether clients choose their worker, wherever they may. */
+  readonly byClientPort: boolean;
   close(): void;
 }
 
@@ -40,10 +46,14 @@ export function openListeners(
     for (const server of servers) server.close();
   };
   let transparent = options.originalSource !== 'never';
+  let byClientPort = true;
   try {
     for (const listener of wanted) {
       const socket = openSocket(netnsFd, listener, options);
       transparent &&= socket.transparent || listener.loopback === true;
+      if (listener.byClientPort && options.workers > 1) {
+        byClientPort &&= tryServeByClientPort(socket.fd, options.workers);
+      }
       const server = createServer().on('error', () => undefined);
       servers.push(server);
       server.listen({ fd: socket.fd, backlog: LISTEN_BACKLOG });
@@ -53,7 +63,7 @@ export function openListeners(
     close();
     throw error;
   }
-  return { transparent, close };
+  return { transparent, byClientPort, close };
 }
 
 function openSocket(netnsFd: number | undefined, { port, loopback }: Listener, options: WorkerOptions) {

@@ -7,9 +7,10 @@ import type { X509Certificate } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { getSystemErrorName } from 'node:util';
-import { messageOf } from '@ambit/core/errors';
+import { codeOf, messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
+import { TunnelConnectError } from '@ambit/hbone/errors';
 import type { SessionHandler } from '@ambit/http/h2/session';
 import { QUEUED_BYTES_PER_POD } from '@ambit/hbone/limits';
 import { TunnelPool } from '@ambit/hbone/pool';
@@ -100,6 +101,12 @@ export class Pod {
       this.pool.close('destroy');
       throw error;
     }
+    if (!this.#listeners.byClientPort) {
+      worker.log.debug('tunnels are spread over workers by chance', {
+        pod: pod.name,
+        namespace: pod.namespace,
+      });
+    }
     this.sockets = new PodSockets(
       netnsFd,
       options,
@@ -155,16 +162,18 @@ export class Pod {
       revoked = this.#revoked(chain, 'source');
       return revoked;
     };
-    const dial = {
+    const dial = (fd: number) => ({
       to: route.to,
-      fd: this.sockets.plain(route.to.ip),
+      fd,
       tls,
       verify: (socket: TLSSocket) => this.verifyServer(socket, route.expectedIdentities, check),
       session,
-    };
+    });
     try {
-      return await openTunnel(dial, handler);
+      return await openTunnel(dial(this.sockets.tunnel(route.to.ip)), handler);
     } catch (error) {
+      if (error instanceof TunnelConnectError && codeOf(error.cause) === 'EADDRNOTAVAIL')
+        return await openTunnel(dial(this.sockets.plain(route.to.ip)), handler);
       throw revoked === undefined ? error : new RevokedPeerError(revoked, { cause: error });
     }
   }
@@ -252,7 +261,11 @@ export class Pod {
 
   #wantedListeners(inboundOnly: boolean): readonly Listener[] {
     const { ports } = this.worker.options;
-    const inbound: Listener = { port: ports.inbound, onAccepted: (handle) => this.#tunnels.accept(handle) };
+    const inbound: Listener = {
+      port: ports.inbound,
+      byClientPort: true,
+      onAccepted: (handle) => this.#tunnels.accept(handle),
+    };
     if (inboundOnly) return [inbound];
     const all: Listener[] = [
       { port: ports.outbound, onAccepted: (handle) => this.#acceptOutbound(handle) },

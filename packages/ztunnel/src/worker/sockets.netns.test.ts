@@ -1,13 +1,17 @@
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import net from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { codeOf } from '@ambit/core/errors';
+import { intOption } from '@ambit/linux/options';
 import { listenTcp } from '@ambit/linux/sockets';
 import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
 import { OPTIONS } from '../testing/worker-network.ts';
 import { PodSockets } from './sockets.ts';
 
 const MARK = 0x539;
+const IPPROTO_IP = 0;
+const IP_LOCAL_PORT_RANGE = 51;
 const POD_IP = '10.1.0.5';
 const CLIENT_IP = '10.9.9.9';
 
@@ -44,10 +48,13 @@ afterAll(() => {
 });
 
 /** Sockets of a pod, with the ports that chance draws: 0 is the first of them. */
-const drawing = (...draws: readonly number[]) => {
+const drawing = (...draws: readonly number[]) => socketsOf({}, draws);
+
+function socketsOf(worker: { readonly index?: number; readonly workers?: number }, draws: readonly number[]) {
   const left = [...draws];
-  return new PodSockets(pod.fd, { ...OPTIONS, packetMark: MARK }, true, () => left.shift() ?? 0);
-};
+  const options = { ...OPTIONS, packetMark: MARK, ...worker };
+  return new PodSockets(pod.fd, options, true, () => left.shift() ?? 0);
+}
 
 /** @returns the name of the error, or the socket. */
 async function connected(fd: number): Promise<net.Socket | string> {
@@ -95,4 +102,36 @@ test('a port that an application listens on is left to it', async () => {
   expect(seen.at(-1)).toBeGreaterThanOrEqual(32_768);
   socket.destroy();
   own.close();
+});
+
+test('tunnels of two workers have ports by which their peer tells them apart', async () => {
+  const ports: (number | undefined)[] = [];
+  const sockets: net.Socket[] = [];
+  for (const index of [0, 1]) {
+    const worker = socketsOf({ index, workers: 2 }, []);
+    for (let i = 0; i < 2; i++) {
+      const socket = connectedTo(await connected(worker.tunnel(POD_IP)));
+      ports.push(socket.localPort);
+      sockets.push(socket);
+    }
+    expect(await connected(worker.tunnel(POD_IP))).toBe('EADDRNOTAVAIL');
+  }
+  expect(new Set(ports.slice(0, 2))).toEqual(new Set([32_768, 32_769]));
+  expect(new Set(ports.slice(2))).toEqual(new Set([32_770, 32_771]));
+  for (const socket of sockets) socket.destroy();
+});
+
+test.each([1, 2, 3, 7, 64])('tunnels of %i workers have local ports', (workers) => {
+  for (const index of [0, workers - 1]) {
+    for (const draw of [0, 0.999_999]) {
+      const fd = socketsOf({ index, workers }, [draw]).tunnel(POD_IP);
+      const range = intOption(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE) >>> 0;
+      closeSync(fd);
+      if (workers === 1) expect(range).toBe(0);
+      else {
+        expect(range & 0xffff).toBeGreaterThanOrEqual(32_768);
+        expect(range >>> 16).toBeLessThanOrEqual(60_999);
+      }
+    }
+  }
 });

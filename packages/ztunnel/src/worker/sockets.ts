@@ -13,6 +13,7 @@
 import type { Random } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
 import { LinuxError } from '@ambit/linux/errors';
+import { portsServedBy } from '@ambit/linux/reuse-port';
 import { type KeepAlive, tcpSocket, type TcpSocketOptions } from '@ambit/linux/sockets';
 import type { KeepaliveOptions, WorkerOptions } from '../threads/worker-options.ts';
 import { PodStoppedError } from './errors.ts';
@@ -42,6 +43,7 @@ export class PodSockets {
   readonly #v6: TcpSocketOptions;
   readonly #random: Random;
   readonly #mustPreserve: boolean;
+  readonly #worker: { readonly index: number; readonly workers: number };
   /** Whether sockets may bear a client's address. */
   readonly preservesSource: boolean;
   #closed = false;
@@ -57,6 +59,7 @@ export class PodSockets {
     this.#v6 = { ...common, family: 6 };
     this.preservesSource = preservesSource;
     this.#mustPreserve = options.originalSource === 'must';
+    this.#worker = options;
   }
 
   /** No more sockets from now on. */
@@ -73,7 +76,23 @@ export class PodSockets {
     return tcpSocket(this.#optionsFor(to));
   }
 
-  /** The same, and how to go on if its port is taken. @throws LinuxError, {@link PodStoppedError} */
+  /**
+   * The same, from one of two ports by which the peer knows this worker's tunnels from the other workers': served by
+   * different workers of the peer, the two ends of two tunnels are four threads' work and not three's. If both ports are
+   * taken, connecting fails with EADDRNOTAVAIL.
+   *
+   * @throws LinuxError, {@link PodStoppedError}
+   */
+  tunnel(to: string): number {
+    const { index, workers } = this.#worker;
+    if (workers === 1) return this.plain(to);
+    const firstBlock = Math.ceil(FIRST_LOCAL_PORT / (2 * workers));
+    const blocks = Math.floor(LOCAL_PORTS / (2 * workers)) - 1;
+    const localPorts = portsServedBy(index, workers, firstBlock + Math.floor(this.#random() * blocks));
+    return tcpSocket({ ...this.#optionsFor(to), localPorts });
+  }
+
+  /** The same as {@link plain}, and how to go on if its port is taken. @throws LinuxError, {@link PodStoppedError} */
   plainOrOther(to: string): SocketSource {
     return {
       fd: tcpSocket({ ...this.#optionsFor(to), localPorts: this.#fewPorts() }),
