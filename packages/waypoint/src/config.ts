@@ -8,10 +8,10 @@ import { type LogConfig, logConfig } from '@ambit/core/config/log-config';
 import { collectConfig, ConfigError, type Infer } from '@ambit/core/config/schema';
 import { parseIp } from '@ambit/core/ip';
 import { type ControlPlaneConfig, controlPlaneConfig } from '@ambit/identity/control-plane-config';
+import { formatSpiffeId, parseSpiffeId } from '@ambit/identity/spiffe-id';
 import { tlsSettings } from '@ambit/identity/tls-config';
 import type { TlsSettings } from '@ambit/identity/tls-context';
 import { type ServiceKey, serviceKey } from '@ambit/model/address';
-import { formatIdentity } from '@ambit/model/workload';
 import { variables } from './config/variables.ts';
 
 /** What the configuration looks at besides the environment. */
@@ -84,29 +84,35 @@ const REQUIRED = {
   instanceIp: 'INSTANCE_IP',
 } as const;
 
+const NAME = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
+const A_NAME = 'a name as Kubernetes has them';
+
 /** A waypoint that does not know who it is would serve nobody, or whom it should not: it does not start. */
 function selfOf(values: Infer<typeof variables>, clusterId: string, problems: string[]): Self {
+  const wrong = (env: string, value: string, want: string) =>
+    problems.push(`invalid env var ${env}=${value}: want ${want}`);
   for (const [key, env] of Object.entries(REQUIRED)) {
     const value = values[key as keyof typeof REQUIRED];
     if (value === undefined || value === '') problems.push(`${env} must be set`);
-    else if (key !== 'instanceIp' && !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(value))
-      problems.push(`invalid env var ${env}=${value}: want a name as Kubernetes has them`);
+    else if (key !== 'instanceIp' && !NAME.test(value)) wrong(env, value, A_NAME);
   }
+  const { workloadName, clusterDomain, trustDomain } = values;
+  if (workloadName !== undefined && !NAME.test(workloadName))
+    wrong('ISTIO_META_WORKLOAD_NAME', workloadName, A_NAME);
+  if (!NAME.test(clusterDomain)) wrong('CLUSTER_DOMAIN', clusterDomain, 'a DNS name');
+  if (!parseSpiffeId(formatSpiffeId({ trustDomain, namespace: 'n', serviceAccount: 's' })))
+    wrong('TRUST_DOMAIN', trustDomain, 'a trust domain of SPIFFE');
   const { podName = '', podNamespace: namespace = '', serviceAccount = '', gatewayName = '' } = values;
   const ip = parseIp(values.instanceIp ?? '');
-  if (ip === undefined && values.instanceIp)
-    problems.push(`invalid env var INSTANCE_IP=${values.instanceIp}: want an IP address`);
+  if (ip === undefined && values.instanceIp) wrong('INSTANCE_IP', values.instanceIp, 'an IP address');
   return {
     podName,
     namespace,
     serviceAccount,
     ip: ip ?? '',
     gatewayName,
-    identity: formatIdentity({ trustDomain: values.trustDomain, namespace, serviceAccount }),
+    identity: formatSpiffeId({ trustDomain, namespace, serviceAccount }),
     workloadUid: `${clusterId}//Pod/${namespace}/${podName}`,
-    service: serviceKey(
-      namespace,
-      `${values.workloadName ?? gatewayName}.${namespace}.svc.${values.clusterDomain}`,
-    ),
+    service: serviceKey(namespace, `${workloadName ?? gatewayName}.${namespace}.svc.${clusterDomain}`),
   };
 }
