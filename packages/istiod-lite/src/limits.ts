@@ -38,8 +38,11 @@ export const MAX_MESH_CONFIG_CHARS = 1024 * 1024;
 /** Items of a list on a debug page, when nobody says how many, and at most. */
 export const DEBUG_PAGE_ITEMS = 1_000;
 export const MAX_DEBUG_PAGE_ITEMS = 50_000;
-/** Characters of one text that changes an object of a waypoint, and how deep it may nest; Kubernetes' objects do not. */
-export const MAX_OVERLAY_CHARS = 128 * 1024;
+/**
+ * Characters of one text that changes an object of a waypoint: reading YAML takes time that grows with the square of its
+ * keys, in which nothing else is done. And how deep it may nest; Kubernetes' objects do not.
+ */
+export const MAX_OVERLAY_CHARS = 16 * 1024;
 export const MAX_OVERLAY_DEPTH = 64;
 /** How often it is tried to make the class of waypoints while the Gateway API is not installed. */
 export const GATEWAY_API_RETRY_MS = 10_000;

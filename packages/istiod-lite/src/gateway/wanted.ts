@@ -87,7 +87,10 @@ export function deriveWanted(options: WantedOptions): Wanted {
         const named = parametersOf(gateway, configMaps, fetch);
         if (typeof named === 'string') return { kind: 'problem', message: named };
         const byClass = fetch.get(defaults, ONLY)?.get(gateway.spec?.gatewayClassName ?? '');
-        const overlays = [byClass, named].flatMap((map) => (map ? [overlayOf(map)] : []));
+        const overlays = [
+          ...(byClass ? [overlayOf(byClass, true)] : []),
+          ...(named ? [overlayOf(named, namespaceOf(named) === systemNamespace)] : []),
+        ];
         const rendered = renderWaypoint(gateway, { ...settings, network: fetch.get(network, ONLY) ?? '' });
         return overlaid(rendered, overlays, settings.pod.autoscaleMin);
       },
@@ -95,6 +98,10 @@ export function deriveWanted(options: WantedOptions): Wanted {
     }),
   );
   return { gateways, objects, [Symbol.dispose]: () => scope.dispose() };
+}
+
+function namespaceOf({ metadata }: ConfigMap): string {
+  return metadata.namespace ?? '';
 }
 
 /** The ConfigMap that a Gateway names, `undefined` if it names none; a text: why there is none to use. */

@@ -11,6 +11,8 @@ const OWN_ANNOTATIONS: ReadonlySet<string> = new Set([
   NAME_OVERRIDE_ANNOTATION,
   SERVICE_ACCOUNT_ANNOTATION,
 ]);
+/** On a pod it says how a container is confined, which is not for those who may write Gateways alone. */
+const APPARMOR_PREFIX = 'container.apparmor.security.beta.kubernetes.io/';
 /** Labels and annotations that only the Gateway API itself gives meaning to. */
 const RESERVED_PREFIX = 'gateway.networking.k8s.io/';
 
@@ -35,7 +37,7 @@ export function infrastructureLabels({ metadata, spec }: Gateway, network: strin
 export function infrastructureAnnotations({ metadata, spec }: Gateway): Texts {
   const given = spec?.infrastructure?.annotations;
   const annotations = given ? withoutReserved(given) : (metadata.annotations ?? {});
-  return filtered(annotations, (name) => !OWN_ANNOTATIONS.has(name));
+  return filtered(annotations, (name) => !OWN_ANNOTATIONS.has(name) && !name.startsWith(APPARMOR_PREFIX));
 }
 
 function withoutReserved(texts: Texts): Texts {

@@ -63,7 +63,7 @@ test('whatever an overlay says, it is laid over or refused in words', () => {
   for (let round = 0; round < ROUNDS; round++) {
     const text = Array.from({ length: 1 + random(12) }, () => pick(PIECES)).join('');
     const part = pick(PARTS);
-    const result = overlaid(rendered, [{ from: 'x', texts: { [part]: text } }]);
+    const result = overlaid(rendered, [{ from: 'x', texts: { [part]: text }, isTrusted: true }]);
     if (result.kind === 'problem') {
       expect(result.message).toMatch(/^x: /);
       continue;

@@ -3,11 +3,14 @@
  *
  * An overlay changes what an object is like, not which object it is or whose: that is refused. The autoscaler and the
  * disruption budget may be taken away (`$patch: delete`); who sets a number of replicas takes the autoscaler away with it.
+ * One that stands beside a Gateway is of somebody who may be allowed no pods at all, and gives nobody a node: see
+ * escalation.ts.
  */
 import { messageOf } from '@ambit/core/errors';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import { parse } from 'yaml';
 import { MAX_OVERLAY_CHARS, MAX_OVERLAY_DEPTH } from '../../limits.ts';
+import { escalation } from './escalation.ts';
 import { type Manifest, type Part, PARTS, RESOURCE_OF, type WaypointObjects } from './manifest.ts';
 import { AUTOSCALE_MIN } from './pod-settings.ts';
 import { type Fields, isFields, PatchProblem, strategicMerge } from './strategic-merge.ts';
@@ -16,6 +19,8 @@ export interface Overlay {
   /** For people: `ConfigMap shop/options`. */
   readonly from: string;
   readonly texts: Readonly<Partial<Record<Part, string>>>;
+  /** Whether it is of whoever runs the control plane, who may do anything. */
+  readonly isTrusted: boolean;
 }
 
 export type Overlaid =
@@ -23,11 +28,12 @@ export type Overlaid =
   | { readonly kind: 'problem'; readonly message: string };
 
 /** Those of our keys that a ConfigMap has. */
-export function overlayOf({ metadata, data = {} }: ConfigMap): Overlay {
+export function overlayOf({ metadata, data = {} }: ConfigMap, isTrusted: boolean): Overlay {
   const texts = PARTS.flatMap((part) => (data[part] === undefined ? [] : [[part, data[part]] as const]));
   return {
     from: `ConfigMap ${metadata.namespace ?? ''}/${metadata.name}`,
     texts: Object.fromEntries(texts),
+    isTrusted,
   };
 }
 
@@ -39,13 +45,17 @@ export function overlaid(
 ): Overlaid {
   try {
     const parts: Record<Part, Manifest | undefined> = { ...rendered };
-    for (const { from, texts } of overlays) {
+    for (const { from, texts, isTrusted } of overlays) {
       for (const part of PARTS) {
         const text = texts[part];
-        const current = parts[part];
-        if (text === undefined || text.trim() === '') continue;
         // One that an earlier overlay took away comes back with what a later one says of it.
-        parts[part] = laidOver(`${from}: ${part}`, part, current ?? rendered[part], text);
+        const current = parts[part] ?? rendered[part];
+        if (text === undefined || text.trim() === '') continue;
+        const where = `${from}: ${part}`;
+        const next = laidOver(where, part, current, text);
+        const gained = isTrusted ? undefined : escalation(current, next);
+        if (gained !== undefined) throw new PatchProblem(`${where}: ${gained}`);
+        parts[part] = next;
       }
     }
     return { kind: 'objects', objects: withReplicas(parts, overlays, minReplicas) };
@@ -81,8 +91,8 @@ function parsed(where: string, text: string): Fields {
     throw new PatchProblem(`${where}: longer than ${MAX_OVERLAY_CHARS} characters`);
   let value: unknown;
   try {
-    // What is odd but can be read is no news for our standard error.
-    value = parse(text, { logLevel: 'error' });
+    // What is odd but can be read is no news for our standard error. Aliases are not worth what they may cost.
+    value = parse(text, { logLevel: 'error', maxAliasCount: 0 });
   } catch (error) {
     throw new PatchProblem(`${where}: ${messageOf(error).split('\n')[0] ?? ''}`);
   }

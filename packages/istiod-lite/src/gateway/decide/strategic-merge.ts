@@ -70,18 +70,25 @@ function mergeByKey(
 ): readonly unknown[] {
   const isReplaced = patch.some((item) => isFields(item) && item[DIRECTIVE] === 'replace' && !(key in item));
   const items = patch.filter((item) => !(isFields(item) && item[DIRECTIVE] === 'replace' && !(key in item)));
-  const merged = isReplaced ? [] : [...target];
+  const [unkeyed, merged] = isReplaced ? [[], new Map<unknown, unknown>()] : byKey(key, target);
   for (const item of items) {
     if (!isFields(item) || item[key] === undefined)
       throw new PatchProblem(`each item of ${list} needs ${key}, by which it is found`);
-    const at = merged.findIndex((own) => isFields(own) && own[key] === item[key]);
-    const known = merged[at];
+    const known = merged.get(item[key]);
     const next = strategicMerge(isFields(known) ? known : {}, item);
-    if (at < 0) {
-      if (next) merged.push(next);
-    } else merged.splice(at, 1, ...(next ? [next] : []));
+    if (next) merged.set(item[key], next);
+    else merged.delete(item[key]);
   }
-  return merged;
+  return [...unkeyed, ...merged.values()];
+}
+
+/** What nobody can name stays in front. */
+function byKey(
+  key: string,
+  items: readonly unknown[],
+): readonly [unkeyed: readonly unknown[], keyed: Map<unknown, unknown>] {
+  const has = (item: unknown): item is Fields => isFields(item) && item[key] !== undefined;
+  return [items.filter((item) => !has(item)), new Map(items.filter(has).map((item) => [item[key], item]))];
 }
 
 function withoutDirectives(value: unknown): unknown {
@@ -95,6 +102,11 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function listOf(value: unknown): readonly unknown[] {
+/** What is no object has no fields. */
+export function fieldsOf(value: unknown): Fields {
+  return isFields(value) ? value : {};
+}
+
+export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
