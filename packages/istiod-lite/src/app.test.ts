@@ -333,11 +333,19 @@ describe('replicas', () => {
       metadata: { namespace: 'shop', name: 'cart', labels },
       spec: { clusterIPs: ['10.1.0.1'], ports: [{ port: 80 }] },
     } as KubeObject);
+    for (const name of ['waypoint', 'other']) {
+      const { metadata, spec } = pod('shop', name, 'n1', '10.0.0.7');
+      const of = { ...metadata, labels: { 'gateway.networking.k8s.io/gateway-name': name } };
+      api.put(PODS, { metadata: of, spec: { ...spec, serviceAccountName: 'web' } } as KubeObject);
+    }
     const plane = await start();
     const waypoint = await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'waypoint' });
     const others = [
       await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'other' }),
       await follow(plane, 'ztunnel-n1'),
+    ];
+    const impostors = [
+      await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'nobody' }),
       await follow(plane, 'ztunnel-n1', 'istio-system', { GATEWAY_NAME: 'waypoint' }),
     ];
     for (const { xds } of [waypoint, ...others]) await until(xds.synced, Boolean, AbortSignal.timeout(5_000));
@@ -359,6 +367,7 @@ describe('replicas', () => {
       'ResolvedWaypoints True',
     ]);
     for (const { held } of others) expect([...held.keys()]).not.toContain('HTTPRoute/shop/cart');
+    for (const { held } of impostors) expect([...held.keys()]).toEqual([]);
 
     const policies = `${GATEWAY_API}/backendtlspolicies`;
     const name = 'BackendTLSPolicy/shop/cart.shop.svc.cluster.local';

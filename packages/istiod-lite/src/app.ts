@@ -17,6 +17,7 @@ import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
 import type { KubeClient } from '@ambit/kube/client';
 import { EventTeller } from '@ambit/kube/event-teller';
 import type { ConfigMap } from '@ambit/kube/resources/core';
+import type { ClientNode } from '@ambit/xds/resource-feed';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from '@ambit/xds/server';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { adminHandler, monitoringHandler, readinessHandler } from './admin/routes.ts';
@@ -191,6 +192,10 @@ export async function startControlPlane(
     clock,
     log: log.scope('xds'),
   };
+  const problemOf = (client: string, node: ClientNode) =>
+    nodeProblem(client, node, (gateway, account) =>
+      (graph.gatewayInstances.get(gateway) ?? []).some((instance) => instance.account === account),
+    );
   const grpcServers: Server[] = [];
   const newServer = () => {
     const server = new Server(XDS_SERVER_OPTIONS);
@@ -204,7 +209,7 @@ export async function startControlPlane(
       ...xdsOptions,
       authenticate: async ({ metadata }) =>
         config.xdsAuth ? ((await tokens.authenticate(metadata)).identities[0] ?? '') : '',
-      ...(config.xdsAuth && config.xdsIdentityCheck && { refuse: nodeProblem }),
+      ...(config.xdsAuth && config.xdsIdentityCheck && { refuse: problemOf }),
     }),
   );
   xdsServers.push(xds);

@@ -14,6 +14,7 @@ import { deriveCatalog } from './derive/catalog.ts';
 import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
 import { deriveDestinations } from './derive/destinations.ts';
+import { deriveGatewayInstances, type GatewayInstances } from './derive/gateway-instances.ts';
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import { deriveRouteStatuses, type RouteStatuses } from './derive/route-statuses.ts';
@@ -58,6 +59,7 @@ export interface Graph {
   readonly routeStatuses: RouteStatuses;
   readonly backendTlsStatuses: BackendTls['statuses'];
   readonly waypoints: Waypoints;
+  readonly gatewayInstances: GatewayInstances;
   /** For those who allot addresses to ServiceEntries. */
   readonly serviceEntries: Pick<ServiceEntries, 'checked' | 'claims'>;
   /** By resource name: workloads and services. */
@@ -95,7 +97,8 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   const waypoints = deriveWaypoints(context, network, visibilities);
   const services = deriveServices(context, network, waypoints, visibilities);
   const attachments = deriveAttachments(context, services, waypoints);
-  const waypointPolicies = deriveWaypointPolicies(context, waypoints, attachments);
+  const gatewayInstances = deriveGatewayInstances(context);
+  const waypointPolicies = deriveWaypointPolicies(context, waypoints, attachments, gatewayInstances);
   const workloads = deriveWorkloads(context, services, policies, waypoints, waypointPolicies);
   const authorizations = new JoinedCollection({
     name: 'all authorizations',
@@ -153,10 +156,12 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     addresses,
     conditions,
     waypoints,
+    gatewayInstances,
     serviceEntries: services.entries,
     roots: [
       addresses,
       authorizations,
+      gatewayInstances,
       ...Object.values(waypointResources),
       ...Object.values(conditions),
       ...Object.values(routeStatuses),

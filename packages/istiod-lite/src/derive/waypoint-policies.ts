@@ -2,14 +2,13 @@
 import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { DerivedCollection, derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
-import { IndexCollection } from '@ambit/collections/index-by';
 import type { EncodedResource } from '@ambit/xds/resource-feed';
 import { authorizationResource, sameResource } from '../push/encode.ts';
-import { isLive } from '../translate/pod.ts';
-import { GATEWAY_NAME_LABEL, waypointKey } from '../translate/waypoint.ts';
+import { waypointKey } from '../translate/waypoint.ts';
 import { allowWaypoint } from '../translate/waypoint-policy.ts';
 import type { Attachments } from './attachments.ts';
-import { type GraphContext, sameContent } from './context.ts';
+import type { GraphContext } from './context.ts';
+import type { GatewayInstances } from './gateway-instances.ts';
 import type { Bindable, Waypoints } from './waypoints.ts';
 
 export interface WaypointPolicies {
@@ -24,40 +23,20 @@ export interface WaypointPolicies {
 const NONE: WaypointPolicies = { authorizations: [], inputs: [], namesFor: () => [] };
 
 export function deriveWaypointPolicies(
-  { inputs, settings, scheduler }: GraphContext,
+  { settings, scheduler }: GraphContext,
   waypoints: Waypoints,
   attachments: Attachments,
+  instances: GatewayInstances,
 ): WaypointPolicies {
   if (settings.autoAllowWaypoints !== true) return NONE;
-  const instances = derivedValues({
-    name: 'instances of gateways',
-    scheduler,
-    from: inputs.pods,
-    compute: (pod) => {
-      const { namespace = '', labels } = pod.metadata;
-      const name = labels?.[GATEWAY_NAME_LABEL];
-      if (!name || !isLive(pod)) return undefined;
-      return {
-        gateway: waypointKey({ namespace, name }),
-        account: pod.spec?.serviceAccountName || 'default',
-      };
-    },
-    equals: sameContent,
-  });
-  const instancesByGateway = new IndexCollection({
-    name: 'instances of gateways by gateway',
-    scheduler,
-    from: instances,
-    keysOf: ({ gateway }) => [gateway],
-  });
   /** By `namespace/name` of the Gateway. */
   const policies = derivedValues({
     name: 'policies of waypoints',
     scheduler,
     from: waypoints.all,
-    inputs: [instancesByGateway],
+    inputs: [instances],
     compute: (waypoint, key, fetch) => {
-      const accounts = new Set(fetch.group(instancesByGateway, key).map(({ account }) => account));
+      const accounts = new Set(fetch.group(instances, key).map(({ account }) => account));
       if (accounts.size === 0) return undefined;
       return authorizationResource(allowWaypoint(waypoint, [...accounts].sort(), settings.trustDomain));
     },

@@ -18,12 +18,23 @@ describe('nodeProblem', () => {
     'another service account': { metadata: { SERVICE_ACCOUNT: 'web' }, fine: false },
     'an id that says nothing': { id: '', fine: false },
     'no identity': { identity: '', fine: false },
+    'a waypoint that it is a pod of': { metadata: { GATEWAY_NAME: 'gate' }, fine: true },
+    'a waypoint that it is no pod of': { metadata: { GATEWAY_NAME: 'other' }, fine: false },
+    'a waypoint whose pods run as somebody else': {
+      identity: 'spiffe://td/ns/istio-system/sa/web',
+      metadata: { GATEWAY_NAME: 'gate' },
+      fine: false,
+    },
   };
   test.each(Object.entries(cases))('%s', (_, given) => {
-    const problem = nodeProblem(given.identity ?? identity, {
-      id: given.id ?? id,
-      metadata: given.metadata ?? {},
-    });
+    const problem = nodeProblem(
+      given.identity ?? identity,
+      {
+        id: given.id ?? id,
+        metadata: given.metadata ?? {},
+      },
+      (gateway, account) => gateway === 'istio-system/gate' && account === 'ztunnel',
+    );
     expect(problem === undefined).toBe(given.fine);
   });
 });

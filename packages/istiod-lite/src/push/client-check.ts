@@ -1,9 +1,18 @@
-/** Whether an authenticated xDS client is the node that it says it is. Pure. */
+/** Whether an authenticated xDS client is the node, and the waypoint, that it says it is. Pure. */
 import { parseSpiffeId } from '@ambit/identity/spiffe-id';
 import type { ClientNode } from '@ambit/xds/resource-feed';
 
-/** Why the client may not be served, or `undefined`. */
-export function nodeProblem(identity: string, node: ClientNode): string | undefined {
+/**
+ * Why the client may not be served, or `undefined`. What waypoints are sent is for them alone: there are keys of tracing
+ * providers in it, and what the policies of others say.
+ *
+ * @param isInstance - Whether a pod of the Gateway (`namespace/name`) runs as this service account of its namespace.
+ */
+export function nodeProblem(
+  identity: string,
+  node: ClientNode,
+  isInstance: (gateway: string, account: string) => boolean,
+): string | undefined {
   const proved = parseSpiffeId(identity);
   if (!proved) return 'authorization failed: no identity';
   const namespace = namespaceOf(node);
@@ -12,6 +21,9 @@ export function nodeProblem(identity: string, node: ClientNode): string | undefi
   const serviceAccount = node.metadata['SERVICE_ACCOUNT'];
   if (serviceAccount && serviceAccount !== proved.serviceAccount)
     return `authorization failed: ${identity} is not service account ${JSON.stringify(serviceAccount)}`;
+  const waypoint = waypointOf(node);
+  if (waypoint !== undefined && !isInstance(waypoint, proved.serviceAccount))
+    return `authorization failed: no pod of Gateway ${JSON.stringify(waypoint)} runs as ${identity}`;
   return undefined;
 }
 
