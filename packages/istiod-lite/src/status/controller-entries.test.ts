@@ -73,6 +73,21 @@ describe('entriesToWrite', () => {
       want: [entry()],
     },
   };
+  test('what somebody else of our name says of a Gateway that is not ours stays, until it is no parent', () => {
+    const ingress = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ingress' };
+    const route = (parentRefs: readonly object[]) =>
+      ({
+        metadata: { name: 'r' },
+        spec: { parentRefs },
+        status: { parents: [entry({ parentRef: ingress }), entry()] },
+      }) as never;
+    const write = (parentRefs: readonly object[], all: readonly WantedParent[]) =>
+      entriesToWrite(PARENTS, route(parentRefs), US, all, NOW_MS);
+    expect(write([ingress, cart], [wanted()])).toBeUndefined();
+    expect(write([ingress], [])).toEqual([entry({ parentRef: ingress })]);
+    expect(write([cart], [wanted()])).toEqual([entry()]);
+  });
+
   test.each(Object.entries(cases))('%s', (_, { current, wanted: all, want }) => {
     const route = { ...(current && { status: { parents: current } }) };
     expect(entriesToWrite(PARENTS, { metadata: { name: 'r' }, ...route }, US, all, NOW_MS)).toEqual(want);

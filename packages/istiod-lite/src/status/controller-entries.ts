@@ -22,6 +22,8 @@ export interface EntryList<T, E extends ControllerEntry> {
   entriesOf(object: T): readonly E[];
   referenceOf(entry: E): ParentReference;
   entry(reference: ParentReference, controllerName: string, conditions: readonly Condition[]): E;
+  /** Whether an entry under our name that we do not want may be of somebody else who bears it. */
+  mayBeAnothers(object: T, entry: E): boolean;
 }
 
 export const PARENTS: EntryList<Route<unknown>, RouteParentStatus> = {
@@ -30,6 +32,10 @@ export const PARENTS: EntryList<Route<unknown>, RouteParentStatus> = {
   entriesOf: ({ status }) => status?.parents ?? [],
   referenceOf: ({ parentRef }) => parentRef,
   entry: (parentRef, controllerName, conditions) => ({ parentRef, controllerName, conditions }),
+  // Istio's own control plane bears the same name where it runs ingress gateways beside us.
+  mayBeAnothers: ({ spec }, { parentRef }) =>
+    (parentRef.kind ?? 'Gateway') === 'Gateway' &&
+    (spec?.parentRefs ?? []).some((reference) => sameReference(reference, parentRef)),
 };
 
 export const ANCESTORS: EntryList<BackendTlsPolicy, PolicyAncestorStatus> = {
@@ -38,6 +44,7 @@ export const ANCESTORS: EntryList<BackendTlsPolicy, PolicyAncestorStatus> = {
   entriesOf: ({ status }) => status?.ancestors ?? [],
   referenceOf: ({ ancestorRef }) => ancestorRef,
   entry: (ancestorRef, controllerName, conditions) => ({ ancestorRef, controllerName, conditions }),
+  mayBeAnothers: () => false,
 };
 
 /**
@@ -47,15 +54,18 @@ export const ANCESTORS: EntryList<BackendTlsPolicy, PolicyAncestorStatus> = {
  * @param nowMs - Since 1970: when a condition that turns was last different.
  */
 export function entriesToWrite<T, E extends ControllerEntry>(
-  { entriesOf, referenceOf, entry, maxEntries }: EntryList<T, E>,
+  { entriesOf, referenceOf, entry, maxEntries, mayBeAnothers }: EntryList<T, E>,
   object: T,
   controllerName: string,
   wanted: readonly WantedParent[],
   nowMs: number,
 ): readonly E[] | undefined {
   const current = entriesOf(object);
-  const ours = current.filter((each) => each.controllerName === controllerName);
-  const others = current.filter((each) => each.controllerName !== controllerName);
+  const isWanted = (each: E) => wanted.some(({ parentRef }) => sameReference(referenceOf(each), parentRef));
+  const isOurs = (each: E) =>
+    each.controllerName === controllerName && (isWanted(each) || !mayBeAnothers(object, each));
+  const ours = current.filter(isOurs);
+  const others = current.filter((each) => !isOurs(each));
   const fitting = wanted.slice(0, Math.max(maxEntries - others.length, 0));
   const currentOf = (reference: ParentReference) =>
     ours.find((each) => sameReference(referenceOf(each), reference));

@@ -2,7 +2,6 @@
  * What an overlay gives somebody that may not be theirs to give: istiod makes objects where their author may make none, and
  * must not be the way out of a namespace. Pure.
  */
-import { isDeepStrictEqual } from 'node:util';
 import type { Manifest } from './manifest.ts';
 import { accountOf, beyondBaseline } from './pod-security.ts';
 import { fieldsOf } from './strategic-merge.ts';
@@ -16,11 +15,16 @@ export function escalation(before: Manifest | undefined, after: Manifest | undef
   const gained = beyondBaseline(template).find((one) => !known.has(one));
   if (gained !== undefined)
     return `${gained} is beyond the level baseline of Pod Security; only an overlay in istiod's namespace may ask for it`;
-  if (template !== undefined && !isDeepStrictEqual(accountOf(template), accountOf(was['template'])))
+  if (template !== undefined && !same(accountOf(template), accountOf(was['template'])))
     return 'pods run as the account of their waypoint; annotation gateway.istio.io/service-account names it';
-  if (!isDeepStrictEqual(is['externalIPs'], was['externalIPs']))
+  if (!same(is['externalIPs'], was['externalIPs']))
     return "spec.externalIPs takes traffic of others; only an overlay in istiod's namespace may ask for it";
-  if (!isDeepStrictEqual(is['scaleTargetRef'], was['scaleTargetRef']))
+  if (!same(is['scaleTargetRef'], was['scaleTargetRef']))
     return 'spec.scaleTargetRef cannot be changed: it scales its waypoint';
   return undefined;
+}
+
+/** Of values that come from YAML; laying over keeps the order of fields. */
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
