@@ -121,7 +121,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     from: addresses,
     keysOf: ({ memberOf }) => memberOf,
   });
-  const catalogs = deriveCatalog(context, services);
+  const catalogs = deriveCatalog(context, services, visibilities);
   const routes = deriveRoutes(context, catalogs, attachments);
   const routeStatuses = deriveRouteStatuses(context, routes, waypoints);
   const virtualServices = deriveVirtualServices(context, catalogs, attachments);

@@ -12,6 +12,7 @@ import {
 } from '../translate/routes/catalog.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Services } from './services.ts';
+import type { Visibilities } from './visibility.ts';
 
 export interface Catalogs {
   /** What a computation that looks into the catalog must give as its inputs. */
@@ -22,6 +23,7 @@ export interface Catalogs {
 export function deriveCatalog(
   { inputs, settings, scheduler }: GraphContext,
   { entries }: Services,
+  visibilities: Visibilities,
 ): Catalogs {
   const ofServices = derivedValues({
     name: 'services as routes name them',
@@ -34,10 +36,11 @@ export function deriveCatalog(
     name: 'hosts of service entries as routes name them',
     scheduler,
     from: entries.infos,
-    inputs: [entries.checked],
+    inputs: [entries.checked, ...visibilities.inputs],
     compute: ({ entry, key, namespace }, _, fetch): CatalogService | undefined => {
       const checked = fetch.get(entries.checked, entry);
-      return checked && catalogServiceOfEntry(checked, key.slice(namespace.length + 1));
+      const ownNamespaceOnly = visibilities.of(namespace, fetch) !== 'PUBLIC';
+      return checked && catalogServiceOfEntry(checked, key.slice(namespace.length + 1), ownNamespaceOnly);
     },
     equals: sameContent,
   });

@@ -7,7 +7,7 @@
  */
 import type { ServicePort } from '@ambit/api/waypoint';
 import type { BackendReference } from '@ambit/kube/resources/routes';
-import { type Catalog, type CatalogService, serviceKey, serviceNamed } from './catalog.ts';
+import { type Catalog, type CatalogService, serviceKey, serviceNamed, visibleIn } from './catalog.ts';
 import { serviceKindOf } from './parents.ts';
 import type { ReferenceProblem, References } from './problems.ts';
 
@@ -54,7 +54,9 @@ function find(
   if (kind === 'Hostname' && group === 'networking.istio.io')
     return serviceNamed(catalog, name, routeNamespace);
   const serviceKind = serviceKindOf(group, kind);
-  return serviceKind ? catalog.object(serviceKind, namespace, name)[0] : 'unknown kind';
+  return serviceKind
+    ? visibleIn(routeNamespace, catalog.object(serviceKind, namespace, name))[0]
+    : 'unknown kind';
 }
 
 function problem(reason: ReferenceProblem['reason'], message: string): Backend {

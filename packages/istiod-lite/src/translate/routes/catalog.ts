@@ -24,6 +24,8 @@ export interface CatalogService {
   readonly ports: readonly CatalogPort[];
   /** ISO 8601: the older of two that have a hostname counts. */
   readonly createdAt: string;
+  /** Nobody elsewhere may name it. */
+  readonly ownNamespaceOnly: boolean;
 }
 
 export interface Catalog {
@@ -48,10 +50,15 @@ export function catalogService(service: Service, settings: MeshSettings): Catalo
       transport: protocol,
     })),
     createdAt: metadata.creationTimestamp ?? '',
+    ownNamespaceOnly: false,
   };
 }
 
-export function catalogServiceOfEntry(entry: CheckedEntry, hostname: string): CatalogService {
+export function catalogServiceOfEntry(
+  entry: CheckedEntry,
+  hostname: string,
+  ownNamespaceOnly: boolean,
+): CatalogService {
   return {
     kind: 'ServiceEntry',
     namespace: entry.namespace,
@@ -63,19 +70,25 @@ export function catalogServiceOfEntry(entry: CheckedEntry, hostname: string): Ca
       transport: protocol.toUpperCase() === 'UDP' ? 'UDP' : 'TCP',
     })),
     createdAt: entry.createdAt,
+    ownNamespaceOnly,
   };
+}
+
+/** Those that somebody in `namespace` may name. */
+export function visibleIn(namespace: string, services: readonly CatalogService[]): readonly CatalogService[] {
+  return services.filter((service) => !service.ownNamespaceOnly || service.namespace === namespace);
 }
 
 /**
  * Which of those that have a hostname is meant by somebody in `namespace`: the one there, else the Kubernetes Service,
- * else the oldest.
+ * else the oldest that may be named there.
  */
 export function serviceNamed(
   catalog: Catalog,
   hostname: string,
   namespace: string,
 ): CatalogService | undefined {
-  const all = catalog.named(hostname);
+  const all = visibleIn(namespace, catalog.named(hostname));
   return (
     all.find((service) => service.namespace === namespace) ??
     all.find(({ kind }) => kind === 'Service') ??

@@ -2,7 +2,7 @@
 import type { ServicePort } from '@ambit/api/waypoint';
 import type { ParentReference } from '@ambit/kube/resources/routes';
 import { WAYPOINT_CONTROLLER } from '../waypoint.ts';
-import type { Catalog, CatalogService, ServiceKind } from './catalog.ts';
+import { type Catalog, type CatalogService, type ServiceKind, visibleIn } from './catalog.ts';
 
 const GATEWAY_GROUP = 'gateway.networking.k8s.io';
 
@@ -47,7 +47,7 @@ export function parentsOf(
         : [];
     const serviceKind = serviceKindOf(group, kind);
     if (!serviceKind) return [];
-    const services = lookup.catalog.object(serviceKind, namespace, name);
+    const services = visibleIn(routeNamespace, lookup.catalog.object(serviceKind, namespace, name));
     if (services.length === 0)
       return refused('NoMatchingParent', `parent ${serviceKind} ${namespace}/${name} was not found`);
     const ports = services.map((service) => portOf(service, reference));

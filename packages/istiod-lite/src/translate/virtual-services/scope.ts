@@ -30,13 +30,15 @@ export function virtualServiceScope(
     namespace,
     hosts: hosts.filter((host) => !isWildcardHost(host)),
     wildcards: hosts.filter(isWildcardHost),
-    // Whom nobody can read is nobody else: an empty list would be everybody.
-    exportTo:
-      spec?.exportTo === undefined
-        ? undefined
-        : ['.', ...textsOf(spec.exportTo)].slice(Array.isArray(spec.exportTo) ? 1 : 0),
+    exportTo: exportsOf(spec?.exportTo),
     createdAt: creationTimestamp,
   };
+}
+
+/** Whom nobody can read is nobody else: an empty list would be everybody. */
+export function exportsOf(exportTo: unknown): readonly string[] | undefined {
+  if (exportTo === undefined) return undefined;
+  return Array.isArray(exportTo) ? textsOf(exportTo) : ['.'];
 }
 
 /** Of a list of gateways; none said: for the mesh. */

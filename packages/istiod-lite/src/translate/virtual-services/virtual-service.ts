@@ -27,7 +27,8 @@ import { httpAction, type PathKind } from './actions.ts';
 import { destinationOf, type VirtualServiceContext } from './context.ts';
 import { mergedRoutes } from './delegation.ts';
 import { httpMatch } from './matches.ts';
-import { isForMesh } from './scope.ts';
+import { isExportedTo } from '../hosts.ts';
+import { exportsOf, isForMesh } from './scope.ts';
 
 export interface TranslationContext extends VirtualServiceContext {
   /** By `namespace/name`. */
@@ -91,9 +92,9 @@ function httpRules(
   if (!delegate) return rulesOf(route, context);
   const { name = '', namespace = context.namespace } = delegate;
   const found = context.virtualService(`${namespace}/${name}`);
-  const problem = delegateProblem(found);
+  const problem = delegateProblem(found, context.namespace);
   if (!found || problem !== undefined) {
-    const unreadable = `delegate ${namespace}/${name} ${problem ?? 'was not found'}`;
+    const unreadable = `delegate ${namespace}/${name} ${problem ?? NOT_FOUND}`;
     const matches = matchesOf(route.match);
     return matches ? [{ name: route.name ?? '', matches, unreadable }] : [];
   }
@@ -102,8 +103,12 @@ function httpRules(
   );
 }
 
-function delegateProblem(found: VirtualService | undefined): string | undefined {
-  if (!found) return 'was not found';
+const NOT_FOUND = 'was not found';
+
+/** @param by - The namespace of who delegates. What is not exported there is not told from what is not there. */
+function delegateProblem(found: VirtualService | undefined, by: string): string | undefined {
+  if (!found || !isExportedTo(exportsOf(found.spec?.exportTo), found.metadata.namespace ?? '', by))
+    return NOT_FOUND;
   const { errors } = validateVirtualService(found);
   if (errors.length > 0) return `is invalid: ${errors.join('; ')}`;
   return (found.spec?.hosts ?? []).length > 0 ? 'has hosts, so nothing can be delegated to it' : undefined;
