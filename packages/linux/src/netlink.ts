@@ -11,6 +11,7 @@ import { enterNetns, leaveNetns } from './netns.ts';
 
 export const NETLINK_ROUTE = 0;
 export const NETLINK_SOCK_DIAG = 4;
+export const NETLINK_NETFILTER = 12;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP = 0x300;
 

@@ -241,6 +241,34 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     expect(await peers.whoAnswers(pod.fd, POD[4], APP, spoofed(4))).toBe('app');
   });
 
+  test.each([
+    ['was redirected', 4],
+    ['was redirected', 6],
+    ['began as the pod left', 4],
+    ['began as the pod left', 6],
+  ] as const)(
+    'in the mesh again, the pod has nothing of a connection that %s, over IPv%i',
+    async (what, family) => {
+      const backend = make();
+      nextPort += 1;
+      const bind = { ip: POD[family], port: nextPort, transparent: false };
+      const connect = () => peers.connect(pod.fd, CLIENT[family], APP, { bind });
+      await backend.apply(pod.fd, rules());
+      if (what === 'was redirected') (await connect()).socket.resetAndDestroy();
+      await backend.removeRedirects(pod.fd);
+      const leaving = what === 'was redirected' ? undefined : await connect();
+      await backend.remove(pod.fd);
+      leaving?.socket.resetAndDestroy();
+      await systemClock.sleep(50);
+      const older = await connect();
+      expect(older.name).toBe('client');
+      await backend.apply(pod.fd, rules());
+      peers.servedTo(bind.port).write('unasked\n');
+      await older.hears('unasked');
+      await older.echoes('after the rules came');
+    },
+  );
+
   test.each(['in', 'out'] as const)(
     'a reset of an older connection opens no way %s in clear',
     async (way) => {

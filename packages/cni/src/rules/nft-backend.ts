@@ -2,6 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
+import { forgetRedirected } from './forget-redirected.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import { renderPodNft, renderPodNftRemoval, renderPodNftWithoutRedirects } from './render-nft.ts';
@@ -30,6 +31,7 @@ export class NftBackend implements PodRulesBackend {
 
   async remove(netnsFd: number): Promise<void> {
     await this.#replace(netnsFd, renderPodNftRemoval());
+    forgetRedirected(netnsFd);
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, [4, 6]));
   }
 
