@@ -7,7 +7,7 @@ import { libc } from './libc.ts';
 import { runInNetns } from './netns.ts';
 import { intOption } from './options.ts';
 import { originalDestination } from './original-destination.ts';
-import { fdOf, listenTcp, tcpSocket, udpSocket } from './sockets.ts';
+import { fdOf, listenTcp, retireUdp, tcpSocket, udpSocket } from './sockets.ts';
 import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
 
 const MARK = 0x539;
@@ -40,6 +40,43 @@ const closed = async (...all: readonly (net.Socket | net.Server)[]) => {
   }
   await new Promise((resolve) => setImmediate(resolve));
 };
+
+describe.each(['127.0.0.1', '::1'])('UDP sockets that share a port of %s', (ip) => {
+  const type = ip === '::1' ? 'udp6' : 'udp4';
+  const port = 15_053;
+
+  /** Each from a port of its own, since the kernel goes by that; resolves when all are answered. */
+  async function ask(words: string, times: number, sent: () => void): Promise<void> {
+    const sockets = Array.from({ length: times }, () => dgram.createSocket(type));
+    await Promise.all(
+      sockets.map((socket) => new Promise<void>((resolve) => socket.connect(port, ip, resolve))),
+    );
+    const answered = sockets.map((socket) => once(socket, 'message', { signal: AbortSignal.timeout(5_000) }));
+    for (const socket of sockets) socket.send(words);
+    sent();
+    await Promise.all(answered);
+    for (const socket of sockets) socket.close();
+  }
+
+  test('one that retires receives nothing new, keeps what it has, and can still answer', async () => {
+    const fds = [1, 2].map(() => udpSocket({ ip, port, reusePort: true }));
+    const heard = fds.map((fd) => {
+      const words: string[] = [];
+      const socket = dgram.createSocket(type).bind({ fd });
+      socket.on('message', (message, from) => {
+        words.push(String(message));
+        socket.send('yes', from.port, from.address);
+      });
+      return { socket, words };
+    });
+    // What was sent waits in the kernel by then.
+    await ask('before', 40, () => retireUdp(fds[0] ?? -1, ip));
+    await ask('after', 40, () => undefined);
+    const [retired, other] = heard.map(({ words }) => new Set(words));
+    expect([retired, other]).toEqual([new Set(['before']), new Set(['before', 'after'])]);
+    for (const { socket } of heard) socket.close();
+  });
+});
 
 describe('sockets in another network namespace', () => {
   const namespaces = new TestNamespaces();

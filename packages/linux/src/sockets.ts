@@ -30,6 +30,8 @@ const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
 const DEFAULT_BACKLOG = 128;
+/** RFC 863: whoever is there says nothing. */
+const DISCARD_PORT = 9;
 
 const address = addressBuffer();
 
@@ -146,6 +148,20 @@ export function udpSocket(options: UdpSocketOptions): number {
     bind(fd, options.ip, options.port, family);
     return fd;
   });
+}
+
+/**
+ * Takes a bound UDP socket out of those that share its port: it receives nothing new. What it holds can still be read, and it
+ * still sends to whom it wants, from its own address. For that it is connected to a peer that is not there.
+ *
+ * @param ip - That it is bound to. One of no particular address (`0.0.0.0`) would not send from where it did before, and is
+ * left as it is.
+ */
+export function retireUdp(fd: number, ip: string): void {
+  const family = familyOf(ip);
+  if (ip === (family === 4 ? '0.0.0.0' : '::')) return;
+  const size = writeAddress(address, ip, DISCARD_PORT, family);
+  check(libc.connect(fd, address.bytes, size), 'connect', formatHostPort(ip, DISCARD_PORT));
 }
 
 /** The fd behind a Node socket or server; `undefined` once it is closed. */

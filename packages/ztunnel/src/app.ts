@@ -168,9 +168,10 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   });
   const accompany = async (info: PodInfo, netnsFd: number | undefined) => {
     using started = new DisposableStack();
-    if (dns) started.use(await dns(info, netnsFd));
+    const names = dns && started.use(await dns(info, netnsFd));
     if (netnsFd !== undefined) started.use(clear.watch(info, netnsFd));
-    return started.move();
+    const owned = started.move();
+    return { drain: async () => await names?.drain(), [Symbol.dispose]: () => owned.dispose() };
   };
   const podDeps = { workers, identityOf, accompany, clock, log: deps.log.scope('inpod') };
   const pods: Pods = scope.use(
@@ -323,12 +324,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     stop: async () => {
       log.info('draining', { deadlineMs: config.terminationDeadlineMs });
       await zds?.drain();
-      pods.drain();
-      own.drain();
+      const companions = [pods.drain(), own.drain()];
       const late = clock
         .sleep(config.terminationDeadlineMs + DRAIN_GRACE_MS, stopping.signal)
         .catch(() => undefined);
-      await Promise.race([workers.drain(config.terminationDeadlineMs), late]);
+      const drained = Promise.all([workers.drain(config.terminationDeadlineMs), ...companions]);
+      await Promise.race([drained, late]);
       log.info('drained');
       await owned.disposeAsync();
     },

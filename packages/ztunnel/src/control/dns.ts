@@ -5,6 +5,7 @@ import type { Logger } from '@ambit/core/log';
 import type { MetricRegistry } from '@ambit/core/metrics';
 import type { MeshStore } from '@ambit/model/store';
 import type { Config } from '../config.ts';
+import type { Draining } from '../dns/draining.ts';
 import { InFlight } from '../dns/in-flight.ts';
 import { MAX_IN_FLIGHT } from '../dns/limits.ts';
 import { DnsMetrics } from '../dns/recorder.ts';
@@ -25,7 +26,7 @@ export interface DnsSources {
 }
 
 /** Starts the DNS of one pod; `undefined` when DNS is off. */
-export type StartPodDns = (info: PodInfo, netnsFd: number | undefined) => Promise<Disposable>;
+export type StartPodDns = (info: PodInfo, netnsFd: number | undefined) => Promise<Draining>;
 
 export function podDns(config: Config, sources: DnsSources): StartPodDns | undefined {
   if (!config.dns) return undefined;

@@ -10,6 +10,7 @@ import { LimitError, MeshError, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { MAX_PODS, POD_DRAIN_MS, POD_START_TIMEOUT_MS, POD_STOP_GRACE_MS } from '../limits.ts';
 import type { ControlToWorker, PodInfo } from '../threads/messages.ts';
+import type { Draining } from '../dns/draining.ts';
 import type { WorkerEvent } from './worker-pool.ts';
 
 /** A namespace held open: `@ambit/linux/netns`, or a stand-in. */
@@ -39,7 +40,7 @@ interface Pod {
   readonly info: PodInfo;
   readonly netns: PodNetns | undefined;
   state: PodState;
-  companion: Disposable | undefined;
+  companion: Draining | undefined;
 }
 
 /** For something that every worker has to say about a pod. */
@@ -63,7 +64,7 @@ export interface PodsOptions {
   /** What a pod's identity is until mesh state says more. */
   readonly identityOf: (info: PodInfo) => string;
   /** What else a pod gets while it is served, in its namespace: DNS. Pods that only take tunnels get none. */
-  readonly accompany?: ((info: PodInfo, netnsFd: number | undefined) => Promise<Disposable>) | undefined;
+  readonly accompany?: ((info: PodInfo, netnsFd: number | undefined) => Promise<Draining>) | undefined;
   readonly observer?: PodObserver;
   readonly clock: Clock;
   readonly log: Logger;
@@ -74,8 +75,8 @@ export class Pods implements Disposable {
   readonly #pods = new Map<string, Pod>();
   /** The last thing that is done to each pod. */
   readonly #order = new Map<string, Promise<void>>();
-  /** Removed, with connections that may still go on. */
-  readonly #draining = new Set<string>();
+  /** Removed, with connections and a companion that may still go on. */
+  readonly #draining = new Map<string, Pod>();
   /** By uid: what is awaited of workers about the pod. */
   readonly #waits = new Map<string, ReadonlySet<Wait>>();
   readonly #subscription: Disposable;
@@ -109,7 +110,9 @@ export class Pods implements Disposable {
    * @throws {@link PodStartError} when a worker cannot; the pod then is `Pending` and serves nothing.
    */
   add(info: PodInfo, netns: PodNetns | undefined, inboundOnly = false): Promise<void> {
-    if (this.#draining.has(info.uid)) {
+    const leaving = this.#draining.get(info.uid);
+    if (leaving) {
+      leaving.companion?.[Symbol.dispose]();
       this.#options.workers.broadcast({ kind: 'stop-pod', uid: info.uid, deadlineMs: 0 });
     }
     return this.#inOrder(info.uid, async () => {
@@ -138,16 +141,14 @@ export class Pods implements Disposable {
     );
   }
 
-  /** The process is ending: whatever accompanies pods stops now. Connections end with their workers. */
-  drain(): void {
-    for (const pod of this.#pods.values()) {
-      pod.companion?.[Symbol.dispose]();
-      pod.companion = undefined;
-    }
+  /** The process is ending: whatever accompanies pods comes to its end. Connections end with their workers. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#pods.values()].map((pod) => this.#leave(pod)));
   }
 
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
+    for (const { companion } of this.#draining.values()) companion?.[Symbol.dispose]();
     for (const { netns, companion } of this.#pods.values()) {
       companion?.[Symbol.dispose]();
       netns?.close();
@@ -217,23 +218,30 @@ export class Pods implements Disposable {
     observer?.stopped?.(info);
   }
 
+  async #leave(pod: Pod): Promise<void> {
+    const { companion } = pod;
+    await companion?.drain();
+    companion?.[Symbol.dispose]();
+    pod.companion = undefined;
+  }
+
   /**
    * Stops the pod on every worker, and lets its namespace go when none uses it. One that says nothing in time is not waited
    * for, but the descriptor stays open until it speaks: closed, its number could come to mean another pod's namespace.
    */
   async #release(pod: Pod, drainMs: number): Promise<void> {
     const { info, netns } = pod;
-    pod.companion?.[Symbol.dispose]();
-    pod.companion = undefined;
+    if (drainMs === 0) pod.companion?.[Symbol.dispose]();
+    const left = this.#leave(pod);
     const { inTime, ever } = this.#await(info.uid, 'pod-stopped', drainMs + POD_STOP_GRACE_MS);
     this.#options.workers.broadcast({ kind: 'stop-pod', uid: info.uid, deadlineMs: drainMs });
-    this.#draining.add(info.uid);
+    this.#draining.set(info.uid, pod);
     try {
-      await inTime;
+      await Promise.all([inTime, left]);
       netns?.close();
     } catch (error) {
       this.#options.log.error('pod not stopped in time', { uid: info.uid, error: messageOf(error) });
-      void ever.then(() => netns?.close());
+      void Promise.all([ever, left]).then(() => netns?.close());
     } finally {
       this.#draining.delete(info.uid);
     }

@@ -80,14 +80,15 @@ describe('DNS of an enrolled pod', () => {
     namespaces[Symbol.dispose]();
   });
 
-  const start = (listen: readonly string[] = ['127.0.0.1', '::1']) =>
+  const start = (listen: readonly string[] = ['127.0.0.1', '::1'], reusePort = false) =>
     startDns({ name: 'client', namespace: 'app', serviceAccount: 's' }, pod.fd, {
       mesh,
       dns: { clusterDomain: 'cluster.local', preferredNamespace: '', ipv6: true },
       listen: listen.map((ip) => ({ ip, port: 15_053 })),
       nameservers: [CLUSTER_DNS],
       mark: MARK,
-      inFlight: new InFlight(10),
+      reusePort,
+      inFlight: new InFlight(1_000),
       recorder: {
         request: () => undefined,
         upstreamRequest: () => undefined,
@@ -156,6 +157,34 @@ describe('DNS of an enrolled pod', () => {
     expect(readAnswer((await askUdp(buildQuery({ name: 'web', type: 1 }))).answer).ips).toEqual([
       '10.96.0.80',
     ]);
+  });
+
+  test('no question is lost when another ztunnel takes over, however full the hands of the old one are', async () => {
+    const old = await start(['127.0.0.1'], true);
+    using _ = await start(['127.0.0.1'], true);
+    const clients = Array.from({ length: 200 }, () => {
+      const socket = createSocket('udp4');
+      socket.bind({ fd: udpSocket({ netnsFd: pod.fd, ip: '0.0.0.0', port: 0 }) });
+      return socket;
+    });
+    await Promise.all(
+      clients.map(
+        (socket) => new Promise<void>((resolve) => socket.connect(CLUSTER_DNS.port, CLUSTER_DNS.ip, resolve)),
+      ),
+    );
+    const answers = clients.map(async (socket, i) => {
+      const heard = once(socket, 'message', { signal: AbortSignal.timeout(4_000) });
+      // Of the mesh, which is answered at once, and others, which upstream is asked about first.
+      socket.send(buildQuery({ name: i % 2 === 0 ? 'web.app' : 'example.com', type: 1 }));
+      const [answer] = (await heard) as [Buffer];
+      return answer.readUInt16BE(2) & 0xf;
+    });
+    // Questions wait in the kernel, for both; nobody has read one yet.
+    const drained = old.drain().then(() => old[Symbol.dispose]());
+    const outcomes = await Promise.allSettled(answers);
+    await drained;
+    for (const socket of clients) socket.close();
+    expect(outcomes).toEqual(clients.map(() => ({ status: 'fulfilled', value: 0 })));
   });
 
   test('no socket outlives it', async () => {

@@ -7,6 +7,7 @@ import { LinuxError } from '@ambit/linux/errors';
 import { listenTcp, udpSocket } from '@ambit/linux/sockets';
 import type { DnsOptions } from '@ambit/model/dns-answer';
 import type { LocalPod } from '@ambit/model/workload';
+import type { Draining } from './draining.ts';
 import { InFlight } from './in-flight.ts';
 import { MAX_IN_FLIGHT_PER_POD } from './limits.ts';
 import type { DnsRecorder } from './recorder.ts';
@@ -34,16 +35,13 @@ export interface DnsDeps {
 }
 
 /**
- * Listens in the pod's namespace and answers until disposed of.
+ * Listens in the pod's namespace and answers until disposed of. Drained, it leaves the port to a successor, and answers what
+ * had come before.
  *
  * @param netnsFd - Is only borrowed, until disposed of; `undefined`: the namespace of this process.
  * @throws LinuxError when an address is taken or may not be had; then nothing stays open.
  */
-export async function startDns(
-  pod: LocalPod,
-  netnsFd: number | undefined,
-  deps: DnsDeps,
-): Promise<Disposable> {
+export async function startDns(pod: LocalPod, netnsFd: number | undefined, deps: DnsDeps): Promise<Draining> {
   using scope = new DisposableStack();
   const { clock, random, log, mark, recorder, mesh, dns } = deps;
   const upstream = scope.use(new Upstream({ netnsFd, mark, nameservers: deps.nameservers, clock }));
@@ -54,20 +52,25 @@ export async function startDns(
     ...(mark === undefined ? {} : { mark }),
     reusePort: deps.reusePort ?? false,
   };
-  let isServing = false;
+  const servers: Draining[] = [];
   for (const { ip, port } of deps.listen) {
     try {
       const udp = udpSocket({ ...where, ip, port });
-      scope.use(serveUdp(udp, familyOf(ip), resolver, log));
+      servers.push(scope.use(serveUdp(udp, ip, resolver, log)));
       const tcp = listenTcp({ ...where, ip, port, v6only: true });
-      scope.use(await serveTcp(tcp.fd, { resolver, clock, log }));
-      isServing = true;
+      servers.push(scope.use(await serveTcp(tcp.fd, { resolver, clock, log })));
     } catch (error) {
-      if (!isServing || familyOf(ip) === 4 || !isWithoutIpv6(error)) throw error;
+      if (servers.length === 0 || familyOf(ip) === 4 || !isWithoutIpv6(error)) throw error;
       log.debug('pod without IPv6 loopback', { pod: pod.name, error: messageOf(error) });
     }
   }
-  return scope.move();
+  const owned = scope.move();
+  return {
+    drain: async () => {
+      await Promise.all(servers.map((server) => server.drain()));
+    },
+    [Symbol.dispose]: () => owned.dispose(),
+  };
 }
 
 function isWithoutIpv6(error: unknown): boolean {

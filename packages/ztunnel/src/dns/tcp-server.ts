@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
+import type { Draining } from './draining.ts';
 import {
   MAX_PIPELINED,
   MAX_QUERY_BYTES,
@@ -23,12 +24,12 @@ export interface TcpDnsOptions {
 }
 
 /** Serves until disposed of; takes over the fd, which listens. */
-export function serveTcp(fd: number, options: TcpDnsOptions): Promise<Disposable> {
-  const open = new Set<Socket>();
+export function serveTcp(fd: number, options: TcpDnsOptions): Promise<Draining> {
+  const open = new Map<Socket, DnsConnection>();
   const server: Server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    open.add(socket);
-    socket.on('close', () => open.delete(socket));
     const connection = new DnsConnection(socket, options);
+    open.set(socket, connection);
+    socket.on('close', () => open.delete(socket));
     socket.on('data', (chunk: Buffer) => connection.take(chunk));
     socket.on('end', () => connection.end());
     socket.on('error', (error) => options.log.trace('tcp client', { error: messageOf(error) }));
@@ -41,9 +42,13 @@ export function serveTcp(fd: number, options: TcpDnsOptions): Promise<Disposable
       server.off('error', reject);
       server.on('error', (error) => options.log.warn('tcp listener', { error: messageOf(error) }));
       resolve({
+        drain: async () => {
+          server.close();
+          await Promise.all([...open.values()].map((connection) => connection.drain()));
+        },
         [Symbol.dispose]: () => {
           server.close();
-          for (const socket of open) socket.destroy();
+          for (const socket of open.keys()) socket.destroy();
         },
       });
     });
@@ -56,6 +61,7 @@ class DnsConnection implements Disposable {
   #received = Buffer.alloc(0);
   #pending = 0;
   #hasEnded = false;
+  #isDraining = false;
   #deadline: Timer;
   /** A question has begun to arrive, and its deadline runs. */
   #isMidQuestion = false;
@@ -75,6 +81,15 @@ class DnsConnection implements Disposable {
   end(): void {
     this.#hasEnded = true;
     this.#advance();
+  }
+
+  /** Resolves when all that was asked has been answered, or the client is gone. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    return new Promise((resolve) => {
+      this.#socket.once('finish', resolve).once('close', resolve);
+      this.#advance();
+    });
   }
 
   [Symbol.dispose](): void {
@@ -98,7 +113,8 @@ class DnsConnection implements Disposable {
     }
     if (this.#hasRoom()) this.#socket.resume();
     else this.#socket.pause();
-    if (this.#hasEnded && this.#pending === 0) this.#socket.end();
+    const isOver = this.#hasEnded || (this.#isDraining && this.#received.length === 0);
+    if (isOver && this.#pending === 0) this.#socket.end();
     const isMidQuestion = this.#received.length > 0 && this.#hasRoom();
     if (isMidQuestion && this.#isMidQuestion && started === 0) return;
     this.#isMidQuestion = isMidQuestion;
