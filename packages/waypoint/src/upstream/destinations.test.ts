@@ -331,6 +331,29 @@ describe('the PROXY protocol', () => {
     await once(duplex, 'data');
     expect(heads.at(-1)).toBe('PROXY TCP4 127.0.0.1 10.9.0.2 0 80');
   });
+
+  test.each([
+    { version: 1, first: Buffer.from('PROXY UNKNOWN\r\n') },
+    { version: 2, first: Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex') },
+  ])('of version $version says of health checks that they are nobody else’s', async ({ version, first }) => {
+    const heard: Buffer[] = [];
+    const backend = use(
+      await tcpBackend('127.0.0.2', (socket: Socket) => {
+        socket.once('data', (bytes: Buffer) => {
+          heard.push(bytes);
+          socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+        });
+      }),
+    );
+    const network = await networkOf([backend]);
+    const healthCheck = { path: '/healthz', intervalMs: 30, timeoutMs: 1_000 };
+    await policy(network, { proxyProtocol: version, healthCheck });
+    await (await network.client()).request(WEB);
+    const checks = () => heard.filter((bytes) => bytes.includes('GET /healthz '));
+    await until(() => checks().length > 0, 'a health check has come');
+    expect(checks()[0]?.subarray(0, first.length)).toEqual(first);
+    expect(String(checks()[0]?.subarray(first.length))).toMatch(/^GET \/healthz HTTP\/1\.1\r\n/);
+  });
 });
 
 describe('connections', () => {
