@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { configFrom } from '@ambit/istiod-lite/config';
-import { renderWaypoint } from '@ambit/istiod-lite/gateway/decide/render';
+import { type RenderedFor, renderWaypoint } from '@ambit/istiod-lite/gateway/decide/render';
 import { renderSettings } from '@ambit/istiod-lite/gateway/settings';
 import { configFrom as waypointConfig } from '@ambit/waypoint/config';
 import { variables } from '@ambit/waypoint/config/variables';
@@ -28,7 +28,11 @@ const gateway = {
   },
   spec: { gatewayClassName: 'istio-waypoint' },
 };
-const { deployment } = renderWaypoint(gateway, { ...renderSettings(configFrom({}), '1'), network: 'n' });
+const { deployment } = renderWaypoint(gateway, renderSettings(configFrom({}), '1'), {
+  // With all that a class may ask for.
+  gatewayClass: { metadata: { annotations: { 'ambient.istio.io/xfcc-include-client-identity': 'true' } } },
+  network: 'n',
+} as unknown as RenderedFor);
 const { template } = deployment.spec as unknown as {
   readonly template: {
     readonly spec: { readonly containers: readonly { readonly env: readonly Variable[] }[] };

@@ -15,6 +15,7 @@ import { Names } from '@ambit/core/names';
 import { Readiness, readinessHandler } from '@ambit/core/readiness';
 import { until } from '@ambit/core/watch';
 import { Deadlines } from '@ambit/http/deadlines';
+import type { HeaderFields } from '@ambit/http/header-fields';
 import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from '@ambit/http/h2/session';
 import {
   DEFAULT_HTTP1_OPTIONS,
@@ -40,6 +41,7 @@ import { resourceHandlers } from './control/resources.ts';
 import { handleWhy } from './control/why.ts';
 import { selfWorkload } from './control/self-workload.ts';
 import { Admission } from './exchange/admission.ts';
+import { clientCertificateField } from './exchange/client-certificate.ts';
 import type { ExchangeContext } from './exchange/context.ts';
 import { configOf } from './exchange/downstream.ts';
 import { PolicyReport } from './exchange/policy-report.ts';
@@ -85,6 +87,8 @@ export interface App extends AsyncDisposable {
   /** Says that it goes, lets requests and connections end for as long as the configuration says, and stops everything. */
   stop(): Promise<void>;
 }
+
+const NO_FIELDS: HeaderFields = [];
 
 /** What a start waits for, and an end says. */
 type ReadinessTask = 'certificate' | 'configuration' | 'draining';
@@ -231,6 +235,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     random,
     log: deps.log.scope('http'),
     deadlines,
+    clientFields: config.tellsClientIdentity ? clientCertificateField(config.self.identity) : () => NO_FIELDS,
     retryBodyBytes: config.retryBodyBytes,
     streamIdleMs: config.streamIdleMs,
   };

@@ -26,7 +26,7 @@ export interface WantedOptions {
   readonly inputs: Pick<Inputs, 'gateways' | 'gatewayClasses' | 'namespaces'>;
   /** Of every namespace; no more of each than its metadata and the texts of overlays. */
   readonly configMaps: Collection<string, ConfigMap>;
-  readonly settings: Omit<RenderSettings, 'network'>;
+  readonly settings: RenderSettings;
   readonly systemNamespace: string;
   readonly scheduler: Scheduler;
 }
@@ -81,7 +81,7 @@ export function deriveWanted(options: WantedOptions): Wanted {
       name: 'objects of waypoints',
       scheduler,
       from: gateways,
-      inputs: [configMaps, defaults, network],
+      inputs: [configMaps, defaults, network, inputs.gatewayClasses],
       compute: ({ gateway, management }, _, fetch): Overlaid | undefined => {
         if (management !== 'managed' || isEnding(gateway)) return undefined;
         const named = parametersOf(gateway, configMaps, fetch);
@@ -91,7 +91,10 @@ export function deriveWanted(options: WantedOptions): Wanted {
           ...(byClass ? [overlayOf(byClass, true)] : []),
           ...(named ? [overlayOf(named, namespaceOf(named) === systemNamespace)] : []),
         ];
-        const rendered = renderWaypoint(gateway, { ...settings, network: fetch.get(network, ONLY) ?? '' });
+        const rendered = renderWaypoint(gateway, settings, {
+          gatewayClass: fetch.get(inputs.gatewayClasses, gateway.spec?.gatewayClassName ?? ''),
+          network: fetch.get(network, ONLY) ?? '',
+        });
         return overlaid(rendered, overlays, settings.pod.autoscaleMin);
       },
       equals: sameContent,

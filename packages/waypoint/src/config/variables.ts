@@ -36,6 +36,11 @@ export const variables = {
     default: undefined,
     doc: "Name of its Deployment and its Service. Default: the Gateway's.",
   }),
+  tellsClientIdentity: flag({
+    env: 'AMBIT_XFCC_CLIENT_IDENTITY',
+    default: false,
+    doc: 'Tell applications who the client is in `x-forwarded-client-cert`. Set by annotation `ambient.istio.io/xfcc-include-client-identity` of the Gateway or its class.',
+  }),
   network: text({ env: 'NETWORK', default: '', doc: 'The network that this pod is in.' }),
   trustDomain: text({
     env: 'TRUST_DOMAIN',

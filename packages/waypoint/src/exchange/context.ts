@@ -2,6 +2,7 @@
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { Deadlines } from '@ambit/http/deadlines';
+import type { HeaderFields } from '@ambit/http/header-fields';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
 import type { hashOf } from '../decide/balance/hash-key.ts';
 import type { decideRetry } from '../decide/retry.ts';
@@ -35,6 +36,8 @@ export interface ExchangeContext {
   readonly random: Random;
   readonly log: Logger;
   readonly deadlines: Deadlines;
+  /** What applications are told of a client beside what it says itself: `x-forwarded-client-cert`, or nothing. */
+  readonly clientFields: (identity: string | undefined) => HeaderFields;
   readonly retryBodyBytes: number;
   /** A request on which nothing moves for so long is ended. 0: never. */
   readonly streamIdleMs: number;

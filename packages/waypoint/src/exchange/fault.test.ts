@@ -46,6 +46,7 @@ function contextWith(reporter: Partial<ExchangeContext['reporter']>, admission: 
     log: silentLogger,
     deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
     budget: { add: () => undefined, remove: () => undefined },
+    clientFields: () => [],
     retryBodyBytes: 0,
     streamIdleMs: 0,
   } as unknown as ExchangeContext;

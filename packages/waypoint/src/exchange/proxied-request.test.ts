@@ -8,11 +8,13 @@ import { type Backend, httpBackend, startNode, tcpBackend } from '../testing/bac
 import { testScope } from '../testing/scope.ts';
 import { closed, until } from '../testing/until.ts';
 import {
+  ALICE,
   hostnameOf,
   identityOf,
   NAMESPACE,
   type NetworkOptions,
   startWaypoint,
+  WAYPOINT_IDENTITY,
   type WaypointNetwork,
 } from '../testing/waypoint-network.ts';
 
@@ -148,6 +150,21 @@ describe('what a client says of itself', () => {
     };
     await (await (await networkOf([backend])).client()).request(WEB, { headers });
     expect(seen).toEqual([undefined, 'stays']);
+  });
+
+  test('is replaced by what it proved where the waypoint is to tell', async () => {
+    const seen: unknown[] = [];
+    const backend = await web((request, response) => {
+      seen.push(request.headers['x-forwarded-client-cert']);
+      response.end();
+    });
+    const network = await networkOf([backend], { env: { AMBIT_XFCC_CLIENT_IDENTITY: 'true' } });
+    const headers = { 'x-forwarded-client-cert': 'URI=spiffe://cluster.local/ns/shop/sa/admin' };
+    const client = await network.client();
+    await client.request(WEB, { headers });
+    await client.request(WEB);
+    const told = `By=${WAYPOINT_IDENTITY};URI=${ALICE}`;
+    expect(seen).toEqual([told, told]);
   });
 });
 

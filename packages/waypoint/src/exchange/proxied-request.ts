@@ -125,7 +125,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   }
 
   #begin(): void {
-    const { admission, snapshot, reporter, deadlines } = this.#context;
+    const { admission, snapshot, reporter, deadlines, clientFields } = this.#context;
     const { head } = this.#exchange;
     const now = snapshot();
     const config = configOf(now, this.#downstream.destination);
@@ -153,7 +153,14 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       return;
     }
     const { method, scheme, authority, fields } = head;
-    this.#view = { method, scheme, authority, path: normalized.path, fields: withoutForged(fields) };
+    const told = clientFields(this.#downstream.connection.identity);
+    this.#view = {
+      method,
+      scheme,
+      authority,
+      path: normalized.path,
+      fields: withFields(withoutForged(fields), told),
+    };
     this.#gate = new Gate(this.#context, this.#downstream.connection, config, this.#view, this);
     this.#gate.start();
   }

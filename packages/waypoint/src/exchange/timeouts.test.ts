@@ -108,6 +108,7 @@ function setup(kind: 'HTTPRoute' | 'VirtualService', head: Partial<ServerExchang
     log: silentLogger,
     deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
     budget: { add: () => undefined, remove: () => undefined },
+    clientFields: () => [],
     retryBodyBytes: 0,
     streamIdleMs: 0,
   } as unknown as ExchangeContext;

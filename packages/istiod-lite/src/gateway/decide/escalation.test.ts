@@ -11,7 +11,10 @@ const gateway = {
   metadata: { namespace: 'shop', name: 'w', uid: 'u' },
   spec: { gatewayClassName: 'istio-waypoint' },
 };
-const rendered = renderWaypoint(gateway, { ...renderSettings(configFrom({}), '1'), network: '' });
+const rendered = renderWaypoint(gateway, renderSettings(configFrom({}), '1'), {
+  gatewayClass: undefined,
+  network: '',
+});
 
 const laidOver = (part: Part, text: string, isTrusted = false): Overlaid =>
   overlaid(rendered, [{ from: 'x', texts: { [part]: text }, isTrusted }]);

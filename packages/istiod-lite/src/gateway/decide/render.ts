@@ -4,7 +4,7 @@
  *
  * How many pods there are is the autoscaler's to say, so the Deployment does not: see overlay.ts for one without it.
  */
-import type { Gateway } from '@ambit/kube/resources/gateway';
+import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import { STATUS_PORT, servicePorts } from './ports.ts';
 import {
   GATEWAY_NAME_LABEL,
@@ -38,8 +38,6 @@ export interface RenderSettings {
   readonly trustDomain: string;
   /** `cluster.local` */
   readonly domain: string;
-  /** Empty is a network too. */
-  readonly network: string;
   /** `https://istiod.istio-system.svc:15012` */
   readonly controlPlane: string;
   /** The ConfigMap of each namespace that has the mesh's roots. */
@@ -48,8 +46,17 @@ export interface RenderSettings {
   readonly audience: string;
 }
 
+/** What is said of one Gateway outside of it. */
+export interface RenderedFor {
+  /** Of its class. */
+  readonly gatewayClass: GatewayClass | undefined;
+  /** Empty is a network too. */
+  readonly network: string;
+}
+
 const GATEWAY_CLASS_LABEL = 'gateway.networking.k8s.io/gateway-class-name';
 const SERVICE_TYPE_ANNOTATION = 'networking.istio.io/service-type';
+const CLIENT_IDENTITY_ANNOTATION = 'ambient.istio.io/xfcc-include-client-identity';
 const METRICS_PORT = 15_020;
 /** Of the grace period, what is left after draining, to end in order. */
 const AFTER_DRAIN_SECONDS = 5;
@@ -57,10 +64,14 @@ const TOKEN_SECONDS = 43_200;
 
 type Texts = Readonly<Record<string, string>>;
 
-export function renderWaypoint(gateway: Gateway, settings: RenderSettings): WaypointObjects {
-  const labels = infrastructureLabels(gateway, settings.network);
+export function renderWaypoint(
+  gateway: Gateway,
+  settings: RenderSettings,
+  surroundings: RenderedFor,
+): WaypointObjects {
+  const labels = infrastructureLabels(gateway, surroundings.network);
   const annotations = infrastructureAnnotations(gateway);
-  const of = { gateway, settings, labels, annotations };
+  const of = { gateway, settings, surroundings, labels, annotations };
   return {
     serviceAccount: manifest(of, 'v1', 'ServiceAccount', serviceAccountName(gateway)),
     service: service(of),
@@ -73,6 +84,7 @@ export function renderWaypoint(gateway: Gateway, settings: RenderSettings): Wayp
 interface Of {
   readonly gateway: Gateway;
   readonly settings: RenderSettings;
+  readonly surroundings: RenderedFor;
   readonly labels: Texts;
   readonly annotations: Texts;
 }
@@ -260,7 +272,7 @@ function container(of: Of): Readonly<Record<string, unknown>> {
 }
 
 /** What the proxy must know of itself; its reference is docs/reference/config/waypoint.md. */
-function environment({ gateway, settings }: Of): readonly object[] {
+function environment({ gateway, settings, surroundings }: Of): readonly object[] {
   const { pod, controlPlane } = settings;
   const grace = pod.terminationGracePeriodSeconds ?? GRACE_SECONDS;
   const texts: Readonly<Record<string, string | number | boolean>> = {
@@ -269,13 +281,14 @@ function environment({ gateway, settings }: Of): readonly object[] {
     CLUSTER_ID: settings.clusterId,
     CLUSTER_DOMAIN: settings.domain,
     TRUST_DOMAIN: settings.trustDomain,
-    NETWORK: settings.network,
+    NETWORK: surroundings.network,
     GATEWAY_NAME: gateway.metadata.name,
     // What its Service is called, also where that is not called as the Gateway is.
     ISTIO_META_WORKLOAD_NAME: deploymentName(gateway),
     RUST_LOG: pod.logLevel ?? 'info',
     LOG_FORMAT: pod.logAsJson ? 'json' : 'plain',
     TERMINATION_DRAIN_DURATION_SECONDS: String(Math.max(1, grace - AFTER_DRAIN_SECONDS)),
+    ...(tellsClientIdentity(gateway, surroundings) && { AMBIT_XFCC_CLIENT_IDENTITY: true }),
     ...pod.env,
   };
   const fields: Texts = {
@@ -291,6 +304,12 @@ function environment({ gateway, settings }: Of): readonly object[] {
       .map(([name, fieldPath]) => ({ name, valueFrom: { fieldRef: { fieldPath } } })),
     ...Object.entries(texts).map(([name, value]) => ({ name, value: String(value) })),
   ];
+}
+
+/** What the Gateway says counts, and where it says nothing what its class does. */
+function tellsClientIdentity({ metadata }: Gateway, { gatewayClass }: RenderedFor): boolean {
+  const own = metadata.annotations?.[CLIENT_IDENTITY_ANNOTATION];
+  return (own ?? gatewayClass?.metadata.annotations?.[CLIENT_IDENTITY_ANNOTATION]) === 'true';
 }
 
 function autoscaler(of: Of): Manifest {
