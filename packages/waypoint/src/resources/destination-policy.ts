@@ -21,6 +21,8 @@ export interface DestinationPolicy {
 export interface Subset {
   /** Its parts win over those of the destination's policy. */
   readonly policy: TrafficPolicy;
+  /** By service port: instead of {@link policy}, nothing of which it inherits. */
+  readonly ports: ReadonlyMap<number, TrafficPolicy>;
   readonly labels: ReadonlyMap<string, string>;
   /** uids of the workloads that have the labels. */
   readonly workloads: ReadonlySet<string>;

@@ -286,7 +286,9 @@ describe('destinations', () => {
   });
 
   test('a subset says what it says, and the rest is the destination’s', () => {
-    const subsets = [{ name: 'v1', labels: new Map([['version', 'v1']]), workloads: ['w1'], policy: ROUND }];
+    const subsets = [
+      { name: 'v1', labels: new Map([['version', 'v1']]), workloads: ['w1'], policy: ROUND, ports: [] },
+    ];
     const policy = createTraffic({ loadBalancer: { simple: 3 } as never, proxyProtocol: 2 });
     const store = filled(rule('shop/a', HOST, { policy, subsets }));
     const found = store.destination(CART, 80, 'v1');
@@ -300,8 +302,27 @@ describe('destinations', () => {
     expect(store.destination(CART, 80, '').workloads).toBeUndefined();
   });
 
+  test('what a subset says of a port stands alone there', () => {
+    const tls = { sni: 'v1.example.com', subjectAltNames: [], caCertificates: '', insecureSkipVerify: false };
+    const ports = [{ port: 443, policy: { tls } as unknown as TrafficPolicy }];
+    const subsets = [{ name: 'v1', labels: new Map(), workloads: [], policy: undefined, ports }];
+    const store = filled(rule('shop/a', HOST, { policy: ROUND, subsets }));
+    expect(store.destination(CART, 443, 'v1')).toMatchObject({
+      tls: { sni: 'v1.example.com' },
+      loadBalancer: undefined,
+    });
+    expect(simple(store, 80, 'v1')).toBe('round-robin');
+    expect(store.destination(CART, 80, 'v1').tls).toBeUndefined();
+  });
+
   test('rules for one hostname give their subsets together', () => {
-    const subset = (name: string) => ({ name, labels: new Map(), workloads: [name], policy: undefined });
+    const subset = (name: string) => ({
+      name,
+      labels: new Map(),
+      workloads: [name],
+      policy: undefined,
+      ports: [],
+    });
     const store = filled(
       rule('shop/a', HOST, { subsets: [subset('v1')] }, 1),
       rule('shop/b', HOST, { subsets: [subset('v2')] }, 2),

@@ -238,6 +238,7 @@ export interface Subset {
   readonly labels: Map<string, string>;
   readonly policy: TrafficPolicy | undefined;
   readonly workloads: readonly string[];
+  readonly ports: readonly PortPolicy[];
 }
 
 export interface Subset_LabelsEntry {
@@ -3611,7 +3612,7 @@ export const PortPolicy: MessageFns<PortPolicy> = {
 };
 
 function createBaseSubset(): Subset {
-  return { name: "", labels: new Map(), policy: undefined, workloads: [] };
+  return { name: "", labels: new Map(), policy: undefined, workloads: [], ports: [] };
 }
 
 export const Subset: MessageFns<Subset> = {
@@ -3627,6 +3628,9 @@ export const Subset: MessageFns<Subset> = {
     }
     for (const v of message.workloads) {
       writer.uint32(34).string(v!);
+    }
+    for (const v of message.ports) {
+      PortPolicy.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -3679,6 +3683,14 @@ export const Subset: MessageFns<Subset> = {
             message.workloads.push(reader.string(true));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ports.push(PortPolicy.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -3711,6 +3723,7 @@ export const Subset: MessageFns<Subset> = {
       ? TrafficPolicy.fromPartial(object.policy)
       : undefined;
     message.workloads = object.workloads?.map((e) => e) || [];
+    message.ports = object.ports?.map((e) => PortPolicy.fromPartial(e)) || [];
     return message;
   },
 };

@@ -63,6 +63,7 @@ function translateSubset(
     name,
     labels: new Map(Object.entries(labels)),
     policy: trafficPolicy(policy),
+    ports: portPolicies(policy),
     workloads: members(labels),
   };
 }

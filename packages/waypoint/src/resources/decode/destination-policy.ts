@@ -37,9 +37,6 @@ import { durationOf, headerNameOf, originOf, said, textOf } from './read.ts';
 export function destinationPolicyOf(name: string, message: DestinationPolicyMessage): DestinationPolicy {
   const hostname = nameOf(message.hostname, 'hostname').toLowerCase();
   if (hostname === '') throw new Problem('hostname: missing');
-  const ports = atMost(message.ports, MAX_PARTS, 'ports').map(
-    ({ port, policy }) => [portOf(port, 'ports'), trafficPolicyOf(policy)] as const,
-  );
   const subsets = atMost(message.subsets, MAX_PARTS, 'subsets').map(
     (subset) => [nameOf(subset.name, 'subsets'), subsetOf(subset)] as const,
   );
@@ -49,15 +46,25 @@ export function destinationPolicyOf(name: string, message: DestinationPolicyMess
     hostname,
     serviceNamespace: said(nameOf(message.serviceNamespace, 'serviceNamespace')),
     policy: trafficPolicyOf(message.policy),
-    ports: new Map(ports),
+    ports: portPoliciesOf(message.ports),
     subsets: new Map(subsets),
     unreadable: said(message.unreadable),
   };
 }
 
-function subsetOf({ policy, labels, workloads }: SubsetMessage): Subset {
+function portPoliciesOf(messages: DestinationPolicyMessage['ports']): ReadonlyMap<number, TrafficPolicy> {
+  return new Map(
+    atMost(messages, MAX_PARTS, 'ports').map(({ port, policy }) => [
+      portOf(port, 'ports'),
+      trafficPolicyOf(policy),
+    ]),
+  );
+}
+
+function subsetOf({ policy, ports, labels, workloads }: SubsetMessage): Subset {
   return {
     policy: trafficPolicyOf(policy),
+    ports: portPoliciesOf(ports),
     labels: new Map(labels),
     workloads: new Set(atMost(workloads, MAX_SUBSET_WORKLOADS, 'workloads')),
   };

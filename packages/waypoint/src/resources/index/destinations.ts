@@ -85,9 +85,12 @@ export class DestinationIndex {
       .filter(({ origin }) => origin.kind !== RULE_KIND)
       .sort((a, b) => byAge(a.origin, b.origin));
     const subset = subsetName === '' ? undefined : subsetOf(rules, subsetName);
+    // What a subset says of a port stands alone; what it says of all ports is filled by the destination's.
+    const ofPort = subset?.ports.get(port);
+    const below = ofPort ? others : [...rules.slice(0, 1), ...others];
     const layers = [
-      subset?.policy ?? NO_TRAFFIC_POLICY,
-      ...[...rules.slice(0, 1), ...others].map((policy) => policy.ports.get(port) ?? policy.policy),
+      ofPort ?? subset?.policy ?? NO_TRAFFIC_POLICY,
+      ...below.map((policy) => policy.ports.get(port) ?? policy.policy),
     ];
     const used = [...rules, ...others];
     return {
