@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { KeyedWorker } from './keyed-worker.ts';
-import { WRITE_CONCURRENCY } from './limits.ts';
+import { WRITE_AGAIN_MS, WRITE_CONCURRENCY } from './limits.ts';
 
 const quick = { ...systemClock, after: (_: number, run: () => void) => systemClock.after(1, run) };
 const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -43,6 +43,34 @@ describe('KeyedWorker', () => {
     subject.add('a');
     await soon();
     expect([runs, most]).toEqual([2, 1]);
+  });
+
+  test('a key that is added whenever it was worked on is worked on a few times a second', async () => {
+    const waits: number[] = [];
+    const clock = {
+      ...systemClock,
+      after: (ms: number, run: () => void) => {
+        waits.push(ms);
+        return systemClock.after(1, run);
+      },
+    };
+    let runs = 0;
+    const { promise: enough, resolve } = Promise.withResolvers<void>();
+    await using subject = new KeyedWorker({
+      name: 'test',
+      work: (key) => {
+        runs += 1;
+        if (runs < 5) subject.add(key);
+        else resolve();
+        return Promise.resolve();
+      },
+      clock,
+      random: () => 0.5,
+      log: silentLogger,
+    });
+    subject.add('a');
+    await enough;
+    expect(waits.slice(0, 4)).toEqual(Array.from({ length: 4 }, () => WRITE_AGAIN_MS));
   });
 
   test('works on a few keys at once, no more', async () => {

@@ -2,13 +2,14 @@
  * Work by key, done again until it succeeds: what a controller does.
  *
  * A key that is added while it waits is not added twice; one that is added while it is worked on is worked on again
- * afterwards. Failures wait longer each time. The queue is bounded by the number of keys.
+ * afterwards, a moment later: there may be somebody who undoes what we do whenever we do it. Failures wait longer each
+ * time. The queue is bounded by the number of keys.
  */
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
-import { WRITE_CONCURRENCY, WRITE_RETRY_INITIAL_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
+import { WRITE_AGAIN_MS, WRITE_CONCURRENCY, WRITE_RETRY_INITIAL_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
 
 export interface KeyedWorkerOptions {
   /** Names the work in the log. */
@@ -24,6 +25,8 @@ export class KeyedWorker implements AsyncDisposable {
   readonly #waiting = new Set<string>();
   readonly #running = new Map<string, Promise<void>>();
   readonly #failing = new Map<string, { readonly backoff: Backoff; timer: Timer }>();
+  /** Keys that were worked on just now. */
+  readonly #resting = new Map<string, Timer>();
   readonly #abort = new AbortController();
 
   constructor(options: KeyedWorkerOptions) {
@@ -40,13 +43,14 @@ export class KeyedWorker implements AsyncDisposable {
     this.#abort.abort();
     this.#waiting.clear();
     for (const { timer } of this.#failing.values()) timer.cancel();
+    for (const timer of this.#resting.values()) timer.cancel();
     await Promise.all(this.#running.values());
   }
 
   #next(): void {
     for (const key of this.#waiting) {
       if (this.#running.size >= WRITE_CONCURRENCY) return;
-      if (this.#running.has(key)) continue;
+      if (this.#running.has(key) || this.#resting.has(key)) continue;
       this.#waiting.delete(key);
       this.#running.set(key, this.#work(key));
     }
@@ -66,7 +70,17 @@ export class KeyedWorker implements AsyncDisposable {
       }
     }
     this.#running.delete(key);
-    if (!signal.aborted) this.#next();
+    if (signal.aborted) return;
+    this.#rest(key);
+    this.#next();
+  }
+
+  #rest(key: string): void {
+    const timer = this.#options.clock.after(WRITE_AGAIN_MS, () => {
+      this.#resting.delete(key);
+      this.#next();
+    });
+    this.#resting.set(key, timer);
   }
 
   #retryLater(key: string): number {

@@ -11,6 +11,8 @@ export const UNKNOWN_POD_WAIT_MS = 2_000;
 export const MAX_WAITING_REQUESTS = 1_000;
 /** Objects written to the API server at once, by each writer. */
 export const WRITE_CONCURRENCY = 4;
+/** How soon one object is written again: whoever puts back what we write does so at once, and so would we. */
+export const WRITE_AGAIN_MS = 100;
 export const WRITE_RETRY_INITIAL_MS = 200;
 export const WRITE_RETRY_MAX_MS = 30_000;
 /** How often the Secret of the self-signed root is looked at; so late does a replica hear of what another did to it. */
@@ -29,6 +31,8 @@ export const ADMISSION_REQUEST_TIMEOUT_MS = 10_000;
 export const MAX_ADMISSION_CONNECTIONS = 256;
 /** Characters of one warning of an admission answer; kubectl cuts longer ones. */
 export const MAX_WARNING_CHARS = 250;
+/** Characters of the reason for which an object is refused; also in the log. */
+export const MAX_REFUSAL_CHARS = 4_096;
 /** Warnings of one admission answer: beyond these nobody reads on, and the API server cuts them off. */
 export const MAX_WARNINGS = 10;
 /** Addresses of each family that are remembered as free again. */
@@ -50,3 +54,7 @@ export const GATEWAY_API_RETRY_MS = 10_000;
 export const MAX_WIRE_DURATION_MS = 2_592_000_000;
 /** Services that one resource for waypoints is about; what is about more becomes several. */
 export const MAX_PARENTS_OF_RESOURCE = 1_000;
+/** What is told of one object's mistakes; the rest would not help. */
+export const MAX_PROBLEMS = 20;
+/** Characters of a condition's message that the API server stores. */
+export const MAX_CONDITION_MESSAGE_CHARS = 32_768;

@@ -6,6 +6,8 @@
  * holds both to it.
  */
 
+import { MAX_PROBLEMS } from '../limits.ts';
+
 export interface StructuralSchema {
   readonly type: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean';
   readonly description?: string;
@@ -100,9 +102,6 @@ export function flag(description?: string): StructuralSchema {
 export function oneOf(words: readonly string[], description?: string): StructuralSchema {
   return { type: 'string', ...(description && { description }), enum: words };
 }
-
-/** How many problems of one object are told; the rest would not help. */
-const MAX_PROBLEMS = 20;
 
 /** What of `value` does not fit `schema`, each as `path: problem`. Unknown fields are problems too. */
 export function schemaProblems(schema: StructuralSchema, value: unknown, path: string): readonly string[] {

@@ -22,6 +22,13 @@ const condition = (over: Partial<Condition> = {}): Condition => ({
   ...over,
 });
 
+test('of a message as much is written as is stored, once', () => {
+  const wanted = [{ type: 'Accepted', isTrue: false, reason: 'Invalid', message: 'x'.repeat(100_000) }];
+  const [written] = conditionsToWrite([], wanted, 0) ?? [];
+  expect(written?.message).toHaveLength(32_768);
+  expect(conditionsToWrite(written ? [written] : [], wanted, 1)).toBeUndefined();
+});
+
 describe('conditionsToWrite', () => {
   const cases: Record<
     string,

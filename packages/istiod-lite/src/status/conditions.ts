@@ -1,7 +1,7 @@
 /** Conditions of an object's status that one writer owns: whether they are as they should be. Pure. */
 import type { KubeObject } from '@ambit/kube/resource';
 import type { Condition } from '@ambit/kube/resources/core';
-import type { WantedCondition } from '../translate/condition.ts';
+import { storable, type WantedCondition } from '../translate/condition.ts';
 
 /** A kind with conditions in its status. */
 export interface Conditioned extends KubeObject {
@@ -58,7 +58,7 @@ function written(
     type,
     status,
     reason,
-    message,
+    message: storable(message),
     ...(observedGeneration !== undefined && { observedGeneration }),
     lastTransitionTime: current?.status === status ? (current.lastTransitionTime ?? now) : now,
   };

@@ -1,3 +1,5 @@
+import { MAX_CONDITION_MESSAGE_CHARS } from '../limits.ts';
+
 /** What a condition in an object's status shall say. */
 export interface WantedCondition {
   readonly type: string;
@@ -8,4 +10,11 @@ export interface WantedCondition {
   readonly message: string;
   /** Of the object that this was found out about; absent: the condition does not tell. */
   readonly observedGeneration?: number;
+}
+
+/** As much of a message as is stored; a longer one would be refused, and with it the whole status. */
+export function storable(message: string): string {
+  return message.length <= MAX_CONDITION_MESSAGE_CHARS
+    ? message
+    : `${message.slice(0, MAX_CONDITION_MESSAGE_CHARS - 1)}…`;
 }

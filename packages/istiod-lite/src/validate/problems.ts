@@ -2,6 +2,7 @@
  * What validation finds: errors make an object invalid; refusals are mistakes in one that is valid, and keep it out at
  * admission without changing what it does where it is already; warnings are shown to whoever applies it.
  */
+import { MAX_PROBLEMS } from '../limits.ts';
 
 export interface Findings {
   readonly errors: readonly string[];
@@ -9,21 +10,25 @@ export interface Findings {
   readonly warnings: readonly string[];
 }
 
-/** Collects findings; each is `path: problem`. */
+/** Collects findings; each is `path: problem`. Of each sort so many as are told, and no more. */
 export class Collector implements Findings {
   readonly errors: string[] = [];
   readonly refusals: string[] = [];
   readonly warnings: string[] = [];
 
   error(path: string, problem: string): void {
-    this.errors.push(`${path}: ${problem}`);
+    add(this.errors, path, problem);
   }
 
   refuse(path: string, problem: string): void {
-    this.refusals.push(`${path}: ${problem}`);
+    add(this.refusals, path, problem);
   }
 
   warn(path: string, problem: string): void {
-    this.warnings.push(`${path}: ${problem}`);
+    add(this.warnings, path, problem);
   }
+}
+
+function add(to: string[], path: string, problem: string): void {
+  if (to.length < MAX_PROBLEMS) to.push(`${path}: ${problem}`);
 }

@@ -17,7 +17,7 @@ import type {
   PeerAuthentication,
   RequestAuthentication,
 } from '@ambit/kube/resources/security';
-import { MAX_WARNING_CHARS, MAX_WARNINGS } from '../limits.ts';
+import { MAX_REFUSAL_CHARS, MAX_WARNING_CHARS, MAX_WARNINGS } from '../limits.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 import { addressesOfOthers } from '../validate/allotted-addresses.ts';
 import {
@@ -106,12 +106,16 @@ export function answerReview(review: unknown, context: ReviewContext): Admission
     response: {
       uid,
       allowed: errors.length === 0,
-      ...(errors.length > 0 && { status: { code: 422, message: `invalid ${kind}: ${errors.join('; ')}` } }),
+      ...(errors.length > 0 && { status: { code: 422, message: refusalOf(kind, errors) } }),
       ...(warnings.length > 0 && {
         warnings: warnings.map((warning) => warning.slice(0, MAX_WARNING_CHARS)),
       }),
     },
   };
+}
+
+function refusalOf(kind: string, errors: readonly string[]): string {
+  return `invalid ${kind}: ${errors.join('; ')}`.slice(0, MAX_REFUSAL_CHARS);
 }
 
 /** What keeps an object that is right by itself out of this cluster. */

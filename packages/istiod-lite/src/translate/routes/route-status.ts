@@ -75,12 +75,6 @@ function resolvedWaypoints({ refusal }: Parent, waypoint: ParentWaypoint): Wante
   return { type: 'ResolvedWaypoints', isTrue: true, reason: 'ResolvedWaypoints', message };
 }
 
-/** Characters of a condition's message that the API server stores. */
-const MAX_MESSAGE_CHARS = 32_768;
-
 function said(problems: readonly { readonly message: string }[]): string {
-  return problems
-    .map(({ message }) => message)
-    .join('; ')
-    .slice(0, MAX_MESSAGE_CHARS - 100);
+  return problems.map(({ message }) => message).join('; ');
 }
