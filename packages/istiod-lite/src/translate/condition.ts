@@ -1,3 +1,4 @@
+/** Conditions of statuses, before they are written. */
 import { MAX_CONDITION_MESSAGE_CHARS } from '../limits.ts';
 
 /** What a condition in an object's status shall say. */

@@ -20,9 +20,11 @@ import {
   type EndpointTrace,
   explainConnection,
   explainRequest,
+  type KeptFrom,
   type TokenFinding,
   type WhyStep,
 } from '../decide/why.ts';
+import { keptFrom } from '../exchange/downstream.ts';
 import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
 import { without, withFields } from '../exchange/fields.ts';
 import type { Authenticator } from '../security/authenticate.ts';
@@ -176,14 +178,21 @@ async function steps(question: Question, snapshot: Snapshot, sources: WhySources
     asked.kind === 'service' ? snapshot.servicePort(asked.service.key, asked.port) : snapshot.workloads();
   const { identity, sourceIp, sni } = question;
   const connection: ConnectionView = { identity, sourceIp, destination: asked.address, sni };
+  const kept: KeptFrom = (backend, subject) =>
+    asked.kind === 'service' ? keptFrom(snapshot, asked, backend, subject) : undefined;
   const rest =
     question.protocol === 'http'
-      ? await requestSteps(question, config, connection, snapshot, sources)
-      : explainConnection(config, connection, {
-          isTls: question.protocol === 'tls',
-          sni,
-          sourceNamespace: identity === undefined ? undefined : parseIdentity(identity)?.namespace,
-        });
+      ? await requestSteps(question, config, connection, kept, snapshot, sources)
+      : explainConnection(
+          config,
+          connection,
+          {
+            isTls: question.protocol === 'tls',
+            sni,
+            sourceNamespace: identity === undefined ? undefined : parseIdentity(identity)?.namespace,
+          },
+          kept,
+        );
   return [destinationStep(asked), ...rest];
 }
 
@@ -191,6 +200,7 @@ async function requestSteps(
   question: Question,
   config: PortConfig,
   connection: ConnectionView,
+  kept: KeptFrom,
   snapshot: Snapshot,
   sources: WhySources,
 ): Promise<readonly Step[]> {
@@ -201,6 +211,7 @@ async function requestSteps(
     normalization: snapshot.settings.pathNormalization,
     ...(await authenticated(question, config, sources)),
     connection,
+    keptFrom: kept,
     destination,
     endpoints: (decision) => endpointsOf(decision, destination(decision), sources),
   });

@@ -43,6 +43,7 @@ function explain(
     request: asked,
     connection: connection(),
     token: { kind: 'verified', claims: undefined },
+    keptFrom: () => undefined,
     destination: ({ backend: { to } }) => ({
       ...NO_TRAFFIC_POLICY,
       ...to,
@@ -293,12 +294,15 @@ describe('where a request goes', () => {
 
 test('a connection that is no HTTP', () => {
   const stream = { isTls: false, sni: undefined, sourceNamespace: 'web' };
-  expect(says(explainConnection(config([]), connection(), stream))).toEqual([
+  expect(says(explainConnection(config([]), connection(), stream, () => undefined))).toEqual([
     'authorization ok: no ALLOW policy is attached',
     'route ok: no route: the service itself',
   ]);
   const denying = config([], [{ action: 'DENY', rules: [{ to: [{ methods: ['GET'] }] }] }]);
-  expect(says(explainConnection(denying, connection(), stream))).toEqual([
+  expect(says(explainConnection(denying, connection(), stream, () => undefined))).toEqual([
     'authorization refuse: explicitly denied by: shop/p, rule 0',
   ]);
+  expect(says(explainConnection(config([]), connection(), stream, () => 'bank/p')).at(-1)).toMatch(
+    /^backend refuse: .* is in another namespace, whose policies count there: bank\/p refuses$/,
+  );
 });

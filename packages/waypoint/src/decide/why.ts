@@ -9,13 +9,14 @@ import type { Destination } from '../resources/destination-policy.ts';
 import type { HttpRule } from '../resources/http-route.ts';
 import type { PathNormalization } from '../resources/mesh-settings.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
+import type { AuthorizationSubject } from './authorization-facts.ts';
 import { MAX_EXPLAINED } from './explain-limits.ts';
 import { type AuthorizationTrace, explainPolicies } from './explain-policies.ts';
 import { explainRoute, type RouteTrace } from './explain-route.ts';
 import { normalizePath } from './normalize-path.ts';
 import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
 import { decideRoute, findEntry, groupFor, requestFacts } from './route.ts';
-import type { RouteDecision } from './route-decision.ts';
+import type { BackendService, RouteDecision } from './route-decision.ts';
 import { decideStream, type StreamView } from './stream.ts';
 import { refusalOf } from './verdict.ts';
 
@@ -48,12 +49,16 @@ export type TokenFinding =
   | { readonly kind: 'verified'; readonly claims: TokenClaims | undefined }
   | { readonly kind: 'refused'; readonly status: number; readonly reason: string };
 
+/** The policy that keeps the client from a backend in another namespace, as foreign-backend.ts has it. */
+export type KeptFrom = (backend: BackendService, subject: AuthorizationSubject) => string | undefined;
+
 export interface WhyQuestion {
   readonly config: PortConfig;
   readonly normalization: PathNormalization;
   readonly request: RequestView;
   readonly connection: ConnectionView;
   readonly token: TokenFinding;
+  readonly keptFrom: KeptFrom;
   readonly destination: (decision: RouteDecision & { readonly kind: 'forward' }) => Destination;
   readonly endpoints: (decision: RouteDecision & { readonly kind: 'forward' }) => readonly EndpointTrace[];
 }
@@ -73,7 +78,7 @@ export function explainRequest(question: WhyQuestion): readonly WhyStep[] {
     path,
     authentication,
     authorizationStep(trace),
-    ...(refusalOf(trace.verdict) === undefined ? routeSteps(question, request) : []),
+    ...(refusalOf(trace.verdict) === undefined ? routeSteps(question, request, token.claims) : []),
   ];
 }
 
@@ -82,18 +87,37 @@ export function explainConnection(
   { http, streams, authorization }: PortConfig,
   connection: ConnectionView,
   stream: StreamView,
+  keptFrom: KeptFrom,
 ): readonly WhyStep[] {
   const trace = explainPolicies(authorization, { request: undefined, connection, token: undefined });
   const step = authorizationStep(trace);
   if (step.outcome === 'refuse') return [step];
   const decision = decideStream(streams, http.service, http.port, stream, FIRST);
   const name = decision.name.route === '' ? 'no route: the service itself' : decision.name.route;
-  return decision.kind === 'close'
-    ? [
-        step,
-        { step: 'route', outcome: 'refuse', message: decision.message, detail: { reason: decision.reason } },
-      ]
-    : [step, { step: 'route', outcome: 'ok', message: name, detail: { backend: decision.backend } }];
+  if (decision.kind === 'close') {
+    const { message, reason } = decision;
+    return [step, { step: 'route', outcome: 'refuse', message, detail: { reason } }];
+  }
+  const kept = keptStep(decision.backend, keptFrom, { request: undefined, connection, token: undefined });
+  const route: WhyStep = {
+    step: 'route',
+    outcome: 'ok',
+    message: name,
+    detail: { backend: decision.backend },
+  };
+  return kept ? [step, route, kept] : [step, route];
+}
+
+function keptStep(
+  backend: BackendService,
+  keptFrom: KeptFrom,
+  subject: AuthorizationSubject,
+): WhyStep | undefined {
+  const by = keptFrom(backend, subject);
+  if (by === undefined) return undefined;
+  const why = by === 'none' ? 'no ALLOW policy of it matches' : `${by} refuses`;
+  const message = `${backend.to.service} is in another namespace, whose policies count there: ${why}`;
+  return { step: 'backend', outcome: 'refuse', message };
 }
 
 /** Where there is a choice by weight, the explanation follows the first that may be chosen. */
@@ -142,7 +166,11 @@ function authorizationStep(trace: AuthorizationTrace): WhyStep {
   return { step: 'authorization', outcome: 'ok', message, detail: trace };
 }
 
-function routeSteps(question: WhyQuestion, request: RequestView): readonly WhyStep[] {
+function routeSteps(
+  question: WhyQuestion,
+  request: RequestView,
+  token: TokenClaims | undefined,
+): readonly WhyStep[] {
   const { config, connection } = question;
   const facts = requestFacts(request, connection);
   const trace = explainRoute(config.http, facts);
@@ -151,6 +179,8 @@ function routeSteps(question: WhyQuestion, request: RequestView): readonly WhySt
   const group = groupFor(config.http, facts);
   const rule = group === undefined || group.kind === 'unreadable' ? undefined : findEntry(group, facts)?.rule;
   if (decision.kind !== 'forward') return [route];
+  const kept = keptStep(decision.backend, question.keptFrom, { request, connection, token });
+  if (kept) return [route, kept];
   return [
     route,
     backendStep(rule, decision, question),

@@ -2,8 +2,12 @@
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import type { ServiceKey } from '@ambit/model/address';
 import type { Workload } from '@ambit/model/workload';
-import type { Destination } from '../decide/destination.ts';
+import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
+import type { Destination, ServiceDestination } from '../decide/destination.ts';
+import { foreignRefusal, type RouteEnd } from '../decide/foreign-backend.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
+import type { BackendService } from '../decide/route-decision.ts';
+import { atPort } from '../resources/service-port.ts';
 import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
 import { type Party, partyOfWorkload } from '../telemetry/party.ts';
 import type { Ends, ServiceNames } from '../telemetry/record.ts';
@@ -78,4 +82,22 @@ export function serviceOf(destination: Destination): ServiceKey | undefined {
 /** For messages. */
 export function workloadOf(destination: Destination): Workload | undefined {
   return destination.kind === 'workload' ? destination.workload : undefined;
+}
+
+/** The policy that keeps what is for `destination` from a backend of it; `undefined`: none does. */
+export function keptFrom(
+  snapshot: Snapshot,
+  { service, port }: ServiceDestination,
+  { to }: BackendService,
+  subject: AuthorizationSubject,
+): string | undefined {
+  const end = (key: ServiceKey, at: number): RouteEnd => ({
+    service: key,
+    port: at,
+    config: snapshot.servicePort(key, at),
+  });
+  // The port of the request stands for one that a backend does not name.
+  const there = atPort(to, port);
+  if (there.service === service.key) return undefined;
+  return foreignRefusal(end(service.key, port), end(there.service, there.port), subject);
 }

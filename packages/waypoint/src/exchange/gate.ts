@@ -24,8 +24,9 @@ export interface GateHost {
   /**
    * @param view - The request, with what tokens and services changed of it.
    * @param responseFields - For the client, with whatever is answered.
+   * @param token - What was believed.
    */
-  admitted(view: RequestView, responseFields: HeaderFields): void;
+  admitted(view: RequestView, responseFields: HeaderFields, token: AuthorizationSubject['token']): void;
   refused(refusal: Refusal): void;
   /** Runs what follows a wait, unless nobody wants it any more; nothing is thrown. */
   resume(goOn: () => void): void;
@@ -149,7 +150,7 @@ export class Gate implements Disposable {
       return;
     }
     this.#over = true;
-    this.#host.admitted(this.#view, this.#responseFields);
+    this.#host.admitted(this.#view, this.#responseFields, token);
   }
 
   #refuse(refusal: Refusal): void {

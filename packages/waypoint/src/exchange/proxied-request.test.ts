@@ -484,6 +484,21 @@ describe('a policy', () => {
     expect(paths).toEqual(['/public']);
   });
 
+  test('of a service in another namespace keeps routes away from it', async () => {
+    const network = await networkOf([]);
+    const ledger = { namespace: 'bank', hostname: 'ledger.bank.svc.cluster.local', port: 80 };
+    await route(network, { backends: [{ target: { $case: 'service', value: ledger }, weight: 1 }] });
+    const client = await network.client();
+    expect((await client.request(WEB)).status).toBe(503);
+    network.controlPlane.set('AuthorizationPolicy', 'bank/p', {
+      origin: { kind: 'AuthorizationPolicy', namespace: 'bank', name: 'p', createdMs: 1n },
+      targets: [{ kind: { $case: 'service', value: { ...ledger, port: 0 } } }],
+    });
+    await inForce(network, 'AuthorizationPolicy');
+    const denied = await client.request(WEB);
+    expect([denied.status, denied.body]).toEqual([403, 'RBAC: access denied']);
+  });
+
   test('that cannot be read denies everything', async () => {
     const backend = await web((_, response) => response.end('ok'));
     const network = await networkOf([backend]);

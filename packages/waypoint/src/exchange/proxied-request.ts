@@ -17,12 +17,13 @@ import type { HttpError } from '@ambit/http/errors';
 import type { BodyReceiver, RequestHead, ResponseHead, ServerExchange } from '@ambit/http/exchange';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import type { Holder } from '@ambit/hbone/queue-budget';
+import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { answerPreflight } from '../decide/cors.ts';
 import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
 import { decideRoute, directRoute } from '../decide/route.ts';
-import type { Forward, Redirected, Responded } from '../decide/route-decision.ts';
+import type { BackendService, Forward, Redirected, Responded } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { KeptBody } from '../security/external.ts';
@@ -33,7 +34,7 @@ import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import { CLIENT_READ_IDLE_MS, REQUEST_BODY_IDLE_MS } from '../limits.ts';
 import type { ExchangeContext } from './context.ts';
-import { configOf, type Downstream } from './downstream.ts';
+import { configOf, type Downstream, keptFrom } from './downstream.ts';
 import { without, withFields, withoutForged, withoutPrivate } from './fields.ts';
 import type { ResponseFlag } from './flags.ts';
 import { Gate, type GateHost } from './gate.ts';
@@ -41,6 +42,7 @@ import { isGrpc, parseGrpcTimeoutMs } from '../grpc.ts';
 import { localReply } from './local-reply.ts';
 import { type Mirror, startMirror } from './mirror.ts';
 import {
+  accessDenied,
   IDLE,
   INTERNAL_ERROR,
   NOT_CONFIGURED,
@@ -66,6 +68,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   #config: PortConfig | undefined;
   #begun: BegunRequest | undefined;
   #gate: Gate | undefined;
+  /** That was believed at the gate. */
+  #token: AuthorizationSubject['token'];
   #decision: Forward | undefined;
   #sent: SentRequest | undefined;
   #tries: Tries | Upgrade | undefined;
@@ -264,12 +268,13 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   }
 
   /** @internal */
-  admitted(view: RequestView, responseFields: HeaderFields): void {
+  admitted(view: RequestView, responseFields: HeaderFields, token: AuthorizationSubject['token']): void {
     const begun = this.#begun;
     const config = this.#config;
     if (!begun || !config) return;
     this.#extraFields = responseFields;
     this.#view = { ...view, fields: withFields(view.fields, begun.fields) };
+    this.#token = token;
     this.#route(config);
   }
 
@@ -287,8 +292,19 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     if (preflight) {
       this.#report.details('cors_response');
       this.#respondLocally(preflight, NOTHING);
-    } else if (decision.kind === 'forward') this.#inject(decision);
-    else this.#answer(decision);
+    } else if (decision.kind === 'forward') {
+      const by = this.#keptFrom(decision.backend);
+      if (by === undefined) this.#inject(decision);
+      else this.#refuse(accessDenied(by));
+    } else this.#answer(decision);
+  }
+
+  /** The policy that keeps this request from a backend in another namespace; `undefined`: none does. */
+  #keptFrom(backend: BackendService): string | undefined {
+    const { destination, connection } = this.#downstream;
+    if (destination.kind !== 'service') return undefined;
+    const subject = { request: this.#view, connection, token: this.#token };
+    return keptFrom(this.#context.snapshot(), destination, backend, subject);
   }
 
   /** Answers by the route itself. */
@@ -411,9 +427,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   #mirror({ mirrors, timeouts }: Forward, sent: SentRequest): void {
     if (mirrors.length === 0) return;
     const request = { head: this.#headFor(sent, 'http'), sent, timeoutMs: timeouts.requestMs };
-    this.#mirrors = mirrors.flatMap(
-      (backend) => startMirror(this.#context, this.#downstream, backend, request) ?? [],
-    );
+    this.#mirrors = mirrors
+      .filter((backend) => this.#keptFrom(backend) === undefined)
+      .flatMap((backend) => startMirror(this.#context, this.#downstream, backend, request) ?? []);
     for (const mirror of this.#mirrors) this.#body.replay(mirror);
   }
 

@@ -15,7 +15,7 @@ import { type ConnectionView, sourceNamespaceOf } from '../decide/request-view.t
 import { type BackendService, routeText } from '../decide/route-decision.ts';
 import { decideStream } from '../decide/stream.ts';
 import { refusalOf, type Verdict } from '../decide/verdict.ts';
-import { configOf, type Downstream, endsOf } from '../exchange/downstream.ts';
+import { configOf, type Downstream, endsOf, keptFrom } from '../exchange/downstream.ts';
 import { formatFlags, type ResponseFlag } from '../exchange/flags.ts';
 import type { Carried } from '../inbound/context.ts';
 import { CLIENT_HELLO_BYTES, COUNT_BYTES_MS, NAME_WAIT_MS, SNIFF_REST_MS } from '../limits.ts';
@@ -57,6 +57,8 @@ export class CarriedStream {
   #pump: BytePump | undefined;
   /** Policies let it in; its endpoint may not be connected yet. */
   #admitted = false;
+  /** Where a route leads. */
+  #backend: BackendService | undefined;
   #over = false;
 
   constructor(context: StreamContext, downstream: Downstream, carried: Carried, ended: () => void) {
@@ -91,7 +93,14 @@ export class CarriedStream {
   authorizeAgain(): void {
     if (this.#over || !this.#admitted) return;
     const verdict = authorize(this.#config.authorization, this.#subject);
-    if (verdict.kind !== 'allow') this.cut(deniedBy(verdict));
+    if (verdict.kind !== 'allow') {
+      this.cut(deniedBy(verdict));
+      return;
+    }
+    const { destination } = this.#downstream;
+    if (!this.#backend || destination.kind !== 'service') return;
+    const by = keptFrom(this.#context.snapshot(), destination, this.#backend, this.#subject);
+    if (by !== undefined) this.cut(`rbac_access_denied_matched_policy[${by}]`);
   }
 
   /** Ends it now. */
@@ -205,6 +214,12 @@ export class CarriedStream {
       return;
     }
     const backend: BackendService = decision.backend;
+    const by = keptFrom(this.#context.snapshot(), destination, backend, this.#subject);
+    if (by !== undefined) {
+      this.#refuse(undefined, `rbac_access_denied_matched_policy[${by}]`);
+      return;
+    }
+    this.#backend = backend;
     this.#connect(() => upstreams.cluster(backend));
   }
 

@@ -1,0 +1,69 @@
+import { describe, expect, test } from '@jest/globals';
+import type { ServiceKey } from '@ambit/model/address';
+import { boundPolicies } from '../resources/index/policies.ts';
+import type { RequestAuthentication } from '../resources/request-authentication.ts';
+import { foreignRefusal, type RouteEnd } from './foreign-backend.ts';
+import { type PolicyParts, policy } from './testing/policies.ts';
+import { connection, request } from './testing/requests.ts';
+
+const CART: ServiceKey = 'shop/cart.shop.svc.cluster.local';
+const LEDGER: ServiceKey = 'bank/ledger.bank.svc.cluster.local';
+const EVERYBODY = [{}];
+const issuer = (key: string): RequestAuthentication => ({
+  key,
+  origin: { kind: 'RequestAuthentication', namespace: 'shop', name: key, createdMs: 0 },
+  targets: [],
+  rules: [],
+  unreadable: undefined,
+});
+const end = (
+  service: ServiceKey,
+  policies: readonly PolicyParts[] = [],
+  authentication: readonly RequestAuthentication[] = [],
+  port = 80,
+): RouteEnd => ({
+  service,
+  port,
+  config: { authorization: boundPolicies(policies.map(policy)), authentication },
+});
+const subject = {
+  request: request('/'),
+  connection: connection({ destination: { ip: '10.9.0.1', port: 80 } }),
+  token: { principal: 'https://issuer/admin', claims: { iss: 'https://issuer', sub: 'admin' } },
+};
+const NOBODY: PolicyParts = { key: 'bank/nobody' };
+
+describe('a route into another namespace', () => {
+  test.each<[string, readonly PolicyParts[], string | undefined]>([
+    ['to a service without policies', [], undefined],
+    ['to one that lets nobody in', [NOBODY], 'none'],
+    ['to one that lets everybody in', [{ key: 'bank/p', rules: EVERYBODY }], undefined],
+    ['to one that denies it', [{ key: 'bank/p', action: 'DENY', rules: EVERYBODY }], 'bank/p'],
+    ['to one whose policy cannot be read', [{ key: 'bank/p', unreadable: 'no' }], 'bank/p'],
+    ['to one that would ask a service', [{ key: 'bank/p', action: 'CUSTOM', rules: EVERYBODY }], 'bank/p'],
+    [
+      'to one that denies its port, which is not the one that was asked for',
+      [{ key: 'bank/p', action: 'DENY', rules: [{ to: [{ ports: ['8080'] }] }] }],
+      'bank/p',
+    ],
+  ])('%s', (_, policies, want) => {
+    expect(foreignRefusal(end(CART), end(LEDGER, policies, [], 8080), subject)).toBe(want);
+  });
+
+  test('within a namespace nobody is asked', () => {
+    const payments: ServiceKey = 'shop/payments.shop.svc.cluster.local';
+    expect(foreignRefusal(end(CART), end(payments, [NOBODY]), subject)).toBeUndefined();
+  });
+
+  test('a token counts there if all that it may have been believed by counts there', () => {
+    const admins: PolicyParts = {
+      key: 'bank/p',
+      rules: [{ from: [{ requestPrincipals: ['https://issuer/admin'] }] }],
+    };
+    const [ofWaypoint, own] = [issuer('infra/all'), issuer('shop/own')];
+    const refusal = (authentication: readonly RequestAuthentication[]) =>
+      foreignRefusal(end(CART, [], authentication), end(LEDGER, [admins], [ofWaypoint]), subject);
+    expect(refusal([ofWaypoint])).toBeUndefined();
+    expect(refusal([ofWaypoint, own])).toBe('none');
+  });
+});
