@@ -11,9 +11,12 @@ import { cpus, homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '@ambit/core/clock';
+import { compileAhead } from '@ambit/core/build/compile-ahead';
 import { configMaps } from '@ambit/kube/resources/core';
 import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
+import { V8_FLAGS as PROXY_FLAGS } from '@ambit/ztunnel/runtime';
 import { buildControlPlane } from '@ambit/istiod-lite/build/build-control-plane';
+import { V8_FLAGS as CONTROL_PLANE_FLAGS } from '@ambit/istiod-lite/runtime';
 import { cpuSeconds, memory } from '../bench/process-usage.ts';
 import { clusterBinaries } from '../cluster/local/binaries.ts';
 import { Clients } from './clients.ts';
@@ -127,10 +130,12 @@ async function commandsOf(fromSources: boolean): Promise<Pick<Bench, 'controlPla
     };
   }
   const cache = at('node_modules/.cache/ambit/bench-scale');
-  return {
-    controlPlane: [node, (await buildControlPlane(join(cache, 'istiod'))).main],
-    nodeProxy: [node, (await buildProxy(join(cache, 'ztunnel'))).main],
-  };
+  const controlPlane = join(cache, 'istiod');
+  const nodeProxy = join(cache, 'ztunnel');
+  const mains = [(await buildControlPlane(controlPlane)).main, (await buildProxy(nodeProxy)).main] as const;
+  compileAhead(controlPlane, { node, flags: CONTROL_PLANE_FLAGS });
+  compileAhead(nodeProxy, { node, flags: PROXY_FLAGS });
+  return { controlPlane: [node, mains[0]], nodeProxy: [node, mains[1]] };
 }
 
 /** Without any pod: what both programs take by themselves. Returns the node proxy's resident bytes. */

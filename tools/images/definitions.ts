@@ -5,12 +5,16 @@
  * the same of each for those who build with Docker; a test keeps the two in step.
  */
 import { bundle } from '@ambit/core/build/bundle';
+import { compileAhead } from '@ambit/core/build/compile-ahead';
 import { copyNativePackages } from '@ambit/core/build/native-packages';
 import { buildAgent } from '../../packages/cni/src/build/build-agent.ts';
 import { buildPlugin } from '../../packages/cni/src/build/build-plugin.ts';
 import { buildControlPlane } from '../../packages/istiod-lite/src/build/build-control-plane.ts';
+import { V8_FLAGS as CONTROL_PLANE_FLAGS } from '../../packages/istiod-lite/src/runtime.ts';
 import { buildWaypoint } from '../../packages/waypoint/src/build/build-waypoint.ts';
+import { V8_FLAGS as WAYPOINT_FLAGS } from '../../packages/waypoint/src/runtime.ts';
 import { buildProxy } from '../../packages/ztunnel/src/build/build-proxy.ts';
+import { V8_FLAGS as PROXY_FLAGS } from '../../packages/ztunnel/src/runtime.ts';
 import type { ImageConfig } from './oci.ts';
 import type { ImageRoot } from './root.ts';
 
@@ -88,8 +92,9 @@ export const IMAGES: readonly ImageDefinition[] = [
     name: 'istiod',
     product: true,
     config: programConfig(NONROOT),
-    fill: async (root) => {
+    fill: async (root, { node }) => {
       await buildControlPlane(`${root.folder}/app`);
+      compileAhead(`${root.folder}/app`, { node, flags: CONTROL_PLANE_FLAGS });
     },
   },
   {
@@ -100,6 +105,7 @@ export const IMAGES: readonly ImageDefinition[] = [
     fill: async (root, host) => {
       await buildProxy(`${root.folder}/app`);
       copyNativePackages(`${host.top}/packages/linux`, `${root.folder}/app`, host.arch);
+      compileAhead(`${root.folder}/app`, { node: host.node, flags: PROXY_FLAGS });
     },
   },
   {
@@ -119,8 +125,9 @@ export const IMAGES: readonly ImageDefinition[] = [
     name: 'waypoint',
     product: true,
     config: programConfig(NONROOT),
-    fill: async (root) => {
+    fill: async (root, { node }) => {
       await buildWaypoint(`${root.folder}/app`);
+      compileAhead(`${root.folder}/app`, { node, flags: WAYPOINT_FLAGS });
     },
   },
   {

@@ -21,7 +21,10 @@ const mayRunLong = args[0] === undefined || args[0] === 'proxy';
 if (mayRunLong && process.execve && !V8_FLAGS.every((flag) => execArgv.includes(flag))) {
   // Node would say on standard error that this call is experimental.
   process.removeAllListeners('warning');
-  const settings = { NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)) };
+  const settings = {
+    NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)),
+    NODE_COMPILE_CACHE_PORTABLE: '1',
+  };
   process.execve(execPath, [execPath, ...V8_FLAGS, QUIET, ...execArgv, main, ...args], {
     ...settings,
     ...env,

@@ -8,9 +8,8 @@
  * it cannot be written, everything works without it.
  */
 import { fileURLToPath } from 'node:url';
+import { V8_FLAGS } from './runtime.ts';
 
-/** The control thread's share of memory for short-lived objects, in MiB: V8 would take 16. */
-const FLAG = '--max-semi-space-size=1';
 /** Threads for files, names and new keys. */
 const THREAD_POOL_SIZE = '2';
 const CACHE = import.meta.url.endsWith('.ts')
@@ -21,13 +20,14 @@ const { argv, env, execArgv, execPath } = process;
 const [, main = '', ...args] = argv;
 const settings = {
   NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)),
+  NODE_COMPILE_CACHE_PORTABLE: '1',
   UV_THREADPOOL_SIZE: THREAD_POOL_SIZE,
 };
 const mayRunLong = args[0] === undefined || args[0] === 'proxy';
-if (mayRunLong && process.execve && !execArgv.includes(FLAG)) {
+if (mayRunLong && process.execve && !V8_FLAGS.every((flag) => execArgv.includes(flag))) {
   // Node would say on standard error that this call is experimental.
   process.removeAllListeners('warning');
-  process.execve(execPath, [execPath, FLAG, ...execArgv, main, ...args], { ...settings, ...env });
+  process.execve(execPath, [execPath, ...V8_FLAGS, ...execArgv, main, ...args], { ...settings, ...env });
 }
 const { runProcess } = await import('./process.ts');
 process.exit(await runProcess({ args, env, compileCache: env['NODE_COMPILE_CACHE'] }));

@@ -71,7 +71,10 @@ function configure({ args, env, compileCache }: ProcessOptions): ConfiguredProxy
         spawnWorker: (workerData: unknown) =>
           new Worker(new URL(WORKER, import.meta.url), {
             workerData,
-            env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache },
+            env:
+              compileCache === undefined
+                ? {}
+                : { NODE_COMPILE_CACHE: compileCache, NODE_COMPILE_CACHE_PORTABLE: '1' },
             resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
           }),
         collectGarbage: garbageCollector(),
