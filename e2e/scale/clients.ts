@@ -40,6 +40,10 @@ export class Clients implements AsyncDisposable {
     this.#child = fork(MAIN, [address, rootPath, token], { serialization: 'advanced' });
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** Connects so many at once and waits until each has everything, or was refused. */
   async connect(
     count: number,

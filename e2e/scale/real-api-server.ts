@@ -28,6 +28,8 @@ export interface RealApiServer extends AsyncDisposable {
   readonly adminToken: string;
   /** Everything is allowed to it. */
   readonly admin: KubeClient;
+  /** Of etcd and of the API server. */
+  readonly pids: readonly number[];
   /** SIGKILL; returns when the process is gone. */
   kill(): Promise<void>;
   /** Starts it again after {@link kill}; returns when it is ready. */
@@ -80,6 +82,9 @@ export async function startApiServer(binaries: string, folder: string): Promise<
     rootPem,
     adminToken,
     admin,
+    get pids() {
+      return [etcd, process].map(({ pid }) => pid ?? 0);
+    },
     kill: async () => {
       process.kill('SIGKILL');
       if (process.exitCode === null && process.signalCode === null) await once(process, 'close');

@@ -2,27 +2,32 @@
  * Changes written to the API server at a given pace, and how long each took to reach every client.
  *
  * A change is a label that shows in the pod's workload. Time runs from before the request is sent, so the API server's own
- * part is in it.
+ * part is in it; the same changes can be written with nobody watching, which tells how much of that part is its own.
  */
 import { systemClock } from '@ambit/core/clock';
-import type { KubeClient } from '@ambit/kube/client';
+import { pathOf } from '@ambit/kube/resource';
 import { pods } from '@ambit/kube/resources/core';
 import type { Arrival, Clients } from './clients.ts';
 import { nowMs, percentile } from './measure.ts';
 import { pod, type Size, workloadName } from './population.ts';
+import type { Write, Writer } from './writer.ts';
 
 export interface Pace {
   readonly changes: number;
   readonly everyMs: number;
 }
 
-export interface Latency {
+/** Until the API server had answered the write: what of it is not ours. */
+export interface ApiLatency {
+  readonly apiP50Ms: number;
+  readonly apiP99Ms: number;
+  readonly apiMaxMs: number;
+}
+
+export interface Latency extends ApiLatency {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  /** Until the API server had answered the write: what of it is not ours. */
-  readonly apiP50Ms: number;
-  readonly apiP99Ms: number;
   /** From that answer on; a client may have the change before the writer has the answer. */
   readonly afterP50Ms: number;
   readonly afterP99Ms: number;
@@ -36,48 +41,59 @@ const STRIDE = 37;
 
 let revision = 0;
 
-export async function measureWrites(options: {
-  readonly admin: KubeClient;
-  readonly clients: Clients;
-  readonly clientCount: number;
+export interface WriteOptions {
+  readonly writer: Writer;
   readonly size: Size;
   readonly pace: Pace;
-}): Promise<Latency> {
-  const { admin, clients, clientCount, size, pace } = options;
+}
+
+/** What the API server takes for the writes, whoever else there is. */
+export async function measureAnswers(options: WriteOptions): Promise<ApiLatency> {
+  return apiLatencyOf([...(await writeAll(options)).values()]);
+}
+
+export async function measureWrites(
+  options: WriteOptions & { readonly clients: Clients; readonly clientCount: number },
+): Promise<Latency> {
+  const { clients, clientCount } = options;
   await clients.collect();
-  revision += 1;
-  const body = { metadata: { labels: { 'app.kubernetes.io/version': `v${revision}` } } };
-  const writtenMs = new Map<string, number>();
-  const requests: Promise<number>[] = [];
-  const answeredMs = new Map<string, number>();
-  const startedMs = nowMs();
-  for (let n = 0; n < pace.changes; n++) {
-    await systemClock.sleep(Math.max(0, startedMs + n * pace.everyMs - nowMs()));
-    const i = (n * STRIDE) % size.pods;
-    const name = workloadName(i, size);
-    const sentMs = nowMs();
-    writtenMs.set(name, sentMs);
-    const write = async () => {
-      await admin.patch(pods, pod(i, size).metadata, { type: 'merge', body });
-      answeredMs.set(name, nowMs());
-      return nowMs() - sentMs;
-    };
-    requests.push(write());
-  }
-  const answers = await Promise.all(requests);
-  const arrivals = await arrivalsOf(clients, writtenMs.size * clientCount);
-  const since = (startsMs: ReadonlyMap<string, number>) =>
-    arrivals.map(({ name, atMs }) => atMs - (startsMs.get(name) ?? Number.NaN));
-  const latencies = since(writtenMs);
-  const after = since(answeredMs);
+  const writes = await writeAll(options);
+  const arrivals = await arrivalsOf(clients, writes.size * clientCount);
+  const since = (start: (write: Write) => number) =>
+    arrivals.map(({ name, atMs }) => {
+      const write = writes.get(name);
+      return write ? atMs - start(write) : Number.NaN;
+    });
+  const latencies = since(({ sentMs }) => sentMs);
+  const after = since(({ answeredMs }) => answeredMs);
   return {
+    ...apiLatencyOf([...writes.values()]),
     p50Ms: percentile(latencies, 0.5),
     p99Ms: percentile(latencies, 0.99),
     maxMs: percentile(latencies, 1),
-    apiP50Ms: percentile(answers, 0.5),
-    apiP99Ms: percentile(answers, 0.99),
     afterP50Ms: percentile(after, 0.5),
     afterP99Ms: percentile(after, 0.99),
+  };
+}
+
+/** By name of the workload that changes. */
+async function writeAll({ writer, size, pace }: WriteOptions): Promise<ReadonlyMap<string, Write>> {
+  revision += 1;
+  const numbers = Array.from({ length: pace.changes }, (_, n) => (n * STRIDE) % size.pods);
+  const writes = await writer.write({
+    paths: numbers.map((i) => pathOf(pods, pod(i, size).metadata)),
+    body: JSON.stringify({ metadata: { labels: { 'app.kubernetes.io/version': `v${revision}` } } }),
+    everyMs: pace.everyMs,
+  });
+  return new Map(writes.map((write, n) => [workloadName(numbers[n] ?? 0, size), write]));
+}
+
+function apiLatencyOf(writes: readonly Write[]): ApiLatency {
+  const answers = writes.map(({ sentMs, answeredMs }) => answeredMs - sentMs);
+  return {
+    apiP50Ms: percentile(answers, 0.5),
+    apiP99Ms: percentile(answers, 0.99),
+    apiMaxMs: percentile(answers, 1),
   };
 }
 
