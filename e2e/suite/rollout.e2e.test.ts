@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PORTS } from '../echo/ports.ts';
 import { deployments } from '@ambit/kube/resources/core';
-import { lost, Rows, underLoad } from './kit/disturbance.ts';
+import { type Disturbed, lost, Rows, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { echoSet, service } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
@@ -16,28 +16,30 @@ const TOGETHER = 8;
 const DRAIN_MS = 6_000;
 const GRACE_S = 40;
 
-let space: Space;
-let client: EchoPod;
+interface Application {
+  readonly space: Space;
+  readonly client: EchoPod;
+}
 
-const deployment = (name: string, replicas: number, env: Readonly<Record<string, string>>) =>
+let meshed: Application;
+
+const deployment = (space: Space, name: string, replicas: number, env: Readonly<Record<string, string>>) =>
   echoSet(suite.cluster.file.images, { name, namespace: space.name, replicas, env, graceSeconds: GRACE_S });
 
-beforeAll(async () => {
-  space = await suite.space('app', 'ambient');
-  await space.apply(
-    service(space.name, 'many'),
-    deployment('many', REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: '1' }),
-  );
-  [client] = (await space.run({ name: 'client', node: suite.nodes[0] })) as [EchoPod];
-  const all = await space.allReady('many', REPLICAS, { timeoutMs: 120_000 });
-  await space.enrolled(true, 'client', ...all.map(({ name }) => name));
-});
-afterAll(() => rows.print());
+const version = (space: Space, number: number) =>
+  deployment(space, 'many', REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: String(number) });
 
-test('a rollout of ten replicas under traffic loses nothing', async () => {
+async function application(space: Space): Promise<Application & { readonly pods: readonly EchoPod[] }> {
+  await space.apply(service(space.name, 'many'), version(space, 1));
+  const [client] = (await space.run({ name: 'client', node: suite.nodes[0] })) as [EchoPod];
+  const pods = await space.allReady('many', REPLICAS, { timeoutMs: 120_000 });
+  return { space, client, pods };
+}
+
+async function rollOut({ space, client }: Application): Promise<Disturbed> {
   const before = new Set((await space.podsOf('many')).map(({ metadata }) => metadata.name));
-  const disturbed = await underLoad(client, space.host('many'), async () => {
-    await space.apply(deployment('many', REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: '2' }));
+  return await underLoad(client, space.host('many'), async () => {
+    await space.apply(version(space, 2));
     await until(
       'only new pods',
       async () => {
@@ -48,17 +50,36 @@ test('a rollout of ten replicas under traffic loses nothing', async () => {
     );
     await space.allReady('many', REPLICAS);
   });
+}
+
+beforeAll(async () => {
+  const { pods, ...made } = await application(await suite.space('app', 'ambient'));
+  meshed = made;
+  await made.space.enrolled(true, 'client', ...pods.map(({ name }) => name));
+});
+afterAll(() => rows.print());
+
+test('a rollout of ten replicas under traffic loses nothing', async () => {
+  const disturbed = await rollOut(meshed);
   rows.add(`application rollout, ${REPLICAS} replicas`, disturbed);
   expect(lost(disturbed)).toEqual([]);
 });
 
+/** Pods that start take the same processors as requests: what of the row above is theirs, this one says. */
+test('nor does one outside the mesh, which the row above is to be compared with', async () => {
+  const disturbed = await rollOut(await application(await suite.space('plain')));
+  rows.add('the same outside the mesh', disturbed);
+  expect(lost(disturbed)).toEqual([]);
+});
+
 test('the first request of every brand-new pod goes well, with its identity', async () => {
+  const { space } = meshed;
   await space.run({ name: 'server', node: suite.nodes[1] });
   await space.enrolled(true, 'server');
   const env = { FIRST_REQUEST: `http ${space.host('server')} ${PORTS.http}` };
-  await space.apply(deployment('alone', 1, env));
+  await space.apply(deployment(space, 'alone', 1, env));
   const [alone] = await space.allReady('alone', 1);
-  await space.apply(deployment('together', TOGETHER, env));
+  await space.apply(deployment(space, 'together', TOGETHER, env));
   const together = await space.allReady('together', TOGETHER);
   const outcomes = await Promise.all(
     [...(alone ? [alone] : []), ...together].map((pod) => pod.firstRequest()),
@@ -80,6 +101,7 @@ test('the first request of every brand-new pod goes well, with its identity', as
 });
 
 test('a Deployment that is scaled to nothing refuses, and serves when it is back', async () => {
+  const { space, client } = meshed;
   const at = { namespace: space.name, name: 'many' };
   const scale = (replicas: number) =>
     suite.cluster.client.patch(deployments, at, { type: 'merge', body: { spec: { replicas } } });
