@@ -77,7 +77,8 @@ export class Outbox {
   }
 }
 
+/** What one outbox writes may land in another's, that of the tunnel below: it goes out in the same turn. */
 function flushAll(): void {
-  const outboxes = dirty.splice(0);
-  for (const outbox of outboxes) outbox.endTurn();
+  for (let i = 0; i < dirty.length; i++) dirty[i]?.endTurn();
+  dirty.length = 0;
 }
