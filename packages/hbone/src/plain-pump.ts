@@ -9,6 +9,7 @@ import { ApplicationSocketError, HeldTooMuchError } from './errors.ts';
 import type { Holder, QueueBudget } from './queue-budget.ts';
 import type { PlainSocket, PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import type { PumpOwner } from './tunnel-pump.ts';
+import { NOWHERE } from '@ambit/http/roster';
 
 const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
 
@@ -57,6 +58,8 @@ class Side implements PlainSocketEvents {
 }
 
 export class PlainPump implements Holder {
+  /** @internal */
+  budgetPlace = NOWHERE;
   readonly #budget: QueueBudget;
   readonly #owner: PumpOwner;
   readonly #downstream: Side;

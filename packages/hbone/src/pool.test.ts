@@ -6,6 +6,7 @@ import { STREAM_WINDOW_BYTES } from '@ambit/http/limits';
 import { TunnelPool } from './pool.ts';
 import { QueueBudget } from './queue-budget.ts';
 import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
+import { NOWHERE } from '@ambit/http/roster';
 
 test('peers may send less as what is held for applications grows, on tunnels old and new', async () => {
   const budget = new QueueBudget(1_000_000);
@@ -28,7 +29,7 @@ test('peers may send less as what is held for applications grows, on tunnels old
   };
   const old = await open('a');
   expect(old.windows.current).toBe(STREAM_WINDOW_BYTES);
-  const holder = { heldBytes: 600_000, evict: () => undefined };
+  const holder = { heldBytes: 600_000, budgetPlace: NOWHERE, evict: () => undefined };
   budget.add(holder, holder.heldBytes);
   expect(old.windows.current).toBe(STREAM_WINDOW_BYTES / 4);
   expect((await open('b')).windows.current).toBe(STREAM_WINDOW_BYTES / 4);

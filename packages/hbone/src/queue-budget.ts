@@ -5,14 +5,12 @@
  * less to everybody who does not read; at the limit, the stream that holds most is cut. A reader that keeps up holds
  * nothing and notices neither.
  */
+import type { BytesHolder } from '@ambit/http/held-bytes';
+import { Roster } from '@ambit/http/roster';
 import { SMALLEST_WINDOW_BYTES } from './limits.ts';
 
-/** Somebody who holds data for a reader. */
-export interface Holder {
-  readonly heldBytes: number;
-  /** The budget is used up and this holder has most of it: give it back now. */
-  evict(): void;
-}
+/** Somebody who holds data for a reader, of one budget at a time. */
+export type Holder = BytesHolder;
 
 /** How full: each step has peers send a quarter of what they did. */
 const STEPS = [0.5, 0.75, 0.9] as const;
@@ -23,7 +21,9 @@ const SHRINK = 4;
 export class QueueBudget {
   readonly #limitBytes: number;
   readonly #parent: QueueBudget | undefined;
-  readonly #holders = new Set<Holder>();
+  readonly #holders = new Roster<'budgetPlace', Holder>('budgetPlace');
+  /** Budgets within this one that have holders. */
+  readonly #children = new Set<QueueBudget>();
   readonly #listeners = new Set<() => void>();
   #usedBytes = 0;
   #evictions = 0;
@@ -70,28 +70,54 @@ export class QueueBudget {
 
   /** `holder` holds `bytes` more. May evict it, or another. */
   add(holder: Holder, bytes: number): void {
+    if (this.#parent && this.#isEmpty) this.#parent.#enter(this);
     this.#holders.add(holder);
+    this.#take(bytes);
+  }
+
+  /** `holder` holds `bytes` less. */
+  remove(holder: Holder, bytes: number): void {
+    if (holder.heldBytes === 0) this.#holders.delete(holder);
+    if (this.#parent && this.#isEmpty) this.#parent.#leave(this);
+    this.#give(bytes);
+  }
+
+  get #isEmpty(): boolean {
+    return this.#holders.size === 0 && this.#children.size === 0;
+  }
+
+  #enter(child: QueueBudget): void {
+    if (this.#parent && this.#isEmpty) this.#parent.#enter(this);
+    this.#children.add(child);
+  }
+
+  #leave(child: QueueBudget): void {
+    this.#children.delete(child);
+    if (this.#parent && this.#isEmpty) this.#parent.#leave(this);
+  }
+
+  #take(bytes: number): void {
     this.#usedBytes += bytes;
     this.#restep();
-    this.#parent?.add(holder, bytes);
+    if (this.#parent) this.#parent.#take(bytes);
     if (this.#usedBytes <= this.#limitBytes) return;
     this.#evictions += 1;
     this.#largest()?.evict();
   }
 
-  /** `holder` holds `bytes` less. */
-  remove(holder: Holder, bytes: number): void {
+  #give(bytes: number): void {
     this.#usedBytes -= bytes;
-    if (holder.heldBytes === 0) this.#holders.delete(holder);
     this.#restep();
-    this.#parent?.remove(holder, bytes);
+    if (this.#parent) this.#parent.#give(bytes);
   }
 
   #largest(): Holder | undefined {
     let largest: Holder | undefined;
-    for (const holder of this.#holders) {
-      if (!largest || holder.heldBytes > largest.heldBytes) largest = holder;
-    }
+    const look = (holder: Holder | undefined) => {
+      if (holder && holder.heldBytes > (largest?.heldBytes ?? 0)) largest = holder;
+    };
+    this.#holders.forEach(look);
+    for (const child of this.#children) look(child.#largest());
     return largest;
   }
 

@@ -13,6 +13,7 @@ import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 import { TLS_READ_BYTES } from '@ambit/http/limits';
 import type { Holder, QueueBudget } from './queue-budget.ts';
 import type { PlainSocket, PlainSocketEvents } from '@ambit/http/transport/plain-socket';
+import { NOWHERE } from '@ambit/http/roster';
 
 export interface PumpOwner {
   /** Exactly once: both directions ended, or the connection broke. Socket and stream are closed. */
@@ -26,6 +27,8 @@ const WORTH_KEEPING_BYTES = TLS_READ_BYTES / 2;
 const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
 
 export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
+  /** @internal */
+  budgetPlace = NOWHERE;
   readonly #stream: H2Stream;
   readonly #budget: QueueBudget;
   readonly #owner: PumpOwner;

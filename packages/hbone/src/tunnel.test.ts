@@ -9,6 +9,7 @@ import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import { DRAIN_HANDSHAKE_MS } from './limits.ts';
 import { type Holder, QueueBudget } from './queue-budget.ts';
 import { type ProxiedPath, type PathOptions, proxiedPath } from './testing/proxied-path.ts';
+import { NOWHERE } from '@ambit/http/roster';
 
 const open: (AsyncDisposable | Server | Socket)[] = [];
 afterEach(async () => {
@@ -223,6 +224,7 @@ describe('past a stalled reader', () => {
 describe('a budget', () => {
   class Holding implements Holder {
     heldBytes = 0;
+    budgetPlace = NOWHERE;
     readonly budget: QueueBudget;
     evicted = false;
     constructor(budget: QueueBudget) {

@@ -4,19 +4,22 @@
  * Coarse: a deadline is met up to two ticks late. The timer runs while somebody is watched.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
+import { NOWHERE, Roster } from './roster.ts';
 
 export const DEADLINE_TICK_MS = 250;
 
 export interface Watched {
   /** In the wheel's milliseconds; `Infinity`: none. */
   readonly deadlineMs: number;
+  /** Of {@link Deadlines}; starts as `NOWHERE`. */
+  watchPlace: number;
   /** Past due; called once a tick until the deadline moves or the watch ends. */
   onDeadline(): void;
 }
 
 export class Deadlines {
   readonly #clock: Clock;
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new Roster<'watchPlace', Watched>('watchPlace');
   #timer: Timer | undefined;
   #nowMs = 0;
 
@@ -45,6 +48,10 @@ export class Deadlines {
 
   #tick(): void {
     this.#nowMs = this.#clock.monotonicMs();
-    for (const watched of this.#watched) if (watched.deadlineMs <= this.#nowMs) watched.onDeadline();
+    const due: Watched[] = [];
+    this.#watched.forEach((watched) => {
+      if (watched.deadlineMs <= this.#nowMs) due.push(watched);
+    });
+    for (const watched of due) if (watched.watchPlace !== NOWHERE) watched.onDeadline();
   }
 }

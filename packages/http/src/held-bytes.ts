@@ -4,6 +4,7 @@
  * Only what no exchange answers for is counted here: the end of an answer that is whole, what came ahead of its turn, and
  * what switched protocols. Whoever has an exchange knows what it has not credited, and counts that.
  */
+import { NOWHERE } from './roster.ts';
 
 /** Bounds the sum of what holders hold, and evicts one when it is reached. */
 export interface HeldBudget {
@@ -17,11 +18,15 @@ export interface HeldBudget {
 
 export interface BytesHolder {
   readonly heldBytes: number;
+  /** Of the budget; starts as `NOWHERE`. */
+  budgetPlace: number;
   /** The budget is used up and this holder has most of it: give it back now. */
   evict(): void;
 }
 
 export class HeldBytes implements BytesHolder {
+  /** @internal */
+  budgetPlace = NOWHERE;
   readonly #budget: HeldBudget;
   readonly #onEvict: () => void;
   #bytes = 0;

@@ -4,6 +4,7 @@ import type { HttpServerConnection, HttpServerHandler } from './exchange.ts';
 import { Http1ServerConnection } from './h1/server.ts';
 import { Http2ServerConnection } from './h2/server.ts';
 import type { Http1ServerOptions, Http2Options } from './options.ts';
+import { NOWHERE } from './roster.ts';
 import { sniffProtocol } from './sniff.ts';
 import type { Transport, TransportEvents } from './transport/transport.ts';
 
@@ -26,6 +27,8 @@ export function serveHttp(
 class UnknownConnection implements HttpServerConnection, TransportEvents, Watched {
   /** @internal */
   deadlineMs: number;
+  /** @internal */
+  watchPlace = NOWHERE;
   readonly #transport: Transport;
   readonly #handler: HttpServerHandler;
   readonly #options: HttpServerOptions;

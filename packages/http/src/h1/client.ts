@@ -14,6 +14,7 @@ import type {
 } from '../exchange.ts';
 import { INFORMATIONAL_RESPONSES, LINGER_MS } from '../limits.ts';
 import type { Http1Options } from '../options.ts';
+import { NOWHERE } from '../roster.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
 import { withWebSocketKey } from '../websocket.ts';
 import type { BodySink } from './chunked.ts';
@@ -50,6 +51,8 @@ class Http1ClientConnection
   readonly wire: Wire;
   /** @internal */
   deadlineMs: number;
+  /** @internal */
+  watchPlace = NOWHERE;
   readonly #handler: HttpClientHandler;
   readonly #options: Http1Options;
   #exchange: Http1ClientExchange | undefined;

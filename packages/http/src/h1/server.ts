@@ -13,6 +13,7 @@ import type { HeaderFields } from '../header-fields.ts';
 import { HeldBytes } from '../held-bytes.ts';
 import { DISCARD_BYTES, LINGER_MS, PIPELINED_BYTES } from '../limits.ts';
 import type { Http1ServerOptions } from '../options.ts';
+import { NOWHERE } from '../roster.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
 import type { BodySink } from './chunked.ts';
 import { malformed } from './field-section.ts';
@@ -46,6 +47,8 @@ export class Http1ServerConnection
   readonly wire: Wire;
   /** @internal */
   deadlineMs: number;
+  /** @internal */
+  watchPlace = NOWHERE;
   readonly #handler: HttpServerHandler;
   readonly #options: Http1ServerOptions;
   readonly #parser: RequestParser;

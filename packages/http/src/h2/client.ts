@@ -9,6 +9,7 @@ import type {
   ResponseReceiver,
 } from '../exchange.ts';
 import type { Http2ClientOptions } from '../options.ts';
+import { NOWHERE } from '../roster.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Http2ClientExchange } from './client-exchange.ts';
 import { requestFields } from './heads.ts';
@@ -27,6 +28,8 @@ class Http2ClientConnection implements HttpClientConnection, SessionHandler, Wat
   readonly version = '2';
   /** @internal */
   deadlineMs: number;
+  /** @internal */
+  watchPlace = NOWHERE;
   readonly #handler: HttpClientHandler;
   readonly #budgetChange: Disposable | undefined;
   readonly #options: Http2ClientOptions;

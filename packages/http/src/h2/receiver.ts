@@ -15,12 +15,13 @@ import { type CompleteBlock, HeaderBlock } from './header-block.ts';
 import { DEFAULT_MAX_FRAME_BYTES, FLAG, FRAME, H2, h2CodeName } from './protocol.ts';
 import type { ReceiveWindows } from './receive-windows.ts';
 import type { H2Stream } from './stream.ts';
+import type { StreamTable } from './stream-table.ts';
 import { requestProblem, responseProblem, trailersProblem } from './validate.ts';
 
 /** What the receiver asks of its session. */
 export interface ReceiverHost {
   readonly role: 'client' | 'server';
-  readonly streams: ReadonlyMap<number, H2Stream>;
+  readonly streams: Pick<StreamTable<H2Stream>, 'get' | 'values'>;
   readonly windows: ReceiveWindows;
   /** Requests may be CONNECT with a protocol. */
   readonly extendedConnect: boolean;

@@ -4,6 +4,7 @@ import { HttpError } from '../errors.ts';
 import type { HttpServerConnection, HttpServerHandler } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import type { Http2Options } from '../options.ts';
+import { NOWHERE } from '../roster.ts';
 import type { Transport } from '../transport/transport.ts';
 import { requestOf } from './heads.ts';
 import { H2 } from './protocol.ts';
@@ -24,6 +25,8 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
   readonly version = '2';
   /** @internal */
   deadlineMs = Number.POSITIVE_INFINITY;
+  /** @internal */
+  watchPlace = NOWHERE;
   readonly #handler: HttpServerHandler;
   readonly #budgetChange: Disposable | undefined;
   readonly #options: Http2Options;

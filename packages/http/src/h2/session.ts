@@ -19,6 +19,7 @@ import { goawayReason, Receiver, type ReceiverHost } from './receiver.ts';
 import { Sender } from './sender.ts';
 import { encodeSettings, firstSettings, PeerSettings } from './settings.ts';
 import { H2Stream, type StreamHandler, UNOWNED } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
 
 export interface SessionOptions {
@@ -65,7 +66,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   readonly role: 'client' | 'server';
   readonly peer: string;
   /** @internal */
-  readonly streams = new Map<number, H2Stream>();
+  readonly streams = new StreamTable<H2Stream>();
   /** @internal */
   readonly windows: ReceiveWindows;
   /** @internal */
@@ -403,7 +404,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   goaway(lastStreamId: number, h2Code: number): void {
     if (this.#state === 'open') this.#state = 'draining';
     const error = new H2ClosedError(goawayReason(h2Code));
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (this.role === 'client' && stream.id > lastStreamId && !stream.closed) {
         this.resetByPeer(stream, new StreamResetError(H2.refusedStream, 'connection', { cause: error }));
       }
@@ -431,7 +432,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   #newStream(id: number, handler: StreamHandler): H2Stream {
     const stream = new H2Stream(this, id, handler, this.#settings.initialWindowBytes, this.windows.initial);
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     return stream;
   }
 
@@ -476,7 +477,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#goawayTimer?.cancel();
     this.#reader.stop();
     const error = this.#error;
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (stream.closed) continue;
       this.#forget(stream);
       stream.handler.onReset(

@@ -15,6 +15,7 @@ import type { ExchangeContext } from './context.ts';
 import type { Downstream } from './downstream.ts';
 import { RequestBody } from './request-body.ts';
 import { Tries, type TriesHost } from './tries.ts';
+import { NOWHERE } from '@ambit/http/roster';
 
 /** Envoy's: so that who gets copies can tell. */
 const SUFFIX = '-shadow';
@@ -37,6 +38,8 @@ export function startMirror(
 }
 
 export class Mirror implements TriesHost, Holder {
+  /** @internal */
+  budgetPlace = NOWHERE;
   readonly #context: ExchangeContext;
   readonly #cluster: Cluster;
   readonly #body: RequestBody;

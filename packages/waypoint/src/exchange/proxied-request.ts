@@ -16,6 +16,7 @@ import type { Watched } from '@ambit/http/deadlines';
 import type { HttpError } from '@ambit/http/errors';
 import type { BodyReceiver, RequestHead, ResponseHead, ServerExchange } from '@ambit/http/exchange';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
+import { NOWHERE } from '@ambit/http/roster';
 import type { Holder } from '@ambit/hbone/queue-budget';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { answerPreflight } from '../decide/cors.ts';
@@ -98,6 +99,10 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   #movedMs = 0;
   /** @internal When to look whether it is idle. */
   deadlineMs = Number.POSITIVE_INFINITY;
+  /** @internal */
+  watchPlace = NOWHERE;
+  /** @internal */
+  budgetPlace = NOWHERE;
 
   constructor(context: ExchangeContext, downstream: Downstream, exchange: ServerExchange) {
     const { head } = exchange;

@@ -8,6 +8,7 @@ import { SendQueue } from '@ambit/http/transport/send-queue';
 import type { Transport, TransportEvents } from '@ambit/http/transport/transport';
 import { HeldTooMuchError } from '@ambit/hbone/errors';
 import type { Holder, QueueBudget } from '@ambit/hbone/queue-budget';
+import { NOWHERE } from '@ambit/http/roster';
 
 class Side implements TransportEvents {
   readonly transport: Transport;
@@ -80,6 +81,8 @@ export interface BytePumpOwner {
 }
 
 export class BytePump implements Holder {
+  /** @internal */
+  budgetPlace = NOWHERE;
   readonly #budget: QueueBudget;
   readonly #owner: BytePumpOwner;
   readonly #down: Side;
