@@ -273,6 +273,22 @@ describe('a Gateway of class istio-waypoint', () => {
   });
 });
 
+test('a Gateway that is given another class keeps nothing of ours; of a class that is gone, everything', async () => {
+  for (const [name, controllerName] of [
+    ['ours', 'istio.io/mesh-controller'],
+    ['theirs', 'example.com/x'],
+  ] as const)
+    api.put(CLASSES, { metadata: { name }, spec: { controllerName } } as KubeObject);
+  start();
+  for (const name of ['w', 'x']) putGateway(name, { uid: `uid-of-${name}` }, { gatewayClassName: 'ours' });
+  await eventually(() => made('w') === 5 && made('x') === 5);
+  putGateway('w', { generation: 2 }, { gatewayClassName: 'theirs' });
+  await eventually(() => made('w') === 0);
+  putGateway('x', { generation: 2 }, { gatewayClassName: 'nobodys' });
+  await quiet();
+  expect(made('x')).toBe(5);
+});
+
 describe('its class', () => {
   const find = () => api.find(CLASSES, '', 'istio-waypoint') as GatewayClass | undefined;
 
@@ -282,6 +298,7 @@ describe('its class', () => {
       find()?.status?.conditions?.some(({ type, status }) => type === 'Accepted' && status === 'True'),
     );
     expect(find()?.spec?.controllerName).toBe('istio.io/mesh-controller');
+    await eventually(() => find()?.status?.supportedFeatures?.some(({ name }) => name === 'Mesh'));
     const { status: _, ...wiped } = find() as GatewayClass;
     api.put(CLASSES, { ...wiped, status: {} } as KubeObject);
     await eventually(() => find()?.status?.conditions?.length === 1);

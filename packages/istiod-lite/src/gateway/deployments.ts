@@ -13,6 +13,7 @@ import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
 import { isConflict, isNotFound, KubeStatusError } from '@ambit/kube/errors';
 import { keyOf, type KubeObject, type ObjectMeta } from '@ambit/kube/resource';
+import type { Gateway } from '@ambit/kube/resources/gateway';
 import { pick } from '@ambit/kube/pick';
 import { withoutNulls } from '@ambit/kube/without-nulls';
 import { watchCollection } from '@ambit/kube/watch-collection';
@@ -81,11 +82,12 @@ export class GatewayDeployments implements AsyncDisposable {
       );
       this.#scope.use(live.synced.subscribe(() => this.#all()));
     }
-    this.#scope.use(
-      wanted.objects.subscribe((events) => {
-        for (const { key } of events) this.#worker.add(key);
-      }),
-    );
+    for (const gateways of [wanted.objects, wanted.givenUp])
+      this.#scope.use(
+        gateways.subscribe((events: readonly { readonly key: string }[]) => {
+          for (const { key } of events) this.#worker.add(key);
+        }),
+      );
     this.#all();
   }
 
@@ -99,13 +101,16 @@ export class GatewayDeployments implements AsyncDisposable {
   }
 
   #all(): void {
-    for (const key of this.#options.wanted.objects.keys()) this.#worker.add(key);
+    const { objects, givenUp } = this.#options.wanted;
+    for (const key of objects.keys()) this.#worker.add(key);
+    for (const key of givenUp.keys()) this.#worker.add(key);
   }
 
   #look(object: KubeObject | undefined): void {
     const { namespace = '', labels } = object?.metadata ?? {};
     const key = `${namespace}/${labels?.[GATEWAY_NAME_LABEL] ?? ''}`;
-    if (this.#options.wanted.objects.has(key)) this.#worker.add(key);
+    const { objects, givenUp } = this.#options.wanted;
+    if (objects.has(key) || givenUp.has(key)) this.#worker.add(key);
   }
 
   async #reconcile(key: string, signal: AbortSignal): Promise<void> {
@@ -114,6 +119,8 @@ export class GatewayDeployments implements AsyncDisposable {
     const overlaid = wanted.objects.get(key);
     // Before everything that is there is known, nothing can be told from what is not.
     if (![...this.#live.values()].every(({ synced }) => synced.value)) return;
+    const givenUp = wanted.givenUp.get(key);
+    if (givenUp) await this.#removeOthers(givenUp, {}, signal);
     if (!own || overlaid?.kind !== 'objects') {
       this.#problems.delete(key);
       return;
@@ -123,7 +130,7 @@ export class GatewayDeployments implements AsyncDisposable {
         const manifest = overlaid.objects[part];
         if (manifest) await this.#apply(own, part, manifest, signal);
       }
-      await this.#removeOthers(own, overlaid.objects, signal);
+      await this.#removeOthers(own.gateway, overlaid.objects, signal);
       this.#problems.delete(key);
     } catch (error) {
       if (!signal.aborted && isForTheUser(error)) this.#problems.set(key, messageOf(error));
@@ -151,10 +158,13 @@ export class GatewayDeployments implements AsyncDisposable {
     if (!there) this.#log.info('made for a waypoint', { object: titleOf(manifest) });
   }
 
-  /** What was made for this Gateway once, and is wanted no longer: another name, or no autoscaler. */
-  async #removeOthers({ gateway }: OwnGateway, objects: WaypointObjects, signal: AbortSignal): Promise<void> {
+  /** What was made for this Gateway once, and is wanted no longer: another name, no autoscaler, or nothing at all. */
+  async #removeOthers(
+    { metadata: { namespace, name, uid } }: Gateway,
+    objects: Partial<WaypointObjects>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { client } = this.#options;
-    const { namespace, name, uid } = gateway.metadata;
     for (const part of PARTS.toReversed()) {
       for (const { metadata } of this.#live.get(part)?.values() ?? []) {
         const isMadeForIt =

@@ -14,12 +14,13 @@ import type { Inputs } from '../inputs.ts';
 import { applyStatus } from '../status/apply-status.ts';
 import { ConditionWriter } from '../status/condition-writer.ts';
 import { StatusWriter } from '../status/status-writer.ts';
-import type { WantedCondition } from '../translate/condition.ts';
 import { WAYPOINT_CONTROLLER } from '../translate/waypoint.ts';
+import { classConditions, featuresToWrite } from './decide/class-status.ts';
 import { gatewayStatus, statusToWrite, type WantedStatus } from './decide/status.ts';
 import { FIELD_MANAGER } from './deployments.ts';
 import type { Wanted } from './wanted.ts';
 
+const FEATURES_MANAGER = `${FIELD_MANAGER}-features`;
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 export interface GatewayStatusesOptions {
@@ -40,7 +41,7 @@ export class GatewayStatuses implements AsyncDisposable {
   readonly #scope = new AsyncDisposableStack();
 
   constructor(options: GatewayStatusesOptions) {
-    const { client, inputs, wanted, scheduler, clock, random } = options;
+    const { client, wanted, clock, random } = options;
     const log = options.log.scope('status');
     this.#options = options;
     const manager = { client, resource: gatewayResource, fieldManager: FIELD_MANAGER };
@@ -57,46 +58,53 @@ export class GatewayStatuses implements AsyncDisposable {
         log,
       }),
     );
-    const classConditions = this.#scope.use(
-      derivedValues({
-        name: 'conditions of gateway classes',
-        scheduler,
-        from: inputs.gatewayClasses,
-        compute: ({ metadata, spec }): readonly WantedCondition[] | undefined => {
-          if (spec?.controllerName !== WAYPOINT_CONTROLLER) return undefined;
-          const { generation } = metadata;
-          const message = 'Handled by Istio controller';
-          const observed = generation === undefined ? {} : { observedGeneration: generation };
-          return [{ type: 'Accepted', isTrue: true, reason: 'Accepted', message, ...observed }];
-        },
-        equals: sameContent,
-      }),
-    );
-    this.#scope.use(
-      new ConditionWriter({
-        client,
-        clock,
-        random,
-        log,
-        resource: gatewayClasses,
-        fieldManager: FIELD_MANAGER,
-        types: ['Accepted'],
-        // Classes of others have conditions of that type as well.
-        objects: this.#scope.use(
-          derivedValues({
-            name: 'our gateway classes',
-            scheduler,
-            from: inputs.gatewayClasses,
-            compute: (one) => (one.spec?.controllerName === WAYPOINT_CONTROLLER ? one : undefined),
-          }),
-        ),
-        wanted: classConditions,
-      }),
-    );
+    this.#followClasses(log);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope.disposeAsync();
+  }
+
+  #followClasses(log: Logger): void {
+    const { client, inputs, scheduler, clock, random } = this.#options;
+    // Classes of others have conditions of that type as well.
+    const objects = this.#scope.use(
+      derivedValues({
+        name: 'our gateway classes',
+        scheduler,
+        from: inputs.gatewayClasses,
+        compute: (one) => (one.spec?.controllerName === WAYPOINT_CONTROLLER ? one : undefined),
+      }),
+    );
+    const wanted = this.#scope.use(
+      derivedValues({
+        name: 'conditions of gateway classes',
+        scheduler,
+        from: objects,
+        compute: classConditions,
+        equals: sameContent,
+      }),
+    );
+    const common = { objects, wanted, clock, random, log };
+    // Apart from the conditions, and before them: definitions from before there were features refuse them.
+    const manager = { client, resource: gatewayClasses, fieldManager: FEATURES_MANAGER };
+    this.#scope.use(
+      new StatusWriter({
+        ...common,
+        name: 'features of gateway class',
+        toWrite: (one) => (isEnding(one) ? undefined : featuresToWrite(one)),
+        write: (one, supportedFeatures, signal) => applyStatus(manager, one, { supportedFeatures }, signal),
+      }),
+    );
+    this.#scope.use(
+      new ConditionWriter({
+        ...common,
+        client,
+        resource: gatewayClasses,
+        fieldManager: FIELD_MANAGER,
+        types: ['Accepted'],
+      }),
+    );
   }
 
   #derive(): Collection<string, WantedStatus> {

@@ -19,7 +19,12 @@ export const DEFAULTS_LABEL = 'gateway.istio.io/defaults-for-class';
 /** What is known of a Gateway that is ours. */
 export interface OwnGateway {
   readonly gateway: Gateway;
-  readonly management: Exclude<Management, 'foreign'>;
+  readonly management: 'manual' | 'managed';
+}
+
+interface JudgedGateway {
+  readonly gateway: Gateway;
+  readonly management: Management;
 }
 
 export interface WantedOptions {
@@ -31,9 +36,11 @@ export interface WantedOptions {
   readonly scheduler: Scheduler;
 }
 
-/** Both by `namespace/name` of the Gateway. Disposed of, they follow nothing any more. */
+/** All by `namespace/name` of the Gateway. Disposed of, they follow nothing any more. */
 export interface Wanted extends Disposable {
   readonly gateways: Collection<string, OwnGateway>;
+  /** Those that are of somebody else's class: nothing of ours shall be there for them. */
+  readonly givenUp: Collection<string, Gateway>;
   /** Of those that we run. */
   readonly objects: Collection<string, Overlaid>;
 }
@@ -41,13 +48,13 @@ export interface Wanted extends Disposable {
 export function deriveWanted(options: WantedOptions): Wanted {
   const { inputs, configMaps, settings, systemNamespace, scheduler } = options;
   const scope = new DisposableStack();
-  const gateways = scope.use(
+  const judged = scope.use(
     derivedValues({
-      name: 'our gateways',
+      name: 'whose gateways are',
       scheduler,
       from: inputs.gateways,
       inputs: [inputs.gatewayClasses, inputs.namespaces],
-      compute: (gateway, _, fetch): OwnGateway | undefined => {
+      compute: (gateway, _, fetch): JudgedGateway => {
         const { namespace = '' } = gateway.metadata;
         const management = managementOf({
           gateway,
@@ -55,8 +62,25 @@ export function deriveWanted(options: WantedOptions): Wanted {
           namespaceLabels: fetch.get(inputs.namespaces, namespace)?.metadata.labels,
           revision: settings.revision,
         });
-        return management === 'foreign' ? undefined : { gateway, management };
+        return { gateway, management };
       },
+    }),
+  );
+  const gateways = scope.use(
+    derivedValues({
+      name: 'our gateways',
+      scheduler,
+      from: judged,
+      compute: ({ gateway, management }): OwnGateway | undefined =>
+        management === 'manual' || management === 'managed' ? { gateway, management } : undefined,
+    }),
+  );
+  const givenUp = scope.use(
+    derivedValues({
+      name: 'gateways that were given up',
+      scheduler,
+      from: judged,
+      compute: ({ gateway, management }) => (management === 'given-up' ? gateway : undefined),
     }),
   );
   const defaults = scope.use(
@@ -100,7 +124,7 @@ export function deriveWanted(options: WantedOptions): Wanted {
       equals: sameContent,
     }),
   );
-  return { gateways, objects, [Symbol.dispose]: () => scope.dispose() };
+  return { gateways, givenUp, objects, [Symbol.dispose]: () => scope.dispose() };
 }
 
 function namespaceOf({ metadata }: ConfigMap): string {

@@ -46,8 +46,15 @@ export interface Gateway extends KubeObject {
 }
 
 export interface GatewayClass extends KubeObject {
-  readonly spec?: { readonly controllerName?: string; readonly description?: string };
-  readonly status?: { readonly conditions?: readonly Condition[] };
+  readonly spec?: {
+    readonly controllerName?: string;
+    readonly description?: string;
+    readonly parametersRef?: { readonly group: string; readonly kind: string; readonly name: string };
+  };
+  readonly status?: {
+    readonly conditions?: readonly Condition[];
+    readonly supportedFeatures?: readonly { readonly name: string }[];
+  };
 }
 
 const gatewayApi = { group: 'gateway.networking.k8s.io', version: 'v1' } as const;

@@ -16,8 +16,11 @@ const CONTROLLER_VERSION_ANNOTATION = 'gateway.istio.io/controller-version';
 /** As Istio counts what its controllers make; one that counts further has taken over. */
 const CONTROLLER_VERSION = 5;
 
-/** `foreign`: hands off. `manual`: its user runs it. `managed`: this control plane does. */
-export type Management = 'foreign' | 'manual' | 'managed';
+/**
+ * `foreign`: hands off. `given-up`: its class is somebody else's now; what was made for it goes. `manual`: its user runs it.
+ * `managed`: this control plane does.
+ */
+export type Management = 'foreign' | 'given-up' | 'manual' | 'managed';
 
 export interface ManagementQuestion {
   readonly gateway: Gateway;
@@ -34,11 +37,15 @@ export function managementOf({
   namespaceLabels,
   revision,
 }: ManagementQuestion): Management {
-  if (controllerOf(gateway, gatewayClass) !== WAYPOINT_CONTROLLER) return 'foreign';
   const wanted =
     gateway.metadata.labels?.[REVISION_LABEL] ?? namespaceLabels?.[REVISION_LABEL] ?? DEFAULT_REVISION;
+  // Another revision, or a later controller, goes on with what is there.
   if (wanted !== revisionName(revision)) return 'foreign';
   if (controllerVersion(gateway) > CONTROLLER_VERSION) return 'foreign';
+  const controller = controllerOf(gateway, gatewayClass);
+  // A class that is not there may come back.
+  if (controller === undefined) return 'foreign';
+  if (controller !== WAYPOINT_CONTROLLER) return 'given-up';
   return isManual(gateway) ? 'manual' : 'managed';
 }
 

@@ -44,6 +44,17 @@ const addresses = (of: Status) => of.addresses.map(({ type = '', value }) => `${
 const IP = ['IPAddress 10.1.0.9', 'IPAddress fd00::9'];
 const HOST = 'Hostname w.shop.svc.cluster.local';
 
+test('no more addresses are told than are stored, and every name before any address', () => {
+  const named = Array.from({ length: 10 }, (_, i) => ({ type: 'Hostname', value: `s${i}` }));
+  const { addresses: told } = status({
+    gateway: gateway({}, { addresses: named }),
+    manual: true,
+    service: () => SERVICE,
+  });
+  expect(told).toHaveLength(16);
+  expect(told.filter(({ type }) => type === 'Hostname')).toHaveLength(10);
+});
+
 describe('a Gateway', () => {
   const cases: Record<
     string,

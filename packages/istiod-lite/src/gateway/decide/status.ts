@@ -18,6 +18,8 @@ import { deploymentName } from './names.ts';
 const HBONE_PORT = 15_008;
 const HBONE = 'HBONE';
 const ADDRESS_TYPE_ANNOTATION = 'networking.istio.io/address-type';
+/** Of a status, that the API server takes. */
+const MAX_ADDRESSES = 16;
 /** Conditions of a Gateway and of a listener that we write. */
 const NO_ERRORS = 'No errors found';
 
@@ -61,7 +63,8 @@ export function gatewayStatus(question: StatusQuestion): WantedStatus {
     ]),
     listeners: listeners.map((listener) => ({
       name: listener.name,
-      // No route can name a listener for tunnels: routes name Services, and a waypoint has those of its Services.
+      // Those count that name the Gateway as a parent and are accepted: a waypoint's listeners take none, since routes name
+      // Services, and which waypoint has these is no matter of theirs.
       attachedRoutes: 0,
       supportedKinds: [],
       conditions: at(listenerConditions(listener)),
@@ -227,7 +230,7 @@ function addressesOf(gateway: Gateway, { assigned, services }: Reach): readonly 
               : [],
         )
       : inside(gateway, services);
-  return now.length > 0 ? now : before;
+  return (now.length > 0 ? now : before).slice(0, MAX_ADDRESSES);
 }
 
 /** Both kinds of address, unless only one of them is asked for. */
@@ -236,8 +239,9 @@ function inside(gateway: Gateway, services: Reach['services']): readonly Gateway
   const ips = services.flatMap(({ service: { spec } }) =>
     (spec?.clusterIPs ?? []).filter((ip) => ip !== '' && ip !== 'None'),
   );
+  // Where there is not room for all, a name stands for every address of its Service.
   const all: readonly GatewayAddressStatus[] = [
-    ...ips.map((value) => ({ type: 'IPAddress', value })),
+    ...ips.slice(0, MAX_ADDRESSES - services.length).map((value) => ({ type: 'IPAddress', value })),
     ...services.map(({ host: value }) => ({ type: 'Hostname', value })),
   ];
   return only === 'IPAddress' || only === 'Hostname' ? all.filter(({ type }) => type === only) : all;
