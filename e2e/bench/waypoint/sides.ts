@@ -11,7 +11,7 @@ import { bundle } from '@ambit/core/build/bundle';
 import { systemClock } from '@ambit/core/clock';
 import { bytesOfIp } from '@ambit/core/ip';
 import { createFakeCa } from '@ambit/identity/fake-ca';
-import { V8_FLAGS } from '@ambit/waypoint/runtime';
+import { ALLOCATOR, V8_FLAGS } from '@ambit/waypoint/runtime';
 import { ControlPlane } from '@ambit/waypoint/testing/control-plane';
 import { Child } from './children.ts';
 import { hboneEnvoy, plainEnvoy, type TlsFiles } from './envoy-config.ts';
@@ -45,7 +45,7 @@ export async function buildPrograms(): Promise<void> {
   await bundle(Object.fromEntries(PROGRAMS.map((name) => [name, `${HERE}${name}.ts`])), BUNDLES);
 }
 
-/** What is ours, with the waypoint's settings of V8. */
+/** What is ours, with the waypoint's settings. */
 function program(name: (typeof PROGRAMS)[number], ...args: readonly string[]): readonly string[] {
   return [process.execPath, ...V8_FLAGS, join(BUNDLES, `${name}.mjs`), ...args];
 }
@@ -75,7 +75,7 @@ export async function hboneSides(
 async function plainOurs(): Promise<Side> {
   const ports = { '1.1': 19_001, '2': 19_002 };
   const listen = JSON.stringify(Object.fromEntries(VERSIONS.map((version) => [ports[version], version])));
-  const child = new Child('the engine', program('plain-proxy', listen, String(BACKEND_PORT)));
+  const child = new Child('the engine', program('plain-proxy', listen, String(BACKEND_PORT)), ALLOCATOR);
   await child.listening(ports['2']);
   return side('ambit', child, ports);
 }
@@ -105,7 +105,7 @@ async function hboneOurs(rules: Rules | undefined): Promise<Side> {
   }
   await controlPlane.listen();
   const args = [String(waypoint), String(hbone), controlPlane.address];
-  const proxy = scope.use(new Child('the waypoint', program('start-waypoint', ...args)));
+  const proxy = scope.use(new Child('the waypoint', program('start-waypoint', ...args), ALLOCATOR));
   await proxy.listening(waypoint);
   return await betweenTunnels('ambit', proxy, { waypoint, hbone, plain: [19_023, 19_024] }, scope.move());
 }

@@ -7,7 +7,7 @@
  * be written, everything works without it.
  */
 import { fileURLToPath } from 'node:url';
-import { V8_FLAGS } from './runtime.ts';
+import { ALLOCATOR, V8_FLAGS } from './runtime.ts';
 
 /** http-proxy uses a function that Node has a newer one for, and would say so on standard error. */
 const QUIET = '--disable-warning=DEP0060';
@@ -22,6 +22,7 @@ if (mayRunLong && process.execve && !V8_FLAGS.every((flag) => execArgv.includes(
   // Node would say on standard error that this call is experimental.
   process.removeAllListeners('warning');
   const settings = {
+    ...ALLOCATOR,
     NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)),
     NODE_COMPILE_CACHE_PORTABLE: '1',
   };

@@ -37,6 +37,11 @@ interface Believed {
   readonly token: ParsedToken;
 }
 
+interface Verified {
+  readonly token: ParsedToken;
+  readonly keys: KeySet;
+}
+
 /** A token that a rule might believe. */
 interface Candidate {
   readonly rule: JwtRule;
@@ -50,8 +55,8 @@ const TOO_MANY: TokenProblem = { reason: 'Jwt is one of too many', status: 401 }
 export class Authenticator {
   readonly #keySets: KeySets;
   readonly #clock: Clock;
-  /** By token: the keys that verified it. The last used is last. */
-  readonly #verified = new Map<string, KeySet>();
+  /** By token: the keys that verified it, and what it says. The last used is last. */
+  readonly #verified = new Map<string, Verified>();
 
   constructor(keySets: KeySets, clock: Clock) {
     this.#keySets = keySets;
@@ -121,7 +126,7 @@ export class Authenticator {
   }
 
   #believe({ rule, text }: Candidate): Believed | TokenProblem | Promise<Believed | TokenProblem> {
-    const token = parseToken(text);
+    const token = this.#verified.get(text)?.token ?? parseToken(text);
     if (typeof token === 'string') return { reason: token, status: 401 };
     const problem = claimProblem(rule, token, this.#clock.now() / 1_000);
     if (problem) return problem;
@@ -139,7 +144,7 @@ export class Authenticator {
   }
 
   #verify(rule: JwtRule, token: ParsedToken, keys: KeySet): Believed | Promise<Believed | TokenProblem> {
-    if (this.#verified.get(token.text) === keys) {
+    if (this.#verified.get(token.text)?.keys === keys) {
       this.#remember(token, keys);
       return { rule, token };
     }
@@ -150,9 +155,9 @@ export class Authenticator {
     });
   }
 
-  #remember({ text }: ParsedToken, keys: KeySet): void {
-    this.#verified.delete(text);
-    this.#verified.set(text, keys);
+  #remember(token: ParsedToken, keys: KeySet): void {
+    this.#verified.delete(token.text);
+    this.#verified.set(token.text, { token, keys });
     const [oldest] = this.#verified.keys();
     if (this.#verified.size > MAX_VERIFIED_TOKENS && oldest !== undefined) this.#verified.delete(oldest);
   }

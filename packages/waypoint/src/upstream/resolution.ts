@@ -44,6 +44,7 @@ export class Resolution {
 
   /** Whether an answer in use is old: whoever asks again gets a newer one. */
   get isOld(): boolean {
+    if (this.#entries.size === 0) return false;
     const nowMs = this.#clock.monotonicMs();
     return this.#entries.values().some(({ asking, askedMs }) => !asking && nowMs >= askedMs + RENEW_MS);
   }
