@@ -29,7 +29,7 @@ import { watchCollection } from '@ambit/kube/watch-collection';
 import { listenTcp } from '@ambit/linux/sockets';
 import { type ControllerInputs, endpointSliceController, scheduler } from './cluster/controllers.ts';
 import { CLUSTER_DOMAIN } from './cluster/dns-answer.ts';
-import { startDnsServer } from './cluster/dns-server.ts';
+import { startDnsThread } from './cluster/dns-thread.ts';
 import { serviceProxy } from './cluster/service-proxy.ts';
 import { capture } from './capture.ts';
 import { Kubelet, makeLabFolder, registerNode } from './kubelet/kubelet.ts';
@@ -168,17 +168,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     await until(one.synced, (synced) => synced, patience);
   await makeClusterServices(client, patience);
 
-  scope.use(
-    await startDnsServer({
-      netnsFd: network.switchNetns.fd,
-      ip: API_IP,
-      state: {
-        service: (namespace, name) => inputs.services.get(`${namespace}/${name}`),
-        slices: () => inputs.endpointSlices.values(),
-      },
-      log: log.scope('dns'),
-    }),
-  );
+  scope.use(await startDnsThread(inputs, { netnsFd: network.switchNetns.fd, ip: API_IP }));
   const nodeNames = network.nodes.map(({ name }) => name);
   scope.use(serviceProxy(inputs, network.nodes));
   for (const node of network.nodes) {

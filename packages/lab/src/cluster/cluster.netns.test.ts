@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { spawnSync } from 'node:child_process';
 import { createServer, Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { StaticCollection } from '@ambit/collections/static';
+import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import type { EndpointSlice, Service } from '@ambit/kube/resources/core';
 import { NETNS_CURRENT } from '@ambit/linux/netns';
@@ -11,6 +13,7 @@ import { nodeAddresses } from '../network/addresses.ts';
 import { run } from '../network/command.ts';
 import { type LabNetwork, makeNetwork } from '../network/nodes.ts';
 import { startDnsServer } from './dns-server.ts';
+import { startDnsThread } from './dns-thread.ts';
 import { renderServiceRules } from './render-service-rules.ts';
 
 let network: LabNetwork;
@@ -95,6 +98,30 @@ test('DNS answers over UDP, and over TCP, and survives what is no query', async 
   const [answer] = (await once(client, 'data')) as [Buffer];
   client.destroy();
   expect([answer.readUInt16BE(0), [...answer.subarray(-4)]]).toEqual([answer.length - 2, [10, 96, 0, 5]]);
+});
+
+test('DNS answers while the thread that started it is busy, and learns', async () => {
+  const services = new StaticCollection<string, Service>({ name: 'services' });
+  const endpointSlices = new StaticCollection<string, EndpointSlice>({ name: 'slices' });
+  const inputs = { services, endpointSlices, clock: systemClock, log: silentLogger };
+  await using _ = await startDnsThread(inputs, { netnsFd: NETNS_CURRENT, ip: '127.0.0.53' });
+  /** Asked by another process, and nothing else happens here meanwhile. */
+  const ask = () =>
+    spawnSync(
+      process.execPath,
+      [
+        '-e',
+        `const { Resolver } = require('node:dns/promises');
+         const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+         resolver.setServers(['127.0.0.53']);
+         resolver.resolve4('api.shop.svc.cluster.local').then(console.log, ({ code }) => console.log(code));`,
+      ],
+      { encoding: 'utf8' },
+    ).stdout.trim();
+  expect(ask()).toBe('ENOTFOUND');
+  services.set('shop/api', api);
+  await systemClock.sleep(100);
+  expect(ask()).toBe("[ '10.96.0.5' ]");
 });
 
 test('rules that are loaded again are the same rules', async () => {
