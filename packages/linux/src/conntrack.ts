@@ -4,35 +4,131 @@
  * The kernel keeps what it tracked for minutes, TCP that was not seen to end for days, also when nothing in the namespace
  * needs tracking any more; and goes by it once something does.
  */
+import { ENOENT } from './errno.ts';
+import { LinuxError } from './errors.ts';
 import { memory } from './libc.ts';
-import { askNetlink, NETLINK_NETFILTER, NLM_F_ACK } from './netlink.ts';
+import { MAX_LISTED_CONNECTIONS } from './limits.ts';
+import { askNetlink, attributes, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_DUMP } from './netlink.ts';
 
+const CTNETLINK_GET = (1 << 8) | 1;
 const CTNETLINK_DELETE = (1 << 8) | 2;
 const NFGENMSG_BYTES = 4;
-const ATTRIBUTE_BYTES = 8;
+const ATTRIBUTE_HEADER_BYTES = 4;
+const NLA_F_NESTED = 0x8000;
+
+const CTA_TUPLE_ORIG = 1;
+const CTA_STATUS = 3;
+const CTA_PROTOINFO = 4;
 const CTA_MARK = 8;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
 const CTA_MARK_MASK = 21;
+const CTA_PROTOINFO_TCP = 1;
+const CTA_PROTOINFO_TCP_STATE = 1;
+
+const IPS_SRC_NAT = 1 << 4;
+const IPS_DST_NAT = 1 << 5;
+/** TIME_WAIT, CLOSE: a SYN begins anew from the one, and the other lasts seconds. */
+const ENDED_STATES: ReadonlySet<number> = new Set([7, 8]);
 
 /**
  * Forgets every connection whose mark is `mark` in the bits of `mask`.
  *
  * @throws {@link LinuxError} EPERM without CAP_NET_ADMIN, EINVAL or EOPNOTSUPP if the kernel has no ctnetlink.
  */
-export function forgetTracked(netnsFd: number, mark: number, mask: number): void {
-  const { bytes, view } = memory(NFGENMSG_BYTES + 2 * ATTRIBUTE_BYTES);
-  for (const [index, [type, value]] of [
-    [CTA_MARK, mark],
-    [CTA_MARK_MASK, mask],
-  ].entries()) {
-    const at = NFGENMSG_BYTES + index * ATTRIBUTE_BYTES;
-    view.setUint16(at, ATTRIBUTE_BYTES, true);
-    view.setUint16(at + 2, type ?? 0, true);
-    view.setUint32(at + 4, value ?? 0, false);
+export function forgetMarked(netnsFd: number, mark: number, mask: number): void {
+  ask(netnsFd, 0, [
+    [CTA_MARK, bigEndian(mark)],
+    [CTA_MARK_MASK, bigEndian(mask)],
+  ]);
+}
+
+/**
+ * Forgets the TCP connections that nobody translates and that have not ended, as far as the kernel has seen. Those that go on
+ * are tracked anew from their next packet.
+ *
+ * @throws {@link LinuxError} as {@link forgetMarked} does; LimitError when there are too many to look at.
+ */
+export function forgetOpenTcp(netnsFd: number): void {
+  const found: { readonly family: number; readonly names: readonly Attribute[] }[] = [];
+  const request = {
+    netnsFd,
+    protocol: NETLINK_NETFILTER,
+    type: CTNETLINK_GET,
+    flags: NLM_F_DUMP,
+    payload: encode(0, []),
+    purpose: 'listing tracked connections',
+  };
+  askNetlink(request, MAX_LISTED_CONNECTIONS, (answer) => {
+    const all = new Map([...attributes(answer, NFGENMSG_BYTES)].map(({ type, value }) => [type, value]));
+    const status = all.get(CTA_STATUS)?.getUint32(0) ?? 0;
+    const state = tcpStateIn(all.get(CTA_PROTOINFO));
+    if (state === undefined || ENDED_STATES.has(state) || (status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0)
+      return;
+    const names = [CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID].flatMap((type): Attribute[] => {
+      const value = all.get(type);
+      return value ? [[type === CTA_TUPLE_ORIG ? type | NLA_F_NESTED : type, bytesOf(value)]] : [];
+    });
+    found.push({ family: answer.getUint8(0), names });
+  });
+  for (const { family, names } of found) {
+    try {
+      ask(netnsFd, family, names);
+    } catch (error) {
+      if (!(error instanceof LinuxError && error.errno === ENOENT)) throw error;
+    }
   }
-  const common = { netnsFd, protocol: NETLINK_NETFILTER, flags: NLM_F_ACK, payload: bytes };
-  askNetlink(
-    { ...common, type: CTNETLINK_DELETE, purpose: 'forgetting tracked connections' },
-    1,
-    () => undefined,
+}
+
+type Attribute = readonly [type: number, value: Uint8Array];
+
+function ask(netnsFd: number, family: number, names: readonly Attribute[]): void {
+  const request = {
+    netnsFd,
+    protocol: NETLINK_NETFILTER,
+    type: CTNETLINK_DELETE,
+    flags: NLM_F_ACK,
+    payload: encode(family, names),
+    purpose: 'forgetting tracked connections',
+  };
+  askNetlink(request, 1, () => undefined);
+}
+
+/** A `nfgenmsg` and its attributes, each on a boundary of four bytes. */
+function encode(family: number, names: readonly Attribute[]): Uint8Array {
+  const padded = (length: number) => (length + 3) & ~3;
+  const size = names.reduce(
+    (sum, [, value]) => sum + ATTRIBUTE_HEADER_BYTES + padded(value.length),
+    NFGENMSG_BYTES,
   );
+  const { bytes, view } = memory(size);
+  bytes[0] = family;
+  let at = NFGENMSG_BYTES;
+  for (const [type, value] of names) {
+    view.setUint16(at, ATTRIBUTE_HEADER_BYTES + value.length, true);
+    view.setUint16(at + 2, type, true);
+    bytes.set(value, at + ATTRIBUTE_HEADER_BYTES);
+    at += ATTRIBUTE_HEADER_BYTES + padded(value.length);
+  }
+  return bytes;
+}
+
+function tcpStateIn(protocol: DataView | undefined): number | undefined {
+  const tcp = protocol && valueIn(protocol, CTA_PROTOINFO_TCP);
+  return tcp && valueIn(tcp, CTA_PROTOINFO_TCP_STATE)?.getUint8(0);
+}
+
+function valueIn(nested: DataView, wanted: number): DataView | undefined {
+  return [...attributes(nested, 0)].find(({ type }) => type === wanted)?.value;
+}
+
+/** A copy: the next answer is read into the same memory. */
+function bytesOf(value: DataView): Uint8Array {
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice();
+}
+
+function bigEndian(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
 }

@@ -269,6 +269,25 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     },
   );
 
+  test.each([4, 6] as const)(
+    'in the mesh again, a connection is redirected from the port of one that was open as the pod left, over IPv%i',
+    async (family) => {
+      const backend = make();
+      nextPort += 1;
+      const bind = { ip: POD[family], port: nextPort, transparent: false };
+      await backend.apply(pod.fd, rules());
+      await backend.removeRedirects(pod.fd);
+      const leaving = await peers.connect(pod.fd, CLIENT[family], APP, { bind });
+      expect(leaving.name).toBe('client');
+      await backend.remove(pod.fd);
+      await leaving.echoes('still here');
+      leaving.socket.resetAndDestroy();
+      await systemClock.sleep(50);
+      await backend.apply(pod.fd, rules());
+      expect(await peers.whoAnswers(pod.fd, CLIENT[family], APP, { bind })).toBe('outbound');
+    },
+  );
+
   test.each(['in', 'out'] as const)(
     'a reset of an older connection opens no way %s in clear',
     async (way) => {

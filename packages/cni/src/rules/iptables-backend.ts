@@ -3,7 +3,7 @@ import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { forgetRedirected } from './forget-redirected.ts';
+import { forgetConnections } from './forget-connections.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
@@ -52,7 +52,7 @@ export class IptablesBackend implements PodRulesBackend {
 
   async remove(netnsFd: number): Promise<void> {
     for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
-    forgetRedirected(netnsFd);
+    forgetConnections(netnsFd);
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, this.#families));
   }
 

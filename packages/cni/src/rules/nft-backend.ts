@@ -2,7 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { forgetRedirected } from './forget-redirected.ts';
+import { forgetConnections } from './forget-connections.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import { renderPodNft, renderPodNftRemoval, renderPodNftWithoutRedirects } from './render-nft.ts';
@@ -31,7 +31,7 @@ export class NftBackend implements PodRulesBackend {
 
   async remove(netnsFd: number): Promise<void> {
     await this.#replace(netnsFd, renderPodNftRemoval());
-    forgetRedirected(netnsFd);
+    forgetConnections(netnsFd);
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, [4, 6]));
   }
 

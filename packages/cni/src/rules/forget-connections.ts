@@ -1,0 +1,29 @@
+/**
+ * The last of a pod's redirection: what conntrack remembers of the connections that it has seen.
+ *
+ * Without the tables nothing looks at it any more, and nothing brings it to its end. Should the pod come into the mesh again
+ * meanwhile, another connection between the same addresses and ports would be taken for one of them. One that began in clear
+ * would lose its packets, or have them come from another port, DNS answers too; one that begins then would not be
+ * redirected, and the guards would drop it.
+ */
+import { LimitError } from '@ambit/core/errors';
+import { forgetMarked, forgetOpenTcp } from '@ambit/linux/conntrack';
+import { LinuxError } from '@ambit/linux/errors';
+import { MARK_MASK, RETURN_MARK } from './constants.ts';
+
+/** A kernel without ctnetlink. */
+const CANNOT: ReadonlySet<string> = new Set(['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT']);
+
+/**
+ * Those that went through ztunnel, which bear its mark, and those that went on in clear as the pod left. What others in the
+ * pod translate stays. Where the kernel cannot, all of them end by themselves.
+ */
+export function forgetConnections(netnsFd: number): void {
+  try {
+    forgetMarked(netnsFd, RETURN_MARK, MARK_MASK);
+    forgetOpenTcp(netnsFd);
+  } catch (error) {
+    const cannot = error instanceof LinuxError && CANNOT.has(error.errnoName);
+    if (!cannot && !(error instanceof LimitError)) throw error;
+  }
+}
