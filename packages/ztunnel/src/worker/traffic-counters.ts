@@ -40,8 +40,14 @@ interface Recent {
 
 export class TrafficCounters {
   readonly #series = new Map<string, Series>();
-  /** By source, then by destination. Labels cost more than the rest of counting, and most connections repeat others. */
-  readonly #recent = new WeakMap<Party, WeakMap<Party, Recent>>();
+  /**
+   * By source, then by destination; apart for the two ends, which may both be here. Labels cost more than the rest of
+   * counting, and most connections repeat others.
+   */
+  readonly #recent = {
+    source: new WeakMap<Party, WeakMap<Party, Recent>>(),
+    destination: new WeakMap<Party, WeakMap<Party, Recent>>(),
+  };
   readonly #maxSeries: number;
   readonly #open = { source: 0, destination: 0 };
 
@@ -99,13 +105,13 @@ export class TrafficCounters {
   }
 
   #faultlessSeriesOf(traffic: Traffic): Series {
-    const { source, destination } = traffic;
-    const known = this.#recent.get(source);
+    const { reporter, source, destination } = traffic;
+    const known = this.#recent[reporter].get(source);
     const recent = known?.get(destination);
     if (recent && isAlike(recent.traffic, traffic)) return recent.series;
     const series = this.#seriesOf(traffic, '-');
     if (known) known.set(destination, { traffic, series });
-    else this.#recent.set(source, new WeakMap([[destination, { traffic, series }]]));
+    else this.#recent[reporter].set(source, new WeakMap([[destination, { traffic, series }]]));
     return series;
   }
 
@@ -136,9 +142,7 @@ export class TrafficCounters {
   }
 }
 
-/** Of the same two parties: whether all the rest is the same too. */
+/** Of the same two parties, told by the same end: whether all the rest is the same too. */
 function isAlike(one: Traffic, other: Traffic): boolean {
-  return (
-    one.reporter === other.reporter && one.service === other.service && one.mutualTls === other.mutualTls
-  );
+  return one.service === other.service && one.mutualTls === other.mutualTls;
 }

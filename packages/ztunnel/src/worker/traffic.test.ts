@@ -101,6 +101,19 @@ describe('counters', () => {
     ]);
   });
 
+  test('between the same two parties, each service and each end has its own count', () => {
+    const counters = new TrafficCounters();
+    const inbound = { ...traffic, reporter: 'destination' } as const;
+    const bare = { ...traffic, service: undefined };
+    const inClear = { ...traffic, mutualTls: false };
+    for (const one of [traffic, inbound, bare, traffic, inClear, inbound, traffic]) counters.open(one);
+    const samples =
+      counters.report().find((metric) => metric.name === 'istio_tcp_connections_opened')?.samples ?? [];
+    const labelled = (one: Traffic) =>
+      samples.find(({ labels }) => labels.join() === labelsOf(one, '-').join())?.value;
+    expect([traffic, inbound, bare, inClear].map(labelled)).toEqual([3, 2, 1, 1]);
+  });
+
   test('beyond the limit of series, connections are counted under labels that say nothing', () => {
     const counters = new TrafficCounters(2);
     for (let i = 0; i < 10; i++) counters.open({ ...traffic, source: party(`web-${i}`) }).close('-');
