@@ -77,3 +77,11 @@ export class ApplicationSocketError extends MeshError {
     super(`the application's connection broke: ${errno}`);
   }
 }
+
+/** Errors of an application's socket that are how applications end connections. */
+const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
+
+/** What became of an application's connection that broke with `errno`; `undefined`: it just ended. */
+export function brokenApplication(errno: string): ApplicationSocketError | undefined {
+  return ENDINGS.has(errno) ? undefined : new ApplicationSocketError(errno);
+}

@@ -5,13 +5,11 @@
  * keep pointing into what it is given. A side is read only while the other takes what comes; what the other has not taken
  * counts against the budget, as in a tunnel.
  */
-import { ApplicationSocketError, HeldTooMuchError } from './errors.ts';
+import { brokenApplication, HeldTooMuchError } from './errors.ts';
 import type { Holder, QueueBudget } from './queue-budget.ts';
 import type { PlainSocket, PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import type { PumpOwner } from './tunnel-pump.ts';
 import { NOWHERE } from '@ambit/http/roster';
-
-const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
 
 class Side implements PlainSocketEvents {
   readonly socket: PlainSocket;
@@ -53,7 +51,7 @@ class Side implements PlainSocketEvents {
   }
 
   onPlainError(code: string): void {
-    this.#pump.finish(ENDINGS.has(code) ? undefined : new ApplicationSocketError(code));
+    this.#pump.finish(brokenApplication(code));
   }
 }
 

@@ -6,7 +6,7 @@
  * peer gets credit for what the application's socket has taken, so each direction is as fast as its slower end.
  * Each direction ends by itself; both ended, the socket is closed.
  */
-import { ApplicationSocketError } from './errors.ts';
+import { brokenApplication } from './errors.ts';
 import { StreamResetError } from '@ambit/http/errors';
 import { H2 } from '@ambit/http/h2/protocol';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
@@ -22,9 +22,6 @@ export interface PumpOwner {
 
 /** A smaller piece is copied, so that it does not keep a whole buffer alive. */
 const WORTH_KEEPING_BYTES = TLS_READ_BYTES / 2;
-
-/** Errors of an application's socket that are how applications end connections. */
-const ENDINGS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
 
 export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   /** @internal */
@@ -87,7 +84,14 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
     }
     if (preamble) socket.write(preamble);
     this.#flush();
-    if (!this.#finished) socket.resume();
+    if (!this.#finished && this.#pendingUp === 0) socket.resume();
+  }
+
+  /** Before `attach`: so much was read from the application and written to the stream already. */
+  sentAhead(bytes: number): void {
+    this.#bytesUp = bytes;
+    this.#lastMoved = 'up';
+    this.#holdPendingUp();
   }
 
   /** Ends both directions now. */
@@ -114,8 +118,7 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
     this.#socket?.limitRead(stream.windowBytes);
     if (more) return;
     this.#socket?.pause();
-    this.#pendingUp = stream.pendingBytes;
-    if (this.#pendingUp > 0) this.#hold(this.#pendingUp);
+    this.#holdPendingUp();
   }
 
   onPlainEnd(): void {
@@ -134,7 +137,7 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
 
   onPlainError(code: string): void {
     this.#stream.reset(H2.cancel);
-    this.#finish(ENDINGS.has(code) ? undefined : new ApplicationSocketError(code));
+    this.#finish(brokenApplication(code));
   }
 
   onWritable(): void {
@@ -256,6 +259,11 @@ export class TunnelPump implements PlainSocketEvents, StreamHandler, Holder {
   /** What the application has yet to take. */
   get #heldDown(): number {
     return this.#heldBytes - this.#pendingUp;
+  }
+
+  #holdPendingUp(): void {
+    this.#pendingUp = this.#stream.pendingBytes;
+    if (this.#pendingUp > 0) this.#hold(this.#pendingUp);
   }
 
   #hold(bytes: number): void {

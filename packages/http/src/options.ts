@@ -56,6 +56,7 @@ export const DEFAULT_HTTP2_OPTIONS: Omit<Http2Options, 'deadlines' | 'clock'> = 
   maxFrameBytes: limits.HTTP_FRAME_BYTES,
   headerListBytes: limits.HEAD_BYTES,
   extendedConnect: true,
+  takesEarlyData: false,
   idleTimeoutMs: limits.IDLE_TIMEOUT_MS,
 };
 

@@ -32,6 +32,11 @@ export const SETTING = {
   maxHeaderListSize: 6,
   /** RFC 8441 */
   enableConnectProtocol: 8,
+  /**
+   * Ours, of those that are free for private use (RFC 9113 §11.3): 1 from a server that keeps what follows a CONNECT until it
+   * has answered. Others may refuse a client that says something before (Envoy can be told to), so it must be asked for.
+   */
+  takesEarlyData: 0xf0_ea,
 } as const;
 
 export const H2 = {

@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly headerListBytes: number;
   /** Server: CONNECT may name a protocol (RFC 8441). */
   readonly extendedConnect: boolean;
+  /** Server: what follows a CONNECT is kept until it is answered, and clients are told so. */
+  readonly takesEarlyData: boolean;
   readonly clock: Clock;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
@@ -44,6 +46,7 @@ export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
   maxStreams: limits.MAX_STREAMS,
   headerListBytes: limits.HEADER_LIST_BYTES,
   extendedConnect: false,
+  takesEarlyData: false,
   keepaliveIntervalMs: limits.KEEPALIVE_INTERVAL_MS,
   keepaliveTimeoutMs: limits.KEEPALIVE_TIMEOUT_MS,
 };
@@ -136,6 +139,11 @@ export class H2Session implements TransportEvents, ReceiverHost {
   /** Client: CONNECT may name a protocol. */
   get takesExtendedConnect(): boolean {
     return this.#settings.extendedConnect;
+  }
+
+  /** Client: data may follow a CONNECT before its answer. False until the peer's SETTINGS are here. */
+  get takesEarlyData(): boolean {
+    return this.#settings.takesEarlyData;
   }
 
   /** How many streams the peer lets us have at a time; assumed until its SETTINGS are here. */

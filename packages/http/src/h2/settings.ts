@@ -19,6 +19,8 @@ export class PeerSettings {
   maxFrameBytes = DEFAULT_MAX_FRAME_BYTES;
   /** The peer takes CONNECT with a protocol (RFC 8441). */
   extendedConnect = false;
+  /** The peer keeps what follows a CONNECT until it has answered. */
+  takesEarlyData = false;
 
   /** @throws {@link H2ConnectionError} A value is not allowed. */
   apply(payload: Buffer, fromServer: boolean): void {
@@ -61,6 +63,9 @@ export class PeerSettings {
         }
         this.extendedConnect = value === 1;
         break;
+      case SETTING.takesEarlyData:
+        this.takesEarlyData = value === 1;
+        break;
       default:
     }
   }
@@ -85,6 +90,7 @@ export function firstSettings(
     readonly maxFrameBytes: number;
     readonly headerListBytes: number;
     readonly extendedConnect: boolean;
+    readonly takesEarlyData: boolean;
   },
 ): Buffer {
   return encodeSettings([
@@ -93,5 +99,6 @@ export function firstSettings(
     [SETTING.maxFrameSize, own.maxFrameBytes],
     [SETTING.maxHeaderListSize, own.headerListBytes],
     ...(isServer && own.extendedConnect ? [[SETTING.enableConnectProtocol, 1] as const] : []),
+    ...(isServer && own.takesEarlyData ? [[SETTING.takesEarlyData, 1] as const] : []),
   ]);
 }

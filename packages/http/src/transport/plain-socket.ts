@@ -163,6 +163,12 @@ export class PlainSocket implements StreamOwner {
     if (this.#handle.reset() !== 0) this.#handle.close();
   }
 
+  /** Before the first read: how much it may bring. {@link limitRead} says how it goes on. */
+  limitFirstRead(bytes: number): void {
+    this.#landing = landing.subarray(0, bytes);
+    this.#handle?.useUserBuffer(this.#landing);
+  }
+
   /** Within `onPlainData`: how much the next read may bring, at most; the least is a small piece. */
   limitRead(bytes: number): void {
     const limit = bytes >= PLAIN_READ_BYTES ? PLAIN_READ_BYTES : Math.max(bytes, SMALLEST_READ_BYTES);

@@ -34,6 +34,9 @@ export const WAYPOINT_DOUBT_MS = 50;
 /** How long a connection that a waypoint does not know (404) waits for news of where else it leads. */
 export const STALE_ROUTE_WAIT_MS = 1_000;
 
+/** What an application may say before its CONNECT is answered; kept that long, since it may have to be said again. */
+export const EARLY_DATA_BYTES = 4 * 1024;
+
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;
 

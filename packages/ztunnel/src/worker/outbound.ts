@@ -2,14 +2,15 @@
  * A connection that a pod opened and the redirection sent to 15001.
  *
  * The application believes to be connected from the first moment; whatever keeps its bytes from where they should go ends in
- * a close, never in a detour: nothing is read from it before the far end has agreed.
+ * a close, never in a detour. Before the far end has agreed no more is read from it than its first words, which go to a peer
+ * that is known to be the right one and that keeps them until then (early-data.ts); to any other peer nothing goes.
  */
 import type { Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { parseBaggage } from '@ambit/hbone/baggage';
 import type { Tunnel } from '@ambit/hbone/client';
-import { ConnectStatusError, TunnelClosedError } from '@ambit/hbone/errors';
+import { brokenApplication, ConnectStatusError, TunnelClosedError } from '@ambit/hbone/errors';
 import { H2ClosedError, type StreamResetError } from '@ambit/http/errors';
 import { H2 } from '@ambit/http/h2/protocol';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
@@ -27,6 +28,7 @@ import { type Route, type RouteDecision, type RouteRequest, selectRoute } from '
 import { leadsElsewhere } from '@ambit/model/decide/stale-route';
 import type { Workload } from '@ambit/model/workload';
 import { Connection } from './connection.ts';
+import { EarlyData } from './early-data.ts';
 import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
 import { ConnectAnswerError, ConnectError, RouteRefusalError } from './errors.ts';
 import {
@@ -57,6 +59,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   #stream: H2Stream | undefined;
   #inner: InnerTunnel | undefined;
   #pump: TunnelPump | PlainPump | undefined;
+  readonly #early: EarlyData;
   #timer: Timer | undefined;
   #attempts = 0;
 
@@ -65,6 +68,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     super(pod, 'outbound');
     this.#socket = from instanceof PlainSocket ? from : new PlainSocket(from, this);
     this.#socket.events = this;
+    this.#early = new EarlyData(this.#socket, pod.budget, (error) => this.end(error));
     this.#peer = this.#socket.peer();
     this.#target = target ?? originalDestination(this.#socket.fd) ?? this.#socket.local();
   }
@@ -101,7 +105,10 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     else if (error) this.#pump.abort(error);
     this.#inner?.[Symbol.dispose]();
     this.#upstream?.close();
-    this.#socket.close();
+    // As the kernel does when what an application said was never read.
+    if (this.#early.isHeld) this.#socket.reset();
+    else this.#socket.close();
+    this.#early.release();
   }
 
   /** @internal The pump is through. */
@@ -109,7 +116,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.end(error);
   }
 
-  // The upstream socket in clear, before its pump takes over.
+  // The sockets, before a pump takes over: the upstream one in clear, or the application's ahead of an answer.
 
   onPlainConnected(): void {
     this.#timer?.cancel();
@@ -118,11 +125,18 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   }
 
   onPlainError(code: string): void {
-    this.end(new ConnectError(this.#route?.to ?? this.#target, code));
+    if (this.#stream) this.end(brokenApplication(code));
+    else this.end(new ConnectError(this.#route?.to ?? this.#target, code));
   }
 
-  onPlainData(): void {}
-  onPlainEnd(): void {}
+  onPlainData(buffer: Buffer, from: number, to: number): void {
+    if (this.#stream) this.#early.read(this.#stream, buffer, from, to);
+  }
+
+  onPlainEnd(): void {
+    this.#early.end();
+  }
+
   onPlainWritten(): void {}
 
   // The stream, before its pump takes over.
@@ -141,7 +155,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     }
     const pump = new TunnelPump(stream, this.pod.budget, this);
     this.#pump = pump;
-    pump.attach(this.#socket);
+    this.#early.handOver(stream, pump);
   }
 
   onData(stream: H2Stream): void {
@@ -157,6 +171,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   onReset(_stream: H2Stream, error: StreamResetError): void {
     this.#stream = undefined;
+    this.#early.pause();
     if (error.h2Code === H2.refusedStream && this.#attempts < MAX_STREAM_ATTEMPTS && this.#route) {
       this.#tunnel(this.#route);
     } else {
@@ -268,16 +283,20 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   #request({ session }: Tunnel, route: Route, source: Workload): void {
     this.#attempts += 1;
     try {
-      this.#stream = session.request(this.#fields(route, source, undefined), this);
+      const stream = session.request(this.#fields(route, source, undefined), this);
+      this.#stream = stream;
       if (route.via === 'waypoint') this.#expectAnswerOfWaypoint(route, source);
-      else this.#expectAnswer();
+      else {
+        this.#expectAnswer();
+        if (session.takesEarlyData) this.#early.follow(stream);
+      }
     } catch (error) {
       if (error instanceof H2ClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
       else this.#fail(error);
     }
   }
 
-  /** Nothing is read from the application until then, so its end would not be noticed either. */
+  /** Little or nothing is read from the application until then, so its end might not be noticed either. */
   #expectAnswer(): void {
     this.#timer?.cancel();
     this.#timer = this.pod.worker.clock.after(CONNECT_ANSWER_TIMEOUT_MS, () =>

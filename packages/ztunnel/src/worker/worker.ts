@@ -79,6 +79,7 @@ export class DataWorker {
         streamWindowBytes: http2.streamWindowBytes,
         connectionWindowBytes: http2.connectionWindowBytes,
         maxFrameBytes: http2.frameBytes,
+        takesEarlyData: true,
         clock,
       },
       tls,

@@ -1,0 +1,105 @@
+/**
+ * What an application says before its CONNECT is answered: its first words, sent ahead to a peer that takes them.
+ *
+ * A request then meets its server as soon as that is connected, instead of a round trip between the two ztunnels later. The
+ * peer has proved who it is before, and says in its SETTINGS that it keeps early data. One piece is read, at most, and kept
+ * here too: if the stream is refused, another one is told the same.
+ */
+import { HeldTooMuchError } from '@ambit/hbone/errors';
+import type { Holder, QueueBudget } from '@ambit/hbone/queue-budget';
+import type { TunnelPump } from '@ambit/hbone/tunnel-pump';
+import { NOWHERE } from '@ambit/http/roster';
+import type { H2Stream } from '@ambit/http/h2/stream';
+import type { PlainSocket } from '@ambit/http/transport/plain-socket';
+import { EARLY_DATA_BYTES } from './limits.ts';
+
+export class EarlyData implements Holder {
+  /** @internal */
+  budgetPlace = NOWHERE;
+  readonly #socket: PlainSocket;
+  readonly #budget: QueueBudget;
+  readonly #onEvicted: (error: Error) => void;
+  #bytes: Buffer | undefined;
+  /** Which stream was told them. */
+  #told: H2Stream | undefined;
+  /** The application has ended its direction. */
+  #ended = false;
+  #asked = false;
+
+  /** @param onEvicted - The budget wants its bytes back: the connection ends. */
+  constructor(socket: PlainSocket, budget: QueueBudget, onEvicted: (error: Error) => void) {
+    this.#socket = socket;
+    this.#budget = budget;
+    this.#onEvicted = onEvicted;
+  }
+
+  /** Whether the application said something that nobody is known to have heard. */
+  get isHeld(): boolean {
+    return this.#bytes !== undefined;
+  }
+
+  get heldBytes(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
+  /** The stream is open, and takes early data: what was said already is said again, else the first words are listened for. */
+  follow(stream: H2Stream): void {
+    if (this.#bytes) this.#tell(stream, this.#bytes);
+    else if (!this.#ended) this.#listen();
+  }
+
+  /** No stream is open: nothing is read. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Within `onPlainData`. */
+  read(stream: H2Stream, buffer: Buffer, from: number, to: number): void {
+    this.#socket.pause();
+    this.#bytes = Buffer.from(buffer.subarray(from, to));
+    this.#budget.add(this, this.#bytes.length);
+    if (!this.#bytes) return;
+    this.#told = stream;
+    stream.writeInPlace(buffer, from, to);
+    this.#socket.limitRead(stream.windowBytes);
+  }
+
+  /** Within `onPlainEnd`. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** The far end has agreed to the stream: its pump goes on from here. */
+  handOver(stream: H2Stream, pump: TunnelPump): void {
+    const { heldBytes } = this;
+    if (this.#bytes && this.#told !== stream) this.#tell(stream, this.#bytes);
+    this.release();
+    if (heldBytes > 0) pump.sentAhead(heldBytes);
+    pump.attach(this.#socket);
+    if (this.#ended) pump.onPlainEnd();
+  }
+
+  release(): void {
+    const { heldBytes } = this;
+    this.#bytes = undefined;
+    if (heldBytes > 0) this.#budget.remove(this, heldBytes);
+  }
+
+  /** @internal */
+  evict(): void {
+    const { heldBytes } = this;
+    this.release();
+    this.#onEvicted(new HeldTooMuchError(heldBytes));
+  }
+
+  #tell(stream: H2Stream, bytes: Buffer): void {
+    this.#told = stream;
+    stream.write(bytes);
+  }
+
+  #listen(): void {
+    if (!this.#asked) this.#socket.limitFirstRead(EARLY_DATA_BYTES);
+    this.#asked = true;
+    this.#socket.resume();
+  }
+}
