@@ -75,8 +75,15 @@ export function deriveDestinations(
         const found = services.flatMap(({ service }) => fetch.where(byService, service, has));
         return [...new Set(found.map(({ resource }) => resource.name))].sort();
       };
+      const valuesOf = (label: string) => {
+        const has = ({ labels }: AddressEntry) => labels?.[label] !== undefined;
+        const found = services.flatMap(({ service }) => fetch.where(byService, service, has));
+        const values = new Map(found.map(({ resource, labels }) => [resource.name, labels?.[label] ?? '']));
+        return [...values].sort(([a], [b]) => (a < b ? -1 : 1));
+      };
       const name = `DestinationRule/${key}`;
-      const resource = waypointResource('DestinationPolicy', name, destinationPolicy(rule, scope, members));
+      const policy = destinationPolicy(rule, scope, { members, valuesOf });
+      const resource = waypointResource('DestinationPolicy', name, policy);
       return [[name, { resource, audience }]];
     },
     equals: (a, b) => sameResource(a.resource, b.resource) && sameAudience(a.audience, b.audience),

@@ -93,7 +93,16 @@ export interface LocalityPreference {
   readonly enabled: boolean;
   readonly distribute: readonly LocalityShare[];
   readonly failover: readonly { readonly from: string; readonly to: string }[];
-  readonly failoverPriority: readonly string[];
+  /** In turn: who has more of them in common comes first. */
+  readonly failoverPriority: readonly FailoverLabel[];
+}
+
+export interface FailoverLabel {
+  readonly label: string;
+  /** What an endpoint must have there; `undefined`: what the waypoint has. */
+  readonly value: string | undefined;
+  /** By uid of the workload; `undefined`: a label that mesh state tells. */
+  readonly values: ReadonlyMap<string, string> | undefined;
 }
 
 export interface LocalityShare {

@@ -76,6 +76,10 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
     return this.#facts.workload?.locality ?? NOWHERE;
   }
 
+  get uid(): string {
+    return this.#facts.workload?.uid ?? '';
+  }
+
   get network(): string {
     return this.#facts.workload?.network ?? '';
   }

@@ -298,6 +298,17 @@ export interface LocalityPreference {
   readonly distribute: readonly LocalityShare[];
   readonly failover: readonly LocalityFailover[];
   readonly failoverPriority: readonly string[];
+  readonly labelValues: readonly LabelValues[];
+}
+
+export interface LabelValues {
+  readonly label: string;
+  readonly byWorkload: Map<string, string>;
+}
+
+export interface LabelValues_ByWorkloadEntry {
+  readonly key: string;
+  readonly value: string;
 }
 
 export interface LocalityShare {
@@ -4333,7 +4344,7 @@ export const HashCookie: MessageFns<HashCookie> = {
 };
 
 function createBaseLocalityPreference(): LocalityPreference {
-  return { distribute: [], failover: [], failoverPriority: [] };
+  return { distribute: [], failover: [], failoverPriority: [], labelValues: [] };
 }
 
 export const LocalityPreference: MessageFns<LocalityPreference> = {
@@ -4349,6 +4360,9 @@ export const LocalityPreference: MessageFns<LocalityPreference> = {
     }
     for (const v of message.failoverPriority) {
       writer.uint32(34).string(v!);
+    }
+    for (const v of message.labelValues) {
+      LabelValues.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -4398,6 +4412,14 @@ export const LocalityPreference: MessageFns<LocalityPreference> = {
             message.failoverPriority.push(reader.string(true));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.labelValues.push(LabelValues.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -4420,6 +4442,154 @@ export const LocalityPreference: MessageFns<LocalityPreference> = {
     message.distribute = object.distribute?.map((e) => LocalityShare.fromPartial(e)) || [];
     message.failover = object.failover?.map((e) => LocalityFailover.fromPartial(e)) || [];
     message.failoverPriority = object.failoverPriority?.map((e) => e) || [];
+    message.labelValues = object.labelValues?.map((e) => LabelValues.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLabelValues(): LabelValues {
+  return { label: "", byWorkload: new Map() };
+}
+
+export const LabelValues: MessageFns<LabelValues> = {
+  encode(message: LabelValues, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.label !== "") {
+      writer.uint32(10).string(message.label);
+    }
+    message.byWorkload.forEach((value, key) => {
+      LabelValues_ByWorkloadEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LabelValues {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLabelValues() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.label = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = LabelValues_ByWorkloadEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.byWorkload.set(entry2.key, entry2.value);
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LabelValues>, I>>(base?: I): LabelValues {
+    return LabelValues.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LabelValues>, I>>(object: I): LabelValues {
+    const message = createBaseLabelValues() as any;
+    message.label = object.label ?? "";
+    message.byWorkload = (() => {
+      const m = new Map();
+      (object.byWorkload as Map<string, string> ?? new Map()).forEach((value, key) => {
+        if (value !== undefined) {
+          m.set(key, globalThis.String(value));
+        }
+      });
+      return m;
+    })();
+    return message;
+  },
+};
+
+function createBaseLabelValues_ByWorkloadEntry(): LabelValues_ByWorkloadEntry {
+  return { key: "", value: "" };
+}
+
+export const LabelValues_ByWorkloadEntry: MessageFns<LabelValues_ByWorkloadEntry> = {
+  encode(message: LabelValues_ByWorkloadEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LabelValues_ByWorkloadEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLabelValues_ByWorkloadEntry() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LabelValues_ByWorkloadEntry>, I>>(base?: I): LabelValues_ByWorkloadEntry {
+    return LabelValues_ByWorkloadEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LabelValues_ByWorkloadEntry>, I>>(object: I): LabelValues_ByWorkloadEntry {
+    const message = createBaseLabelValues_ByWorkloadEntry() as any;
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -30,11 +30,18 @@ function namesOf(given: unknown): readonly string[] | undefined {
   return Array.isArray(given) ? given.filter((name): name is string => typeof name === 'string') : ['.'];
 }
 
-/** @param members - uids of the workloads of the rule's services that have all of these labels, sorted. */
+/** What is asked of the workloads of the rule's services. */
+export interface RuledWorkloads {
+  /** uids of those that have all of these labels, sorted. */
+  readonly members: (labels: Labels) => readonly string[];
+  /** By uid what those that have the label have there, sorted. */
+  readonly valuesOf: (label: string) => readonly (readonly [uid: string, value: string])[];
+}
+
 export function destinationPolicy(
   rule: DestinationRule,
   { host }: RuleScope,
-  members: (labels: Labels) => readonly string[],
+  workloads: RuledWorkloads,
 ): WaypointFields<DestinationPolicy> {
   const { spec = {} } = rule;
   const shared = { origin: originOf('DestinationRule', rule), hostname: host };
@@ -43,27 +50,30 @@ export function destinationPolicy(
   const { trafficPolicy: policy = {} } = spec;
   return {
     ...shared,
-    policy: trafficPolicy(policy),
-    ports: portPolicies(policy),
-    subsets: (spec.subsets ?? []).map((subset) => translateSubset(subset, members)),
+    policy: trafficPolicy(policy, workloads),
+    ports: portPolicies(policy, workloads),
+    subsets: (spec.subsets ?? []).map((subset) => translateSubset(subset, workloads)),
   };
 }
 
-function portPolicies({ portLevelSettings = [] }: NonNullable<DestinationRuleSpec['trafficPolicy']>) {
+function portPolicies(
+  { portLevelSettings = [] }: NonNullable<DestinationRuleSpec['trafficPolicy']>,
+  workloads: RuledWorkloads,
+) {
   return portLevelSettings.flatMap(({ port, ...settings }) =>
-    port?.number === undefined ? [] : [{ port: port.number, policy: trafficPolicy(settings) }],
+    port?.number === undefined ? [] : [{ port: port.number, policy: trafficPolicy(settings, workloads) }],
   );
 }
 
 function translateSubset(
   { name, labels = {}, trafficPolicy: policy = {} }: NonNullable<DestinationRuleSpec['subsets']>[number],
-  members: (labels: Labels) => readonly string[],
+  workloads: RuledWorkloads,
 ): WaypointFields<Subset> {
   return {
     name,
     labels: new Map(Object.entries(labels)),
-    policy: trafficPolicy(policy),
-    ports: portPolicies(policy),
-    workloads: members(labels),
+    policy: trafficPolicy(policy, workloads),
+    ports: portPolicies(policy, workloads),
+    workloads: workloads.members(labels),
   };
 }

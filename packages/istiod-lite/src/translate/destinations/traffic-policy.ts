@@ -20,20 +20,27 @@ import type {
   TrafficPolicySettings,
 } from '@ambit/kube/resources/networking';
 import { wireDurationMs } from '../go-duration.ts';
+import type { RuledWorkloads } from './destination-rule.ts';
+
+/** Of the rule's services. */
+type LabelledWorkloads = Pick<RuledWorkloads, 'valuesOf'>;
 
 type Settings = Omit<TrafficPolicySettings, 'portLevelSettings' | 'tunnel'>;
 
-export function trafficPolicy({
-  loadBalancer: balancer,
-  connectionPool: pool,
-  outlierDetection: outliers,
-  tls: given,
-  proxyProtocol,
-  retryBudget,
-}: Settings): WaypointFields<TrafficPolicy> {
+export function trafficPolicy(
+  {
+    loadBalancer: balancer,
+    connectionPool: pool,
+    outlierDetection: outliers,
+    tls: given,
+    proxyProtocol,
+    retryBudget,
+  }: Settings,
+  workloads: LabelledWorkloads,
+): WaypointFields<TrafficPolicy> {
   const tls = given && upstreamTls(given);
   return {
-    ...(balancer && { loadBalancer: loadBalancer(balancer) }),
+    ...(balancer && { loadBalancer: loadBalancer(balancer, workloads) }),
     ...(pool && { connectionPool: connectionPool(pool) }),
     ...(outliers && { outlierDetection: outlierDetection(outliers) }),
     ...(tls && { tls }),
@@ -58,17 +65,20 @@ const SIMPLE: Readonly<Record<string, SimpleLoadBalancer>> = {
   RANDOM: SimpleLoadBalancer.RANDOM,
 };
 
-function loadBalancer({
-  simple = '',
-  consistentHash: hash,
-  localityLbSetting: locality,
-  warmup,
-  warmupDurationSecs,
-}: LoadBalancerSettings): WaypointFields<LoadBalancer> {
+function loadBalancer(
+  {
+    simple = '',
+    consistentHash: hash,
+    localityLbSetting: locality,
+    warmup,
+    warmupDurationSecs,
+  }: LoadBalancerSettings,
+  workloads: LabelledWorkloads,
+): WaypointFields<LoadBalancer> {
   return {
     simple: SIMPLE[simple] ?? SimpleLoadBalancer.UNSPECIFIED,
     ...(hash && { consistentHash: consistentHash(hash) }),
-    ...(locality && { locality: localityPreference(locality) }),
+    ...(locality && { locality: localityPreference(locality, workloads) }),
     warmupMs: wireDurationMs(warmup?.duration ?? warmupDurationSecs),
   };
 }
@@ -97,19 +107,36 @@ function consistentHash({
   return { ...shared, key: { $case: 'sourceIp', value: useSourceIp ?? true } };
 }
 
-function localityPreference({
-  enabled,
-  distribute = [],
-  failover = [],
-  failoverPriority = [],
-}: NonNullable<LoadBalancerSettings['localityLbSetting']>): WaypointFields<LocalityPreference> {
+function localityPreference(
+  {
+    enabled,
+    distribute = [],
+    failover = [],
+    failoverPriority = [],
+  }: NonNullable<LoadBalancerSettings['localityLbSetting']>,
+  { valuesOf }: LabelledWorkloads,
+): WaypointFields<LocalityPreference> {
+  const labels = new Set(failoverPriority.map((text) => text.split('=')[0] ?? ''));
   return {
     enabled,
     distribute: distribute.map(({ from = '', to = {} }) => ({ from, to: new Map(Object.entries(to)) })),
     failover: failover.map(({ from = '', to = '' }) => ({ from, to })),
     failoverPriority: [...failoverPriority],
+    labelValues: [...labels]
+      .filter((label) => !TOLD_LABELS.has(label))
+      .map((label) => ({ label, byWorkload: new Map(valuesOf(label)) })),
   };
 }
+
+/** What mesh state tells of every workload. */
+const TOLD_LABELS: ReadonlySet<string> = new Set([
+  'topology.kubernetes.io/region',
+  'topology.kubernetes.io/zone',
+  'topology.istio.io/subzone',
+  'topology.istio.io/network',
+  'topology.istio.io/cluster',
+  'kubernetes.io/hostname',
+]);
 
 function connectionPool({ tcp = {}, http = {} }: ConnectionPoolSettings): WaypointFields<ConnectionPool> {
   const policy = http.h2UpgradePolicy;

@@ -8,6 +8,7 @@ import { hashText } from './hash-text.ts';
 import { type LevelOptions, levelsOf } from './levels.ts';
 
 interface Endpoint extends BalancedEndpoint {
+  readonly uid: string;
   isHealthy: boolean;
   activeRequests: number;
 }
@@ -17,6 +18,7 @@ function endpoint(key: string, parts: Partial<Endpoint> = {}): Endpoint {
     key,
     weight: 1,
     locality: { region: 'r', zone: 'z', subzone: '' },
+    uid: '',
     network: '',
     node: 'n',
     clusterId: 'c',
@@ -29,7 +31,7 @@ function endpoint(key: string, parts: Partial<Endpoint> = {}): Endpoint {
 
 function inZone(key: string, place: string, parts: Partial<Endpoint> = {}): Endpoint {
   const [region = '', zone = '', subzone = ''] = place.split('/');
-  return endpoint(key, { locality: { region, zone, subzone }, ...parts });
+  return endpoint(key, { uid: key, locality: { region, zone, subzone }, ...parts });
 }
 
 /** Small and seeded: the same numbers every run (mulberry32). */
@@ -257,6 +259,7 @@ describe('where', () => {
     failoverPriority: [],
     ...parts,
   });
+  const told = (label: string, value?: string) => ({ label, value, values: undefined });
   const near = inZone('near', 'r/z/');
   const region = inZone('region', 'r/y/');
   const far = inZone('far', 's/x/');
@@ -301,10 +304,51 @@ describe('where', () => {
     ],
     'failoverPriority by labels': [
       {
-        preference: preference({ failoverPriority: ['topology.kubernetes.io/region'] }),
+        preference: preference({ failoverPriority: [told('topology.kubernetes.io/region')] }),
         detectsOutliers: true,
       },
       ['region near', 'farther far'],
+    ],
+    'failoverPriority by the value of a label, whatever the waypoint has there': [
+      {
+        preference: preference({
+          failoverPriority: [
+            told('topology.kubernetes.io/region', 's'),
+            told('topology.kubernetes.io/zone', 'x'),
+          ],
+        }),
+        detectsOutliers: true,
+      },
+      ['far', 'farther region near'],
+    ],
+    'failoverPriority by a label of the workloads: the first that differs decides': [
+      {
+        preference: preference({
+          failoverPriority: [
+            {
+              label: 'tier',
+              value: 'gold',
+              values: new Map([
+                ['far', 'gold'],
+                ['near', 'gold'],
+                ['region', 'tin'],
+              ]),
+            },
+            told('topology.kubernetes.io/region'),
+          ],
+        }),
+        detectsOutliers: true,
+      },
+      ['near', 'far', 'farther region'],
+    ],
+    'failoverPriority by a label that the waypoint has not: who has none comes first': [
+      {
+        preference: preference({
+          failoverPriority: [{ label: 'tier', value: undefined, values: new Map([['far', 'gold']]) }],
+        }),
+        detectsOutliers: true,
+      },
+      ['farther region near', 'far'],
     ],
     'what a DestinationRule says stands in place of the Service’s': [
       { service: PREFER_CLOSE, preference: preference({}) },

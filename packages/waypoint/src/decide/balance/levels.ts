@@ -8,7 +8,7 @@
 import { perfectRank, type Place, preferencesOf, sharedScopes } from '@ambit/model/load-balance';
 import type { LoadBalancer as ServiceBalancer } from '@ambit/model/service';
 import type { Locality } from '@ambit/model/workload';
-import type { LocalityPreference, LocalityShare } from '../../resources/destination-policy.ts';
+import type { FailoverLabel, LocalityPreference, LocalityShare } from '../../resources/destination-policy.ts';
 
 /** Endpoints that are used together, before those of the next level. */
 export interface Level<E> {
@@ -29,8 +29,15 @@ export interface LevelOptions {
   readonly detectsOutliers: boolean;
 }
 
+/** An endpoint, and where it is. */
+interface Placed extends Place {
+  readonly weight: number;
+  /** Of its workload, if that is known. */
+  readonly uid?: string;
+}
+
 /** From the most preferred on; none is empty. */
-export function levelsOf<E extends Place & { readonly weight: number }>(
+export function levelsOf<E extends Placed>(
   endpoints: readonly E[],
   options: LevelOptions,
 ): readonly Level<E>[] {
@@ -65,10 +72,7 @@ function byRank<E>(endpoints: readonly E[], rank: (endpoint: E) => number): read
 }
 
 /** One level; each locality that the user names gets its share, and nobody else anything. */
-function distributed<E extends Place & { readonly weight: number }>(
-  endpoints: readonly E[],
-  { to }: LocalityShare,
-): readonly Level<E>[] {
+function distributed<E extends Placed>(endpoints: readonly E[], { to }: LocalityShare): readonly Level<E>[] {
   const groups = [...Map.groupBy(endpoints, ({ locality }) => formatLocality(locality))].flatMap(
     ([name, members]) => {
       const target = to.find(({ locality }) => localityMatches(locality, members[0]?.locality ?? NOWHERE));
@@ -100,18 +104,21 @@ function localityMatches(pattern: string, { region, zone, subzone }: Locality): 
   });
 }
 
-/** How many of the labels, in order, both have the same values of. Istio's names for what is known of a workload. */
-function sharedLabels(labels: readonly string[], place: Place, from: Place): number {
-  let shared = 0;
-  for (const label of labels) {
-    if (labelOf(label, place) !== labelOf(label, from)) break;
-    shared += 1;
-  }
-  return shared;
+/** How many of the labels, in order, both have the same values of: Istio stops at the first that differs. */
+function sharedLabels(labels: readonly FailoverLabel[], endpoint: Placed, from: Place): number {
+  const differing = labels.findIndex(
+    (label) => valueAt(label, endpoint) !== (label.value ?? toldOf(label, from)),
+  );
+  return differing < 0 ? labels.length : differing;
 }
 
-/** Any other label is on neither, as far as we know, so that it tells nobody apart. */
-function labelOf(label: string, { locality, network, clusterId, node }: Place): string {
+/** What is on nobody is the same for all. */
+function valueAt(label: FailoverLabel, endpoint: Placed): string {
+  return label.values ? (label.values.get(endpoint.uid ?? '') ?? '') : toldOf(label, endpoint);
+}
+
+/** Istio's names for what mesh state tells of a workload. */
+function toldOf({ label }: FailoverLabel, { locality, network, clusterId, node }: Place): string {
   switch (label) {
     case 'topology.kubernetes.io/region':
       return locality.region;

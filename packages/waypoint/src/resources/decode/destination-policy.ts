@@ -19,6 +19,7 @@ import {
   type ConnectionPool,
   type ConsistentHash,
   type DestinationPolicy,
+  type FailoverLabel,
   type HashKey,
   type HealthCheck,
   type LoadBalancer,
@@ -160,10 +161,20 @@ function localityOf(message: LocalityPreferenceMessage): LocalityPreference {
       from: nameOf(from, 'failover'),
       to: nameOf(to, 'failover'),
     })),
-    failoverPriority: atMost(message.failoverPriority, MAX_PARTS, 'failoverPriority').map((label) =>
-      nameOf(label, 'failoverPriority'),
+    failoverPriority: atMost(message.failoverPriority, MAX_PARTS, 'failoverPriority').map((text) =>
+      failoverLabelOf(nameOf(text, 'failoverPriority'), message.labelValues),
     ),
   };
+}
+
+/** `label`, or `label=value`. */
+function failoverLabelOf(text: string, known: LocalityPreferenceMessage['labelValues']): FailoverLabel {
+  const equals = text.indexOf('=');
+  const label = equals < 0 ? text : text.slice(0, equals);
+  const values = known.find((one) => one.label === label)?.byWorkload;
+  if (values && values.size > MAX_SUBSET_WORKLOADS)
+    throw new Problem(`failoverPriority: more than ${MAX_SUBSET_WORKLOADS} workloads have ${label}`);
+  return { label, value: equals < 0 ? undefined : text.slice(equals + 1), values };
 }
 
 const UPGRADES = {
