@@ -4,9 +4,10 @@
  * A suite never asks which provider it has. It asks for a capability, and where that is missing it fails or leaves the
  * test out by its own, visible rule.
  *
- * A NetworkPolicy that blocks a port: `local` and a plain `kind` enforce none, so a suite that needs the effect of one
- * makes it with {@link Cluster.nodeExec}. On the pod's node, the pod's own network namespace is found by its address and
- * given a rule, which is what an enforcing CNI does:
+ * A NetworkPolicy that blocks a port: `local` enforces none, and `kind` only where its kindnet can (since v0.24, on
+ * kernels with CONFIG_NFT_QUEUE), so a suite that needs the effect of one makes it with {@link Cluster.nodeExec}. On the
+ * pod's node, the pod's own network namespace is found by its address and given a rule, which is what an enforcing CNI
+ * does:
  *
  *     for f in /run/netns/cni-*; do
  *       nsenter --net=$f ip -o addr | grep -q "inet POD_IP/" && nsenter --net=$f nft -f - <<RULE
@@ -69,6 +70,7 @@ export interface ExecOptions {
 /** A cluster that is up. Calls that need a capability reject with a {@link ProviderError} where it is missing. */
 export interface Cluster {
   readonly description: ClusterDescription;
+  /** Those that take pods. */
   nodes(): Promise<readonly ClusterNode[]>;
   /** Brings image archives (OCI, one image each) to every node. Nodes added later get them, too. */
   load(archives: readonly string[]): Promise<void>;

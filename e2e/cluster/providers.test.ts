@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { takesPods } from './api-nodes.ts';
 import type { Run } from './command.ts';
 import { ExistingProvider } from './existing/provider.ts';
 import { KindProvider, kindConfig } from './kind/provider.ts';
@@ -20,8 +21,8 @@ const options: UpOptions = {
 const never = new AbortController().signal;
 const silent = () => undefined;
 const NODES = [
-  { name: 'mesh-control-plane', addresses: ['172.18.0.2'] },
   { name: 'mesh-worker', addresses: ['172.18.0.3'] },
+  { name: 'mesh-worker2', addresses: ['172.18.0.4'] },
 ];
 
 /** Answers by the first words that match; records every command, without what it reads. */
@@ -61,7 +62,7 @@ describe('kind', () => {
     const cluster = await provider.up(options, silent, never);
     await cluster.load(['/images/istiod.tar', '/images/echo.tar']);
     await cluster.nodeExec('mesh-worker', ['nft', 'list', 'ruleset']);
-    expect(await cluster.nodes()).toEqual([NODES[1]]);
+    expect(await cluster.nodes()).toEqual(NODES);
     expect(cluster.description).toMatchObject({
       outsideAddress: '172.18.0.1',
       kubeconfig: `${folder}/kind-mesh.conf`,
@@ -186,7 +187,9 @@ describe('existing', () => {
   });
 
   test('too few nodes, or no kubeconfig, end it at once', async () => {
-    await expect(existing().provider.up({ ...options, nodes: 3 }, silent)).rejects.toThrow('2 nodes');
+    await expect(existing().provider.up({ ...options, nodes: 3 }, silent)).rejects.toThrow(
+      '2 nodes that take pods',
+    );
     await expect(existing(undefined, '').provider.up(options, silent)).rejects.toMatchObject({
       code: 'MACHINE',
     });
@@ -200,3 +203,19 @@ test('a port is blocked in the namespace of the pod that has the address', () =>
   expect(script).toContain('tcp dport 15008 drop');
   expect(blockPortCommand('10.244.1.7', 15_008, 'unblock')[2]).toContain('delete table inet block_15008');
 });
+
+test.each([
+  ['a worker', {}, true],
+  ['one that pods rather avoid', { taints: [{ key: 'slow', effect: 'PreferNoSchedule' }] }, true],
+  [
+    'a control plane',
+    { taints: [{ key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' }] },
+    false,
+  ],
+  [
+    'one that is not ready',
+    { taints: [{ key: 'node.kubernetes.io/not-ready', effect: 'NoExecute' }] },
+    false,
+  ],
+  ['a cordoned one', { unschedulable: true }, false],
+])('%s: whether it takes pods', (_, spec, takes) => expect(takesPods({ spec })).toBe(takes));

@@ -39,7 +39,7 @@ export class ExistingProvider implements ClusterProvider {
     const nodes = await cluster.nodes();
     if (nodes.length < options.nodes)
       throw new ProviderError(
-        `the cluster has ${nodes.length} nodes; the suites were told of ${options.nodes}`,
+        `the cluster has ${nodes.length} nodes that take pods; the suites were told of ${options.nodes}`,
       );
     report(`a cluster with the nodes ${nodes.map(({ name }) => name).join(', ')}`);
     if (options.archives) await cluster.load(await options.archives);

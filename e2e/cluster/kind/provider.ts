@@ -158,8 +158,7 @@ class KindCluster implements Cluster {
   }
 
   async nodes(): Promise<readonly ClusterNode[]> {
-    const all = await this.#nodesOf(this.description.kubeconfig);
-    return all.filter(({ name }) => name !== this.#controlPlane());
+    return await this.#nodesOf(this.description.kubeconfig);
   }
 
   async load(archives: readonly string[]): Promise<void> {

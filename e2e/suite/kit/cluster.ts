@@ -9,6 +9,7 @@ import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import { nodes, type Pod, pods } from '@ambit/kube/resources/core';
 import { applyAll, deleteAll } from '@ambit/lab/apply';
+import { takesPods } from '../../cluster/api-nodes.ts';
 import type { Capability, ClusterDescription, Cluster as Machine } from '../../cluster/provider.ts';
 import { clusterFromFile } from '../../cluster/providers.ts';
 
@@ -59,7 +60,7 @@ export class Cluster implements Disposable {
   async nodeNames(): Promise<readonly [string, string, ...string[]]> {
     const { items } = await this.client.list(nodes);
     const [first, second, ...more] = items
-      .filter((node) => node.spec?.unschedulable !== true && !(node.spec?.taints ?? []).some(keepsPodsOut))
+      .filter(takesPods)
       .map(({ metadata }) => metadata.name)
       .sort();
     if (first === undefined || second === undefined)
@@ -102,6 +103,3 @@ export class Cluster implements Disposable {
     this.client[Symbol.dispose]();
   }
 }
-
-const keepsPodsOut = ({ effect }: { readonly effect?: string }) =>
-  effect === 'NoSchedule' || effect === 'NoExecute';
