@@ -7,7 +7,7 @@ import { FRAME_HEADER_BYTES } from './protocol.ts';
 /** Sizes that are kept, smallest first, and how many of each a thread keeps. */
 const SIZES_BYTES = [64 * 1024, 256 * 1024] as const;
 const KEPT_EACH = 12;
-/** Smaller copies come from the allocator, which is good at them. */
+/** Smaller copies get memory of their own: a share of Node's pool would keep all of that alive, and be counted by nobody. */
 const SMALLEST_KEPT_BYTES = 24 * 1024;
 
 const kept = new Map<number, Buffer[]>(SIZES_BYTES.map((bytes) => [FRAME_HEADER_BYTES + bytes, []]));
@@ -26,6 +26,11 @@ export function pendingCopy(bytes: Buffer, from: number, to: number): Pending {
   return { memory, from: FRAME_HEADER_BYTES, to: FRAME_HEADER_BYTES + length };
 }
 
+/** The memory behind it, which may be several times what is to be sent. */
+export function memoryBytes({ memory }: Pending): number {
+  return memory.length;
+}
+
 /** Nothing points into it any more. */
 export function release({ memory }: Pending): void {
   const spares = kept.get(memory.length);
@@ -34,6 +39,6 @@ export function release({ memory }: Pending): void {
 
 function memoryFor(length: number): Buffer {
   const size = length < SMALLEST_KEPT_BYTES ? undefined : SIZES_BYTES.find((bytes) => bytes >= length);
-  if (size === undefined) return Buffer.allocUnsafe(FRAME_HEADER_BYTES + length);
+  if (size === undefined) return Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + length);
   return kept.get(FRAME_HEADER_BYTES + size)?.pop() ?? Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + size);
 }

@@ -5,7 +5,7 @@ import { HpackEncoder } from '../hpack/encoder.ts';
 import { FLOOD, OUTBOX_HARD_BYTES, MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
 import { DuplexTransport } from '../transport/duplex-transport.ts';
 import { frame, numbersFrame } from './frame-writer.ts';
-import { FLAG, FRAME, H2, PREFACE } from './protocol.ts';
+import { DEFAULT_WINDOW_BYTES, FLAG, FRAME, H2, PREFACE } from './protocol.ts';
 import { DEFAULT_SESSION_OPTIONS, H2Session } from './session.ts';
 import type { H2Stream, StreamHandler } from './stream.ts';
 
@@ -63,6 +63,9 @@ const connectBlock = Buffer.from(
 const settings = frame(FRAME.settings, 0, 0, new Uint8Array(0));
 const request = (streamId: number) => frame(FRAME.headers, FLAG.endHeaders, streamId, connectBlock);
 
+/** For what is counted by the second: all of it comes at once, however long that takes here. */
+const clock = { ...systemClock, monotonicMs: () => 0 };
+
 function serve() {
   const peer = new Peer();
   const streams: H2Stream[] = [];
@@ -79,7 +82,7 @@ function serve() {
         closed = error;
       },
     },
-    { ...DEFAULT_SESSION_OPTIONS, clock: systemClock },
+    { ...DEFAULT_SESSION_OPTIONS, clock },
   );
   return { peer, session, streams, closed: () => closed };
 }
@@ -143,6 +146,21 @@ test('data that a peer is sent may be answered with PINGs, as gRPC does to measu
   expect(session.isOpen).toBe(true);
   const pongs = peer.frames().filter(({ type, flags }) => type === FRAME.ping && flags === FLAG.ack);
   expect(pongs).toHaveLength(4 * FLOOD.ping.burst);
+});
+
+test('what a stream could not send counts as the memory that it waits in', async () => {
+  const { peer, streams } = serve();
+  peer.say(PREFACE, settings, request(1));
+  await turns();
+  const [stream] = streams;
+  stream?.write(Buffer.alloc(DEFAULT_WINDOW_BYTES));
+  expect(stream?.pendingBytes).toBe(0);
+  // The window is used up. This lies in memory for 256 KiB, of which a frame's header is 9.
+  stream?.write(Buffer.alloc(65 * 1024));
+  expect(stream?.pendingBytes).toBe(9 + 256 * 1024);
+  peer.say(numbersFrame(FRAME.windowUpdate, 0, 1_000_000), numbersFrame(FRAME.windowUpdate, 1, 1_000_000));
+  await turns();
+  expect(stream?.pendingBytes).toBe(0);
 });
 
 describe('a peer that means ill', () => {

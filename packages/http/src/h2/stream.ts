@@ -8,7 +8,7 @@
 import type { StreamResetError } from '../errors.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import type { HeaderField } from '../hpack/encoder.ts';
-import type { Pending } from './pending.ts';
+import { memoryBytes, type Pending } from './pending.ts';
 import { FRAME_HEADER_BYTES, H2 } from './protocol.ts';
 import type { H2Session } from './session.ts';
 
@@ -79,10 +79,10 @@ export class H2Stream {
     return this.remoteEnded;
   }
 
-  /** What `write` took and could not send yet. */
+  /** The memory of what `write` took and could not send yet: 0 if there is nothing. */
   get pendingBytes(): number {
     let bytes = 0;
-    for (const { from, to } of this.pending) bytes += to - from;
+    for (const piece of this.pending) bytes += memoryBytes(piece);
     return bytes;
   }
 

@@ -33,9 +33,11 @@ export class SendQueue {
     return this.#queuedBytes;
   }
 
-  /** Queued, or in a write that the transport has yet to finish. */
+  /** The memory of what is queued, or in a write that the transport has yet to finish: whole chunks. */
   get heldBytes(): number {
-    return this.#queuedBytes + (this.#transport.idle ? 0 : this.#writingBytes);
+    let bytes = this.#transport.idle ? 0 : (this.#lent?.length ?? this.#writingBytes);
+    for (const chunk of this.#chunks) bytes += chunk.bytes.length;
+    return bytes;
   }
 
   append(bytes: Uint8Array): void {
