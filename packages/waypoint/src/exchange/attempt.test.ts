@@ -1,8 +1,9 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { HttpError } from '@ambit/http/errors';
-import type { HttpClientConnection } from '@ambit/http/exchange';
+import type { ClientExchange, HttpClientConnection, ResponseReceiver } from '@ambit/http/exchange';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import type { AttemptOutcome } from '../decide/retry.ts';
+import { DROPPED_ANSWER_BYTES, DROPPED_ANSWER_MS } from '../limits.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { PoolWaiter } from '../upstream/http-pool.ts';
@@ -52,4 +53,82 @@ test.each([
   expect(endpoint.activeRequests).toBe(0);
   // Its head is nothing that an endpoint did.
   expect(reports).toEqual(reason === 'request_not_sendable' ? [] : ['local-origin']);
+});
+
+describe('an answer that another try follows', () => {
+  /** One that has begun, and that nobody wants. */
+  function dropped() {
+    const events: string[] = [];
+    const clock = new FakeClock();
+    let receiver: ResponseReceiver | undefined;
+    const exchange = {
+      credit: (bytes: number) => events.push(`credit ${bytes}`),
+      abort: (reason: string) => events.push(`abort ${reason}`),
+    } as unknown as ClientExchange;
+    const connection = {
+      completedExchanges: 0,
+      request: (_: unknown, to: ResponseReceiver) => {
+        receiver = to;
+        return exchange;
+      },
+    } as unknown as HttpClientConnection;
+    const endpoint = {
+      activeRequests: 0,
+      report: () => undefined,
+      http: () => ({ acquire: (waiter: PoolWaiter) => waiter.onConnection(connection) }),
+    } as unknown as UpstreamEndpoint;
+    const host = {
+      onAttemptResponse: (attempt: Attempt) => attempt.drop(),
+      onAttemptData: () => events.push('data'),
+      onAttemptEnd: () => events.push('end'),
+      onAttemptFailed: () => events.push('failed'),
+    } as unknown as AttemptHost;
+    new Attempt({
+      host,
+      endpoint,
+      version: '1.1',
+      client: undefined as unknown as AttemptOptions['client'],
+      head: { method: 'GET', endsHere: true } as AttemptOptions['head'],
+      body: new RequestBody({ credit: () => undefined }, 0),
+      clock,
+      perTryMs: undefined,
+    }).start();
+    receiver?.onResponse({ status: 503, fields: [] }, false);
+    const data = (bytes: number) => receiver?.onData(Buffer.alloc(bytes));
+    return { events, clock, endpoint, data, end: () => receiver?.onEnd(undefined), receiver };
+  }
+
+  test('is read to its end, so that its connection can be kept, and heard of by nobody', async () => {
+    const { events, clock, endpoint, data, end } = dropped();
+    data(100);
+    data(DROPPED_ANSWER_BYTES - 100);
+    end();
+    await clock.advance(2 * DROPPED_ANSWER_MS);
+    expect(events).toEqual(['credit 100', `credit ${DROPPED_ANSWER_BYTES - 100}`]);
+    expect(endpoint.activeRequests).toBe(0);
+  });
+
+  test('ends with its connection when it is long', async () => {
+    const { events, clock, data } = dropped();
+    data(DROPPED_ANSWER_BYTES);
+    data(1);
+    await clock.advance(2 * DROPPED_ANSWER_MS);
+    expect(events).toEqual([`credit ${DROPPED_ANSWER_BYTES}`, 'abort cancelled']);
+  });
+
+  test('and when it is slow', async () => {
+    const { events, clock, data } = dropped();
+    await clock.advance(DROPPED_ANSWER_MS - 1);
+    data(1);
+    expect(events).toEqual(['credit 1']);
+    await clock.advance(1);
+    expect(events).toEqual(['credit 1', 'abort cancelled']);
+  });
+
+  test('and nothing more is done when its connection breaks first', async () => {
+    const { events, clock, receiver } = dropped();
+    receiver?.onAbort(new HttpError('closed', 'gone'));
+    await clock.advance(2 * DROPPED_ANSWER_MS);
+    expect(events).toEqual([]);
+  });
 });

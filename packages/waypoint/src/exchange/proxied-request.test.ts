@@ -433,10 +433,12 @@ describe('a route', () => {
       }),
     ]);
     const client = await network.client();
-    await route(network, { backends: [backendOf('web')], requestTimeoutMs: 60 });
+    // Long enough to be sent, also by a busy machine.
+    const timeoutMs = 500;
+    await route(network, { backends: [backendOf('web')], requestTimeoutMs: timeoutMs });
     const whole = await client.request(WEB);
     expect([whole.status, whole.body, asked]).toEqual([504, 'upstream request timeout', 1]);
-    await route(network, { backends: [backendOf('web')], backendRequestTimeoutMs: 60 });
+    await route(network, { backends: [backendOf('web')], backendRequestTimeoutMs: timeoutMs });
     const one = await client.request(WEB);
     expect([one.status, one.body]).toEqual([504, 'upstream request timeout']);
     const { body } = await network.page('stats', '/stats/prometheus');

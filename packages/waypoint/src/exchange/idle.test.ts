@@ -1,0 +1,250 @@
+/** Whose turn it is when nothing moves: a client that owes its request or reads no answer is let go, one that waits is not. */
+import { describe, expect, test } from '@jest/globals';
+import {
+  createWaypointResource,
+  encodeWaypointResource,
+  MESH_SETTINGS_NAME,
+  WAYPOINT_RESOURCE_KINDS,
+} from '@ambit/api/waypoint';
+import { silentLogger } from '@ambit/core/log';
+import { DEADLINE_TICK_MS, Deadlines } from '@ambit/http/deadlines';
+import type {
+  ClientExchange,
+  HttpClientConnection,
+  ResponseHead,
+  ResponseReceiver,
+  ServerExchange,
+} from '@ambit/http/exchange';
+import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { decideRetry } from '../decide/retry.ts';
+import { CLIENT_READ_IDLE_MS, REQUEST_BODY_IDLE_MS } from '../limits.ts';
+import { ResourceStore } from '../resources/store.ts';
+import type { RequestRecord } from '../telemetry/record.ts';
+import { Breakers } from '../upstream/breakers.ts';
+import { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import type { PoolWaiter } from '../upstream/http-pool.ts';
+import { Admission } from './admission.ts';
+import type { ExchangeContext } from './context.ts';
+import type { Downstream } from './downstream.ts';
+import { ProxiedRequest } from './proxied-request.ts';
+
+const STREAM_IDLE_MS = 3_600_000;
+
+interface Setup {
+  readonly head?: Partial<ServerExchange['head']>;
+  readonly streamIdleMs?: number;
+  /** The endpoint takes no more of the body than it was sent first. */
+  readonly isEndpointStalled?: boolean;
+}
+
+/** A POST whose body has begun, at an endpoint that has it and does not answer. */
+function setup({ head = {}, streamIdleMs = STREAM_IDLE_MS, isEndpointStalled = false }: Setup = {}) {
+  const store = new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' });
+  for (const type of WAYPOINT_RESOURCE_KINDS) store.apply(type, [], []);
+  const bytes = encodeWaypointResource('MeshSettings', createWaypointResource('MeshSettings', {}));
+  store.apply('MeshSettings', [{ name: MESH_SETTINGS_NAME, bytes }], []);
+  const clock = new FakeClock();
+  const events: string[] = [];
+  const records: RequestRecord[] = [];
+  const client = { reads: true };
+  let receiver: ResponseReceiver | undefined;
+  const upstream = {
+    write: () => !isEndpointStalled,
+    end: () => undefined,
+    abort: () => undefined,
+    credit: () => undefined,
+  } as unknown as ClientExchange;
+  const connection = {
+    completedExchanges: 0,
+    request: (_: unknown, to: ResponseReceiver) => {
+      receiver = to;
+      return upstream;
+    },
+  } as unknown as HttpClientConnection;
+  const pool = {
+    acquire: (waiter: PoolWaiter) => {
+      waiter.onConnection(connection);
+      return { [Symbol.dispose]: () => undefined };
+    },
+  };
+  const endpoint = new UpstreamEndpoint(
+    { workload: undefined, to: { ip: '10.0.0.1', port: 80 }, tunnelled: false, identities: [], weight: 1 },
+    0,
+    { tellsClient: false, makePool: () => pool as never, report: () => undefined },
+  );
+  const cluster = {
+    pending: undefined,
+    destination: store.destination('shop/web', 80, ''),
+    breakers: new Breakers({ connections: 9, pendingRequests: 9, requests: 9, retries: 9 }),
+    pick: () => endpoint,
+    counts: {},
+  };
+  const exchange = {
+    head: {
+      method: 'POST',
+      scheme: 'http',
+      authority: 'web',
+      path: '/',
+      version: '2',
+      fields: [],
+      upgrade: undefined,
+      expectsContinue: false,
+      endsHere: false,
+      ...head,
+    },
+    respond: ({ status }: ResponseHead) => events.push(`respond ${status}`),
+    write: () => client.reads,
+    end: () => undefined,
+    abort: () => events.push('abort'),
+    credit: () => undefined,
+  } as unknown as ServerExchange;
+  const context = {
+    snapshot: () => store.snapshot,
+    decisions: { decideRetry },
+    policyReport: { decided: () => undefined },
+    reporter: { begin: () => ({ fields: [] }), ended: (record: RequestRecord) => records.push(record) },
+    upstreams: { workload: () => cluster },
+    admission: new Admission(10, 10),
+    clock,
+    random: () => 0,
+    log: silentLogger,
+    clientFields: () => [],
+    deadlines: new Deadlines(clock),
+    budget: { add: () => undefined, remove: () => undefined },
+    retryBodyBytes: 65_536,
+    streamIdleMs,
+  } as unknown as ExchangeContext;
+  const downstream = {
+    destination: { kind: 'workload', port: 80, address: { ip: '10.0.0.1', port: 80 } },
+    connection: { identity: undefined, sourceIp: '10.0.0.9' },
+  } as unknown as Downstream;
+  const request = new ProxiedRequest(context, downstream, exchange).start();
+  request.onData(Buffer.from('the beginning'));
+  /** The endpoint begins its answer, which the client reads or not. */
+  const answer = () => {
+    receiver?.onResponse({ status: 200, fields: [] }, false);
+    goOn();
+  };
+  const goOn = () => receiver?.onData(Buffer.from('an answer'));
+  /** Until nothing more would happen by then, though deadlines are coarse. */
+  const passes = async (ms: number) => await clock.advance(ms + 2 * DEADLINE_TICK_MS);
+  return {
+    request,
+    client,
+    passes,
+    answer,
+    goOn,
+    events,
+    details: () => records.map(({ details }) => details),
+  };
+}
+
+describe('a client that owes the rest of its request', () => {
+  test('is answered 408 when it has sent nothing for a while', async () => {
+    const { passes, events, details } = setup();
+    await passes(REQUEST_BODY_IDLE_MS - 4 * DEADLINE_TICK_MS);
+    expect(events).toEqual([]);
+    await passes(4 * DEADLINE_TICK_MS);
+    expect([events, details()]).toEqual([['respond 408'], ['request_body_idle_timeout']]);
+  });
+
+  test('is given the time anew with each piece of it', async () => {
+    const { request, passes, events } = setup();
+    for (let i = 0; i < 5; i++) {
+      await passes(REQUEST_BODY_IDLE_MS / 2);
+      request.onData(Buffer.from('more'));
+    }
+    expect(events).toEqual([]);
+    await passes(REQUEST_BODY_IDLE_MS);
+    expect(events).toEqual(['respond 408']);
+  });
+
+  test('may be silent for as long as a stream may, if it speaks gRPC', async () => {
+    const fields = ['content-type', 'application/grpc'];
+    const { passes, events, details } = setup({ head: { fields } });
+    await passes(STREAM_IDLE_MS - 2 * REQUEST_BODY_IDLE_MS);
+    expect(events).toEqual([]);
+    await passes(2 * REQUEST_BODY_IDLE_MS);
+    expect([events, details()]).toEqual([['respond 200'], ['stream_idle_timeout']]);
+  });
+
+  test('is not blamed once its answer has begun', async () => {
+    const { passes, answer, events } = setup();
+    answer();
+    await passes(STREAM_IDLE_MS - 2 * REQUEST_BODY_IDLE_MS);
+    expect(events).toEqual(['respond 200']);
+  });
+});
+
+describe('a client that is owed something', () => {
+  test('is not blamed for an endpoint that takes no more of its request', async () => {
+    const { passes, events } = setup({ isEndpointStalled: true });
+    await passes(STREAM_IDLE_MS - 2 * REQUEST_BODY_IDLE_MS);
+    expect(events).toEqual([]);
+  });
+
+  test('waits for its answer until the stream has been idle for too long', async () => {
+    const { request, passes, events, details } = setup();
+    request.onEnd(undefined);
+    await passes(STREAM_IDLE_MS - 2 * REQUEST_BODY_IDLE_MS);
+    expect(events).toEqual([]);
+    await passes(2 * REQUEST_BODY_IDLE_MS);
+    expect([events, details()]).toEqual([['respond 504'], ['stream_idle_timeout']]);
+  });
+
+  test('waits for ever where streams may be idle for ever', async () => {
+    const { request, passes, events } = setup({ streamIdleMs: 0 });
+    request.onEnd(undefined);
+    await passes(2 * STREAM_IDLE_MS);
+    expect(events).toEqual([]);
+  });
+});
+
+describe('a client that does not read its answer', () => {
+  test('is cut off after a while, sooner than a stream that is idle', async () => {
+    const { request, client, passes, answer, events, details } = setup();
+    request.onEnd(undefined);
+    client.reads = false;
+    answer();
+    await passes(CLIENT_READ_IDLE_MS - REQUEST_BODY_IDLE_MS - 4 * DEADLINE_TICK_MS);
+    expect(events).toEqual(['respond 200']);
+    await passes(2 * REQUEST_BODY_IDLE_MS);
+    expect([events, details()]).toEqual([['respond 200', 'abort'], ['stream_idle_timeout']]);
+  });
+
+  test('is given the time anew whenever it reads', async () => {
+    const { request, client, passes, answer, goOn, events } = setup();
+    request.onEnd(undefined);
+    client.reads = false;
+    answer();
+    for (let i = 0; i < 5; i++) {
+      await passes(CLIENT_READ_IDLE_MS / 2);
+      request.onWritable();
+      goOn();
+    }
+    expect(events).toEqual(['respond 200']);
+    await passes(CLIENT_READ_IDLE_MS + REQUEST_BODY_IDLE_MS);
+    expect(events).toEqual(['respond 200', 'abort']);
+  });
+
+  test('and the time of an idle stream runs from when it last read', async () => {
+    const { request, client, passes, answer, events } = setup();
+    request.onEnd(undefined);
+    client.reads = false;
+    answer();
+    await passes(CLIENT_READ_IDLE_MS / 2);
+    request.onWritable();
+    await passes(STREAM_IDLE_MS - CLIENT_READ_IDLE_MS / 4);
+    expect(events).toEqual(['respond 200']);
+    await passes(CLIENT_READ_IDLE_MS / 4);
+    expect(events).toEqual(['respond 200', 'abort']);
+  });
+
+  test('and one that has read all that came waits for the rest', async () => {
+    const { request, passes, answer, events } = setup();
+    request.onEnd(undefined);
+    answer();
+    await passes(2 * CLIENT_READ_IDLE_MS);
+    expect(events).toEqual(['respond 200']);
+  });
+});
