@@ -5,7 +5,7 @@
  * A subject that lacks an attribute meets no positive condition on it, and every negative one. On a connection that is no
  * HTTP, conditions on requests fail in ALLOW and hold in DENY and CUSTOM: what cannot be looked at lets nothing through.
  */
-import { cidrContainsBytes } from '@ambit/core/ip';
+import { type Cidr, cidrContainsBytes } from '@ambit/core/ip';
 import {
   type AuthorizationAction,
   type AuthorizationCondition,
@@ -13,9 +13,9 @@ import {
   type AuthorizationRule,
   HTTP_ATTRIBUTES,
 } from '../resources/authorization-policy.ts';
-import { valueMatches } from '../resources/value-match.ts';
+import { type ValueMatch, valueMatches } from '../resources/value-match.ts';
 import type { AuthorizationFacts } from './authorization-facts.ts';
-import { pathTemplateMatches } from './path-template.ts';
+import { type PathTemplate, pathTemplateMatches } from './path-template.ts';
 
 /** The index of the first rule that matches; −1 when none does. */
 export function matchingRule({ rules, action }: AuthorizationPolicy, facts: AuthorizationFacts): number {
@@ -69,13 +69,11 @@ function holds(
   return matches(condition, facts) !== condition.negated;
 }
 
+/** Without functions within: they would make a place for what they see with every call, and a request makes many. */
 function matches({ test }: AuthorizationCondition, facts: AuthorizationFacts): boolean {
   switch (test.attribute) {
     case 'path':
-      return (
-        valueMatches(test.values, facts.path) ||
-        test.templates.some((template) => pathTemplateMatches(template, facts.path))
-      );
+      return valueMatches(test.values, facts.path) || anyTemplate(test.templates, facts.path);
     case 'host': {
       const [written, bare] = facts.hosts;
       return valueMatches(test.values, written) || (test.anySpelling && valueMatches(test.values, bare));
@@ -85,21 +83,32 @@ function matches({ test }: AuthorizationCondition, facts: AuthorizationFacts): b
       return value !== undefined && (test.values.present || valueMatches(test.values, value));
     }
     case 'claim':
-      return facts.claim(test.path).some((value) => valueMatches(test.values, value));
+      return anyValue(test.values, facts.claim(test.path));
     case 'source-ip':
-      return test.blocks.some((block) => contains(block, facts.sourceIp));
+      return anyContains(test.blocks, facts.sourceIp);
     case 'remote-ip':
-      return test.blocks.some((block) => contains(block, facts.remoteIp));
+      return anyContains(test.blocks, facts.remoteIp);
     case 'destination-ip':
-      return test.blocks.some((block) => contains(block, facts.destinationIp));
+      return anyContains(test.blocks, facts.destinationIp);
     case 'destination-port':
       return test.ports.has(facts.subject.connection.destination.port);
     default:
-      for (const value of facts.texts(test.attribute)) if (valueMatches(test.values, value)) return true;
-      return false;
+      return anyValue(test.values, facts.texts(test.attribute));
   }
 }
 
-function contains(block: Parameters<typeof cidrContainsBytes>[0], ip: Uint8Array | undefined): boolean {
-  return ip !== undefined && cidrContainsBytes(block, ip);
+function anyValue(match: ValueMatch, values: readonly string[]): boolean {
+  for (const value of values) if (valueMatches(match, value)) return true;
+  return false;
+}
+
+function anyTemplate(templates: readonly PathTemplate[], path: string): boolean {
+  for (const template of templates) if (pathTemplateMatches(template, path)) return true;
+  return false;
+}
+
+function anyContains(blocks: readonly Cidr[], ip: Uint8Array | undefined): boolean {
+  if (ip === undefined) return false;
+  for (const block of blocks) if (cidrContainsBytes(block, ip)) return true;
+  return false;
 }
