@@ -40,6 +40,14 @@ describe('no request is lost while', () => {
   test('the client’s node agent is killed', () =>
     nothingIsLost('agent kill', () => suite.mesh.replacePod('agent', client.node, 0)));
 
+  test('the node agents come to apply rules by iptables, and by nftables again', async () => {
+    suite.atEnd(() => suite.mesh.setEnv('agent', { FORCE_IPTABLES_BINARY: undefined }));
+    for (const program of ['iptables-nft', undefined])
+      await nothingIsLost(`rules by ${program ?? 'nft'}`, () =>
+        suite.mesh.setEnv('agent', { FORCE_IPTABLES_BINARY: program }),
+      );
+  });
+
   test('the ztunnel DaemonSet is rolled out anew', () =>
     nothingIsLost('ztunnel DaemonSet restart', () => suite.mesh.rollOut('ztunnel')));
 });
