@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PORTS } from '../echo/ports.ts';
 import { deployments } from '@ambit/kube/resources/core';
-import { type Disturbed, lost, Rows, underLoad } from './kit/disturbance.ts';
+import { type Disturbed, lost, Rows, say, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { echoSet, service } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
@@ -86,7 +86,7 @@ test('the first request of every brand-new pod goes well, with its identity', as
   );
   const [first = 0, ...others] = outcomes.map(({ latencyMs }) => latencyMs);
   const middle = others.toSorted((a, b) => a - b)[Math.floor(others.length / 2)] ?? 0;
-  process.stdout.write(
+  say(
     `\nfirst request of a brand-new pod: ${first.toFixed(0)} ms; of ${TOGETHER} at once: p50 ${middle.toFixed(0)} ms\n`,
   );
   expect(outcomes.map(({ ok }) => ok)).toEqual(Array.from({ length: TOGETHER + 1 }, () => true));

@@ -3,6 +3,7 @@
  *
  * Suites assert counts and never times: a machine with two cores and other work would make those lie.
  */
+import { writeSync } from 'node:fs';
 import type { LoadReport } from '../../echo/messages.ts';
 import type { EchoPod } from './echo-pod.ts';
 
@@ -126,6 +127,11 @@ function latencies({ latencyMs: { p50, p99, max } }: LoadReport): string {
   return `${p50.toFixed(1)} / ${p99.toFixed(1)} / ${max.toFixed(0)} ms`;
 }
 
+/** Past jest, which gathers what is written and loses some of it when it is made to exit. */
+export function say(text: string): void {
+  writeSync(process.stdout.fd, text);
+}
+
 /** Rows of one suite; printed when it ends. */
 export class Rows {
   readonly #rows: Row[] = [];
@@ -135,6 +141,6 @@ export class Rows {
   }
 
   print(): void {
-    if (this.#rows.length > 0) process.stdout.write(`\n${table(this.#rows)}\n\n`);
+    if (this.#rows.length > 0) say(`\n${table(this.#rows)}\n\n`);
   }
 }
