@@ -51,6 +51,7 @@ import { hashOf } from './decide/balance/hash-key.ts';
 import { hasHttpRules } from './decide/port-rules.ts';
 import { decideRetry } from './decide/retry.ts';
 import { createSecurity } from './security/security.ts';
+import { webFetcher } from './security/web-fetch.ts';
 import { FLUSH_MS } from './limits.ts';
 import { ResourceStore } from './resources/store.ts';
 import { ByteStreams } from './stream/stream-service.ts';
@@ -218,7 +219,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     mesh,
     ask: (question, stop) => askService(asking, question, stop),
     ownIdentity: config.self.identity,
-    fetch: globalThis.fetch,
+    fetch: webFetcher(),
     clock,
     log: deps.log.scope('security'),
   });

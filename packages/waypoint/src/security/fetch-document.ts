@@ -15,10 +15,20 @@ export class FetchError extends MeshError {
   readonly side = 'upstream';
 }
 
+/** What of `fetch` is used here. */
+export type WebFetch = (
+  url: URL,
+  init: {
+    readonly signal: AbortSignal;
+    readonly redirect: 'manual';
+    readonly headers: Readonly<Record<string, string>>;
+  },
+) => Promise<Response>;
+
 export interface FetchDocumentDeps {
   readonly clock: Clock;
-  /** The web's own; tests bring another. */
-  readonly fetch: typeof globalThis.fetch;
+  /** web-fetch.ts; tests bring another. */
+  readonly fetch: WebFetch;
   /** `undefined`: not a service of the mesh. */
   readonly viaMesh: (
     url: URL,
@@ -75,12 +85,7 @@ function nextOf(from: URL, location: string): URL {
 
 type WebAnswer = { readonly status: number; readonly body: Uint8Array } | { readonly location: string };
 
-async function viaWeb(
-  fetch: typeof globalThis.fetch,
-  url: URL,
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<WebAnswer> {
+async function viaWeb(fetch: WebFetch, url: URL, maxBytes: number, signal: AbortSignal): Promise<WebAnswer> {
   const response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json' } });
   const location = response.headers.get('location');
   if (response.status >= 300 && response.status < 400 && location !== null) {

@@ -6,7 +6,7 @@ import { chooseService } from '@ambit/model/service-choice';
 import type { MeshSettings } from '../resources/mesh-settings.ts';
 import { ExternalAuthorizer, type ServiceRequest, type ServiceResponse } from './ask-external.ts';
 import { Authenticator } from './authenticate.ts';
-import { documentFetcher } from './fetch-document.ts';
+import { documentFetcher, type WebFetch } from './fetch-document.ts';
 import { type KeySetReport, KeySets } from './jwks.ts';
 
 export interface SecurityDeps {
@@ -16,7 +16,7 @@ export interface SecurityDeps {
   readonly ask: (request: ServiceRequest, signal: AbortSignal) => Promise<ServiceResponse>;
   /** `spiffe://…` of this waypoint. */
   readonly ownIdentity: string;
-  readonly fetch: typeof globalThis.fetch;
+  readonly fetch: WebFetch;
   readonly clock: Clock;
   readonly log: Logger;
 }

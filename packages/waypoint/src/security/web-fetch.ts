@@ -1,0 +1,78 @@
+/**
+ * Documents of the web, as `fetch` gets them, but from nowhere that this pod or its node alone can reach: whose key sets are
+ * fetched is for anybody to write who may write a RequestAuthentication, and neither the pages of this process nor what a
+ * cloud tells its machines is theirs to ask for.
+ *
+ * An address is looked at when a connection is made, after its name was resolved, so that no name leads there either.
+ */
+import { lookup, type LookupAddress } from 'node:dns';
+import { get as getInClear } from 'node:http';
+import { get as getOverTls } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import { Readable } from 'node:stream';
+import { type Cidr, cidrContains, parseCidr, parseIp } from '@ambit/core/ip';
+import { FetchError, type WebFetch } from './fetch-document.ts';
+
+/** Unspecified, loopback, link-local (and Amazon's address for instances), multicast. */
+const OUT_OF_BOUNDS: readonly Cidr[] = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/4',
+  '::/127',
+  'fe80::/10',
+  'fd00:ec2::254/128',
+  'ff00::/8',
+].flatMap((text) => parseCidr(text) ?? []);
+
+/** Statuses whose answers have no body. */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** @param mayAsk - Whether a connection may be made to this address. */
+export function webFetcher(mayAsk: (ip: string) => boolean = mayBeAsked): WebFetch {
+  const guarded = lookupWithin(mayAsk);
+  return (url, { signal, headers }) =>
+    new Promise((resolve, reject) => {
+      const host = url.hostname.replace(/^\[|\]$/g, '');
+      if (isIP(host) !== 0 && !mayAsk(host)) {
+        reject(outOfBounds(host));
+        return;
+      }
+      const get = url.protocol === 'https:' ? getOverTls : getInClear;
+      const options = { signal, lookup: guarded, headers: { ...headers, 'accept-encoding': 'identity' } };
+      get(url, options, (answer) => {
+        const { statusCode: status = 500, headers: given } = answer;
+        const isBodiless = BODILESS.has(status);
+        if (isBodiless) answer.resume();
+        const location = given.location === undefined ? {} : { location: given.location };
+        resolve(new Response(isBodiless ? null : Readable.toWeb(answer), { status, headers: location }));
+      }).on('error', reject);
+    });
+}
+
+export function mayBeAsked(ip: string): boolean {
+  const canonical = parseIp(ip);
+  return canonical !== undefined && !OUT_OF_BOUNDS.some((range) => cidrContains(range, canonical));
+}
+
+function outOfBounds(what: string): FetchError {
+  return new FetchError(`${what} is an address that no document is fetched from`);
+}
+
+/** All addresses of a name have to be such as may be asked: which one is dialled is not ours to say. */
+function lookupWithin(mayAsk: (ip: string) => boolean): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, found: readonly LookupAddress[]) => {
+      if (error) {
+        callback(error, '', 0);
+        return;
+      }
+      const [first] = found;
+      const wrong = found.find(({ address }) => !mayAsk(address));
+      if (!first) callback(new FetchError(`${hostname} has no address`), '', 0);
+      else if (wrong) callback(outOfBounds(`${hostname} (${wrong.address})`), '', 0);
+      else if (options.all) callback(null, [...found]);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
