@@ -13,6 +13,8 @@ import { formatFlags, type ResponseFlag } from './flags.ts';
 import { GrpcMessageCounter, isGrpc } from '../grpc.ts';
 
 const NO_FIELDS: HeaderFields = [];
+/** Shared by those that end well. */
+const NO_FLAGS: ReadonlySet<ResponseFlag> = new Set();
 
 export class RequestReport {
   /** The request counts among those under way. */
@@ -22,7 +24,7 @@ export class RequestReport {
   readonly #request: RequestHead;
   readonly #startedAtMs: number;
   readonly #startedMs: number;
-  readonly #flags = new Set<ResponseFlag>();
+  #flags: ReadonlySet<ResponseFlag> = NO_FLAGS;
   readonly #requestMessages: GrpcMessageCounter | undefined;
   readonly #responseMessages: GrpcMessageCounter | undefined;
   #details = '';
@@ -52,7 +54,7 @@ export class RequestReport {
   }
 
   flag(flag: ResponseFlag): void {
-    this.#flags.add(flag);
+    this.#flags = new Set([...this.#flags, flag]);
   }
 
   /** The last word counts. */

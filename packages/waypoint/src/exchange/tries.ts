@@ -58,7 +58,7 @@ export class Tries implements AttemptHost, Disposable {
   readonly #context: ExchangeContext;
   readonly #options: TriesOptions;
   readonly #host: TriesHost;
-  readonly #failedAt = new Set<UpstreamEndpoint>();
+  #failedAt = NOBODY;
   #attempt: Attempt | undefined;
   #count = 0;
   #backoff: Timer | undefined;
@@ -155,7 +155,7 @@ export class Tries implements AttemptHost, Disposable {
     const isGood = status < 400 && !isGrpc(fields);
     if (!isGood && this.#triesAgain({ kind: 'response', status, fields })) {
       attempt.drop();
-      this.#failedAt.add(attempt.endpoint);
+      this.#failedAt = new Set([...this.#failedAt, attempt.endpoint]);
       return;
     }
     this.#hasAnswer = true;
@@ -174,7 +174,7 @@ export class Tries implements AttemptHost, Disposable {
 
   /** @internal */
   onAttemptFailed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void {
-    this.#failedAt.add(attempt.endpoint);
+    this.#failedAt = new Set([...this.#failedAt, attempt.endpoint]);
     if (error.reason === 'endpoint_gone' && this.#gone < MAX_GONE_ENDPOINTS) {
       // Nothing was sent, and nothing failed: it is chosen again, among those that there are.
       this.#gone += 1;
