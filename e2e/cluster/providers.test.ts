@@ -70,6 +70,7 @@ describe('kind', () => {
     expect(commands).toEqual([
       'docker info --format {{.ServerVersion}}',
       'kind version',
+      'kubectl version --client',
       'kind get clusters --quiet',
       `kind create cluster --name mesh --config - --wait 180s --kubeconfig ${folder}/kind-mesh.conf`,
       'docker network inspect kind --format {{range .IPAM.Config}}{{.Gateway}} {{end}}',
@@ -128,6 +129,7 @@ describe('kind', () => {
   test.each([
     ['docker', { 'docker info': 1 }, 'Docker does not answer: no'],
     ['kind', { 'kind version': new Error('ENOENT') }, 'kind is not installed'],
+    ['kubectl', { 'kubectl version': new Error('ENOENT') }, 'kubectl is not installed'],
   ])('without %s it says so', async (_, answers: Record<string, number | Error>, message) => {
     const { provider } = machine(answers);
     await expect(provider.up(options, silent, never)).rejects.toMatchObject({

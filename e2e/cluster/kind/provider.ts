@@ -124,6 +124,10 @@ export class KindProvider implements ClusterProvider {
     for (const [command, advice] of [
       [['docker', 'info', '--format', '{{.ServerVersion}}'], 'Docker does not answer'],
       [['kind', 'version'], 'kind is not installed (https://kind.sigs.k8s.io)'],
+      [
+        ['kubectl', 'version', '--client'],
+        'kubectl is not installed (https://kubernetes.io/docs/tasks/tools)',
+      ],
     ] as const) {
       const answer = await this.#run(command).catch(() => undefined);
       if (answer?.exitCode !== 0)
