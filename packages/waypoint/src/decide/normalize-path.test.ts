@@ -53,8 +53,9 @@ describe('a path', () => {
     'an escape that decoding would complete is refused': ['/x/%2%65%2%65/admin', 'bad-percent-encoding'],
     'so is one within an escape': ['/x/%%32%65/admin', 'bad-percent-encoding'],
     'a percent sign in a query is not ours': ['/a?100%', '/a?100%'],
-    asterisk: ['*', '*'],
-    nothing: ['', ''],
+    'an asterisk is none': ['*', 'no-path'],
+    'nor is nothing': ['', 'no-path'],
+    'nor a name': ['admin', 'no-path'],
   };
 
   test.each(Object.entries(cases))('%s', (_, [path, base, merge = base, decode = merge]) => {

@@ -9,22 +9,27 @@ import type { PathNormalization } from '../resources/mesh-settings.ts';
 
 export type NormalizedPath =
   | { readonly kind: 'path'; readonly path: string }
-  /** Answer 400. */
-  | { readonly kind: 'refuse'; readonly reason: 'fragment-in-path' | 'nul-in-path' | 'bad-percent-encoding' };
+  /** Answer 400; 404 where there is no path at all, as Envoy does. */
+  | { readonly kind: 'refuse'; readonly reason: PathRefusalReason };
+
+export type PathRefusalReason = 'no-path' | 'fragment-in-path' | 'nul-in-path' | 'bad-percent-encoding';
 
 /** @param path - With query. */
 export function normalizePath(mode: PathNormalization, path: string): NormalizedPath {
+  // `OPTIONS *` asks about all paths, and a policy about all of them, `/*`, would not see it.
+  if (path.charCodeAt(0) !== SLASH) return { kind: 'refuse', reason: 'no-path' };
   if (!UNUSUAL.test(path)) return { kind: 'path', path };
   if (path.includes('#')) return { kind: 'refuse', reason: 'fragment-in-path' };
   const question = path.indexOf('?');
   const only = question < 0 ? path : path.slice(0, question);
   if (only.includes('%00')) return { kind: 'refuse', reason: 'nul-in-path' };
-  if (mode === 'NONE' || !only.startsWith('/')) return { kind: 'path', path };
+  if (mode === 'NONE') return { kind: 'path', path };
   if (LONE_PERCENT.test(only)) return { kind: 'refuse', reason: 'bad-percent-encoding' };
   const query = question < 0 ? '' : path.slice(question);
   return { kind: 'path', path: normalized(mode, only) + query };
 }
 
+const SLASH = 0x2f;
 /** What any mode would look at; a path without it is as it should be. */
 const UNUSUAL = /[%\\#]|\/[./]/;
 

@@ -7,7 +7,7 @@ export interface RequestView {
   readonly method: string;
   readonly scheme: 'http' | 'https';
   readonly authority: string;
-  /** With query; `*`, or empty for CONNECT. */
+  /** With query. Decisions see none that does not begin with a slash: `*`, and that of CONNECT, are refused before. */
   readonly path: string;
   readonly fields: HeaderFields;
 }

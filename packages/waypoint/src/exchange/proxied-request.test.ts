@@ -126,6 +126,16 @@ describe('a request', () => {
     expect(String(second)).toMatch(/^HTTP\/1.1 200 OK\r\n/);
   });
 
+  test('about all paths at once is answered 404, and no endpoint hears of it', async () => {
+    const backend = await web((_, response) => response.end());
+    const network = await networkOf([backend]);
+    const duplex = await (await network.client()).connect(WEB);
+    duplex.write('OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n');
+    const [answer] = (await once(duplex, 'data')) as [Buffer];
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 404 /);
+    expect(backend.connections).toBe(0);
+  });
+
   test('that is none is answered 400, and no endpoint hears of it', async () => {
     const backend = await web((_, response) => response.end());
     const network = await networkOf([backend]);

@@ -49,6 +49,7 @@ import {
   NOT_CONFIGURED,
   notCarriedOf,
   OVERLOADED,
+  pathRefusal,
   type Refusal,
   refusalOf,
   SLOW_REQUEST,
@@ -158,7 +159,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     }
     const normalized = normalizePath(now.settings.pathNormalization, head.path);
     if (normalized.kind === 'refuse') {
-      this.#refuse({ status: 400, text: '', details: `path_normalization_failed{${normalized.reason}}` });
+      this.#refuse(pathRefusal(normalized.reason));
       return;
     }
     const { method, scheme, authority, fields } = head;

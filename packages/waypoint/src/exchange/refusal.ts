@@ -1,6 +1,7 @@
 /** Answers of the waypoint that mean "no": what the client is told, and what the log is. In Envoy's words. */
 import type { RequestHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
+import type { PathRefusalReason } from '../decide/normalize-path.ts';
 import { grpcStatus } from '../grpc.ts';
 import type { UpstreamError } from '../upstream/errors.ts';
 import type { ResponseFlag } from './flags.ts';
@@ -56,6 +57,13 @@ export function notCarriedOf({ method, version, upgrade, endsHere }: RequestHead
   if (upgrade === 'websocket' && (method !== 'GET' || !endsHere))
     return { status: 400, text: 'no WebSocket handshake', details: 'websocket_handshake_not_get' };
   return undefined;
+}
+
+/** For a request whose path nobody can decide upon. */
+export function pathRefusal(reason: PathRefusalReason): Refusal {
+  return reason === 'no-path'
+    ? { status: 404, text: '', details: 'absolute_path_rejected' }
+    : { status: 400, text: '', details: `path_normalization_failed{${reason}}` };
 }
 
 /** @param policy - Who said no; `none` when nobody said yes. */
