@@ -13,6 +13,7 @@ import type { ConnectionView, RequestView } from '../decide/request-view.ts';
 import type { ExternalCheck } from '../decide/verdict.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { Authentication, FieldChanges } from '../security/authenticate.ts';
+import { withQuery } from '../security/change-query.ts';
 import type { ExternalVerdict, KeptBody } from '../security/external.ts';
 import type { ExchangeContext } from './context.ts';
 import { without, withFields } from './fields.ts';
@@ -131,6 +132,7 @@ export class Gate implements Disposable {
   #allows(verdict: ExternalVerdict): boolean {
     if (verdict.kind === 'allow') {
       this.#change(verdict.changes);
+      if (verdict.query) this.#view = { ...this.#view, path: withQuery(this.#view.path, verdict.query) };
       this.#responseFields = [...this.#responseFields, ...verdict.responseFields];
       return true;
     }

@@ -102,7 +102,12 @@ async function check(
   return { verdict, asked: asked[0], problems, authorizer };
 }
 
-const ALLOWED: ExternalVerdict = { kind: 'allow', changes: { remove: [], set: [] }, responseFields: [] };
+const ALLOWED: ExternalVerdict = {
+  kind: 'allow',
+  changes: { remove: [], set: [] },
+  query: undefined,
+  responseFields: [],
+};
 
 describe('over HTTP', () => {
   test('the service gets method, host, path, authorization and the headers that are named', async () => {
@@ -154,6 +159,7 @@ describe('over HTTP', () => {
     expect((await check(HTTP, () => answer(200, fields))).verdict).toEqual({
       kind: 'allow',
       changes: { remove: [], set: ['x-user', 'alice', 'x-up-a', '1,2'] },
+      query: undefined,
       responseFields: ['set-cookie', 'a=b', 'set-cookie', 'c=d'],
     });
   });
@@ -270,6 +276,8 @@ describe('over gRPC', () => {
             ],
             headersToRemove: ['X-Secret', ':method', 'content-length'],
             responseHeadersToAdd: [option('set-cookie', 'a=b'), option('set-cookie', 'c=d')],
+            queryParametersToSet: [{ key: 'user', value: 'ann' }],
+            queryParametersToRemove: ['token'],
           },
         },
       }),
@@ -280,6 +288,7 @@ describe('over gRPC', () => {
         remove: ['x-secret'],
         set: ['x-set', 'new', 'x-ask', '1,more', 'x-secret', 'kept', 'x-pre-a', 'over', 'x-absent', 'added'],
       },
+      query: { set: [['user', 'ann']], remove: ['token'] },
       responseFields: ['set-cookie', 'a=b', 'set-cookie', 'c=d'],
     });
   });

@@ -96,7 +96,8 @@ export class ExternalAuthorizer {
 
   #withoutAnswer({ provider: name }: ExternalCheck, provider: Provider, problem: string): ExternalVerdict {
     this.#deps.failed(name, problem);
-    if (provider.failOpen) return { kind: 'allow', changes: NO_CHANGES, responseFields: [] };
+    if (provider.failOpen)
+      return { kind: 'allow', changes: NO_CHANGES, query: undefined, responseFields: [] };
     return refused(provider.statusOnError);
   }
 

@@ -6,11 +6,18 @@ import {
   createCheckRequest,
   HeaderAppendAction,
   type HeaderValueOption,
+  type OkHttpResponse,
 } from '@ambit/api/external-authorization';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
 import type { ExtAuthzGrpc } from '../resources/mesh-settings.ts';
-import { type ExternalQuestion, type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
+import {
+  type ExternalQuestion,
+  type ExternalVerdict,
+  fieldOf,
+  type KeptBody,
+  type QueryChanges,
+} from './external.ts';
 
 export function checkRequest(provider: ExtAuthzGrpc, question: ExternalQuestion): CheckRequest {
   const { subject, body, ownIdentity, nowMs } = question;
@@ -95,7 +102,19 @@ export function checkVerdict(response: CheckResponse, request: RequestView | und
   return {
     kind: 'allow',
     changes: { remove, set: requestFields(ok?.headers ?? [], request, remove) },
+    query: ok && queryChanges(ok),
     responseFields: clientFields(ok?.responseHeadersToAdd ?? []),
+  };
+}
+
+function queryChanges({
+  queryParametersToSet,
+  queryParametersToRemove,
+}: OkHttpResponse): QueryChanges | undefined {
+  if (queryParametersToSet.length + queryParametersToRemove.length === 0) return undefined;
+  return {
+    set: queryParametersToSet.map(({ key, value }) => [key, value] as const),
+    remove: queryParametersToRemove,
   };
 }
 

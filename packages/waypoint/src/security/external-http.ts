@@ -54,6 +54,7 @@ export function httpVerdict(
   return {
     kind: 'allow',
     changes: { remove: [], set: joined(set) },
+    query: undefined,
     responseFields: selected(fields, provider.headersToDownstreamOnAllow),
   };
 }

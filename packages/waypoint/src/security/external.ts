@@ -26,10 +26,18 @@ export interface ExternalQuestion {
   readonly nowMs: number;
 }
 
+/** Parameters to set, in place of all of their name, and then to remove. */
+export interface QueryChanges {
+  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly remove: readonly string[];
+}
+
 export type ExternalVerdict =
   | {
       readonly kind: 'allow';
       readonly changes: FieldChanges;
+      /** Of the request's query; `undefined`: none. */
+      readonly query: QueryChanges | undefined;
       /** For the client, with whatever is answered. */
       readonly responseFields: HeaderFields;
     }

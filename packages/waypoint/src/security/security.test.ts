@@ -54,7 +54,13 @@ async function network(
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () =>
-      response.end(JSON.stringify({ headers: request.headers, body: Buffer.concat(chunks).toString() })),
+      response.end(
+        JSON.stringify({
+          url: request.url,
+          headers: request.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      ),
     );
   };
   const backend = use(await httpBackend('127.0.0.2', seen));
@@ -78,6 +84,7 @@ async function network(
 }
 
 interface Seen {
+  readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
@@ -277,10 +284,19 @@ describe('services that authorize', () => {
       stream.on('end', () => {
         const asked = decodeCheckRequest(grpcMessage(Buffer.concat(chunks)) ?? new Uint8Array(0));
         const { principal } = asked.attributes?.source ?? {};
-        const allowed = asked.attributes?.request?.http?.path === '/ask/yes';
+        const allowed = asked.attributes?.request?.http?.path.startsWith('/ask/yes') === true;
         const header = { key: 'x-by', value: principal ?? '' };
         const response = allowed
-          ? createCheckResponse({ httpResponse: { $case: 'okResponse', value: { headers: [{ header }] } } })
+          ? createCheckResponse({
+              httpResponse: {
+                $case: 'okResponse',
+                value: {
+                  headers: [{ header }],
+                  queryParametersToSet: [{ key: 'by', value: 'alice' }],
+                  queryParametersToRemove: ['token'],
+                },
+              },
+            })
           : createCheckResponse({
               status: { code: 7 },
               httpResponse: { $case: 'deniedResponse', value: { status: { code: 418 }, body: 'tea' } },
@@ -297,10 +313,12 @@ describe('services that authorize', () => {
     made.service({ name: 'authz', vip: '10.9.0.3', protocol: AppProtocol.GRPC });
     made.endpoint({ name: 'authz-0', service: 'authz', ip: service.ip, port: service.port });
     const client = await made.client();
-    const yes = await client.request(WEB, { path: '/ask/yes' });
-    expect([yes.status, (JSON.parse(yes.body) as Seen).headers['x-by']]).toEqual([
+    const yes = await client.request(WEB, { path: '/ask/yes?token=secret&page=2' });
+    const seen = JSON.parse(yes.body) as Seen;
+    expect([yes.status, seen.headers['x-by'], seen.url]).toEqual([
       200,
       'spiffe://cluster.local/ns/shop/sa/alice',
+      '/ask/yes?page=2&by=alice',
     ]);
     const no = await client.request(WEB, { path: '/ask/no' });
     expect([no.status, no.body]).toEqual([418, 'tea']);

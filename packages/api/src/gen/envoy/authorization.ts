@@ -93,6 +93,13 @@ export interface OkHttpResponse {
   readonly headers: readonly HeaderValueOption[];
   readonly headersToRemove: readonly string[];
   readonly responseHeadersToAdd: readonly HeaderValueOption[];
+  readonly queryParametersToSet: readonly QueryParameter[];
+  readonly queryParametersToRemove: readonly string[];
+}
+
+export interface QueryParameter {
+  readonly key: string;
+  readonly value: string;
 }
 
 export interface HttpStatus {
@@ -1293,7 +1300,13 @@ export const DeniedHttpResponse: MessageFns<DeniedHttpResponse> = {
 };
 
 function createBaseOkHttpResponse(): OkHttpResponse {
-  return { headers: [], headersToRemove: [], responseHeadersToAdd: [] };
+  return {
+    headers: [],
+    headersToRemove: [],
+    responseHeadersToAdd: [],
+    queryParametersToSet: [],
+    queryParametersToRemove: [],
+  };
 }
 
 export const OkHttpResponse: MessageFns<OkHttpResponse> = {
@@ -1306,6 +1319,12 @@ export const OkHttpResponse: MessageFns<OkHttpResponse> = {
     }
     for (const v of message.responseHeadersToAdd) {
       HeaderValueOption.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.queryParametersToSet) {
+      QueryParameter.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.queryParametersToRemove) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -1347,6 +1366,22 @@ export const OkHttpResponse: MessageFns<OkHttpResponse> = {
             message.responseHeadersToAdd.push(HeaderValueOption.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.queryParametersToSet.push(QueryParameter.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.queryParametersToRemove.push(reader.string(true));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -1368,6 +1403,76 @@ export const OkHttpResponse: MessageFns<OkHttpResponse> = {
     message.headers = object.headers?.map((e) => HeaderValueOption.fromPartial(e)) || [];
     message.headersToRemove = object.headersToRemove?.map((e) => e) || [];
     message.responseHeadersToAdd = object.responseHeadersToAdd?.map((e) => HeaderValueOption.fromPartial(e)) || [];
+    message.queryParametersToSet = object.queryParametersToSet?.map((e) => QueryParameter.fromPartial(e)) || [];
+    message.queryParametersToRemove = object.queryParametersToRemove?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseQueryParameter(): QueryParameter {
+  return { key: "", value: "" };
+}
+
+export const QueryParameter: MessageFns<QueryParameter> = {
+  encode(message: QueryParameter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueryParameter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueryParameter() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<QueryParameter>, I>>(base?: I): QueryParameter {
+    return QueryParameter.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<QueryParameter>, I>>(object: I): QueryParameter {
+    const message = createBaseQueryParameter() as any;
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
