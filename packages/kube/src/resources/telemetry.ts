@@ -14,6 +14,8 @@ export interface TracingSettings {
   readonly disableSpanReporting?: boolean;
   readonly customTags?: Readonly<Record<string, TagSource>>;
   readonly useRequestIdForTraceSampling?: boolean;
+  readonly enableIstioTags?: boolean;
+  readonly disableContextPropagation?: boolean;
 }
 
 /** One of them. */

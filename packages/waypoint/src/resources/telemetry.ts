@@ -24,6 +24,9 @@ export interface TracingRule {
   readonly disabled: boolean | undefined;
   readonly customTags: readonly CustomTag[];
   readonly useRequestIdForTraceSampling: boolean;
+  /** `undefined`: the default, as of what follows. */
+  readonly istioTags: boolean | undefined;
+  readonly disableContextPropagation: boolean | undefined;
 }
 
 export interface CustomTag {

@@ -50,7 +50,10 @@ export function beginRequest(
   return {
     plan,
     requestId,
-    fields: [...(requestId === sent ? [] : ['x-request-id', requestId]), ...traceFields(trace, formats)],
+    fields: [
+      ...(requestId === sent ? [] : ['x-request-id', requestId]),
+      ...(tracing.tellsContext ? traceFields(trace, formats) : []),
+    ],
     traceId: span.traceId,
     span: sampled ? span : undefined,
   };

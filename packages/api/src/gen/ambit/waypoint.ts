@@ -482,6 +482,8 @@ export interface TracingRule {
   readonly disableSpanReporting?: boolean | undefined;
   readonly customTags: readonly CustomTag[];
   readonly useRequestIdForTraceSampling: boolean;
+  readonly enableIstioTags?: boolean | undefined;
+  readonly disableContextPropagation?: boolean | undefined;
 }
 
 export interface CustomTag {
@@ -6697,6 +6699,12 @@ export const TracingRule: MessageFns<TracingRule> = {
     if (message.useRequestIdForTraceSampling !== false) {
       writer.uint32(48).bool(message.useRequestIdForTraceSampling);
     }
+    if (message.enableIstioTags !== undefined) {
+      writer.uint32(56).bool(message.enableIstioTags);
+    }
+    if (message.disableContextPropagation !== undefined) {
+      writer.uint32(64).bool(message.disableContextPropagation);
+    }
     return writer;
   },
 
@@ -6761,6 +6769,22 @@ export const TracingRule: MessageFns<TracingRule> = {
             message.useRequestIdForTraceSampling = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.enableIstioTags = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.disableContextPropagation = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -6785,6 +6809,8 @@ export const TracingRule: MessageFns<TracingRule> = {
     message.disableSpanReporting = object.disableSpanReporting ?? undefined;
     message.customTags = object.customTags?.map((e) => CustomTag.fromPartial(e)) || [];
     message.useRequestIdForTraceSampling = object.useRequestIdForTraceSampling ?? false;
+    message.enableIstioTags = object.enableIstioTags ?? undefined;
+    message.disableContextPropagation = object.disableContextPropagation ?? undefined;
     return message;
   },
 };

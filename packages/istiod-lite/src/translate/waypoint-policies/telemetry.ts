@@ -35,6 +35,8 @@ function tracingRule(given: TracingSettings) {
     disableSpanReporting: given.disableSpanReporting,
     customTags: Object.entries(given.customTags ?? {}).flatMap(([name, tag]) => customTag(name, tag)),
     useRequestIdForTraceSampling: given.useRequestIdForTraceSampling ?? true,
+    enableIstioTags: given.enableIstioTags,
+    disableContextPropagation: given.disableContextPropagation,
   };
 }
 

@@ -57,6 +57,8 @@ function tracingOf(message: TracingRuleMessage): TracingRule {
     disabled: message.disableSpanReporting,
     customTags: atMost(message.customTags, MAX_PARTS, 'customTags').map(customTagOf),
     useRequestIdForTraceSampling: message.useRequestIdForTraceSampling,
+    istioTags: message.enableIstioTags,
+    disableContextPropagation: message.disableContextPropagation,
   };
 }
 

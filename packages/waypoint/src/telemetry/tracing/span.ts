@@ -38,9 +38,7 @@ export function spanOf(
   const tags = new Map<string, string>();
   for (const [name, value] of [
     ...requestTags(record, local),
-    ...partyTags('source', record.source),
-    ...partyTags('destination', record.destination ?? UNKNOWN_PARTY),
-    ...localTags(local),
+    ...(plan.istioTags ? istioTags(record, local) : []),
     ...customTags(record, plan),
   ])
     if (value !== '')
@@ -53,6 +51,10 @@ export function spanOf(
     tags: [...tags],
     isError: isError(record),
   };
+}
+
+function istioTags({ source, destination = UNKNOWN_PARTY }: RequestRecord, local: LocalNames): Tags {
+  return [...partyTags('source', source), ...partyTags('destination', destination), ...localTags(local)];
 }
 
 type Tags = readonly (readonly [name: string, value: string])[];

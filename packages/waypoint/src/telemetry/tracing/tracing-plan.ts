@@ -11,6 +11,10 @@ export interface TracingPlan {
   readonly customTags: readonly CustomTag[];
   /** A request's id tells what was decided, and says it on. */
   readonly usesRequestId: boolean;
+  /** Who the ends are, under Istio's names. */
+  readonly istioTags: boolean;
+  /** Requests that are sent on say which trace they are part of. */
+  readonly tellsContext: boolean;
   /** Of a tag's value, in characters. */
   readonly maxTagLength: number;
 }
@@ -53,6 +57,8 @@ export function tracingPlan(
     sampling: Math.min(1, Math.max(0, percentage / 100)),
     customTags: tags.flatMap((tag) => customTag(tag, environment)),
     usesRequestId: rules.at(-1)?.useRequestIdForTraceSampling ?? true,
+    istioTags: last(rules, ({ istioTags }) => istioTags) ?? true,
+    tellsContext: last(rules, ({ disableContextPropagation }) => disableContextPropagation) !== true,
     maxTagLength: tracer.maxTagLength > 0 ? tracer.maxTagLength : DEFAULT_MAX_TAG_CHARS,
   };
 }

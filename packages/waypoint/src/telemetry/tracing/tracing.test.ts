@@ -39,6 +39,8 @@ const RULE: TracingRule = {
   disabled: undefined,
   customTags: [],
   useRequestIdForTraceSampling: true,
+  istioTags: undefined,
+  disableContextPropagation: undefined,
 };
 
 function tracedPlan(
@@ -137,6 +139,8 @@ describe('which requests are traced', () => {
       begin(fields, 0, plan).set.filter((_, i) => i % 2 === 0);
     expect(names([], zipkin)).toEqual(['x-request-id', 'x-b3-traceid', 'x-b3-spanid', 'x-b3-sampled']);
     expect(names(['b3', '1'], tracedPlan())).toEqual(['x-request-id', 'traceparent', 'b3']);
+    const silent = tracedPlan([{ disableContextPropagation: true }]);
+    expect(names(['b3', '1'], silent)).toEqual(['x-request-id']);
   });
 });
 
@@ -175,6 +179,13 @@ const STARTED = {
 };
 
 describe('spans', () => {
+  test('without Istio’s tags, where a Telemetry wants none', () => {
+    const plan = tracingOf(tracedPlan([{ istioTags: false }]));
+    const names = spanOf(requestRecord(), STARTED, plan, CONTEXT.local).tags.map(([name]) => name);
+    expect(names.filter((name) => name.startsWith('istio.'))).toEqual([]);
+    expect(names).toContain('http.method');
+  });
+
   test('have Envoy’s and Istio’s tags', () => {
     const customTags = [
       { name: 'agent', kind: 'header', text: 'User-Agent', defaultValue: '' },
