@@ -3,7 +3,8 @@
  *
  * A tunnel is used again as long as it takes streams, also after it was full. One connect per key is under way at a
  * time, and everybody who asks meanwhile shares its outcome, the failure too. A tunnel that nobody asked for in a while
- * is drained: it ends when its last stream has.
+ * is drained: it ends when its last stream has. A pool that drains still opens tunnels for those who are there already, and
+ * drains them at once.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
 import type { Tunnel } from './client.ts';
@@ -46,7 +47,7 @@ export class TunnelPool {
   readonly #options: PoolOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #budgetChange: Disposable;
-  #closed = false;
+  #state: 'open' | 'draining' | 'closed' = 'open';
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -75,7 +76,7 @@ export class TunnelPool {
    */
   async get(key: string, open: OpenTunnel): Promise<Tunnel> {
     for (;;) {
-      if (this.#closed) throw new TunnelClosedError('pool draining');
+      if (this.#state === 'closed') throw new TunnelClosedError('pool closed');
       const tunnel = this.take(key);
       if (tunnel) return tunnel;
       const entry = this.#entryOf(key);
@@ -84,9 +85,9 @@ export class TunnelPool {
     }
   }
 
-  /** Ends every tunnel: `drain` lets its streams end first. */
+  /** Ends every tunnel: `drain` lets its streams end first, and who comes still have one. */
   close(how: 'drain' | 'destroy'): void {
-    this.#closed = true;
+    if (this.#state !== 'closed') this.#state = how === 'drain' ? 'draining' : 'closed';
     for (const entry of this.#entries.values()) {
       entry.timer?.cancel();
       for (const { session } of [...entry.tunnels]) {
@@ -135,10 +136,13 @@ export class TunnelPool {
       entry.connecting = undefined;
       if (!tunnel) this.#dropIfEmpty(key, entry);
     }
-    if (this.#closed) {
+    if (this.#state === 'closed') {
       tunnel.session.destroy();
-      throw new TunnelClosedError('pool draining');
+      throw new TunnelClosedError('pool closed');
     }
+    // Those who wait for it open their streams before that.
+    const { session } = tunnel;
+    if (this.#state === 'draining') this.#options.clock.after(0, () => session.drain());
     if (!tunnel.session.isClosed) entry.tunnels.push(tunnel);
     this.#fit(tunnel);
     this.#watch(key, entry);

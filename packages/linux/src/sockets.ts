@@ -89,6 +89,12 @@ export function listenTcp(options: ListenOptions): ListeningSocket {
   });
 }
 
+/** The next connection that waits for the listener to take it, as an fd that the caller owns; `undefined`: none does. */
+export function acceptWaiting(listenerFd: number): number | undefined {
+  const fd = libc.accept4(listenerFd, undefined, undefined, NONBLOCK_CLOEXEC);
+  return fd === -1 ? undefined : fd;
+}
+
 export interface TcpSocketOptions {
   readonly netnsFd?: number;
   readonly family: 4 | 6;

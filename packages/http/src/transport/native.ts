@@ -192,6 +192,14 @@ export function acceptHandles(
   };
 }
 
+/** The handle of a connection that was accepted by its fd, which it owns from then on; `undefined` if that is none. */
+export function adoptConnection(fd: number): TcpHandle | undefined {
+  const handle = new tcp.TCP(tcp.constants.SOCKET);
+  if (handle.open(fd) === 0) return handle;
+  handle.close();
+  return undefined;
+}
+
 /** The handle of a connected `net.Socket` or `TLSSocket`; `undefined` once it is destroyed. */
 export function handleOf(socket: Socket): StreamHandle | undefined {
   return (socket as unknown as { _handle?: StreamHandle | null })._handle ?? undefined;

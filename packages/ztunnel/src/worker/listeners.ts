@@ -6,9 +6,9 @@
  */
 import { createServer, type Server } from 'node:net';
 import { codeOf, messageOf } from '@ambit/core/errors';
-import { acceptHandles, type TcpHandle } from '@ambit/http/transport/native';
+import { acceptHandles, adoptConnection, type TcpHandle } from '@ambit/http/transport/native';
 import { tryServeByClientPort } from '@ambit/linux/reuse-port';
-import { listenTcp, type ListenOptions } from '@ambit/linux/sockets';
+import { acceptWaiting, fdOf, listenTcp, type ListenOptions } from '@ambit/linux/sockets';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { ListenError } from './errors.ts';
 import { LISTEN_BACKLOG } from './limits.ts';
@@ -28,6 +28,7 @@ export interface Listeners {
   readonly transparent: boolean;
   /** Whether clients choose their worker, wherever they may. */
   readonly byClientPort: boolean;
+  /** Takes what waits in the kernel, which would be reset otherwise, and then no more. */
   close(): void;
 }
 
@@ -41,10 +42,7 @@ export function openListeners(
   options: WorkerOptions,
   onError: (port: number, status: number) => void,
 ): Listeners {
-  const servers: Server[] = [];
-  const close = () => {
-    for (const server of servers) server.close();
-  };
+  const open: { readonly server: Server; readonly listener: Listener }[] = [];
   let transparent = options.originalSource !== 'never';
   let byClientPort = true;
   try {
@@ -55,15 +53,32 @@ export function openListeners(
         byClientPort &&= tryServeByClientPort(socket.fd, options.workers);
       }
       const server = createServer().on('error', () => undefined);
-      servers.push(server);
+      open.push({ server, listener });
       server.listen({ fd: socket.fd, backlog: LISTEN_BACKLOG });
       acceptHandles(server, listener.onAccepted, (status) => onError(listener.port, status));
     }
   } catch (error) {
-    close();
+    for (const { server } of open) server.close();
     throw error;
   }
+  const close = () => {
+    for (const { server, listener } of open) {
+      takeWaiting(server, listener);
+      server.close();
+    }
+  };
   return { transparent, byClientPort, close };
+}
+
+function takeWaiting(server: Server, { onAccepted }: Listener): void {
+  const listening = fdOf(server);
+  if (listening === undefined) return;
+  for (let taken = 0; taken < LISTEN_BACKLOG; taken++) {
+    const fd = acceptWaiting(listening);
+    if (fd === undefined) return;
+    const handle = adoptConnection(fd);
+    if (handle) onAccepted(handle);
+  }
 }
 
 function openSocket(netnsFd: number | undefined, { port, loopback }: Listener, options: WorkerOptions) {

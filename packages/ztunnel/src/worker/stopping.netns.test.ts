@@ -1,6 +1,8 @@
+import { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { ALICE_IP, BOB_IP, WorkerNetwork } from '../testing/worker-network.ts';
+import { tcpSocket } from '@ambit/linux/sockets';
+import { ALICE_IP, BOB_IP, Talk, WorkerNetwork } from '../testing/worker-network.ts';
 
 const MESH = `
 workloads:
@@ -45,6 +47,21 @@ test('a SOCKS client that has not said where it wants to go is let go with its p
   await network.stop('alice', 0);
   await talk.ended;
   expect(systemClock.monotonicMs() - before).toBeLessThan(1_000);
+});
+
+test('who has come when the pod is told to stop is served', async () => {
+  await network.start('bob');
+  network.serve('bob', 8080, (socket) => socket.pipe(socket));
+  const talks = Array.from({ length: 40 }, () => {
+    const fd = tcpSocket({ netnsFd: network.netns('alice').fd, family: 4 });
+    return new Talk(new Socket({ fd, allowHalfOpen: true }).connect(8080, BOB_IP));
+  });
+  // Connected by then, and nobody has looked: all of them wait in the listener's queue.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  const stopped = network.stop('alice', 3_000);
+  expect(await Promise.all(talks.map((talk) => talk.ask('hello')))).toEqual(talks.map(() => 'hello'));
+  for (const { socket } of talks) socket.end();
+  await stopped;
 });
 
 describe('a connection that outlives the pod’s drain', () => {
