@@ -58,3 +58,5 @@ export const MAX_PARENTS_OF_RESOURCE = 1_000;
 export const MAX_PROBLEMS = 20;
 /** Characters of a condition's message that the API server stores. */
 export const MAX_CONDITION_MESSAGE_CHARS = 32_768;
+/** Characters of all regular expressions of one route or VirtualService: some 60 of them at their longest. */
+export const MAX_PATTERN_CHARS = 65_536;

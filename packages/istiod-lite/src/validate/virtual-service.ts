@@ -15,11 +15,15 @@ import { goDurationMs } from '../translate/go-duration.ts';
 import { retryWords } from '../translate/virtual-services/actions.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
+import { patternsProblem } from './patterns.ts';
 import { Collector, type Findings } from './problems.ts';
 
 export function validateVirtualService({ spec = {} }: VirtualService): Findings {
   const found = new Collector();
   found.errors.push(...schemaProblems(virtualServiceSpec, spec, 'spec'));
+  if (found.errors.length > 0) return found;
+  const patterns = patternsProblem(spec);
+  if (patterns !== undefined) found.error('spec', patterns);
   if (found.errors.length > 0) return found;
   const { hosts = [], http = [], tls = [], tcp = [] } = spec;
   for (const [i, host] of hosts.entries()) {

@@ -32,6 +32,7 @@ import {
   httpRouteRule,
   routeSpec,
 } from '../../schema/routes.ts';
+import { patternsProblem } from '../../validate/patterns.ts';
 import { type BackendContext, backendOf } from './backends.ts';
 import { gatewayDurationMs } from './durations.ts';
 import { type FilterContext, translateFilters } from './filters.ts';
@@ -93,9 +94,17 @@ function translate<Rule extends HttpRouteRule | GrpcRouteRule>(
   const references = new References();
   const backends = { routeNamespace: namespace, catalog: lookup.catalog, references };
   const place = (i: number) => `${dialect.kind}/${namespace}/${name}/${i}`;
-  const read = (spec.rules ?? []).map((rule, i) =>
-    readRule(rule as unknown as Rule, i, place(i), backends, dialect),
-  );
+  const patterns = patternsProblem(spec.rules);
+  const read: readonly ReadRule[] =
+    patterns === undefined
+      ? (spec.rules ?? []).map((rule, i) => readRule(rule as unknown as Rule, i, place(i), backends, dialect))
+      : [
+          {
+            rule: {},
+            problem: { reason: 'UnsupportedValue', message: `rules: ${patterns}` },
+            matched: false,
+          },
+        ];
   // Nobody knows which requests a rule is for whose matches cannot be read.
   const unreadable = read.find(({ matched }) => !matched)?.problem?.message ?? '';
   const rules = read.map(({ rule }) => rule);

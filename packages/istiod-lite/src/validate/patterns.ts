@@ -1,0 +1,26 @@
+/**
+ * How much of regular expressions one object may have. To compile one takes time, in which the whole control plane does
+ * nothing else, and each is compiled at every look at its object: when it is admitted, and whenever what it names changes.
+ */
+import { MAX_PATTERN_CHARS } from '../limits.ts';
+
+/** Of a route of the Gateway API, or a VirtualService; `undefined` if they are few enough. */
+export function patternsProblem(spec: unknown): string | undefined {
+  const chars = charsIn(spec);
+  return chars > MAX_PATTERN_CHARS
+    ? `regular expressions of ${chars} characters in all, where at most ${MAX_PATTERN_CHARS} are taken`
+    : undefined;
+}
+
+/** No pattern is deeper in what fits a schema. */
+const MAX_DEPTH = 12;
+
+function charsIn(value: unknown, depth = 0): number {
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return 0;
+  const fields = Object.entries(value);
+  const isPattern = fields.some(([name, field]) => name === 'type' && field === 'RegularExpression');
+  return fields.reduce((sum, [name, field]) => {
+    if (typeof field !== 'string') return sum + charsIn(field, depth + 1);
+    return isPattern || name === 'regex' || name === 'match' ? sum + field.length : sum;
+  }, 0);
+}
