@@ -1,10 +1,9 @@
 /** A fault of the waypoint's own, in the middle of a request: it ends that request, and says so. */
 import { expect, test } from '@jest/globals';
-import { silentLogger } from '@ambit/core/log';
 import { HttpError } from '@ambit/http/errors';
-import type { ResponseHead, ServerExchange } from '@ambit/http/exchange';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import type { ResponseHead } from '@ambit/http/exchange';
 import { ResourceStore } from '../resources/store.ts';
+import { contextWith, exchangeOf } from '../testing/exchange.ts';
 import { Admission } from './admission.ts';
 import type { ExchangeContext } from './context.ts';
 import type { Downstream } from './downstream.ts';
@@ -12,44 +11,22 @@ import { ProxiedRequest } from './proxied-request.ts';
 
 function exchangeThat(respond: (head: ResponseHead) => void) {
   const events: string[] = [];
-  const exchange = {
-    head: {
-      method: 'GET',
-      scheme: 'http',
-      authority: 'web',
-      path: '/',
-      version: '1.1',
-      fields: [],
-      upgrade: undefined,
-      expectsContinue: false,
-      endsHere: true,
-    },
-    respond: (head: ResponseHead) => {
+  const exchange = exchangeOf({ method: 'GET', endsHere: true }, events, {
+    respond: (head) => {
       respond(head);
       events.push(`respond ${head.status}`);
     },
-    write: () => true,
     end: () => events.push('end'),
-    abort: () => events.push('abort'),
-    credit: () => undefined,
-  } as unknown as ServerExchange;
+  });
   return { exchange, events };
 }
 
-function contextWith(reporter: Partial<ExchangeContext['reporter']>, admission: Admission): ExchangeContext {
+function contextOf(reporter: Partial<ExchangeContext['reporter']>, admission: Admission): ExchangeContext {
   const store = new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' });
-  return {
-    snapshot: () => store.snapshot,
+  return contextWith(store, {
     reporter: { begin: () => ({ fields: [] }), ended: () => undefined, ...reporter },
     admission,
-    clock: new FakeClock(),
-    log: silentLogger,
-    deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
-    budget: { add: () => undefined, remove: () => undefined },
-    clientFields: () => [],
-    retryBodyBytes: 0,
-    streamIdleMs: 0,
-  } as unknown as ExchangeContext;
+  });
 }
 
 const DOWNSTREAM = {
@@ -60,7 +37,7 @@ const DOWNSTREAM = {
 test('while it is decided upon', () => {
   const admission = new Admission(10, 10);
   const { exchange, events } = exchangeThat(() => undefined);
-  const context = contextWith(
+  const context = contextOf(
     {
       begin: () => {
         throw new TypeError('x is undefined');
@@ -78,7 +55,7 @@ test('while it is answered: once more, without what may be wrong', () => {
   const { exchange, events } = exchangeThat(({ status }) => {
     if (status !== 500) throw new HttpError('protocol', 'illegal-outgoing-field');
   });
-  new ProxiedRequest(contextWith({}, admission), DOWNSTREAM, exchange).start();
+  new ProxiedRequest(contextOf({}, admission), DOWNSTREAM, exchange).start();
   expect(events).toEqual(['respond 500']);
   expect(admission.requests).toBe(0);
 });
@@ -88,7 +65,7 @@ test('and where nothing can be answered, the client is told by an end', () => {
   const { exchange, events } = exchangeThat(() => {
     throw new HttpError('protocol', 'illegal-outgoing-field');
   });
-  new ProxiedRequest(contextWith({}, admission), DOWNSTREAM, exchange).start();
+  new ProxiedRequest(contextOf({}, admission), DOWNSTREAM, exchange).start();
   expect(events).toEqual(['abort']);
   expect(admission.requests).toBe(0);
 });

@@ -6,32 +6,25 @@ import {
   MESH_SETTINGS_NAME,
   WAYPOINT_RESOURCE_KINDS,
 } from '@ambit/api/waypoint';
-import { silentLogger } from '@ambit/core/log';
 import { DEADLINE_TICK_MS, Deadlines } from '@ambit/http/deadlines';
 import type {
   ClientExchange,
   HttpClientConnection,
-  ResponseHead,
   ResponseReceiver,
-  ServerExchange,
+  RequestHead,
 } from '@ambit/http/exchange';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
-import { decideRetry } from '../decide/retry.ts';
 import { CLIENT_READ_IDLE_MS, REQUEST_BODY_IDLE_MS } from '../limits.ts';
 import { ResourceStore } from '../resources/store.ts';
 import type { RequestRecord } from '../telemetry/record.ts';
-import { Breakers } from '../upstream/breakers.ts';
-import { UpstreamEndpoint } from '../upstream/endpoint.ts';
-import type { PoolWaiter } from '../upstream/http-pool.ts';
-import { Admission } from './admission.ts';
-import type { ExchangeContext } from './context.ts';
+import { clusterOf, contextWith, exchangeOf } from '../testing/exchange.ts';
 import type { Downstream } from './downstream.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 
 const STREAM_IDLE_MS = 3_600_000;
 
 interface Setup {
-  readonly head?: Partial<ServerExchange['head']>;
+  readonly head?: Partial<RequestHead>;
   readonly streamIdleMs?: number;
   /** The endpoint takes no more of the body than it was sent first. */
   readonly isEndpointStalled?: boolean;
@@ -61,59 +54,18 @@ function setup({ head = {}, streamIdleMs = STREAM_IDLE_MS, isEndpointStalled = f
       return upstream;
     },
   } as unknown as HttpClientConnection;
-  const pool = {
-    acquire: (waiter: PoolWaiter) => {
-      waiter.onConnection(connection);
-      return { [Symbol.dispose]: () => undefined };
-    },
-  };
-  const endpoint = new UpstreamEndpoint(
-    { workload: undefined, to: { ip: '10.0.0.1', port: 80 }, tunnelled: false, identities: [], weight: 1 },
-    0,
-    { tellsClient: false, makePool: () => pool as never, report: () => undefined },
+  const cluster = clusterOf(store.destination('shop/web', 80, ''), (waiter) =>
+    waiter.onConnection(connection),
   );
-  const cluster = {
-    pending: undefined,
-    destination: store.destination('shop/web', 80, ''),
-    breakers: new Breakers({ connections: 9, pendingRequests: 9, requests: 9, retries: 9 }),
-    pick: () => endpoint,
-    counts: {},
-  };
-  const exchange = {
-    head: {
-      method: 'POST',
-      scheme: 'http',
-      authority: 'web',
-      path: '/',
-      version: '2',
-      fields: [],
-      upgrade: undefined,
-      expectsContinue: false,
-      endsHere: false,
-      ...head,
-    },
-    respond: ({ status }: ResponseHead) => events.push(`respond ${status}`),
-    write: () => client.reads,
-    end: () => undefined,
-    abort: () => events.push('abort'),
-    credit: () => undefined,
-  } as unknown as ServerExchange;
-  const context = {
-    snapshot: () => store.snapshot,
-    decisions: { decideRetry },
-    policyReport: { decided: () => undefined },
+  const exchange = exchangeOf({ version: '2', ...head }, events, { write: () => client.reads });
+  const context = contextWith(store, {
     reporter: { begin: () => ({ fields: [] }), ended: (record: RequestRecord) => records.push(record) },
     upstreams: { workload: () => cluster },
-    admission: new Admission(10, 10),
     clock,
-    random: () => 0,
-    log: silentLogger,
-    clientFields: () => [],
     deadlines: new Deadlines(clock),
-    budget: { add: () => undefined, remove: () => undefined },
     retryBodyBytes: 65_536,
     streamIdleMs,
-  } as unknown as ExchangeContext;
+  });
   const downstream = {
     destination: { kind: 'workload', port: 80, address: { ip: '10.0.0.1', port: 80 } },
     connection: { identity: undefined, sourceIp: '10.0.0.9' },

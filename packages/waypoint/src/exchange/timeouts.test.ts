@@ -9,16 +9,11 @@ import {
   type WaypointResourceKind,
   type WaypointResources,
 } from '@ambit/api/waypoint';
-import { silentLogger } from '@ambit/core/log';
-import type { ResponseHead, ServerExchange } from '@ambit/http/exchange';
+import type { RequestHead } from '@ambit/http/exchange';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
-import { decideRetry } from '../decide/retry.ts';
 import { ResourceStore } from '../resources/store.ts';
 import type { Authentication } from '../security/authenticate.ts';
-import { Breakers } from '../upstream/breakers.ts';
-import { UpstreamEndpoint } from '../upstream/endpoint.ts';
-import { Admission } from './admission.ts';
-import type { ExchangeContext } from './context.ts';
+import { clusterOf, contextWith, exchangeOf } from '../testing/exchange.ts';
 import type { Downstream } from './downstream.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 
@@ -53,65 +48,18 @@ function storeWith(kind: 'HTTPRoute' | 'VirtualService'): ResourceStore {
 }
 
 /** A request whose token takes as long as the test likes, to an endpoint that never answers. */
-function setup(kind: 'HTTPRoute' | 'VirtualService', head: Partial<ServerExchange['head']> = {}) {
+function setup(kind: 'HTTPRoute' | 'VirtualService', head: Partial<RequestHead> = {}) {
   const store = storeWith(kind);
   const clock = new FakeClock();
   const events: string[] = [];
   const token = Promise.withResolvers<Authentication>();
-  const exchange = {
-    head: {
-      method: 'POST',
-      scheme: 'http',
-      authority: 'web',
-      path: '/',
-      version: '1.1',
-      fields: [],
-      upgrade: undefined,
-      expectsContinue: false,
-      endsHere: false,
-      ...head,
-    },
-    respond: ({ status }: ResponseHead) => events.push(`respond ${status}`),
-    write: () => true,
-    end: () => undefined,
-    abort: () => events.push('abort'),
-    credit: () => undefined,
-  } as unknown as ServerExchange;
-  const pool = {
-    acquire: () => {
-      events.push('sent');
-      return { [Symbol.dispose]: () => undefined };
-    },
-  };
-  const endpoint = new UpstreamEndpoint(
-    { workload: undefined, to: { ip: '10.0.0.1', port: 80 }, tunnelled: false, identities: [], weight: 1 },
-    0,
-    { tellsClient: false, makePool: () => pool as never, report: () => undefined },
-  );
-  const cluster = {
-    pending: undefined,
-    destination: store.destination(`shop/${HOSTNAME}`, 80, ''),
-    breakers: new Breakers({ connections: 9, pendingRequests: 9, requests: 9, retries: 9 }),
-    pick: () => endpoint,
-    counts: {},
-  };
-  const context = {
-    snapshot: () => store.snapshot,
-    decisions: { decideRetry },
+  const exchange = exchangeOf(head, events);
+  const cluster = clusterOf(store.destination(`shop/${HOSTNAME}`, 80, ''), () => events.push('sent'));
+  const context = contextWith(store, {
     security: { authenticate: () => token.promise },
-    policyReport: { decided: () => undefined },
-    reporter: { begin: () => ({ fields: [] }), ended: () => undefined },
     upstreams: { cluster: () => cluster },
-    admission: new Admission(10, 10),
     clock,
-    random: () => 0,
-    log: silentLogger,
-    deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
-    budget: { add: () => undefined, remove: () => undefined },
-    clientFields: () => [],
-    retryBodyBytes: 0,
-    streamIdleMs: 0,
-  } as unknown as ExchangeContext;
+  });
   const downstream = {
     destination: {
       kind: 'service',
