@@ -60,3 +60,5 @@ export const MAX_PROBLEMS = 20;
 export const MAX_CONDITION_MESSAGE_CHARS = 32_768;
 /** Characters of all regular expressions of one route or VirtualService: some 60 of them at their longest. */
 export const MAX_PATTERN_CHARS = 65_536;
+/** After how long a route may ask for a second try beside the first: what is longer is no tail that anybody would cut. */
+export const MAX_HEDGE_AFTER_MS = 60_000;

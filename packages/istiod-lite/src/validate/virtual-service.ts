@@ -12,19 +12,23 @@ import type {
 import { schemaProblems } from '../schema/openapi.ts';
 import { virtualServiceSpec } from '../schema/virtual-service.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
+import { HEDGE_ANNOTATION, hedgingProblem } from '../translate/routes/hedging.ts';
 import { retryWords } from '../translate/virtual-services/actions.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
 import { patternsProblem } from './patterns.ts';
 import { Collector, type Findings } from './problems.ts';
 
-export function validateVirtualService({ spec = {} }: VirtualService): Findings {
+export function validateVirtualService(virtualService: VirtualService): Findings {
+  const { spec = {} } = virtualService;
   const found = new Collector();
   found.errors.push(...schemaProblems(virtualServiceSpec, spec, 'spec'));
   if (found.errors.length > 0) return found;
   const patterns = patternsProblem(spec);
   if (patterns !== undefined) found.error('spec', patterns);
   if (found.errors.length > 0) return found;
+  const hedging = hedgingProblem(virtualService);
+  if (hedging !== undefined) found.warn(`metadata.annotations[${HEDGE_ANNOTATION}]`, hedging);
   const { hosts = [], http = [], tls = [], tcp = [] } = spec;
   for (const [i, host] of hosts.entries()) {
     const problem = host === '*' ? undefined : wildcardHostnameProblem(host);

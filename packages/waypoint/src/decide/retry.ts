@@ -76,6 +76,19 @@ export function decideRetry(
   return { kind: 'retry', backoffMs: backoffMs(policy, result.tries, random) };
 }
 
+/**
+ * Whether a request that has no answer yet may be sent to another endpoint beside the first: only where doing it twice is the
+ * same as once, where there is no body to send twice, and within the budget of retries, of which it is one.
+ */
+export function mayHedge(
+  policy: RetryPolicy,
+  { method, endsHere }: { readonly method: string; readonly endsHere: boolean },
+  load: RetryLoad,
+  budget: RetryBudget | undefined,
+): boolean {
+  return endsHere && IDEMPOTENT.has(method) && isWithinBudget(policy, load, budget);
+}
+
 type Wanted = 'retry' | 'not-retriable' | 'may-have-been-processed';
 
 function isRetriable(policy: RetryPolicy, { outcome, method }: AttemptResult): Wanted {

@@ -40,6 +40,8 @@ export interface Forward {
   readonly matchedPrefixLength: number;
   readonly timeouts: Timeouts;
   readonly retry: RetryPolicy;
+  /** Without an answer for so long the request goes to a second endpoint as well. `undefined`: never. */
+  readonly hedgeAfterMs: number | undefined;
   readonly session: SessionPersistence | undefined;
   readonly cors: Cors | undefined;
   readonly mirrors: readonly BackendService[];

@@ -245,6 +245,13 @@ describe('where a request goes', () => {
     });
   });
 
+  test('with a second try beside the first', () => {
+    const hedged = httpRoute({ hedgeAfterMs: 100, rules: [{ backends: [backend(1)] }] });
+    expect(says(explain([hedged], request('/'))).at(-1)).toContain(
+      '; without an answer for 100 ms a second one beside it;',
+    );
+  });
+
   test('nowhere, as no match is met', () => {
     const only = [httpRoute({ rules: [{ matches: [exactPath('/y')], backends: [backend(1)] }] })];
     expect(says(explain(only, request('/x'))).at(-1)).toBe(

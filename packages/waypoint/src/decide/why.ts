@@ -241,13 +241,15 @@ function endpointStep({ endpoints }: WhyQuestion, decision: Forwarded): WhyStep 
   return { step: 'endpoint', outcome: usable.length > 0 ? 'ok' : 'refuse', message, detail };
 }
 
-function triesStep({ retry, timeouts, fault, mirrors }: Forwarded): WhyStep {
+function triesStep({ retry, hedgeAfterMs, timeouts, fault, mirrors }: Forwarded): WhyStep {
   const limit = (ms: number | undefined) => (ms === undefined ? 'no limit' : `${ms} ms`);
   const words = [...retry.retryOn, ...retry.statusCodes].join(', ');
   const retries =
     retry.attempts === 0 ? 'it is not tried again' : `up to ${retry.attempts} more tries on ${words}`;
+  const beside =
+    hedgeAfterMs === undefined ? '' : `; without an answer for ${hedgeAfterMs} ms a second one beside it`;
   const from =
     timeouts.requestMs !== undefined && timeouts.requestFrom === 'last-byte' ? ' once it is here' : '';
-  const message = `${retries}; ${limit(timeouts.requestMs)} for all of it${from}, ${limit(timeouts.perTryMs)} for a try`;
+  const message = `${retries}${beside}; ${limit(timeouts.requestMs)} for all of it${from}, ${limit(timeouts.perTryMs)} for a try`;
   return { step: 'tries', outcome: 'ok', message, detail: { timeouts, fault, mirrors } };
 }

@@ -82,6 +82,11 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     return this.#answeredMs === undefined ? undefined : this.#answeredMs - this.startedMs;
   }
 
+  /** It has failed, or nobody wants it any more. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   get isAnswered(): boolean {
     return this.#answeredMs !== undefined;
   }

@@ -63,7 +63,7 @@ export class Mirror implements TriesHost, Holder {
     this.#tries = new Tries(
       context,
       {
-        decision: { retry: NO_RETRY, timeouts: { perTryMs: undefined } },
+        decision: { retry: NO_RETRY, hedgeAfterMs: undefined, timeouts: { perTryMs: undefined } },
         cluster,
         client: downstream.connection,
         address: downstream.destination.address,

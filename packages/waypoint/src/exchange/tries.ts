@@ -1,7 +1,8 @@
 /**
  * The tries of one request: an endpoint for each, another after a failure that the policy retries, up to an answer.
  *
- * The first answer that is not retried is the request's. Circuit breakers count the request from its first try on, and the
+ * The first answer that is not retried is the request's. Where a route says so, a try without an answer for a while gets a
+ * second one beside it, at another endpoint, and the first good answer of both counts. Circuit breakers count the request from its first try on, and the
  * retries of it.
  */
 import type { Timer } from '@ambit/core/clock';
@@ -9,7 +10,7 @@ import type { Endpoint as Address } from '@ambit/core/ip';
 import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { ConnectionView } from '../decide/request-view.ts';
-import type { AttemptOutcome } from '../decide/retry.ts';
+import { type AttemptOutcome, mayHedge, type RetryLoad } from '../decide/retry.ts';
 import type { Forward, Timeouts } from '../decide/route-decision.ts';
 import { isGrpc } from '../grpc.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -37,7 +38,9 @@ export interface TriesHost {
 }
 
 export interface TriesOptions {
-  readonly decision: Pick<Forward, 'retry'> & { readonly timeouts: Pick<Timeouts, 'perTryMs'> };
+  readonly decision: Pick<Forward, 'retry' | 'hedgeAfterMs'> & {
+    readonly timeouts: Pick<Timeouts, 'perTryMs'>;
+  };
   readonly cluster: Cluster;
   readonly client: ConnectionView;
   readonly address: Address;
@@ -60,6 +63,9 @@ export class Tries implements AttemptHost, Disposable {
   readonly #host: TriesHost;
   #failedAt = NOBODY;
   #attempt: Attempt | undefined;
+  /** A second one under way beside it. */
+  #beside: Attempt | undefined;
+  #hedging: Timer | undefined;
   #count = 0;
   #backoff: Timer | undefined;
   /** Endpoints that left before they were connected. */
@@ -102,14 +108,16 @@ export class Tries implements AttemptHost, Disposable {
     if (this.#over) return;
     this.#over = true;
     this.#backoff?.cancel();
+    this.#hedging?.cancel();
     this.#attempt?.giveUp();
+    this.#beside?.giveUp();
     const { breakers } = this.#options.cluster;
     if (this.#isCounted) breakers.release('requests');
     if (this.#isRetry) breakers.release('retries');
   }
 
   #try(): void {
-    const { cluster, head, body, client, decision, hash, address, preferred } = this.#options;
+    const { cluster, decision, hash, address, preferred } = this.#options;
     const { clock, random } = this.#context;
     const avoid = decision.retry.ignorePreviousHosts ? this.#failedAt : NOBODY;
     const picked =
@@ -118,25 +126,69 @@ export class Tries implements AttemptHost, Disposable {
       this.#fail(picked);
       return;
     }
+    const attempt = this.#attemptAt(picked);
+    this.#attempt = attempt;
+    const { hedgeAfterMs } = decision;
+    if (hedgeAfterMs !== undefined && this.#count === 1)
+      this.#hedging ??= clock.after(hedgeAfterMs, () => this.#hedge());
+    attempt.start();
+  }
+
+  #attemptAt(endpoint: UpstreamEndpoint): Attempt {
+    const { cluster, head, body, client, decision } = this.#options;
+    const { clock } = this.#context;
     this.#count += 1;
-    this.#host.onTry(picked);
+    this.#host.onTry(endpoint);
     const version = upstreamVersion(cluster.appProtocol, cluster.destination, {
       version: head.version,
       isGrpc: isGrpc(head.fields),
     });
     const { perTryMs } = decision.timeouts;
-    const attempt = new Attempt({
-      host: this,
-      endpoint: picked,
-      version,
-      client,
-      head,
-      body,
-      clock,
-      perTryMs,
-    });
+    return new Attempt({ host: this, endpoint, version, client, head, body, clock, perTryMs });
+  }
+
+  /** There is no answer yet, and no failure: another endpoint may be quicker. */
+  #hedge(): void {
+    const first = this.#attempt;
+    if (this.#over || this.#hasAnswer || !first || first.isOver) return;
+    const { cluster, decision, head, address } = this.#options;
+    const { breakers } = cluster;
+    const { clock, random } = this.#context;
+    const nowMs = clock.monotonicMs();
+    if (!mayHedge(decision.retry, head, this.#load(nowMs), cluster.destination.retryBudget)) return;
+    // Who is bound to one endpoint by a hash is sent to another for once.
+    const picked = cluster.pick({ hash: undefined, avoid: new Set([first.endpoint]), random, address });
+    if (picked instanceof UpstreamError || picked === first.endpoint) return;
+    if (!this.#isRetry && !breakers.tryTake('retries')) return;
+    this.#isRetry = true;
+    breakers.countRetry(nowMs);
+    this.#beside = this.#attemptAt(picked);
+    this.#beside.start();
+  }
+
+  /** Whether another try is under way, which is the only one from now on. */
+  #leaveToOther(lost: Attempt): boolean {
+    const other = lost === this.#attempt ? this.#beside : this.#attempt;
+    if (!this.#beside || !other || this.#hasAnswer) return false;
+    this.#attempt = other;
+    this.#beside = undefined;
+    this.#avoid(lost.endpoint);
+    return true;
+  }
+
+  /** It has failed this request. */
+  #avoid(endpoint: UpstreamEndpoint): void {
+    this.#failedAt = new Set([...this.#failedAt, endpoint]);
+  }
+
+  /** The answer is this one's: nobody waits for the other. */
+  #choose(attempt: Attempt): void {
+    if (!this.#beside) return;
+    const other = attempt === this.#attempt ? this.#beside : this.#attempt;
     this.#attempt = attempt;
-    attempt.start();
+    this.#beside = undefined;
+    other?.giveUp();
+    this.#host.onTry(attempt.endpoint);
   }
 
   /** @internal */
@@ -153,9 +205,14 @@ export class Tries implements AttemptHost, Disposable {
   onAttemptResponse(attempt: Attempt, head: ResponseHead, endsHere: boolean): void {
     const { status, fields } = head;
     const isGood = status < 400 && !isGrpc(fields);
+    if (status >= 500 && this.#leaveToOther(attempt)) {
+      attempt.drop();
+      return;
+    }
+    this.#choose(attempt);
     if (!isGood && this.#triesAgain({ kind: 'response', status, fields })) {
       attempt.drop();
-      this.#failedAt = new Set([...this.#failedAt, attempt.endpoint]);
+      this.#avoid(attempt.endpoint);
       return;
     }
     this.#hasAnswer = true;
@@ -174,7 +231,8 @@ export class Tries implements AttemptHost, Disposable {
 
   /** @internal */
   onAttemptFailed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void {
-    this.#failedAt = new Set([...this.#failedAt, attempt.endpoint]);
+    if (this.#leaveToOther(attempt)) return;
+    this.#avoid(attempt.endpoint);
     if (error.reason === 'endpoint_gone' && this.#gone < MAX_GONE_ENDPOINTS) {
       // Nothing was sent, and nothing failed: it is chosen again, among those that there are.
       this.#gone += 1;
@@ -196,11 +254,7 @@ export class Tries implements AttemptHost, Disposable {
     const decided = decisions.decideRetry(
       decision.retry,
       { method: head.method, tries: this.#count, outcome, bodyLost: body.isLost },
-      {
-        activeRequests: breakers.used('requests'),
-        activeRetries: breakers.used('retries') - (this.#isRetry ? 1 : 0),
-        retriesLastSecond: breakers.retriesLastSecond(nowMs),
-      },
+      this.#load(nowMs),
       cluster.destination.retryBudget,
       random,
     );
@@ -219,6 +273,15 @@ export class Tries implements AttemptHost, Disposable {
       if (!this.#over) this.#try();
     });
     return true;
+  }
+
+  #load(nowMs: number): RetryLoad {
+    const { breakers } = this.#options.cluster;
+    return {
+      activeRequests: breakers.used('requests'),
+      activeRetries: breakers.used('retries') - (this.#isRetry ? 1 : 0),
+      retriesLastSecond: breakers.retriesLastSecond(nowMs),
+    };
   }
 
   #fail(error: UpstreamError): void {

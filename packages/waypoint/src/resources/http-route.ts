@@ -28,6 +28,8 @@ export interface HttpRoute {
   readonly unreadable: string | undefined;
   /** A consumer's route: for requests from this namespace alone, and over the producer's there. */
   readonly consumerNamespace: string | undefined;
+  /** A request without an answer for so long is sent to a second endpoint beside the first. `undefined`: never. */
+  readonly hedgeAfterMs: number | undefined;
 }
 
 export interface HttpRule {

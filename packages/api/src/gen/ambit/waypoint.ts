@@ -41,6 +41,7 @@ export interface HttpRoute {
   readonly rules: readonly HttpRule[];
   readonly unreadable: string;
   readonly consumerNamespace: string;
+  readonly hedgeAfterMs: number;
 }
 
 export interface HttpRule {
@@ -1001,6 +1002,7 @@ function createBaseHttpRoute(): HttpRoute {
     rules: [],
     unreadable: "",
     consumerNamespace: "",
+    hedgeAfterMs: 0,
   };
 }
 
@@ -1026,6 +1028,9 @@ export const HttpRoute: MessageFns<HttpRoute> = {
     }
     if (message.consumerNamespace !== "") {
       writer.uint32(58).string(message.consumerNamespace);
+    }
+    if (message.hedgeAfterMs !== 0) {
+      writer.uint32(64).uint32(message.hedgeAfterMs);
     }
     return writer;
   },
@@ -1099,6 +1104,14 @@ export const HttpRoute: MessageFns<HttpRoute> = {
             message.consumerNamespace = reader.string(true);
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.hedgeAfterMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -1126,6 +1139,7 @@ export const HttpRoute: MessageFns<HttpRoute> = {
     message.rules = object.rules?.map((e) => HttpRule.fromPartial(e)) || [];
     message.unreadable = object.unreadable ?? "";
     message.consumerNamespace = object.consumerNamespace ?? "";
+    message.hedgeAfterMs = object.hedgeAfterMs ?? 0;
     return message;
   },
 };

@@ -37,6 +37,7 @@ import { type BackendContext, backendOf } from './backends.ts';
 import { gatewayDurationMs } from './durations.ts';
 import { type FilterContext, translateFilters } from './filters.ts';
 import { grpcMatch, httpMatch, isPrefixMatch } from './matches.ts';
+import { hedgeAfterMs } from './hedging.ts';
 import { type ParentLookup, parentsOf } from './parents.ts';
 import { References, type RuleProblem, RuleRefusal } from './problems.ts';
 import { token } from './texts.ts';
@@ -117,6 +118,7 @@ function translate<Rule extends HttpRouteRule | GrpcRouteRule>(
       parents: services,
       grpc: dialect.kind === 'GRPCRoute',
       consumerNamespace,
+      hedgeAfterMs: hedgeAfterMs(route),
       ...(unreadable === '' ? { rules } : { unreadable }),
     },
   }));

@@ -22,6 +22,7 @@ import type {
 } from '@ambit/kube/resources/networking';
 import { validateVirtualService } from '../../validate/virtual-service.ts';
 import type { CatalogService } from '../routes/catalog.ts';
+import { hedgeAfterMs } from '../routes/hedging.ts';
 import { originOf } from '../routes/translated.ts';
 import { httpAction, type PathKind } from './actions.ts';
 import { destinationOf, type VirtualServiceContext } from './context.ts';
@@ -38,6 +39,7 @@ export interface TranslationContext extends VirtualServiceContext {
 /** Without parents: those are for {@link httpResource} and {@link streamResources}. */
 export interface TranslatedVirtualService {
   readonly origin: WaypointFields<HttpRoute>['origin'];
+  readonly hedgeAfterMs: number;
   /** `undefined`: it says nothing of requests. */
   readonly http: Readable<readonly WaypointFields<HttpRule>[]> | undefined;
   /** `undefined`: it says nothing of connections. */
@@ -67,6 +69,7 @@ export function translateVirtualService(
     const unreadable = { unreadable: errors.join('; ') };
     return {
       origin,
+      hedgeAfterMs: 0,
       http: isSaid('http') || !isOfStreams ? unreadable : undefined,
       streams: isOfStreams || !isSaid('http') ? unreadable : undefined,
     };
@@ -75,6 +78,7 @@ export function translateVirtualService(
   const unsupported = unsupportedStream({ tls, tcp });
   return {
     origin,
+    hedgeAfterMs: hedgeAfterMs(virtualService),
     http: http && { rules: http.flatMap((route) => httpRules(route, context)) },
     streams: isOfStreams
       ? unsupported === ''
@@ -192,12 +196,12 @@ function streamBackends(
 
 /** `undefined`: nothing is said of requests. */
 export function httpResource(
-  { origin, http }: TranslatedVirtualService,
+  { origin, hedgeAfterMs: hedging, http }: TranslatedVirtualService,
   services: readonly CatalogService[],
 ): WaypointFields<HttpRoute> | undefined {
   if (!http) return undefined;
   const parents = services.map(({ namespace, hostname }) => ({ namespace, hostname, port: 0 }));
-  return { origin, parents, inOrder: true, ...http };
+  return { origin, parents, inOrder: true, hedgeAfterMs: hedging, ...http };
 }
 
 /** By the lowest port that each is for: ports with the same rules are parents of one. */

@@ -51,6 +51,7 @@ export interface RouteParts {
   readonly rules?: readonly DeepPartial<HttpRule>[];
   readonly unreadable?: string;
   readonly consumerNamespace?: string;
+  readonly hedgeAfterMs?: number;
 }
 
 type DeepPartial<T> = T extends readonly (infer U)[]
@@ -70,6 +71,7 @@ export function httpRoute(parts: RouteParts): HttpRoute {
     rules: rules as readonly HttpRule[],
     unreadable: parts.unreadable ?? '',
     consumerNamespace: parts.consumerNamespace ?? '',
+    hedgeAfterMs: parts.hedgeAfterMs ?? 0,
   });
   const bytes = encodeWaypointResource('HttpRoute', message);
   const decoded = decodeResource('HttpRoute', `${kind}/${namespace}/${name}`, bytes, undefined);

@@ -67,6 +67,7 @@ const READERS: { readonly [Kind in WaypointResourceKind]: Reader<Kind> } = {
       parents: parentsFrom(message, held?.parents),
       inOrder: message?.inOrder ?? held?.inOrder ?? false,
       grpc: message?.grpc ?? held?.grpc ?? false,
+      hedgeAfterMs: undefined,
       rules: [],
       unreadable: problem,
       consumerNamespace: message?.consumerNamespace || held?.consumerNamespace,

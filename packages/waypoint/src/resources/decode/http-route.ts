@@ -60,6 +60,7 @@ export function httpRouteOf(name: string, message: HttpRouteMessage): HttpRoute 
     rules: rules.map(ruleOf),
     unreadable: said(message.unreadable),
     consumerNamespace: said(nameOf(message.consumerNamespace, 'consumerNamespace')),
+    hedgeAfterMs: durationOf(message.hedgeAfterMs, 'hedgeAfter'),
   };
 }
 
