@@ -12,7 +12,7 @@ import type { Workload } from '@ambit/model/workload';
 import type { WorkloadDestination } from '../decide/destination.ts';
 import type { BackendService } from '../decide/route-decision.ts';
 import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS, UPSTREAM_SWEEP_MS } from '../limits.ts';
-import type { Destination } from '../resources/destination-policy.ts';
+import { type Destination, NO_TRAFFIC_POLICY } from '../resources/destination-policy.ts';
 import type { ResourceStore } from '../resources/store.ts';
 import { Cluster } from './cluster.ts';
 import { type ClusterSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
@@ -147,11 +147,5 @@ const NO_POLICY: Destination = {
   workloads: undefined,
   unusable: undefined,
   from: [],
-  loadBalancer: undefined,
-  connectionPool: undefined,
-  outlierDetection: undefined,
-  tls: undefined,
-  healthCheck: undefined,
-  retryBudget: undefined,
-  proxyProtocol: undefined,
+  ...NO_TRAFFIC_POLICY,
 };

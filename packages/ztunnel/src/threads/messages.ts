@@ -5,7 +5,7 @@
  * sockets and the connections on them. Messages are plain values that structured clone copies; the one exception is a
  * private key, which travels as a `KeyObject` and nowhere else. Order within one direction is kept.
  */
-import type { KeyObject } from 'node:crypto';
+import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
 import type { WorkloadNames } from '@ambit/model/workload';
 
 /** A pod as the node agent announces it; `uid` is the Kubernetes pod UID. */
@@ -35,15 +35,8 @@ export interface MeshCompleteMessage {
   readonly kind: 'mesh-complete';
 }
 
-export interface CertificateMessage {
+export interface CertificateMessage extends WorkloadCertificate {
   readonly kind: 'certificate';
-  readonly identity: string;
-  readonly chainPem: readonly string[];
-  readonly rootsPem: readonly string[];
-  readonly privateKey: KeyObject;
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-  readonly serial: string;
 }
 
 /** Open listeners for a pod. `netnsFd` is open in the whole process and stays so until `pod-stopped`. */
