@@ -188,6 +188,24 @@ describe('a pod', () => {
     expect(log).toHaveLength(3);
   });
 
+  test('whose companion cannot be drained is stopped like others', async () => {
+    let stopped = 0;
+    const { pods } = await podsOn([new FakeWorker()], async () => ({
+      drain: () => Promise.reject(new Error('network is unreachable')),
+      [Symbol.dispose]: () => {
+        stopped += 1;
+      },
+    }));
+    const netns = new Netns(7, 1n);
+    await pods.add(info, netns);
+    pods.remove('u1');
+    await settled();
+    expect([netns.closed, stopped, pods.states()]).toEqual([1, 1, []]);
+    await pods.add({ ...info, uid: 'u2' }, new Netns(8, 2n));
+    await pods.drain();
+    expect(stopped).toBe(2);
+  });
+
   test('whose companion cannot start is refused, and one that can is stopped when workers cannot', async () => {
     const worker = new FakeWorker();
     const { pods } = await podsOn([worker], async () => {

@@ -218,9 +218,17 @@ export class Pods implements Disposable {
     observer?.stopped?.(info);
   }
 
+  /** Never rejects: what cannot be drained is stopped as it is. */
   async #leave(pod: Pod): Promise<void> {
-    const { companion } = pod;
-    await companion?.drain();
+    const { companion, info } = pod;
+    try {
+      await companion?.drain();
+    } catch (error) {
+      this.#options.log.warn('what accompanies a pod could not be drained', {
+        uid: info.uid,
+        error: messageOf(error),
+      });
+    }
     companion?.[Symbol.dispose]();
     pod.companion = undefined;
   }

@@ -199,4 +199,13 @@ describe('DNS of an enrolled pod', () => {
     expect(readdirSync('/proc/self/fd').length).toBe(before);
     expect(pod.run('ss', '-Hlntu', 'sport', '=', ':15053').trim()).toBe('');
   });
+
+  /** As the runtime leaves a pod that is over: without its interface, and with the loopback down. */
+  test('a pod without any network is drained all the same', async () => {
+    const dns = await start();
+    pod.run('ip', 'link', 'del', 'eth0');
+    pod.run('ip', 'link', 'set', 'lo', 'down');
+    await dns.drain();
+    dns[Symbol.dispose]();
+  });
 });

@@ -43,7 +43,7 @@ export function serveUdp(fd: number, ip: string, resolver: Pick<Resolver, 'answe
   socket.bind({ fd });
   return {
     drain: async () => {
-      if (isServing) retireUdp(fd, ip);
+      if (isServing) tryRetire(fd, ip, log);
       for (let seen = -1; seen !== received && isServing; ) {
         seen = received;
         // The second turn of the loop looks at the socket for certain; it may take a part of what waits there.
@@ -61,4 +61,13 @@ export function serveUdp(fd: number, ip: string, resolver: Pick<Resolver, 'answe
       socket.close();
     },
   };
+}
+
+/** In a pod that is over, whose loopback the runtime has taken down, there is no way to anywhere: nor does anybody ask. */
+function tryRetire(fd: number, ip: string, log: Logger): void {
+  try {
+    retireUdp(fd, ip);
+  } catch (error) {
+    log.debug('udp socket keeps its port to the end', { error: messageOf(error) });
+  }
 }
