@@ -150,6 +150,8 @@ function authorityText(value: string | undefined, path: string, into: Collector)
 
 function validateRetries({ retries }: VirtualServiceHttpRoute, path: string, into: Collector): void {
   if (!retries) return;
+  if (retries.attempts === undefined)
+    into.warn(`${path}.retries.attempts`, 'without it nothing is tried again');
   duration(retries.perTryTimeout, `${path}.retries.perTryTimeout`, into, true);
   duration(retries.backoff, `${path}.retries.backoff`, into);
   const { words, codes } = retryWords(retries.retryOn ?? '');

@@ -242,13 +242,13 @@ export function retryWords(retryOn: string): {
 }
 
 const DEFAULT_RETRIED: readonly string[] = ['connect-failure', 'refused-stream', 'unavailable', 'cancelled'];
-const DEFAULT_ATTEMPTS = 2;
 
 function retryPolicy(given: HttpRetry): WaypointFields<RetryPolicy> {
   const { words, codes } = retryWords(given.retryOn ?? '');
   const nothing = words.length === 0 && codes.length === 0;
   return {
-    attempts: given.attempts ?? DEFAULT_ATTEMPTS,
+    // As in Istio: whoever speaks of retries and says not how many has none.
+    attempts: given.attempts ?? 0,
     retryOn: nothing ? DEFAULT_RETRIED : words.length > 0 ? words : ['retriable-status-codes'],
     statusCodes: codes,
     perTryTimeoutMs: wireDurationMs(given.perTryTimeout),
