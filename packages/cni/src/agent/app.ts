@@ -252,11 +252,12 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     const { podNamespace, nodeName, disableSafeUpgrade: safeUpgradeDisabled } = config;
     const stop = { client, podNamespace, nodeName, safeUpgradeDisabled, clock, log };
     const { keep, reason } = await decideStop(stop, aborted);
-    log.info(keep ? 'plugin and host rules stay on the node' : 'plugin and host rules are removed', {
+    const stays = keep === 'everything';
+    log.info(stays ? 'plugin and host rules stay on the node' : 'plugin and host rules are removed', {
       reason,
     });
-    if (keep) return;
-    await installer?.uninstall();
+    if (stays) return;
+    await installer?.uninstall(keep);
     await probes.stop();
   };
   const owned = scope.move();

@@ -136,13 +136,25 @@ test('leftovers of a copy that was interrupted go', async () => {
   expect(readdirSync(bin)).toEqual(['istio-cni']);
 });
 
-test('a list of our own leaves the primary alone, and stays when the agent goes', async () => {
+test('a list of our own leaves the primary alone, and stays when the agent goes for a while', async () => {
   write('10-net.conflist', LIST);
   const installer = await start({ mode: 'owned' });
   expect([read('10-net.conflist'), read('02-istio-cni.conflist')]).toEqual([LIST, CHAINED]);
-  await installer.uninstall();
+  await installer.uninstall('own list');
   expect(read('02-istio-cni.conflist')).toEqual(CHAINED);
   expect(existsSync(join(bin, 'istio-cni'))).toBe(true);
+});
+
+test('a list of our own goes with the mesh, and so does an entry from before it', async () => {
+  write('10-net.conflist', CHAINED);
+  const installer = await start({ mode: 'owned' });
+  expect(readdirSync(net).sort()).toEqual(['02-istio-cni.conflist', '10-net.conflist']);
+  await installer.uninstall();
+  expect([readdirSync(net), read('10-net.conflist'), readdirSync(bin)]).toEqual([
+    ['10-net.conflist'],
+    LIST,
+    [],
+  ]);
 });
 
 test('folders that cannot be watched are looked at now and then', async () => {

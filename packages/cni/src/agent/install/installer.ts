@@ -135,17 +135,19 @@ export class Installer implements Service {
   }
 
   /**
-   * Takes the entry and the binaries away; the entry first, so that no runtime looks for a file that is gone. A list of
-   * our own stays: it exists so that pods fail while there is no agent.
+   * Takes the entry and the binaries away; the entry first, so that no runtime looks for a file that is gone.
+   *
+   * @param keep - `own list`: where the list is ours, it and the binaries stay, so that pods fail while there is no agent.
    */
-  async uninstall(): Promise<void> {
+  async uninstall(keep: 'own list' | 'nothing' = 'nothing'): Promise<void> {
     await this.drain();
     this.#installed.set(false);
     const { configDirectory, mode, ownedName, binarySource, binaryTarget } = this.#options;
+    if (mode === 'owned' && keep === 'own list') return;
     for (const file of readConfigs(configDirectory)) {
-      if (mode === 'owned' && file.name === ownedName) return;
       const path = join(configDirectory, file.name);
-      const rest = withoutPlugin(file);
+      const isOurs = mode === 'owned' && file.name === ownedName;
+      const rest = isOurs ? 'nothing left' : withoutPlugin(file);
       if (rest === 'nothing left') rmSync(path, { force: true });
       else if (rest) writeAtomically(path, rest.text, modeOf(path, this.#options.configMode));
     }

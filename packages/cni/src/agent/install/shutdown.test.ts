@@ -46,20 +46,20 @@ async function until(what: () => boolean): Promise<void> {
 
 test('an agent that will be replaced leaves everything', async () => {
   server.put(DAEMON_SETS, { metadata: meta });
-  expect(await decide()).toMatchObject({ keep: true });
-  expect(await decide({ safeUpgradeDisabled: true })).toMatchObject({ keep: false });
+  expect(await decide()).toMatchObject({ keep: 'everything' });
+  expect(await decide({ safeUpgradeDisabled: true })).toMatchObject({ keep: 'own list' });
 });
 
 test('an agent that was removed leaves nothing', async () => {
-  expect(await decide()).toMatchObject({ keep: false, reason: expect.stringContaining('no DaemonSet') });
+  expect(await decide()).toMatchObject({ keep: 'nothing', reason: expect.stringContaining('no DaemonSet') });
   server.put(DAEMON_SETS, { metadata: { ...meta, deletionTimestamp: '2026-01-01T00:00:00Z' } });
-  expect(await decide()).toMatchObject({ keep: false, reason: expect.stringContaining('being deleted') });
+  expect(await decide()).toMatchObject({ keep: 'nothing', reason: expect.stringContaining('being deleted') });
 });
 
 test('an agent that is no longer wanted on its node leaves nothing', async () => {
   const template = { spec: { nodeSelector: { zone: 'b' } } };
   server.put(DAEMON_SETS, { metadata: meta, spec: { template } } as never);
-  expect(await decide()).toMatchObject({ keep: false, reason: expect.stringContaining('n1') });
+  expect(await decide()).toMatchObject({ keep: 'nothing', reason: expect.stringContaining('n1') });
 });
 
 test.each([
@@ -71,7 +71,10 @@ test.each([
     asked += 1;
     return answer();
   };
-  expect(await decide()).toMatchObject({ keep: true, reason: expect.stringContaining('did not say') });
+  expect(await decide()).toMatchObject({
+    keep: 'everything',
+    reason: expect.stringContaining('did not say'),
+  });
   expect(asked).toBe(3);
 });
 
@@ -81,13 +84,13 @@ test('an agent that hears nothing at all leaves everything when its time is up',
   const decided = decide({}, told.signal);
   await until(() => server.requests.length > 0);
   told.abort(new Error('time is up'));
-  expect(await decided).toMatchObject({ keep: true });
-  expect(await decide({ safeUpgradeDisabled: true })).toMatchObject({ keep: false });
+  expect(await decided).toMatchObject({ keep: 'everything' });
+  expect(await decide({ safeUpgradeDisabled: true })).toMatchObject({ keep: 'own list' });
 });
 
 test('an agent whose account is gone leaves nothing', async () => {
   server.intercept = () => ({ status: 401, body: {} });
-  expect(await decide()).toMatchObject({ keep: false });
+  expect(await decide()).toMatchObject({ keep: 'nothing' });
 });
 
 test('required node affinity', () => {
