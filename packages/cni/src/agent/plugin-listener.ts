@@ -88,8 +88,15 @@ async function answerTo(request: IncomingMessage, options: PluginListenerOptions
       return { status: 400, body: `a body has at most ${MAX_PLUGIN_BODY_BYTES} bytes\n` };
     return await route(request.url ?? '', parseJson(text), options);
   } catch (error) {
-    return { status: 500, body: `${messageOf(error)}\n` };
+    return { status: 500, body: `${problemOf(error, options.pending())}\n` };
   }
+}
+
+/** Whoever looks at a pod that does not start sees this and nothing else of the agent: so it says what is waited for. */
+function problemOf(error: unknown, pending: readonly string[]): string {
+  if ((error as Partial<Error> | undefined)?.name !== 'TimeoutError') return messageOf(error);
+  const late = `no answer within ${PLUGIN_CALL_TIMEOUT_MS} ms`;
+  return pending.length === 0 ? late : `${late}: the node agent is not ready, pending: ${pending.join(', ')}`;
 }
 
 async function route(path: string, body: unknown, options: PluginListenerOptions): Promise<Answer> {
