@@ -3,15 +3,18 @@
  *
  * Every step runs even after one failed, so that one run tells all. A suite that this machine cannot run is said in the
  * last lines, with the reason; where CI is set that is a failure, since it could have run there. The last line is plain:
- * `N passed, N failed`.
+ * `N passed, N failed`. Ctrl-C ends the step under way and everything it started, and no other begins.
  */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** A step that ends with this status could not run here, and said why on standard error. */
 const NOT_RUN_STATUS = 77;
+/** As a shell tells of who was stopped by Ctrl-C. */
+const STOPPED_STATUS = 130;
 
 interface Step {
   readonly name: string;
@@ -40,7 +43,7 @@ interface Counts {
   skipped: number;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const only = process.argv.slice(2);
   if (only.length > 0) return runJestOn(only);
   const folder = mkdtempSync(join(tmpdir(), 'ambit-test-'));
@@ -53,16 +56,43 @@ function main(): number {
   };
   const failedSteps: string[] = [];
   const notRun: string[] = [];
+  const stop = listenForStop();
   for (const step of STEPS) {
+    if (stop.asked) break;
     process.stdout.write(`\n── ${step.name}\n`);
-    const command = ['--kill-after=5', '--signal=KILL', String(step.timeoutS), ...step.command];
-    const result = spawnSync('timeout', command, { stdio: 'inherit', env });
-    if (result.status === NOT_RUN_STATUS) notRun.push(step.name);
-    else if (result.status !== 0) failedSteps.push(step.name);
+    const status = await run(step, env, stop);
+    if (status === NOT_RUN_STATUS) notRun.push(step.name);
+    else if (status !== 0) failedSteps.push(step.name);
   }
   const counts = readCounts(countsFile);
   rmSync(folder, { recursive: true, force: true });
-  return report(counts, failedSteps, notRun);
+  if (!stop.asked) return report(counts, failedSteps, notRun);
+  process.stdout.write('\nstopped\n');
+  return STOPPED_STATUS;
+}
+
+interface Stop {
+  asked: boolean;
+  running: ChildProcess | undefined;
+}
+
+/** `timeout` leads a group of its own, which the terminal's Ctrl-C does not reach: it is told, and tells its group. */
+function listenForStop(): Stop {
+  const stop: Stop = { asked: false, running: undefined };
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.on(name, () => {
+      stop.asked = true;
+      stop.running?.kill('SIGTERM');
+    });
+  return stop;
+}
+
+async function run(step: Step, env: NodeJS.ProcessEnv, stop: Stop): Promise<number | null> {
+  const command = ['--kill-after=5', '--signal=KILL', String(step.timeoutS), ...step.command];
+  const child = spawn('timeout', command, { stdio: 'inherit', env });
+  stop.running = child;
+  const [status] = (await once(child, 'close')) as [number | null];
+  return status;
 }
 
 /** `npm test -- path`: the unit and netns tests below that path alone. */
@@ -105,4 +135,4 @@ function readCounts(file: string): Counts {
   return total;
 }
 
-process.exitCode = main();
+process.exitCode = await main();
