@@ -1,5 +1,5 @@
 /** The reference page of the `ambit` command, from the tables that it reads its command line by. */
-import { COMMANDS, OPTION_HELP } from '../../packages/cli/src/command-line.ts';
+import { COMMANDS, optionsHelp } from '../../packages/cli/src/command-line.ts';
 import { COMMON, DETAILS, EXIT_CODES } from '../../packages/cli/src/commands/help.ts';
 import type { Output } from './files.ts';
 
@@ -23,7 +23,7 @@ function section(name: string): string {
   const shape = COMMANDS[name];
   const usage = ['ambit', name, shape?.operands, '[options]'].filter(Boolean).join(' ');
   const details = DETAILS[name]?.replaceAll('\n', ' ');
-  const own = shape?.options.map((option) => OPTION_HELP[option]) ?? [];
+  const own = shape === undefined ? [] : optionsHelp(shape);
   const parts = [
     `## ${name}`,
     `${sentence(shape?.summary ?? '')}`,

@@ -122,10 +122,22 @@ describe('parseCommandLine', () => {
 
 test('help tells of every command, and every command has help', () => {
   const overview = helpText(undefined);
+  const texts = [overview];
   for (const command of Object.keys(COMMANDS)) {
     expect(overview).toContain(`\n  ${command} `);
-    expect(helpText(command)).toMatch(new RegExp(`^${command}: `));
+    const text = helpText(command);
+    expect(text).toMatch(new RegExp(`^${command}: `));
+    texts.push(text);
   }
   expect(() => helpText('explain')).toThrow('unknown command');
-  for (const line of overview.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
+  expect(texts.flatMap((text) => text.split('\n')).filter((line) => line.length > 120)).toEqual([]);
+});
+
+test('help says what an option means for that command', () => {
+  expect(helpText('status')).toMatch(/--output table\|json +how to print; default table\n/);
+  expect(helpText('install')).toMatch(/--output table\|json\|yaml +how to print; default table\n/);
+  expect(helpText('waypoint generate')).toMatch(/--output yaml\|json +how to print; default yaml\n/);
+  expect(helpText('enroll')).toMatch(/--timeout DURATION +how long to wait; default 60s\n/);
+  expect(helpText('uninstall')).toMatch(/--timeout DURATION +how long to wait; default 5m\n/);
+  expect(helpText('why')).toMatch(/--namespace NAME +the namespace of names that are given without one\n/);
 });

@@ -68,18 +68,24 @@ interface CommandShape {
   readonly min: number;
   readonly max: number;
   readonly summary: string;
-  readonly options: readonly (keyof typeof OPTION_HELP)[];
+  readonly options: readonly OptionName[];
+  /** Where an option means, takes or defaults to something else than {@link OPTION_HELP} says. */
+  readonly ownHelp?: Readonly<Partial<Record<OptionName, OptionHelp>>>;
   /** What `--timeout` is without being given. Default: the wait for pods to follow. */
   readonly timeoutMs?: number;
 }
 
+type OptionName = keyof typeof OPTION_HELP;
+/** As it is written, and what it means. */
+type OptionHelp = readonly [written: string, meaning: string];
+
 /** Every option that some command takes, with its help. `--wait` is shown as what changes something. */
 export const OPTION_HELP = {
-  namespace: ['-n, --namespace NAME', 'only this namespace; for why: that of names without one'],
+  namespace: ['-n, --namespace NAME', 'only this namespace; default all'],
   node: ['--node NAME', 'ask the ztunnel of this node'],
-  output: ['-o, --output table|json', 'how to print; default table; install and upgrade also know yaml'],
+  output: ['-o, --output table|json', 'how to print; default table'],
   wait: ['--no-wait', 'do not wait for the pods'],
-  timeout: ['--timeout DURATION', 'how long to wait; default 60s, to install and the like 5m'],
+  timeout: ['--timeout DURATION', 'how long to wait; default 60s'],
   yes: ['-y, --yes', 'do not ask'],
   'dry-run': ['--dry-run', 'show the plan, checked by the API server, and change nothing'],
   set: ['--set KEY=VALUE', 'a value of the installation; may be given several times'],
@@ -122,6 +128,15 @@ const YAML_COMMANDS: ReadonlySet<string> = new Set(['install', 'upgrade']);
 /** Commands that print objects, and so do not know tables. */
 const OBJECT_COMMANDS: ReadonlySet<string> = new Set(['waypoint generate']);
 
+const INSTALL_TIMEOUT_HELP = ['--timeout DURATION', 'how long to wait; default 5m'] as const;
+const INSTALL_HELP = {
+  timeout: INSTALL_TIMEOUT_HELP,
+  output: ['-o, --output table|json|yaml', 'how to print; default table'],
+} as const;
+const WAYPOINT_HELP = {
+  namespace: ['-n, --namespace NAME', "the waypoint's namespace; default the kubeconfig's"],
+} as const;
+
 const INSTALL_OPTIONS = [
   'set',
   'values',
@@ -142,6 +157,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 2,
     summary: 'what would become of a connection, or of a request, and what decides it',
     options: ['namespace', 'protocol', 'method', 'path', 'authority', 'header', 'jwt', 'output'],
+    ownHelp: { namespace: ['-n, --namespace NAME', 'the namespace of names that are given without one'] },
   },
   status: { operands: '', min: 0, max: 0, summary: 'whether the mesh is well', options: ['output'] },
   preflight: {
@@ -157,6 +173,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'install the mesh, after showing what that means',
     options: [...INSTALL_OPTIONS],
+    ownHelp: INSTALL_HELP,
     timeoutMs: INSTALL_WAIT_MS,
   },
   upgrade: {
@@ -165,6 +182,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: "take the mesh to this command's version, one component after another",
     options: [...INSTALL_OPTIONS, 'allow-downgrade'],
+    ownHelp: INSTALL_HELP,
     timeoutMs: INSTALL_WAIT_MS,
   },
   uninstall: {
@@ -173,6 +191,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'remove the mesh; pods in it are released first',
     options: ['release', 'keep-labels', 'crds', 'purge', 'yes', 'dry-run', 'timeout', 'output'],
+    ownHelp: { timeout: INSTALL_TIMEOUT_HELP },
     timeoutMs: INSTALL_WAIT_MS,
   },
   enroll: {
@@ -205,6 +224,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
       'waypoint-timeout',
       'output',
     ],
+    ownHelp: WAYPOINT_HELP,
   },
   'waypoint generate': {
     operands: '',
@@ -212,6 +232,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'print the Gateway that apply would write',
     options: ['namespace', 'name', 'for', 'revision', 'output'],
+    ownHelp: { ...WAYPOINT_HELP, output: ['-o, --output yaml|json', 'how to print; default yaml'] },
   },
   'waypoint list': {
     operands: '',
@@ -219,6 +240,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'the waypoints of a namespace',
     options: ['namespace', 'all-namespaces', 'output'],
+    ownHelp: WAYPOINT_HELP,
   },
   'waypoint status': {
     operands: '[NAME]',
@@ -226,6 +248,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 1,
     summary: 'whether waypoints are ready; waits until they are',
     options: ['namespace', 'all-namespaces', 'wait', 'waypoint-timeout', 'output'],
+    ownHelp: WAYPOINT_HELP,
   },
   'waypoint endpoints': {
     operands: '',
@@ -233,6 +256,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'where a waypoint sends requests, and how each endpoint is doing',
     options: ['namespace', 'name', 'output'],
+    ownHelp: WAYPOINT_HELP,
   },
   'waypoint routes': {
     operands: '',
@@ -240,6 +264,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'the routes that a waypoint holds',
     options: ['namespace', 'name', 'output'],
+    ownHelp: WAYPOINT_HELP,
   },
   'waypoint policies': {
     operands: '',
@@ -247,6 +272,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 0,
     summary: 'the policies that a waypoint holds, and what each is for',
     options: ['namespace', 'name', 'output'],
+    ownHelp: WAYPOINT_HELP,
   },
   'waypoint delete': {
     operands: '[NAME…]',
@@ -254,6 +280,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     max: 100,
     summary: 'delete waypoints, by name or all of them',
     options: ['namespace', 'all', 'revision'],
+    ownHelp: WAYPOINT_HELP,
   },
   workloads: {
     operands: '',
@@ -293,6 +320,11 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
   version: { operands: '', min: 0, max: 0, summary: 'the version of this command', options: ['output'] },
   help: { operands: '[COMMAND]', min: 0, max: 2, summary: 'this text, or that of one command', options: [] },
 };
+
+/** The options of a command's own, as its help shows them. */
+export function optionsHelp({ options, ownHelp }: CommandShape): OptionHelp[] {
+  return options.map((name) => ownHelp?.[name] ?? OPTION_HELP[name]);
+}
 
 /** First words of commands that have two. */
 export const GROUPS: readonly string[] = [

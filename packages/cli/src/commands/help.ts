@@ -1,5 +1,5 @@
 /** What the command says about itself. */
-import { COMMANDS, GROUPS, OPTION_HELP } from '../command-line.ts';
+import { COMMANDS, GROUPS, optionsHelp } from '../command-line.ts';
 import { UsageError } from '../errors.ts';
 
 export const EXIT_CODES = `Exit codes: 0 done, or the connection is allowed; 1 error; 2 wrong command line; 3 the connection is
@@ -15,32 +15,34 @@ export const COMMON = [
 export const DETAILS: Readonly<Record<string, string>> = {
   why: `SOURCE is a pod (NAME or NAMESPACE/NAME; the beginning of a name, such as its Deployment's, is enough) or an IP.
 DESTINATION is a service, a pod, a host name or an IP; a name without a namespace is looked up in the source's
-namespace, as its DNS does, then in the kubeconfig's ("default" unless it names one). Both halves are decided by the proxies themselves, on what they
-hold now: the source's ztunnel says where the connection goes, the destination's whether policies let it in. A waypoint on
-the way says what becomes of the request: --method, --path, --header and --jwt say which one.`,
+namespace, as its DNS does, then in the kubeconfig's ("default" unless it names one). Both halves are decided by the
+proxies themselves, on what they hold now: the source's ztunnel says where the connection goes, the destination's
+whether policies let it in. A waypoint on the way says what becomes of the request: --method, --path, --header and
+--jwt say which one.`,
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured.`,
   unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
-  preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is
-removed afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4,
+  preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is removed
+afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4,
 and so does a look that reached no node, unless --no-probe asked for that.`,
-  install: `Checks versions, permissions and who else is there; tries every object on the API server without writing; shows
-the plan and asks; applies it by server-side apply, and waits until everything runs. What was applied stays when it is
-interrupted: run it again to go on. Values are those of the Helm chart, and are kept for the next time.
---dry-run -o yaml prints what would be applied, as kubectl takes it. With --component, the rest is left alone.`,
-  upgrade: `The control plane first, then the node agent, then ztunnel; each is waited for, and what comes after one that
-does not become ready is not touched. Otherwise as install. To go back: the older version's command, with --allow-downgrade.`,
+  install: `Checks versions, permissions and who else is there; tries every object on the API server without writing; shows the
+plan and asks; applies it by server-side apply, and waits until everything runs. What was applied stays when it is
+interrupted: run it again to go on. Values are those of the Helm chart, and are kept for the next time. --dry-run -o
+yaml prints what would be applied, as kubectl takes it. With --component, the rest is left alone.`,
+  upgrade: `The control plane first, then the node agent, then ztunnel; each is waited for, and what comes after one that does
+not become ready is not touched. Otherwise as install. To go back: the older version's command, with
+--allow-downgrade.`,
   uninstall: `Is refused while pods are in the mesh, since they would be cut off; --release takes them out first, without
-restarting them. Then goes admission, the agent (which takes its plugin off each node), ztunnel, the control plane, the
-rest. The resource kinds, the authority's key and the namespace stay unless --crds and --purge are given;
-the namespace also while anything is in it that the mesh did not bring.`,
+restarting them. Then goes admission, the agent (which takes its plugin off each node), ztunnel, the control plane,
+the rest. The resource kinds, the authority's key and the namespace stay unless --crds and --purge are given; the
+namespace also while anything is in it that the mesh did not bring.`,
   'waypoint apply': `Writes a Gateway of class istio-waypoint by server-side apply; istiod runs the waypoint that it stands for. With
---enroll-namespace the label istio.io/use-waypoint on the namespace sends its traffic there; otherwise label Services, or
-Pods for --for workload. Run again, it changes what is there.`,
+--enroll-namespace the label istio.io/use-waypoint on the namespace sends its traffic there; otherwise label
+Services, or Pods for --for workload. Run again, it changes what is there.`,
   'waypoint list': `A waypoint that does not say what it takes traffic for takes that of services.`,
   'waypoint status': `Prints the condition Programmed of each, once all of them are or the time is over (exit code 5).`,
   'waypoint endpoints': `Asks every pod of the waypoint: each ejects and counts by itself. A destination is there once a request went to it.`,
-  'waypoint delete': `The Gateway is deleted, and everything that istiod made for it. Whoever is still labelled to use it is named.
-With --revision: those of that revision.`,
+  'waypoint delete': `The Gateway is deleted, and everything that istiod made for it. Whoever is still labelled to use it is named. With
+--revision: those of that revision.`,
   connections: `Of ztunnels that are not Ambit's, identities are not shown.`,
 };
 
@@ -52,7 +54,7 @@ export function helpText(command: string | undefined): string {
   if (!shape) throw new UsageError(`unknown command "${command}"; "ambit help" lists them`);
   const usage = ['ambit', command, shape.operands, '[options]'].filter(Boolean).join(' ');
   const details = DETAILS[command];
-  const options = [...shape.options.map((name) => OPTION_HELP[name]), ...COMMON];
+  const options = [...optionsHelp(shape), ...COMMON];
   return [
     `${command}: ${shape.summary}`,
     `Usage: ${usage}`,
