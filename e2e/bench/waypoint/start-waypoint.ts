@@ -1,4 +1,5 @@
 /** The waypoint as it is, but for its ports: several run on one address here. Arguments: own port, endpoints' port, xDS address. */
+import { garbageCollector } from '@ambit/core/collect-garbage';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { LogRoot } from '@ambit/core/log';
 import { startApp } from '@ambit/waypoint/app';
@@ -25,6 +26,7 @@ await startApp(
     environment,
     machineHasIpv6: false,
     onShutdown: () => undefined,
+    collectGarbage: garbageCollector(),
     hbonePort: Number(hbonePort),
   },
   AbortSignal.timeout(20_000),

@@ -1,5 +1,6 @@
 /** The process once it has its settings: what the machine and the environment are, for app.ts. */
 import { existsSync } from 'node:fs';
+import { garbageCollector } from '@ambit/core/collect-garbage';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { LogRoot } from '@ambit/core/log';
 import { type ConfiguredProxy, runProxyProgram } from '@ambit/core/proxy-process';
@@ -42,6 +43,7 @@ function configure(env: ProcessOptions['env']): ConfiguredProxy {
         environment: env,
         machineHasIpv6: existsSync('/proc/net/if_inet6'),
         onShutdown,
+        collectGarbage: garbageCollector(),
       };
       return startApp(config, deps, starting);
     },
