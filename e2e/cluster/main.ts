@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
+import { usageProblem } from '@ambit/core/usage-problem';
 import { installGatewayApi } from './gateway-api.ts';
 import type { Cluster } from './provider.ts';
 import { localProvider } from './providers.ts';
@@ -70,6 +71,8 @@ async function main(): Promise<number> {
       await installGatewayApi(description.kubeconfig, report, stopped.signal);
       return 0;
     }
+    case '':
+      return usage();
     default:
       return await onCluster(await provider.attach({ name, images: IMAGES }), command, args);
   }
@@ -121,6 +124,7 @@ function usage(): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`cluster: ${messageOf(error)}\n`);
-  process.exitCode = 1;
+  const problem = usageProblem(error);
+  process.stderr.write(`cluster: ${problem ?? messageOf(error)}\n${problem === undefined ? '' : USAGE}`);
+  process.exitCode = problem === undefined ? 1 : 2;
 }

@@ -9,14 +9,21 @@
 import { spawnSync } from 'node:child_process';
 import { messageOf } from '@ambit/core/errors';
 import { cacheFolder } from '../cluster/providers.ts';
+import { GRPC_CASES } from './cases.ts';
 import { interopPrograms } from './programs.ts';
 
 const TOP = new URL('../../', import.meta.url).pathname;
 const NOT_RUN_STATUS = 77;
+const USAGE = `usage: npm run interop -- [CASE…]
+  CASE  of gRPC: ${Object.keys(GRPC_CASES).join(', ')}; default: all`;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 async function main(): Promise<number> {
+  if (process.argv.slice(2).some((arg) => arg === '--help' || arg === '-h')) {
+    say(USAGE);
+    return 0;
+  }
   const stopped = new AbortController();
   const stop = () => stopped.abort(new Error('stopped'));
   process.once('SIGINT', stop).once('SIGTERM', stop);

@@ -10,6 +10,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
+import { usageProblem } from '@ambit/core/usage-problem';
 import { buildImages } from './build-images.ts';
 import { IMAGES, imageNamed } from './definitions.ts';
 
@@ -29,8 +30,13 @@ async function main(): Promise<number> {
       hub: { type: 'string', default: 'ambit' },
       tag: { type: 'string', default: version() },
       roots: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const unknown = positionals.filter((name) => !imageNamed(name));
   if (values.out === undefined || unknown.length > 0) {
     if (unknown.length > 0) process.stderr.write(`no such image: ${unknown.join(', ')}\n`);
@@ -76,6 +82,7 @@ function mebibytes(bytes: number): string {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`images: ${messageOf(error)}\n`);
-  process.exitCode = 1;
+  const problem = usageProblem(error);
+  process.stderr.write(`images: ${problem ?? messageOf(error)}\n${problem === undefined ? '' : USAGE}`);
+  process.exitCode = problem === undefined ? 1 : 2;
 }

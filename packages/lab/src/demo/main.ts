@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { systemClock } from '@ambit/core/clock';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
+import { usageProblem } from '@ambit/core/usage-problem';
 import { type Lab, startLab } from '../lab.ts';
 import { installMesh } from '../mesh.ts';
 import { probeSandbox, SANDBOX_VARIABLE, spawnInSandbox } from '../sandbox.ts';
@@ -178,16 +179,14 @@ async function keep(
   write(`   ${CALL}`);
   write(`   kubectl apply -f ${join(folder, 'api-only-web.yaml')}`);
   write('   npx ambit why shop/batch shop/api:80');
+  // A policy for the pod would refuse the waypoint, which is the pod's only client from then on.
+  write(`   kubectl delete -f ${join(folder, 'api-only-web.yaml')}`);
   write('   npx ambit waypoint apply -n shop --enroll-namespace');
   write(`   kubectl apply -f ${join(folder, 'no-delete.yaml')}`);
+  write('   npx ambit why shop/batch shop/api:80 --method DELETE');
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   server.close();
   write('\nStopping; nothing is left behind.');
-}
-
-/** Of the command line: `parseArgs` gives each of its errors such a code. */
-function isUsageError(error: unknown): boolean {
-  return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');
 }
 
 /** A reader that went away, such as `head`, is no error; a disk that is full is one. */
@@ -200,10 +199,8 @@ function codeOfFailure(): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`ambit demo: ${messageOf(error)}\n`);
-  process.exitCode = 1;
-  if (isUsageError(error)) {
-    process.stderr.write(`\nusage: ${USAGE}`);
-    process.exitCode = 2;
-  }
+  const problem = usageProblem(error);
+  process.stderr.write(`ambit demo: ${problem ?? messageOf(error)}\n`);
+  process.exitCode = problem === undefined ? 1 : 2;
+  if (problem !== undefined) process.stderr.write(`\nusage: ${USAGE}`);
 }
