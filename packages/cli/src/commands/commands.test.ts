@@ -380,6 +380,15 @@ describe('enroll', () => {
     });
   });
 
+  test('a namespace that leaves: pods with a label of their own are named, since they stay', async () => {
+    cluster.pod('shop', 'own-1', { labels: { 'istio.io/dataplane-mode': 'ambient' } });
+    const { code, err } = await cluster.run('unenroll', 'shop', '--no-wait');
+    expect([code, err]).toEqual([
+      0,
+      'ambit: in the mesh still, by a label of their own: shop/own-1; "ambit unenroll NAMESPACE/POD" takes one out\n',
+    ]);
+  });
+
   test.each([
     ['nowhere', 'there is no namespace nowhere', 1],
     ['shop/nobody', 'there is no pod nobody in namespace shop', 1],

@@ -32,6 +32,8 @@ interface Subject {
 interface Progress {
   readonly followed: readonly Pod[];
   readonly behind: readonly Pod[];
+  /** Stay in the mesh when their namespace leaves it, by a label of their own. */
+  readonly staying: readonly Pod[];
 }
 
 export async function enroll(context: Context, operands: readonly string[]): Promise<ExitCode> {
@@ -109,19 +111,24 @@ async function look({ client, signal }: Context, direction: Direction, subject: 
     client.find(namespaces, { name }, signal),
     client.list(pods, { namespace: name }, signal),
   ]);
-  const concerned = items
+  const running = items
     .filter((pod) => subject.pod === undefined || pod.metadata.name === subject.pod.metadata.name)
-    .filter(isRunning)
-    .filter((pod) => (exemption(pod, namespace) === undefined) === (direction === 'enroll'));
+    .filter(isRunning);
+  const isMeant = (pod: Pod) => exemption(pod, namespace) === undefined;
+  const concerned = running.filter((pod) => isMeant(pod) === (direction === 'enroll'));
   const done = (pod: Pod) => isCaptured(pod) === (direction === 'enroll');
-  return { followed: concerned.filter(done), behind: concerned.filter((pod) => !done(pod)) };
+  return {
+    followed: concerned.filter(done),
+    behind: concerned.filter((pod) => !done(pod)),
+    staying: direction === 'enroll' ? [] : running.filter(isMeant),
+  };
 }
 
 function report(
   context: Context,
   direction: Direction,
   subject: string,
-  { followed, behind }: Progress,
+  { followed, behind, staying }: Progress,
 ): void {
   const { options, print, warn } = context;
   const total = followed.length + behind.length;
@@ -139,6 +146,10 @@ function report(
       `${subject} is ${enrolled ? 'enrolled' : 'un-enrolled'}: ${followed.length} of ${total} running pods ${what}\n`,
     );
   }
+  if (staying.length > 0)
+    warn(
+      `in the mesh still, by a label of their own: ${staying.map(nameOf).join(', ')}; "ambit unenroll NAMESPACE/POD" takes one out`,
+    );
   if (!options.wait || behind.length === 0) return;
   const names = behind.map((pod) => `${nameOf(pod)} on ${pod.spec?.nodeName ?? 'no node'}`).join(', ');
   const state = enrolled ? 'not captured' : 'still captured';
