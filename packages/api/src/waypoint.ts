@@ -137,7 +137,7 @@ export type GrpcStatus = (typeof GRPC_STATUSES)[number];
 
 /** The number of the status with this name, in whichever case, as faults name it; `undefined` if `name` is none. */
 export function grpcStatusNumber(name: string): number | undefined {
-  const number = GRPC_STATUSES.findIndex((status) => status === name.toUpperCase());
+  const number = (GRPC_STATUSES as readonly string[]).indexOf(name.toUpperCase());
   return number < 0 ? undefined : number;
 }
 
