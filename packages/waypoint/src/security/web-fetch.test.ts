@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { mayBeAsked, webFetcher } from './web-fetch.ts';
 
 interface Served extends AsyncDisposable {
@@ -41,16 +41,26 @@ describe('where documents are fetched from', () => {
     '::ffff:127.0.0.1',
     '169.254.169.254',
     'fe80::1',
+    '64:ff9b::169.254.169.254',
     'fd00:ec2::254',
+    'fd20:ce::254',
+    '100.100.100.200',
+    '168.63.129.16',
+    '192.0.0.192',
     '224.0.0.1',
     'ff02::1',
     'no address',
   ])('not from %s', (ip) => expect(mayBeAsked(ip)).toBe(false));
 
-  test.each(['10.0.0.1', '203.0.113.9', '192.168.1.1', '2001:db8::1', '64:ff9b::808:808', 'fd00::1'])(
-    'from %s',
-    (ip) => expect(mayBeAsked(ip)).toBe(true),
-  );
+  test.each([
+    '10.0.0.1',
+    '203.0.113.9',
+    '192.168.1.1',
+    '100.64.0.1',
+    '2001:db8::1',
+    '64:ff9b::808:808',
+    'fd00::1',
+  ])('from %s', (ip) => expect(mayBeAsked(ip)).toBe(true));
 
   test('a server of this pod is asked nothing, by whatever name', async () => {
     await using server = await serve((response) => response.end('{}'));
@@ -76,6 +86,19 @@ describe('an answer', () => {
     expect([moved.status, moved.headers.get('location')]).toEqual([302, '/keys']);
     expect([none.status, await none.text()]).toEqual([204, '']);
     expect(server.asked).toEqual(['/keys', '/moved', '/none']);
+  });
+
+  test.each(['000', '101', '199', '600', '999'])('of status %s is none', async (status) => {
+    const server = createTcpServer((socket) =>
+      socket
+        .on('error', () => undefined)
+        .once('data', () => socket.end(`HTTP/1.1 ${status} x\r\ncontent-length: 0\r\n\r\n`)),
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    await expect(anywhere(new URL(`http://127.0.0.1:${port}/keys`), init)).rejects.toThrow();
+    server.close();
   });
 
   test('that nobody waits for any more fails', async () => {

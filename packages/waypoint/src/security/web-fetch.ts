@@ -13,18 +13,29 @@ import { Readable } from 'node:stream';
 import { type Cidr, cidrContains, parseCidr, parseIp } from '@ambit/core/ip';
 import { FetchError, type WebFetch } from './fetch-document.ts';
 
-/** Unspecified, loopback, link-local (and Amazon's address for instances), multicast. */
+/**
+ * Unspecified, loopback, link-local (through NAT64, too), multicast, and other addresses at which clouds tell machines their credentials:
+ * Alibaba's, Azure's, Oracle's, Amazon's and Google's.
+ */
 const OUT_OF_BOUNDS: readonly Cidr[] = [
   '0.0.0.0/8',
   '127.0.0.0/8',
   '169.254.0.0/16',
+  '100.100.100.200/32',
+  '168.63.129.16/32',
+  '192.0.0.192/32',
   '224.0.0.0/4',
   '::/127',
+  '64:ff9b::a9fe:0/112',
   'fe80::/10',
   'fd00:ec2::254/128',
+  'fd20:ce::254/128',
   'ff00::/8',
 ].flatMap((text) => parseCidr(text) ?? []);
 
+/** Statuses of a whole answer; a server may write anything from 0 to 999. */
+const FIRST_STATUS = 200;
+const LAST_STATUS = 599;
 /** Statuses whose answers have no body. */
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
@@ -42,6 +53,11 @@ export function webFetcher(mayAsk: (ip: string) => boolean = mayBeAsked): WebFet
       const options = { signal, lookup: guarded, headers: { ...headers, 'accept-encoding': 'identity' } };
       get(url, options, (answer) => {
         const { statusCode: status = 500, headers: given } = answer;
+        if (status < FIRST_STATUS || status > LAST_STATUS) {
+          answer.destroy();
+          reject(new FetchError(`${url.href} answers ${status}`));
+          return;
+        }
         const isBodiless = BODILESS.has(status);
         if (isBodiless) answer.resume();
         const location = given.location === undefined ? {} : { location: given.location };
