@@ -18,8 +18,11 @@ export interface ForwardedRequest {
   readonly fields: HeaderFields;
 }
 
+/** What of a decision changes the request. */
+export type RequestChanges = Pick<Forward, 'filters' | 'matchedPrefixLength'>;
+
 /** What goes to the endpoint. */
-export function forwardedRequest(decision: Forward, request: RequestView): ForwardedRequest {
+export function forwardedRequest(decision: RequestChanges, request: RequestView): ForwardedRequest {
   if (decision.filters.length === 0) return request;
   let { authority, path, fields } = request;
   for (const { rewrite, requestHeaders } of decision.filters) {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ServiceKey } from '@ambit/model/address';
+import { NO_FILTERS } from '../resources/http-route.ts';
 import { boundPolicies } from '../resources/index/policies.ts';
 import type { RequestAuthentication } from '../resources/request-authentication.ts';
-import { foreignRefusal, type RouteEnd } from './foreign-backend.ts';
+import { foreignRefusal, isForeign, type RouteEnd, subjectSent } from './foreign-backend.ts';
 import { type PolicyParts, policy } from './testing/policies.ts';
 import { connection, request } from './testing/requests.ts';
 
@@ -47,12 +48,44 @@ describe('a route into another namespace', () => {
       'bank/p',
     ],
   ])('%s', (_, policies, want) => {
-    expect(foreignRefusal(end(CART), end(LEDGER, policies, [], 8080), subject)).toBe(want);
+    expect(foreignRefusal(end(CART), end(LEDGER, policies, [], 8080), subject, subject)).toBe(want);
   });
 
-  test('within a namespace nobody is asked', () => {
-    const payments: ServiceKey = 'shop/payments.shop.svc.cluster.local';
-    expect(foreignRefusal(end(CART), end(payments, [NOBODY]), subject)).toBeUndefined();
+  test.each<[string, ServiceKey, string | undefined, boolean]>([
+    ['of its own, to the service itself', CART, undefined, false],
+    ['of its own, within the namespace', 'shop/payments.shop.svc.cluster.local', undefined, false],
+    ['of its own, elsewhere', LEDGER, undefined, true],
+    ['of clients, to the service itself', CART, 'web', true],
+    ['of clients, within its namespace', 'shop/payments.shop.svc.cluster.local', 'web', true],
+    ['of clients, into theirs', 'web/front.web.svc.cluster.local', 'web', true],
+  ])('%s', (_, service, consumerNamespace, want) => {
+    const lead = { backend: { to: { service, port: 80 }, subset: '' }, consumerNamespace };
+    expect(isForeign(CART, lead)).toBe(want);
+  });
+
+  test('a service that authorizes was asked of what it matched, and of nothing that a route made of it', () => {
+    const custom = (path: string): PolicyParts => ({
+      key: 'infra/asks',
+      action: 'CUSTOM',
+      rules: [{ to: [{ paths: [path] }] }],
+    });
+    const sent = { ...subject, request: request('/admin') };
+    const refusal = (path: string) =>
+      foreignRefusal(end(CART, [custom(path)]), end(LEDGER, [custom(path)]), subject, sent);
+    expect(refusal('/*')).toBeUndefined();
+    expect(refusal('/admin')).toBe('infra/asks');
+  });
+
+  test.each([
+    ['/secret', '/secret'],
+    ['/public/../secret', '/secret'],
+    ['/%73ecret', '/secret'],
+    ['/%00', undefined],
+    ['/secret#', undefined],
+  ])('a path that a filter makes %s is seen there as %s', (path, want) => {
+    const rewrite = { hostname: 'ledger', path: { kind: 'replace-full' as const, path } };
+    const changes = { filters: [{ ...NO_FILTERS, rewrite }], matchedPrefixLength: 0 };
+    expect(subjectSent(changes, subject, 'BASE')?.request?.path).toBe(want);
   });
 
   test('a token counts there if all that it may have been believed by counts there', () => {
@@ -62,7 +95,7 @@ describe('a route into another namespace', () => {
     };
     const [ofWaypoint, own] = [issuer('infra/all'), issuer('shop/own')];
     const refusal = (authentication: readonly RequestAuthentication[]) =>
-      foreignRefusal(end(CART, [], authentication), end(LEDGER, [admins], [ofWaypoint]), subject);
+      foreignRefusal(end(CART, [], authentication), end(LEDGER, [admins], [ofWaypoint]), subject, subject);
     expect(refusal([ofWaypoint])).toBeUndefined();
     expect(refusal([ofWaypoint, own])).toBe('none');
   });

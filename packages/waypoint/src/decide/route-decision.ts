@@ -30,11 +30,17 @@ export function routeText({ route, rule }: RouteName): string {
 /** Where no route decided. */
 export const NO_ROUTE: RouteName = { route: '', rule: '', ruleIndex: 0, match: '' };
 
+/** Where a route leads, and whose it is. */
+export interface Lead {
+  readonly backend: BackendService;
+  /** Of a consumer's route, that of its clients: the namespace of the service did not write it. */
+  readonly consumerNamespace: string | undefined;
+}
+
 /** Goes to an endpoint of a service. `filters.ts` says what request and response look like then. */
-export interface Forward {
+export interface Forward extends Lead {
   readonly kind: 'forward';
   readonly name: RouteName;
-  readonly backend: BackendService;
   readonly filters: readonly HttpFilters[];
   /** How much of the path the match took, for the prefix that a filter replaces. */
   readonly matchedPrefixLength: number;

@@ -131,6 +131,7 @@ export function directRoute(to: ServicePort): Forward {
     kind: 'forward',
     name: NO_ROUTE,
     backend: { to, subset: '' },
+    consumerNamespace: undefined,
     filters: [],
     matchedPrefixLength: 0,
     timeouts: { requestMs: undefined, requestFrom: 'first-byte', perTryMs: undefined },
@@ -183,6 +184,7 @@ function toBackend(
     kind: 'forward',
     name,
     backend: { to: atPort(target.to, table.port), subset: target.subset },
+    consumerNamespace: route.consumerNamespace,
     filters: all,
     matchedPrefixLength: prefixLength(entry, request),
     timeouts: {

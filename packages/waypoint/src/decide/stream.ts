@@ -9,7 +9,7 @@ import type { ServiceKey } from '@ambit/model/address';
 import { atPort } from '../resources/service-port.ts';
 import type { StreamRoute, StreamRule } from '../resources/stream-route.ts';
 import { drawByWeight } from './draw.ts';
-import type { BackendService, RouteName } from './route-decision.ts';
+import type { Lead, RouteName } from './route-decision.ts';
 import { NO_ROUTE } from './route-decision.ts';
 
 export interface StreamView {
@@ -22,7 +22,7 @@ export interface StreamView {
 }
 
 export type StreamDecision =
-  | { readonly kind: 'forward'; readonly name: RouteName; readonly backend: BackendService }
+  | ({ readonly kind: 'forward'; readonly name: RouteName } & Lead)
   | {
       readonly kind: 'close';
       readonly name: RouteName;
@@ -48,7 +48,8 @@ export function decideStream(
   const matched = bestMatch(asked, stream);
   if (matched) return follow(matched, port, random);
   if (asked.every(isVirtualService)) {
-    return { kind: 'forward', name: NO_ROUTE, backend: { to: { service, port }, subset: '' } };
+    const backend = { to: { service, port }, subset: '' };
+    return { kind: 'forward', name: NO_ROUTE, backend, consumerNamespace: undefined };
   }
   const message = `no route of ${service} matches ${stream.sni ?? 'a connection without a name'}`;
   return { kind: 'close', name: NO_ROUTE, reason: 'no-route', message };
@@ -121,7 +122,9 @@ function follow({ route, rule, ruleIndex }: Matched, port: number, random: Rando
   }
   const { target } = backend;
   if (target.kind === 'service') {
-    return { kind: 'forward', name, backend: { to: atPort(target.to, port), subset: target.subset } };
+    const { consumerNamespace } = route;
+    const to = { to: atPort(target.to, port), subset: target.subset };
+    return { kind: 'forward', name, backend: to, consumerNamespace };
   }
   const message = `a backend of ${route.name} does not exist or may not be used`;
   return { kind: 'close', name, reason: 'invalid-backend', message };

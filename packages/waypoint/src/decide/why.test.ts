@@ -310,6 +310,6 @@ test('a connection that is no HTTP', () => {
     'authorization refuse: explicitly denied by: shop/p, rule 0',
   ]);
   expect(says(explainConnection(config([]), connection(), stream, () => 'bank/p')).at(-1)).toMatch(
-    /^backend refuse: .* is in another namespace, whose policies count there: bank\/p refuses$/,
+    /^backend refuse: .* is in another namespace, and its policies count there: bank\/p refuses$/,
   );
 });

@@ -10,13 +10,14 @@ import type { HttpRule } from '../resources/http-route.ts';
 import type { PathNormalization } from '../resources/mesh-settings.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { AuthorizationSubject } from './authorization-facts.ts';
+import type { RequestChanges } from './filters.ts';
 import { MAX_EXPLAINED } from './explain-limits.ts';
 import { type AuthorizationTrace, explainPolicies } from './explain-policies.ts';
 import { explainRoute, type RouteTrace } from './explain-route.ts';
 import { normalizePath } from './normalize-path.ts';
 import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
 import { decideRoute, findEntry, groupFor, requestFacts } from './route.ts';
-import type { BackendService, RouteDecision } from './route-decision.ts';
+import type { Lead, RouteDecision } from './route-decision.ts';
 import { decideStream, type StreamView } from './stream.ts';
 import { refusalOf } from './verdict.ts';
 
@@ -49,8 +50,11 @@ export type TokenFinding =
   | { readonly kind: 'verified'; readonly claims: TokenClaims | undefined }
   | { readonly kind: 'refused'; readonly status: number; readonly reason: string };
 
-/** The policy that keeps the client from a backend in another namespace, as foreign-backend.ts has it. */
-export type KeptFrom = (backend: BackendService, subject: AuthorizationSubject) => string | undefined;
+/** The policy that keeps the client from where a route leads it, as foreign-backend.ts has it. */
+export type KeptFrom = (
+  lead: Lead & Partial<RequestChanges>,
+  subject: AuthorizationSubject,
+) => string | undefined;
 
 export interface WhyQuestion {
   readonly config: PortConfig;
@@ -98,7 +102,7 @@ export function explainConnection(
     const { message, reason } = decision;
     return [step, { step: 'route', outcome: 'refuse', message, detail: { reason } }];
   }
-  const kept = keptStep(decision.backend, keptFrom, { request: undefined, connection, token: undefined });
+  const kept = keptStep(decision, keptFrom, { request: undefined, connection, token: undefined });
   const route: WhyStep = {
     step: 'route',
     outcome: 'ok',
@@ -109,14 +113,19 @@ export function explainConnection(
 }
 
 function keptStep(
-  backend: BackendService,
+  lead: Lead & Partial<RequestChanges>,
   keptFrom: KeptFrom,
   subject: AuthorizationSubject,
 ): WhyStep | undefined {
-  const by = keptFrom(backend, subject);
+  const by = keptFrom(lead, subject);
   if (by === undefined) return undefined;
   const why = by === 'none' ? 'no ALLOW policy of it matches' : `${by} refuses`;
-  const message = `${backend.to.service} is in another namespace, whose policies count there: ${why}`;
+  const { backend, consumerNamespace } = lead;
+  const whose =
+    consumerNamespace === undefined
+      ? 'is in another namespace'
+      : `is where a route of ${consumerNamespace} leads`;
+  const message = `${backend.to.service} ${whose}, and its policies count there: ${why}`;
   return { step: 'backend', outcome: 'refuse', message };
 }
 
@@ -179,7 +188,7 @@ function routeSteps(
   const group = groupFor(config.http, facts);
   const rule = group === undefined || group.kind === 'unreadable' ? undefined : findEntry(group, facts)?.rule;
   if (decision.kind !== 'forward') return [route];
-  const kept = keptStep(decision.backend, question.keptFrom, { request, connection, token });
+  const kept = keptStep(decision, question.keptFrom, { request, connection, token });
   if (kept) return [route, kept];
   return [
     route,

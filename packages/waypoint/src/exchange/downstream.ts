@@ -4,9 +4,10 @@ import type { ServiceKey } from '@ambit/model/address';
 import type { Workload } from '@ambit/model/workload';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import type { Destination, ServiceDestination } from '../decide/destination.ts';
-import { foreignRefusal, type RouteEnd } from '../decide/foreign-backend.ts';
+import type { RequestChanges } from '../decide/filters.ts';
+import { foreignRefusal, isForeign, type RouteEnd, subjectSent } from '../decide/foreign-backend.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
-import type { BackendService } from '../decide/route-decision.ts';
+import type { Lead } from '../decide/route-decision.ts';
 import { atPort } from '../resources/service-port.ts';
 import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
 import { type Party, partyOfWorkload } from '../telemetry/party.ts';
@@ -84,20 +85,23 @@ export function workloadOf(destination: Destination): Workload | undefined {
   return destination.kind === 'workload' ? destination.workload : undefined;
 }
 
-/** The policy that keeps what is for `destination` from a backend of it; `undefined`: none does. */
+/** The policy that keeps what is for `destination` from where a route leads it; `undefined`: none does. */
 export function keptFrom(
   snapshot: Snapshot,
   { service, port }: ServiceDestination,
-  { to }: BackendService,
+  lead: Lead & Partial<RequestChanges>,
   subject: AuthorizationSubject,
 ): string | undefined {
+  if (!isForeign(service.key, lead)) return undefined;
+  const { filters = [], matchedPrefixLength = 0 } = lead;
+  const sent = subjectSent({ filters, matchedPrefixLength }, subject, snapshot.settings.pathNormalization);
+  if (!sent) return 'none';
   const end = (key: ServiceKey, at: number): RouteEnd => ({
     service: key,
     port: at,
     config: snapshot.servicePort(key, at),
   });
   // The port of the request stands for one that a backend does not name.
-  const there = atPort(to, port);
-  if (there.service === service.key) return undefined;
-  return foreignRefusal(end(service.key, port), end(there.service, there.port), subject);
+  const there = atPort(lead.backend.to, port);
+  return foreignRefusal(end(service.key, port), end(there.service, there.port), subject, sent);
 }

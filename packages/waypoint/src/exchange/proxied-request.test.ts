@@ -511,6 +511,42 @@ describe('a policy', () => {
     expect([denied.status, denied.body]).toEqual([403, 'RBAC: access denied']);
   });
 
+  test.each([
+    ['a route of the service’s namespace', '', 200],
+    ['a route that clients have for themselves', 'web', 403],
+  ])('is asked about what %s makes of a request: %j', async (_, consumerNamespace, want) => {
+    const paths: (string | undefined)[] = [];
+    const network = await networkOf([
+      await web((request, response) => {
+        paths.push(request.url);
+        response.end('ok');
+      }),
+    ]);
+    network.controlPlane.set('AuthorizationPolicy', `${NAMESPACE}/p`, deny);
+    network.controlPlane.set('HttpRoute', 'HTTPRoute/web/r', {
+      origin: { kind: 'HTTPRoute', namespace: 'web', name: 'r', createdMs: 1n },
+      parents,
+      consumerNamespace,
+      rules: [
+        {
+          backends: [backendOf('web')],
+          filters: [
+            {
+              kind: {
+                $case: 'rewrite',
+                value: { path: { kind: { $case: 'replaceFull', value: '/a/../%73ecret' } } },
+              },
+            },
+          ],
+        },
+      ],
+    });
+    await inForce(network, 'HttpRoute');
+    const client = await network.client('spiffe://cluster.local/ns/web/sa/front');
+    expect((await client.request(WEB, { path: '/public' })).status).toBe(want);
+    expect(paths).toEqual(want === 200 ? ['/a/../%73ecret'] : []);
+  });
+
   test('that cannot be read denies everything', async () => {
     const backend = await web((_, response) => response.end('ok'));
     const network = await networkOf([backend]);

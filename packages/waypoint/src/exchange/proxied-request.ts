@@ -24,7 +24,7 @@ import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
 import { decideRoute, directRoute } from '../decide/route.ts';
-import type { BackendService, Forward, Redirected, Responded } from '../decide/route-decision.ts';
+import type { Forward, Redirected, Responded } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { KeptBody } from '../security/external.ts';
@@ -299,18 +299,18 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       this.#report.details('cors_response');
       this.#respondLocally(preflight, NOTHING);
     } else if (decision.kind === 'forward') {
-      const by = this.#keptFrom(decision.backend);
+      const by = this.#keptFrom(decision);
       if (by === undefined) this.#inject(decision);
       else this.#refuse(accessDenied(by));
     } else this.#answer(decision);
   }
 
-  /** The policy that keeps this request from a backend in another namespace; `undefined`: none does. */
-  #keptFrom(backend: BackendService): string | undefined {
+  /** The policy that keeps this request from where a route leads it; `undefined`: none does. */
+  #keptFrom(decision: Forward): string | undefined {
     const { destination, connection } = this.#downstream;
     if (destination.kind !== 'service') return undefined;
     const subject = { request: this.#view, connection, token: this.#token };
-    return keptFrom(this.#context.snapshot(), destination, backend, subject);
+    return keptFrom(this.#context.snapshot(), destination, decision, subject);
   }
 
   /** Answers by the route itself. */
@@ -430,11 +430,12 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     };
   }
 
-  #mirror({ mirrors, timeouts }: Forward, sent: SentRequest): void {
+  #mirror(decision: Forward, sent: SentRequest): void {
+    const { mirrors, timeouts } = decision;
     if (mirrors.length === 0) return;
     const request = { head: this.#headFor(sent, 'http'), sent, timeoutMs: timeouts.requestMs };
     this.#mirrors = mirrors
-      .filter((backend) => this.#keptFrom(backend) === undefined)
+      .filter((backend) => this.#keptFrom({ ...decision, backend }) === undefined)
       .flatMap((backend) => startMirror(this.#context, this.#downstream, backend, request) ?? []);
     for (const mirror of this.#mirrors) this.#body.replay(mirror);
   }

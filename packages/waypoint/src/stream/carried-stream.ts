@@ -12,7 +12,7 @@ import { authorize, externalChecks } from '../decide/authorize.ts';
 import { readClientHello } from '../decide/client-hello.ts';
 import { hasNameRules } from '../decide/port-rules.ts';
 import { type ConnectionView, sourceNamespaceOf } from '../decide/request-view.ts';
-import { type BackendService, routeText } from '../decide/route-decision.ts';
+import { type Lead, routeText } from '../decide/route-decision.ts';
 import { decideStream } from '../decide/stream.ts';
 import { refusalOf, type Verdict } from '../decide/verdict.ts';
 import { configOf, type Downstream, endsOf, keptFrom } from '../exchange/downstream.ts';
@@ -58,7 +58,7 @@ export class CarriedStream {
   /** Policies let it in; its endpoint may not be connected yet. */
   #admitted = false;
   /** Where a route leads. */
-  #backend: BackendService | undefined;
+  #lead: Lead | undefined;
   #over = false;
 
   constructor(context: StreamContext, downstream: Downstream, carried: Carried, ended: () => void) {
@@ -98,8 +98,8 @@ export class CarriedStream {
       return;
     }
     const { destination } = this.#downstream;
-    if (!this.#backend || destination.kind !== 'service') return;
-    const by = keptFrom(this.#context.snapshot(), destination, this.#backend, this.#subject);
+    if (!this.#lead || destination.kind !== 'service') return;
+    const by = keptFrom(this.#context.snapshot(), destination, this.#lead, this.#subject);
     if (by !== undefined) this.cut(`rbac_access_denied_matched_policy[${by}]`);
   }
 
@@ -213,14 +213,13 @@ export class CarriedStream {
       this.#refuse('NR', decision.reason === 'no-route' ? 'filter_chain_not_found' : decision.reason);
       return;
     }
-    const backend: BackendService = decision.backend;
-    const by = keptFrom(this.#context.snapshot(), destination, backend, this.#subject);
+    const by = keptFrom(this.#context.snapshot(), destination, decision, this.#subject);
     if (by !== undefined) {
       this.#refuse(undefined, `rbac_access_denied_matched_policy[${by}]`);
       return;
     }
-    this.#backend = backend;
-    this.#connect(() => upstreams.cluster(backend));
+    this.#lead = decision;
+    this.#connect(() => upstreams.cluster(decision.backend));
   }
 
   #connect(find: () => Cluster): void {
