@@ -5,10 +5,9 @@
  * needs tracking any more; and goes by it once something does.
  */
 import { ENOENT } from './errno.ts';
-import { LinuxError } from './errors.ts';
 import { memory } from './libc.ts';
 import { MAX_LISTED_CONNECTIONS } from './limits.ts';
-import { askNetlink, attributes, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_DUMP } from './netlink.ts';
+import { askNetlink, attributes, NETLINK_NETFILTER, NLM_F_DUMP, orderNetlink } from './netlink.ts';
 
 const CTNETLINK_GET = (1 << 8) | 1;
 const CTNETLINK_DELETE = (1 << 8) | 2;
@@ -37,10 +36,11 @@ const ENDED_STATES: ReadonlySet<number> = new Set([7, 8]);
  * @throws {@link LinuxError} EPERM without CAP_NET_ADMIN, EINVAL or EOPNOTSUPP if the kernel has no ctnetlink.
  */
 export function forgetMarked(netnsFd: number, mark: number, mask: number): void {
-  ask(netnsFd, 0, [
+  const marked = encode(0, [
     [CTA_MARK, bigEndian(mark)],
     [CTA_MARK_MASK, bigEndian(mask)],
   ]);
+  forget(netnsFd, [marked]);
 }
 
 /**
@@ -50,7 +50,7 @@ export function forgetMarked(netnsFd: number, mark: number, mask: number): void 
  * @throws {@link LinuxError} as {@link forgetMarked} does; LimitError when there are too many to look at.
  */
 export function forgetOpenTcp(netnsFd: number): void {
-  const found: { readonly family: number; readonly names: readonly Attribute[] }[] = [];
+  const found: Uint8Array[] = [];
   const request = {
     netnsFd,
     protocol: NETLINK_NETFILTER,
@@ -69,29 +69,20 @@ export function forgetOpenTcp(netnsFd: number): void {
       const value = all.get(type);
       return value ? [[type === CTA_TUPLE_ORIG ? type | NLA_F_NESTED : type, bytesOf(value)]] : [];
     });
-    found.push({ family: answer.getUint8(0), names });
+    found.push(encode(answer.getUint8(0), names));
   });
-  for (const { family, names } of found) {
-    try {
-      ask(netnsFd, family, names);
-    } catch (error) {
-      if (!(error instanceof LinuxError && error.errno === ENOENT)) throw error;
-    }
-  }
+  forget(netnsFd, found);
 }
 
 type Attribute = readonly [type: number, value: Uint8Array];
 
-function ask(netnsFd: number, family: number, names: readonly Attribute[]): void {
-  const request = {
-    netnsFd,
-    protocol: NETLINK_NETFILTER,
-    type: CTNETLINK_DELETE,
-    flags: NLM_F_ACK,
-    payload: encode(family, names),
-    purpose: 'forgetting tracked connections',
-  };
-  askNetlink(request, 1, () => undefined);
+/** One that has ended meanwhile is forgotten already. */
+function forget(netnsFd: number, payloads: readonly Uint8Array[]): void {
+  const purpose = 'forgetting tracked connections';
+  orderNetlink(
+    { netnsFd, protocol: NETLINK_NETFILTER, type: CTNETLINK_DELETE, payloads, purpose },
+    (errno) => errno === ENOENT,
+  );
 }
 
 /** A `nfgenmsg` and its attributes, each on a boundary of four bytes. */

@@ -21,15 +21,26 @@ const NLM_F_REQUEST = 0x1;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const HEADER_BYTES = 16;
+/** Their answers have room in what the kernel keeps for a socket. */
+const ORDERS_AT_A_TIME = 64;
 
-export interface NetlinkRequest {
+/** Whom to ask, and in words what for. */
+interface NetlinkAsked {
   readonly netnsFd: number;
   readonly protocol: number;
+  /** For errors. */
+  readonly purpose: string;
+}
+
+export interface NetlinkOrders extends NetlinkAsked {
+  readonly type: number;
+  readonly payloads: readonly Uint8Array[];
+}
+
+export interface NetlinkRequest extends NetlinkAsked {
   readonly type: number;
   readonly flags: number;
   readonly payload: Uint8Array;
-  /** In words, for errors. */
-  readonly purpose: string;
 }
 
 /**
@@ -53,7 +64,59 @@ export function askNetlink(
   }
 }
 
-function open({ netnsFd, protocol, purpose }: NetlinkRequest): number {
+/**
+ * Has the kernel do one thing after the other, many with each system call; it stops at none.
+ *
+ * @param mayFail - Errors of single orders that do not matter.
+ * @throws {@link LinuxError} with the first other one that the kernel answered. What is behind it in the same batch is done.
+ */
+export function orderNetlink(
+  { payloads, type, ...asked }: NetlinkOrders,
+  mayFail: (errno: number) => boolean,
+): void {
+  if (payloads.length === 0) return;
+  const fd = open(asked);
+  try {
+    const buffer = memory(NETLINK_READ_BYTES);
+    for (let from = 0; from < payloads.length; from += ORDERS_AT_A_TIME) {
+      const batch = payloads.slice(from, from + ORDERS_AT_A_TIME);
+      const text = Buffer.concat(batch.map((payload) => padded(encode({ type, flags: NLM_F_ACK, payload }))));
+      check(libc.send(fd, text, text.length, 0), 'send', asked.purpose);
+      readAcknowledgements(fd, asked.purpose, buffer, batch.length, mayFail);
+    }
+  } finally {
+    libc.close(fd);
+  }
+}
+
+function readAcknowledgements(
+  fd: number,
+  purpose: string,
+  buffer: ReturnType<typeof memory>,
+  wanted: number,
+  mayFail: (errno: number) => boolean,
+): void {
+  let problem = 0;
+  for (let count = 0; count < wanted; ) {
+    const size = libc.recv(fd, buffer.bytes, buffer.bytes.length, 0);
+    if (size === -1 && lastErrno() === EINTR) continue;
+    check(size, 'recv', purpose);
+    for (const { type, payload } of messages(buffer.view, size)) {
+      if (type !== NLMSG_ERROR) continue;
+      count += 1;
+      const errno = -payload.getInt32(0, true);
+      if (errno !== 0 && problem === 0 && !mayFail(errno)) problem = errno;
+    }
+  }
+  if (problem !== 0) throw new LinuxError('netlink', problem, purpose);
+}
+
+function padded(message: Uint8Array): Uint8Array {
+  const rest = -message.length & 3;
+  return rest === 0 ? message : Buffer.concat([message, new Uint8Array(rest)]);
+}
+
+function open({ netnsFd, protocol, purpose }: NetlinkAsked): number {
   const previous = enterNetns(netnsFd);
   try {
     return check(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol), 'socket', purpose);
@@ -62,7 +125,7 @@ function open({ netnsFd, protocol, purpose }: NetlinkRequest): number {
   }
 }
 
-function encode({ type, flags, payload }: NetlinkRequest): Uint8Array {
+function encode({ type, flags, payload }: Pick<NetlinkRequest, 'type' | 'flags' | 'payload'>): Uint8Array {
   const { bytes, view } = memory(HEADER_BYTES + payload.length);
   view.setUint32(0, bytes.length, true);
   view.setUint16(4, type, true);

@@ -1,0 +1,60 @@
+import { once } from 'node:events';
+import { createServer, Socket } from 'node:net';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { forgetMarked, forgetOpenTcp } from './conntrack.ts';
+import { listenTcp, tcpSocket } from './sockets.ts';
+import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
+
+const PORT = 8080;
+const MARK = 0x111;
+
+let namespaces: TestNamespaces;
+let pod: TestNetns;
+let open: Socket[];
+
+beforeEach(() => {
+  namespaces = new TestNamespaces();
+  pod = namespaces.create();
+  pod.run('ip', 'link', 'set', 'lo', 'up');
+  // Every second one gets the mark, by its port.
+  for (const line of [
+    'add table inet t',
+    'add chain inet t out { type filter hook output priority 0; }',
+    `add rule inet t out tcp sport & 1 == 1 tcp dport ${PORT} ct mark set ${MARK}`,
+    'add rule inet t out ct state new accept',
+  ])
+    pod.run('nft', line);
+  open = [];
+});
+afterEach(() => {
+  for (const socket of open) socket.destroy();
+  namespaces[Symbol.dispose]();
+});
+
+async function connect(count: number): Promise<void> {
+  const { fd } = listenTcp({ netnsFd: pod.fd, ip: '0.0.0.0', port: PORT });
+  const server = createServer((socket) => open.push(socket.on('error', () => undefined))).listen({ fd });
+  for (let i = 0; i < count; i++) {
+    const bind = { ip: '127.0.0.1', port: 20_000 + i, transparent: false };
+    const socket = new Socket({ fd: tcpSocket({ netnsFd: pod.fd, family: 4, bind }) }).connect(
+      PORT,
+      '127.0.0.1',
+    );
+    open.push(socket);
+    await once(socket, 'connect');
+  }
+  server.close();
+}
+
+const tracked = () => Number(pod.run('sysctl', '-n', 'net.netfilter.nf_conntrack_count'));
+
+test('connections are forgotten by their mark, and the others that are open with them or without', async () => {
+  await connect(300);
+  expect(tracked()).toBe(300);
+  forgetMarked(pod.fd, MARK, 0xfff);
+  expect(tracked()).toBe(150);
+  forgetOpenTcp(pod.fd);
+  expect(tracked()).toBe(0);
+  forgetOpenTcp(pod.fd);
+  forgetMarked(pod.fd, MARK, 0xfff);
+});
