@@ -12,6 +12,7 @@ import type { RequestAuthentication } from '../resources/request-authentication.
 import { request, type RequestParts } from '../decide/testing/requests.ts';
 import { Authenticator, type Authentication } from './authenticate.ts';
 import { type FetchDocument, KeySets } from './jwks.ts';
+import { MAX_TOKEN_LENGTH, MAX_VERIFIED_LENGTH } from './limits.ts';
 
 const ISSUER = 'https://issuer.example';
 const NOW_S = Date.UTC(2026, 0, 1) / 1_000;
@@ -547,6 +548,28 @@ describe('key sets', () => {
     const policies = [policy([rule(remote)])];
     await asked.authenticate(policies, asking);
     expect(asked.authenticate(policies, asking)).not.toBeInstanceOf(Promise);
+  });
+
+  test('as many as there is room for, the last that came', async () => {
+    const { authenticator: asked } = authenticator();
+    const policies = [policy([rule({ jwks: jwks('HS256') })])];
+    const padding = 'x'.repeat(MAX_TOKEN_LENGTH / 2);
+    const believe = async (count: number) => {
+      const words = await token({ ...CLAIMS, count: 1_000 + count, padding }, { alg: 'HS256' });
+      const asking = request('/', bearer(words));
+      await asked.authenticate(policies, asking);
+      return {
+        length: words.length,
+        isKnown: () => !(asked.authenticate(policies, asking) instanceof Promise),
+      };
+    };
+    const first = await believe(0);
+    const second = await believe(1);
+    const others = Math.floor(MAX_VERIFIED_LENGTH / first.length) - 1;
+    for (let count = 2; count <= others; count++) await believe(count);
+    expect(first.isKnown()).toBe(true);
+    await believe(others + 1);
+    expect([first.isKnown(), second.isKnown()]).toEqual([true, false]);
   });
 
   test('but not once it has ended', async () => {

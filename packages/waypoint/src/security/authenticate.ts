@@ -14,7 +14,12 @@ import type { JwtRule, RequestAuthentication } from '../resources/request-authen
 import { claimProblem, claimText, policyClaims, type TokenProblem, WRONG_ISSUER } from './check-claims.ts';
 import { findTokens, type ParsedToken, parseToken } from './find-tokens.ts';
 import type { KeySets } from './jwks.ts';
-import { MAX_REALM_LENGTH, MAX_DIFFERENT_TOKENS, MAX_VERIFIED_TOKENS } from './limits.ts';
+import {
+  MAX_REALM_LENGTH,
+  MAX_DIFFERENT_TOKENS,
+  MAX_VERIFIED_LENGTH,
+  MAX_VERIFIED_TOKENS,
+} from './limits.ts';
 import type { KeySet } from './key-set.ts';
 
 /** Fields to remove from the request, and then to set. */
@@ -57,6 +62,8 @@ export class Authenticator {
   readonly #clock: Clock;
   /** By token: the keys that verified it, and what it says. The last used is last. */
   readonly #verified = new Map<string, Verified>();
+  /** Of their texts, in characters. */
+  #verifiedLength = 0;
 
   constructor(keySets: KeySets, clock: Clock) {
     this.#keySets = keySets;
@@ -156,10 +163,14 @@ export class Authenticator {
   }
 
   #remember(token: ParsedToken, keys: KeySet): void {
-    this.#verified.delete(token.text);
-    this.#verified.set(token.text, { token, keys });
-    const [oldest] = this.#verified.keys();
-    if (this.#verified.size > MAX_VERIFIED_TOKENS && oldest !== undefined) this.#verified.delete(oldest);
+    const { text } = token;
+    if (!this.#verified.delete(text)) this.#verifiedLength += text.length;
+    this.#verified.set(text, { token, keys });
+    for (const oldest of this.#verified.keys()) {
+      if (this.#verified.size <= MAX_VERIFIED_TOKENS && this.#verifiedLength <= MAX_VERIFIED_LENGTH) return;
+      this.#verified.delete(oldest);
+      this.#verifiedLength -= oldest.length;
+    }
   }
 }
 

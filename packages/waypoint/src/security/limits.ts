@@ -12,6 +12,8 @@ export const MAX_KEYS = 256;
 export const MAX_KEYS_TRIED = 8;
 /** Tokens whose signature is known to be good, in all of this process. */
 export const MAX_VERIFIED_TOKENS = 4_096;
+/** Characters of all of them: as many of a usual length. What they say takes a multiple of that, which its author chooses. */
+export const MAX_VERIFIED_LENGTH = 4_194_304;
 /** Key sets that are kept for addresses; beyond it, those that were not used for longest go. */
 export const MAX_KEY_SETS = 1_024;
 /** How old a key set grows before it is fetched again, the old one in use meanwhile. Istio's. */
