@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { AuthorizationAction } from '@ambit/api/waypoint';
 import { httpBackend } from '../../testing/backend.ts';
 import { testScope } from '../../testing/scope.ts';
 import {
@@ -27,6 +28,19 @@ async function network(): Promise<WaypointNetwork> {
             {
               issuer: 'https://issuer',
               jwks: JSON.stringify({ keys: [{ kty: 'oct', kid: 'one', k: SECRET }] }),
+            },
+          ],
+        });
+        controlPlane.set('AuthorizationPolicy', `${NAMESPACE}/audit`, {
+          origin: origin('AuthorizationPolicy'),
+          targets: [gateway],
+          action: AuthorizationAction.DENY,
+          rules: [
+            {
+              when: [
+                { key: 'request.headers[Authorization]', values: [`Basic ${SECRET}`] },
+                { key: 'request.headers[x-tenant]', values: ['evil'] },
+              ],
             },
           ],
         });
@@ -61,7 +75,6 @@ describe('/config_dump', () => {
       services: [{ hostname: hostnameOf('web') }],
       settings: { pathNormalization: 'BASE' },
       use: { requests: 0 },
-      authorizationPolicies: [],
       httpRoutes: [],
       keySets: [],
     });
@@ -107,6 +120,10 @@ describe('/config_dump', () => {
     const { body } = await made.page('admin', '/config_dump');
     expect(body).not.toContain(SECRET);
     expect(body).not.toContain('PRIVATE');
+    expect((await dump(made)).authorizationPolicies[0].rules[0].when).toMatchObject([
+      { field: expect.stringMatching(/authorization/i), values: ['(hidden)'] },
+      { values: ['evil'] },
+    ]);
     expect((await dump(made)).requestAuthentications[0].rules[0].keys).toEqual({
       kind: 'inline',
       keys: [{ id: 'one', type: 'oct', algorithm: '' }],

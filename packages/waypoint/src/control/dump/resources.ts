@@ -3,7 +3,9 @@ import type { AuthorizationPolicy } from '../../resources/authorization-policy.t
 import type { ExtensionProvider, MeshSettings } from '../../resources/mesh-settings.ts';
 import type { JwtRule, RequestAuthentication } from '../../resources/request-authentication.ts';
 import { KeySet } from '../../security/key-set.ts';
-import { HIDDEN, shown } from './shown.ts';
+import { HIDDEN, isSecretHeader, shown } from './shown.ts';
+
+const HEADER_CONDITION = /^request\.headers\[(.*)\]$/;
 
 /** Conditions have what the user wrote; what it was compiled to says the same again. */
 export function dumpAuthorizationPolicy(policy: AuthorizationPolicy): unknown {
@@ -14,7 +16,7 @@ export function dumpAuthorizationPolicy(policy: AuthorizationPolicy): unknown {
   }: AuthorizationPolicy['rules'][number]['when'][number]) => ({
     field,
     negated,
-    values,
+    values: isSecretHeader(HEADER_CONDITION.exec(field)?.[1] ?? '') ? [HIDDEN] : values,
   });
   const rules = policy.rules.map(({ from, to, when }) => ({
     from: from.map((conditions) => conditions.map(written)),

@@ -18,6 +18,11 @@ const SECRET_HEADERS: ReadonlySet<string> = new Set([
   'api-key',
 ]);
 
+/** Whether what a header of this name says lets somebody in. */
+export function isSecretHeader(name: string): boolean {
+  return SECRET_HEADERS.has(name.toLowerCase());
+}
+
 export function shown(value: unknown): unknown {
   switch (typeof value) {
     case 'string':
@@ -37,7 +42,7 @@ function shownObject(value: object): unknown {
   if (Array.isArray(value) || value instanceof Set) return shownList([...value]);
   if (value instanceof Map)
     return Object.fromEntries(shownEntries([...value].map(([key, inner]) => [String(key), inner] as const)));
-  if ('name' in value && 'value' in value && SECRET_HEADERS.has(String(value.name)))
+  if ('name' in value && 'value' in value && isSecretHeader(String(value.name)))
     return { ...value, value: HIDDEN };
   return Object.fromEntries(shownEntries(Object.entries(value)));
 }
