@@ -200,6 +200,16 @@ describe('DNS of an enrolled pod', () => {
     expect(pod.run('ss', '-Hlntu', 'sport', '=', ':15053').trim()).toBe('');
   });
 
+  test('a question fails where no way leads to the resolver, and no more than that', async () => {
+    using _ = await start();
+    pod.run('ip', 'route', 'del', 'default');
+    const question = buildQuery({ name: 'example.com', type: 1 });
+    const { answer } = await askUdp(question, { ip: '127.0.0.1', port: 15_053 });
+    pod.run('ip', 'route', 'add', 'default', 'via', '10.1.0.1');
+    expect(readAnswer(answer).rcode).toBe(2);
+    expect((await askUdp(question)).answer.subarray(-13).toString()).toBe('from upstream');
+  });
+
   /** As the runtime leaves a pod that is over: without its interface, and with the loopback down. */
   test('a pod without any network is drained all the same', async () => {
     const dns = await start();

@@ -120,7 +120,9 @@ function exchangeUdp(sockets: Sockets, to: Endpoint, message: Buffer, signal: Ab
       if (answers(message, answer)) resolve(answer);
     });
     socket.bind({ fd });
-    socket.connect(to.port, to.ip, () => socket.send(message));
+    // No callback: that would be called where no way leads there as well, instead of the error being told.
+    socket.once('connect', () => socket.send(message));
+    socket.connect(to.port, to.ip);
   }).finally(() => socket.close());
 }
 
