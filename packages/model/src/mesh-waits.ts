@@ -11,29 +11,39 @@ interface Wait {
 
 export class MeshWaits {
   readonly #clock: Clock;
+  readonly #limit: number;
   readonly #waits = new Set<Wait>();
 
-  constructor(mesh: MeshStore, clock: Clock) {
+  /** @param limit - How many may wait. */
+  constructor(mesh: MeshStore, clock: Clock, limit = MAX_MESH_WAITS) {
     this.#clock = clock;
+    this.#limit = limit;
     mesh.changes.subscribe(() => this.askAgain());
   }
 
-  /** What `probe` finds, now or within `ms`; `undefined` when time is up or too many wait. */
-  until<T>(probe: () => T | undefined, ms: number): Promise<T | undefined> {
+  /**
+   * What `probe` finds, now or within `ms`; `undefined` when time is up or too many wait.
+   *
+   * @param stop - Nobody wants it any more: `undefined` at once.
+   */
+  until<T>(probe: () => T | undefined, ms: number, stop?: AbortSignal): Promise<T | undefined> {
     const now = probe();
-    if (now !== undefined || this.#waits.size >= MAX_MESH_WAITS) return Promise.resolve(now);
+    if (now !== undefined || stop?.aborted || this.#waits.size >= this.#limit) return Promise.resolve(now);
     return new Promise((resolve) => {
+      const end = () => {
+        wait.timer?.cancel();
+        this.#waits.delete(wait);
+        resolve(undefined);
+      };
       const wait: Wait = {
         ask: () => {
           const found = probe();
           if (found !== undefined) resolve(found);
           return found !== undefined;
         },
-        timer: this.#clock.after(ms, () => {
-          this.#waits.delete(wait);
-          resolve(undefined);
-        }),
+        timer: this.#clock.after(ms, end),
       };
+      stop?.addEventListener('abort', end, { once: true });
       this.#waits.add(wait);
     });
   }

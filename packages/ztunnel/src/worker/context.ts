@@ -25,6 +25,8 @@ export interface WorkerContext {
   readonly verdictLog: Logger;
   readonly mesh: MeshStore;
   readonly meshWaits: MeshWaits;
+  /** Of connections that may lead elsewhere by now: apart, since they could go without, and others could not. */
+  readonly doubts: MeshWaits;
   readonly demands: Demands;
   readonly names: Names;
   readonly certificates: WorkerCertificates;

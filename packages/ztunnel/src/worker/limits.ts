@@ -31,6 +31,8 @@ export const CONNECT_ANSWER_TIMEOUT_MS = 20_000;
 
 /** A waypoint that has not answered after so long may not be the destination's any more: from then on that is looked at. */
 export const WAYPOINT_DOUBT_MS = 50;
+/** Connections of a worker that look for it at a time; each looks again at each change of the mesh. */
+export const MAX_DOUBTS = 1_000;
 /** How long a connection that a waypoint does not know (404) waits for news of where else it leads. */
 export const STALE_ROUTE_WAIT_MS = 1_000;
 

@@ -61,6 +61,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   #pump: TunnelPump | PlainPump | undefined;
   readonly #early: EarlyData;
   #timer: Timer | undefined;
+  /** Aborted as soon as it does not matter any more whether the connection leads elsewhere. */
+  #doubt: AbortController | undefined;
   #attempts = 0;
 
   /** @param target - Where the application wants to go, if somebody other than the kernel knows. */
@@ -101,6 +103,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   protected override release(error: Error | undefined): void {
     this.#timer?.cancel();
+    this.#doubt?.abort();
     if (!this.#pump) this.#stream?.reset(H2.cancel);
     else if (error) this.#pump.abort(error);
     this.#inner?.[Symbol.dispose]();
@@ -143,6 +146,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   onHeaders(stream: H2Stream, fields: HeaderFields): void {
     this.#timer?.cancel();
+    this.#doubt?.abort();
     const status = fieldValue(fields, ':status') ?? '';
     if (status !== '200') {
       this.#refused(stream, status);
@@ -171,6 +175,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   onReset(_stream: H2Stream, error: StreamResetError): void {
     this.#stream = undefined;
+    this.#doubt?.abort();
     this.#early.pause();
     if (error.h2Code === H2.refusedStream && this.#attempts < MAX_STREAM_ATTEMPTS && this.#route) {
       this.#tunnel(this.#route);
@@ -339,7 +344,9 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     const stream = this.#stream;
     const isOver = () => this.isEnded || this.#pump !== undefined || this.#stream !== stream;
     const look = () => isOver() || leadsElsewhere(route, this.#select(source)) || undefined;
-    return (await this.pod.worker.meshWaits.until(look, ms)) === true && !isOver();
+    const doubt = new AbortController();
+    this.#doubt = doubt;
+    return (await this.pod.worker.doubts.until(look, ms, doubt.signal)) === true && !isOver();
   }
 
   /** Nothing of the application has been sent, so it may go where it leads now. */

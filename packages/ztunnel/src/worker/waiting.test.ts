@@ -93,6 +93,22 @@ describe('waiting for mesh state', () => {
     expect((await found)?.name).toBe('web');
   });
 
+  test('and has room again for another when nobody wants it any more', async () => {
+    const waits = new MeshWaits(new MeshStore({ nodeName: '' }), new FakeClock(), 1);
+    const nothing = () => undefined;
+    const first = new AbortController();
+    const left = waits.until(nothing, 1_000, first.signal);
+    expect(await waits.until(nothing, 1_000)).toBeUndefined();
+    first.abort();
+    expect(await left).toBeUndefined();
+    let asked = 0;
+    const probe = () => (++asked > 1 ? 'found' : undefined);
+    const second = waits.until(probe, 1_000);
+    waits.askAgain();
+    expect(await second).toBe('found');
+    expect(await waits.until(nothing, 1_000, first.signal)).toBeUndefined();
+  });
+
   test('ends in time', async () => {
     const clock = new FakeClock();
     const waits = new MeshWaits(new MeshStore({ nodeName: '' }), clock);

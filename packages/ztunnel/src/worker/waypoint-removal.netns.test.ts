@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { DEFAULT_SESSION_OPTIONS } from '@ambit/http/h2/session';
 import { H2 } from '@ambit/http/h2/protocol';
@@ -10,7 +10,8 @@ import { acceptHandles } from '@ambit/http/transport/native';
 import { serverTlsOptions, verifyClientPeer } from '@ambit/identity/tls-context';
 import { listenTcp } from '@ambit/linux/sockets';
 import { ALICE_IP, BOB_IP, OUTSIDE_IP, TRUST_DOMAIN, WorkerNetwork } from '../testing/worker-network.ts';
-import { STALE_ROUTE_WAIT_MS } from './limits.ts';
+import { MeshWaits } from '@ambit/model/mesh-waits';
+import { CONNECT_ANSWER_TIMEOUT_MS, STALE_ROUTE_WAIT_MS } from './limits.ts';
 
 const VIP = '10.96.0.9';
 const WAYPOINT = 'spiffe://td/ns/shop/sa/waypoint';
@@ -109,6 +110,24 @@ describe('a connection under way to a waypoint that was taken from its service',
     expect(await network.logged('outbound')).toMatchObject({ error: 'http status: 404' });
     expect(systemClock.monotonicMs() - beganMs).toBeGreaterThan(STALE_ROUTE_WAIT_MS - 50);
     expect(network.connections()).toEqual([]);
+  });
+
+  test.each<[string, (stream: H2Stream) => void]>([
+    ['answers late', (stream) => stream.respond([{ name: ':status', value: '200', indexed: true }], false)],
+    ['ends it', (stream) => stream.reset(H2.cancel)],
+  ])('and %s is not looked after any more', async (_, behaviour) => {
+    using until = jest.spyOn(MeshWaits.prototype, 'until');
+    const asked = Promise.withResolvers<H2Stream>();
+    behave = asked.resolve;
+    const talk = await network.connect('alice', VIP, 80);
+    const stream = await asked.promise;
+    const doubt = await network.eventually('a doubt', () =>
+      until.mock.calls.find(([, ms]) => ms === CONNECT_ANSWER_TIMEOUT_MS),
+    );
+    expect(doubt[2]?.aborted).toBe(false);
+    behaviour(stream);
+    await network.eventually('the end of it', () => doubt[2]?.aborted || undefined);
+    talk.socket.destroy();
   });
 
   test.each([400, 401, 503])('that was refused with %d is closed at once', async (status) => {

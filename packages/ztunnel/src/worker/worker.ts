@@ -24,7 +24,7 @@ import { WorkerCertificates } from './certificates.ts';
 import type { WorkerContext } from './context.ts';
 import { Demands } from './demands.ts';
 import { EventCounters } from './event-counters.ts';
-import { shareOf } from './limits.ts';
+import { MAX_DOUBTS, shareOf } from './limits.ts';
 import { MeshFeed } from './mesh-feed.ts';
 import { MeshWaits } from '@ambit/model/mesh-waits';
 import { Names } from '@ambit/core/names';
@@ -56,6 +56,7 @@ export class DataWorker {
     const { http2, tls } = options;
     const mesh = new MeshStore({ nodeName: options.nodeName });
     const meshWaits = new MeshWaits(mesh, clock);
+    const doubts = new MeshWaits(mesh, clock, MAX_DOUBTS);
     const demands = new Demands(mesh, meshWaits, (key) => post({ kind: 'need-address', key }));
     this.#deps = deps;
     this.#context = {
@@ -66,6 +67,7 @@ export class DataWorker {
       verdictLog: log.scope('rbac'),
       mesh,
       meshWaits,
+      doubts,
       demands,
       names: deps.names ?? new Names(clock),
       certificates: new WorkerCertificates(clock, (identity) => post({ kind: 'need-certificate', identity })),
@@ -103,6 +105,7 @@ export class DataWorker {
       case 'mesh-complete':
         this.#context.mesh.complete();
         this.#context.meshWaits.askAgain();
+        this.#context.doubts.askAgain();
         return;
       case 'certificate':
         certificates.accept(message);
