@@ -183,6 +183,15 @@ describe('the fields that are sent', () => {
     expect(changed).toEqual(fields);
   });
 
+  test('nor is whom the mesh says that a request is from', () => {
+    const name = 'x-forwarded-client-cert';
+    const said = [name, 'By=spiffe://td/ns/shop/sa/waypoint;URI=spiffe://td/ns/web/sa/front'];
+    const forged = { name, value: 'URI=spiffe://td/ns/shop/sa/admin' };
+    expect(changeFields({ set: [forged], add: [], remove: [name] }, said)).toEqual(said);
+    expect(changeFields({ set: [], add: [forged], remove: [] }, said)).toEqual(said);
+    expect(changeFields({ set: [forged], add: [forged], remove: [] }, [])).toEqual([]);
+  });
+
   test('set-cookie is never joined', () => {
     const changed = changeFields({ set: [], add: [{ name: 'set-cookie', value: 'b=2' }], remove: [] }, [
       'set-cookie',

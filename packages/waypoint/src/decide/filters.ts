@@ -60,7 +60,10 @@ function hostOf({ set, add }: HeaderChange): string | undefined {
   return (set.find(isHost) ?? add.find(isHost))?.value;
 }
 
-/** Fields that say where a message ends or who it is for: no filter touches them. */
+/**
+ * Fields that no filter touches: where a message ends, who it is for, and whom the mesh says that it is from, since clients
+ * may write routes for themselves.
+ */
 const UNTOUCHABLE: ReadonlySet<string> = new Set([
   'host',
   'content-length',
@@ -69,6 +72,7 @@ const UNTOUCHABLE: ReadonlySet<string> = new Set([
   'upgrade',
   'te',
   'trailer',
+  'x-forwarded-client-cert',
 ]);
 
 export function changeFields({ set, add, remove }: HeaderChange, fields: HeaderFields): HeaderFields {
