@@ -170,10 +170,11 @@ export class Pod {
       session,
     });
     try {
-      return await openTunnel(dial(this.sockets.tunnel(route.to.ip)), handler);
+      return await openTunnel(dial(this.sockets.tunnel(route.to.ip)), handler).catch((error: unknown) => {
+        if (!arePortsTaken(error)) throw error;
+        return openTunnel(dial(this.sockets.plain(route.to.ip)), handler);
+      });
     } catch (error) {
-      if (error instanceof TunnelConnectError && codeOf(error.cause) === 'EADDRNOTAVAIL')
-        return await openTunnel(dial(this.sockets.plain(route.to.ip)), handler);
       throw revoked === undefined ? error : new RevokedPeerError(revoked, { cause: error });
     }
   }
@@ -323,6 +324,10 @@ export class Pod {
     socket.once('close', () => tracking[Symbol.dispose]());
     return verdict;
   }
+}
+
+function arePortsTaken(error: unknown): boolean {
+  return error instanceof TunnelConnectError && codeOf(error.cause) === 'EADDRNOTAVAIL';
 }
 
 function text({ ip, port }: Endpoint): string {
