@@ -58,7 +58,12 @@ export const MAX_PARENTS_OF_RESOURCE = 1_000;
 export const MAX_PROBLEMS = 20;
 /** Characters of a condition's message that the API server stores. */
 export const MAX_CONDITION_MESSAGE_CHARS = 32_768;
-/** Characters of all regular expressions of one route or VirtualService: some 60 of them at their longest. */
+/** Characters of all regular expressions of one route or VirtualService, with what it delegates to: some 60 of them at their longest. */
 export const MAX_PATTERN_CHARS = 65_536;
+/**
+ * Characters of all that a VirtualService delegates to, as often as it is repeated for routes and matches that lead there:
+ * twice what waypoints read.
+ */
+export const MAX_DELEGATED_CHARS = 8_388_608;
 /** After how long a route may ask for a second try beside the first: what is longer is no tail that anybody would cut. */
 export const MAX_HEDGE_AFTER_MS = 60_000;

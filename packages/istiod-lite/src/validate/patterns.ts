@@ -6,7 +6,7 @@ import { MAX_PATTERN_CHARS } from '../limits.ts';
 
 /** Of a route of the Gateway API, or a VirtualService; `undefined` if they are few enough. */
 export function patternsProblem(spec: unknown): string | undefined {
-  const chars = charsIn(spec);
+  const chars = patternChars(spec);
   return chars > MAX_PATTERN_CHARS
     ? `regular expressions of ${chars} characters in all, where at most ${MAX_PATTERN_CHARS} are taken`
     : undefined;
@@ -15,12 +15,13 @@ export function patternsProblem(spec: unknown): string | undefined {
 /** No pattern is deeper in what fits a schema. */
 const MAX_DEPTH = 12;
 
-function charsIn(value: unknown, depth = 0): number {
+/** Characters of the regular expressions in it. */
+export function patternChars(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return 0;
   const fields = Object.entries(value);
   const isPattern = fields.some(([name, field]) => name === 'type' && field === 'RegularExpression');
   return fields.reduce((sum, [name, field]) => {
-    if (typeof field !== 'string') return sum + charsIn(field, depth + 1);
+    if (typeof field !== 'string') return sum + patternChars(field, depth + 1);
     return isPattern || name === 'regex' || name === 'match' ? sum + field.length : sum;
   }, 0);
 }

@@ -26,10 +26,10 @@ import { hedgeAfterMs } from '../routes/hedging.ts';
 import { originOf } from '../routes/translated.ts';
 import { httpAction, type PathKind } from './actions.ts';
 import { destinationOf, type VirtualServiceContext } from './context.ts';
+import { Delegates } from './delegates.ts';
 import { mergedRoutes } from './delegation.ts';
 import { httpMatch } from './matches.ts';
-import { isExportedTo } from '../hosts.ts';
-import { exportsOf, isForMesh } from './scope.ts';
+import { isForMesh } from './scope.ts';
 
 export interface TranslationContext extends VirtualServiceContext {
   /** By `namespace/name`. */
@@ -76,10 +76,11 @@ export function translateVirtualService(
   }
   const { http, tls = [], tcp = [] } = spec;
   const unsupported = unsupportedStream({ tls, tcp });
+  const delegates = new Delegates(context.namespace, spec, context.virtualService);
   return {
     origin,
     hedgeAfterMs: hedgeAfterMs(virtualService),
-    http: http && { rules: http.flatMap((route) => httpRules(route, context)) },
+    http: http && { rules: http.flatMap((route) => httpRules(route, context, delegates)) },
     streams: isOfStreams
       ? unsupported === ''
         ? { rules: streamRules({ tls, tcp }, context) }
@@ -91,31 +92,16 @@ export function translateVirtualService(
 function httpRules(
   route: VirtualServiceHttpRoute,
   context: TranslationContext,
+  delegates: Delegates,
 ): readonly WaypointFields<HttpRule>[] {
-  const { delegate } = route;
-  if (!delegate) return rulesOf(route, context);
-  const { name = '', namespace = context.namespace } = delegate;
-  const found = context.virtualService(`${namespace}/${name}`);
-  const problem = delegateProblem(found, context.namespace);
-  if (!found || problem !== undefined) {
-    const unreadable = `delegate ${namespace}/${name} ${problem ?? NOT_FOUND}`;
+  if (!route.delegate) return rulesOf(route, context);
+  const delegated = delegates.of(route, route.delegate);
+  if ('problem' in delegated) {
     const matches = matchesOf(route.match);
-    return matches ? [{ name: route.name ?? '', matches, unreadable }] : [];
+    return matches ? [{ name: route.name ?? '', matches, unreadable: delegated.problem }] : [];
   }
-  return mergedRoutes(route, found.spec?.http ?? []).flatMap((merged) =>
-    rulesOf(merged, { ...context, namespace }),
-  );
-}
-
-const NOT_FOUND = 'was not found';
-
-/** @param by - The namespace of who delegates. What is not exported there is not told from what is not there. */
-function delegateProblem(found: VirtualService | undefined, by: string): string | undefined {
-  if (!found || !isExportedTo(exportsOf(found.spec?.exportTo), found.metadata.namespace ?? '', by))
-    return NOT_FOUND;
-  const { errors } = validateVirtualService(found);
-  if (errors.length > 0) return `is invalid: ${errors.join('; ')}`;
-  return (found.spec?.hosts ?? []).length > 0 ? 'has hosts, so nothing can be delegated to it' : undefined;
+  const { namespace, http } = delegated;
+  return mergedRoutes(route, http).flatMap((merged) => rulesOf(merged, { ...context, namespace }));
 }
 
 /** What the path was matched by decides what a rewrite means, so that each match may need a rule of its own. */
