@@ -333,7 +333,8 @@ describe('replicas', () => {
       metadata: { namespace: 'shop', name: 'cart', labels },
       spec: { clusterIPs: ['10.1.0.1'], ports: [{ port: 80 }] },
     } as KubeObject);
-    for (const name of ['waypoint', 'other']) {
+    api.put(`${GATEWAY_API}/gateways`, { metadata: { namespace: 'shop', name: 'other' } } as KubeObject);
+    for (const name of ['waypoint', 'other', 'made-up']) {
       const { metadata, spec } = pod('shop', name, 'n1', '10.0.0.7');
       const of = { ...metadata, labels: { 'gateway.networking.k8s.io/gateway-name': name } };
       api.put(PODS, { metadata: of, spec: { ...spec, serviceAccountName: 'web' } } as KubeObject);
@@ -346,6 +347,7 @@ describe('replicas', () => {
     ];
     const impostors = [
       await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'nobody' }),
+      await follow(plane, 'web', 'shop', { GATEWAY_NAME: 'made-up' }),
       await follow(plane, 'ztunnel-n1', 'istio-system', { GATEWAY_NAME: 'waypoint' }),
     ];
     for (const { xds } of [waypoint, ...others]) await until(xds.synced, Boolean, AbortSignal.timeout(5_000));

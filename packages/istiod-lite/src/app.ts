@@ -193,8 +193,13 @@ export async function startControlPlane(
     log: log.scope('xds'),
   };
   const problemOf = (client: string, node: ClientNode) =>
-    nodeProblem(client, node, (gateway, account) =>
-      (graph.gatewayInstances.get(gateway) ?? []).some((instance) => instance.account === account),
+    nodeProblem(
+      client,
+      node,
+      (gateway, account) =>
+        // Whoever may make pods may give them the label of a Gateway that is not there.
+        inputs.gateways.has(gateway) &&
+        (graph.gatewayInstances.get(gateway) ?? []).some((instance) => instance.account === account),
     );
   const grpcServers: Server[] = [];
   const newServer = () => {

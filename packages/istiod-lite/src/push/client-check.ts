@@ -6,7 +6,7 @@ import type { ClientNode } from '@ambit/xds/resource-feed';
  * Why the client may not be served, or `undefined`. What waypoints are sent is for them alone: there are keys of tracing
  * providers in it, and what the policies of others say.
  *
- * @param isInstance - Whether a pod of the Gateway (`namespace/name`) runs as this service account of its namespace.
+ * @param isInstance - Whether the Gateway (`namespace/name`) is there and a pod of it runs as this service account of its namespace.
  */
 export function nodeProblem(
   identity: string,
