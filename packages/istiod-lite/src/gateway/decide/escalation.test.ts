@@ -102,6 +102,24 @@ describe('an overlay beside a Gateway gives nobody more than its namespace', () 
     ]);
     expect(result.kind).toBe('objects');
   });
+
+  test.each([
+    ['another image', ofContainer('image: mine'), false],
+    ['another command', ofContainer('command: [sh]'), false],
+    ['options for its runtime', ofContainer('env: [{name: NODE_OPTIONS, value: x}]'), false],
+    ['a container beside it', ofPod('{containers: [{name: mine, image: mine}]}'), false],
+    ['one before it', ofPod('{initContainers: [{name: mine, image: mine}]}'), false],
+    ['other files', ofPod('{volumes: [{name: x, configMap: {name: x}}]}'), false],
+    ['more memory', ofContainer('resources: {limits: {memory: 1Gi}}'), true],
+    ['where it runs', ofPod('{nodeSelector: {zone: a}}'), true],
+  ])('into which nobody puts programs of their own: %s', (_, own, isTaken) => {
+    const result = overlaid(rendered, [
+      { from: 'defaults', texts: { deployment: ofPod('{hostNetwork: true}') }, isTrusted: true },
+      { from: 'own', texts: { deployment: own }, isTrusted: false },
+    ]);
+    expect(result.kind).toBe(isTaken ? 'objects' : 'problem');
+    expect(laidOver('deployment', own).kind).toBe('objects');
+  });
 });
 
 test('as many items as an overlay may have are laid over in no time worth speaking of', () => {

@@ -3,10 +3,13 @@
  * must not be the way out of a namespace. Pure.
  */
 import type { Manifest } from './manifest.ts';
-import { accountOf, beyondBaseline } from './pod-security.ts';
+import { accountOf, beyondBaseline, programsOf } from './pod-security.ts';
 import { fieldsOf } from './strategic-merge.ts';
 
-/** In words; `undefined` if it is nothing. What was there before is no matter. */
+/**
+ * In words; `undefined` if it is nothing. What was there before is no matter, but whoever has less may not put programs of
+ * their own into it.
+ */
 export function escalation(before: Manifest | undefined, after: Manifest | undefined): string | undefined {
   if (!after) return undefined;
   const [was, is] = [fieldsOf(before?.spec), fieldsOf(after.spec)];
@@ -15,6 +18,8 @@ export function escalation(before: Manifest | undefined, after: Manifest | undef
   const gained = beyondBaseline(template).find((one) => !known.has(one));
   if (gained !== undefined)
     return `${gained} is beyond the level baseline of Pod Security; only an overlay in istiod's namespace may ask for it`;
+  if (known.size > 0 && !same(programsOf(template), programsOf(was['template'])))
+    return "its class has more than the level baseline of Pod Security: of what runs there, only an overlay in istiod's namespace may change more than resources";
   if (template !== undefined && !same(accountOf(template), accountOf(was['template'])))
     return 'pods run as the account of their waypoint; annotation gateway.istio.io/service-account names it';
   if (!same(is['externalIPs'], was['externalIPs']))

@@ -42,6 +42,7 @@ const SYSCTLS: ReadonlySet<string> = new Set([
   'net.ipv4.tcp_wmem',
 ]);
 const APPARMOR_ANNOTATION = 'container.apparmor.security.beta.kubernetes.io/';
+const CONTAINERS = ['initContainers', 'containers', 'ephemeralContainers'] as const;
 const HANDLERS = ['livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle'] as const;
 
 /** What in a pod's template is more than `baseline`, each as `path: value`. */
@@ -57,6 +58,15 @@ export function accountOf(template: unknown): readonly unknown[] {
   return [serviceAccountName, serviceAccount];
 }
 
+/** What says which programs run in a pod, and on which files. */
+export function programsOf(template: unknown): readonly unknown[] {
+  const pod = fieldsOf(fieldsOf(template)['spec']);
+  const containers = CONTAINERS.map((kind) =>
+    listOf(pod[kind]).map((container) => ({ ...fieldsOf(container), resources: undefined })),
+  );
+  return [...containers, pod['volumes']];
+}
+
 function* ofAnnotations(annotations: Fields): Generator<string> {
   for (const [name, value] of Object.entries(annotations))
     if (name.startsWith(APPARMOR_ANNOTATION) && value !== 'runtime/default') yield said(name, value);
@@ -68,7 +78,7 @@ function* ofPod(pod: Fields): Generator<string> {
   for (const [i, volume] of listOf(pod['volumes']).entries())
     if (fieldsOf(volume)['hostPath'] !== undefined)
       yield said(`volumes[${i}].hostPath`, fieldsOf(volume)['hostPath']);
-  for (const kind of ['initContainers', 'containers', 'ephemeralContainers'])
+  for (const kind of CONTAINERS)
     for (const container of listOf(pod[kind]))
       yield* ofContainer(`${kind}[${textOf(fieldsOf(container)['name'])}]`, fieldsOf(container));
 }
