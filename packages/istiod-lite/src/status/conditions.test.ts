@@ -29,6 +29,17 @@ test('of a message as much is written as is stored, once', () => {
   expect(conditionsToWrite(written ? [written] : [], wanted, 1)).toBeUndefined();
 });
 
+test.each([
+  ['as somebody wrote it', 'a \ud83d b'],
+  ['where it was cut', '\u{1f600}'.repeat(20_000)],
+])('half a character is not written again for ever: %s', (_, message) => {
+  const wanted = [{ type: 'Accepted', isTrue: false, reason: 'Invalid', message }];
+  const [written] = conditionsToWrite([], wanted, 0) ?? [];
+  // As the API server keeps it: what is no character becomes one.
+  const stored = written && { ...written, message: Buffer.from(written.message ?? '').toString() };
+  expect(conditionsToWrite(stored ? [stored] : [], wanted, 1)).toBeUndefined();
+});
+
 describe('conditionsToWrite', () => {
   const cases: Record<
     string,

@@ -13,9 +13,14 @@ export interface WantedCondition {
   readonly observedGeneration?: number;
 }
 
-/** As much of a message as is stored; a longer one would be refused, and with it the whole status. */
+/**
+ * A message as it is stored: a longer one would be refused, and with it the whole status; half a character, where it was
+ * cut or as somebody wrote it, would be another when it is read again, and so be written for ever.
+ */
 export function storable(message: string): string {
-  return message.length <= MAX_CONDITION_MESSAGE_CHARS
-    ? message
-    : `${message.slice(0, MAX_CONDITION_MESSAGE_CHARS - 1)}…`;
+  const stored =
+    message.length <= MAX_CONDITION_MESSAGE_CHARS
+      ? message
+      : `${message.slice(0, MAX_CONDITION_MESSAGE_CHARS - 1)}…`;
+  return stored.toWellFormed();
 }
