@@ -10,28 +10,28 @@ import { get as getInClear } from 'node:http';
 import { get as getOverTls } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
-import { type Cidr, cidrContains, parseCidr, parseIp } from '@ambit/core/ip';
+import { bytesOfIp, type Cidr, cidrContains, formatIp, parseCidr, parseIp } from '@ambit/core/ip';
 import { FetchError, type WebFetch } from './fetch-document.ts';
 
-/**
- * Unspecified, loopback, link-local (through NAT64, too), multicast, and other addresses at which clouds tell machines their credentials:
- * Alibaba's, Azure's, Oracle's, Amazon's and Google's.
- */
-const OUT_OF_BOUNDS: readonly Cidr[] = [
+const blocks = (...texts: readonly string[]): readonly Cidr[] =>
+  texts.flatMap((text) => parseCidr(text) ?? []);
+/** Unspecified, loopback, link-local, multicast; and where clouds tell their machines of themselves beside that. */
+const OUT_OF_BOUNDS = blocks(
   '0.0.0.0/8',
   '127.0.0.0/8',
   '169.254.0.0/16',
-  '100.100.100.200/32',
-  '168.63.129.16/32',
-  '192.0.0.192/32',
   '224.0.0.0/4',
   '::/127',
-  '64:ff9b::a9fe:0/112',
   'fe80::/10',
-  'fd00:ec2::254/128',
-  'fd20:ce::254/128',
   'ff00::/8',
-].flatMap((text) => parseCidr(text) ?? []);
+  'fd00:ec2::254/128', // Amazon
+  'fd20:ce::254/128', // Google
+  '168.63.129.16/32', // Azure
+  '100.100.100.200/32', // Alibaba
+  '192.0.0.192/32', // Oracle
+);
+/** An address of IPv4 is at their end: NAT64's well-known prefix (RFC 6052), and IPv4-compatible addresses. */
+const CARRYING_IPV4 = blocks('64:ff9b::/96', '::/96');
 
 /** Statuses of a whole answer; a server may write anything from 0 to 999. */
 const FIRST_STATUS = 200;
@@ -68,7 +68,13 @@ export function webFetcher(mayAsk: (ip: string) => boolean = mayBeAsked): WebFet
 
 export function mayBeAsked(ip: string): boolean {
   const canonical = parseIp(ip);
-  return canonical !== undefined && !OUT_OF_BOUNDS.some((range) => cidrContains(range, canonical));
+  if (canonical === undefined || isOutOfBounds(canonical)) return false;
+  const bytes = CARRYING_IPV4.some((range) => cidrContains(range, canonical)) && bytesOfIp(canonical);
+  return !bytes || !isOutOfBounds(formatIp(bytes.subarray(12)) ?? '');
+}
+
+function isOutOfBounds(ip: string): boolean {
+  return OUT_OF_BOUNDS.some((range) => cidrContains(range, ip));
 }
 
 function outOfBounds(what: string): FetchError {
