@@ -54,6 +54,12 @@ export const GATEWAY_API_RETRY_MS = 10_000;
 export const MAX_WIRE_DURATION_MS = 2_592_000_000;
 /** Services that one resource for waypoints is about; what is about more becomes several. */
 export const MAX_PARENTS_OF_RESOURCE = 1_000;
+/**
+ * How often one DestinationRule may ask for workloads, by subsets and by labels for failover: as many subsets as waypoints
+ * take. And how many it may come to in all: more than waypoints read, at the shortest names there are.
+ */
+export const MAX_WORKLOAD_QUESTIONS = 4_096;
+export const MAX_TOLD_WORKLOADS = 200_000;
 /** What is told of one object's mistakes; the rest would not help. */
 export const MAX_PROBLEMS = 20;
 /** Characters of a condition's message that the API server stores. */

@@ -2,6 +2,7 @@
 import type { DestinationPolicy, Subset, WaypointFields } from '@ambit/api/waypoint';
 import type { Labels } from '@ambit/kube/label-selector';
 import type { DestinationRule, DestinationRuleSpec } from '@ambit/kube/resources/networking';
+import { MAX_TOLD_WORKLOADS, MAX_WORKLOAD_QUESTIONS } from '../../limits.ts';
 import { validateDestinationRule } from '../../validate/destination-rule.ts';
 import { fullHost, isWildcardHost } from '../hosts.ts';
 import { originOf } from '../routes/translated.ts';
@@ -48,12 +49,48 @@ export function destinationPolicy(
   const { errors } = validateDestinationRule(rule);
   if (errors.length > 0) return { ...shared, unreadable: errors.join('; ') };
   const { trafficPolicy: policy = {} } = spec;
-  return {
+  const bounded = new BoundedWorkloads(workloads);
+  const fields = {
     ...shared,
-    policy: trafficPolicy(policy, workloads),
-    ports: portPolicies(policy, workloads),
-    subsets: (spec.subsets ?? []).map((subset) => translateSubset(subset, workloads)),
+    policy: trafficPolicy(policy, bounded),
+    ports: portPolicies(policy, bounded),
+    subsets: (spec.subsets ?? []).map((subset) => translateSubset(subset, bounded)),
   };
+  return bounded.problem === undefined ? fields : { ...shared, unreadable: bounded.problem };
+}
+
+/**
+ * Workloads are told again for each subset, and each label for failover of each policy: a rule as long as is stored could
+ * come to gigabytes. Beyond the bounds nothing is looked for any more.
+ */
+class BoundedWorkloads implements RuledWorkloads {
+  readonly #workloads: RuledWorkloads;
+  #questions = 0;
+  #told = 0;
+
+  constructor(workloads: RuledWorkloads) {
+    this.#workloads = workloads;
+  }
+
+  get problem(): string | undefined {
+    if (this.#questions > MAX_WORKLOAD_QUESTIONS)
+      return `more than ${MAX_WORKLOAD_QUESTIONS} subsets and labels for failover`;
+    if (this.#told > MAX_TOLD_WORKLOADS)
+      return `its subsets and labels for failover come to more than ${MAX_TOLD_WORKLOADS} workloads`;
+    return undefined;
+  }
+
+  readonly members: RuledWorkloads['members'] = (labels) => this.#ask(() => this.#workloads.members(labels));
+
+  readonly valuesOf: RuledWorkloads['valuesOf'] = (label) => this.#ask(() => this.#workloads.valuesOf(label));
+
+  #ask<T>(look: () => readonly T[]): readonly T[] {
+    this.#questions += 1;
+    if (this.problem !== undefined) return [];
+    const found = look();
+    this.#told += found.length;
+    return found;
+  }
 }
 
 function portPolicies(
