@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import { MAX_WAYPOINT_RESOURCE_BYTES } from '@ambit/api/limits';
 import { decodeWaypointResource } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import { TestMesh } from '../testing/mesh-from-yaml.ts';
+import { waypointResource } from './encode.ts';
 
 /** As long as a namespace's name may be: what names its accounts in short is spelled out with it. */
 const TENANT = 't'.repeat(63);
@@ -68,6 +70,13 @@ describe('what is longer than waypoints read', () => {
     expect(parents).toEqual([service]);
     expect(unreadable).toMatch(/bytes where waypoints read/);
   });
+});
+
+test('settings that are longer than waypoints read are not taken for none', () => {
+  const trustDomainAliases = ['x'.repeat(MAX_WAYPOINT_RESOURCE_BYTES)];
+  const fields = { rootNamespace: 'istio-system', trustDomainAliases };
+  const { value } = waypointResource('MeshSettings', 'default', fields);
+  expect(() => decodeWaypointResource('MeshSettings', value)).toThrow();
 });
 
 test('a policy of as many hosts as can be named is read', () => {

@@ -67,17 +67,20 @@ export function authorizationResource(authorization: Authorization): EncodedReso
 
 /**
  * One that is longer than waypoints read goes out as one that refuses what it is for. They could not tell what that is, and
- * would have to refuse everything: whoever writes a long policy would stop all who share the waypoint.
+ * would have to refuse everything: whoever writes a long policy would stop all who share the waypoint. What refuses nothing,
+ * as settings, goes out as it is: waypoints go on with what they had, where what is left of it would lift policies.
  */
 export function waypointResource<Kind extends WaypointResourceKind>(
   kind: Kind,
   name: string,
   fields: WaypointFields<WaypointResources[Kind]>,
 ): EncodedResource {
-  const encoded = (given: WaypointFields<WaypointResources[Kind]>) =>
-    encodeWaypointResource(kind, createWaypointResource(kind, given));
-  const whole = encoded(fields);
-  const value = whole.length <= MAX_WAYPOINT_RESOURCE_BYTES ? whole : encoded(refusing(fields, whole.length));
+  const message = createWaypointResource(kind, fields);
+  const whole = encodeWaypointResource(kind, message);
+  const isSent = whole.length <= MAX_WAYPOINT_RESOURCE_BYTES || !('unreadable' in message);
+  const value = isSent
+    ? whole
+    : encodeWaypointResource(kind, createWaypointResource(kind, refusing(fields, whole.length)));
   return { name, version: contentVersion(value), aliases: [], value };
 }
 
