@@ -558,7 +558,7 @@ describe('why', () => {
       expect.arrayContaining([
         'REFUSED: shop/batch-1 may not connect to service shop/api port 80: allow policies exist, but none allowed (shop/api-only-web)',
         '  ✗ authorization  allow policies exist, but none allowed (shop/api-only-web)',
-        '                   policy shop/api-only-web (ALLOW): rule 0 does not match, as its clause 0 wants principals cluster.local/ns/shop/sa/web',
+        '                   policy shop/api-only-web (ALLOW): rule 0 does not match, as its clause 0 wants principals cluster.local/ns/shop/sa/web (here: cluster.local/ns/shop/sa/batch)',
       ]),
     );
   });

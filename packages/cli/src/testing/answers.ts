@@ -19,6 +19,7 @@ const refusedByOnlyWeb = {
   detail: {
     verdict: { kind: 'no-allow-matched' },
     missing: [],
+    seen: { principals: 'cluster.local/ns/shop/sa/batch' },
     policies: [
       {
         policy: 'shop/api-only-web',

@@ -51,6 +51,21 @@ test('every policy is told, in its order, with what the first failing clause of 
   ]);
 });
 
+const described = (detail: object) => {
+  const [step] = readWhy({ inbound: [{ step: 'authorization', detail }] }).inbound;
+  if (!step) throw new Error('no step');
+  return describePolicies(step, policies);
+};
+
+test('what the connection has there is told, where the proxy said it', () => {
+  const seen = { principals: '', sourceIps: '10.0.0.7', serviceAccounts: 'n/t' };
+  expect(described({ seen, policies: traces.slice(2, 3) })).toEqual([
+    'policy a/many (ALLOW, dry run: not enforced):',
+    '  rule 0 does not match, as its clause 0 wants principals x, y/*, */z, * (here: nothing) or nothing that can be (an empty match never holds)',
+    '  rule 1 does not match, as its clause 1 wants notSourceIps 10.0.0.0/8 (here: 10.0.0.7) or destinationPorts 80, 443 or serviceAccounts n/s (here: n/t)',
+  ]);
+});
+
 test('an answer without shape explains nothing, and does not crash', () => {
   for (const json of [undefined, null, 5, [], { inbound: 'x', proxy: [] }, { outbound: [null, 7] }]) {
     for (const step of [...readWhy(json).outbound, ...readWhy(json).inbound]) {

@@ -8,7 +8,19 @@ import { policiesOf, type PolicyTrace, type Step } from './answer.ts';
 
 /** @param held - The policies with their rules, where they could be had; without them only the fields are named. */
 export function describePolicies(step: Step, held: readonly DumpedPolicy[]): readonly string[] {
-  return policiesOf(step).flatMap((trace) => describe(trace, rulesOf(trace.policy, held)));
+  return policiesOf(step).flatMap((trace) => describe(trace, rulesOf(trace.policy, held), step));
+}
+
+/** What the connection shows where a field of a policy looks; `undefined` if an older proxy did not say. */
+function seenBy({ detail }: Step, field: string): string | undefined {
+  const seen = objectOf(detail['seen']);
+  // A negative field looks where the positive does: `notSourceIps`, `sourceIps`.
+  const positive = field.replace(/^not(.)/, (_, first: string) => first.toLowerCase());
+  return Object.hasOwn(seen, positive) ? textOf(seen[positive]) : undefined;
+}
+
+function here(seen: string | undefined): string {
+  return seen === undefined ? '' : ` (here: ${seen || 'nothing'})`;
 }
 
 type Rules = DumpedPolicy['rules'];
@@ -17,13 +29,15 @@ function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
   return held.find(({ namespace, name }) => `${namespace}/${name}` === key)?.rules ?? [];
 }
 
-function describe(trace: PolicyTrace, rules: Rules): readonly string[] {
+function describe(trace: PolicyTrace, rules: Rules, step: Step): readonly string[] {
   const { policy, action, dryRun, matchedRule, failures } = trace;
   const head = `policy ${policy} (${action.toUpperCase()}${dryRun ? ', dry run: not enforced' : ''})`;
   if (matchedRule !== undefined) return [`${head}: rule ${matchedRule} matches`];
   if (failures.length === 0) return [`${head}: has no rules, so it matches nothing`];
   const reasons = failures.map(({ rule, clause, failed }) => {
-    const wanted = failed.map((field, i) => alternative(field, rules[rule]?.[clause]?.[i])).join(' or ');
+    const wanted = failed
+      .map((field, i) => alternative(field, rules[rule]?.[clause]?.[i]) + here(seenBy(step, field)))
+      .join(' or ');
     return `rule ${rule} does not match, as its clause ${clause} wants ${wanted}`;
   });
   return reasons.length === 1

@@ -244,6 +244,14 @@ describe('explainAuthorization', () => {
       verdict: { kind: 'allow', by: 'app/allow' },
       dryRunVerdict: { kind: 'deny', by: 'app/dry' },
       missing: ['app/late'],
+      seen: {
+        namespaces: 'a',
+        serviceAccounts: 'a/alice',
+        principals: 'td/ns/a/sa/alice',
+        sourceIps: '10.0.0.1',
+        destinationIps: '10.0.0.2',
+        destinationPorts: '80',
+      },
       policies: [
         {
           ...selector,

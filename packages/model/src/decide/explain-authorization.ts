@@ -34,9 +34,14 @@ export interface AuthorizationTrace {
   readonly verdict: Verdict;
   /** What the verdict would be if dry-run policies were enforced; `undefined` when there are none. */
   readonly dryRunVerdict: Verdict | undefined;
+  /** What the policies looked at. */
+  readonly seen: SeenByPolicies;
   readonly policies: readonly PolicyTrace[];
   readonly missing: readonly string[];
 }
+
+/** What a connection shows to policies, under the field that asks for it; empty where there is nothing to see. */
+export type SeenByPolicies = Readonly<Record<Exclude<PolicyField, `not${string}`>, string>>;
 
 export function explainAuthorization(
   mesh: MeshView,
@@ -51,8 +56,21 @@ export function explainAuthorization(
   return {
     verdict: verdictOf(bound, facts, options),
     dryRunVerdict: hasDryRun ? verdictOf({ ...bound, policies: enforced }, facts, options) : undefined,
+    seen: seenByPolicies(request, facts),
     policies: bound.policies.map((policy) => tracePolicy(policy, facts)),
     missing: bound.missing,
+  };
+}
+
+function seenByPolicies({ sourceIp, destination }: AuthorizationRequest, facts: Facts): SeenByPolicies {
+  const { namespace, serviceAccount, principal } = facts;
+  return {
+    namespaces: namespace,
+    serviceAccounts: serviceAccount === '' ? '' : `${namespace}/${serviceAccount}`,
+    principals: principal,
+    sourceIps: sourceIp,
+    destinationIps: destination.ip,
+    destinationPorts: String(destination.port),
   };
 }
 
