@@ -563,6 +563,48 @@ describe('why', () => {
     );
   });
 
+  describe('names the PeerAuthentication behind STRICT', () => {
+    const key = 'istio-system/istio_converted_static_strict';
+    const strict = {
+      step: 'authorization',
+      outcome: 'refuse',
+      message: `explicitly denied by: ${key}`,
+      detail: {
+        verdict: { kind: 'deny', by: key },
+        policies: [{ policy: key, action: 'Deny', scope: 'WorkloadSelector', matchedRule: 0, failures: [] }],
+      },
+    };
+    const ask = async () => {
+      const answer = whyAnswer({ node: 'node-2', inbound: [strict] });
+      serve(BOTH, pages({ ...answer, source: undefined, outbound: [] }));
+      const { code, out } = await cluster.run('why', 'outside/stranger', 'api.shop:80');
+      expect(code).toBe(3);
+      return out;
+    };
+
+    test('by its name', async () => {
+      cluster.api.put('/apis/security.istio.io/v1/peerauthentications', {
+        metadata: { namespace: 'shop', name: 'only-mtls' },
+        spec: { mtls: { mode: 'STRICT' } },
+      } as KubeObject);
+      const out = await ask();
+      expect(out.split('\n')[0]).toBe(
+        'REFUSED: outside/stranger may not connect to service shop/api port 80: explicitly denied by: PeerAuthentication shop/only-mtls (STRICT)',
+      );
+      expect(out).toContain(
+        '                   PeerAuthentication shop/only-mtls (STRICT): the connection proves no identity\n',
+      );
+    });
+
+    test('where they may not be read, as what it is', async () => {
+      cluster.api.intercept = (_, path) =>
+        path.includes('peerauthentications') ? { status: 403, body: { reason: 'Forbidden' } } : undefined;
+      const out = await ask();
+      expect(out).toContain('denied by: PeerAuthentication STRICT of the mesh or the namespace\n');
+      expect(out).not.toContain('istio_converted_static_strict');
+    });
+  });
+
   test('says so when a proxy could not be asked', async () => {
     serve(pages(whyAnswer()), undefined);
     const { code, out } = await cluster.run('why', 'batch', 'api');

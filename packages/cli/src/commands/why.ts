@@ -13,7 +13,7 @@ import { podOfUid } from '../why/answer.ts';
 import { type DestinationEnd, Ends, type SourceEnd } from '../why/ends.ts';
 import { type Asked, type Explanation, explain, type Findings, type Mark } from '../why/explanation.ts';
 import { declaredProtocol, type RequestOptions, requestQuery, requestText } from '../why/request.ts';
-import { askWaypoint, askZtunnel, heldPolicies } from '../why/proxies.ts';
+import { askWaypoint, askZtunnel, heldPolicies, strictBy } from '../why/proxies.ts';
 import { firstEndpoint } from '../why/waypoint-answer.ts';
 
 interface PodName {
@@ -58,7 +58,7 @@ async function find(context: Context, ends: Ends, from: SourceEnd, to: Destinati
     : { ...common, ...(await findInClear(context, ends, from, to)) };
 }
 
-type Rest = Pick<Findings, 'destination' | 'outbound' | 'waypoint' | 'inbound' | 'obstacle' | 'policies'>;
+type Rest = Omit<Findings, 'sourceName' | 'destinationName' | 'source' | 'notes'>;
 const NOTHING: Rest = {
   destination: undefined,
   outbound: undefined,
@@ -66,6 +66,7 @@ const NOTHING: Rest = {
   inbound: undefined,
   obstacle: undefined,
   policies: [],
+  strictBy: undefined,
 };
 
 /** The source's proxy says which pod is reached; that pod's proxy says whether it lets the connection in. */
@@ -93,7 +94,7 @@ async function findCaptured(
   if (destination.notCaptured !== undefined) return { ...NOTHING, outbound, destination };
   const inbound =
     destination.node === outbound.node ? outbound : await askZtunnel(context, destination.node, query);
-  return { ...NOTHING, outbound, destination, inbound, policies: await heldPolicies(context, inbound) };
+  return { ...NOTHING, outbound, destination, ...(await wayIn(context, inbound, reached)) };
 }
 
 /** The waypoint decides about the request, and chooses an endpoint; whose proxy sees the waypoint, not the source. */
@@ -122,7 +123,7 @@ async function throughWaypoint(
   if (destination.notCaptured !== undefined) return { ...found, destination };
   const last = new URLSearchParams({ source: name, destination: endpoint.hostPort });
   const inbound = await askZtunnel(context, destination.node, last);
-  return { ...found, destination, inbound, policies: await heldPolicies(context, inbound) };
+  return { ...found, destination, ...(await wayIn(context, inbound, reached)) };
 }
 
 /** Nothing of the mesh is at the source: the connection goes where Kubernetes sends it, and proves nothing there. */
@@ -140,7 +141,17 @@ async function findInClear(context: Context, ends: Ends, from: SourceEnd, to: De
     destination: hostPort(ip, target.port),
   });
   const inbound = await askZtunnel(context, destination.node, query);
-  return { ...NOTHING, destination, inbound, policies: await heldPolicies(context, inbound) };
+  return { ...NOTHING, destination, ...(await wayIn(context, inbound, target.pod)) };
+}
+
+/** What the destination's proxy said, with what explains it. */
+async function wayIn(
+  context: Context,
+  inbound: Asked,
+  pod: Pod,
+): Promise<Pick<Findings, 'inbound' | 'policies' | 'strictBy'>> {
+  const [policies, by] = await Promise.all([heldPolicies(context, inbound), strictBy(context, inbound, pod)]);
+  return { inbound, policies, strictBy: by };
 }
 
 const HEADS = { allowed: 'ALLOWED', refused: 'REFUSED', unknown: 'NOT KNOWN' } as const;

@@ -5,8 +5,9 @@
  * them could not be asked or where the two do not agree.
  */
 import type { DumpedPolicy } from '../config-dump.ts';
-import { objectOf, textOf } from '../json-value.ts';
+import { objectOf, textOf, textsOf } from '../json-value.ts';
 import { type Half, policiesOf, routeLines, type Step, type WhyAnswer } from './answer.ts';
+import { peerAuthenticationTitle } from './peer-authentication.ts';
 import { describePolicies } from './policy-lines.ts';
 import { detailLines, type WaypointAnswer } from './waypoint-answer.ts';
 
@@ -50,6 +51,8 @@ export interface Findings {
   readonly obstacle: string | undefined;
   /** As the destination's proxy holds them, to say what a clause wants. */
   readonly policies: readonly DumpedPolicy[];
+  /** The PeerAuthentication, `namespace/name`, by which the destination is STRICT; `undefined`: by none, or not known. */
+  readonly strictBy: string | undefined;
   readonly notes: readonly string[];
 }
 
@@ -155,7 +158,7 @@ function waypointLines({ waypoint }: Findings): readonly Line[] {
 }
 
 function inboundLines(findings: Findings): readonly Line[] {
-  const { destination, inbound, policies } = findings;
+  const { destination, inbound } = findings;
   if (destination?.notCaptured !== undefined) {
     const where = `${destination.name} on ${destination.node || 'no node'}`;
     const text = `${where} is not in the mesh (${destination.notCaptured}): what reaches it is in clear, and no policy is enforced there`;
@@ -169,22 +172,30 @@ function inboundLines(findings: Findings): readonly Line[] {
   return [
     ...where,
     ...inbound.answer.inbound.map((step) =>
-      stepLine(step, step.step === 'authorization' ? describePolicies(step, policies) : []),
+      step.step === 'authorization' ? authorizationLine(step, findings) : stepLine(step, []),
     ),
   ];
 }
 
-/** A certificate that nobody needed yet is no doubt: it is asked for with the first connection. */
-function stepLine(decided: Step, details: readonly string[]): Line {
-  const { step, outcome, message, detail } = decided;
-  const noneMatched = textOf(objectOf(detail['verdict'])['kind']) === 'no-allow-matched';
-  const allowing = noneMatched
-    ? policiesOf(decided).filter(({ action, dryRun }) => action === 'Allow' && !dryRun)
-    : [];
+/** Says which policies, by the names that users know. */
+function authorizationLine(decided: Step, { policies, strictBy }: Findings): Line {
+  const noneMatched = textOf(objectOf(decided.detail['verdict'])['kind']) === 'no-allow-matched';
+  const traces = policiesOf(decided);
+  const allowing = noneMatched ? traces.filter(({ action, dryRun }) => action === 'Allow' && !dryRun) : [];
   const unmatched = allowing.length === 0 ? '' : ` (${allowing.map(({ policy }) => policy).join(', ')})`;
+  const named = [...traces.map(({ policy }) => policy), ...textsOf(decided.detail['missing'])];
+  const message = named.reduce(
+    (text, key) => text.replace(key, () => peerAuthenticationTitle(key, strictBy) ?? key),
+    decided.message + unmatched,
+  );
+  return stepLine({ ...decided, message }, describePolicies(decided, policies, strictBy));
+}
+
+/** A certificate that nobody needed yet is no doubt: it is asked for with the first connection. */
+function stepLine({ step, outcome, message }: Step, details: readonly string[]): Line {
   const pending = step === 'certificate' && outcome === 'unknown';
   const mark = outcome === 'refuse' ? 'refused' : pending ? 'note' : outcome;
-  return line(step, mark, message + unmatched, details);
+  return line(step, mark, message, details);
 }
 
 /** Two proxies that answered differently, or are of different versions. */

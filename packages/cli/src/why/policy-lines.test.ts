@@ -66,6 +66,18 @@ test('what the connection has there is told, where the proxy said it', () => {
   ]);
 });
 
+test('a converted PeerAuthentication is called by the name that its user gave it', () => {
+  const strict = { policy: 'istio-system/istio_converted_static_strict', action: 'Deny' };
+  const ported = { policy: 'shop/converted_peer_authentication_db', action: 'Deny', matchedRule: 0 };
+  const failures = [{ rule: 0, clause: 0, failed: ['notPrincipals'] }];
+  expect(
+    described({ seen: { principals: 'td/ns/a/sa/b' }, policies: [{ ...strict, failures }, ported] }),
+  ).toEqual([
+    'PeerAuthentication STRICT of the mesh or the namespace: the connection proves an identity (here: td/ns/a/sa/b)',
+    'PeerAuthentication shop/db (by port): rule 0 matches',
+  ]);
+});
+
 test('an answer without shape explains nothing, and does not crash', () => {
   for (const json of [undefined, null, 5, [], { inbound: 'x', proxy: [] }, { outbound: [null, 7] }]) {
     for (const step of [...readWhy(json).outbound, ...readWhy(json).inbound]) {

@@ -5,10 +5,24 @@
 import type { DumpedPolicy } from '../config-dump.ts';
 import { type JsonObject, listOf, objectOf, textOf } from '../json-value.ts';
 import { policiesOf, type PolicyTrace, type Step } from './answer.ts';
+import { isStrictPolicy, peerAuthenticationTitle } from './peer-authentication.ts';
 
-/** @param held - The policies with their rules, where they could be had; without them only the fields are named. */
-export function describePolicies(step: Step, held: readonly DumpedPolicy[]): readonly string[] {
-  return policiesOf(step).flatMap((trace) => describe(trace, rulesOf(trace.policy, held), step));
+/**
+ * @param held - The policies with their rules, where they could be had; without them only the fields are named.
+ * @param strictBy - The PeerAuthentication by which the destination is STRICT, if it is known.
+ */
+export function describePolicies(
+  step: Step,
+  held: readonly DumpedPolicy[],
+  strictBy?: string,
+): readonly string[] {
+  return policiesOf(step).flatMap((trace) => {
+    const converted = peerAuthenticationTitle(trace.policy, strictBy);
+    const head = converted ?? `policy ${trace.policy} (${trace.action.toUpperCase()}${dryRunNote(trace)})`;
+    return isStrictPolicy(trace.policy)
+      ? [`${head}: ${strictText(trace, seenBy(step, 'principals'))}`]
+      : describe(head, trace, rulesOf(trace.policy, held), step);
+  });
 }
 
 /** What the connection shows where a field of a policy looks; `undefined` if an older proxy did not say. */
@@ -17,6 +31,16 @@ function seenBy({ detail }: Step, field: string): string | undefined {
   // A negative field looks where the positive does: `notSourceIps`, `sourceIps`.
   const positive = field.replace(/^not(.)/, (_, first: string) => first.toLowerCase());
   return Object.hasOwn(seen, positive) ? textOf(seen[positive]) : undefined;
+}
+
+function dryRunNote({ dryRun }: PolicyTrace): string {
+  return dryRun ? ', dry run: not enforced' : '';
+}
+
+/** It has one rule, which a user never wrote: who proves no identity is refused. */
+function strictText({ matchedRule }: PolicyTrace, principal: string | undefined): string {
+  if (matchedRule !== undefined) return 'the connection proves no identity';
+  return `the connection proves an identity${here(principal)}`;
 }
 
 function here(seen: string | undefined): string {
@@ -29,9 +53,12 @@ function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
   return held.find(({ namespace, name }) => `${namespace}/${name}` === key)?.rules ?? [];
 }
 
-function describe(trace: PolicyTrace, rules: Rules, step: Step): readonly string[] {
-  const { policy, action, dryRun, matchedRule, failures } = trace;
-  const head = `policy ${policy} (${action.toUpperCase()}${dryRun ? ', dry run: not enforced' : ''})`;
+function describe(
+  head: string,
+  { matchedRule, failures }: PolicyTrace,
+  rules: Rules,
+  step: Step,
+): readonly string[] {
   if (matchedRule !== undefined) return [`${head}: rule ${matchedRule} matches`];
   if (failures.length === 0) return [`${head}: has no rules, so it matches nothing`];
   const reasons = failures.map(({ rule, clause, failed }) => {

@@ -2,7 +2,7 @@
  * PeerAuthentications as policies: ztunnel knows no mTLS mode, it knows "deny who has not proved an identity".
  *
  * One static policy says so of every port; a policy with exceptions by port is converted to one of its own, which its
- * workloads name instead. Names have an underscore, which no Kubernetes name has.
+ * workloads name instead.
  */
 import {
   Action,
@@ -15,13 +15,11 @@ import {
 } from '@ambit/api/authorization';
 import type { Labels } from '@ambit/kube/label-selector';
 import type { PeerAuthentication } from '@ambit/kube/resources/security';
+import { CONVERTED_POLICY_PREFIX, STRICT_POLICY_NAME } from '@ambit/model/converted-policy';
 import { parsePort, stringMatches } from './matchers.ts';
 
 /** What a workload takes. DISABLE counts as PERMISSIVE: ztunnel never turns mTLS off. */
 export type MtlsMode = 'STRICT' | 'PERMISSIVE';
-
-const STATIC_NAME = 'istio_converted_static_strict';
-const CONVERTED_PREFIX = 'converted_peer_authentication_';
 
 /** Which policies bear on the workloads of a namespace: those that have no selector. */
 export interface InheritedModes {
@@ -41,12 +39,12 @@ export interface SelectedMode {
 }
 
 function staticStrictKey(rootNamespace: string): string {
-  return `${rootNamespace}/${STATIC_NAME}`;
+  return `${rootNamespace}/${STRICT_POLICY_NAME}`;
 }
 
 /** Denies whoever has no identity. Sent whenever there is any PeerAuthentication. */
 export function staticStrict(rootNamespace: string): Authorization {
-  return denial(rootNamespace, STATIC_NAME, [{ clauses: [noIdentity()] }]);
+  return denial(rootNamespace, STRICT_POLICY_NAME, [{ clauses: [noIdentity()] }]);
 }
 
 /** The mode that the oldest of the selector-less policies of one namespace sets; `undefined` when it sets none. */
@@ -113,7 +111,7 @@ function convertedPolicy(
       : exceptions.map((port) => ({
           clauses: [only({ notPrincipals: stringMatches(['*']), destinationPorts: [port] })],
         }));
-  return denial(metadata.namespace ?? '', CONVERTED_PREFIX + metadata.name, rules);
+  return denial(metadata.namespace ?? '', CONVERTED_POLICY_PREFIX + metadata.name, rules);
 }
 
 function modeOf(mode: string | undefined): MtlsMode | undefined {
