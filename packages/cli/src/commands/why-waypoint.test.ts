@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { JsonObject } from '../json-value.ts';
 import { BATCH, whyAnswer } from '../testing/answers.ts';
-import { FakeCluster } from '../testing/fake-cluster.ts';
+import { FakeCluster, type Pages } from '../testing/fake-cluster.ts';
 
 const CAPTURED = { annotations: { 'ambient.istio.io/redirection': 'enabled' } };
 
@@ -146,6 +146,65 @@ test('a refusal at the waypoint is the answer, and nobody behind it is asked', a
   );
   expect(out).toContain('policy shop/no-delete (DENY): rule 0 matches\n');
   expect(cluster.asked).toHaveLength(2);
+});
+
+describe('a policy of the pod sees the waypoint', () => {
+  const GATE = 'cluster.local/ns/shop/sa/gate';
+  const held = (action: string, match: object) => ({
+    policies: [
+      { namespace: 'shop', name: 'only-batch', action, scope: 'WorkloadSelector', rules: [[[match]]] },
+    ],
+  });
+  const refused = async (dump: object, detail: object, message: string) => {
+    const seen = { principals: GATE, destinationPorts: '8080' };
+    const inbound = [step('authorization', message, { seen, ...detail }, 'refuse')];
+    const pages = { '/debug/why': whyAnswer({ node: 'node-2', inbound }), '/config_dump': dump };
+    cluster.ztunnel('ztunnel-2', 'node-2', pages as Pages);
+    cluster.waypoint('shop', 'gate-1', { '/debug/why': answers(ENDPOINT) });
+    const { code, out } = await cluster.run('why', 'batch', 'api');
+    expect(code).toBe(3);
+    return out;
+  };
+  const notAllowed = (field: string) => ({
+    verdict: { kind: 'no-allow-matched' },
+    policies: [
+      { policy: 'shop/only-batch', action: 'Allow', failures: [{ rule: 0, clause: 0, failed: [field] }] },
+    ],
+  });
+  const NONE = 'allow policies exist, but none allowed';
+
+  test('in place of the caller whom it allows: that is said, with what to do', async () => {
+    const dump = held('Allow', { principals: [{ Exact: 'cluster.local/ns/shop/sa/batch' }] });
+    const out = await refused(dump, notAllowed('principals'), NONE);
+    const text = `shop/api-1 sees the waypoint's identity, ${GATE}, in place of the caller's: ${NONE} (shop/only-batch)`;
+    expect(out).toContain(`REFUSED: shop/batch-1 may not send GET / to service shop/api port 80: ${text}\n`);
+    expect(out.split('\n').slice(-4)).toEqual([
+      `  ✗ authorization  ${text}`,
+      `                   policy shop/only-batch (ALLOW): rule 0 does not match, as its clause 0 wants principals cluster.local/ns/shop/sa/batch (here: ${GATE})`,
+      `                   the waypoint alone sees the caller: attach shop/only-batch by targetRefs to Service api instead of to pods, and the waypoint enforces it; or allow principal ${GATE} too, which is the waypoint`,
+      '',
+    ]);
+  });
+
+  test('in place of the caller whom it does not deny', async () => {
+    const dump = held('Deny', { notPrincipals: [{ Exact: 'cluster.local/ns/shop/sa/batch' }] });
+    const by = 'shop/only-batch';
+    const detail = {
+      verdict: { kind: 'deny', by },
+      policies: [{ policy: by, action: 'Deny', matchedRule: 0, failures: [] }],
+    };
+    const out = await refused(dump, detail, `explicitly denied by: ${by}`);
+    expect(out).toContain(`in place of the caller's: explicitly denied by: ${by}\n`);
+    expect(out).toContain(`or except principal ${GATE}, which is the waypoint\n`);
+  });
+
+  test('and a refusal that is not about identities says nothing of it', async () => {
+    const dump = held('Allow', { destinationPorts: [81] });
+    const out = await refused(dump, notAllowed('destinationPorts'), NONE);
+    expect(out).toContain(`port 80: ${NONE} (shop/only-batch)\n`);
+    expect(out).toContain('wants destinationPorts 81 (here: 8080)\n');
+    expect(out).not.toContain('in place of');
+  });
 });
 
 const silent: Record<string, [page: unknown, sentence: string]> = {

@@ -3,6 +3,7 @@
  *
  * The source's ztunnel decides the way out, the destination's the way in; this command decides nothing itself.
  */
+import { keyOf } from '@ambit/kube/resource';
 import type { Pod } from '@ambit/kube/resources/core';
 import { parseDestination, parseSource, addressesOf, hostPort } from '../names.ts';
 import type { Context } from '../context.ts';
@@ -51,6 +52,7 @@ async function find(context: Context, ends: Ends, from: SourceEnd, to: Destinati
     sourceName: from.name,
     destinationName: to.name,
     source,
+    service: to.service && keyOf(to.service),
     notes: [...from.notes, ...to.notes],
   };
   return from.pod && source?.notCaptured === undefined
@@ -58,7 +60,7 @@ async function find(context: Context, ends: Ends, from: SourceEnd, to: Destinati
     : { ...common, ...(await findInClear(context, ends, from, to)) };
 }
 
-type Rest = Omit<Findings, 'sourceName' | 'destinationName' | 'source' | 'notes'>;
+type Rest = Omit<Findings, 'sourceName' | 'destinationName' | 'source' | 'service' | 'notes'>;
 const NOTHING: Rest = {
   destination: undefined,
   outbound: undefined,

@@ -7,6 +7,7 @@
 import type { DumpedPolicy } from '../config-dump.ts';
 import { objectOf, textOf, textsOf } from '../json-value.ts';
 import { type Half, policiesOf, routeLines, type Step, type WhyAnswer } from './answer.ts';
+import { adviceOf, callerUnseen } from './caller-unseen.ts';
 import { peerAuthenticationTitle } from './peer-authentication.ts';
 import { describePolicies } from './policy-lines.ts';
 import { detailLines, type WaypointAnswer } from './waypoint-answer.ts';
@@ -53,6 +54,8 @@ export interface Findings {
   readonly policies: readonly DumpedPolicy[];
   /** The PeerAuthentication, `namespace/name`, by which the destination is STRICT; `undefined`: by none, or not known. */
   readonly strictBy: string | undefined;
+  /** `namespace/name` of the Service that was asked for; `undefined`: something else was. */
+  readonly service: string | undefined;
   readonly notes: readonly string[];
 }
 
@@ -177,8 +180,9 @@ function inboundLines(findings: Findings): readonly Line[] {
   ];
 }
 
-/** Says which policies, by the names that users know. */
-function authorizationLine(decided: Step, { policies, strictBy }: Findings): Line {
+/** Says which policies, by the names that users know; and whom they judged, where that is not who asked. */
+function authorizationLine(decided: Step, findings: Findings): Line {
+  const { destination, waypoint, policies, strictBy, service } = findings;
   const noneMatched = textOf(objectOf(decided.detail['verdict'])['kind']) === 'no-allow-matched';
   const traces = policiesOf(decided);
   const allowing = noneMatched ? traces.filter(({ action, dryRun }) => action === 'Allow' && !dryRun) : [];
@@ -188,7 +192,11 @@ function authorizationLine(decided: Step, { policies, strictBy }: Findings): Lin
     (text, key) => text.replace(key, () => peerAuthenticationTitle(key, strictBy) ?? key),
     decided.message + unmatched,
   );
-  return stepLine({ ...decided, message }, describePolicies(decided, policies, strictBy));
+  const details = describePolicies(decided, policies, strictBy);
+  const unseen = waypoint && callerUnseen(decided, policies);
+  if (!unseen) return stepLine({ ...decided, message }, details);
+  const whom = `${destination?.name ?? 'the destination'} sees the waypoint's identity, ${unseen.principal}, in place of the caller's`;
+  return stepLine({ ...decided, message: `${whom}: ${message}` }, [...details, adviceOf(unseen, service)]);
 }
 
 /** A certificate that nobody needed yet is no doubt: it is asked for with the first connection. */

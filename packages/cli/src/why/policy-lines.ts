@@ -26,7 +26,7 @@ export function describePolicies(
 }
 
 /** What the connection shows where a field of a policy looks; `undefined` if an older proxy did not say. */
-function seenBy({ detail }: Step, field: string): string | undefined {
+export function seenBy({ detail }: Step, field: string): string | undefined {
   const seen = objectOf(detail['seen']);
   // A negative field looks where the positive does: `notSourceIps`, `sourceIps`.
   const positive = field.replace(/^not(.)/, (_, first: string) => first.toLowerCase());
@@ -49,7 +49,8 @@ function here(seen: string | undefined): string {
 
 type Rules = DumpedPolicy['rules'];
 
-function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
+/** Of a policy, `namespace/name`; empty where it is not held. */
+export function rulesOf(key: string, held: readonly DumpedPolicy[]): Rules {
   return held.find(({ namespace, name }) => `${namespace}/${name}` === key)?.rules ?? [];
 }
 
