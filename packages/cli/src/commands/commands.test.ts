@@ -380,6 +380,24 @@ describe('enroll', () => {
     });
   });
 
+  test('a pod that was taken out of an enrolled namespace follows it again, without a label of its own', async () => {
+    cluster.pod('shop', 'web-1', { ...CAPTURED, labels: { 'istio.io/dataplane-mode': 'none' } });
+    expect(await cluster.run('enroll', 'shop/web-1')).toEqual({
+      code: 0,
+      out: 'shop/web-1 is enrolled: 1 of 1 running pods captured\n',
+      err: '',
+    });
+    expect(cluster.api.find('/api/v1/pods', 'shop', 'web-1')?.metadata.labels).toEqual({
+      'istio.io/dataplane-mode': null,
+    });
+  });
+
+  test('a pod that was enrolled by itself keeps its label when asked for again', async () => {
+    cluster.pod('shop', 'web-1', { ...CAPTURED, labels: AMBIENT });
+    await cluster.run('enroll', 'shop/web-1');
+    expect(cluster.api.find('/api/v1/pods', 'shop', 'web-1')?.metadata.labels).toEqual(AMBIENT);
+  });
+
   test('a namespace that leaves: pods with a label of their own are named, since they stay', async () => {
     cluster.pod('shop', 'own-1', { labels: { 'istio.io/dataplane-mode': 'ambient' } });
     const { code, err } = await cluster.run('unenroll', 'shop', '--no-wait');

@@ -76,10 +76,14 @@ async function mustTakeEffect(context: Context, { namespace }: Subject): Promise
   warn(`${noMesh(options.meshNamespace)}; until then the label alone does nothing`);
 }
 
-/** A pod of an enrolled namespace needs a word of its own to stay out. */
+/**
+ * A pod of an enrolled namespace needs a word of its own to stay out, and none to be in: then its namespace's counts, and it
+ * goes the namespace's way later. A pod that was given the word keeps it.
+ */
 function labelFor(direction: Direction, { namespace, pod }: Subject): string | null {
-  if (direction === 'enroll') return AMBIENT;
-  return pod && isEnrolled(namespace) ? NONE : null;
+  const follows = pod !== undefined && isEnrolled(namespace);
+  if (direction === 'unenroll') return follows ? NONE : null;
+  return follows && pod.metadata.labels?.[MODE_LABEL] !== AMBIENT ? null : AMBIENT;
 }
 
 async function find({ client, signal }: Context, operand: string): Promise<Subject> {

@@ -19,7 +19,9 @@ namespace, as its DNS does, then in the kubeconfig's ("default" unless it names 
 proxies themselves, on what they hold now: the source's ztunnel says where the connection goes, the destination's
 whether policies let it in. A waypoint on the way says what becomes of the request: --method, --path, --header and
 --jwt say which one.`,
-  enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured.`,
+  enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured. Of a
+pod whose namespace is enrolled it takes the label istio.io/dataplane-mode=none away instead, so that the namespace's
+counts again.`,
   unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
   preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is removed
 afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4,
