@@ -9,9 +9,12 @@ const MAX_SHARE = 0.4;
 export function closest(given: string, known: readonly string[]): string | undefined {
   const begun = known.filter((word) => given.length > 1 && word.startsWith(given));
   if (begun.length === 1) return begun[0];
+  const max = Math.min(MAX_MISTAKES, given.length * MAX_SHARE);
+  // Comparing costs the product of the lengths; a longer or shorter word has that many mistakes already.
   const [nearest] = known
+    .filter((word) => Math.abs(word.length - given.length) <= max)
     .map((word) => ({ word, mistakes: mistakesBetween(given, word) }))
-    .filter(({ mistakes }) => mistakes <= Math.min(MAX_MISTAKES, given.length * MAX_SHARE))
+    .filter(({ mistakes }) => mistakes <= max)
     .toSorted((a, b) => a.mistakes - b.mistakes);
   return nearest?.word;
 }

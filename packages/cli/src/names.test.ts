@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Pod } from '@ambit/kube/resources/core';
-import { type Destination, parseDestination, parseSource, podAt, podsNamed, serviceInHost } from './names.ts';
+import {
+  type Destination,
+  namesFinding,
+  parseDestination,
+  parseSource,
+  podAt,
+  podsNamed,
+  serviceInHost,
+} from './names.ts';
 
 describe('a source', () => {
   test.each([
@@ -65,4 +73,14 @@ test('pods by address: not those on the network of their node, nor those that en
   const all = [pod('host', 'Running', '10.0.0.1', true), pod('old', 'Succeeded'), pod('web')];
   expect(podAt('10.0.0.1', all)?.metadata.name).toBe('web');
   expect(podAt('10.0.0.2', all)).toBeUndefined();
+});
+
+test('pods are found by their names and the beginnings of them', () => {
+  expect(namesFinding(['web-7d4b9-x2x', 'web-7d4b9-abc', 'db'])).toEqual([
+    'web',
+    'web-7d4b9',
+    'web-7d4b9-x2x',
+    'web-7d4b9-abc',
+    'db',
+  ]);
 });

@@ -82,6 +82,15 @@ export function serviceInHost(host: string): Required<Name> | undefined {
   return namespace !== '' && (svc === undefined || svc === 'svc') ? { name, namespace } : undefined;
 }
 
+/** What {@link podsNamed} would find these pods by: their names, and the beginnings that end before a dash. */
+export function namesFinding(podNames: readonly string[]): readonly string[] {
+  const beginnings = podNames.flatMap((name) => {
+    const parts = name.split('-');
+    return parts.map((_, end) => parts.slice(0, end + 1).join('-'));
+  });
+  return [...new Set(beginnings)];
+}
+
 /** @throws {@link UsageError} if the user has to say which port. */
 export function portOfService({ metadata, spec }: Service, asked: number | undefined): number {
   const ports = spec?.ports?.map(({ port }) => port) ?? [];

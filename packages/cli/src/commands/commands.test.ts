@@ -380,6 +380,14 @@ describe('enroll', () => {
     });
   });
 
+  test('whoever may not list what exists gets the sentence without a guess', async () => {
+    cluster.api.intercept = (method, path) =>
+      method === 'GET' && path.endsWith('/namespaces')
+        ? { status: 403, body: { reason: 'Forbidden' } }
+        : undefined;
+    expect((await cluster.run('enroll', 'shpo')).err).toBe('ambit: there is no namespace shpo\n');
+  });
+
   test('a pod that was taken out of an enrolled namespace follows it again, without a label of its own', async () => {
     cluster.pod('shop', 'web-1', { ...CAPTURED, labels: { 'istio.io/dataplane-mode': 'none' } });
     expect(await cluster.run('enroll', 'shop/web-1')).toEqual({
@@ -410,6 +418,8 @@ describe('enroll', () => {
   test.each([
     ['nowhere', 'there is no namespace nowhere', 1],
     ['shop/nobody', 'there is no pod nobody in namespace shop', 1],
+    ['shpo', 'there is no namespace shpo; did you mean shop?', 1],
+    ['shop/bacth-1', 'there is no pod bacth-1 in namespace shop; did you mean batch-1?', 1],
     ['a/b/c', '"a/b/c" is neither NAMESPACE nor NAMESPACE/POD', 2],
   ])('%s', async (operand, message, code) => {
     expect(await cluster.run('enroll', operand)).toEqual({ code, out: '', err: `ambit: ${message}\n` });
@@ -774,6 +784,12 @@ describe('why', () => {
       ['web', 'nothing'],
       1,
       'there is no service and no pod nothing in namespace shop',
+    ],
+    'a mistyped source': [['bacth', 'api'], 1, 'begins with bacth-; did you mean batch?\n'],
+    'a mistyped destination': [
+      ['web', 'shop/apii:80'],
+      1,
+      'there is no service and no pod apii in namespace shop; did you mean api?\n',
     ],
     'no such namespace': [['nowhere/web', 'api'], 1, 'no pod in namespace nowhere'],
     'a service with several ports': [['web', 'many'], 2, 'name a port of service shop/many: it has 80, 443'],

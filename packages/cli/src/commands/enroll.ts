@@ -20,6 +20,7 @@ import { InstallError, NotFoundError, UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { ENROL_POLL_MS } from '../limits.ts';
 import { excludedNamespaces, hasMesh, noMesh } from '../mesh-presence.ts';
+import { similarOf } from '../similar-names.ts';
 
 type Direction = 'enroll' | 'unenroll';
 
@@ -91,10 +92,16 @@ async function find({ client, signal }: Context, operand: string): Promise<Subje
   if (name === '' || podName === '' || rest.length > 0)
     throw new UsageError(`"${operand}" is neither NAMESPACE nor NAMESPACE/POD`);
   const namespace = await client.find(namespaces, { name }, signal);
-  if (!namespace) throw new NotFoundError(`there is no namespace ${name}`);
+  if (!namespace) {
+    const hint = await similarOf(name, client, namespaces, undefined, signal);
+    throw new NotFoundError(`there is no namespace ${name}${hint}`);
+  }
   if (podName === undefined) return { namespace, pod: undefined };
   const pod = await client.find(pods, { namespace: name, name: podName }, signal);
-  if (!pod) throw new NotFoundError(`there is no pod ${podName} in namespace ${name}`);
+  if (!pod) {
+    const hint = await similarOf(podName, client, pods, name, signal);
+    throw new NotFoundError(`there is no pod ${podName} in namespace ${name}${hint}`);
+  }
   return { namespace, pod };
 }
 

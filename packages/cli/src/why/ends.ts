@@ -10,11 +10,13 @@ import {
   services,
 } from '@ambit/kube/resources/core';
 import { exemption, isCaptured, nameOf } from '../enrolment.ts';
+import { didYouMean } from '../did-you-mean.ts';
 import { NotFoundError, UsageError } from '../errors.ts';
 import {
   addressesOf,
   type Destination,
   hostPort,
+  namesFinding,
   podAt,
   podsNamed,
   portOfPod,
@@ -22,6 +24,7 @@ import {
   type Source,
   serviceInHost,
 } from '../names.ts';
+import { namesIn } from '../similar-names.ts';
 import type { PodEnd } from './explanation.ts';
 
 export interface SourceEnd {
@@ -72,12 +75,16 @@ export class Ends {
       return { name: pod ? nameOf(pod) : source.ip, ip: source.ip, pod, notes: [] };
     }
     const namespace = source.namespace ?? this.#asked ?? this.#namespace;
-    const found = podsNamed(source.name, await this.#pods(namespace));
+    const there = await this.#pods(namespace);
+    const found = podsNamed(source.name, there);
     const [pod] = found;
-    if (!pod)
+    if (!pod) {
+      const known = namesFinding(there.map(({ metadata }) => metadata.name));
+      const hint = didYouMean(source.name, known) || otherPlace(source, this.#asked);
       throw new NotFoundError(
-        `no pod in namespace ${namespace} is called ${source.name} or begins with ${source.name}-${otherPlace(source, this.#asked)}`,
+        `no pod in namespace ${namespace} is called ${source.name} or begins with ${source.name}-${hint}`,
       );
+    }
     const ip = addressesOf(pod)[0];
     if (ip === undefined) throw new NotFoundError(`pod ${nameOf(pod)} has no address yet`);
     return { name: nameOf(pod), ip, pod, notes: severalNote(source.name, found) };
@@ -100,7 +107,16 @@ export class Ends {
       return namespace === own ? end : { ...end, notes: [elsewhereNote(name, own, namespace), ...end.notes] };
     }
     const where = `namespace${places.length === 1 ? '' : 's'} ${places.join(' and ')}`;
-    throw new NotFoundError(`there is no service and no pod ${name} in ${where}`);
+    const hint = didYouMean(name, await this.#namesOfDestinations(places));
+    throw new NotFoundError(`there is no service and no pod ${name} in ${where}${hint}`);
+  }
+
+  async #namesOfDestinations(places: readonly string[]): Promise<readonly string[]> {
+    const known = places.map(async (namespace) => [
+      ...(await namesIn(this.#client, services, namespace, this.#signal)),
+      ...namesFinding(await namesIn(this.#client, pods, namespace, this.#signal)),
+    ]);
+    return [...new Set((await Promise.all(known)).flat())];
   }
 
   /** The namespaces in which a destination's name is looked up, in their order. */

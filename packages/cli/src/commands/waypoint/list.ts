@@ -35,8 +35,14 @@ export async function listWaypoints(context: Context): Promise<ExitCode> {
     programmed: programmed(gateway)?.status ?? 'Unknown',
   }));
   const columns = options.allNamespaces ? [NAMESPACE_COLUMN, ...COLUMNS] : COLUMNS;
-  printRows(context, columns, rows, noWaypoints(namespace));
+  printRows(context, columns, rows, noWaypointsHere(namespace));
   return EXIT.ok;
+}
+
+/** Where others can be looked for is said too: the namespace may be the kubeconfig's, which nobody named. */
+export function noWaypointsHere(namespace: string | undefined): string {
+  const elsewhere = namespace === undefined ? '' : '; --namespace (-n) looks in another, -A in all of them';
+  return noWaypoints(namespace) + elsewhere;
 }
 
 export function noWaypoints(namespace: string | undefined): string {

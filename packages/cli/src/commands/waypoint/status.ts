@@ -5,7 +5,7 @@ import { NotFoundError } from '../../errors.ts';
 import { EXIT, type ExitCode } from '../../exit-code.ts';
 import { namespaceOf, untilProgrammed, waypointsIn } from '../../waypoint/cluster.ts';
 import { isProgrammed, isWaypoint, programmed } from '../../waypoint/gateway.ts';
-import { NAMESPACE_COLUMN, noWaypoints } from './list.ts';
+import { NAMESPACE_COLUMN, noWaypointsHere } from './list.ts';
 
 interface Row {
   readonly namespace: string;
@@ -51,7 +51,7 @@ export async function waypointStatus(context: Context, [name]: readonly string[]
       message: condition?.message ?? 'istiod has not looked at it yet',
     };
   });
-  printRows(context, COLUMNS, rows, noWaypoints(namespace));
+  printRows(context, COLUMNS, rows, noWaypointsHere(namespace));
   if (!options.wait || found.every(isProgrammed)) return EXIT.ok;
   context.warn(`not all waypoints are ready after ${options.timeoutMs / 1_000} s`);
   return EXIT.timeout;

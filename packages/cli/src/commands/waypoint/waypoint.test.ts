@@ -285,11 +285,12 @@ shop        b      blue       all            True
   });
 
   test('none is said on standard error', async () => {
-    expect(await cluster.run('waypoint', 'list')).toEqual({
-      code: 0,
-      out: '',
-      err: 'ambit: no waypoints in namespace shop\n',
-    });
+    for (const command of ['list', 'status'])
+      expect(await cluster.run('waypoint', command)).toEqual({
+        code: 0,
+        out: '',
+        err: 'ambit: no waypoints in namespace shop; --namespace (-n) looks in another, -A in all of them\n',
+      });
     expect((await cluster.run('waypoint', 'list', '-A')).err).toBe('ambit: no waypoints\n');
   });
 
