@@ -4,7 +4,16 @@
  * Nothing of it is held in memory alone: whoever attaches later finds its processes by their mark and the rest in its
  * folder.
  */
-import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { KubeClient } from '@ambit/kube/client';
 import { isNotFound } from '@ambit/kube/errors';
@@ -331,11 +340,14 @@ export class LocalCluster implements Cluster {
     return machine;
   }
 
-  /** For nodes that are added later. A link, as archives are large; a copy where that cannot be. */
+  /**
+   * For nodes that are added later. A link, as archives are large; a copy where that cannot be. Named by the file it is, too:
+   * archives of one image in two versions have the same name, and nodes get both.
+   */
   #keep(archive: string): string {
     const { archives } = places(this.#settings);
     mkdirSync(archives, { recursive: true });
-    const kept = join(archives, basename(archive));
+    const kept = join(archives, `${statSync(archive).ino}-${basename(archive)}`);
     rmSync(kept, { force: true });
     try {
       linkSync(archive, kept);

@@ -69,7 +69,15 @@ export class OtherVersion implements Version, AsyncDisposable {
 
 function versionOf({ file }: Cluster, top: string, tag: string, name: string): Version {
   const values = ['--set', `global.hub=${file.images.hub}`, '--set', `global.tag=${tag}`];
-  const command = ['node', 'packages/cli/src/main.ts', 'upgrade', '--yes', '--allow-downgrade'];
+  // Suites before this one own fields of the mesh that they patched.
+  const command = [
+    'node',
+    'packages/cli/src/main.ts',
+    'upgrade',
+    '--yes',
+    '--allow-downgrade',
+    '--force-conflicts',
+  ];
   return {
     tag,
     name,
