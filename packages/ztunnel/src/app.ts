@@ -108,7 +108,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log: deps.log.scope('workers'),
     }),
   );
-  // While they start, this thread loads what speaks to the control plane.
+  // While they start, this thread loads what speaks to the control plane. They are awaited below, which tells of a failure;
+  // one that comes before must not count as unhandled.
   const workersStarting = workers.start();
   workersStarting.catch(() => undefined);
 
