@@ -156,6 +156,51 @@ describe('install', () => {
     expect((await install('--force-conflicts')).code).toBe(0);
   });
 
+  test('--force-conflicts takes fields over from whoever has set the same value, once for all', async () => {
+    await install();
+    const path = `${SYSTEM}/deployments/istiod`;
+    const theirs = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'istiod', annotations: { mine: 'x' } },
+      spec: { replicas: 1 },
+    };
+    await cluster.request('PATCH', `${path}?fieldManager=mine`, theirs, 'application/apply-patch+yaml');
+    expect((await install()).out).toMatch(/: \d+ unchanged\.\n/);
+    const more = ['--set', 'istiod.replicaCount=2', '--no-wait'] as const;
+    expect((await install(...more)).err).toMatch(/by "mine": \.spec\.replicas/);
+
+    const shown = await install('--force-conflicts', '--dry-run');
+    expect(shown.out).toMatch(/1 to take over, \d+ unchanged\./);
+    expect(shown.out).toMatch(
+      /^take-over +Deployment istio-system\/istiod +istiod +from "mine": \.spec\.replicas$/m,
+    );
+    expect((await install('--force-conflicts')).out).toContain('took over Deployment istio-system/istiod\n');
+    expect((await install('--force-conflicts')).out).toMatch(/: \d+ unchanged\.\n/);
+    const { text } = await cluster.get(path);
+    expect(text).toContain('"mine":"x"');
+    expect(text).toContain('"manager":"mine"');
+    expect((await install(...more)).code).toBe(0);
+  });
+
+  test('--force-conflicts takes over what it changes by the way, too', async () => {
+    await install();
+    const path = `${SYSTEM}/deployments/istiod`;
+    const { body } = await cluster.get(path);
+    const { strategy, replicas } = body['spec'] as Readonly<Record<string, unknown>>;
+    const theirs = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'istiod' },
+      spec: { replicas, strategy },
+    };
+    await cluster.request('PATCH', `${path}?fieldManager=mine`, theirs, 'application/apply-patch+yaml');
+    const { code, out } = await install('--force-conflicts', '--set', 'istiod.replicaCount=2', '--no-wait');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^change +Deployment .*spec\.replicas.*; from "mine": \.spec\.strategy/m);
+    expect((await cluster.get(path)).text).not.toContain('"manager":"mine"');
+  });
+
   test('what the control plane made of its webhook stays', async () => {
     await install();
     const path =

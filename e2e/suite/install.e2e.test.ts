@@ -100,6 +100,46 @@ describe('on a mesh that runs', () => {
     expect(await versions()).toEqual(before);
   });
 
+  test('--force-conflicts takes a field over from whoever has set the same value', async () => {
+    const at = { namespace: SYSTEM, name: 'istiod' };
+    const { client: api } = suite.cluster;
+    const { spec } = await api.get(deployments, at);
+    const theirs = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { ...at, annotations: { 'ambit.e2e/owned': 'elsewhere' } },
+      spec: { replicas: spec?.replicas },
+    };
+    const manager = { fieldManager: 'somebody' };
+    await api.patch(deployments, at, { type: 'apply', body: theirs }, manager);
+    suite.atEnd(async () => {
+      const without = { ...theirs, metadata: at, spec: {} };
+      await api.patch(deployments, at, { type: 'apply', body: without }, manager);
+    });
+    const change = ['install', '--dry-run', '--set', 'istiod.replicaCount=2'];
+    const refused = await ambit(...change);
+    expect([refused.exitCode, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/by "somebody": \.spec\.replicas.*--force-conflicts/),
+    ]);
+
+    const before = await api.get(deployments, at);
+    const { hub, tag } = suite.cluster.file.images;
+    const values = ['--set', `global.hub=${hub}`, '--set', `global.tag=${tag}`];
+    const taken = await ambit('install', '--yes', '--force-conflicts', ...values);
+    expect([taken.exitCode, taken.stderr]).toEqual([0, '']);
+    expect(taken.stdout).toMatch(
+      /^take-over +Deployment istio-system\/istiod .*from "somebody": \.spec\.replicas$/m,
+    );
+    const { metadata } = await api.get(deployments, at);
+    expect(metadata.generation).toBe(before.metadata.generation);
+    expect(metadata.annotations).toMatchObject({ 'ambit.e2e/owned': 'elsewhere' });
+
+    const allowed = await ambit(...change);
+    expect([allowed.exitCode, allowed.stderr]).toEqual([0, '']);
+    expect((await install()).objects.filter(({ action }) => action !== 'unchanged')).toEqual([]);
+  });
+
   test('preflight finds nothing in the way, and leaves nothing', async () => {
     const preflight = await ambitJson<Preflight>('preflight');
     expect(preflight.findings.filter(({ severity }) => severity === 'error')).toEqual([]);

@@ -18,6 +18,8 @@ export const MAX_CELL_CHARS = 300;
 export const MAX_SENTENCE_CHARS = 2_000;
 /** Requests to the API server at a time. */
 export const MAX_REQUESTS_AT_ONCE = 8;
+/** How often noting who owns an object's fields is tried while others write the object. */
+export const TAKE_OVER_ATTEMPTS = 5;
 /** Of one object, how many changed fields a plan names. */
 export const MAX_CHANGES_SHOWN = 6;
 /** How long `install`, `upgrade` and `uninstall` wait, unless told otherwise. */

@@ -12,7 +12,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { applyChanges, type ApplyOptions, examine, removeOne } from '../install/apply.ts';
 import { COMPONENTS, type ComponentName, WORKLOADS } from '../install/components.ts';
 import type { CheckOutcome } from '../install/decide/checks.ts';
-import { countsOf, isNoOp, type PlannedChange } from '../install/decide/plan.ts';
+import { type Action, countsOf, isNoOp, type PlannedChange } from '../install/decide/plan.ts';
 import { inspect, type Target, targetOf } from '../install/installation.ts';
 import { leftovers } from '../install/leftovers.ts';
 import { titleOf } from '../install/manifest.ts';
@@ -99,6 +99,15 @@ export async function confirm({ ask, options }: Context, question: string): Prom
   if (!answer) throw new InstallError('not confirmed; nothing was changed');
 }
 
+const DONE: Readonly<Record<Action, string>> = {
+  create: 'created',
+  change: 'changed',
+  'take-over': 'took over',
+  remove: 'removed',
+  unchanged: 'left',
+  keep: 'left',
+};
+
 /** A first installation writes everything and waits once; where a mesh runs, one component after the other. */
 async function carryOut(context: Context, operation: Operation, plan: Plan): Promise<void> {
   const { options, print } = context;
@@ -109,7 +118,7 @@ async function carryOut(context: Context, operation: Operation, plan: Plan): Pro
   for (const stage of stages) {
     const now = written.filter(({ part }) => stage.includes(part.component));
     await applyChanges(now, applyOptionsOf(context), ({ action, part }) =>
-      say(`${action === 'create' ? 'created' : 'changed'} ${titleOf(part)}`),
+      say(`${DONE[action]} ${titleOf(part)}`),
     );
     const isLast = stage === stages.at(-1);
     if (!isLast) await waitForStage(context, stage, plan, say);
@@ -186,6 +195,7 @@ function summary(
       object: titleOf(change.part),
       component: change.part.component,
       ...(change.action === 'change' && { fields: change.fields }),
+      ...('owners' in change && { takenFrom: change.owners }),
     })),
   };
   return output === 'yaml' ? stringify(value) : `${JSON.stringify(value, undefined, 2)}\n`;

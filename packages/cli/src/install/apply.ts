@@ -10,11 +10,12 @@ import type { KubeObject } from '@ambit/kube/resource';
 import { messageOf } from '@ambit/core/errors';
 import { InstallError } from '../errors.ts';
 import { listOf, objectOf } from '../json-value.ts';
-import { ESTABLISH_WAIT_MS, INSTALL_POLL_MS, MAX_REQUESTS_AT_ONCE } from '../limits.ts';
+import { ESTABLISH_WAIT_MS, INSTALL_POLL_MS, MAX_REQUESTS_AT_ONCE, TAKE_OVER_ATTEMPTS } from '../limits.ts';
 import { mapLimited } from '../map-limited.ts';
+import { takeOver } from './decide/co-owners.ts';
 import { conflictText } from './decide/conflict-text.ts';
 import { withRuntimeFields } from './decide/ownership.ts';
-import { type Examined, type PlannedChange, planned, reasonToKeep } from './decide/plan.ts';
+import { type Action, type Examined, type PlannedChange, planned, reasonToKeep } from './decide/plan.ts';
 import { KINDS, orderOf } from './kinds.ts';
 import { type Part, titleOf } from './manifest.ts';
 
@@ -26,7 +27,7 @@ export interface ApplyOptions {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Takes fields that others have set. */
+  /** Takes fields that others have set, to other values or to the same: nobody owns them beside us afterwards. */
   readonly forceConflicts: boolean;
 }
 
@@ -49,11 +50,12 @@ export async function examine(
   const changes = await mapLimited(parts, MAX_REQUESTS_AT_ONCE, async (part): Promise<PlannedChange> => {
     const there = live.get(titleOf(part));
     if (there && reasonToKeep(part, there) !== undefined)
-      return planned({ part, live: there, applied: there });
+      return planned({ part, live: there, applied: there, owners: [] });
     const untried = part.resource.namespaced && missing.has(part.object.metadata.namespace ?? '');
     const ready = { ...part, object: withRuntimeFields(part.object, there) };
     const applied = untried ? undefined : await applyOne(ready, options, true).catch(noted);
-    const examined: Examined = { part: ready, live: there, applied };
+    const taken = applied && options.forceConflicts ? takeOver(applied, FIELD_MANAGER) : undefined;
+    const examined: Examined = { part: ready, live: there, applied, owners: taken?.owners ?? [] };
     return planned(examined);
   });
   if (problems.length > 0) {
@@ -70,17 +72,20 @@ export async function examine(
   }
 }
 
-/** Applies what a plan creates and changes; what is unchanged is not touched. */
+const WRITTEN: ReadonlySet<Action> = new Set(['create', 'change', 'take-over']);
+
+/** Applies what a plan creates, changes and takes over; what is unchanged is not touched. */
 export async function applyChanges(
   changes: readonly PlannedChange[],
   options: ApplyOptions,
   done: (change: PlannedChange) => void,
 ): Promise<void> {
-  const due = changes.filter(({ action }) => action === 'create' || action === 'change');
+  const due = changes.filter(({ action }) => WRITTEN.has(action));
   for (let order = 0; order <= KINDS.length; order++) {
     const now = due.filter(({ part }) => orderOf(part.resource) === order);
     await mapLimited(now, MAX_REQUESTS_AT_ONCE, async (change) => {
-      await applyOne(change.part, options, false);
+      const applied = await applyOne(change.part, options, false);
+      if (options.forceConflicts) await takeOverFields(change.part, applied, options);
       done(change);
     });
     await mapLimited(now, MAX_REQUESTS_AT_ONCE, ({ part }) => established(part, options));
@@ -105,6 +110,32 @@ async function applyOne(part: Part, options: ApplyOptions, dryRun: boolean): Pro
       `${CONFLICT} of ${titleOf(part)} to other values, ${conflictText(messageOf(error))}${advice}`,
       { cause: error },
     );
+  }
+}
+
+/** Takes others off the fields that we have applied. What they own besides stays theirs. */
+async function takeOverFields(part: Part, applied: KubeObject, options: ApplyOptions): Promise<void> {
+  const { client, signal } = options;
+  const { name, namespace } = part.object.metadata;
+  const at = part.resource.namespaced ? { name, namespace } : { name };
+  let object = applied;
+  for (let left = TAKE_OVER_ATTEMPTS; ; left--) {
+    const taken = takeOver(object, FIELD_MANAGER);
+    if (!taken) return;
+    const { resourceVersion } = object.metadata;
+    const body = { metadata: { resourceVersion, managedFields: taken.managedFields } };
+    try {
+      await client.patch(part.resource, at, { type: 'merge', body }, { fieldManager: FIELD_MANAGER }, signal);
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      // Somebody has written the object meanwhile, such as its status.
+      if (!isConflict(error) || left <= 1)
+        throw new InstallError(`fields of ${titleOf(part)} could not be taken over: ${messageOf(error)}`, {
+          cause: error,
+        });
+      object = await client.get(part.resource, at, signal);
+    }
   }
 }
 

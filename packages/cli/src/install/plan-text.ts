@@ -1,6 +1,7 @@
 /** A plan as a person reads it: what is to happen, to which objects, with what in mind. */
 import { table } from '../table.ts';
 import type { ComponentName } from './components.ts';
+import { coOwnersText } from './decide/conflict-text.ts';
 import { countsOf, type PlannedChange } from './decide/plan.ts';
 import type { Target } from './installation.ts';
 import { titleOf } from './manifest.ts';
@@ -52,7 +53,11 @@ function valuesText({ values, kept }: Target): string {
 }
 
 function detailOf(change: PlannedChange): string {
-  if (change.action === 'change') return change.fields.join(', ');
+  if (change.action === 'take-over') return coOwnersText(change.owners);
+  if (change.action === 'change') {
+    const { fields, owners = [] } = change;
+    return [fields.join(', '), ...(owners.length === 0 ? [] : [coOwnersText(owners)])].join('; ');
+  }
   if (change.action === 'keep') return change.reason;
   return change.action === 'remove' ? 'no longer part of the installation' : '';
 }

@@ -99,6 +99,23 @@ describe('applyPatch', () => {
     ]);
   });
 
+  test.each([
+    ['what a client writes into managedFields counts', (entry: JsonObject) => entry, ['one/Apply']],
+    [
+      'what cannot be read of it does not',
+      (entry: JsonObject) => ({ ...entry, fieldsType: 'FieldsV2' }),
+      ['one/Apply', 'two/Apply'],
+    ],
+  ])('%s', (_, changed, want) => {
+    const first = apply(undefined, configMap({ x: '1' }), 'one').object;
+    const shared = apply(first, configMap({ x: '1' }), 'two').object;
+    const [ours] = listAt(shared, 'metadata', 'managedFields').map((entry) => objectAt(entry));
+    const metadata = { ...objectAt(shared, 'metadata'), managedFields: [changed(ours ?? {})] };
+    const edited: JsonObject = { ...shared, metadata };
+    trackUpdate(configMaps, edited, shared, 'mine', '', 5_000);
+    expect(Object.keys(managers(edited))).toEqual(want);
+  });
+
   const deployment = (containers: JsonObject[], extra: JsonObject = {}): JsonObject => ({
     apiVersion: 'apps/v1',
     kind: 'Deployment',

@@ -35,6 +35,17 @@ export function readManaged(object: JsonObject): readonly Managed[] {
     );
 }
 
+/** Whether a client's own notes can be taken as they are. */
+function isReadable(object: JsonObject): boolean {
+  return listAt(object, 'metadata', 'managedFields').every(
+    (entry) =>
+      isObject(entry) &&
+      (entry['operation'] === 'Apply' || entry['operation'] === 'Update') &&
+      entry['fieldsType'] === 'FieldsV1' &&
+      isObject(entry['fieldsV1']),
+  );
+}
+
 export function writeManaged(object: JsonObject, managed: readonly Managed[]): void {
   const metadata = objectAt(object, 'metadata');
   const entries = bounded(managed.filter(({ fields }) => !fields.isEmpty()));
@@ -101,7 +112,8 @@ const UNMANAGED = [
 /**
  * After a create, a PUT or a patch by `manager`: what it changed is its own, and nobody else's any more. In place.
  *
- * A client that sends an empty list of managedFields resets them; one that sends others is not believed.
+ * A client that sends an empty list of managedFields resets them. Others that it sends to the object itself count, which is how
+ * fields are taken from a manager; what cannot be read does not.
  */
 export function trackUpdate(
   resource: Resource,
@@ -114,7 +126,8 @@ export function trackUpdate(
   const reset =
     Array.isArray(objectAt(next, 'metadata')['managedFields']) &&
     listAt(next, 'metadata', 'managedFields').length === 0;
-  const before = previous && !reset ? readManaged(previous) : [];
+  const sent = subresource === '' && isReadable(next) ? readManaged(next) : [];
+  const before = !previous || reset ? [] : sent.length > 0 ? sent : readManaged(previous);
   const { changed, removed } = changedFields(
     resource.schema,
     previous ? manageable(previous) : {},

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { conflictText } from './conflict-text.ts';
+import { conflictText, coOwnersText } from './conflict-text.ts';
 
 const WHAT = 'PATCH /apis/apps/v1/…: 409 Conflict: Apply failed with';
 
@@ -16,3 +16,11 @@ test.each([
   ],
   ['anything else', `${WHAT} something new`, `${WHAT} something new`],
 ])('%s', (_, message, want) => expect(conflictText(message)).toBe(want));
+
+test('co-owners, and a few of their fields', () =>
+  expect(
+    coOwnersText([
+      { manager: 'a', fields: ['.x'] },
+      { manager: 'b', fields: ['.p', '.q', '.r', '.s', '.t'] },
+    ]),
+  ).toBe('from "a": .x; from "b": .p, .q, .r and 2 more'));

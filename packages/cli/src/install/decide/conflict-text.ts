@@ -1,4 +1,5 @@
-/** What the API server says of a conflict between field managers, short enough to be read. Pure. */
+/** What the API server says of field managers and a conflict between them, short enough to be read. Pure. */
+import type { CoOwner } from './co-owners.ts';
 
 /** Fields that are named; a whole Deployment has dozens. */
 const MAX_FIELDS = 3;
@@ -10,8 +11,16 @@ export function conflictText(message: string): string {
     ([, listed, only]) => (listed ?? only ?? '').trim(),
   );
   if (managers.size === 0 || fields.length === 0) return message;
-  const more = fields.length - MAX_FIELDS;
-  const shown = fields.slice(0, MAX_FIELDS).join(', ');
   const names = [...managers].map((name) => `"${name}"`).join(', ');
-  return `by ${names}: ${shown}${more > 0 ? ` and ${more} more` : ''}`;
+  return `by ${names}: ${fieldsText(fields)}`;
+}
+
+/** `from "kubectl-edit": .spec.replicas; from "argocd": .data.a, .data.b, .data.c and 4 more`. */
+export function coOwnersText(owners: readonly CoOwner[]): string {
+  return owners.map(({ manager, fields }) => `from "${manager}": ${fieldsText(fields)}`).join('; ');
+}
+
+function fieldsText(fields: readonly string[]): string {
+  const more = fields.length - MAX_FIELDS;
+  return `${fields.slice(0, MAX_FIELDS).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

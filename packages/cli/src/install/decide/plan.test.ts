@@ -21,25 +21,35 @@ const partOf = (of: KubeObject): Part => {
 
 describe('planned', () => {
   const map = object('ConfigMap', { data: { a: '1' } });
+  const other = object('ConfigMap', { data: { a: '2', b: '3' } });
+  const owners = [{ manager: 'edit', fields: ['.data.c'] }];
   const part = partOf(map);
   const crd = partOf(object('CustomResourceDefinition'));
   const elses = object('CustomResourceDefinition', { metadata: { name: 'x' } });
 
   const cases: Record<string, { made: PlannedChange; want: PlannedChange }> = {
     'what is not there is created': {
-      made: planned({ part, live: undefined, applied: map }),
+      made: planned({ part, live: undefined, applied: map, owners: [] }),
       want: { action: 'create', part },
     },
     'what would stay the same is unchanged': {
-      made: planned({ part, live: map, applied: map }),
+      made: planned({ part, live: map, applied: map, owners: [] }),
       want: { action: 'unchanged', part },
     },
     'what differs is named': {
-      made: planned({ part, live: object('ConfigMap', { data: { a: '2', b: '3' } }), applied: map }),
+      made: planned({ part, live: other, applied: map, owners: [] }),
       want: { action: 'change', part, fields: ['data.a', 'data.b'] },
     },
+    'what differs, with fields of others': {
+      made: planned({ part, live: other, applied: map, owners }),
+      want: { action: 'change', part, fields: ['data.a', 'data.b'], owners },
+    },
+    'what stays the same and is somebody else’s as well': {
+      made: planned({ part, live: map, applied: map, owners }),
+      want: { action: 'take-over', part, owners },
+    },
     'a definition of somebody else is left alone, even if applying would change it': {
-      made: planned({ part: crd, live: elses, applied: crd.object }),
+      made: planned({ part: crd, live: elses, applied: crd.object, owners: [] }),
       want: { action: 'keep', part: crd, reason: 'it was installed by somebody else' },
     },
     'a namespace that was there before': {
@@ -47,6 +57,7 @@ describe('planned', () => {
         part: partOf(object('Namespace')),
         live: object('Namespace', { metadata: { name: 'x' } }),
         applied: object('Namespace'),
+        owners: [],
       }),
       want: { action: 'keep', part: partOf(object('Namespace')), reason: 'it was there before' },
     },
@@ -75,11 +86,12 @@ test('a plan names a few changed fields, and counts', () => {
   const changes: PlannedChange[] = [
     { action: 'create', part },
     { action: 'create', part },
+    { action: 'take-over', part, owners: [] },
     { action: 'unchanged', part },
   ];
-  expect(countsOf(changes)).toBe('2 to create, 1 unchanged');
-  expect(isNoOp(changes)).toBe(false);
-  expect(isNoOp(changes.slice(2))).toBe(true);
+  expect(countsOf(changes)).toBe('2 to create, 1 to take over, 1 unchanged');
+  expect(isNoOp(changes.slice(2))).toBe(false);
+  expect(isNoOp(changes.slice(3))).toBe(true);
 });
 
 test('the labels by which the command finds its objects again; a version that the chart gave stays', () => {

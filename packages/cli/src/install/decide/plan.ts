@@ -4,13 +4,22 @@
  */
 import type { KubeObject } from '@ambit/kube/resource';
 import { MAX_CHANGES_SHOWN } from '../../limits.ts';
+import type { CoOwner } from './co-owners.ts';
 import { isSame } from './same.ts';
 import { isOurs } from './ownership.ts';
 import type { Part } from '../manifest.ts';
 
 export type PlannedChange =
   | { readonly action: 'create' | 'unchanged' | 'remove'; readonly part: Part }
-  | { readonly action: 'change'; readonly part: Part; readonly fields: readonly string[] }
+  | {
+      readonly action: 'change';
+      readonly part: Part;
+      readonly fields: readonly string[];
+      /** Who loses fields that keep their values; absent: nobody. */
+      readonly owners?: readonly CoOwner[];
+    }
+  /** Every value stays; others lose fields. */
+  | { readonly action: 'take-over'; readonly part: Part; readonly owners: readonly CoOwner[] }
   /** Somebody else's object that serves as well; it is left alone. */
   | { readonly action: 'keep'; readonly part: Part; readonly reason: string };
 
@@ -21,14 +30,17 @@ export interface Examined {
   readonly live: KubeObject | undefined;
   /** What applying would make of it; `undefined` if it cannot be tried yet, as its namespace is not there. */
   readonly applied: KubeObject | undefined;
+  /** Whose fields are to be taken over. */
+  readonly owners: readonly CoOwner[];
 }
 
-export function planned({ part, live, applied }: Examined): PlannedChange {
+export function planned({ part, live, applied, owners }: Examined): PlannedChange {
   if (!live) return { action: 'create', part };
   const reason = reasonToKeep(part, live);
   if (reason !== undefined) return { action: 'keep', part, reason };
   const fields = applied ? changedFields(live, applied) : [];
-  return fields.length === 0 ? { action: 'unchanged', part } : { action: 'change', part, fields };
+  if (fields.length > 0) return { action: 'change', part, fields, ...(owners.length > 0 && { owners }) };
+  return owners.length > 0 ? { action: 'take-over', part, owners } : { action: 'unchanged', part };
 }
 
 /** Objects that may be shared with another owner, who keeps them. */
@@ -85,6 +97,7 @@ export function countsOf(changes: readonly PlannedChange[]): string {
   const words: Readonly<Record<Action, string>> = {
     create: 'to create',
     change: 'to change',
+    'take-over': 'to take over',
     remove: 'to remove',
     unchanged: 'unchanged',
     keep: 'of others, left alone',
