@@ -53,8 +53,14 @@ test('connections are forgotten by their mark, and the others that are open with
   expect(tracked()).toBe(300);
   forgetMarked(pod.fd, MARK, 0xfff);
   expect(tracked()).toBe(150);
-  forgetOpenTcp(pod.fd);
+  expect(forgetOpenTcp(pod.fd)).toBe(true);
   expect(tracked()).toBe(0);
-  forgetOpenTcp(pod.fd);
+  expect(forgetOpenTcp(pod.fd)).toBe(true);
   forgetMarked(pod.fd, MARK, 0xfff);
+});
+
+test('where there are more than are looked at, those that were are forgotten, and it says so', async () => {
+  await connect(30);
+  expect(forgetOpenTcp(pod.fd, 10)).toBe(false);
+  expect(tracked()).toBe(20);
 });

@@ -4,6 +4,7 @@
  * The kernel keeps what it tracked for minutes, TCP that was not seen to end for days, also when nothing in the namespace
  * needs tracking any more; and goes by it once something does.
  */
+import { LimitError } from '@ambit/core/errors';
 import { ENOENT } from './errno.ts';
 import { memory } from './libc.ts';
 import { MAX_LISTED_CONNECTIONS } from './limits.ts';
@@ -47,9 +48,21 @@ export function forgetMarked(netnsFd: number, mark: number, mask: number): void 
  * Forgets the TCP connections that nobody translates and that have not ended, as far as the kernel has seen. Those that go on
  * are tracked anew from their next packet.
  *
- * @throws {@link LinuxError} as {@link forgetMarked} does; LimitError when there are too many to look at.
+ * @param maxListed - Of all that the namespace tracks, so many are looked at.
+ * @returns Whether all were looked at.
+ * @throws {@link LinuxError} as {@link forgetMarked} does.
  */
-export function forgetOpenTcp(netnsFd: number): void {
+export function forgetOpenTcp(netnsFd: number, maxListed = MAX_LISTED_CONNECTIONS): boolean {
+  const { found, isAll } = openTcp(netnsFd, maxListed);
+  forget(netnsFd, found);
+  return isAll;
+}
+
+/** Names of connections, as the kernel is told which to forget. */
+function openTcp(
+  netnsFd: number,
+  maxListed: number,
+): { readonly found: readonly Uint8Array[]; readonly isAll: boolean } {
   const found: Uint8Array[] = [];
   const request = {
     netnsFd,
@@ -59,7 +72,7 @@ export function forgetOpenTcp(netnsFd: number): void {
     payload: encode(0, []),
     purpose: 'listing tracked connections',
   };
-  askNetlink(request, MAX_LISTED_CONNECTIONS, (answer) => {
+  const take = (answer: DataView) => {
     const all = new Map([...attributes(answer, NFGENMSG_BYTES)].map(({ type, value }) => [type, value]));
     const status = all.get(CTA_STATUS)?.getUint32(0) ?? 0;
     const state = tcpStateIn(all.get(CTA_PROTOINFO));
@@ -70,8 +83,14 @@ export function forgetOpenTcp(netnsFd: number): void {
       return value ? [[type === CTA_TUPLE_ORIG ? type | NLA_F_NESTED : type, bytesOf(value)]] : [];
     });
     found.push(encode(answer.getUint8(0), names));
-  });
-  forget(netnsFd, found);
+  };
+  try {
+    askNetlink(request, maxListed, take);
+  } catch (error) {
+    if (error instanceof LimitError) return { found, isAll: false };
+    throw error;
+  }
+  return { found, isAll: true };
 }
 
 type Attribute = readonly [type: number, value: Uint8Array];

@@ -34,6 +34,7 @@ import { keepNodeFile } from './node-file-writer.ts';
 import { startPluginListener } from './plugin-listener.ts';
 import { NodePods } from './pods.ts';
 import { NetnsReports } from './reports.ts';
+import { UnforgottenConnections } from './unforgotten.ts';
 import { hostProbesFor, installerFor } from './wiring.ts';
 
 /** The agent cannot do its work here. */
@@ -166,6 +167,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     probes,
     annotate,
     defaults: { ipv6: config.ipv6, dnsCapture: config.dnsCapture, probeSources },
+    unforgotten: new UnforgottenConnections(metrics, log),
     clock,
     random,
     log,

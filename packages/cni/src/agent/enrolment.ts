@@ -23,6 +23,7 @@ import {
 } from '../rules/constants.ts';
 import { type RuleDefaults, rulesFor } from './decide/plan.ts';
 import type { HostProbes } from './host-probes.ts';
+import type { UnforgottenConnections } from './unforgotten.ts';
 import { PROPAGATION_MS, RELEASE_DRAIN_MS, RELEASE_POLL_MS, RELEASE_QUIET_MS } from './limits.ts';
 
 /** A pod that this agent holds. */
@@ -52,6 +53,7 @@ export interface EnrolmentDeps {
   /** Writes the redirection annotation; `undefined` takes it off. A pod that is gone is no error. */
   readonly annotate: (pod: ZdsPod, value: 'enabled' | undefined, signal: AbortSignal) => Promise<void>;
   readonly defaults: RuleDefaults;
+  readonly unforgotten: Pick<UnforgottenConnections, 'tell'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -109,7 +111,7 @@ export async function releaseStep(
     case 'draining':
       if (elapsedMs < RELEASE_DRAIN_MS && proxyConnections(fd).length > 0) return RELEASE_POLL_MS;
       cut(held, deps);
-      await deps.rules.remove(fd);
+      deps.unforgotten.tell(held.pod, await deps.rules.remove(fd));
       await deps.probes.remove(held.pod.uid, held.ips);
       return undefined;
     default:

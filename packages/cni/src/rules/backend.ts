@@ -4,6 +4,7 @@
  * Enrolment calls `apply`; leaving the mesh calls `removeRedirects`, lets ztunnel finish what it has, then `remove`.
  * Each may be called again after a failure, and each leaves the pod as it was if it fails before its transaction.
  */
+import type { Unforgotten } from './forget-connections.ts';
 import type { PodRules } from './pod-rules.ts';
 
 export interface PodRulesBackend {
@@ -12,6 +13,6 @@ export interface PodRulesBackend {
   apply(netnsFd: number, rules: PodRules): Promise<void>;
   /** Nothing new is redirected; what is redirected already goes on. */
   removeRedirects(netnsFd: number): Promise<void>;
-  /** Leaves nothing of ours, nor of Istio's. */
-  remove(netnsFd: number): Promise<void>;
+  /** Leaves nothing of ours, nor of Istio's; but for connections that could not be forgotten, if it says so. */
+  remove(netnsFd: number): Promise<Unforgotten | undefined>;
 }

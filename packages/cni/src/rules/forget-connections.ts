@@ -6,7 +6,6 @@
  * would lose its packets, or have them come from another port, DNS answers too; one that begins then would not be
  * redirected, and the guards would drop it.
  */
-import { LimitError } from '@ambit/core/errors';
 import { forgetMarked, forgetOpenTcp } from '@ambit/linux/conntrack';
 import { LinuxError } from '@ambit/linux/errors';
 import { MARK_MASK, RETURN_MARK } from './constants.ts';
@@ -14,16 +13,19 @@ import { MARK_MASK, RETURN_MARK } from './constants.ts';
 /** A kernel without ctnetlink. */
 const CANNOT: ReadonlySet<string> = new Set(['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT']);
 
+/** Why some are remembered still: there are more than are looked at, or the kernel forgets none on demand. */
+export type Unforgotten = 'too-many' | 'unsupported';
+
 /**
  * Those that went through ztunnel, which bear its mark, and those that went on in clear as the pod left. What others in the
- * pod translate stays. Where the kernel cannot, all of them end by themselves.
+ * pod translate stays. Where not all can be forgotten, the rest end by themselves: `undefined` when nothing is left.
  */
-export function forgetConnections(netnsFd: number): void {
+export function forgetConnections(netnsFd: number): Unforgotten | undefined {
   try {
     forgetMarked(netnsFd, RETURN_MARK, MARK_MASK);
-    forgetOpenTcp(netnsFd);
+    return forgetOpenTcp(netnsFd) ? undefined : 'too-many';
   } catch (error) {
-    const cannot = error instanceof LinuxError && CANNOT.has(error.errnoName);
-    if (!cannot && !(error instanceof LimitError)) throw error;
+    if (error instanceof LinuxError && CANNOT.has(error.errnoName)) return 'unsupported';
+    throw error;
   }
 }

@@ -3,7 +3,7 @@ import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { forgetConnections } from './forget-connections.ts';
+import { forgetConnections, type Unforgotten } from './forget-connections.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
@@ -50,10 +50,11 @@ export class IptablesBackend implements PodRulesBackend {
       await this.#restore(netnsFd, family, renderPodIptablesWithoutRedirects);
   }
 
-  async remove(netnsFd: number): Promise<void> {
+  async remove(netnsFd: number): Promise<Unforgotten | undefined> {
     for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
-    forgetConnections(netnsFd);
+    const unforgotten = forgetConnections(netnsFd);
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, this.#families));
+    return unforgotten;
   }
 
   /** What another program applied, an earlier agent's choice: last, so that there is no moment without rules. */

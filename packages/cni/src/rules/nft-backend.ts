@@ -2,7 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { forgetConnections } from './forget-connections.ts';
+import { forgetConnections, type Unforgotten } from './forget-connections.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import { renderPodNft, renderPodNftRemoval, renderPodNftWithoutRedirects } from './render-nft.ts';
@@ -29,10 +29,11 @@ export class NftBackend implements PodRulesBackend {
     await this.#replace(netnsFd, renderPodNftWithoutRedirects());
   }
 
-  async remove(netnsFd: number): Promise<void> {
+  async remove(netnsFd: number): Promise<Unforgotten | undefined> {
     await this.#replace(netnsFd, renderPodNftRemoval());
-    forgetConnections(netnsFd);
+    const unforgotten = forgetConnections(netnsFd);
     await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, [4, 6]));
+    return unforgotten;
   }
 
   /** @param first - What must be done before; looking at what is there need not wait for it. */
