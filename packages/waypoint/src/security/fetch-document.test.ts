@@ -68,9 +68,36 @@ describe('a document', () => {
         new Promise((__, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error))),
     );
     const asking = get('https://a/k');
-    const failed = expect(asking).rejects.toThrow('no document from https://a/k within 1000 ms');
+    const failed = expect(asking).rejects.toThrow(
+      'timed out after 1000 ms: no whole answer of https://a/k (outside the mesh)',
+    );
     await clock.advance(1_000);
     await failed;
+  });
+
+  test('that comes too late says who was asked last, and how, whatever is interrupted', async () => {
+    const { get, clock } = fetcher((url, { signal }) => {
+      if (url === 'https://a/k') return redirect('https://b/k');
+      const start = (body: ReadableStreamDefaultController) =>
+        signal?.addEventListener('abort', () => body.error(new Error('aborted')));
+      return new Response(new ReadableStream({ start }));
+    });
+    const slowBody = expect(get('https://a/k')).rejects.toThrow(
+      'timed out after 1000 ms: no whole answer of https://b/k (outside the mesh), where https://a/k redirects to',
+    );
+    await clock.advance(1_000);
+    await slowBody;
+    const slowMesh = fetcher(() => new Response('web'), {
+      viaMesh: (_, __, signal) =>
+        new Promise((___, reject) =>
+          signal.addEventListener('abort', () => reject(new Error('The operation was aborted'))),
+        ),
+    });
+    const late = expect(slowMesh.get('http://keys/k')).rejects.toThrow(
+      'timed out after 1000 ms: no whole answer of http://keys/k (through the mesh)',
+    );
+    await slowMesh.clock.advance(1_000);
+    await late;
   });
 
   test('of a service of the mesh comes through the mesh', async () => {

@@ -42,30 +42,45 @@ const MAX_REDIRECTS = 3;
 export function documentFetcher(deps: FetchDocumentDeps): FetchDocument {
   return async (address, { timeoutMs, maxBytes }) => {
     const late = new AbortController();
-    const timer = deps.clock.after(timeoutMs, () =>
-      late.abort(new FetchError(`no document from ${address} within ${timeoutMs} ms`)),
-    );
+    const timer = deps.clock.after(timeoutMs, () => late.abort());
+    const asked: Asked = { url: new URL(address), viaMesh: false };
     try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(
-        await get(deps, address, maxBytes, late.signal),
-      );
+      return new TextDecoder('utf-8', { fatal: true }).decode(await get(deps, asked, maxBytes, late.signal));
+    } catch (error) {
+      // Whatever was interrupted says only that it was: a socket, a body half read, a wait for an endpoint.
+      throw late.signal.aborted ? tooLate(asked, address, timeoutMs) : error;
     } finally {
       timer.cancel();
     }
   };
 }
 
+/** Who is asked now, and how. */
+interface Asked {
+  url: URL;
+  viaMesh: boolean;
+}
+
+function tooLate({ url, viaMesh }: Asked, address: string, timeoutMs: number): FetchError {
+  const how = viaMesh ? 'through the mesh' : 'outside the mesh';
+  const led = url.href === new URL(address).href ? '' : `, where ${address} redirects to`;
+  return new FetchError(`timed out after ${timeoutMs} ms: no whole answer of ${url.href} (${how})${led}`);
+}
+
 async function get(
   deps: FetchDocumentDeps,
-  address: string,
+  asked: Asked,
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  let url = new URL(address);
+  const address = asked.url.href;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const answer = await (deps.viaMesh(url, maxBytes, signal) ?? viaWeb(deps.fetch, url, maxBytes, signal));
+    const { url } = asked;
+    const fromMesh = deps.viaMesh(url, maxBytes, signal);
+    asked.viaMesh = fromMesh !== undefined;
+    const answer = await (fromMesh ?? viaWeb(deps.fetch, url, maxBytes, signal));
     if ('location' in answer) {
-      url = nextOf(url, answer.location);
+      asked.url = nextOf(url, answer.location);
       continue;
     }
     if (answer.body.length > maxBytes) throw new LimitError(url.href, maxBytes, 'bytes');
