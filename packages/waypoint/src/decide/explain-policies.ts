@@ -17,6 +17,7 @@ import { AuthorizationFacts, type AuthorizationSubject } from './authorization-f
 import { externalChecks, shadowVerdict, verdictOf } from './authorize.ts';
 import { MAX_EXPLAINED, MAX_EXPLAINED_TEXT, MAX_EXPLAINED_VALUES } from './explain-limits.ts';
 import { failingCondition, failingPart, matchingRule } from './match-policy.ts';
+import { isSecretHeader, NOT_SHOWN } from './secret-headers.ts';
 import type { ExternalCheck, Verdict } from './verdict.ts';
 
 /** A condition that did not hold. */
@@ -108,11 +109,10 @@ function traceCondition(
 ): ConditionTrace {
   const shown = (texts: readonly string[]) =>
     texts.slice(0, MAX_EXPLAINED_VALUES).map((text) => text.slice(0, MAX_EXPLAINED_TEXT));
-  return { field, negated, wants: shown(written), has: shown(valuesOf(test, facts)) };
+  const isSecret = test.attribute === 'request-header' && isSecretHeader(test.name);
+  const wants = isSecret ? [NOT_SHOWN] : shown(written);
+  return { field, negated, wants, has: shown(valuesOf(test, facts)) };
 }
-
-/** Whoever may ask for an explanation need not see what lets a client in. */
-const SECRET: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key']);
 
 function valuesOf(test: AttributeTest, facts: AuthorizationFacts): readonly string[] {
   switch (test.attribute) {
@@ -123,7 +123,7 @@ function valuesOf(test: AttributeTest, facts: AuthorizationFacts): readonly stri
     case 'request-header': {
       const value = facts.header(test.name);
       if (value === undefined) return [];
-      return [SECRET.has(test.name) ? '(not shown)' : value];
+      return [isSecretHeader(test.name) ? NOT_SHOWN : value];
     }
     case 'claim':
       return facts.claim(test.path);

@@ -1,10 +1,11 @@
 /** Which match of which route a request meets, and what in the others did not hold: by the functions that decide it. */
-import { formatTextMatch } from '../resources/text-match.ts';
+import { formatTextMatch, type NamedMatch } from '../resources/text-match.ts';
 import type { HttpMatch, PathMatch } from '../resources/http-route.ts';
 import { MAX_EXPLAINED, MAX_EXPLAINED_TEXT } from './explain-limits.ts';
 import { failingPart, type MatchFailure, type RequestFacts } from './match-request.ts';
 import { findEntry, groupFor } from './route.ts';
 import type { RouteEntry, RouteGroup, RouteTable } from './route-table.ts';
+import { isSecretHeader, NOT_SHOWN } from './secret-headers.ts';
 
 export interface RouteTrace {
   /** Whose routes were asked: the producer's, or those of the client's namespace. */
@@ -89,14 +90,18 @@ export function formatMatch(match: HttpMatch, grpc: boolean): string {
     ...(grpc ? ['gRPC'] : []),
     ...(match.path ? [`path ${formatPath(match.path)}`] : []),
     ...(match.method ? [`method ${formatTextMatch(match.method)}`] : []),
-    ...match.headers.map(({ name, value }) => `header ${name} ${formatTextMatch(value)}`),
-    ...match.withoutHeaders.map(({ name, value }) => `no header ${name} ${formatTextMatch(value)}`),
-    ...match.queryParameters.map(({ name, value }) => `query parameter ${name} ${formatTextMatch(value)}`),
+    ...match.headers.map((named) => `header ${formatNamed(named)}`),
+    ...match.withoutHeaders.map((named) => `no header ${formatNamed(named)}`),
+    ...match.queryParameters.map((named) => `query parameter ${formatNamed(named)}`),
     ...(match.scheme ? [`scheme ${formatTextMatch(match.scheme)}`] : []),
     ...(match.authority ? [`host ${formatTextMatch(match.authority)}`] : []),
     ...(match.sourceNamespace === undefined ? [] : [`clients of ${match.sourceNamespace}`]),
   ];
   return parts.length === 0 ? 'every request' : parts.join(' and ');
+}
+
+function formatNamed({ name, value }: NamedMatch): string {
+  return `${name} ${isSecretHeader(name) ? NOT_SHOWN : formatTextMatch(value)}`;
 }
 
 function formatPath(path: PathMatch): string {

@@ -130,7 +130,7 @@ describe('why a request is refused', () => {
                 {
                   field: 'request.headers[Authorization]',
                   negated: false,
-                  wants: ['let me'],
+                  wants: ['(not shown)'],
                   has: ['(not shown)'],
                 },
               ],

@@ -1,9 +1,10 @@
 /** Resources of the control plane as `/config_dump` shows them: as they were written, without keys and credentials. */
+import { isSecretHeader } from '../../decide/secret-headers.ts';
 import type { AuthorizationPolicy } from '../../resources/authorization-policy.ts';
 import type { ExtensionProvider, MeshSettings } from '../../resources/mesh-settings.ts';
 import type { JwtRule, RequestAuthentication } from '../../resources/request-authentication.ts';
 import { KeySet } from '../../security/key-set.ts';
-import { HIDDEN, isSecretHeader, shown } from './shown.ts';
+import { HIDDEN, shown } from './shown.ts';
 
 const HEADER_CONDITION = /^request\.headers\[(.*)\]$/;
 

@@ -3,25 +3,11 @@
  * is secret.
  */
 import { LinearRegex } from '@ambit/core/linear-regex';
+import { isSecretHeader } from '../../decide/secret-headers.ts';
 import { MAX_SHOWN_CHARS, MAX_SHOWN_ITEMS } from './limits.ts';
 
 /** In the place of what is not shown. */
 export const HIDDEN = '(hidden)';
-
-/** Fields of a header that carry what lets somebody in. */
-const SECRET_HEADERS: ReadonlySet<string> = new Set([
-  'authorization',
-  'proxy-authorization',
-  'cookie',
-  'set-cookie',
-  'x-api-key',
-  'api-key',
-]);
-
-/** Whether what a header of this name says lets somebody in. */
-export function isSecretHeader(name: string): boolean {
-  return SECRET_HEADERS.has(name.toLowerCase());
-}
 
 export function shown(value: unknown): unknown {
   switch (typeof value) {
