@@ -43,6 +43,7 @@ import { selfWorkload } from './control/self-workload.ts';
 import { Admission } from './exchange/admission.ts';
 import { clientCertificateField } from './exchange/client-certificate.ts';
 import type { ExchangeContext } from './exchange/context.ts';
+import { FaultReport } from './exchange/fault-report.ts';
 import { configOf } from './exchange/downstream.ts';
 import { PolicyReport } from './exchange/policy-report.ts';
 import { HttpService } from './inbound/http-service.ts';
@@ -225,18 +226,19 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     clock,
     log: deps.log.scope('security'),
   });
+  const faults = new FaultReport(registry, deps.log.scope('http'));
   const context: ExchangeContext = {
     snapshot: () => resources.snapshot,
     decisions: { hashOf, decideRetry },
     security,
     reporter: telemetry,
     policyReport: new PolicyReport(registry, deps.log.scope('policies')),
+    faults,
     upstreams,
     admission,
     budget,
     clock,
     random,
-    log: deps.log.scope('http'),
     deadlines,
     clientFields: config.tellsClientIdentity ? clientCertificateField(config.self.identity) : () => NO_FIELDS,
     retryBodyBytes: config.retryBodyBytes,
@@ -272,6 +274,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       streams,
       clock,
       hasHttpRules: (destination) => hasHttpRules(configOf(resources.snapshot, destination)),
+      faults,
       log: deps.log.scope('inbound'),
     }),
   );

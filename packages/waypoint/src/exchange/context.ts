@@ -1,6 +1,5 @@
 /** What every request of this process shares: decisions, destinations, reports, bounds. */
 import type { Clock, Random } from '@ambit/core/clock';
-import type { Logger } from '@ambit/core/log';
 import type { Deadlines } from '@ambit/http/deadlines';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
@@ -11,6 +10,7 @@ import type { WaypointSecurity } from '../security/security.ts';
 import type { WaypointTelemetry } from '../telemetry/telemetry.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import type { Admission } from './admission.ts';
+import type { FaultReport } from './fault-report.ts';
 import type { PolicyReport } from './policy-report.ts';
 
 /** Pure decisions that tests, and what stands in for them, replace. */
@@ -29,12 +29,12 @@ export interface ExchangeContext {
   readonly security: WaypointSecurity;
   readonly reporter: Reporter;
   readonly policyReport: PolicyReport;
+  readonly faults: FaultReport;
   readonly upstreams: Upstreams;
   readonly admission: Admission;
   readonly budget: QueueBudget;
   readonly clock: Clock;
   readonly random: Random;
-  readonly log: Logger;
   readonly deadlines: Deadlines;
   /** What applications are told of a client beside what it says itself: `x-forwarded-client-cert`, or nothing. */
   readonly clientFields: (identity: string | undefined) => HeaderFields;

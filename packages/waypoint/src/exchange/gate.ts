@@ -4,7 +4,6 @@
  * Each question is asked after the one before was answered; only tokens and services are waited for. Whatever goes wrong
  * while asking is a refusal.
  */
-import { messageOf } from '@ambit/core/errors';
 import type { ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
@@ -90,7 +89,7 @@ export class Gate implements Disposable {
       if (!this.#over) this.#host.resume(() => next(value));
     } catch (error) {
       if (this.#over) return;
-      this.#context.log.error('a question about a request failed', { what, error: messageOf(error) });
+      this.#context.faults.tell(`${what} of a request failed`, error);
       this.#refuse(INTERNAL_ERROR);
     }
   }

@@ -1,10 +1,11 @@
-/** A second try beside one that has no answer: who gets it, and whose answer counts. */
+/** A second try beside one that has no answer: who gets it, whose answer counts, and what a fault of ours ends. */
 import { describe, expect, test } from '@jest/globals';
+import { messageOf } from '@ambit/core/errors';
 import { HttpError } from '@ambit/http/errors';
 import type { HttpClientConnection, RequestHead, ResponseReceiver } from '@ambit/http/exchange';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import { decideRetry } from '../decide/retry.ts';
-import { DEFAULT_RETRY } from '../resources/http-route.ts';
+import { DEFAULT_RETRY, type RetryPolicy } from '../resources/http-route.ts';
 import { Breakers } from '../upstream/breakers.ts';
 import { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { PoolWaiter } from '../upstream/http-pool.ts';
@@ -21,10 +22,11 @@ interface Given {
   /** How many there are. */
   readonly endpoints?: number;
   readonly budget?: { readonly percent: number; readonly minRetryConcurrency: number };
+  readonly retry?: Partial<RetryPolicy>;
 }
 
 function setup(given: Given = {}) {
-  const { method = 'GET', endsHere = true, endpoints: count = 2, budget } = given;
+  const { method = 'GET', endsHere = true, endpoints: count = 2, budget, retry } = given;
   const hedgeAfterMs = 'hedgeAfterMs' in given ? given.hedgeAfterMs : AFTER_MS;
   const clock = new FakeClock();
   const events: string[] = [];
@@ -51,15 +53,18 @@ function setup(given: Given = {}) {
       { tellsClient: false, makePool: () => pool as never, report: () => undefined },
     );
   };
-  const endpoints = ['a', 'b', 'c'].slice(0, count).map(endpointNamed);
+  const endpoints = ['a', 'b', 'c', 'd'].slice(0, count).map(endpointNamed);
   const breakers = new Breakers({ connections: 9, pendingRequests: 9, requests: 9, retries: 9 });
+  const isBroken = { now: false };
   const cluster = {
     breakers,
     counts: { retriesOverBudget: 0 },
     destination: { retryBudget: budget, connectionPool: undefined },
     appProtocol: 'HTTP11',
-    pick: ({ avoid }: { avoid: ReadonlySet<UpstreamEndpoint> }) =>
-      endpoints.find((one) => !avoid.has(one)) ?? endpoints[0],
+    pick: ({ avoid }: { avoid: ReadonlySet<UpstreamEndpoint> }) => {
+      if (isBroken.now) throw new TypeError('nobody thought of it');
+      return endpoints.find((one) => !avoid.has(one)) ?? endpoints[0];
+    },
   };
   const host: TriesHost = {
     onTry: () => undefined,
@@ -69,11 +74,15 @@ function setup(given: Given = {}) {
     onResponseData: () => undefined,
     onResponseEnd: () => undefined,
     onFailed: ({ reason }) => events.push(`failed: ${reason}`),
+    onFault: (error) => {
+      events.push(`fault: ${messageOf(error)}`);
+      tries[Symbol.dispose]();
+    },
   };
   const tries = new Tries(
     { clock, random: () => 0, decisions: { decideRetry } } as unknown as ExchangeContext,
     {
-      decision: { retry: DEFAULT_RETRY, hedgeAfterMs, timeouts: { perTryMs: undefined } },
+      decision: { retry: { ...DEFAULT_RETRY, ...retry }, hedgeAfterMs, timeouts: { perTryMs: undefined } },
       cluster,
       client: undefined,
       address: { ip: '', port: 0 },
@@ -88,7 +97,7 @@ function setup(given: Given = {}) {
   const answer = (name: string, status: number) =>
     receivers.get(name)?.onResponse({ status, fields: [] }, true);
   const reset = (name: string) => receivers.get(name)?.onAbort(new HttpError('reset', 'gone'));
-  return { clock, events, answer, reset, tries, breakers };
+  return { clock, events, answer, reset, tries, breakers, isBroken };
 }
 
 describe('a request without an answer', () => {
@@ -142,6 +151,68 @@ describe('a request without an answer', () => {
     await clock.advance(AFTER_MS);
     tries[Symbol.dispose]();
     expect([events.slice(2), breakers.used('retries')]).toEqual([['a given up', 'b given up'], 0]);
+  });
+});
+
+describe('a second try', () => {
+  const retry = { attempts: 2, retryOn: new Set(['5xx'] as const), backoffMs: 0, ignorePreviousHosts: false };
+
+  test('goes to none that was tried, however many were', async () => {
+    const { clock, events, answer } = setup({ endpoints: 4, retry: { ...retry, ignorePreviousHosts: true } });
+    answer('a', 503);
+    await clock.advance(0);
+    answer('b', 503);
+    await clock.advance(0);
+    await clock.advance(AFTER_MS);
+    expect(events).toEqual(['sent to a', 'sent to b', 'sent to c', 'sent to d']);
+  });
+
+  test('is not made where all were tried', async () => {
+    const { clock, events, answer } = setup({ endpoints: 2, retry: { ...retry, ignorePreviousHosts: true } });
+    answer('a', 503);
+    await clock.advance(0);
+    await clock.advance(AFTER_MS);
+    expect(events).toEqual(['sent to a', 'sent to b']);
+  });
+
+  test.each([true, false])('leaves what was tried to further tries as they are: %s', async (avoids) => {
+    const { clock, events, answer, reset } = setup({
+      endpoints: 3,
+      retry: { ...retry, ignorePreviousHosts: avoids },
+    });
+    await clock.advance(AFTER_MS);
+    reset('a');
+    answer('b', 503);
+    await clock.advance(0);
+    expect(events).toEqual(['sent to a', 'sent to b', avoids ? 'sent to c' : 'sent to a']);
+  });
+});
+
+describe('a fault of ours', () => {
+  test('in a second try ends the request, and gives its places back', async () => {
+    const { clock, events, isBroken, breakers } = setup();
+    isBroken.now = true;
+    await clock.advance(AFTER_MS);
+    expect([events, breakers.used('requests'), breakers.used('retries')]).toEqual([
+      ['sent to a', 'fault: nobody thought of it', 'a given up'],
+      0,
+      0,
+    ]);
+  });
+
+  test('in a further try does, too', async () => {
+    const { clock, events, answer, isBroken, breakers } = setup({
+      hedgeAfterMs: undefined,
+      retry: { attempts: 2, retryOn: new Set(['5xx'] as const), backoffMs: 0 },
+    });
+    answer('a', 503);
+    isBroken.now = true;
+    await clock.advance(0);
+    expect([events, breakers.used('requests'), breakers.used('retries')]).toEqual([
+      ['sent to a', 'fault: nobody thought of it'],
+      0,
+      0,
+    ]);
   });
 });
 

@@ -121,6 +121,11 @@ export class Mirror implements TriesHost, Holder {
     this.#end();
   }
 
+  onFault(error: unknown): void {
+    this.#context.faults.tell('a copy of a request failed', error);
+    this.#end();
+  }
+
   #end(): void {
     if (this.#over) return;
     this.#over = true;

@@ -555,6 +555,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     } else this.#refuse(refusalOf(error));
   }
 
+  /** @internal */
+  onFault(error: unknown): void {
+    this.#fault(error);
+  }
+
   // How it ends.
 
   /** Ends it now, by an answer if none has begun. */
@@ -605,9 +610,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   /** Something here is wrong, or what was added to the answer: it ends this request, and no other. */
   #fault(error: unknown): void {
     if (this.#over) return;
-    this.#context.log.error('a request failed by a fault of the waypoint', {
-      error: error instanceof Error ? error.stack : String(error),
-    });
+    this.#context.faults.tell('a request failed', error);
     this.#extraFields = [];
     if (this.#hasResponded || this.#isFaulty) {
       this.#breakOff(undefined, INTERNAL_ERROR.details);

@@ -2,8 +2,10 @@
  * The tries of one request: an endpoint for each, another after a failure that the policy retries, up to an answer.
  *
  * The first answer that is not retried is the request's. Where a route says so, a try without an answer for a while gets a
- * second one beside it, at another endpoint, and the first good answer of both counts. Circuit breakers count the request from its first try on, and the
- * retries of it.
+ * second one beside it, at an endpoint that was not tried yet, and the first good answer of both counts. Circuit breakers
+ * count the request from its first try on, and the retries of it.
+ *
+ * A fault of ours in what comes later than `start` ends this request: uncaught it would end the process.
  */
 import type { Timer } from '@ambit/core/clock';
 import type { Endpoint as Address } from '@ambit/core/ip';
@@ -35,6 +37,8 @@ export interface TriesHost {
   onResponseEnd(trailers: HeaderFields | undefined): void;
   /** No answer, or not the whole of one. `extra`: why it was not tried again, if that has a flag. */
   onFailed(error: UpstreamError, extra: ResponseFlag | undefined): void;
+  /** Something here is wrong: nothing more will come. */
+  onFault(error: unknown): void;
 }
 
 export interface TriesOptions {
@@ -61,7 +65,8 @@ export class Tries implements AttemptHost, Disposable {
   readonly #context: ExchangeContext;
   readonly #options: TriesOptions;
   readonly #host: TriesHost;
-  #failedAt = NOBODY;
+  /** That were chosen for this request so far. */
+  readonly #tried = new Set<UpstreamEndpoint>();
   #attempt: Attempt | undefined;
   /** A second one under way beside it. */
   #beside: Attempt | undefined;
@@ -119,7 +124,7 @@ export class Tries implements AttemptHost, Disposable {
   #try(): void {
     const { cluster, decision, hash, address, preferred } = this.#options;
     const { clock, random } = this.#context;
-    const avoid = decision.retry.ignorePreviousHosts ? this.#failedAt : NOBODY;
+    const avoid = decision.retry.ignorePreviousHosts ? this.#tried : NOBODY;
     const picked =
       this.#count === 0 && preferred ? preferred : cluster.pick({ hash, avoid, random, address });
     if (picked instanceof UpstreamError) {
@@ -130,7 +135,7 @@ export class Tries implements AttemptHost, Disposable {
     this.#attempt = attempt;
     const { hedgeAfterMs } = decision;
     if (hedgeAfterMs !== undefined && this.#count === 1)
-      this.#hedging ??= clock.after(hedgeAfterMs, () => this.#hedge());
+      this.#hedging ??= clock.after(hedgeAfterMs, () => this.#step(() => this.#hedge()));
     attempt.start();
   }
 
@@ -138,6 +143,7 @@ export class Tries implements AttemptHost, Disposable {
     const { cluster, head, body, client, decision } = this.#options;
     const { clock } = this.#context;
     this.#count += 1;
+    this.#tried.add(endpoint);
     this.#host.onTry(endpoint);
     const version = upstreamVersion(cluster.appProtocol, cluster.destination, {
       version: head.version,
@@ -147,18 +153,28 @@ export class Tries implements AttemptHost, Disposable {
     return new Attempt({ host: this, endpoint, version, client, head, body, clock, perTryMs });
   }
 
+  /** Does what moves the request on, after a wait or an event of an endpoint. */
+  #step(act: () => void): void {
+    if (this.#over) return;
+    try {
+      act();
+    } catch (error) {
+      this.#host.onFault(error);
+    }
+  }
+
   /** There is no answer yet, and no failure: another endpoint may be quicker. */
   #hedge(): void {
     const first = this.#attempt;
-    if (this.#over || this.#hasAnswer || !first || first.isOver) return;
+    if (this.#hasAnswer || !first || first.isOver) return;
     const { cluster, decision, head, address } = this.#options;
     const { breakers } = cluster;
     const { clock, random } = this.#context;
     const nowMs = clock.monotonicMs();
     if (!mayHedge(decision.retry, head, this.#load(nowMs), cluster.destination.retryBudget)) return;
     // Who is bound to one endpoint by a hash is sent to another for once.
-    const picked = cluster.pick({ hash: undefined, avoid: new Set([first.endpoint]), random, address });
-    if (picked instanceof UpstreamError || picked === first.endpoint) return;
+    const picked = cluster.pick({ hash: undefined, avoid: this.#tried, random, address });
+    if (picked instanceof UpstreamError || this.#tried.has(picked)) return;
     if (!this.#isRetry && !breakers.tryTake('retries')) return;
     this.#isRetry = true;
     breakers.countRetry(nowMs);
@@ -172,13 +188,7 @@ export class Tries implements AttemptHost, Disposable {
     if (!this.#beside || !other || this.#hasAnswer) return false;
     this.#attempt = other;
     this.#beside = undefined;
-    this.#avoid(lost.endpoint);
     return true;
-  }
-
-  /** It has failed this request. */
-  #avoid(endpoint: UpstreamEndpoint): void {
-    this.#failedAt = new Set([...this.#failedAt, endpoint]);
   }
 
   /** The answer is this one's: nobody waits for the other. */
@@ -203,6 +213,10 @@ export class Tries implements AttemptHost, Disposable {
 
   /** @internal */
   onAttemptResponse(attempt: Attempt, head: ResponseHead, endsHere: boolean): void {
+    this.#step(() => this.#answered(attempt, head, endsHere));
+  }
+
+  #answered(attempt: Attempt, head: ResponseHead, endsHere: boolean): void {
     const { status, fields } = head;
     const isGood = status < 400 && !isGrpc(fields);
     if (status >= 500 && this.#leaveToOther(attempt)) {
@@ -212,7 +226,6 @@ export class Tries implements AttemptHost, Disposable {
     this.#choose(attempt);
     if (!isGood && this.#triesAgain({ kind: 'response', status, fields })) {
       attempt.drop();
-      this.#avoid(attempt.endpoint);
       return;
     }
     this.#hasAnswer = true;
@@ -231,8 +244,11 @@ export class Tries implements AttemptHost, Disposable {
 
   /** @internal */
   onAttemptFailed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void {
+    this.#step(() => this.#failed(attempt, outcome, error));
+  }
+
+  #failed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void {
     if (this.#leaveToOther(attempt)) return;
-    this.#avoid(attempt.endpoint);
     if (error.reason === 'endpoint_gone' && this.#gone < MAX_GONE_ENDPOINTS) {
       // Nothing was sent, and nothing failed: it is chosen again, among those that there are.
       this.#gone += 1;
@@ -269,9 +285,7 @@ export class Tries implements AttemptHost, Disposable {
     }
     this.#isRetry = true;
     breakers.countRetry(nowMs);
-    this.#backoff = clock.after(decided.backoffMs, () => {
-      if (!this.#over) this.#try();
-    });
+    this.#backoff = clock.after(decided.backoffMs, () => this.#step(() => this.#try()));
     return true;
   }
 
@@ -285,6 +299,6 @@ export class Tries implements AttemptHost, Disposable {
   }
 
   #fail(error: UpstreamError): void {
-    if (!this.#over) this.#host.onFailed(error, this.#extra);
+    this.#host.onFailed(error, this.#extra);
   }
 }

@@ -112,12 +112,13 @@ export class ClientStream implements StreamHandler {
       const decision = this.#decide();
       return this.#over || decision.kind !== 'refuse' ? decision : undefined;
     };
-    void this.#context.meshWaits.until(probe, ATTACHMENT_WAIT_MS).then((found) => {
-      if (this.#over) return;
-      const decision = found ?? this.#decide();
-      if (decision.kind === 'refuse') this.#refuse(decision.status, decision.reason, decision.message);
-      else this.#accept(decision);
-    });
+    void this.#context.meshWaits.until(probe, ATTACHMENT_WAIT_MS).then((found) =>
+      this.#step(() => {
+        const decision = found ?? this.#decide();
+        if (decision.kind === 'refuse') this.#refuse(decision.status, decision.reason, decision.message);
+        else this.#accept(decision);
+      }),
+    );
   }
 
   #accept(destination: Destination): void {
@@ -141,7 +142,7 @@ export class ClientStream implements StreamHandler {
   /** Then what came must do, or that nothing came. */
   #await(ms: number): void {
     this.#timer?.cancel();
-    this.#timer = this.#context.clock.after(ms, () => this.#giveUpSniffing());
+    this.#timer = this.#context.clock.after(ms, () => this.#step(() => this.#giveUpSniffing()));
   }
 
   #giveUpSniffing(): void {
@@ -173,6 +174,18 @@ export class ClientStream implements StreamHandler {
     const { identity } = this.#tunnel;
     const closed = () => this.#context.admission.endConnection(identity);
     this.#context.carry({ destination, carrier, transport, tunnel: this.#tunnel, closed });
+  }
+
+  /** Goes on after a wait. A fault of ours ends this stream, and not the process. */
+  #step(act: () => void): void {
+    if (this.#over) return;
+    try {
+      act();
+    } catch (error) {
+      this.#context.faults.tell('a connection failed', error);
+      this.#stream.reset(H2.internalError);
+      this.#end();
+    }
   }
 
   #refuse(status: number, reason: string, message: string): void {

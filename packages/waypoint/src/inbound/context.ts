@@ -7,6 +7,7 @@ import type { MeshStore } from '@ambit/model/store';
 import type { Destination, WaypointIdentity } from '../decide/destination.ts';
 import type { Carrier } from '../decide/sniff.ts';
 import type { Admission } from '../exchange/admission.ts';
+import type { FaultReport } from '../exchange/fault-report.ts';
 
 /** A connection of a client whose destination and protocol are known. */
 export interface Carried {
@@ -27,6 +28,7 @@ export interface InboundContext {
   readonly clock: Clock;
   /** Whether what comes for it must be HTTP, if it may be: there are rules for its requests. */
   readonly hasHttpRules: (destination: Destination) => boolean;
+  readonly faults: FaultReport;
   readonly carry: (carried: Carried) => void;
   readonly refused: (
     tunnel: ServerTunnel,

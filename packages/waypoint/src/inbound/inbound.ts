@@ -67,6 +67,7 @@ export class Inbound implements AsyncDisposable {
       admission: options.admission,
       clock,
       hasHttpRules: options.hasHttpRules,
+      faults: options.faults,
       carry: (carried) => this.#carry(carried),
       refused: ({ peer, identity }, authority, status, reason, message) =>
         log.info('connection refused', {

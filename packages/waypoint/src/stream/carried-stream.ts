@@ -2,7 +2,8 @@
  * One connection that is no HTTP: looked at (the name that TLS asks for), allowed or not, routed, carried, told of.
  *
  * Until it is allowed and an endpoint is connected, nothing of it goes anywhere. A change of policy decides again about one
- * that is open, and cuts it if it would not be let in now.
+ * that is open, and cuts it if it would not be let in now. A fault of ours after a wait ends this connection: uncaught it
+ * would end the process.
  */
 import type { Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
@@ -126,7 +127,7 @@ export class CarriedStream {
       if (isNeeded) this.#refuse(undefined, 'tls_hello_timeout');
       else this.#peeked(undefined);
     };
-    this.#peeking = this.#context.clock.after(waitMs, without);
+    this.#peeking = this.#context.clock.after(waitMs, () => this.#step(without));
     let atLeast = 0;
     this.#transport.peek({
       onPeeked: (count, bytes) => {
@@ -173,11 +174,11 @@ export class CarriedStream {
     }
     const { security } = this.#context;
     Promise.all(checks.map((check) => security.check(check, subject, undefined, this.#gone.signal))).then(
-      (verdicts) => {
-        if (this.#over) return;
-        if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize();
-        else this.#refuse('UAEX', 'ext_authz_denied');
-      },
+      (verdicts) =>
+        this.#step(() => {
+          if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize();
+          else this.#refuse('UAEX', 'ext_authz_denied');
+        }),
       () => this.#refuse('UAEX', 'ext_authz_error'),
     );
   }
@@ -226,9 +227,7 @@ export class CarriedStream {
     const cluster = find();
     const pending = cluster.pending;
     if (pending) {
-      void pending.then(() => {
-        if (!this.#over) this.#connect(find);
-      });
+      void pending.then(() => this.#step(() => this.#connect(find)));
       return;
     }
     const picked = cluster.pick({
@@ -272,6 +271,17 @@ export class CarriedStream {
   }
 
   // How it ends.
+
+  /** Goes on after a wait, unless it has ended meanwhile. */
+  #step(act: () => void): void {
+    if (this.#over) return;
+    try {
+      act();
+    } catch (error) {
+      this.#context.faults.tell('a connection failed', error);
+      this.#refuse(undefined, 'internal_error');
+    }
+  }
 
   #failed(error: UpstreamError): void {
     this.#transportFailure = error.message;

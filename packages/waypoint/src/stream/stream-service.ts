@@ -3,6 +3,7 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { QueueBudget } from '@ambit/hbone/queue-budget';
 import type { Reporter } from '../exchange/context.ts';
 import type { Downstream } from '../exchange/downstream.ts';
+import type { FaultReport } from '../exchange/fault-report.ts';
 import type { PolicyReport } from '../exchange/policy-report.ts';
 import type { Carried } from '../inbound/context.ts';
 import type { StreamService } from '../inbound/inbound.ts';
@@ -19,6 +20,7 @@ export interface StreamContext {
   readonly budget: QueueBudget;
   readonly reporter: Reporter;
   readonly policyReport: PolicyReport;
+  readonly faults: FaultReport;
   readonly clock: Clock;
   readonly random: Random;
 }

@@ -1,5 +1,4 @@
 /** For tests: the surroundings of one request without a connection, in which the test says when what happens. */
-import { silentLogger } from '@ambit/core/log';
 import type { RequestHead, ResponseHead, ServerExchange } from '@ambit/http/exchange';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import { decideRetry } from '../decide/retry.ts';
@@ -71,11 +70,11 @@ export function contextWith(store: ResourceStore, over: object = {}): ExchangeCo
     snapshot: () => store.snapshot,
     decisions: { decideRetry },
     policyReport: { decided: () => undefined },
+    faults: { tell: () => undefined },
     reporter: { begin: () => ({ fields: [] }), ended: () => undefined },
     admission: new Admission(10, 10),
     clock: new FakeClock(),
     random: () => 0,
-    log: silentLogger,
     deadlines: { nowMs: 0, watch: () => undefined, unwatch: () => undefined },
     budget: { add: () => undefined, remove: () => undefined },
     clientFields: () => [],

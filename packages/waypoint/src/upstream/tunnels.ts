@@ -144,12 +144,12 @@ class Opening implements StreamHandler, Disposable {
       this.#request(tunnel);
       return this;
     }
-    this.#tunnels.make(this.#target).then(
-      () => {
+    this.#tunnels
+      .make(this.#target)
+      .then(() => {
         if (!this.#over) this.start();
-      },
-      (error: unknown) => this.#fail(reasonOf(error), error),
-    );
+      })
+      .catch((error: unknown) => this.#fail(reasonOf(error), error));
     return this;
   }
 

@@ -29,6 +29,10 @@ const WORKER_HELP: Readonly<Record<string, { readonly help: string; readonly sta
     help: 'The total number of connections with a revoked certificate',
     stable: false,
   },
+  ambit_ztunnel_faults: {
+    help: 'The total number of connections that ended by something wrong in this proxy',
+    stable: false,
+  },
   istio_crl_untracked_connections: {
     help: 'The total number of tunnels that revocation cannot end',
     stable: false,

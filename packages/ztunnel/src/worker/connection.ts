@@ -3,8 +3,11 @@
  * end, and told in one line of the access log.
  *
  * Opened and ended are one call each, and `end` works once: whatever path a connection takes to its end, its numbers agree.
+ *
+ * What a connection does by itself, and not within a call of its socket or stream, it does through `step` and `later`: a
+ * fault of ours there ends that connection. Uncaught it would end the process, and every connection of the node with it.
  */
-import { messageOf } from '@ambit/core/errors';
+import { codeOf, MeshError, messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import type { AuthorizationRequest } from '@ambit/model/decide/authorize';
 import type { ConnectionReport } from '../threads/messages.ts';
@@ -12,7 +15,7 @@ import type { AccessRecord } from './access-log.ts';
 import type { Pod } from './pod.ts';
 import type { CountedConnection } from './traffic-counters.ts';
 import type { Traffic } from './traffic.ts';
-import { flagOf } from './errors.ts';
+import { FaultError, flagOf } from './errors.ts';
 
 /** Known once it is decided where a connection goes. */
 export interface ConnectionFacts {
@@ -67,6 +70,22 @@ export abstract class Connection {
   protected abstract get isAnswered(): boolean;
   /** Closes every socket and stream of it. */
   protected abstract release(error: Error | undefined): void;
+  /** Ends it because of what went wrong, and tells the client if there is a way to. */
+  protected abstract failed(error: Error): void;
+
+  /** Does what moves it on; what that throws ends it. */
+  protected step(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#broke(error);
+    }
+  }
+
+  /** Goes on with what is waited for; a rejection, and what going on throws, end it. */
+  protected later<T>(awaited: Promise<T>, goOn: (value: T) => void): void {
+    awaited.then(goOn).catch((error: unknown) => this.#broke(error));
+  }
 
   /** Counts the bytes that moved since the last call. */
   count(): void {
@@ -140,6 +159,22 @@ export abstract class Connection {
     this.#counted?.close(flagOf(error));
     this.#log(error);
     this.pod.ended(this);
+  }
+
+  #broke(error: unknown): void {
+    const isExpected = error instanceof MeshError || (error instanceof Error && codeOf(error) !== undefined);
+    if (isExpected) {
+      this.failed(error);
+      return;
+    }
+    const { log, events } = this.pod.worker;
+    events.faults += 1;
+    log.error('a connection failed by a fault of this proxy', {
+      pod: this.pod.info.name,
+      namespace: this.pod.info.namespace,
+      error: error instanceof Error ? error.stack : String(error),
+    });
+    this.failed(new FaultError({ cause: error }));
   }
 
   #log(error: Error | undefined): void {

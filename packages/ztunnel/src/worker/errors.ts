@@ -120,6 +120,16 @@ export class RevokedPeerError extends MeshError {
   readonly side = 'downstream';
 }
 
+/** Something in this proxy is wrong, whoever is connected: the log has the stack. */
+export class FaultError extends MeshError {
+  readonly code = 'FAULT';
+  readonly side = 'internal';
+
+  constructor(options: ErrorOptions) {
+    super('a fault of this proxy', options);
+  }
+}
+
 const FLAGS: Readonly<Record<string, ResponseFlag>> = {
   POLICY_REJECTION: 'DENY',
   POLICY_CHANGE: 'DENY',

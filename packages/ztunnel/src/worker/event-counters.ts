@@ -1,4 +1,4 @@
-/** What a worker counts beside connections: names that it resolved, peers whose certificates are revoked. */
+/** What a worker counts beside connections: names that it resolved, peers whose certificates are revoked, faults. */
 import type { MetricReport } from '../threads/messages.ts';
 import { MAX_EVENT_SERIES } from './limits.ts';
 import { labelsOf, TRAFFIC_LABELS, type Traffic } from './traffic.ts';
@@ -9,6 +9,8 @@ const SOURCE = [1, 9] as const;
 export class EventCounters {
   readonly #resolutions = new Map<string, { readonly labels: readonly string[]; count: number }>();
   readonly #revoked = { source: 0, destination: 0 };
+  /** Connections that ended by something wrong in this proxy. */
+  faults = 0;
 
   /** A hostname was resolved for a connection of that source. */
   resolved(traffic: Traffic, hostname: string): void {
@@ -39,6 +41,12 @@ export class EventCounters {
         samples: (['source', 'destination'] as const)
           .filter((reporter) => this.#revoked[reporter] > 0)
           .map((reporter) => ({ labels: [reporter], value: this.#revoked[reporter] })),
+      },
+      {
+        name: 'ambit_ztunnel_faults',
+        type: 'counter',
+        labelNames: [],
+        samples: [{ labels: [], value: this.faults }],
       },
     ];
   }

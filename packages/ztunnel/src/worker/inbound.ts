@@ -5,7 +5,7 @@
  * was asked when it opened is asked again with the same words whenever policy changes (policy-watch.ts).
  */
 import type { Timer } from '@ambit/core/clock';
-import { type MeshError, messageOf } from '@ambit/core/errors';
+import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, parseHostPort } from '@ambit/core/ip';
 import { parseBaggage } from '@ambit/hbone/baggage';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
@@ -56,12 +56,8 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     }
     this.#pump = new TunnelPump(this.#stream, this.pod.budget, this);
     const workload = this.pod.workload;
-    if (workload) this.#decide(workload);
-    else
-      this.pod.workloadInTime().then(
-        (found) => this.#decide(found),
-        (error: MeshError) => this.#refuse(503, error),
-      );
+    if (workload) this.step(() => this.#decide(workload));
+    else this.later(this.pod.workloadInTime(), (found) => this.#decide(found));
     return this.#stream.handler;
   }
 
@@ -89,6 +85,10 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     this.#timer?.cancel();
     if (error) this.#pump?.abort(error);
     this.#socket?.close();
+  }
+
+  protected override failed(error: Error): void {
+    this.#refuse(503, error);
   }
 
   /** @internal The pump is through. */
@@ -156,7 +156,7 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     };
     const refusal = authorizeInTime(this.pod, local, request);
     if (!(refusal instanceof Promise)) this.#afterVerdict(refusal, request);
-    else void refusal.then((later) => this.#afterVerdict(later, request));
+    else this.later(refusal, (verdict) => this.#afterVerdict(verdict, request));
   }
 
   /** What the client named may be behind this waypoint, and not asked for yet: whether it is being asked for now. */
@@ -165,7 +165,7 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     const ip = parseHostPort(this.#authority)?.ip;
     if (!options.onDemand || this.#fetched || ip === undefined) return false;
     this.#fetched = true;
-    void demands.forAddress(options.network, ip).then(() => this.#decide(local));
+    this.later(demands.forAddress(options.network, ip), () => this.#decide(local));
     return true;
   }
 

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { H2Session } from '@ambit/http/h2/session';
 import { createRevocationList } from '@ambit/identity/x509';
 import { ALICE_IP, BOB, BOB_IP, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
 
@@ -51,4 +52,29 @@ test('a destination behind a gateway is cut off when its certificate is revoked'
   network.worker.receive({ kind: 'revocations', bytes: Buffer.from(list) });
   await talk.ended;
   expect(network.connections()).toEqual([]);
+});
+
+test('a fault while a tunnel in a tunnel is opened ends its connection, and no other', async () => {
+  await network.gateway('spiffe://td/ns/shop/sa/gateway', BOB, 'far says ');
+  const request = H2Session.prototype.request;
+  // The first of a connection is for the gateway, the second goes through it.
+  let requests = 0;
+  const broken = jest.spyOn(H2Session.prototype, 'request').mockImplementation(function (
+    this: H2Session,
+    ...about
+  ) {
+    requests += 1;
+    if (requests === 2) throw new TypeError('nobody thought of it');
+    return request.apply(this, about);
+  });
+  try {
+    const talk = await network.connect('alice', FAR_VIP, 80);
+    await talk.ended;
+    expect(network.connections()).toEqual([]);
+    const other = await network.connect('alice', FAR_VIP, 80);
+    expect(await other.ask('hello', 14)).toBe('far says hello');
+    expect(network.metric('ambit_ztunnel_faults')).toEqual([{ labels: {}, value: 1 }]);
+  } finally {
+    broken.mockRestore();
+  }
 });

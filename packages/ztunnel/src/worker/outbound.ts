@@ -77,12 +77,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   start(): void {
     const { client } = this.pod;
-    if (client) this.#decide(client);
-    else
-      this.pod.clientInTime().then(
-        (found) => this.#decide(found),
-        (error: unknown) => this.#fail(error),
-      );
+    if (client) this.step(() => this.#decide(client));
+    else this.later(this.pod.clientInTime(), (found) => this.#decide(found));
   }
 
   protected override get source(): Endpoint {
@@ -178,14 +174,15 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.#doubt?.abort();
     this.#early.pause();
     if (error.h2Code === H2.refusedStream && this.#attempts < MAX_STREAM_ATTEMPTS && this.#route) {
-      this.#tunnel(this.#route);
+      const route = this.#route;
+      this.step(() => this.#tunnel(route));
     } else {
       this.end(error);
     }
   }
 
-  #fail(error: unknown): void {
-    this.end(error instanceof Error ? error : new ConnectError(this.#target, messageOf(error)));
+  protected override failed(error: Error): void {
+    this.end(error);
   }
 
   #decide(source: Workload): void {
@@ -196,10 +193,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
       this.#follow(this.#select(source));
       return;
     }
-    demands.forRoute(this.#question(source)).then(
-      () => this.#follow(this.#select(source)),
-      (error: unknown) => this.#fail(error),
-    );
+    this.later(demands.forRoute(this.#question(source)), () => this.#follow(this.#select(source)));
   }
 
   #question(source: Workload): RouteRequest {
@@ -220,9 +214,9 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
         return;
       case 'resolve':
         this.#countResolution(decision.hostname);
-        void this.pod.worker.names
-          .resolve(decision.hostname)
-          .then((ips) => this.#follow(decision.resume(ips)));
+        this.later(this.pod.worker.names.resolve(decision.hostname), (ips) =>
+          this.#follow(decision.resume(ips)),
+        );
         return;
       default:
         this.#begin(decision);
@@ -277,12 +271,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
       this.#request(tunnel, route, source);
       return;
     }
-    pool
-      .get(key, (handler) => this.pod.openTunnel(source.identity, route, handler))
-      .then(
-        () => this.#tunnel(route),
-        (error: unknown) => this.#fail(error),
-      );
+    const opened = pool.get(key, (handler) => this.pod.openTunnel(source.identity, route, handler));
+    this.later(opened, () => this.#tunnel(route));
   }
 
   #request({ session }: Tunnel, route: Route, source: Workload): void {
@@ -296,8 +286,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
         if (session.takesEarlyData) this.#early.follow(stream);
       }
     } catch (error) {
-      if (error instanceof H2ClosedError && this.#attempts < MAX_STREAM_ATTEMPTS) this.#tunnel(route);
-      else this.#fail(error);
+      if (!(error instanceof H2ClosedError && this.#attempts < MAX_STREAM_ATTEMPTS)) throw error;
+      this.#tunnel(route);
     }
   }
 
@@ -313,7 +303,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     this.#timer?.cancel();
     this.#timer = this.pod.worker.clock.after(WAYPOINT_DOUBT_MS, () => {
       this.#expectAnswer();
-      void this.#elsewhere(route, source, CONNECT_ANSWER_TIMEOUT_MS).then((isElsewhere) => {
+      this.later(this.#elsewhere(route, source, CONNECT_ANSWER_TIMEOUT_MS), (isElsewhere) => {
         if (isElsewhere) this.#decideAgain(source);
       });
     });
@@ -330,7 +320,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     }
     stream.reset(H2.cancel);
     this.#stream = undefined;
-    void this.#elsewhere(route, source, STALE_ROUTE_WAIT_MS).then((isElsewhere) => {
+    this.later(this.#elsewhere(route, source, STALE_ROUTE_WAIT_MS), (isElsewhere) => {
       if (isElsewhere) this.#decideAgain(source);
       else this.end(error);
     });
@@ -370,18 +360,16 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   #doubleTunnel(route: Route, source: Workload): void {
     const outer = this.#fields(route, source, undefined);
-    openInnerTunnel(this.pod, { route, source, clientIp: this.#peer.ip, outer }).then(
-      (tunnel) => {
-        if (this.isEnded) {
-          tunnel[Symbol.dispose]();
-          return;
-        }
-        this.#inner = tunnel;
-        const fields = this.#fields(route, source, this.pod.worker.options.network);
-        this.#stream = tunnel.session.request(fields, this);
-        this.#expectAnswer();
-      },
-      (error: unknown) => this.#fail(error),
-    );
+    const opened = openInnerTunnel(this.pod, { route, source, clientIp: this.#peer.ip, outer });
+    this.later(opened, (tunnel) => {
+      if (this.isEnded) {
+        tunnel[Symbol.dispose]();
+        return;
+      }
+      this.#inner = tunnel;
+      const fields = this.#fields(route, source, this.pod.worker.options.network);
+      this.#stream = tunnel.session.request(fields, this);
+      this.#expectAnswer();
+    });
   }
 }

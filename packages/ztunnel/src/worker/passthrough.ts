@@ -40,12 +40,8 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
 
   start(): void {
     const workload = this.pod.workload;
-    if (workload) this.#decide(workload);
-    else
-      this.pod.workloadInTime().then(
-        (found) => this.#decide(found),
-        (error: Error) => this.end(error),
-      );
+    if (workload) this.step(() => this.#decide(workload));
+    else this.later(this.pod.workloadInTime(), (found) => this.#decide(found));
   }
 
   override get authorization(): AuthorizationRequest | undefined {
@@ -73,6 +69,10 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     if (error) this.#pump?.abort(error);
     this.#upstream?.close();
     this.#socket.close();
+  }
+
+  protected override failed(error: Error): void {
+    this.end(error);
   }
 
   /** @internal The pump is through. */
@@ -119,7 +119,7 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     const request = { identity: undefined, sourceIp: this.#peer.ip, destination: decision.to };
     const refusal = authorizeInTime(this.pod, local, request);
     if (!(refusal instanceof Promise)) this.#afterVerdict(refusal, request);
-    else void refusal.then((later) => this.#afterVerdict(later, request));
+    else this.later(refusal, (verdict) => this.#afterVerdict(verdict, request));
   }
 
   #afterVerdict(refusal: string | undefined, request: AuthorizationRequest): void {
