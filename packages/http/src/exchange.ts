@@ -107,8 +107,11 @@ export interface ClientExchange extends Outgoing {}
 export interface HttpServerHandler {
   /** A request came; the answer takes what follows. Called again only for another one. */
   onRequest(exchange: ServerExchange): BodyReceiver;
-  /** Something that is no request was answered (`error.status`) or reset, and no exchange came of it. */
-  onRefused?(error: HttpError): void;
+  /**
+   * Something that is no request was answered (`error.status`) or reset, and no exchange came of it. What breaks a whole
+   * connection of HTTP/2 is told once as well, before {@link onClosed}.
+   */
+  onRefused?(error: HttpError, version: '1.1' | '2'): void;
   /** Exactly once, last; every exchange has ended before. */
   onClosed?(error: Error | undefined): void;
 }

@@ -3,6 +3,7 @@ import type { Watched } from './deadlines.ts';
 import type { HttpServerConnection, HttpServerHandler } from './exchange.ts';
 import { Http1ServerConnection } from './h1/server.ts';
 import { Http2ServerConnection } from './h2/server.ts';
+import { LINGER_MS } from './limits.ts';
 import type { Http1ServerOptions, Http2Options } from './options.ts';
 import { NOWHERE } from './roster.ts';
 import { sniffProtocol } from './sniff.ts';
@@ -90,22 +91,37 @@ class UnknownConnection implements HttpServerConnection, TransportEvents, Watche
 
   /** @internal */
   onDeadline(): void {
-    this.#transport.destroy();
+    if (!this.#first) {
+      this.#transport.destroy();
+      return;
+    }
+    // The time for a head is over. One that began as a request is told so, as if it were known to be of HTTP/1.1.
+    const connection = this.#becomeHttp1(this.#first);
+    connection.deadlineMs = Math.min(connection.deadlineMs, this.#options.http1.deadlines.nowMs + LINGER_MS);
   }
 
   #become(protocol: 'http1' | 'http2' | 'tls' | 'other', first: Buffer): void {
-    const { http1, http2 } = this.#options;
-    this.#first = undefined;
-    http1.deadlines.unwatch(this);
     if (protocol !== 'http2') {
-      const connection = new Http1ServerConnection(this.#transport, this.#handler, http1);
-      this.#known = connection;
-      this.#transport.start(connection);
-      connection.onBytes(first);
+      this.#becomeHttp1(first);
       return;
     }
-    const connection = new Http2ServerConnection(this.#transport, this.#handler, http2);
+    this.#isKnown();
+    const connection = new Http2ServerConnection(this.#transport, this.#handler, this.#options.http2);
     this.#known = connection;
     connection.session.onBytes(first);
+  }
+
+  #becomeHttp1(first: Buffer): Http1ServerConnection {
+    this.#isKnown();
+    const connection = new Http1ServerConnection(this.#transport, this.#handler, this.#options.http1);
+    this.#known = connection;
+    this.#transport.start(connection);
+    connection.onBytes(first);
+    return connection;
+  }
+
+  #isKnown(): void {
+    this.#first = undefined;
+    this.#options.http1.deadlines.unwatch(this);
   }
 }

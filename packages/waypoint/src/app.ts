@@ -56,6 +56,7 @@ import { webFetcher } from './security/web-fetch.ts';
 import { FLUSH_MS } from './limits.ts';
 import { ResourceStore } from './resources/store.ts';
 import { ByteStreams } from './stream/stream-service.ts';
+import type { LogOutputs } from './telemetry/access-log/log-outputs.ts';
 import { MAX_COLLECTOR_ANSWER_BYTES } from './telemetry/limits.ts';
 import { destinationLines } from './telemetry/metrics/destination-lines.ts';
 import { WaypointTelemetry } from './telemetry/telemetry.ts';
@@ -78,6 +79,8 @@ export interface AppDeps {
   readonly collectGarbage?: () => void;
   /** Where endpoints take tunnels, if not at 15008: for tests. */
   readonly hbonePort?: number;
+  /** Where access lines go, if not to the outputs of this process: for tests. */
+  readonly accessLog?: LogOutputs;
 }
 
 export interface App extends AsyncDisposable {
@@ -213,6 +216,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     clock,
     random,
     log: deps.log.scope('telemetry'),
+    ...(deps.accessLog ? { outputs: deps.accessLog } : {}),
   });
 
   // What becomes of requests and connections.

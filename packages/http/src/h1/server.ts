@@ -437,7 +437,7 @@ export class Http1ServerConnection
     this.#exchange = undefined;
     this.#body = undefined;
     if (exchange) exchange.fail(error);
-    else this.#handler.onRefused?.(error);
+    else this.#handler.onRefused?.(error, this.version);
     if (this.#state !== 'open') return;
     if (exchange?.hasAnswered) {
       this.wire.transport.destroy();

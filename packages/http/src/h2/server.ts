@@ -1,11 +1,12 @@
 /** One connection of HTTP/2, the server's end, as exchanges. */
 import type { Watched } from '../deadlines.ts';
-import { HttpError } from '../errors.ts';
+import { H2ConnectionError, HpackError, HttpError } from '../errors.ts';
 import type { HttpServerConnection, HttpServerHandler } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import type { Http2Options } from '../options.ts';
 import { NOWHERE } from '../roster.ts';
 import type { Transport } from '../transport/transport.ts';
+import { connectionError } from './exchange-errors.ts';
 import { requestOf } from './heads.ts';
 import { H2 } from './protocol.ts';
 import { Http2ServerExchange } from './server-exchange.ts';
@@ -87,7 +88,7 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
 
   /** @internal */
   onMalformed(problem: string): void {
-    this.#handler.onRefused?.(new HttpError('protocol', 'malformed-headers', { cause: new Error(problem) }));
+    this.#refused(new HttpError('protocol', 'malformed-headers', { cause: new Error(problem) }));
   }
 
   /** @internal */
@@ -100,6 +101,8 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
   onClosed(error: Error | undefined): void {
     this.#options.deadlines.unwatch(this);
     this.#budgetChange?.[Symbol.dispose]();
+    if (error instanceof H2ConnectionError || error instanceof HpackError)
+      this.#refused(connectionError(error));
     this.#handler.onClosed?.(error);
   }
 
@@ -109,8 +112,12 @@ export class Http2ServerConnection implements HttpServerConnection, SessionHandl
     if (budget) this.session.limitStreamWindow(budget.windowFor(streamWindowBytes));
   }
 
+  #refused(error: HttpError): void {
+    this.#handler.onRefused?.(error, this.version);
+  }
+
   #refuse(stream: H2Stream, error: HttpError): StreamHandler {
-    this.#handler.onRefused?.(error);
+    this.#refused(error);
     const text = Buffer.from(`${error.reason}\n`, 'latin1');
     const status = String(error.status);
     stream.handler = REFUSED;

@@ -11,7 +11,6 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Timer } from '@ambit/core/clock';
-import { messageOf } from '@ambit/core/errors';
 import type { Watched } from '@ambit/http/deadlines';
 import type { HttpError } from '@ambit/http/errors';
 import type { BodyReceiver, RequestHead, ResponseHead, ServerExchange } from '@ambit/http/exchange';
@@ -55,6 +54,7 @@ import {
   SLOW_REQUEST,
   TIMED_OUT,
 } from './refusal.ts';
+import { brokenBy } from './refused-request.ts';
 import { RequestBody } from './request-body.ts';
 import { RequestReport } from './request-report.ts';
 import { Tries, type TriesHost, type TriesOptions } from './tries.ts';
@@ -200,9 +200,10 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   onAbort(error: HttpError): void {
     if (this.#over) return;
     const broke = error.kind === 'protocol' || error.kind === 'limit';
-    this.#report.flag(broke ? 'DPE' : 'DC');
-    this.#report.details(broke ? 'downstream_protocol_error' : 'downstream_remote_disconnect');
-    this.#report.termination(messageOf(error));
+    const { flag, details } = broke ? brokenBy(error, this.#exchange.head.version) : GONE;
+    this.#report.flag(flag);
+    this.#report.details(details);
+    this.#report.broke(error);
     this.#end();
   }
 
@@ -667,6 +668,8 @@ function isTarget(path: string): boolean {
   return /^[\x21-\x7e]+$/.test(path);
 }
 
+/** How a client goes that breaks nothing. */
+const GONE = { flag: 'DC', details: 'downstream_remote_disconnect' } as const;
 const NEVER = Number.POSITIVE_INFINITY;
 const NOTHING = new Uint8Array(0);
 const WEBSOCKET = 'websocket';

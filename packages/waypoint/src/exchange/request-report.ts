@@ -1,5 +1,7 @@
 /** What is told of a request when it has ended, gathered while it lasts. */
 import type { Clock } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { HttpError } from '@ambit/http/errors';
 import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { type RouteName, routeText } from '../decide/route-decision.ts';
@@ -62,8 +64,10 @@ export class RequestReport {
     this.#details = details;
   }
 
-  termination(words: string): void {
-    this.#termination = words;
+  /** What ended the client's side; an answer is the codec's own, unless one had begun. */
+  broke(error: HttpError): void {
+    this.#termination = messageOf(error);
+    if (!this.#response && error.status > 0) this.#response = { status: error.status, fields: NO_FIELDS };
   }
 
   transportFailure(error: UpstreamError): void {

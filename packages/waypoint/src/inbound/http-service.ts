@@ -5,6 +5,7 @@ import type { Transport } from '@ambit/http/transport/transport';
 import type { ExchangeContext } from '../exchange/context.ts';
 import type { Downstream } from '../exchange/downstream.ts';
 import { ProxiedRequest } from '../exchange/proxied-request.ts';
+import { reportRefused } from '../exchange/refused-request.ts';
 
 export interface HttpServiceOptions {
   readonly context: ExchangeContext;
@@ -38,6 +39,7 @@ export class HttpService {
           if (this.#draining) connection?.drain();
           return request;
         },
+        onRefused: (error, version) => reportRefused(context, downstream, error, version),
         onClosed: () => {
           if (connection) this.#connections.delete(connection);
           onClosed();

@@ -5,6 +5,7 @@ import { bytesOfIp } from '@ambit/core/ip';
 import { LogRoot } from '@ambit/core/log';
 import { type App, startApp } from '../app.ts';
 import { type Config, configFrom } from '../config.ts';
+import { LogOutputs } from '../telemetry/access-log/log-outputs.ts';
 import { type Client, type ClientOptions, openClient } from './client.ts';
 import { ControlPlane } from './control-plane.ts';
 
@@ -45,11 +46,14 @@ export const SERVICE_PORT = 80;
 export class WaypointNetwork implements AsyncDisposable {
   readonly controlPlane: ControlPlane;
   readonly app: App;
+  /** Of the access log, if the settings ask for one. */
+  readonly lines: readonly string[];
   readonly #clients: Client[] = [];
 
-  constructor(controlPlane: ControlPlane, app: App) {
+  constructor(controlPlane: ControlPlane, app: App, lines: readonly string[]) {
     this.controlPlane = controlPlane;
     this.app = app;
+    this.lines = lines;
   }
 
   service({ name, vip, protocol = AppProtocol.HTTP11, attached = true }: ServiceSpec): void {
@@ -116,6 +120,7 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
   await controlPlane.listen();
   const config = testConfig(controlPlane.address, options.env);
   const log = new LogRoot({ ...config.log, destination: { write: () => true } });
+  const lines: string[] = [];
   const app = scope.use(
     await startApp(
       config,
@@ -126,12 +131,18 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
         environment: {},
         machineHasIpv6: false,
         onShutdown: () => undefined,
+        accessLog: new LogOutputs(systemClock, () => ({
+          write: (line) => lines.push(line) > 0,
+          flush: () => undefined,
+          flushSync: () => undefined,
+          dropped: 0,
+        })),
         ...(options.hbonePort === undefined ? {} : { hbonePort: options.hbonePort }),
       },
       AbortSignal.timeout(10_000),
     ),
   );
-  const network = new WaypointNetwork(controlPlane, app);
+  const network = new WaypointNetwork(controlPlane, app, lines);
   while ((await network.page('readiness', '/healthz/ready')).status !== 200) await systemClock.sleep(5);
   scope.move();
   return network;

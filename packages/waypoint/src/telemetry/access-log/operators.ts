@@ -183,7 +183,7 @@ function requestField(record: RequestRecord, name: string): string | undefined {
   const { authority, path, fields } = sent ?? request;
   switch (name) {
     case ':method':
-      return request.method;
+      return filled(request.method);
     case ':authority':
     case 'host':
       return filled(authority);
