@@ -3,7 +3,9 @@
  * address that the pod's rules let through.
  */
 import type { Clock } from '@ambit/core/clock';
+import type { Logger } from '@ambit/core/log';
 import type { RunCommand } from '../rules/command.ts';
+import { removeHostResidue } from '../rules/host-residue.ts';
 import { retried } from '../rules/retry.ts';
 import {
   type HostRules,
@@ -26,29 +28,33 @@ export interface HostProbes {
   stop(): Promise<void>;
 }
 
+export interface NftHostProbesOptions {
+  readonly run: RunCommand;
+  readonly clock: Clock;
+  readonly hostNetnsFd: number;
+  readonly rules: HostRules;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
 export class NftHostProbes implements HostProbes {
-  readonly #run: RunCommand;
-  readonly #clock: Clock;
-  readonly #hostNetnsFd: number;
-  readonly #rules: HostRules;
+  readonly #options: NftHostProbesOptions;
   /** Whose each address is: a pod that goes must not take its successor's. */
   readonly #owners = new Map<string, string>();
 
-  constructor(options: { run: RunCommand; clock: Clock; hostNetnsFd: number; rules: HostRules }) {
-    this.#run = options.run;
-    this.#clock = options.clock;
-    this.#hostNetnsFd = options.hostNetnsFd;
-    this.#rules = options.rules;
+  constructor(options: NftHostProbesOptions) {
+    this.#options = options;
   }
 
   async start(pods: readonly ProbedPod[]): Promise<void> {
     const wanted = pods.filter(({ uid }) => isPodUid(uid));
-    await this.#apply(renderHostNft(this.#rules, wanted));
+    await this.#apply(renderHostNft(this.#options.rules, wanted));
     for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
+    await removeHostResidue({ ...this.#options, program: 'nft' });
   }
 
   async add(pods: readonly ProbedPod[]): Promise<void> {
-    const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (this.#rules.ipv6 || !ip.includes(':')));
+    const { ipv6 } = this.#options.rules;
+    const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')));
     if (wanted.length === 0) return;
     await this.#apply(renderProbeAddition(wanted));
     for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
@@ -67,8 +73,9 @@ export class NftHostProbes implements HostProbes {
   }
 
   async #apply(script: string): Promise<void> {
-    await retried(this.#clock, async () => {
-      await this.#run({ file: 'nft', args: ['-f', '-'], stdin: script, netnsFd: this.#hostNetnsFd });
+    const { run, clock, hostNetnsFd } = this.#options;
+    await retried(clock, async () => {
+      await run({ file: 'nft', args: ['-f', '-'], stdin: script, netnsFd: hostNetnsFd });
     });
   }
 }

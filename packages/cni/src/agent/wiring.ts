@@ -36,8 +36,8 @@ export function hostProbesFor(
     ...(uid === undefined ? {} : { kubeletUid: uid }),
   };
   return backend.name === 'nftables'
-    ? new NftHostProbes({ run, clock, hostNetnsFd, rules })
-    : new IptablesHostProbes({ run, clock, hostNetnsFd, rules, program: iptablesProgram });
+    ? new NftHostProbes({ run, clock, hostNetnsFd, rules, log })
+    : new IptablesHostProbes({ run, clock, hostNetnsFd, rules, program: iptablesProgram, log });
 }
 
 /** `undefined` when somebody else installs the plugin. */

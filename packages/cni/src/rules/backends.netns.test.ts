@@ -463,6 +463,69 @@ test.each(['iptables-nft', 'iptables-legacy'] as const)(
   },
 );
 
+/** Somebody else's transaction in the moment between looking and writing, `times` times. */
+function meeting(script: string, times: number): typeof runCommand {
+  let left = times;
+  return async (command) => {
+    const output = await runCommand(command);
+    if (command.file === 'nft' && command.args.includes('ruleset') && left-- > 0)
+      await runCommand({ file: 'nft', args: ['-f', '-'], stdin: script, netnsFd: pod.fd });
+    return output;
+  };
+}
+
+describe.each([
+  [
+    'changes the rule that leads to it',
+    'flush chain ip nat OUTPUT\nadd rule ip nat OUTPUT counter jump ISTIO_OUTPUT\n',
+    /No such file/,
+  ],
+  [
+    'leads to it from elsewhere',
+    'add chain ip nat STRANGER\nflush chain ip nat STRANGER\nadd rule ip nat STRANGER jump ISTIO_OUTPUT\n',
+    /busy/,
+  ],
+])('somebody who %s while an earlier iptables’ chain is taken away', (_, script, problem) => {
+  const legacy = (times: number) =>
+    new IptablesBackend(meeting(script, times), systemClock, 'iptables-legacy', true);
+  const strangers = 'flush chain ip nat STRANGER\ndelete chain ip nat STRANGER\n';
+
+  beforeEach(() => new IptablesBackend(runCommand, systemClock, 'iptables-nft', true).apply(pod.fd, rules()));
+
+  test('is a reason to try again', async () => {
+    await legacy(1).apply(pod.fd, rules());
+    expect(pod.run('nft', 'list', 'ruleset')).not.toMatch(/redirect|chain ISTIO/);
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+  });
+
+  test('and does it again and again is told, redirection in force, until it is over', async () => {
+    await expect(legacy(Number.POSITIVE_INFINITY).apply(pod.fd, rules())).rejects.toMatchObject({
+      code: 'RULES_COMMAND',
+      message: expect.stringMatching(problem),
+    });
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+    if (script.includes('STRANGER'))
+      await runCommand({ file: 'nft', args: ['-f', '-'], stdin: strangers, netnsFd: pod.fd });
+    await legacy(0).apply(pod.fd, rules());
+    expect(pod.run('nft', 'list', 'ruleset')).not.toMatch(/redirect|chain ISTIO/);
+  });
+});
+
+test.each(['is not there', 'does not work'])(
+  'where nft %s, iptables has nothing to take away',
+  async (how) => {
+    const without: typeof runCommand = (command) =>
+      runCommand(
+        command.file === 'nft'
+          ? { ...command, file: how === 'is not there' ? 'nft-none' : 'false' }
+          : command,
+      );
+    for (const program of ['iptables-nft', 'iptables-legacy'] as const)
+      await new IptablesBackend(without, systemClock, program, true).apply(pod.fd, rules());
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+  },
+);
+
 test('rules that the kernel refuses change nothing, and the error says what nft said', async () => {
   const backend = new NftBackend(runCommand, systemClock);
   await backend.apply(pod.fd, rules());

@@ -5,7 +5,8 @@ import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from './constants.ts';
 import { RulesError } from './errors.ts';
-import { IptablesBackend, type IptablesProgram } from './iptables-backend.ts';
+import { IptablesBackend } from './iptables-backend.ts';
+import { type IptablesProgram, programFor } from './iptables-program.ts';
 import { NftBackend } from './nft-backend.ts';
 import type { PodRules } from './pod-rules.ts';
 import { renderPodIptables } from './render-iptables.ts';
@@ -65,7 +66,7 @@ async function tryIptables(run: RunCommand, program: IptablesProgram, ipv6: bool
   await run({ file: `${program}-restore`, args, stdin });
   if (!ipv6) return;
   const stdin6 = renderPodIptables(sample(true), 6, new Map());
-  await run({ file: `${program.replace('iptables', 'ip6tables')}-restore`, args, stdin: stdin6 });
+  await run({ file: `${programFor(program, 6)}-restore`, args, stdin: stdin6 });
 }
 
 async function problemOf(attempt: () => Promise<void>): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 /** What can go wrong while rules are read or applied. */
-import { MeshError } from '@ambit/core/errors';
+import { codeOf, MeshError } from '@ambit/core/errors';
 
 /** Rules could not be read, rendered or applied; the pod's rules are as they were before. */
 export class RulesError extends MeshError {
@@ -19,5 +19,10 @@ export class CommandError extends RulesError {
     this.file = file;
     this.exitCode = exitCode;
     this.stderr = stderr;
+  }
+
+  /** There is no such program. */
+  get isMissing(): boolean {
+    return codeOf(this.cause) === 'ENOENT';
   }
 }

@@ -6,18 +6,18 @@
  */
 import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
+import type { Logger } from '@ambit/core/log';
 import type { RunCommand } from './command.ts';
-import { IPTABLES_POSTROUTING } from './constants.ts';
-import { removeNftResidue } from './nft-residue.ts';
-import type { IptablesProgram } from './iptables-backend.ts';
+import { removeHostResidue, removeIpsets } from './host-residue.ts';
+import { type IptablesProgram, programFor } from './iptables-program.ts';
 import {
   type HostRules,
   isPodUid,
+  jumpsInSaved,
   type ProbedPod,
   renderHostIptables,
   renderHostIptablesRemoval,
   renderIpsetAddition,
-  renderIpsetDestruction,
   renderIpsetRemoval,
   renderIpsets,
 } from './render-host.ts';
@@ -29,6 +29,7 @@ export interface IptablesHostProbesOptions {
   readonly hostNetnsFd: number;
   readonly rules: HostRules;
   readonly program: IptablesProgram;
+  readonly log: Pick<Logger, 'warn'>;
 }
 
 /** Implements the agent's `HostProbes`. */
@@ -49,7 +50,7 @@ export class IptablesHostProbes {
     for (const family of this.#families)
       await this.#restore(family, (jumps) => renderHostIptables(this.#options.rules, family, jumps));
     for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
-    await removeNftResidue(this.#options.run, this.#options.hostNetnsFd);
+    await removeHostResidue(this.#options);
   }
 
   async add(pods: readonly ProbedPod[]): Promise<void> {
@@ -69,7 +70,7 @@ export class IptablesHostProbes {
   async stop(): Promise<void> {
     for (const family of this.#families)
       await this.#restore(family, (jumps) => renderHostIptablesRemoval(jumps));
-    await this.#ipset(renderIpsetDestruction(this.#options.rules.ipv6));
+    await removeIpsets(this.#options);
     this.#owners.clear();
   }
 
@@ -84,12 +85,11 @@ export class IptablesHostProbes {
 
   async #restore(family: Family, render: (jumps: number) => string): Promise<void> {
     const { run, clock, hostNetnsFd, program } = this.#options;
-    const name = family === 4 ? program : program.replace('iptables', 'ip6tables');
+    const name = programFor(program, family);
     await retried(clock, async () => {
       const saved = await run({ file: `${name}-save`, args: ['-t', 'nat'], netnsFd: hostNetnsFd });
-      const jumps = saved.stdout.split(`-A POSTROUTING -j ${IPTABLES_POSTROUTING}\n`).length - 1;
-      const args = ['--noflush', '-w', '5'];
-      await run({ file: `${name}-restore`, args, stdin: render(jumps), netnsFd: hostNetnsFd });
+      const stdin = render(jumpsInSaved(saved.stdout) ?? 0);
+      await run({ file: `${name}-restore`, args: ['--noflush', '-w', '5'], stdin, netnsFd: hostNetnsFd });
     });
   }
 }

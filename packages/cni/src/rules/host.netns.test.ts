@@ -9,7 +9,7 @@ import { listenTcp } from '@ambit/linux/sockets';
 import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
 import { type HostProbes, NftHostProbes } from '../agent/host-probes.ts';
 import { Peers } from '../testing/peers.ts';
-import { runCommand } from './command.ts';
+import { type RunCommand, runCommand } from './command.ts';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from './constants.ts';
 import { IptablesHostProbes } from './host-iptables.ts';
 import { kubeletUid } from './kubelet-user.ts';
@@ -22,25 +22,24 @@ const PORT = 8080;
 
 const rules: HostRules = { ipv6: true, probeSources: { v4: PROBE_SOURCE_V4, v6: PROBE_SOURCE_V6 } };
 
-const implementations: Record<string, (hostNetnsFd: number, over?: Partial<HostRules>) => HostProbes> = {
-  nftables: (hostNetnsFd, over) =>
-    new NftHostProbes({ run: runCommand, clock: systemClock, hostNetnsFd, rules: { ...rules, ...over } }),
-  'iptables on nftables': (hostNetnsFd, over) =>
-    new IptablesHostProbes({
-      run: runCommand,
-      clock: systemClock,
-      hostNetnsFd,
-      rules: { ...rules, ...over },
-      program: 'iptables-nft',
-    }),
-  'legacy iptables': (hostNetnsFd, over) =>
-    new IptablesHostProbes({
-      run: runCommand,
-      clock: systemClock,
-      hostNetnsFd,
-      rules: { ...rules, ...over },
-      program: 'iptables-legacy',
-    }),
+/** What was warned of. */
+const warnings: string[] = [];
+const log = {
+  warn: (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+    void warnings.push(`${message}: ${String(fields['error'])}`),
+};
+
+type Make = (hostNetnsFd: number, over?: Partial<HostRules>, run?: RunCommand) => HostProbes;
+
+const common = (hostNetnsFd: number, over: Partial<HostRules> = {}, run = runCommand) =>
+  ({ run, clock: systemClock, hostNetnsFd, rules: { ...rules, ...over }, log }) as const;
+
+const implementations: Record<string, Make> = {
+  nftables: (...given) => new NftHostProbes(common(...given)),
+  'iptables on nftables': (...given) =>
+    new IptablesHostProbes({ ...common(...given), program: 'iptables-nft' }),
+  'legacy iptables': (...given) =>
+    new IptablesHostProbes({ ...common(...given), program: 'iptables-legacy' }),
 };
 
 let namespaces: TestNamespaces;
@@ -52,6 +51,7 @@ let server: Server;
 let source: string | undefined;
 
 beforeEach(async () => {
+  warnings.length = 0;
   namespaces = new TestNamespaces();
   peers = new Peers();
   host = namespaces.create();
@@ -170,6 +170,64 @@ describe.each(Object.entries(implementations))('%s', (_, make) => {
     expect([await sourceOf(4), await sourceOf(6)]).toEqual([HOST[4], HOST[6]]);
   });
 });
+
+const CHANGES = Object.entries(implementations).flatMap(([before, makeBefore]) =>
+  Object.entries(implementations)
+    .filter(([after]) => after !== before)
+    .map(([after, makeAfter]) => ({ before, after, makeBefore, makeAfter })),
+);
+
+describe.each(CHANGES)(
+  'an agent with $after after one with $before',
+  ({ before, after, makeBefore, makeAfter }) => {
+    const CHAIN = '-A POSTROUTING -j ISTIO_POSTRT';
+    const stranger = (program: string) =>
+      host.run(program, '-t', 'nat', '-A', 'POSTROUTING', '-d', '10.99.0.1', '-j', 'ACCEPT');
+
+    test('leaves its own probe rules alone, those of others, and with its end nothing', async () => {
+      for (const program of ['iptables-nft', 'iptables-legacy']) stranger(program);
+      await makeBefore(host.fd).start([{ ip: '10.9.0.99', uid: 'gone' }]);
+      const probes = makeAfter(host.fd);
+      await probes.start([{ ip: POD[4], uid: 'u-1' }]);
+      expect(await sourceOf(4)).toBe(SOURCES[4]);
+      expect({
+        nftables: host.run('nft', 'list', 'tables').includes('istio-ambient-nat'),
+        'iptables on nftables': host.run('iptables-nft-save').includes(CHAIN),
+        'legacy iptables': host.run('iptables-legacy-save').includes(CHAIN),
+        sets: host.run('ipset', 'list', '-name').includes('istio-inpod-probes'),
+      }).toEqual({
+        nftables: after === 'nftables',
+        'iptables on nftables': after === 'iptables on nftables',
+        'legacy iptables': after === 'legacy iptables',
+        sets: after !== 'nftables',
+      });
+      expect(stateOf(host)).not.toContain('10.9.0.99');
+      await probes.stop();
+      expect(stateOf(host)).not.toMatch(/istio|169\.254/i);
+      for (const program of ['iptables-nft', 'iptables-legacy'])
+        expect(host.run(program, '-t', 'nat', '-S')).toContain('10.99.0.1');
+      expect(warnings).toEqual([]);
+    });
+
+    if (before === 'iptables on nftables')
+      test('says what stays when somebody keeps changing it, and serves', async () => {
+        await makeBefore(host.fd).start([{ ip: POD[4], uid: 'u-1' }]);
+        const script =
+          'add chain ip nat STRANGER\nflush chain ip nat STRANGER\nadd rule ip nat STRANGER jump ISTIO_POSTRT\n';
+        const meeting: RunCommand = async (command) => {
+          const output = await runCommand(command);
+          if (command.file === 'nft' && command.args.includes('chains'))
+            await runCommand({ file: 'nft', args: ['-f', '-'], stdin: script, netnsFd: host.fd });
+          return output;
+        };
+        await makeAfter(host.fd, {}, meeting).start([{ ip: POD[4], uid: 'u-1' }]);
+        expect(warnings).toContainEqual(
+          expect.stringMatching(/^probe rules of an earlier agent stay on the node: nft failed .*busy/s),
+        );
+        expect(await sourceOf(4)).toBe(SOURCES[4]);
+      });
+  },
+);
 
 test('the kubelet is found by its name', () => {
   const proc = mkdtempSync(join(tmpdir(), 'ambit-proc-'));

@@ -4,6 +4,7 @@ import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
 import { forgetConnections, type Unforgotten } from './forget-connections.ts';
+import { type IptablesProgram, programFor, usesLegacyTables } from './iptables-program.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
@@ -17,9 +18,6 @@ import {
 import { retried } from './retry.ts';
 import { applyRoutes, removeRoutes, usableFamilies } from './routes.ts';
 
-/** `iptables`, or one of its variants: `iptables-nft`, `iptables-legacy`. */
-export type IptablesProgram = `iptables${'' | '-nft' | '-legacy'}`;
-
 export class IptablesBackend implements PodRulesBackend {
   readonly name = 'iptables';
   readonly #run: RunCommand;
@@ -28,7 +26,7 @@ export class IptablesBackend implements PodRulesBackend {
   readonly #families: readonly Family[];
   /** What is read decides what is written, so nobody else of us may write in between. */
   #last: Promise<unknown> = Promise.resolve();
-  #isLegacy: Promise<boolean> | undefined;
+  #isLegacy: boolean | undefined;
 
   /** @param ipv6 - Whether this node's pods use IPv6 at all: without, `ip6tables` need not exist. */
   constructor(run: RunCommand, clock: Clock, program: IptablesProgram, ipv6: boolean) {
@@ -59,24 +57,13 @@ export class IptablesBackend implements PodRulesBackend {
 
   /** What another program applied, an earlier agent's choice: last, so that there is no moment without rules. */
   async #removeOthers(netnsFd: number): Promise<void> {
-    if (await this.#usesLegacyTables()) {
-      await removeNftAndIptablesNftResidue(this.#run, netnsFd);
+    this.#isLegacy ??= await usesLegacyTables(this.#run, this.#program);
+    if (this.#isLegacy) {
+      await removeNftAndIptablesNftResidue(this.#run, this.#clock, netnsFd);
       return;
     }
-    await removeNftResidue(this.#run, netnsFd);
+    await removeNftResidue(this.#run, this.#clock, netnsFd);
     await removeLegacyResidue(this.#run, netnsFd);
-  }
-
-  /** Only the program knows which of the two it is: plain `iptables` is a link to either. */
-  #usesLegacyTables(): Promise<boolean> {
-    this.#isLegacy ??= this.#run({ file: this.#program, args: ['--version'] }).then(
-      ({ stdout }) => !stdout.includes('nf_tables'),
-      (error: unknown) => {
-        this.#isLegacy = undefined;
-        throw error;
-      },
-    );
-    return this.#isLegacy;
   }
 
   #restore(netnsFd: number, family: Family, render: (saved: SavedTables) => string): Promise<void> {
@@ -86,7 +73,7 @@ export class IptablesBackend implements PodRulesBackend {
   }
 
   async #restoreNow(netnsFd: number, family: Family, render: (saved: SavedTables) => string): Promise<void> {
-    const program = family === 4 ? this.#program : this.#program.replace('iptables', 'ip6tables');
+    const program = programFor(this.#program, family);
     await retried(this.#clock, async () => {
       const saved = await this.#run({ file: `${program}-save`, args: [], netnsFd });
       const script = render(parseSaved(saved.stdout));

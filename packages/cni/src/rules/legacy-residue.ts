@@ -20,7 +20,7 @@ export async function removeLegacyResidue(run: RunCommand, netnsFd: number): Pro
   }
 }
 
-function hasLegacyTables(netnsFd: number, family: Family): boolean {
+export function hasLegacyTables(netnsFd: number, family: Family): boolean {
   const path = `/proc/thread-self/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`;
   try {
     return runInNetns(netnsFd, () => readFileSync(path, 'utf8')).trim() !== '';

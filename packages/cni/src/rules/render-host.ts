@@ -96,8 +96,12 @@ export function renderIpsetRemoval(ips: readonly string[]): string {
   return ips.map((ip) => `del -exist ${setOf(familyOf(ip))} ${ip}\n`).join('');
 }
 
-export function renderIpsetDestruction(ipv6: boolean): string {
-  return (ipv6 ? [PROBE_SET_V4, PROBE_SET_V6] : [PROBE_SET_V4]).map((set) => `destroy ${set}\n`).join('');
+/** @param there - Names of all sets that there are. */
+export function renderIpsetDestruction(there: ReadonlySet<string>): string {
+  return [PROBE_SET_V4, PROBE_SET_V6]
+    .filter((set) => there.has(set))
+    .map((set) => `destroy ${set}\n`)
+    .join('');
 }
 
 /** For `iptables-restore --noflush`; `jumps` is how many jumps to our chain there are now. */
@@ -111,6 +115,12 @@ export function renderHostIptables(rules: HostRules, family: Family, jumps: numb
     `-A ${IPTABLES_POSTROUTING} -m owner ${owner} -p tcp -m set --match-set ${setOf(family)} dst ` +
     `-j SNAT --to-source ${source}\nCOMMIT\n`
   );
+}
+
+/** @param saved - What `iptables-save` wrote. `undefined`: our chain is not there. */
+export function jumpsInSaved(saved: string): number | undefined {
+  if (!saved.includes(`\n:${IPTABLES_POSTROUTING} `)) return undefined;
+  return saved.split(`-A POSTROUTING -j ${IPTABLES_POSTROUTING}\n`).length - 1;
 }
 
 export function renderHostIptablesRemoval(jumps: number): string {
