@@ -28,6 +28,17 @@ export function isFieldValue(value: string): boolean {
   return !NOT_IN_VALUES.test(value);
 }
 
+/** Text as a value has it: the octets of UTF-8. */
+export function octetsOf(text: string): string {
+  return BEYOND_ASCII.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text;
+}
+
+/** What a value's octets mean as UTF-8, which nobody promised: what is none comes as U+FFFD. */
+export function textOfOctets(value: string): string {
+  return BEYOND_ASCII.test(value) ? Buffer.from(value, 'latin1').toString('utf8') : value;
+}
+
+const BEYOND_ASCII = /[^\0-\x7f]/;
 const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** Fields that a trailer may not be: they frame, route, authorize or say how to read, after the fact. */

@@ -6,6 +6,7 @@
 import { sortedJson } from '@ambit/core/admin/sorted-json';
 import type { HttpResponse } from '@ambit/core/http-server';
 import { formatHostPort, parseIp } from '@ambit/core/ip';
+import { octetsOf } from '@ambit/http/header-fields';
 import type { MeshStore } from '@ambit/model/store';
 import { parseIdentity, type Workload } from '@ambit/model/workload';
 import { levelsOf } from '../decide/balance/levels.ts';
@@ -136,7 +137,8 @@ function clientOf(
 
 function fieldOf(text: string): readonly [name: string, value: string] | undefined {
   const colon = text.indexOf(':', 1);
-  return colon < 0 ? undefined : [text.slice(0, colon).trim().toLowerCase(), text.slice(colon + 1).trim()];
+  if (colon < 0) return undefined;
+  return [text.slice(0, colon).trim().toLowerCase(), octetsOf(text.slice(colon + 1).trim())];
 }
 
 function claimsOf(json: string | null): TokenClaims | undefined | 'malformed' {

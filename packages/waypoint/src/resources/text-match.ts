@@ -1,4 +1,10 @@
-/** A condition on one text: a header's value, a path, a method, an origin. Compiled, and its regex linear in time. */
+/**
+ * A condition on one text of a request: a header's value, a path, a method, an origin. Compiled, and its regex linear in time.
+ *
+ * Texts of requests are octets, and so is what they are compared with. A regex alone speaks of characters: it is tried on
+ * what the octets mean as UTF-8.
+ */
+import { textOfOctets } from '@ambit/http/header-fields';
 import type { LinearRegex } from '@ambit/core/linear-regex';
 
 export type TextMatch =
@@ -25,7 +31,7 @@ export function textMatches(match: TextMatch, text: string): boolean {
     case 'suffix':
       return match.ignoreCase ? text.toLowerCase().endsWith(match.text) : text.endsWith(match.text);
     case 'regex':
-      return match.regex.matches(text);
+      return match.regex.matches(textOfOctets(text));
     case 'present':
       return true;
     default:
@@ -37,11 +43,11 @@ export function textMatches(match: TextMatch, text: string): boolean {
 export function formatTextMatch(match: TextMatch): string {
   switch (match.kind) {
     case 'exact':
-      return `= ${match.text}${caseNote(match.ignoreCase)}`;
+      return `= ${textOfOctets(match.text)}${caseNote(match.ignoreCase)}`;
     case 'prefix':
-      return `begins with ${match.text}${caseNote(match.ignoreCase)}`;
+      return `begins with ${textOfOctets(match.text)}${caseNote(match.ignoreCase)}`;
     case 'suffix':
-      return `ends with ${match.text}${caseNote(match.ignoreCase)}`;
+      return `ends with ${textOfOctets(match.text)}${caseNote(match.ignoreCase)}`;
     case 'regex':
       return `~ ${match.regex.pattern}`;
     case 'present':

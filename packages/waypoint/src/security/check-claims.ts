@@ -1,5 +1,5 @@
 /** Whether a token's claims are those of a rule: issuer, times, audience. In Envoy's words, and in its order. */
-import { isFieldValue } from '@ambit/http/header-fields';
+import { isFieldValue, octetsOf } from '@ambit/http/header-fields';
 import type { JwtRule } from '../resources/request-authentication.ts';
 import type { ParsedToken } from './find-tokens.ts';
 import { CLOCK_SKEW_S } from './limits.ts';
@@ -83,6 +83,6 @@ export function claimText(
   }
   if (typeof value === 'boolean' || typeof value === 'number') return String(value);
   if (typeof value !== 'string') return undefined;
-  const octets = Buffer.from(value, 'utf8').toString('latin1');
+  const octets = octetsOf(value);
   return isFieldValue(octets) ? octets : undefined;
 }

@@ -8,7 +8,7 @@ import {
   type HeaderValueOption,
   type OkHttpResponse,
 } from '@ambit/api/external-authorization';
-import type { HeaderFields } from '@ambit/http/header-fields';
+import { type HeaderFields, textOfOctets } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
 import type { ExtAuthzGrpc } from '../resources/mesh-settings.ts';
 import {
@@ -72,16 +72,12 @@ function headerMap(request: RequestView, body: KeptBody | undefined): Map<string
   ]);
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    const value = textOf(fields[i + 1] ?? '');
+    const value = textOfOctets(fields[i + 1] ?? '');
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : `${before},${value}`);
   }
   if (body) headers.set('x-envoy-auth-partial-body', String(!body.isWhole));
   return headers;
-}
-
-function textOf(latin1: string): string {
-  return /^[\0-\x7f]*$/.test(latin1) ? latin1 : Buffer.from(latin1, 'latin1').toString('utf8');
 }
 
 /** What the answer makes of the request. */

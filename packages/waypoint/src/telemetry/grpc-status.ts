@@ -13,7 +13,8 @@ export function grpcStatusOf({
   if (status === 0 || !isGrpc(request.fields)) return undefined;
   const text = grpcField({ fields, trailers }, 'grpc-status');
   if (text === undefined) return status === 200 ? undefined : grpcStatusFor(status);
-  return /^\d{1,9}$/.test(text) ? Number(text) : grpcStatus('UNKNOWN');
+  // Some make up numbers of their own. More digits would be a way to make up labels.
+  return /^\d{1,3}$/.test(text) ? Number(text) : grpcStatus('UNKNOWN');
 }
 
 /** @param form - As Envoy's operator takes it. */

@@ -12,6 +12,7 @@ import type {
 } from '@ambit/api/waypoint';
 import { AuthorizationAction as ActionNumber } from '@ambit/api/waypoint';
 import { type Cidr, parseCidr } from '@ambit/core/ip';
+import { octetsOf } from '@ambit/http/header-fields';
 import { atMost, nameOf, pick, Problem } from '@ambit/model/decode/problem';
 import { isPathTemplate, parsePathTemplate } from '../../decide/path-template.ts';
 import type {
@@ -170,7 +171,7 @@ function conditionTest(key: string, action: AuthorizationAction): Make {
   return (values) => ({
     attribute: 'request-header',
     name: header,
-    values: valueMatchOf(values, { ignoreCase: false }),
+    values: valueMatchOf(values.map(octetsOf), { ignoreCase: false }),
   });
 }
 

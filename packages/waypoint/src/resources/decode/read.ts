@@ -13,7 +13,7 @@ import { serviceKey } from '@ambit/model/address';
 import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
 import type { HeaderField } from '../http-route.ts';
 import { MAX_DURATION_MS, MAX_PARENTS, MAX_PARTS, MAX_TEXT_LENGTH } from '../limits.ts';
-import { isFieldValue } from '@ambit/http/header-fields';
+import { isFieldValue, octetsOf } from '@ambit/http/header-fields';
 import { LinearRegex } from '@ambit/core/linear-regex';
 import type { Origin } from '../origin.ts';
 import type { PolicyTarget } from '../policy-target.ts';
@@ -83,7 +83,7 @@ export function textMatchOf(message: StringMatchMessage | undefined, field: stri
     case 'exact':
     case 'prefix':
     case 'suffix': {
-      const text = textOf(kind.value, field);
+      const text = octetsOf(textOf(kind.value, field));
       return { kind: kind.$case, text: ignoreCase ? text.toLowerCase() : text, ignoreCase };
     }
     case 'regex':
@@ -135,7 +135,7 @@ export function headerFieldsOf(messages: readonly Field[], field: string): reado
 
 /** As octets in Latin-1, which is how fields are held; no codec sends control octets. */
 export function headerValueOf(value: string, field: string): string {
-  const octets = Buffer.from(textOf(value, field), 'utf8').toString('latin1');
+  const octets = octetsOf(textOf(value, field));
   if (!isFieldValue(octets)) throw new Problem(`${field}: a control octet in a value`);
   return octets;
 }

@@ -5,7 +5,7 @@
  * not known here, or not to a waypoint, is always missing, and said once to whoever compiles the format.
  */
 import { parseHostPort } from '@ambit/core/ip';
-import { fieldValue } from '@ambit/http/header-fields';
+import { fieldValue, textOfOctets } from '@ambit/http/header-fields';
 import {
   type AnyRecord,
   isRequest,
@@ -242,9 +242,4 @@ function filled(text: string | undefined): string | undefined {
 
 function rounded(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.round(ms);
-}
-
-/** Header values are octets; what they mean is mostly UTF-8. */
-function textOfOctets(value: string): string {
-  return /[\u0080-\u00ff]/.test(value) ? Buffer.from(value, 'latin1').toString('utf8') : value;
 }
