@@ -6,6 +6,14 @@ export interface Self {
   readonly pod: string;
   readonly namespace: string;
   readonly node: string;
+  /** What is wrong with every answer of HTTP but `/ready`. */
+  readonly amiss?: Amiss;
+}
+
+export interface Amiss {
+  readonly delayMs: number;
+  /** In place of 200; 0: nothing. */
+  readonly status: number;
 }
 
 export function selfFrom(env: NodeJS.ProcessEnv): Self {
@@ -13,10 +21,15 @@ export function selfFrom(env: NodeJS.ProcessEnv): Self {
     pod: env['POD_NAME'] ?? hostname(),
     namespace: env['POD_NAMESPACE'] ?? '',
     node: env['NODE_NAME'] ?? '',
+    amiss: { delayMs: Number(env['DELAY_MS'] ?? 0), status: Number(env['STATUS'] ?? 0) },
   };
 }
 
 /** @param source - The peer's address; the IPv4-mapped form of a dual-stack socket is taken off. */
-export function describe(self: Self, source: string | undefined, protocol: string): Description {
-  return { ...self, source: (source ?? '').replace(/^::ffff:/, ''), protocol };
+export function describe(
+  { pod, namespace, node }: Self,
+  source: string | undefined,
+  protocol: string,
+): Description {
+  return { pod, namespace, node, source: (source ?? '').replace(/^::ffff:/, ''), protocol };
 }

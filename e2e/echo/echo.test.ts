@@ -2,12 +2,19 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Client, credentials } from '@grpc/grpc-js';
+import {
+  createCheckRequest,
+  decodeCheckResponse,
+  encodeCheckRequest,
+} from '@ambit/api/external-authorization';
 import { describe as describeSelf } from './about.ts';
 import { checkOrder, Load } from './client/load.ts';
 import { requestOnce } from './client/request.ts';
 import { serveControl } from './control.ts';
 import { Lifecycle } from './lifecycle.ts';
 import type { LoadOrder, RequestKind } from './messages.ts';
+import { AUTHORIZER_SERVICE } from './server/authorizer.ts';
 import { serveGrpc } from './server/grpc.ts';
 import { serveHttp, serveHttp2 } from './server/http.ts';
 import { serveTcp } from './server/tcp.ts';
@@ -139,6 +146,51 @@ test('a server that hangs up between questions makes a held connection reopen, n
   expect(connections).toBe(report.ok);
   expect(connections).toBeGreaterThan(2);
   fickle.close();
+});
+
+describe('an authorizer', () => {
+  const asked = (allow: string) =>
+    encodeCheckRequest(
+      createCheckRequest({
+        attributes: { request: { http: { headers: new Map([['x-allow', allow]]) } } },
+      }),
+    );
+  const check = (allow: string) =>
+    new Promise((resolve, reject) => {
+      const client = new Client(`${host}:${portOf('grpc')}`, credentials.createInsecure());
+      const { path, requestSerialize, responseDeserialize } = AUTHORIZER_SERVICE.Check;
+      client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        Buffer.from(asked(allow)),
+        (error, answer) => {
+          client.close();
+          if (error || !answer) reject(error ?? new Error('nothing'));
+          else resolve(decodeCheckResponse(answer).httpResponse?.$case);
+        },
+      );
+    });
+
+  test('says yes over gRPC to who asks for it', async () => {
+    expect([await check('yes'), await check('no')]).toEqual(['okResponse', 'deniedResponse']);
+  });
+
+  test('says so over HTTP, and what is answered is told where that is wanted', async () => {
+    const ask = (allow: string) =>
+      requestOnce({
+        kind: 'http',
+        host,
+        port: portOf('http'),
+        path: '/authorize/x',
+        headers: { 'x-allow': allow },
+        wantsAnswer: true,
+      });
+    expect(await ask('yes')).toMatchObject({
+      answer: { status: 200, headers: { 'x-authorized-by': 'here' } },
+    });
+    expect(await ask('no')).toMatchObject({ answer: { status: 403 }, server: { path: '/authorize/x' } });
+  });
 });
 
 test.each([

@@ -6,7 +6,8 @@
  *   echo check URL              one HTTP request that must be answered with 2xx (an exec probe)
  *
  * Variables: POD_NAME, POD_NAMESPACE, NODE_NAME; PORT_OFFSET is added to every port (for pods that share a node's
- * network); DRAIN_MS is how long it serves on after SIGTERM; FIRST_REQUEST=`KIND HOST PORT` is asked before anything else.
+ * network); DRAIN_MS is how long it serves on after SIGTERM; FIRST_REQUEST=`KIND HOST PORT` is asked before anything else;
+ * DELAY_MS and STATUS are what is amiss with each answer; DOCUMENT is what `/document` answers.
  */
 import { get } from 'node:http';
 import { selfFrom } from './about.ts';

@@ -26,10 +26,22 @@ export interface Description {
   readonly protocol: string;
   /** Of requests that have them. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Of HTTP: host and path as they came. */
+  readonly authority?: string;
+  readonly path?: string;
 }
 
 export interface RequestOrder extends Target {
   readonly timeoutMs?: number;
+  /** Of HTTP/1.1: whatever is answered goes well, and is told. */
+  readonly wantsAnswer?: boolean;
+}
+
+/** The beginning of an answer. */
+export interface AnswerHead {
+  readonly status: number;
+  /** Names in lower case; several of one name with commas between. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export type RequestOutcome =
@@ -38,6 +50,8 @@ export type RequestOutcome =
       readonly latencyMs: number;
       /** Unknown for `tcp`, which returns bytes alone. */
       readonly server?: Description;
+      /** If it was wanted. */
+      readonly answer?: AnswerHead;
     }
   | {
       readonly ok: false;

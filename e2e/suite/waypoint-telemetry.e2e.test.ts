@@ -1,50 +1,23 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
-import { pods } from '@ambit/kube/resources/core';
 import { runAmbit } from './kit/ambit.ts';
 import type { Asked, EchoPod } from './kit/echo-pod.ts';
-import { type LabelMatch, matching, parseMetrics, type Sample, total } from './kit/metrics.ts';
+import { type LabelMatch, matching, type Sample, total } from './kit/metrics.ts';
 import { serviceAccount } from './kit/objects.ts';
-import { askPod, logsOf } from './kit/pod-http.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { eventually, until } from './kit/wait.ts';
+import { WaypointPods } from './kit/waypoint-pods.ts';
 
 const suite = useSuite('waypoint-telemetry');
-const METRICS_PORT = 15_020;
-const OF_WAYPOINT = 'gateway.networking.k8s.io/gateway-name=waypoint';
 const patience = { timeoutMs: 60_000 };
 
 let space: Space;
 let client: EchoPod;
+let waypoint: WaypointPods;
 
 const spiffe = (account: string) => `spiffe://cluster.local/ns/${space.name}/sa/${account}`;
 const reach = (asked: Partial<Asked> = {}) => client.mustReach({ host: space.host('server'), ...asked });
-
-async function waypoints() {
-  const { items } = await suite.cluster.client.list(pods, {
-    namespace: space.name,
-    labelSelector: OF_WAYPOINT,
-  });
-  return items.map(({ metadata: { name } }) => ({ namespace: space.name, name }));
-}
-
-/** What all replicas count, together. */
-async function metrics(): Promise<readonly Sample[]> {
-  const all = await waypoints();
-  const pages = await Promise.all(
-    all.map((pod) =>
-      askPod(suite.cluster.client, { ...pod, port: METRICS_PORT }, 'GET', '/stats/prometheus'),
-    ),
-  );
-  return pages.flatMap(({ body }) => parseMetrics(body));
-}
-
-async function logs(): Promise<readonly string[]> {
-  const all = await waypoints();
-  const texts = await Promise.all(all.map((pod) => logsOf(suite.cluster.client, pod, { sinceSeconds: 120 })));
-  return texts.flatMap((text) => text.split('\n'));
-}
 
 /** The labels of what `act` is counted under. */
 async function counted(
@@ -52,11 +25,11 @@ async function counted(
   labels: LabelMatch,
   act: () => Promise<unknown>,
 ): Promise<Sample['labels']> {
-  const before = total(await metrics(), name, labels);
+  const before = total(await waypoint.metrics(), name, labels);
   await act();
   const samples = await eventually(
     `${name} grows`,
-    metrics,
+    () => waypoint.metrics(),
     (now) => total(now, name, labels) > before,
     patience,
   );
@@ -90,6 +63,7 @@ beforeAll(async () => {
     { name: 'server', node: second, serviceAccount: 'keeper', labels: { version: 'v7' } },
   )) as [EchoPod];
   await space.enrolled(true, 'client', 'server');
+  waypoint = new WaypointPods(suite.cluster, space.name);
   await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   await until(
     'requests at L7',
@@ -151,7 +125,10 @@ describe('a Telemetry', () => {
         'requests with other labels',
         async () => {
           await reach();
-          return matching(await metrics(), 'istio_requests_total', { source_app: 'test', ask: 'GET' });
+          return matching(await waypoint.metrics(), 'istio_requests_total', {
+            source_app: 'test',
+            ask: 'GET',
+          });
         },
         (samples) => samples.length > 0,
         patience,
@@ -174,7 +151,9 @@ describe('a Telemetry', () => {
         async () => {
           await reach({ path: '/not-told' });
           await reach({ path: '/told' });
-          return (await logs()).filter((line) => line.includes('/told') || line.includes('/not-told'));
+          return (await waypoint.logs()).filter(
+            (line) => line.includes('/told') || line.includes('/not-told'),
+          );
         },
         (found) => found.length > 0,
         patience,

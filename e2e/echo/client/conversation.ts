@@ -1,9 +1,11 @@
 /** A connection that a client holds: it can be asked again and again until it closes. */
-import type { Description } from '../messages.ts';
+import type { AnswerHead, Description } from '../messages.ts';
 
 export interface Answer {
   /** Unknown where a server returns bytes alone. */
   readonly server: Description | undefined;
+  /** Where the order wants it. */
+  readonly head?: AnswerHead;
 }
 
 export interface Conversation {

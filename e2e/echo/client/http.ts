@@ -1,10 +1,16 @@
 /** HTTP/1.1 and HTTP/2, each conversation on one connection of its own. */
 import { once } from 'node:events';
-import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import {
+  Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+} from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { formatHostPort } from '@ambit/core/ip';
-import type { Description, Target } from '../messages.ts';
+import type { Description, RequestOrder, Target } from '../messages.ts';
 import {
   type Answer,
   ClosedWhileIdleError,
@@ -14,7 +20,7 @@ import {
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 
-export async function dialHttp(target: Target, signal: AbortSignal): Promise<Conversation> {
+export async function dialHttp(target: RequestOrder, signal: AbortSignal): Promise<Conversation> {
   const socket = await openSocket(target, signal);
   return new HttpConversation(target, socket);
 }
@@ -36,13 +42,13 @@ export async function openSocket({ host, port }: Target, signal: AbortSignal): P
 }
 
 class HttpConversation implements Conversation {
-  readonly #target: Target;
+  readonly #target: RequestOrder;
   readonly #socket: Socket;
   readonly #agent: Agent;
   #toldToClose = false;
   #answers = 0;
 
-  constructor(target: Target, socket: Socket) {
+  constructor(target: RequestOrder, socket: Socket) {
     this.#target = target;
     this.#socket = socket;
     this.#agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -54,12 +60,16 @@ class HttpConversation implements Conversation {
   }
 
   async ask(signal: AbortSignal): Promise<Answer> {
-    const { host, port, path = '/', method = 'GET', headers = {} } = this.#target;
+    const { host, port, path = '/', method = 'GET', headers = {}, wantsAnswer = false } = this.#target;
     const asking = request({ host, port, path, method, headers, agent: this.#agent, signal });
     asking.end();
     const answer = await this.#answerTo(asking);
     this.#toldToClose = answer.headers.connection === 'close';
-    const read = readAnswer(answer.statusCode ?? 0, await textOf(answer));
+    const status = answer.statusCode ?? 0;
+    const text = await textOf(answer);
+    const read = wantsAnswer
+      ? { server: describedIn(text), head: { status, headers: textsOf(answer.headers) } }
+      : readAnswer(status, text);
     this.#answers++;
     return read;
   }
@@ -144,10 +154,17 @@ async function textOf(answer: AsyncIterable<unknown>): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Other servers than ours, such as a proxy's metrics page, do not describe themselves. */
 function readAnswer(status: number, text: string): Answer {
   if (status < 200 || status > 299)
     throw new UnexpectedAnswerError(`status ${status}: ${text.slice(0, 200)}`);
-  if (!text.startsWith('{')) return { server: undefined };
-  return { server: JSON.parse(text) as Description };
+  return { server: describedIn(text) };
+}
+
+/** Other servers than ours, such as a proxy's metrics page, do not describe themselves. */
+function describedIn(text: string): Description | undefined {
+  return text.startsWith('{') ? (JSON.parse(text) as Description) : undefined;
+}
+
+function textsOf(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }

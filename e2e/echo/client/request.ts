@@ -1,6 +1,6 @@
 /** One request of any kind: dial, ask, close; and how its failure reads. */
 import type { RequestOrder, RequestOutcome, Target } from '../messages.ts';
-import type { Conversation } from './conversation.ts';
+import type { Answer, Conversation } from './conversation.ts';
 import { dialGrpc } from './grpc.ts';
 import { dialHttp, dialHttp2 } from './http.ts';
 import { dialTcp, dialWebSocket } from './tcp.ts';
@@ -30,19 +30,18 @@ export async function requestOnce(order: RequestOrder): Promise<RequestOutcome> 
   const began = performance.now();
   const latency = () => Math.round((performance.now() - began) * 1_000) / 1_000;
   try {
-    const server = await exchange(order);
-    return { ok: true, latencyMs: latency(), ...(server && { server }) };
+    const { server, head } = await exchange(order);
+    return { ok: true, latencyMs: latency(), ...(server && { server }), ...(head && { answer: head }) };
   } catch (error) {
     return { ok: false, latencyMs: latency(), error: failureText(error) };
   }
 }
 
-async function exchange(order: RequestOrder) {
+async function exchange(order: RequestOrder): Promise<Answer> {
   return await within(order.timeoutMs ?? DEFAULT_TIMEOUT_MS, async (signal) => {
     const conversation = await dial(order, false, signal);
     try {
-      const { server } = await conversation.ask(signal);
-      return server;
+      return await conversation.ask(signal);
     } finally {
       conversation.close();
     }

@@ -1,10 +1,12 @@
 /**
- * gRPC: `ambit.e2e.Echo` (one message, or a stream each way) and `grpc.health.v1.Health`, which the kubelet asks.
+ * gRPC: `ambit.e2e.Echo` (one message, or a stream each way), `grpc.health.v1.Health`, which the kubelet asks, and an
+ * authorizer.
  *
  * Messages of the echo service are JSON text; the health service's are the few protobuf bytes that it needs.
  */
 import { type Metadata, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { describe, type Self } from '../about.ts';
+import { AUTHORIZER_SERVICE, authorizer } from './authorizer.ts';
 import { ECHO_SERVICE, type EchoHandlers } from '../grpc-service.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Description } from '../messages.ts';
@@ -38,6 +40,7 @@ export async function serveGrpc(self: Self, lifecycle: Lifecycle, port: number):
     },
   };
   server.addService(ECHO_SERVICE, handlers);
+  server.addService(AUTHORIZER_SERVICE, authorizer(self.pod));
   server.addService(HEALTH_SERVICE, {
     Check: (_call: unknown, done: (error: null, answer: Buffer) => void) =>
       done(null, lifecycle.draining ? NOT_SERVING : SERVING),

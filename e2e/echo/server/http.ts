@@ -16,12 +16,16 @@ import {
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocketServer } from 'ws';
 import { describe, type Self } from '../about.ts';
+import { ALLOW_HEADER, AUTHORIZED_BY } from './authorizer.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 
 /** Longer than any client here is idle: a server that hangs up first would be taken for a mesh that did. */
 const KEEP_ALIVE_MS = 600_000;
 const MAX_WEBSOCKET_MESSAGE_BYTES = 1024 * 1024;
 const MAX_DELAY_MS = 60_000;
+/** What the variable DOCUMENT says, as it is. */
+const DOCUMENT_PATH = '/document';
+const AUTHORIZE_PATH = '/authorize';
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
@@ -75,16 +79,24 @@ async function answer(
   protocol: string,
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://echo');
-  const delayMs = Math.min(Number(url.searchParams.get('delayMs') ?? 0), MAX_DELAY_MS);
+  const amiss = url.pathname === '/ready' ? undefined : self.amiss;
+  const delayMs = Math.min(Number(url.searchParams.get('delayMs') ?? amiss?.delayMs ?? 0), MAX_DELAY_MS);
   if (delayMs > 0) await sleep(delayMs);
   // A client that learns of the end from its answer opens its next connection elsewhere.
   if (lifecycle.draining && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
-  response.statusCode = statusFor(url, lifecycle);
+  response.statusCode = amiss?.status || statusFor(url, request, lifecycle);
   response.setHeader('content-type', 'application/json');
+  if (url.pathname === DOCUMENT_PATH) {
+    response.end(process.env['DOCUMENT'] ?? '{}');
+    return;
+  }
+  if (url.pathname.startsWith(AUTHORIZE_PATH)) response.setHeader(AUTHORIZED_BY, self.pod);
   response.end(
     JSON.stringify({
       ...describe(self, request.socket.remoteAddress, protocol),
       headers: headersOf(request),
+      authority: 'authority' in request ? request.authority : (request.headers.host ?? ''),
+      path: request.url ?? '',
     }),
   );
 }
@@ -93,9 +105,10 @@ function headersOf({ headers }: Request): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }
 
-/** `/ready` follows the lifecycle, `/status/CODE` answers with that code. */
-function statusFor({ pathname }: URL, lifecycle: Lifecycle): number {
+/** `/ready` follows the lifecycle, `/status/CODE` answers with that code, `/authorize/…` as an authorizer does. */
+function statusFor({ pathname }: URL, { headers }: Request, lifecycle: Lifecycle): number {
   if (pathname === '/ready') return lifecycle.draining ? 503 : 200;
+  if (pathname.startsWith(AUTHORIZE_PATH)) return headers[ALLOW_HEADER] === 'yes' ? 200 : 403;
   const code = Number(/^\/status\/(\d{3})$/.exec(pathname)?.[1] ?? 200);
   return code >= 200 && code <= 599 ? code : 400;
 }

@@ -1,0 +1,458 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { KubeObject } from '@ambit/kube/resource';
+import { configMaps } from '@ambit/kube/resources/core';
+import { gateways } from '@ambit/kube/resources/gateway';
+import type { RequestOutcome } from '../echo/messages.ts';
+import { PORTS } from '../echo/ports.ts';
+import { runAmbit } from './kit/ambit.ts';
+import type { Asked, EchoPod } from './kit/echo-pod.ts';
+import { type LabelMatch, total } from './kit/metrics.ts';
+import { service, serviceAccount } from './kit/objects.ts';
+import type { Space } from './kit/space.ts';
+import { useSuite } from './kit/suite.ts';
+import { TokenIssuer } from './kit/tokens.ts';
+import { eventually, until } from './kit/wait.ts';
+import { policyFor, route, type RouteRule } from './kit/waypoint-objects.ts';
+import { WaypointPods } from './kit/waypoint-pods.ts';
+
+const suite = useSuite('waypoint-requests');
+const patience = { timeoutMs: 60_000 };
+/** Far longer than any request of this suite waits. */
+const SLOW_MS = 30_000;
+const ASK_TIMEOUT_MS = 8_000;
+const OVER_HTTP = 'suite-over-http';
+const OVER_GRPC = 'suite-over-grpc';
+const issuer = new TokenIssuer('https://issuer.test');
+
+let space: Space;
+let client: EchoPod;
+let waypoint: WaypointPods;
+
+const ambit = (...args: readonly string[]) => runAmbit(suite.cluster, ...args);
+const ask = (name: string, asked: Partial<Asked> = {}) =>
+  client.ask({ host: space.host(name), timeoutMs: ASK_TIMEOUT_MS, ...asked });
+const answered = (outcome: RequestOutcome) => (outcome.ok ? outcome.answer : undefined);
+const podOf = (outcome: RequestOutcome) => (outcome.ok ? outcome.server?.pod : undefined);
+/** What is counted of one destination, all pods of the waypoint together. */
+const counted = async (metric: string, name: string, labels: LabelMatch = {}) =>
+  total(await waypoint.metrics(), `ambit_waypoint_${metric}`, { destination: space.host(name), ...labels });
+
+async function inTurn<T>(count: number, act: (index: number) => Promise<T>): Promise<readonly T[]> {
+  const all: T[] = [];
+  for (let i = 0; i < count; i++) all.push(await act(i));
+  return all;
+}
+
+/** Applies `objects` for the time of `during`. */
+async function having(objects: readonly KubeObject[], during: () => Promise<void>): Promise<void> {
+  await space.apply(...objects);
+  try {
+    await during();
+  } finally {
+    await space.remove(...objects);
+  }
+}
+
+function object(apiVersion: string, kind: string, name: string, spec: object): KubeObject {
+  return { apiVersion, kind, metadata: { namespace: space.name, name }, ...{ spec } };
+}
+
+const destinationRule = (name: string, trafficPolicy: object) =>
+  object('networking.istio.io/v1', 'DestinationRule', name, { host: space.host(name), trafficPolicy });
+
+const to = (name: string) => ({ name, port: PORTS.http });
+const httpRoute = (name: string, rule: RouteRule) =>
+  route('HTTPRoute', space.name, name, name, PORTS.http, [{ backendRefs: [to(name)], ...rule }]);
+
+beforeAll(async () => {
+  const [one, two] = suite.nodes;
+  space = await suite.space('app', 'ambient');
+  waypoint = new WaypointPods(suite.cluster, space.name);
+  await space.apply(serviceAccount(space.name, 'client'));
+  const healthy = { labels: { health: 'good' } };
+  [client] = (await space.run(
+    { name: 'client', node: one, serviceAccount: 'client' },
+    { name: 'quick', node: two, labels: { ...healthy.labels, pace: 'mixed' } },
+    { name: 'slow', node: one, labels: { pace: 'mixed' }, env: { DELAY_MS: String(SLOW_MS) } },
+    { name: 'good', node: one, labels: { ...healthy.labels, luck: 'mixed' } },
+    { name: 'bad', node: two, labels: { luck: 'mixed' }, env: { STATUS: '503' } },
+    { name: 'keeper', node: two, ...healthy, env: { DOCUMENT: issuer.keySet } },
+  )) as [EchoPod];
+  await space.apply(
+    service(space.name, 'paced', { selector: { pace: 'mixed' } }),
+    service(space.name, 'lucky', { selector: { luck: 'mixed' } }),
+    service(space.name, 'healthy', { selector: { health: 'good' } }),
+  );
+  await space.enrolled(true, 'client', 'quick', 'slow', 'good', 'bad', 'keeper');
+  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  for (const name of ['quick', 'good', 'healthy'])
+    await until(
+      `requests to ${name} at L7`,
+      async () => {
+        const outcome = await ask(name);
+        return outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined;
+      },
+      patience,
+    );
+});
+
+describe('an endpoint that fails', () => {
+  test('is asked, and its failure is told, as long as nobody asks for more', async () => {
+    const outcomes = await inTurn(30, () => ask('lucky'));
+    const failures = outcomes.filter(({ ok }) => !ok);
+    expect(failures.length).toBeGreaterThan(0);
+    expect(failures.length).toBeLessThan(30);
+  });
+
+  test('is tried, and then another, where a route retries; tries are counted', async () => {
+    const before = await counted('retries_total', 'lucky');
+    await having([httpRoute('lucky', { retry: { attempts: 3, codes: [503] } })], async () => {
+      await until(
+        'the route',
+        async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('lucky'),
+        patience,
+      );
+      const outcomes = await inTurn(30, () => ask('lucky'));
+      expect(outcomes.map(podOf)).toEqual(Array.from({ length: 30 }, () => 'good'));
+    });
+    expect(await counted('retries_total', 'lucky')).toBeGreaterThan(before);
+  });
+
+  test('is left out by outlier detection, which metrics, the log and the command tell', async () => {
+    const outlierDetection = {
+      consecutive5xxErrors: 1,
+      interval: '1s',
+      baseEjectionTime: '120s',
+      maxEjectionPercent: 100,
+    };
+    await having([destinationRule('lucky', { outlierDetection })], async () => {
+      await until(
+        'thirty requests in turn to the good one',
+        async () => (await inTurn(30, () => ask('lucky'))).every((outcome) => podOf(outcome) === 'good'),
+        patience,
+      );
+      expect(await counted('ejections_total', 'lucky')).toBeGreaterThan(0);
+      expect(await counted('endpoints', 'lucky', { state: 'ejected' })).toBeGreaterThan(0);
+      const said = await ambit('waypoint', 'endpoints', '-n', space.name);
+      expect(said.text).toMatch(
+        new RegExp(`${space.host('lucky')}:${PORTS.http} .*ejected: requests to it failed`),
+      );
+      expect((await waypoint.logs()).some((line) => line.includes('endpoint ejected'))).toBe(true);
+    });
+    await until('the bad one is asked again', async () => !(await ask('lucky')).ok, patience);
+  });
+});
+
+describe('an endpoint that is slow', () => {
+  test('has a request wait, unless the route sends it to another one as well', async () => {
+    await until('a request that waits', async () => !(await ask('paced', { timeoutMs: 1_000 })).ok, patience);
+    const before = await counted('retries_total', 'paced');
+    const rule = httpRoute('paced', {});
+    const annotations = { 'ambit.mesh/hedge-after': '100ms' };
+    await having([{ ...rule, metadata: { ...rule.metadata, annotations } }], async () => {
+      await until(
+        'the route',
+        async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('paced'),
+        patience,
+      );
+      const outcomes = await inTurn(30, () => ask('paced'));
+      expect(outcomes.map(podOf)).toEqual(Array.from({ length: 30 }, () => 'quick'));
+      expect(await counted('retries_total', 'paced')).toBeGreaterThan(before);
+    });
+  });
+
+  test('a circuit breaker refuses what is above its limit, and metrics tell', async () => {
+    const connectionPool = { http: { http2MaxRequests: 1, http1MaxPendingRequests: 1 } };
+    await having([destinationRule('good', { connectionPool })], async () => {
+      await until(
+        'the limit',
+        async () => {
+          await ask('good');
+          return (await counted('destination_limit', 'good', { what: 'requests' })) <= 2;
+        },
+        patience,
+      );
+      const asked = await Promise.all(
+        Array.from({ length: 8 }, () => ask('good', { path: '/?delayMs=1500' })),
+      );
+      const refused = asked.filter(({ ok }) => !ok);
+      expect(refused.length).toBeGreaterThan(0);
+      expect(asked.length - refused.length).toBeGreaterThan(0);
+      expect(refused[0]).toMatchObject({ error: expect.stringMatching(/^status 503: .*overflow/) });
+      expect(await counted('destination_refused_total', 'good', { what: 'requests' })).toBe(refused.length);
+    });
+  });
+});
+
+describe('who is served by whom', () => {
+  const cookieOf = (outcome: RequestOutcome) => answered(outcome)?.headers['set-cookie']?.split(';')[0];
+
+  test('one header, one endpoint: a consistent hash', async () => {
+    const loadBalancer = { consistentHash: { httpHeaderName: 'x-user' } };
+    await having([destinationRule('healthy', { loadBalancer })], async () => {
+      const asks = async (user: number) =>
+        new Set((await inTurn(4, () => ask('healthy', { headers: { 'x-user': `u${user}` } }))).map(podOf));
+      const served = await eventually(
+        'each user has one endpoint',
+        () => inTurn(10, asks),
+        (all) => all.every((one) => one.size === 1),
+        patience,
+      );
+      expect(new Set(served.flatMap((one) => [...one])).size).toBeGreaterThan(1);
+    });
+  });
+
+  test.each([
+    [
+      'a consistent hash',
+      () =>
+        destinationRule('healthy', {
+          loadBalancer: { consistentHash: { httpCookie: { name: 'stick', ttl: '60s' } } },
+        }),
+    ],
+    [
+      'a session of a route',
+      () => httpRoute('healthy', { sessionPersistence: { sessionName: 'stick', type: 'Cookie' } }),
+    ],
+  ])('one cookie, one endpoint: %s', async (_, made) => {
+    await having([made()], async () => {
+      const first = await eventually(
+        'a cookie',
+        () => ask('healthy', { wantsAnswer: true }),
+        (outcome) => cookieOf(outcome)?.startsWith('stick=') ?? false,
+        patience,
+      );
+      const headers = { cookie: cookieOf(first) ?? '' };
+      const served = new Set((await inTurn(12, () => ask('healthy', { headers }))).map(podOf));
+      // Where the cookie is hashed, the first request was sent by it as well.
+      expect([...served]).toEqual([podOf(first)]);
+    });
+  });
+});
+
+test('a VirtualService aborts, delays, redirects, rewrites and answers preflights', async () => {
+  const under = (prefix: string, what: object) => ({
+    match: [{ uri: { prefix } }],
+    ...('redirect' in what
+      ? {}
+      : { route: [{ destination: { host: space.host('quick'), port: { number: PORTS.http } } }] }),
+    ...what,
+  });
+  const always = { percentage: { value: 100 } };
+  const http = [
+    under('/abort', { fault: { abort: { httpStatus: 418, ...always } } }),
+    under('/delay', { fault: { delay: { fixedDelay: '1.5s', ...always } } }),
+    under('/redirect', { redirect: { uri: '/elsewhere', authority: 'other.test', redirectCode: 307 } }),
+    under('/rewrite', { rewrite: { uri: '/new', authority: 'changed.test' } }),
+    under('/regex', { rewrite: { uriRegexRewrite: { match: '^/regex/(\\w+)$', rewrite: '/by-\\1' } } }),
+    under('/cors', {
+      corsPolicy: { allowOrigins: [{ exact: 'https://a.test' }], allowMethods: ['PUT'], maxAge: '60s' },
+    }),
+    { route: [{ destination: { host: space.host('quick'), port: { number: PORTS.http } } }] },
+  ];
+  const rules = object('networking.istio.io/v1', 'VirtualService', 'quick', {
+    hosts: [space.host('quick')],
+    http,
+  });
+  const whole = (path: string, asked: Partial<Asked> = {}) =>
+    ask('quick', { path, wantsAnswer: true, ...asked });
+  const told = async (path: string, asked: Partial<Asked> = {}) => answered(await whole(path, asked));
+  await having([rules], async () => {
+    await until('the rules', async () => (await told('/abort'))?.status === 418, patience);
+    const delayed = await whole('/delay');
+    expect([answered(delayed)?.status, delayed.latencyMs >= 1_500]).toEqual([200, true]);
+    expect(await told('/redirect')).toMatchObject({
+      status: 307,
+      headers: { location: 'http://other.test/elsewhere' },
+    });
+    expect(await whole('/rewrite/a')).toMatchObject({
+      server: { path: '/new/a', authority: 'changed.test' },
+    });
+    expect(await whole('/regex/seven')).toMatchObject({ server: { path: '/by-seven' } });
+    const preflight = (origin: string) =>
+      told('/cors', { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'PUT' } });
+    expect((await preflight('https://a.test'))?.headers).toMatchObject({
+      'access-control-allow-origin': 'https://a.test',
+      'access-control-allow-methods': 'PUT',
+      'access-control-max-age': '60',
+    });
+    expect((await preflight('https://b.test'))?.headers).not.toHaveProperty('access-control-allow-origin');
+    expect(await told('/cors', { headers: { origin: 'https://a.test' } })).toMatchObject({
+      status: 200,
+      headers: { 'access-control-allow-origin': 'https://a.test' },
+    });
+    expect(await told('/')).toMatchObject({ status: 200 });
+  });
+});
+
+describe('a service that authorizes', () => {
+  const AT = { namespace: 'istio-system', name: 'istio' };
+
+  beforeAll(async () => {
+    const { client: api } = suite.cluster;
+    const before = (await api.find(configMaps, AT))?.data?.['mesh'];
+    const provider = (port: number) => ({ service: space.host('keeper'), port, timeout: '5s' });
+    const providers = [
+      {
+        name: OVER_HTTP,
+        envoyExtAuthzHttp: {
+          ...provider(PORTS.http),
+          pathPrefix: '/authorize',
+          includeRequestHeadersInCheck: ['x-allow'],
+          headersToUpstreamOnAllow: ['x-authorized-by'],
+          headersToDownstreamOnDeny: ['x-authorized-by'],
+        },
+      },
+      { name: OVER_GRPC, envoyExtAuthzGrpc: provider(PORTS.grpc) },
+    ];
+    expect(before ?? '').not.toContain('extensionProviders');
+    const mesh = `${before ?? ''}\nextensionProviders: ${JSON.stringify(providers)}\n`;
+    if (before === undefined) {
+      await suite.applyForNow({ apiVersion: 'v1', kind: 'ConfigMap', metadata: AT, ...{ data: { mesh } } });
+      return;
+    }
+    const set = async (text: string) => {
+      await api.patch(configMaps, AT, { type: 'merge', body: { data: { mesh: text } } });
+    };
+    suite.atEnd(() => set(before));
+    await set(mesh);
+  });
+
+  test.each([OVER_HTTP, OVER_GRPC])('%s', async (name) => {
+    const rules = [{ to: [{ operation: { paths: ['/guarded*'] } }] }];
+    const custom = policyFor(space.name, name, 'quick', { action: 'CUSTOM', provider: { name }, rules });
+    const guarded = (headers: Readonly<Record<string, string>>) =>
+      ask('quick', { path: '/guarded', wantsAnswer: true, headers });
+    await having([custom], async () => {
+      const refused = await eventually(
+        'a refusal by the service',
+        () => guarded({ 'x-allow': 'no' }),
+        (outcome) => answered(outcome)?.headers['x-authorized-by'] === 'keeper',
+        patience,
+      );
+      expect(answered(refused)?.status).toBe(403);
+      expect(await guarded({ 'x-allow': 'yes' })).toMatchObject({
+        answer: { status: 200 },
+        server: { pod: 'quick', headers: { 'x-authorized-by': 'keeper' } },
+      });
+      const { server } = (await ask('quick')) as { readonly server?: { readonly headers?: object } };
+      expect(server?.headers).not.toHaveProperty('x-authorized-by');
+      expect((await ambit('waypoint', 'policies', '-n', space.name)).text).toMatch(
+        new RegExp(`AuthorizationPolicy +${space.name}/${name} +CUSTOM`, 'i'),
+      );
+    });
+    await until('nobody is asked', async () => answered(await guarded({}))?.status === 200, patience);
+  });
+});
+
+test('a policy in dry run lets through, and what it would do is counted and logged', async () => {
+  const policy = policyFor(space.name, 'only-tried', 'quick', {
+    action: 'DENY',
+    rules: [{ to: [{ operation: { paths: ['/tried'] } }] }],
+  });
+  const annotations = { 'istio.io/dry-run': 'true' };
+  await having([{ ...policy, metadata: { ...policy.metadata, annotations } }], async () => {
+    const verdicts = async () =>
+      total(await waypoint.metrics(), 'ambit_waypoint_dry_run_verdicts_total', {
+        policy: `${space.name}/only-tried`,
+        result: 'denied',
+        enforced_result: 'allowed',
+      });
+    await until(
+      'a verdict',
+      async () => {
+        expect((await ask('quick', { path: '/tried' })).ok).toBe(true);
+        return (await verdicts()) > 0;
+      },
+      patience,
+    );
+    expect((await waypoint.logs()).some((line) => line.includes('a dry run decides otherwise'))).toBe(true);
+    expect((await ambit('waypoint', 'policies', '-n', space.name)).text).toContain('DENY (dry run)');
+  });
+});
+
+describe('tokens', () => {
+  const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` }, wantsAnswer: true });
+  const status = async (asked: Partial<Asked>) => answered(await ask('good', asked))?.status;
+  const why = (...more: readonly string[]) =>
+    ambit('why', `${space.name}/client`, `${space.name}/good:${PORTS.http}`, ...more);
+
+  test('are verified by keys that a service of the mesh has, and policies see their claims', async () => {
+    const targetRefs = [{ group: '', kind: 'Service', name: 'good' }];
+    const jwksUri = `http://${space.host('keeper')}:${PORTS.http}/document`;
+    const authentication = object('security.istio.io/v1', 'RequestAuthentication', 'tokens', {
+      targetRefs,
+      jwtRules: [{ issuer: issuer.name, jwksUri }],
+    });
+    const policy = policyFor(space.name, 'tokens', 'good', {
+      action: 'ALLOW',
+      rules: [{ from: [{ source: { requestPrincipals: [`${issuer.name}/ann`] } }] }],
+    });
+    const ann = issuer.token({ sub: 'ann' });
+    const forged = new TokenIssuer(issuer.name).token({ sub: 'ann' });
+    await having([authentication, policy], async () => {
+      await until(
+        'a refusal without a token',
+        async () => (await status({ wantsAnswer: true })) === 403,
+        patience,
+      );
+      await until('ann is let in', async () => (await status(bearer(ann))) === 200, patience);
+      expect(await status(bearer(issuer.token({ sub: 'bob' })))).toBe(403);
+      expect(await status(bearer(forged))).toBe(401);
+      expect(await status(bearer('nonsense'))).toBe(401);
+      expect((await why('--jwt', ann)).status).toBe(0);
+      expect(await why('--jwt', forged)).toMatchObject({ status: 3, text: expect.stringContaining('Jwt') });
+      expect((await why('--jwt', '{"iss":"https://issuer.test","sub":"bob"}')).status).toBe(3);
+      expect((await why()).status).toBe(3);
+    });
+  });
+
+  test('whose keys cannot be fetched are refused, and the log says from where', async () => {
+    const jwksUri = `http://${space.host('slow')}:${PORTS.http}/document`;
+    const authentication = object('security.istio.io/v1', 'RequestAuthentication', 'late', {
+      targetRefs: [{ group: '', kind: 'Service', name: 'good' }],
+      jwtRules: [{ issuer: issuer.name, jwksUri, timeout: '1s' }],
+    });
+    await having([authentication], async () => {
+      await until(
+        'a refusal',
+        async () => (await status(bearer(issuer.token({ sub: 'ann' })))) === 401,
+        patience,
+      );
+      const late = `timed out after 1000 ms: no whole answer of ${jwksUri} (through the mesh)`;
+      await until(
+        'the log',
+        async () => (await waypoint.logs()).some((line) => line.includes(late)),
+        patience,
+      );
+    });
+  });
+});
+
+test('no request of all of these ended by a fault of the waypoint', async () => {
+  expect(total(await waypoint.metrics(), 'ambit_waypoint_faults_total', {})).toBe(0);
+});
+
+test('applications are told who the client proved to be, where the Gateway asks for it', async () => {
+  const forged = { 'x-forwarded-client-cert': 'URI=spiffe://forged' };
+  const told = async () => {
+    const outcome = await ask('good', { headers: forged });
+    return outcome.ok ? (outcome.server?.headers?.['x-forwarded-client-cert'] ?? '') : undefined;
+  };
+  expect(await told()).toBe('');
+  const annotations = { 'ambient.istio.io/xfcc-include-client-identity': 'true' };
+  await suite.cluster.client.patch(
+    gateways,
+    { namespace: space.name, name: 'waypoint' },
+    { type: 'merge', body: { metadata: { annotations } } },
+  );
+  const text = await eventually(
+    'the identity of the client',
+    told,
+    (value) => value !== undefined && value !== '',
+    { timeoutMs: 150_000, everyMs: 1_000 },
+  );
+  expect(text).toContain(`URI=spiffe://cluster.local/ns/${space.name}/sa/client`);
+  expect(text).toContain(`By=spiffe://cluster.local/ns/${space.name}/sa/waypoint`);
+  expect(text).not.toContain('forged');
+});
