@@ -9,7 +9,7 @@ const providers = list(
 const mode = oneOf(['CLIENT_AND_SERVER', 'CLIENT', 'SERVER'], 'A waypoint reports as a server.');
 const match = object({ mode });
 
-const METRICS = [
+export const METRICS = [
   'ALL_METRICS',
   'REQUEST_COUNT',
   'REQUEST_DURATION',

@@ -579,7 +579,7 @@ export const ACCEPTED: Readonly<Record<string, Omit<PolicyCase, 'webhook' | 'def
   'reports of every kind': telemetry(
     {
       tracing: [{ customTags: { a: { literal: { value: 'b' } } }, randomSamplingPercentage: 0.5 }],
-      metrics: [{ overrides: [{ match: { metric: 'ALL_METRICS' }, tagOverrides: { a: { value: 'b' } } }] }],
+      metrics: [{ overrides: [{ match: { metric: 'ALL_METRICS' }, tagOverrides: { a: { value: '1' } } }] }],
       accessLogging: [{ filter: { expression: 'true' } }],
     },
     '',

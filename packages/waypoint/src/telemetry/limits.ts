@@ -10,13 +10,6 @@ export const MAX_CONNECTION_SERIES = 10_000;
 /** A label's value, in characters; longer ones are cut. */
 export const MAX_LABEL_CHARS = 1_024;
 
-/** An expression as a user writes it, in characters. */
-export const MAX_EXPRESSION_CHARS = 4_096;
-/** Parts of an expression. */
-export const MAX_EXPRESSION_NODES = 512;
-/** Parentheses, lists and operators within each other. */
-export const MAX_EXPRESSION_DEPTH = 32;
-
 /** A log format, in characters. */
 export const MAX_FORMAT_CHARS = 16_384;
 /** Operators of a format. */

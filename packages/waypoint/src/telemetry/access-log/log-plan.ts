@@ -2,7 +2,7 @@
 import type { FileAccessLog, MeshSettings } from '../../resources/mesh-settings.ts';
 import type { AccessLogRule, Telemetry } from '../../resources/telemetry.ts';
 import { type AnyRecord, recordAttributes } from '../expression/attributes.ts';
-import { compileExpression, type Evaluate } from '../expression/compile.ts';
+import { compileExpression, type Evaluate } from '@ambit/model/expression/compile';
 import { isForServers } from '../modes.ts';
 import { withProviders } from '../providers.ts';
 import { DEFAULT_JSON_FORMAT, DEFAULT_TEXT_FORMAT } from './format.ts';

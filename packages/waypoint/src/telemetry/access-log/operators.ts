@@ -13,7 +13,7 @@ import {
   recordAttributes,
   type LocalNames,
 } from '../expression/attributes.ts';
-import { compileExpression, textOf } from '../expression/compile.ts';
+import { compileExpression, textOf } from '@ambit/model/expression/compile';
 import { grpcStatusName, grpcStatusOf } from '../grpc-status.ts';
 import type { RequestRecord } from '../record.ts';
 import { flagWords } from '../response-flags.ts';

@@ -5,12 +5,13 @@
  */
 import { fieldValue } from '@ambit/http/header-fields';
 import { parseHostPort } from '@ambit/core/ip';
+import type { NameOfAny, NameOfParty, NameOfRequest } from '@ambit/model/expression/names';
 import { grpcStatusOf } from '../grpc-status.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
 import type { ConnectionRecord, RequestRecord } from '../record.ts';
 import { flagBits } from '../response-flags.ts';
 import { clusterNameOf } from '../upstream-cluster.ts';
-import type { Attributes, Evaluate, Value } from './compile.ts';
+import type { Attributes, Evaluate, Value } from '@ambit/model/expression/compile';
 
 /** Who the waypoint itself is: what `node` names. */
 export interface LocalNames {
@@ -31,7 +32,7 @@ export interface LocalNames {
 export type AnyRecord = RequestRecord | ConnectionRecord;
 type Read = Evaluate<AnyRecord>;
 
-const ANY: Readonly<Record<string, (record: AnyRecord) => Value>> = {
+const ANY: Readonly<Record<NameOfAny, (record: AnyRecord) => Value>> = {
   'connection.id': (record) => record.connectionId,
   'connection.mtls': (record) => record.source.principal !== '',
   'connection.requested_server_name': (record) => filled(record.serverName),
@@ -51,7 +52,7 @@ const ANY: Readonly<Record<string, (record: AnyRecord) => Value>> = {
   'response.flags': (record) => flagBits(record.flags),
 };
 
-const OF_REQUEST: Readonly<Record<string, (record: RequestRecord) => Value>> = {
+const OF_REQUEST: Readonly<Record<NameOfRequest, (record: RequestRecord) => Value>> = {
   'request.path': (record) => (record.sent ?? record.request).path,
   'request.url_path': (record) => (record.sent ?? record.request).path.replace(/\?.*$/s, ''),
   'request.query': (record) => /\?(.*)$/s.exec((record.sent ?? record.request).path)?.[1] ?? '',
@@ -75,7 +76,7 @@ const OF_REQUEST: Readonly<Record<string, (record: RequestRecord) => Value>> = {
   'upstream.request_attempt_count': (record) => record.attempts,
 };
 
-const OF_PARTY: Readonly<Record<string, (party: Party) => string>> = {
+const OF_PARTY: Readonly<Record<NameOfParty, (party: Party) => string>> = {
   name: (party) => party.instance,
   workload: (party) => party.workload,
   type: (party) => party.workloadType,

@@ -1,7 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import { connectionRecord, CONTEXT, grpcRecord, requestRecord } from '../testing/records.ts';
 import { type AnyRecord, recordAttributes } from './attributes.ts';
-import { compileExpression, type Value } from './compile.ts';
+import { compileExpression, type Value } from '@ambit/model/expression/compile';
+import {
+  expressionProblem,
+  NAMES_OF_ANY,
+  NAMES_OF_PARTY,
+  NAMES_OF_REQUEST,
+} from '@ambit/model/expression/names';
 
 const attributes = recordAttributes(CONTEXT.local);
 
@@ -19,6 +25,34 @@ function evaluated(
       return { problem: compiled.problem };
   }
 }
+
+test('what the control plane takes for a name is one here, and nothing else', () => {
+  const names = [
+    ...NAMES_OF_ANY,
+    ...NAMES_OF_REQUEST,
+    ...NAMES_OF_PARTY.map((name) => `filter_state.downstream_peer.${name}`),
+    'request.headers.a',
+    'response.headers.a',
+    'response.trailers.a',
+    'node.id',
+    'node.cluster',
+    'node.metadata.a',
+  ];
+  const others = [
+    'request.a',
+    'node.a',
+    'filter_state.downstream_peer.a',
+    'response.body',
+    'a.b',
+    'upstream.a',
+  ];
+  for (const name of [...names, ...others])
+    expect([name, compileExpression(name, attributes).kind === 'problem']).toEqual([
+      name,
+      expressionProblem(name) !== undefined,
+    ]);
+  expect(others.map(expressionProblem)).not.toContain(undefined);
+});
 
 describe('values', () => {
   const cases: Record<string, Value> = {

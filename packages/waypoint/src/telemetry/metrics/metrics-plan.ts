@@ -2,7 +2,7 @@
 import type { MeshSettings } from '../../resources/mesh-settings.ts';
 import type { MetricOverride, TagOverride, Telemetry } from '../../resources/telemetry.ts';
 import { type AnyRecord, type LocalNames, recordAttributes } from '../expression/attributes.ts';
-import { compileExpression, type Evaluate, textOf } from '../expression/compile.ts';
+import { compileExpression, type Evaluate, textOf } from '@ambit/model/expression/compile';
 import { isForServers } from '../modes.ts';
 import { providersInUse, withProviders } from '../providers.ts';
 import { CONNECTION_LABELS, type LabelName, REQUEST_LABELS } from './labels.ts';

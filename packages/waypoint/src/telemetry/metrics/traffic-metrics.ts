@@ -5,7 +5,7 @@
  * them is new. Parties are shared objects, so that this holds for nearly every request.
  */
 import { type AnyRecord, isRequest } from '../expression/attributes.ts';
-import { type Evaluate, textOf } from '../expression/compile.ts';
+import { type Evaluate, textOf } from '@ambit/model/expression/compile';
 import { MAX_CONNECTION_SERIES, MAX_REQUEST_SERIES } from '../limits.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
 import type { ConnectionRecord, RequestRecord } from '../record.ts';

@@ -1,5 +1,5 @@
 /** The tree of an expression in CEL's notation. Pure; bounded in size and depth. */
-import { MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_NODES } from '../limits.ts';
+import { MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_NODES } from './limits.ts';
 import { ExpressionProblem, type Token, tokensOf } from './lexer.ts';
 
 export type Literal = string | number | boolean | null;

@@ -1,5 +1,5 @@
 /** The words of an expression in CEL's notation. Pure. */
-import { MAX_EXPRESSION_CHARS } from '../limits.ts';
+import { MAX_EXPRESSION_CHARS } from './limits.ts';
 
 export type Token =
   | { readonly kind: 'name'; readonly text: string }
