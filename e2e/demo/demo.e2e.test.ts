@@ -49,7 +49,7 @@ test.each(['once', 'and again'])(
     const before = traces();
     const { seen, ended } = start();
     const [status] = await ended;
-    expect(seen.output).toMatch(/^13 steps passed, 0 failed in \d+ s$/m);
+    expect(seen.output).toMatch(/^14 steps passed, 0 failed in \d+ s$/m);
     expect([status, seen.output.includes('FAIL')]).toEqual([0, false]);
     expect(traces()).toEqual(before);
   },

@@ -1,13 +1,44 @@
-/** What the demo puts in front of the shop's API, as YAML: routes, a policy and who vouches for tokens. */
-import { SHOP, demoPod, demoService } from './manifests.ts';
+/** What the demo puts in front of the shop's API, as YAML: routes, a policy, who vouches for tokens, where spans go. */
+import { OUTSIDE, SHOP, demoPod, demoService } from './manifests.ts';
 
-/** Waypoints write a line for each request. */
-export const LOG_REQUESTS = `
+const meshSettings = (settings: string) => `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
-data: {mesh: "accessLogFile: /dev/stdout"}
+data: {mesh: ${JSON.stringify(settings)}}
 `;
+const LOG = 'accessLogFile: /dev/stdout';
+
+/** Waypoints write a line for each request. */
+export const LOG_REQUESTS = meshSettings(LOG);
+
+export const ZIPKIN = 'zipkin';
+export const ZIPKIN_PORT = 9_411;
+
+/** A collector of spans outside the mesh, and waypoints of the shop that report all requests to it. */
+export function traced(node: string): string {
+  const service = `${ZIPKIN}.${OUTSIDE}.svc.cluster.local`;
+  return [
+    demoPod({
+      namespace: OUTSIDE,
+      name: ZIPKIN,
+      node,
+      program: ZIPKIN,
+      args: [String(ZIPKIN_PORT)],
+      port: ZIPKIN_PORT,
+    }),
+    demoService(OUTSIDE, ZIPKIN, ZIPKIN_PORT, ZIPKIN_PORT),
+    meshSettings(
+      `${LOG}\nextensionProviders: [{name: ${ZIPKIN}, zipkin: {service: ${service}, port: ${ZIPKIN_PORT}}}]`,
+    ),
+    `
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: traced, namespace: ${SHOP}}
+spec: {tracing: [{providers: [{name: ${ZIPKIN}}], randomSamplingPercentage: 100}]}
+`,
+  ].join('---\n');
+}
 
 /** The API's next version beside it, and a Service for each of the two. */
 export function nextVersion(node: string): string {

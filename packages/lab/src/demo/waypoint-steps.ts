@@ -1,8 +1,19 @@
 /** The second half of the demo's story: requests of the shop's API go through a waypoint, which reads them. */
-import { SHOP, SHOP_PODS } from './manifests.ts';
+import { OUTSIDE, SHOP, SHOP_PODS } from './manifests.ts';
+import { describeSpan, type ZipkinSpan, spansIn } from './spans.ts';
 import { quoted, result, type Step } from './step.ts';
 import { TokenSigner } from './token.ts';
-import { LOG_REQUESTS, NO_DELETE, nextVersion, onlyWithToken, RETRY, SPLIT } from './waypoint-manifests.ts';
+import {
+  LOG_REQUESTS,
+  NO_DELETE,
+  nextVersion,
+  onlyWithToken,
+  RETRY,
+  SPLIT,
+  traced,
+  ZIPKIN,
+  ZIPKIN_PORT,
+} from './waypoint-manifests.ts';
 import { type CommandOutcome, settle, type World } from './world.ts';
 
 const WAYPOINT = 'waypoint';
@@ -14,6 +25,9 @@ const ISSUER = 'https://tokens.shop.example';
 /** How often, where chance decides: that all twenty go one way has a chance of one in half a million. */
 const TIMES = 20;
 const TOKEN_LIFE_S = 300;
+/** The caller's own trace and its span in it. */
+const TRACE_ID = '6f1d8a2e90b34c57a1e3d4f5b6978812';
+const CALLER_SPAN_ID = '3c9a51e07d2b4f68';
 const WHY_NO_DELETE = ['why', `${SHOP}/batch`, `${SHOP}/api:80`, '--method', 'DELETE', '--path', '/items'];
 
 type Check = readonly [passed: boolean, seen: string];
@@ -157,6 +171,47 @@ export function waypointSteps(world: World, nextNode: string, { unharmed }: Told
       },
     },
     {
+      title: 'A caller that traces finds the waypoint in its trace, and api is told to go on with it',
+      commands: [
+        'kubectl apply -f traced.yaml',
+        `curl http://${ZIPKIN}.${OUTSIDE}:${ZIPKIN_PORT}/api/v2/trace/${TRACE_ID}`,
+      ],
+      run: async (signal) => {
+        await world.apply(traced(nextNode), signal);
+        const trace = `http://127.0.0.1:${ZIPKIN_PORT}/api/v2/trace/${TRACE_ID}`;
+        const callerSpan = `traceparent: 00-${TRACE_ID}-${CALLER_SPAN_ID}-01`;
+        interface Seen {
+          readonly parentForApi: string | undefined;
+          readonly span: ZipkinSpan | undefined;
+        }
+        const { parentForApi, span } = await settle(
+          world,
+          async (): Promise<Seen> => {
+            const asked = await fetch('batch', signal, '/headers', callerSpan);
+            const parent = fieldsIn(asked.output)['traceparent'];
+            const told = await world.runIn({ namespace: OUTSIDE, name: ZIPKIN }, 'fetch', [trace], signal);
+            const spans = spansIn(told.output);
+            return { parentForApi: parent, span: spans.find(({ id }) => parent?.includes(id)) };
+          },
+          ({ span: one }) => one !== undefined,
+          READY_TIMEOUT_MS,
+          signal,
+        );
+        return result(
+          [
+            span !== undefined && span.traceId === TRACE_ID && span.parentId === CALLER_SPAN_ID,
+            `batch asked in trace ${TRACE_ID}; under its span ${CALLER_SPAN_ID} the collector has:`,
+          ],
+          [span?.tags['istio.namespace'] === SHOP, span ? describeSpan(span) : 'nothing'],
+          [
+            span !== undefined && parentForApi === `00-${TRACE_ID}-${span.id}-01`,
+            `api was asked with traceparent: ${parentForApi ?? 'none'}`,
+          ],
+          await unharmed(signal),
+        );
+      },
+    },
+    {
       title: 'Without the waypoint again; nothing was lost on the way',
       commands: [
         `kubectl label service -n ${SHOP} api ${USE_WAYPOINT_LABEL}-`,
@@ -170,7 +225,7 @@ export function waypointSteps(world: World, nextNode: string, { unharmed }: Told
           signal,
         );
         const deleted = await world.ambit(['waypoint', 'delete', '-n', SHOP, WAYPOINT], signal);
-        for (const yaml of [NO_DELETE, RETRY, nextVersion(nextNode), LOG_REQUESTS])
+        for (const yaml of [NO_DELETE, RETRY, nextVersion(nextNode), traced(nextNode)])
           await world.remove(yaml, signal);
         const pods = await settle(
           world,
