@@ -184,6 +184,13 @@ describe('encoder and decoder together', () => {
     }
   });
 
+  test.each([5, 2_560, 2_565, 50_000])('%i octets of Huffman code are a text of its own', (octets) => {
+    // The code of 0 is five bits, all of them 0.
+    const zeros = decodeHuffman(Buffer.alloc(octets), 0, octets);
+    decodeHuffman(hex('ffc7'), 0, 2);
+    expect(zeros).toBe('0'.repeat((octets * 8) / 5));
+  });
+
   test('Huffman code knows every octet', () => {
     expect(decodeHuffman(hex('ffff ffff'), 0, 4)).toBeUndefined();
     expect(decodeHuffman(hex('ff c7'), 0, 2)).toBe('\0');

@@ -16,6 +16,9 @@ const LENGTHS =
 const EOS = 256;
 const STEPS = 16;
 
+/** Of the shortest code. */
+const SHORTEST_BITS = 5;
+
 /** In a step: the next state; then, above, what it means. */
 const STATE_MASK = 0x1ff;
 const EMITS = 0x200;
@@ -31,22 +34,32 @@ interface Tables {
 
 const { steps, mayEnd } = build();
 
-/** The decoded octets as Latin-1 text, or `undefined` when they are not a valid code. */
+/** Where a text lands; longer ones get memory of their own. */
+const landing = Buffer.allocUnsafeSlow(4_096);
+
+/**
+ * The decoded octets as Latin-1 text, or `undefined` when they are not a valid code.
+ *
+ * They land in memory first: a text put together octet by octet is a tree of its parts, 32 bytes each, and whoever looks
+ * at it makes another copy.
+ */
 export function decodeHuffman(bytes: Uint8Array, from: number, to: number): string | undefined {
-  let text = '';
+  const most = Math.floor(((to - from) * 8) / SHORTEST_BITS);
+  const into = most <= landing.length ? landing : Buffer.allocUnsafeSlow(most);
+  let length = 0;
   let state = 0;
   for (let i = from; i < to; i++) {
     const octet = bytes[i] ?? 0;
     let step = steps[state * STEPS + (octet >> 4)] ?? FAILS;
     if (step & FAILS) return undefined;
-    if (step & EMITS) text += String.fromCharCode(step >> SYMBOL_SHIFT);
+    if (step & EMITS) into[length++] = step >> SYMBOL_SHIFT;
     state = step & STATE_MASK;
     step = steps[state * STEPS + (octet & 15)] ?? FAILS;
     if (step & FAILS) return undefined;
-    if (step & EMITS) text += String.fromCharCode(step >> SYMBOL_SHIFT);
+    if (step & EMITS) into[length++] = step >> SYMBOL_SHIFT;
     state = step & STATE_MASK;
   }
-  return mayEnd[state] === 1 ? text : undefined;
+  return mayEnd[state] === 1 ? into.toString('latin1', 0, length) : undefined;
 }
 
 /** States are the inner nodes of the code's tree, the root being 0. */
