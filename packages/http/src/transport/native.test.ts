@@ -107,6 +107,28 @@ describe('what the tunnel relies on in this Node', () => {
     client.destroy();
   });
 
+  test('what is written in two parts comes at once, though the peer acknowledges late', async () => {
+    const client = connect(port, '127.0.0.1').setNoDelay(true);
+    const handle = await acceptedHandle();
+    const owner = new Recorder();
+    own(handle, owner, owner.buffer);
+    handle.readStart();
+    const tookMs: number[] = [];
+    for (let asked = 1; asked <= 12; asked++) {
+      const startMs = performance.now();
+      client.write('?');
+      await until(() => owner.events.length === asked);
+      write(handle, owner, Buffer.from('one'));
+      write(handle, owner, Buffer.from('two'));
+      for (let text = ''; text.length < 6; ) text += String((await once(client, 'data'))[0]);
+      tookMs.push(performance.now() - startMs);
+    }
+    // At first Linux acknowledges at once; then it waits for 40 ms whether the client says something.
+    expect(Math.min(...tookMs.slice(4))).toBeLessThan(30);
+    handle.close();
+    client.destroy();
+  });
+
   test('a connection that is made tells so, and a refused one its error', async () => {
     const owner = new Recorder();
     const handle = connectTcp(undefined, owner, '127.0.0.1', port);

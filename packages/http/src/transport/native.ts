@@ -178,14 +178,21 @@ function onConnected(this: ConnectRequest, status: number): void {
   this.owner?.onConnected(status);
 }
 
-/** Hands over connections that `server` accepts as bare handles, instead of as sockets with a `connection` event. */
+/**
+ * Hands over connections that `server` accepts as bare handles, instead of as sockets with a `connection` event. They
+ * inherit of the listening socket that small writes go out at once: else the second of two waits until the peer, which
+ * may have nothing to say, acknowledges the first.
+ */
 export function acceptHandles(
   server: Server,
   onAccepted: (handle: TcpHandle) => void,
   onError: (status: number) => void,
 ): void {
-  const { _handle: handle } = server as unknown as { _handle?: { onconnection?: unknown } };
+  const { _handle: handle } = server as unknown as {
+    _handle?: { onconnection?: unknown } & Pick<TcpHandle, 'setNoDelay'>;
+  };
   if (typeof handle?.onconnection !== 'function') throw new NativeStreamError('a server has no onconnection');
+  handle.setNoDelay(true);
   handle.onconnection = (status: number, client: TcpHandle | undefined) => {
     if (status !== 0 || client === undefined) onError(status);
     else onAccepted(client);
