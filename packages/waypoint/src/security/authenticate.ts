@@ -13,6 +13,7 @@ import { headerOf, pathOnly, type RequestView, type TokenClaims } from '../decid
 import type { JwtRule, RequestAuthentication } from '../resources/request-authentication.ts';
 import { claimProblem, claimText, policyClaims, type TokenProblem, WRONG_ISSUER } from './check-claims.ts';
 import { findTokens, type ParsedToken, parseToken } from './find-tokens.ts';
+import { RecentlyUsed } from './recently-used.ts';
 import type { KeySets } from './jwks.ts';
 import {
   MAX_REALM_LENGTH,
@@ -47,10 +48,19 @@ interface Verified {
   readonly keys: KeySet;
 }
 
-/** A token that a rule might believe. */
+/** A token, and the rules that might believe it. */
 interface Candidate {
-  readonly rule: JwtRule;
   readonly text: string;
+  readonly rules: JwtRule[];
+}
+
+/** What is asked of every request that the same policies apply to. */
+interface Asked {
+  readonly rules: readonly JwtRule[];
+  /** Headers that rules fill. */
+  readonly strip: readonly string[];
+  readonly isBroken: boolean;
+  readonly nobody: Authentication;
 }
 
 const UNREADABLE: TokenProblem = { reason: 'Jwt cannot be verified: the policy cannot be read', status: 401 };
@@ -60,8 +70,9 @@ const TOO_MANY: TokenProblem = { reason: 'Jwt is one of too many', status: 401 }
 export class Authenticator {
   readonly #keySets: KeySets;
   readonly #clock: Clock;
-  /** By token: the keys that verified it, and what it says. The last used is last. */
-  readonly #verified = new Map<string, Verified>();
+  readonly #asked = new WeakMap<readonly RequestAuthentication[], Asked>();
+  /** By token: the keys that verified it, and what it says. */
+  readonly #verified = new RecentlyUsed<Verified>();
   /** Of their texts, in characters. */
   #verifiedLength = 0;
 
@@ -75,55 +86,65 @@ export class Authenticator {
     policies: readonly RequestAuthentication[],
     request: RequestView,
   ): Authentication | Promise<Authentication> {
-    const rules = policies.flatMap((policy) => policy.rules);
-    const strip = rules.flatMap(({ payloadHeader, claimHeaders }) => [
-      ...(payloadHeader === '' ? [] : [payloadHeader]),
-      ...claimHeaders.map(({ header }) => header),
-    ]);
-    const nobody: Authentication = { kind: 'ok', token: undefined, changes: { remove: strip, set: [] } };
+    const { rules, strip, isBroken, nobody } = this.#askedOf(policies);
     if (isPreflight(request)) return nobody;
-    const isBroken = policies.some(({ unreadable }) => unreadable !== undefined);
     if (isBroken) return refusal(UNREADABLE, request);
-    const candidates = rules.flatMap((rule) => findTokens(rule, request).map((text) => ({ rule, text })));
-    const tokens = [...new Set(candidates.map(({ text }) => text))];
-    if (tokens.length === 0) return nobody;
-    if (tokens.length > MAX_DIFFERENT_TOKENS) return refusal(TOO_MANY, request);
-    const conclude = (outcome: Believed | TokenProblem) =>
-      isBelieved(outcome) ? accepted(outcome, request, strip) : refusal(outcome, request);
-    const outcome = this.#believeAll(
-      tokens.map((token) => candidates.filter(({ text }) => text === token)),
-      undefined,
-    );
-    return outcome instanceof Promise ? outcome.then(conclude) : conclude(outcome);
+    const candidates = candidatesOf(rules, request);
+    if (candidates.length === 0) return nobody;
+    if (candidates.length > MAX_DIFFERENT_TOKENS) return refusal(TOO_MANY, request);
+    const outcome = this.#believeAll(candidates, 0, undefined);
+    return outcome instanceof Promise
+      ? outcome.then((settled) => conclude(settled, request, strip))
+      : conclude(outcome, request, strip);
   }
 
-  /** One group of candidates for each token; waits only where keys have to be fetched or a signature looked at. */
+  #askedOf(policies: readonly RequestAuthentication[]): Asked {
+    const known = this.#asked.get(policies);
+    if (known) return known;
+    const asked = askedOf(policies);
+    this.#asked.set(policies, asked);
+    return asked;
+  }
+
+  /** Those from `at` on, each of which must be believed; waits only where keys have to be fetched or a signature looked at. */
   #believeAll(
-    groups: readonly (readonly Candidate[])[],
-    first: Believed | undefined,
-  ): Believed | TokenProblem | Promise<Believed | TokenProblem> {
-    const [group, ...rest] = groups;
-    if (group === undefined) return first ?? UNREADABLE;
-    const goOn = (outcome: Believed | TokenProblem) =>
-      isBelieved(outcome) ? this.#believeAll(rest, first ?? outcome) : outcome;
-    const outcome = this.#try(group, 0, undefined);
-    return outcome instanceof Promise ? outcome.then(goOn) : goOn(outcome);
-  }
-
-  /** The candidates from `at` on, in turn, until one is believed. */
-  #try(
     candidates: readonly Candidate[],
     at: number,
-    problem: TokenProblem | undefined,
+    first: Believed | undefined,
   ): Believed | TokenProblem | Promise<Believed | TokenProblem> {
-    let worst = problem;
+    let believed = first;
     for (let i = at; i < candidates.length; i++) {
       const candidate = candidates[i];
       if (candidate === undefined) break;
-      const outcome = this.#believe(candidate);
+      const outcome = this.#try(candidate, 0, undefined);
       if (outcome instanceof Promise) {
+        const before = believed;
         return outcome.then((settled) =>
-          isBelieved(settled) ? settled : this.#try(candidates, i + 1, worse(worst, settled)),
+          isBelieved(settled) ? this.#believeAll(candidates, i + 1, before ?? settled) : settled,
+        );
+      }
+      if (!isBelieved(outcome)) return outcome;
+      believed ??= outcome;
+    }
+    return believed ?? UNREADABLE;
+  }
+
+  /** Its rules from `at` on, in turn, until one believes it. */
+  #try(
+    candidate: Candidate,
+    at: number,
+    problem: TokenProblem | undefined,
+  ): Believed | TokenProblem | Promise<Believed | TokenProblem> {
+    const { text, rules } = candidate;
+    let worst = problem;
+    for (let i = at; i < rules.length; i++) {
+      const rule = rules[i];
+      if (rule === undefined) break;
+      const outcome = this.#believe(rule, text);
+      if (outcome instanceof Promise) {
+        const before = worst;
+        return outcome.then((settled) =>
+          isBelieved(settled) ? settled : this.#try(candidate, i + 1, worse(before, settled)),
         );
       }
       if (isBelieved(outcome)) return outcome;
@@ -132,8 +153,9 @@ export class Authenticator {
     return worst ?? UNREADABLE;
   }
 
-  #believe({ rule, text }: Candidate): Believed | TokenProblem | Promise<Believed | TokenProblem> {
-    const token = this.#verified.get(text)?.token ?? parseToken(text);
+  #believe(rule: JwtRule, text: string): Believed | TokenProblem | Promise<Believed | TokenProblem> {
+    const known = this.#verified.get(text);
+    const token = known?.token ?? parseToken(text);
     if (typeof token === 'string') return { reason: token, status: 401 };
     const problem = claimProblem(rule, token, this.#clock.now() / 1_000);
     if (problem) return problem;
@@ -145,33 +167,60 @@ export class Authenticator {
           : this.#verify(rule, token, settled.keys),
       );
     }
-    return 'problem' in found
-      ? { reason: found.problem, status: 401 }
-      : this.#verify(rule, token, found.keys);
+    if ('problem' in found) return { reason: found.problem, status: 401 };
+    return known?.keys === found.keys ? { rule, token } : this.#verify(rule, token, found.keys);
   }
 
-  #verify(rule: JwtRule, token: ParsedToken, keys: KeySet): Believed | Promise<Believed | TokenProblem> {
-    if (this.#verified.get(token.text)?.keys === keys) {
+  async #verify(rule: JwtRule, token: ParsedToken, keys: KeySet): Promise<Believed | TokenProblem> {
+    if (this.#verified.get(token.text)?.keys !== keys) {
+      if (!(await keys.verifies(token))) return { reason: 'Jwt verification fails', status: 401 };
       this.#remember(token, keys);
-      return { rule, token };
     }
-    return keys.verifies(token).then((isGood): Believed | TokenProblem => {
-      if (!isGood) return { reason: 'Jwt verification fails', status: 401 };
-      this.#remember(token, keys);
-      return { rule, token };
-    });
+    return { rule, token };
   }
 
   #remember(token: ParsedToken, keys: KeySet): void {
     const { text } = token;
-    if (!this.#verified.delete(text)) this.#verifiedLength += text.length;
+    if (!this.#verified.has(text)) this.#verifiedLength += text.length;
     this.#verified.set(text, { token, keys });
-    for (const oldest of this.#verified.keys()) {
-      if (this.#verified.size <= MAX_VERIFIED_TOKENS && this.#verifiedLength <= MAX_VERIFIED_LENGTH) return;
-      this.#verified.delete(oldest);
-      this.#verifiedLength -= oldest.length;
+    while (this.#verified.size > MAX_VERIFIED_TOKENS || this.#verifiedLength > MAX_VERIFIED_LENGTH)
+      this.#verifiedLength -= (this.#verified.dropOldest() ?? '').length;
+  }
+}
+
+function askedOf(policies: readonly RequestAuthentication[]): Asked {
+  const rules = policies.flatMap((policy) => policy.rules);
+  const strip = rules.flatMap(({ payloadHeader, claimHeaders }) => [
+    ...(payloadHeader === '' ? [] : [payloadHeader]),
+    ...claimHeaders.map(({ header }) => header),
+  ]);
+  return {
+    rules,
+    strip,
+    isBroken: policies.some(({ unreadable }) => unreadable !== undefined),
+    nobody: { kind: 'ok', token: undefined, changes: { remove: strip, set: [] } },
+  };
+}
+
+/** By token, in the order in which rules and their places have them. */
+function candidatesOf(rules: readonly JwtRule[], request: RequestView): readonly Candidate[] {
+  const candidates: Candidate[] = [];
+  for (const rule of rules) {
+    for (const text of findTokens(rule, request)) {
+      const known = candidates.find((candidate) => candidate.text === text);
+      if (known) known.rules.push(rule);
+      else candidates.push({ text, rules: [rule] });
     }
   }
+  return candidates;
+}
+
+function conclude(
+  outcome: Believed | TokenProblem,
+  request: RequestView,
+  strip: readonly string[],
+): Authentication {
+  return isBelieved(outcome) ? accepted(outcome, request, strip) : refusal(outcome, request);
 }
 
 function isBelieved(outcome: Believed | TokenProblem): outcome is Believed {

@@ -1,5 +1,5 @@
 /** Where tokens are in a request, and the parts of one. Nothing is believed here. */
-import type { JwtRule, TokenLocation } from '../resources/request-authentication.ts';
+import type { JwtRule } from '../resources/request-authentication.ts';
 import { cookieOf, type RequestView } from '../decide/request-view.ts';
 import { MAX_TOKEN_LENGTH, MAX_TOKENS } from './limits.ts';
 
@@ -8,45 +8,32 @@ export function findTokens(
   { locations }: Pick<JwtRule, 'locations'>,
   request: RequestView,
 ): readonly string[] {
-  const found = new Set<string>();
+  const found: string[] = [];
   for (const location of locations) {
-    for (const token of tokensAt(location, request)) {
-      if (found.size < MAX_TOKENS) found.add(token);
-    }
+    if (location.kind === 'header') addHeaderTokens(found, request, location.name, location.prefix);
+    else if (location.kind === 'cookie') add(found, cookieOf(request, location.name) ?? '');
+    else addQueryTokens(found, request.path, location.name);
   }
-  return [...found];
+  return found;
 }
 
-function tokensAt(location: TokenLocation, request: RequestView): readonly string[] {
-  switch (location.kind) {
-    case 'header':
-      return headerTokens(request, location.name, location.prefix);
-    case 'query-parameter': {
-      const question = request.path.indexOf('?');
-      if (question < 0) return [];
-      // All of them, however their names are spelled: nobody knows which one the application reads.
-      const values = new URLSearchParams(request.path.slice(question + 1)).getAll(location.name);
-      return values.filter((value) => value !== '');
-    }
-    case 'cookie': {
-      const value = cookieOf(request, location.name);
-      return value === undefined || value === '' ? [] : [value];
-    }
-    default:
-      return location satisfies never;
-  }
+function add(found: string[], token: string): void {
+  if (token !== '' && found.length < MAX_TOKENS && !found.includes(token)) found.push(token);
+}
+
+/** All of them, however their names are spelled: nobody knows which one the application reads. */
+function addQueryTokens(found: string[], path: string, name: string): void {
+  const question = path.indexOf('?');
+  if (question < 0) return;
+  for (const value of new URLSearchParams(path.slice(question + 1)).getAll(name)) add(found, value);
 }
 
 /** Of each field of the name: what follows the prefix. One without it holds no token. */
-function headerTokens({ fields }: RequestView, name: string, prefix: string): readonly string[] {
-  const found: string[] = [];
+function addHeaderTokens(found: string[], { fields }: RequestView, name: string, prefix: string): void {
   for (let i = 0; i < fields.length; i += 2) {
     const value = fields[i + 1] ?? '';
-    if (fields[i] !== name || !value.startsWith(prefix)) continue;
-    const token = value.slice(prefix.length).trim();
-    if (token !== '') found.push(token);
+    if (fields[i] === name && value.startsWith(prefix)) add(found, value.slice(prefix.length).trim());
   }
-  return found;
 }
 
 /** A token taken apart, its signature not looked at. */

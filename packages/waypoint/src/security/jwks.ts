@@ -9,6 +9,7 @@ import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { KeySource } from '../resources/request-authentication.ts';
 import type { ParsedToken } from './find-tokens.ts';
+import { RecentlyUsed } from './recently-used.ts';
 import { type KeyFacts, KeySet } from './key-set.ts';
 import {
   FETCH_BACKOFF_MS,
@@ -53,9 +54,9 @@ const NO_SUCH_KEY: KeysFound = { problem: "Jwks doesn't have key to match kid or
 
 export class KeySets {
   readonly #options: KeySetsOptions;
-  /** By the text of the set, or its address; the last used is last. */
-  readonly #inline = new Map<string, KeySet | string>();
-  readonly #remote = new Map<string, RemoteKeySet>();
+  /** By the text of the set, or its address. */
+  readonly #inline = new RecentlyUsed<KeySet | string>();
+  readonly #remote = new RecentlyUsed<RemoteKeySet>();
 
   constructor(options: KeySetsOptions) {
     this.#options = options;
@@ -69,21 +70,21 @@ export class KeySets {
   /** At once where nothing has to be fetched. */
   keysFor(source: KeySource, token: ParsedToken): KeysFound | Promise<KeysFound> {
     if (source.kind === 'inline') {
-      const keys = remember(this.#inline, source.jwks, () => KeySet.parse(source.jwks));
+      const keys =
+        this.#inline.get(source.jwks) ?? kept(this.#inline, source.jwks, KeySet.parse(source.jwks));
       if (typeof keys === 'string') return { problem: keys };
       return keys.hasKeyFor(token) ? { keys } : NO_SUCH_KEY;
     }
     const address = source.kind === 'uri' ? source.uri : `discovery ${source.issuer}`;
-    return remember(this.#remote, address, () => new RemoteKeySet(source, this.#options)).keysFor(token);
+    const set =
+      this.#remote.get(address) ?? kept(this.#remote, address, new RemoteKeySet(source, this.#options));
+    return set.keysFor(token);
   }
 }
 
-function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
-  const value = known.get(key) ?? make();
-  known.delete(key);
+function kept<T>(known: RecentlyUsed<T>, key: string, value: T): T {
   known.set(key, value);
-  const [oldest] = known.keys();
-  if (known.size > MAX_KEY_SETS && oldest !== undefined) known.delete(oldest);
+  if (known.size > MAX_KEY_SETS) known.dropOldest();
   return value;
 }
 

@@ -67,27 +67,16 @@ export class KeySet {
 
   /** Whether any key could have signed the token, by what both say of themselves. */
   hasKeyFor(token: ParsedToken): boolean {
-    return this.#candidates(token).length > 0;
+    return this.#keys.some((key) => mayHaveSigned(key, token));
   }
 
   /** Whether one of them has. */
   async verifies(token: ParsedToken): Promise<boolean> {
-    for (const key of this.#candidates(token).slice(0, MAX_KEYS_TRIED)) {
+    const candidates = this.#keys.filter((key) => mayHaveSigned(key, token));
+    for (const key of candidates.slice(0, MAX_KEYS_TRIED)) {
       if (await this.#hasSigned(key, token)) return true;
     }
     return false;
-  }
-
-  #candidates({ algorithm, keyId }: ParsedToken): readonly JWK[] {
-    const type = Object.hasOwn(KEY_TYPES, algorithm) ? KEY_TYPES[algorithm] : undefined;
-    if (type === undefined) return [];
-    return this.#keys.filter(
-      ({ kty, crv, alg, kid }) =>
-        kty === type.kty &&
-        (type.crv === undefined || type.crv.includes(crv ?? '')) &&
-        (alg === undefined || alg === algorithm) &&
-        (keyId === '' || kid === undefined || kid === keyId),
-    );
   }
 
   async #hasSigned(key: JWK, { text, algorithm }: ParsedToken): Promise<boolean> {
@@ -107,6 +96,17 @@ export class KeySet {
     byAlgorithm.set(algorithm, imported);
     return imported;
   }
+}
+
+function mayHaveSigned({ kty, crv, alg, kid }: JWK, { algorithm, keyId }: ParsedToken): boolean {
+  const type = Object.hasOwn(KEY_TYPES, algorithm) ? KEY_TYPES[algorithm] : undefined;
+  return (
+    type !== undefined &&
+    kty === type.kty &&
+    (type.crv === undefined || type.crv.includes(crv ?? '')) &&
+    (alg === undefined || alg === algorithm) &&
+    (keyId === '' || kid === undefined || kid === keyId)
+  );
 }
 
 function isUsable(key: unknown): key is JWK {
