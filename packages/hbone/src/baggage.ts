@@ -38,6 +38,31 @@ export function formatBaggage(baggage: Baggage): string {
     .join(',');
 }
 
+/** A workload as the mesh's state has it. */
+interface KnownWorkload {
+  readonly clusterId: string;
+  readonly namespace: string;
+  readonly workloadType: string;
+  readonly workloadName: string;
+  readonly canonicalName: string;
+  readonly canonicalRevision: string;
+  readonly locality: { readonly region: string; readonly zone: string };
+}
+
+/** What a proxy says of a workload that it speaks for. */
+export function baggageOfWorkload(workload: KnownWorkload): string {
+  return formatBaggage({
+    cluster: workload.clusterId,
+    namespace: workload.namespace,
+    workloadType: workload.workloadType,
+    workloadName: workload.workloadName,
+    service: workload.canonicalName,
+    revision: workload.canonicalRevision,
+    region: workload.locality.region,
+    zone: workload.locality.zone,
+  });
+}
+
 /** Reads every `baggage` header of a message. Unknown keys and empty values are ignored; the last of a key counts. */
 export function parseBaggage(values: readonly string[]): Baggage {
   const found: { -readonly [key in keyof Baggage]: string } = {};

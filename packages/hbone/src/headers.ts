@@ -44,6 +44,12 @@ export function acceptFields(baggage: string): readonly HeaderField[] {
 
 const OK: HeaderField = { name: ':status', value: '200', indexed: true };
 
+/** Whether a CONNECT came from another network, through its gateway: then the peer's address is not the client's. */
+export function isFromOtherNetwork(fields: HeaderFields, own: string): boolean {
+  const network = fieldValue(fields, 'x-forwarded-network');
+  return network !== undefined && network.toLowerCase() !== own.toLowerCase();
+}
+
 /** The `host` of a `forwarded` header: which service the client says it called. */
 export function forwardedHost(fields: HeaderFields): string | undefined {
   const forwarded = fieldValue(fields, 'forwarded');

@@ -39,7 +39,7 @@ import { ownMetrics } from './control/own-metrics.ts';
 import { OwnCertificate } from './control/own-certificate.ts';
 import { resourceHandlers } from './control/resources.ts';
 import { handleWhy } from './control/why.ts';
-import { selfWorkload } from './control/self-workload.ts';
+import { ownBaggage, selfWorkload } from './control/self-workload.ts';
 import { Admission } from './exchange/admission.ts';
 import { clientCertificateField } from './exchange/client-certificate.ts';
 import type { ExchangeContext } from './exchange/context.ts';
@@ -126,6 +126,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     gatewayName: config.self.gatewayName,
   });
   const self = selfWorkload(mesh, config);
+  const baggage = ownBaggage(self);
 
   // Who it is.
   const source = scope.use(await certificateSource(config, false, clock, deps.log.scope('ca')));
@@ -166,6 +167,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       session,
       maxStreams: config.poolMaxStreams,
       unusedReleaseMs: config.poolUnusedReleaseMs,
+      baggage,
       budget,
     }),
   );
@@ -279,6 +281,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       clock,
       hasHttpRules: (destination) => hasHttpRules(configOf(resources.snapshot, destination)),
       faults,
+      baggage,
       log: deps.log.scope('inbound'),
     }),
   );

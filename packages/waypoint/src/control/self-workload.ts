@@ -1,4 +1,5 @@
 /** This waypoint as a client of services: what the control plane says of its pod, or what its environment does. */
+import { baggageOfWorkload } from '@ambit/hbone/baggage';
 import type { MeshStore } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
 import type { Config } from '../config.ts';
@@ -34,4 +35,14 @@ export function selfWorkload(mesh: MeshStore, config: Config): () => Workload {
     capacity: 1,
   };
   return () => mesh.workloadByUid(self.workloadUid) ?? assumed;
+}
+
+/** What it says of itself to other proxies. */
+export function ownBaggage(self: () => Workload): () => string {
+  let told: { readonly of: Workload; readonly text: string } | undefined;
+  return () => {
+    const workload = self();
+    if (told?.of !== workload) told = { of: workload, text: baggageOfWorkload(workload) };
+    return told.text;
+  };
 }

@@ -12,7 +12,8 @@ import { H2 } from '@ambit/http/h2/protocol';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import { StreamTransport } from '@ambit/http/transport/stream-transport';
-import { acceptFields } from '@ambit/hbone/headers';
+import { parseBaggage } from '@ambit/hbone/baggage';
+import { acceptFields, fieldValues, isFromOtherNetwork } from '@ambit/hbone/headers';
 import { refuseStream, type ServerTunnel } from '@ambit/hbone/server';
 import type { AppProtocol } from '@ambit/model/service';
 import { parseIdentity } from '@ambit/model/workload';
@@ -37,6 +38,7 @@ export class ClientStream implements StreamHandler {
   readonly #context: InboundContext;
   readonly #tunnel: ServerTunnel;
   readonly #stream: H2Stream;
+  readonly #fields: HeaderFields;
   readonly #authority: string;
   /** What came before anybody took it; uncredited. */
   #early: Buffer[] = [];
@@ -52,6 +54,7 @@ export class ClientStream implements StreamHandler {
     this.#context = context;
     this.#tunnel = tunnel;
     this.#stream = stream;
+    this.#fields = fields;
     this.#authority = fieldValue(fields, ':authority') ?? '';
     if (fieldValue(fields, ':method') !== 'CONNECT' || fieldValue(fields, ':protocol') !== undefined) {
       this.#refuse(400, 'not-connect', 'a tunnel carries CONNECT alone');
@@ -122,7 +125,7 @@ export class ClientStream implements StreamHandler {
   }
 
   #accept(destination: Destination): void {
-    this.#stream.respond(acceptFields(''), false);
+    this.#stream.respond(acceptFields(this.#context.baggage()), false);
     const carrier = carrierOf(destination.protocol);
     if (carrier) this.#carry(destination, carrier);
     else this.#beginSniffing(destination);
@@ -173,7 +176,15 @@ export class ClientStream implements StreamHandler {
     const transport = new StreamTransport(this.#stream, `${peer.ip}:${peer.port}`, early);
     const { identity } = this.#tunnel;
     const closed = () => this.#context.admission.endConnection(identity);
-    this.#context.carry({ destination, carrier, transport, tunnel: this.#tunnel, closed });
+    this.#context.carry({
+      destination,
+      carrier,
+      transport,
+      tunnel: this.#tunnel,
+      toldOfClient: () => parseBaggage(fieldValues(this.#fields, 'baggage')),
+      isFromOtherNetwork: isFromOtherNetwork(this.#fields, this.#context.network),
+      closed,
+    });
   }
 
   /** Goes on after a wait. A fault of ours ends this stream, and not the process. */

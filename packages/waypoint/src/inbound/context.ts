@@ -1,5 +1,6 @@
 /** What every stream of a client needs, before it is carried as HTTP or as bytes. */
 import type { Clock } from '@ambit/core/clock';
+import type { Baggage } from '@ambit/hbone/baggage';
 import type { Transport } from '@ambit/http/transport/transport';
 import type { ServerTunnel } from '@ambit/hbone/server';
 import type { MeshWaits } from '@ambit/model/mesh-waits';
@@ -16,6 +17,10 @@ export interface Carried {
   readonly carrier: Carrier;
   readonly transport: Transport;
   readonly tunnel: ServerTunnel;
+  /** What the client's proxy says of it; for reports alone, where mesh state does not know it. */
+  readonly toldOfClient: () => Baggage;
+  /** It came through the gateway of another network, whose address is not the client's. */
+  readonly isFromOtherNetwork: boolean;
   /** Call once when the connection has ended. */
   readonly closed: () => void;
 }
@@ -29,6 +34,9 @@ export interface InboundContext {
   /** Whether what comes for it must be HTTP, if it may be: there are rules for its requests. */
   readonly hasHttpRules: (destination: Destination) => boolean;
   readonly faults: FaultReport;
+  /** This waypoint's own network, and what it says of itself. */
+  readonly network: string;
+  readonly baggage: () => string;
   readonly carry: (carried: Carried) => void;
   readonly refused: (
     tunnel: ServerTunnel,

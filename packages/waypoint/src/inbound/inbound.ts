@@ -40,7 +40,6 @@ export interface StreamService {
 export interface InboundOptions extends Omit<InboundContext, 'carry' | 'refused'> {
   readonly ip: string;
   readonly port: number;
-  readonly network: string;
   readonly mesh: MeshStore;
   readonly certificate: OwnCertificate;
   readonly session: SessionOptions;
@@ -68,6 +67,8 @@ export class Inbound implements AsyncDisposable {
       clock,
       hasHttpRules: options.hasHttpRules,
       faults: options.faults,
+      network: options.network,
+      baggage: options.baggage,
       carry: (carried) => this.#carry(carried),
       refused: ({ peer, identity }, authority, status, reason, message) =>
         log.info('connection refused', {
@@ -157,15 +158,15 @@ export class Inbound implements AsyncDisposable {
   }
 
   #carry(carried: Carried): void {
-    const { destination, carrier, tunnel, transport, closed } = carried;
+    const { destination, carrier, tunnel, transport, toldOfClient, closed } = carried;
     const { mesh, network, http, streams } = this.#options;
     this.#connections += 1;
     const { peer, identity } = tunnel;
-    const workload = mesh.workloadAt(network, peer.ip);
+    const workload = carried.isFromOtherNetwork ? undefined : mesh.workloadAt(network, peer.ip);
     const source =
       workload?.identity === identity
         ? partyOfWorkload(workload, identity)
-        : partyOfPeer(undefined, identity);
+        : partyOfPeer(toldOfClient(), identity);
     const downstream = downstreamOf({ id: this.#connections, peer, identity, destination, source });
     if (carrier === 'http') http.serve(downstream, transport, closed);
     else streams.serve(downstream, carried);

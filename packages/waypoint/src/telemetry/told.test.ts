@@ -46,7 +46,7 @@ async function started(settings: Settings = {}, telemetry?: Telemetry) {
     const { body } = await network.page('stats', '/stats/prometheus');
     return body.split('\n').filter((line) => line.startsWith(`${name}{`));
   };
-  return { network, client, heard, scrape };
+  return { network, client, heard, scrape, node };
 }
 
 describe('metrics', () => {
@@ -70,6 +70,55 @@ describe('metrics', () => {
       expect(line).toContain(label);
     expect(line).toMatch(/ 1$/);
     expect(await scrape('istio_response_bytes_count')).toHaveLength(1);
+  });
+
+  test('name a client that mesh state does not know as its proxy does, but for what a certificate proves', async () => {
+    const { client, scrape, node } = await started();
+    client.tells = {
+      baggage:
+        'k8s.cluster.name=east,k8s.namespace.name=lies,k8s.deployment.name=orders,service.name=orders-app',
+    };
+    expect((await client.request(WEB)).status).toBe(200);
+    const [line = ''] = await scrape('istio_requests_total');
+    for (const label of [
+      'source_workload="orders"',
+      'source_canonical_service="orders-app"',
+      'source_cluster="east"',
+      `source_workload_namespace="${NAMESPACE}"`,
+      `source_principal="${ALICE}"`,
+    ])
+      expect(line).toContain(label);
+    const own = `k8s.namespace.name=${NAMESPACE},k8s.pod.name=waypoint,service.name=waypoint`;
+    expect([client.told, node.told]).toEqual([expect.stringContaining(own), client.told]);
+  });
+
+  test('take who comes through another network’s gateway for nobody of this one', async () => {
+    const { network, client, scrape } = await started();
+    network.controlPlane.workload({
+      uid: `Kubernetes//Pod/${NAMESPACE}/near`,
+      name: 'near',
+      namespace: NAMESPACE,
+      serviceAccount: 'alice',
+      workloadName: 'near',
+      addresses: [Uint8Array.of(127, 0, 0, 1)],
+    });
+    const other = await network.client();
+    const sources = async () => {
+      const lines = await scrape('istio_requests_total');
+      return lines.flatMap((line) => /source_workload="([^"]*)"/.exec(line)?.[1] ?? []);
+    };
+    client.tells = { baggage: 'k8s.deployment.name=early' };
+    await until(async () => {
+      await client.request(WEB, { headers: { connection: 'close' } });
+      return (await sources()).includes('near');
+    }, 'the workload is known');
+    other.tells = { baggage: 'k8s.deployment.name=orders', sourceNetwork: 'far' };
+    const before = await sources();
+    expect((await other.request(WEB)).status).toBe(200);
+    expect([before, await sources()]).toEqual([
+      expect.not.arrayContaining(['orders']),
+      expect.arrayContaining(['orders']),
+    ]);
   });
 
   test('are as a Telemetry asks for', async () => {

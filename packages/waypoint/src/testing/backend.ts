@@ -88,6 +88,8 @@ export interface Node extends AsyncDisposable {
   readonly port: number;
   /** Authorities of the streams that it has carried. */
   readonly carried: readonly string[];
+  /** What the last of them said of the client. */
+  readonly told: string;
   /** Identities of the clients that opened tunnels. */
   readonly peers: ReadonlySet<string>;
   readonly openTunnels: number;
@@ -104,7 +106,7 @@ export async function startNode(ip: string, identity: string, port: number): Pro
   const budget = new QueueBudget(64 * 1024 * 1024);
   const carried: string[] = [];
   const peers = new Set<string>();
-  const node = { refuseWith: undefined as number | undefined };
+  const node = { refuseWith: undefined as number | undefined, told: '' };
   const server = new TunnelServer({
     session: { ...DEFAULT_SESSION_OPTIONS, clock: systemClock },
     budget,
@@ -114,6 +116,7 @@ export async function startNode(ip: string, identity: string, port: number): Pro
     onStream: (tunnel, stream, fields) => {
       const authority = fieldValue(fields, ':authority') ?? '';
       carried.push(authority);
+      node.told = fieldValue(fields, 'baggage') ?? '';
       peers.add(tunnel.identity);
       const to = parseHostPort(authority);
       if (!to || node.refuseWith !== undefined) {
@@ -135,6 +138,9 @@ export async function startNode(ip: string, identity: string, port: number): Pro
     port: (listener.address() as AddressInfo).port,
     carried,
     peers,
+    get told() {
+      return node.told;
+    },
     get openTunnels() {
       return server.openTunnels;
     },

@@ -32,6 +32,10 @@ export interface ClientRequest {
 }
 
 export class Client implements Disposable {
+  /** What connections from now on say of the client. */
+  tells: { readonly baggage: string; readonly sourceNetwork?: string } = { baggage: '' };
+  /** What the last answer to a connection said of the waypoint. */
+  told = '';
   readonly #tunnel: Tunnel;
   readonly #agents = new Map<string, Agent>();
   readonly #sessions: ClientHttp2Session[] = [];
@@ -48,16 +52,17 @@ export class Client implements Disposable {
   async connect(authority: string): Promise<Duplex> {
     const headers = {
       authority,
-      baggage: '',
+      baggage: this.tells.baggage,
       client: { ip: '10.1.0.1', port: 4242 },
       host: undefined,
       traceparent: newTraceparent(),
-      sourceNetwork: undefined,
+      sourceNetwork: this.tells.sourceNetwork,
     };
     const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
     this.#tunnel.session.request(connectFields(headers), {
       onHeaders: (stream, fields) => {
         const status = fieldValue(fields, ':status') ?? '';
+        this.told = fieldValue(fields, 'baggage') ?? '';
         if (status === '200') resolve(new StreamDuplex(stream).on('error', () => undefined));
         else reject(new ConnectStatusError(status));
       },

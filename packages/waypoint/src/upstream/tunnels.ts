@@ -45,6 +45,8 @@ export interface TunnelsOptions {
   readonly session: SessionOptions;
   readonly maxStreams: number;
   readonly unusedReleaseMs: number;
+  /** What this waypoint says of itself. */
+  readonly baggage: () => string;
   readonly budget: QueueBudget;
 }
 
@@ -96,6 +98,11 @@ export class Tunnels implements Disposable {
         handler,
       ),
     );
+  }
+
+  /** @internal */
+  get baggage(): string {
+    return this.#options.baggage();
   }
 
   /** @internal */
@@ -197,7 +204,7 @@ class Opening implements StreamHandler, Disposable {
     this.#attempts += 1;
     const fields = connectFields({
       authority: this.#address,
-      baggage: '',
+      baggage: this.#tunnels.baggage,
       client: undefined,
       host: this.#target.host,
       traceparent: newTraceparent(),

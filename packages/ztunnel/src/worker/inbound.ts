@@ -10,7 +10,7 @@ import { type Endpoint, parseHostPort } from '@ambit/core/ip';
 import { parseBaggage } from '@ambit/hbone/baggage';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
-import { acceptFields, fieldValues, forwardedHost } from '@ambit/hbone/headers';
+import { acceptFields, fieldValues, forwardedHost, isFromOtherNetwork } from '@ambit/hbone/headers';
 import { CONNECT_TIMEOUT_MS } from '@ambit/hbone/limits';
 import { proxyHeader } from '@ambit/hbone/proxy-protocol';
 import { refuseStream, type ServerTunnel } from '@ambit/hbone/server';
@@ -171,7 +171,6 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
 
   #open(local: Workload, { to, service }: InboundAccept): void {
     const { mesh, options } = this.pod.worker;
-    const network = fieldValue(this.#fields, 'x-forwarded-network');
     const traffic = inboundTraffic(
       mesh,
       options.network,
@@ -181,7 +180,7 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
         identity: this.#tunnel.identity,
         baggage: () =>
           options.responseBaggage ? parseBaggage(fieldValues(this.#fields, 'baggage')) : undefined,
-        isGateway: network !== undefined && network.toLowerCase() !== options.network.toLowerCase(),
+        isGateway: isFromOtherNetwork(this.#fields, options.network),
       },
       service,
     );

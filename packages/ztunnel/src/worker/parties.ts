@@ -1,5 +1,5 @@
 /** The two ends of a connection as metrics and logs tell them, from what a decision knew. */
-import { type Baggage, formatBaggage } from '@ambit/hbone/baggage';
+import { type Baggage, baggageOfWorkload } from '@ambit/hbone/baggage';
 import type { Route } from '@ambit/model/decide/route';
 import type { MeshView } from '@ambit/model/mesh';
 import type { Service } from '@ambit/model/service';
@@ -37,16 +37,7 @@ export function partyOfWorkload(workload: Workload, principal: string | undefine
 /** What a CONNECT, or its answer, says about a workload of ours. */
 export function baggageOf(workload: Workload): string {
   const cached = cachedOf(workload);
-  cached.baggage ??= formatBaggage({
-    cluster: workload.clusterId,
-    namespace: workload.namespace,
-    workloadType: workload.workloadType,
-    workloadName: workload.workloadName,
-    service: workload.canonicalName,
-    revision: workload.canonicalRevision,
-    region: workload.locality.region,
-    zone: workload.locality.zone,
-  });
+  cached.baggage ??= baggageOfWorkload(workload);
   return cached.baggage;
 }
 
