@@ -130,6 +130,13 @@ describe('replies', () => {
     );
   });
 
+  test('behind a search domain there is no canonical name without an address', () => {
+    const query = parse({ name: 'web.app', type: 28, id: 1 });
+    expect(Buffer.from(addressReply(query, [], 1)).toString('hex')).toBe(
+      '0001 8580 0001 0000 0000 0000 03776562 03617070 00 001c 0001'.replaceAll(' ', ''),
+    );
+  });
+
   test('an error repeats the question, and EDNS if it was there', () => {
     const query = parse({
       name: 'web',

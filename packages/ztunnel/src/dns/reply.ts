@@ -33,6 +33,10 @@ export function truncatedReply(envelope: Envelope): Uint8Array {
 /**
  * Addresses under the name that was asked for.
  *
+ * Without an address there is no CNAME either. A client asks for both families at once, and as a pod comes into the mesh one of
+ * the two questions may still go to the cluster's DNS, which does not know the name with a search domain behind it. glibc
+ * takes a CNAME alone for an answer, and ends its search with "no such host" where any other would have found the name.
+ *
  * @param aliasLabels - How many labels of the question are the real name, if a search domain is behind them.
  */
 export function addressReply(
@@ -42,7 +46,7 @@ export function addressReply(
 ): Uint8Array {
   const records: Uint8Array[] = [];
   let owner = QUESTION_NAME;
-  if (aliasLabels !== undefined) {
+  if (aliasLabels !== undefined && ips.length > 0) {
     const target = firstLabels(query.question, aliasLabels);
     const before = HEADER_BYTES + query.question.length + RECORD_FIXED_BYTES;
     records.push(record(owner, TYPE.cname, target));

@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
@@ -11,6 +15,8 @@ import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';
 import { InFlight } from './in-flight.ts';
+import { parseQuery, RCODE, TYPE } from './query.ts';
+import { addressReply, errorReply } from './reply.ts';
 import { startDns } from './start-dns.ts';
 import { readAnswer } from './testing/client.ts';
 import { FakeUpstream, framed } from './testing/fake-upstream.ts';
@@ -44,7 +50,32 @@ services:
   - {name: web, namespace: app, hostname: web.app.svc.cluster.local, vips: ["/10.96.0.80"], ports: {}}
 `;
 
+const fromUpstream = (question: Buffer): readonly Uint8Array[] => {
+  const answer = Buffer.concat([question, Buffer.from('from upstream')]);
+  answer.writeUInt16BE(0x8180, 2);
+  return [answer];
+};
+
+/** As Kubernetes' own DNS answers: a name with a search domain behind it does not exist. */
+const asKubernetes = (question: Buffer): readonly Uint8Array[] => {
+  const parsed = parseQuery(question);
+  if (parsed.kind !== 'query') return [];
+  const { query } = parsed;
+  if (query.name !== 'web.app.svc.cluster.local') return [errorReply(query, RCODE.nxDomain)];
+  return [addressReply(query, query.type === TYPE.a ? ['10.96.0.80'] : [], undefined)];
+};
+
+/** Every other datagram of the pod goes as if the capture were not there yet. */
+const HALF_CAPTURED = `
+table ip late {
+  chain raw_output {
+    type filter hook output priority -300;
+    oifname != "lo" udp dport 53 meta mark & 0xfff != ${MARK} numgen inc mod 2 == FIRST notrack
+  }
+}`;
+
 describe('DNS of an enrolled pod', () => {
+  let clusterAnswers = fromUpstream;
   const namespaces = new TestNamespaces();
   let pod: TestNetns;
   let node: TestNetns;
@@ -65,11 +96,7 @@ describe('DNS of an enrolled pod', () => {
     pod.nft(CAPTURE);
     const where = { netnsFd: node.fd, ...CLUSTER_DNS };
     upstream = await FakeUpstream.adopt(
-      (question) => {
-        const answer = Buffer.concat([question, Buffer.from('from upstream')]);
-        answer.writeUInt16BE(0x8180, 2);
-        return [answer];
-      },
+      (question) => clusterAnswers(question),
       udpSocket(where),
       listenTcp(where).fd,
     );
@@ -185,6 +212,40 @@ describe('DNS of an enrolled pod', () => {
     await drained;
     for (const socket of clients) socket.close();
     expect(outcomes).toEqual(clients.map(() => ({ status: 'fulfilled', value: 0 })));
+  });
+
+  /** By the resolver of the C library, as most programs have it. */
+  async function lookup(name: string): Promise<string> {
+    const folder = mkdtempSync(join(tmpdir(), 'ambit-resolv-'));
+    const file = join(folder, 'resolv.conf');
+    const search = ['app.svc.cluster.local', 'svc.cluster.local', 'cluster.local'].join(' ');
+    writeFileSync(file, `nameserver ${CLUSTER_DNS.ip}\nsearch ${search}\noptions ndots:5 timeout:1\n`);
+    const program =
+      "require('dns').lookup(process.argv[1], { all: true }, (error, all) => console.log(error?.code ?? all.map(({ address }) => address).join()))";
+    const script = 'mount --bind "$0" /etc/resolv.conf && exec "$1" -e "$2" "$3"';
+    const inPod = [`--net=${pod.path}`, 'unshare', '--mount', 'sh', '-c', script, file];
+    try {
+      const ran = promisify(execFile)('nsenter', [...inPod, process.execPath, program, name]);
+      return (await ran).stdout.trim();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  test.each([
+    ['A', 0],
+    ['AAAA', 1],
+  ])('a name is found whose question for %s went out before the capture came', async (_, first) => {
+    using _dns = await start();
+    clusterAnswers = asKubernetes;
+    pod.nft(HALF_CAPTURED.replace('FIRST', String(first)));
+    try {
+      expect(await lookup('web.app.svc.cluster.local')).toBe('10.96.0.80');
+      expect(upstream.asked.length).toBeGreaterThan(0);
+    } finally {
+      pod.run('nft', 'delete', 'table', 'ip', 'late');
+      clusterAnswers = fromUpstream;
+    }
   });
 
   test('no socket outlives it', async () => {
