@@ -59,3 +59,25 @@ test('a block of the tunnel’s port fails the connection, and log and metrics s
   await block('unblock');
   await client.eventuallyReaches({ host: space.host('server') });
 });
+
+test('so they do when the tunnel was open already', async () => {
+  // Each of the proxy's workers has its own.
+  for (let each = 0; each < 12; each++) await client.mustReach({ host: space.host('server') });
+  await block('block');
+  const outcome = await client.ask({ host: space.host('server'), timeoutMs: 25_000 });
+  expect(outcome).toMatchObject({ ok: false });
+  const lines = await eventually(
+    'the line of it',
+    async () =>
+      linesWith(await suite.mesh.accessLogOf(client.node), {
+        direction: 'outbound',
+        'src.namespace': space.name,
+        error: /has gone silent/,
+      }),
+    (found) => found.length > 0,
+  );
+  expect(lines[0]?.fields['error']).toContain('maybe a NetworkPolicy is blocking HBONE port 15008 now');
+
+  await block('unblock');
+  await client.eventuallyReaches({ host: space.host('server') });
+});

@@ -59,12 +59,21 @@ export class StreamResetError extends MeshError {
 
 /** An HTTP/2 connection ended, or will take no more streams. No byte of this stream was sent. */
 export class H2ClosedError extends MeshError {
-  readonly code = 'H2_CLOSED';
+  readonly code: string = 'H2_CLOSED';
   readonly side = 'upstream';
   override readonly retryable = true;
 
   constructor(reason: string, options?: ErrorOptions) {
     super(`connection closed: ${reason}`, options);
+  }
+}
+
+/** Nothing comes from the peer any more: it did not answer a PING in time. */
+export class H2SilentError extends H2ClosedError {
+  override readonly code = 'H2_SILENT';
+
+  constructor() {
+    super('no answer to PING');
   }
 }
 

@@ -18,7 +18,8 @@ export class Keepalive {
   readonly #onSilence: () => void;
   #timer: Timer | undefined;
   #onProbed: (() => void) | undefined;
-  #waiting = false;
+  /** When the PING was sent that is not answered yet, on the monotonic clock. */
+  #waitingSinceMs: number | undefined;
 
   constructor(options: KeepaliveOptions, send: (ping: Buffer) => void, onSilence: () => void) {
     this.#options = options;
@@ -38,10 +39,15 @@ export class Keepalive {
       const probed = this.#onProbed;
       this.#onProbed = undefined;
       probed?.();
-    } else if (this.#waiting && payload.equals(KEEPALIVE)) {
-      this.#waiting = false;
+    } else if (this.#waitingSinceMs !== undefined && payload.equals(KEEPALIVE)) {
+      this.#waitingSinceMs = undefined;
       this.#schedule();
     }
+  }
+
+  /** For how long a PING has not been answered; 0 if none is under way. */
+  get unansweredMs(): number {
+    return this.#waitingSinceMs === undefined ? 0 : this.#options.clock.monotonicMs() - this.#waitingSinceMs;
   }
 
   stop(): void {
@@ -52,7 +58,7 @@ export class Keepalive {
   #schedule(): void {
     this.#timer?.cancel();
     this.#timer = this.#options.clock.after(this.#options.keepaliveIntervalMs, () => {
-      this.#waiting = true;
+      this.#waitingSinceMs = this.#options.clock.monotonicMs();
       this.#timer = this.#options.clock.after(this.#options.keepaliveTimeoutMs, this.#onSilence);
       this.#send(frame(FRAME.ping, 0, 0, KEEPALIVE));
     });

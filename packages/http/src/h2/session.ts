@@ -5,7 +5,7 @@
  * arrives and only a stream's own window waits for its reader, so a stalled stream never holds up its neighbours.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
-import { H2ConnectionError, HpackError, StreamResetError, H2ClosedError } from '../errors.ts';
+import { H2ConnectionError, H2SilentError, HpackError, StreamResetError, H2ClosedError } from '../errors.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import { type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
 import * as limits from '../limits.ts';
@@ -113,9 +113,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#receiver = new Receiver(this, options.headerListBytes, options.clock);
     this.#reader = new FrameReader(this.#receiver, options, isServer);
     this.#sender = new Sender(transport, this.#outbox, this.#settings, (stream) => this.#finish(stream));
-    this.#keepalive = new Keepalive(options, put, () =>
-      this.destroy(H2.noError, new H2ClosedError('no answer to PING')),
-    );
+    this.#keepalive = new Keepalive(options, put, () => this.destroy(H2.noError, new H2SilentError()));
     if (!isServer) this.#put(PREFACE);
     this.#put(frame(FRAME.settings, 0, 0, firstSettings(isServer, options)));
     this.windows.announced(options.streamWindowBytes);
@@ -130,6 +128,11 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   get isClosed(): boolean {
     return this.#state === 'closed';
+  }
+
+  /** For how long the peer owes the answer to a PING; 0 if it owes none. */
+  get silentMs(): number {
+    return this.#keepalive.unansweredMs;
   }
 
   get openStreams(): number {

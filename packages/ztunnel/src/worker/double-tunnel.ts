@@ -6,7 +6,7 @@
  */
 import { connect as connectTls } from 'node:tls';
 import type { Clock } from '@ambit/core/clock';
-import { formatHostPort } from '@ambit/core/ip';
+import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { ConnectStatusError, TunnelClosedError, TunnelTlsError } from '@ambit/hbone/errors';
 import type { StreamResetError } from '@ambit/http/errors';
 import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
@@ -21,7 +21,7 @@ import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
 import { clientTlsOptions, handshakeProblem } from '@ambit/identity/tls-context';
 import type { Route } from '@ambit/model/decide/route';
 import type { Workload } from '@ambit/model/workload';
-import { ConnectAnswerError } from './errors.ts';
+import { ConnectAnswerError, unanswered } from './errors.ts';
 import { CONNECT_ANSWER_TIMEOUT_MS } from './limits.ts';
 import type { Pod } from './pod.ts';
 
@@ -89,13 +89,14 @@ async function openOuterStream(pod: Pod, request: InnerTunnelRequest): Promise<S
   const key = poolKey(source.identity, route.expectedIdentities, nextHop, clientIp);
   for (;;) {
     const session = pod.pool.take(key)?.session;
-    if (session) return await openOuter(session, outer, pod.worker.clock);
+    if (session) return await openOuter(session, route.to, outer, pod.worker.clock);
     await pod.pool.get(key, (handler) => pod.openTunnel(source.identity, route, handler));
   }
 }
 
 async function openOuter(
   session: H2Session,
+  to: Endpoint,
   fields: readonly HeaderField[],
   clock: Clock,
 ): Promise<StreamDuplex> {
@@ -103,7 +104,7 @@ async function openOuter(
   const stream = session.request(fields, new OuterOpening(resolve, reject));
   const timer = clock.after(CONNECT_ANSWER_TIMEOUT_MS, () => {
     stream.reset();
-    reject(new ConnectAnswerError('none'));
+    reject(unanswered(session, to));
   });
   try {
     return await promise;

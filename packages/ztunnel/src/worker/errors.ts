@@ -1,7 +1,9 @@
 /** Why a worker ends a connection, and in which of Istio's letters metrics say so. */
 import { MeshError } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
-import { CONNECT_ANSWER_TIMEOUT_MS } from './limits.ts';
+import { H2SilentError, StreamResetError } from '@ambit/http/errors';
+import type { H2Session } from '@ambit/http/h2/session';
+import { CONNECT_ANSWER_TIMEOUT_MS, TUNNEL_SILENT_MS } from './limits.ts';
 import type { ResponseFlag } from './traffic.ts';
 
 /** Policy refused the connection before a byte of it was passed on. */
@@ -94,6 +96,32 @@ export class ConnectAnswerError extends MeshError {
   }
 }
 
+/** A tunnel had been opened and used, and nothing comes through it any more. */
+export class TunnelSilentError extends MeshError {
+  readonly code = 'TUNNEL_SILENT';
+  readonly side = 'upstream';
+
+  constructor(address: string, options?: ErrorOptions) {
+    super(
+      `the tunnel to ${address} has gone silent, maybe a NetworkPolicy is blocking HBONE port 15008 now`,
+      options,
+    );
+  }
+}
+
+/** Why a peer did not answer a CONNECT: it may take its time, or have become unreachable. */
+export function unanswered(session: Pick<H2Session, 'silentMs'>, to: Endpoint): MeshError {
+  const error = new ConnectAnswerError('none');
+  if (session.silentMs < TUNNEL_SILENT_MS) return error;
+  return new TunnelSilentError(formatHostPort(to.ip, to.port), { cause: error });
+}
+
+/** What a connection in a tunnel to `to` ended with, told as the end of the tunnel where it was that. */
+export function endInTunnel(error: Error | undefined, to: Endpoint | undefined): Error | undefined {
+  const isSilence = error instanceof StreamResetError && error.cause instanceof H2SilentError;
+  return isSilence && to ? new TunnelSilentError(formatHostPort(to.ip, to.port), { cause: error }) : error;
+}
+
 /** A listener of a pod could not be opened. */
 export class ListenError extends MeshError {
   readonly code = 'LISTEN';
@@ -135,6 +163,7 @@ const FLAGS: Readonly<Record<string, ResponseFlag>> = {
   POLICY_CHANGE: 'DENY',
   CONNECTION_DRAIN: '-',
   TUNNEL_CONNECT_TIMEOUT: 'NETWORK_POLICY',
+  TUNNEL_SILENT: 'NETWORK_POLICY',
   TUNNEL_TLS: 'TLS_FAILURE',
   TUNNEL_CLOSED: 'H2_HANDSHAKE_FAILURE',
   H2_CLOSED: 'H2_HANDSHAKE_FAILURE',

@@ -29,6 +29,9 @@ export const SLICE_STEP = 16;
  */
 export const CONNECT_ANSWER_TIMEOUT_MS = 20_000;
 
+/** A peer that owes the answer to a PING for so long is not merely busy: nothing reaches it, or nothing comes back. */
+export const TUNNEL_SILENT_MS = 1_000;
+
 /** A waypoint that has not answered after so long may not be the destination's any more: from then on that is looked at. */
 export const WAYPOINT_DOUBT_MS = 50;
 /** Connections of a worker that look for it at a time; each looks again at each change of the mesh. */

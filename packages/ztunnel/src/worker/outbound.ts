@@ -13,6 +13,7 @@ import type { Tunnel } from '@ambit/hbone/client';
 import { brokenApplication, ConnectStatusError, TunnelClosedError } from '@ambit/hbone/errors';
 import { H2ClosedError, type StreamResetError } from '@ambit/http/errors';
 import { H2 } from '@ambit/http/h2/protocol';
+import type { H2Session } from '@ambit/http/h2/session';
 import type { H2Stream, StreamHandler } from '@ambit/http/h2/stream';
 import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import { connectFields, fieldValues } from '@ambit/hbone/headers';
@@ -30,7 +31,7 @@ import type { Workload } from '@ambit/model/workload';
 import { Connection } from './connection.ts';
 import { EarlyData } from './early-data.ts';
 import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
-import { ConnectAnswerError, ConnectError, RouteRefusalError } from './errors.ts';
+import { ConnectAnswerError, ConnectError, endInTunnel, RouteRefusalError, unanswered } from './errors.ts';
 import {
   CONNECT_ANSWER_TIMEOUT_MS,
   MAX_STREAM_ATTEMPTS,
@@ -108,6 +109,10 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     if (this.#early.isHeld) this.#socket.reset();
     else this.#socket.close();
     this.#early.release();
+  }
+
+  protected override end(error: Error | undefined): void {
+    super.end(endInTunnel(error, this.#route?.to));
   }
 
   /** @internal The pump is through. */
@@ -280,9 +285,9 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     try {
       const stream = session.request(this.#fields(route, source, undefined), this);
       this.#stream = stream;
-      if (route.via === 'waypoint') this.#expectAnswerOfWaypoint(route, source);
+      if (route.via === 'waypoint') this.#expectAnswerOfWaypoint(session, route, source);
       else {
-        this.#expectAnswer();
+        this.#expectAnswer(session, route);
         if (session.takesEarlyData) this.#early.follow(stream);
       }
     } catch (error) {
@@ -292,17 +297,17 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   }
 
   /** Little or nothing is read from the application until then, so its end might not be noticed either. */
-  #expectAnswer(): void {
+  #expectAnswer(session: H2Session, { to }: Route): void {
     this.#timer?.cancel();
     this.#timer = this.pod.worker.clock.after(CONNECT_ANSWER_TIMEOUT_MS, () =>
-      this.end(new ConnectAnswerError('none')),
+      this.end(unanswered(session, to)),
     );
   }
 
-  #expectAnswerOfWaypoint(route: Route, source: Workload): void {
+  #expectAnswerOfWaypoint(session: H2Session, route: Route, source: Workload): void {
     this.#timer?.cancel();
     this.#timer = this.pod.worker.clock.after(WAYPOINT_DOUBT_MS, () => {
-      this.#expectAnswer();
+      this.#expectAnswer(session, route);
       this.later(this.#elsewhere(route, source, CONNECT_ANSWER_TIMEOUT_MS), (isElsewhere) => {
         if (isElsewhere) this.#decideAgain(source);
       });
@@ -369,7 +374,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
       this.#inner = tunnel;
       const fields = this.#fields(route, source, this.pod.worker.options.network);
       this.#stream = tunnel.session.request(fields, this);
-      this.#expectAnswer();
+      this.#expectAnswer(tunnel.session, route);
     });
   }
 }
