@@ -14,6 +14,7 @@ import { messageOf } from '@ambit/core/errors';
 import { MachineError } from '../e2e/cluster/errors.ts';
 import { providerNamed } from '../e2e/cluster/providers.ts';
 import { ClusterUnderTest } from '../e2e/run/cluster-under-test.ts';
+import { collectLogsOf } from '../e2e/run/kept-cluster.ts';
 import { parseOptions, type RunOptions, USAGE } from '../e2e/run/options.ts';
 
 const JEST = [
@@ -34,6 +35,8 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 const startedMs = performance.now();
 const report = (line: string) =>
   say(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)}s  ${line}`);
+
+const logFolder = (name: string) => join(process.env['AMBIT_E2E_LOGS'] ?? tmpdir(), `ambit-e2e-logs-${name}`);
 
 interface Outcome {
   passed: number;
@@ -57,9 +60,14 @@ async function main(): Promise<number> {
     process.on(name, () => stopped.abort(new Error(`stopped by ${name}`)));
   const folder = mkdtempSync(join(tmpdir(), 'ambit-e2e-'));
   const outcome: Outcome = { passed: 0, failed: 0, lastWords: [] };
-  const needsCluster = process.env[CLUSTER_VARIABLE] === undefined && wantsCluster(options);
+  const kept = process.env[CLUSTER_VARIABLE];
+  const needsCluster = kept === undefined && wantsCluster(options);
   const keepsFolder = needsCluster ? await runOnCluster(options, folder, outcome, stopped.signal) : false;
   if (!needsCluster) await runJest(options, folder, {}, outcome);
+  if (kept !== undefined && outcome.failed > 0 && wantsCluster(options)) {
+    const logs = await collectLogsOf(kept, logFolder, process.env, report);
+    if (logs !== undefined) outcome.lastWords.push(`logs of the cluster: ${logs}`);
+  }
   if (!keepsFolder) rmSync(folder, { recursive: true, force: true });
   for (const line of outcome.lastWords) say(line);
   if (stopped.signal.aborted) outcome.failed = Math.max(1, outcome.failed);
@@ -84,7 +92,7 @@ async function runOnCluster(
 ): Promise<boolean> {
   const provider = providerNamed(options, process.env);
   const cluster = new ClusterUnderTest({ options, provider, folder, report, signal });
-  const logs = join(process.env['AMBIT_E2E_LOGS'] ?? tmpdir(), `ambit-e2e-logs-${cluster.name}`);
+  const logs = logFolder(cluster.name);
   try {
     await cluster.make();
     await runJest(options, folder, { [CLUSTER_VARIABLE]: cluster.file }, outcome);
