@@ -1,4 +1,5 @@
 /** How requests end that do not end well: Envoy's flags and words, as dashboards and people know them. */
+import { flagBits } from '../telemetry/response-flags.ts';
 import type { UpstreamFlag } from '../upstream/errors.ts';
 
 /**
@@ -18,7 +19,7 @@ export type ResponseFlag =
   | 'DPE'
   | 'LR';
 
-/** '-' is well. */
+/** In Envoy's order, which labels and queries have; '-' is well. */
 export function formatFlags(flags: ReadonlySet<ResponseFlag>): string {
-  return flags.size === 0 ? '-' : [...flags].join(',');
+  return flags.size === 0 ? '-' : [...flags].sort((one, other) => flagBits(one) - flagBits(other)).join(',');
 }

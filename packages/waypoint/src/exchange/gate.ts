@@ -16,7 +16,7 @@ import { withQuery } from '../security/change-query.ts';
 import type { ExternalVerdict, KeptBody } from '../security/external.ts';
 import type { ExchangeContext } from './context.ts';
 import { without, withFields } from './fields.ts';
-import { accessDenied, INTERNAL_ERROR, type Refusal } from './refusal.ts';
+import { accessDenied, INTERNAL_ERROR, type Refusal, tokenDenied, TOO_LARGE } from './refusal.ts';
 
 export interface GateHost {
   /** Goes on with the first bytes of the body, at most so many, once they are here. */
@@ -97,7 +97,7 @@ export class Gate implements Disposable {
   #authenticated(outcome: Authentication): void {
     if (outcome.kind === 'refuse') {
       const { status, reason, fields } = outcome;
-      this.#refuse({ status, text: reason, details: 'jwt_authn_access_denied', fields });
+      this.#refuse({ status, text: reason, details: tokenDenied(reason), fields });
       return;
     }
     this.#change(outcome.changes);
@@ -134,6 +134,10 @@ export class Gate implements Disposable {
       if (verdict.query) this.#view = { ...this.#view, path: withQuery(this.#view.path, verdict.query) };
       this.#responseFields = [...this.#responseFields, ...verdict.responseFields];
       return true;
+    }
+    if (verdict.kind === 'too-large') {
+      this.#refuse(TOO_LARGE);
+      return false;
     }
     const { status, fields, body, failed } = verdict;
     this.#over = true;

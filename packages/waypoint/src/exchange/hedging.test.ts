@@ -73,6 +73,7 @@ function setup(given: Given = {}) {
     onResponse: ({ status }, _, { key }) => events.push(`${status} of ${key}`),
     onResponseData: () => undefined,
     onResponseEnd: () => undefined,
+    onNotTriedAgain: (flag) => events.push(`not tried again: ${flag}`),
     onFailed: ({ reason }) => events.push(`failed: ${reason}`),
     onFault: (error) => {
       events.push(`fault: ${messageOf(error)}`);
@@ -152,6 +153,13 @@ describe('a request without an answer', () => {
     tries[Symbol.dispose]();
     expect([events.slice(2), breakers.used('retries')]).toEqual([['a given up', 'b given up'], 0]);
   });
+});
+
+test('an answer that would be tried again, were not too much, is told of as one', () => {
+  const retry = { attempts: 2, retryOn: new Set(['5xx'] as const), backoffMs: 0 };
+  const { events, answer } = setup({ retry, budget: { percent: 0, minRetryConcurrency: 0 } });
+  answer('a', 503);
+  expect(events).toEqual(['sent to a', 'not tried again: UO', '503 of a:80']);
 });
 
 describe('a second try', () => {

@@ -117,6 +117,9 @@ export class Mirror implements TriesHost, Holder {
     this.#end();
   }
 
+  onNotTriedAgain(): void {}
+
+  /** @internal */
   onFailed(): void {
     this.#end();
   }

@@ -548,9 +548,13 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   }
 
   /** @internal */
-  onFailed(error: UpstreamError, extra: ResponseFlag | undefined): void {
+  onNotTriedAgain(flag: ResponseFlag): void {
+    this.#report.flag(flag);
+  }
+
+  /** @internal */
+  onFailed(error: UpstreamError): void {
     this.#report.transportFailure(error);
-    if (extra) this.#report.flag(extra);
     if (this.#hasResponded) {
       this.#breakOff(error.flag, `upstream_reset_after_response_started{${error.reason}}`);
     } else this.#refuse(refusalOf(error));

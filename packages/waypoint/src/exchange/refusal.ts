@@ -28,6 +28,12 @@ export const TIMED_OUT: Refusal = {
   details: 'response_timeout',
   grpcStatus: grpcStatus('DEADLINE_EXCEEDED'),
 };
+/** For a body that a service which authorizes would have to see, and may not. */
+export const TOO_LARGE: Refusal = {
+  status: 413,
+  text: 'Payload Too Large',
+  details: 'request_payload_too_large',
+};
 export const SLOW_REQUEST: Refusal = {
   status: 408,
   text: 'request timeout',
@@ -64,6 +70,11 @@ export function pathRefusal(reason: PathRefusalReason): Refusal {
   return reason === 'no-path'
     ? { status: 404, text: '', details: 'absolute_path_rejected' }
     : { status: 400, text: '', details: `path_normalization_failed{${reason}}` };
+}
+
+/** @param reason - In words, none of which is the client's. */
+export function tokenDenied(reason: string): string {
+  return `jwt_authn_access_denied{${reason.replaceAll(' ', '_')}}`;
 }
 
 /** @param policy - Who said no; `none` when nobody said yes. */

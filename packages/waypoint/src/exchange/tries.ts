@@ -35,8 +35,10 @@ export interface TriesHost {
   onResponseData(bytes: Buffer): void;
   /** The answer is whole. */
   onResponseEnd(trailers: HeaderFields | undefined): void;
-  /** No answer, or not the whole of one. `extra`: why it was not tried again, if that has a flag. */
-  onFailed(error: UpstreamError, extra: ResponseFlag | undefined): void;
+  /** What comes now would have been tried again, and may not. */
+  onNotTriedAgain(flag: ResponseFlag): void;
+  /** No answer, or not the whole of one. */
+  onFailed(error: UpstreamError): void;
   /** Something here is wrong: nothing more will come. */
   onFault(error: unknown): void;
 }
@@ -79,8 +81,6 @@ export class Tries implements AttemptHost, Disposable {
   #isRetry = false;
   #hasAnswer = false;
   #over = false;
-  /** Why there was no other try, in Envoy's flags. */
-  #extra: ResponseFlag | undefined;
 
   constructor(context: ExchangeContext, options: TriesOptions, host: TriesHost) {
     this.#context = context;
@@ -275,12 +275,15 @@ export class Tries implements AttemptHost, Disposable {
       random,
     );
     if (decided.kind === 'give-up') {
-      if (decided.reason === 'no-attempts-left') this.#extra = 'URX';
-      if (decided.reason === 'over-budget') cluster.counts.retriesOverBudget += 1;
+      if (decided.reason === 'no-attempts-left') this.#host.onNotTriedAgain('URX');
+      if (decided.reason === 'over-budget') {
+        cluster.counts.retriesOverBudget += 1;
+        this.#host.onNotTriedAgain('UO');
+      }
       return false;
     }
     if (!this.#isRetry && !breakers.tryTake('retries')) {
-      this.#extra = 'UO';
+      this.#host.onNotTriedAgain('UO');
       return false;
     }
     this.#isRetry = true;
@@ -299,6 +302,6 @@ export class Tries implements AttemptHost, Disposable {
   }
 
   #fail(error: UpstreamError): void {
-    this.#host.onFailed(error, this.#extra);
+    this.#host.onFailed(error);
   }
 }

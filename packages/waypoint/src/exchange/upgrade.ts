@@ -50,14 +50,14 @@ export class Upgrade implements HandshakeWaiter, Disposable {
     const { cluster, hash, address, preferred, client, head } = this.#options;
     if (!cluster.breakers.tryTake('requests')) {
       const error = new UpstreamError('UO', 'overflow', 'too many requests of this destination');
-      this.#host.onFailed(error, undefined);
+      this.#host.onFailed(error);
       return;
     }
     this.#isCounted = true;
     const { random } = this.#context;
     const picked = preferred ?? cluster.pick({ hash, avoid: NOBODY, random, address });
     if (picked instanceof UpstreamError) {
-      this.#host.onFailed(picked, undefined);
+      this.#host.onFailed(picked);
       return;
     }
     this.#endpoint = picked;
@@ -96,7 +96,7 @@ export class Upgrade implements HandshakeWaiter, Disposable {
     if (this.#options.head.version === '2' && head.status < 300) {
       // To a client of HTTP/2 it would say that the protocol was switched.
       const message = `${endpoint.key} answered ${head.status} instead of switching`;
-      this.#host.onFailed(new UpstreamError('UR', 'upgrade_refused', message), undefined);
+      this.#host.onFailed(new UpstreamError('UR', 'upgrade_refused', message));
       return;
     }
     this.#host.onResponse(head, false, endpoint, this.#elapsedMs);
@@ -129,7 +129,7 @@ export class Upgrade implements HandshakeWaiter, Disposable {
   #failed(error: UpstreamError): void {
     if (this.#over) return;
     this.#endpoint?.report('local-origin');
-    this.#host.onFailed(error, undefined);
+    this.#host.onFailed(error);
   }
 
   get #elapsedMs(): number {

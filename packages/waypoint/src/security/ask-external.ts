@@ -78,7 +78,7 @@ export class ExternalAuthorizer {
       this.#deps.failed(check.provider, 'there is no such provider, or it does not authorize');
       return refused(403);
     }
-    if (body && !body.isWhole && !provider.allowPartialMessage) return { ...refused(413), failed: false };
+    if (body && !body.isWhole && !provider.allowPartialMessage) return { kind: 'too-large' };
     try {
       return (
         (await this.#ask(provider, subject, body, signal)) ??

@@ -48,7 +48,9 @@ export type ExternalVerdict =
       readonly body: Uint8Array;
       /** Nobody answered, or nobody could be asked. */
       readonly failed: boolean;
-    };
+    }
+  /** Nobody was asked, as its body is longer than may be shown. */
+  | { readonly kind: 'too-large' };
 
 export const NO_CHANGES: FieldChanges = { remove: [], set: [] };
 
