@@ -1,4 +1,4 @@
-/** The loads: standard tools, what they print, and nothing of our own in the path. */
+/** The loads: what they print, and nothing of our own in the path; standard tools wherever there is one. */
 import { IPERF_PORT, REDIS_PORT, runIn, SERVER_IP, type Topology } from './topology.ts';
 
 const RUN_TIMEOUT_MS = 120_000;
@@ -78,6 +78,33 @@ export async function seed(topology: Topology): Promise<void> {
     ],
     RUN_TIMEOUT_MS,
   );
+}
+
+/** Of one kind of request. */
+export interface PacedSamples {
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+export interface PacedResult {
+  /** With a connection each. */
+  readonly fresh: PacedSamples;
+  readonly held: PacedSamples;
+}
+
+/** paced-load.ts: so many requests a second on new connections, and as many on held ones. No standard tool does the former. */
+export async function paced(
+  topology: Topology,
+  options: { readonly perSecond: number; readonly heldConnections: number; readonly seconds: number },
+): Promise<PacedResult> {
+  const script = new URL('./paced-load.ts', import.meta.url).pathname;
+  const numbers = [REDIS_PORT, options.perSecond, options.heldConnections, options.seconds].map(String);
+  const output = await runIn(
+    topology.client,
+    [process.execPath, script, SERVER_IP, ...numbers],
+    RUN_TIMEOUT_MS,
+  );
+  return JSON.parse(output) as PacedResult;
 }
 
 function parseRedisCsv(output: string): Omit<RequestsResult, 'requests'> {

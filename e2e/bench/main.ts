@@ -13,33 +13,47 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
 import { cipherDuring } from './cipher.ts';
-import { bulk, requests, seed } from './loads.ts';
+import { bulk, paced, type PacedResult, requests, seed } from './loads.ts';
 import { Measurements } from './measurements.ts';
 import { cpuSeconds, memory } from './process-usage.ts';
-import { type RunningProxy, type Side, startProxy } from './proxy.ts';
+import { type RunningProxy, type Side, startProxy, startTwoProxies } from './proxy.ts';
 import { markdown, type Report } from './report.ts';
 import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
 import { benchWaypoint } from './waypoint/bench.ts';
 
 const USAGE = `npm run bench -- waypoint --help
-npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--from-sources] [--quick]
+npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] [--workers N] [--cipher aes-128|aes-256] [--variant NAME=SETTINGS]… [--from-sources] [--quick]
 
   --peer-ztunnel PATH  run the same table against this ztunnel too, and print ratios
-  --rows LIST          of throughput, round-trips, new-connections and memory, with commas (default: all)
+  --rows LIST          of throughput, round-trips, new-connections, paced and memory, with commas (default: all). paced:
+                       40 and 200 requests a second on new and on held connections, between two ztunnels; what each side
+                       adds to no mesh
   --rounds N           rounds of each measurement, of which the median counts (default 3)
   --seconds N          length of one throughput measurement (default 4)
   --workers N          data worker threads of each side (default 2)
   --cipher NAME        prefer this cipher on our side, to compare on the peer's
+  --variant NAME=…     our side once more, as another side: with these flags of Node and VARIABLE=VALUE, with spaces between;
+                       any number of times
   --from-sources       run our side from its sources, not as the bundle that images have
   --quick              one round of one second each: to see that it works, not to quote
 `;
 
 const IDLE_CONNECTIONS = 3_000;
 const EXTRA_WORKLOADS = 10_000;
-const SETTLE_MS = 2_000;
+/** Longer than a proxy tidies up and warms up after it is ready. */
+const SETTLE_MS = 6_000;
 
-const GROUPS = ['throughput', 'round-trips', 'new-connections', 'memory'] as const;
+/** As of a quiet application, and of a busier one that is far from what a proxy can bear. */
+const PACED_LOADS = [
+  { perSecond: 40, seconds: 10 },
+  { perSecond: 200, seconds: 5 },
+] as const;
+const PACED_HELD_CONNECTIONS = 20;
+
+const GROUPS = ['throughput', 'round-trips', 'new-connections', 'paced', 'memory'] as const;
 type Group = (typeof GROUPS)[number];
+/** Those measured by {@link measureLoads}. */
+const LOADS: readonly Group[] = ['throughput', 'round-trips', 'new-connections'];
 
 interface Options {
   readonly groups: ReadonlySet<Group>;
@@ -59,6 +73,7 @@ async function main(): Promise<number> {
       seconds: { type: 'string', default: '4' },
       workers: { type: 'string', default: '2' },
       cipher: { type: 'string' },
+      variant: { type: 'string', multiple: true, default: [] },
       'from-sources': { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -85,14 +100,21 @@ async function main(): Promise<number> {
     process.stderr.write(USAGE);
     return 2;
   }
-  const sides = await sidesOf(values['peer-ztunnel'], values.cipher, values['from-sources']);
+  const sides = await sidesOf({
+    peer: values['peer-ztunnel'],
+    cipher: values.cipher,
+    variants: values.variant,
+    fromSources: values['from-sources'],
+  });
   const measurements = new Measurements();
   const ciphers: string[] = [];
   for (let round = 1; round <= options.rounds; round++) {
-    for (const side of [...sides, undefined]) {
+    const loads = LOADS.some((group) => options.groups.has(group)) ? [...sides, undefined] : [];
+    for (const side of loads) {
       process.stderr.write(`round ${round} of ${options.rounds}: ${side?.name ?? 'no mesh'}\n`);
       await measureLoads(side, options, measurements, round === 1 ? ciphers : undefined);
     }
+    if (options.groups.has('paced')) await measurePaced(sides, options, measurements);
   }
   for (const side of options.groups.has('memory') ? sides : []) {
     process.stderr.write(`memory: ${side.name}\n`);
@@ -111,17 +133,34 @@ async function main(): Promise<number> {
   return 0;
 }
 
-async function sidesOf(
-  peer: string | undefined,
-  cipher: string | undefined,
-  fromSources: boolean,
-): Promise<readonly Side[]> {
+/** Ours comes first. */
+async function sidesOf({
+  peer,
+  cipher,
+  variants,
+  fromSources,
+}: {
+  readonly peer: string | undefined;
+  readonly cipher: string | undefined;
+  /** `NAME=SETTINGS` each: flags of Node, and `VARIABLE=VALUE`. */
+  readonly variants: readonly string[];
+  readonly fromSources: boolean;
+}): Promise<readonly Side[]> {
   const source = new URL('../../packages/ztunnel/src/main.ts', import.meta.url).pathname;
   const folder = new URL('../../node_modules/.cache/ambit/bench', import.meta.url).pathname;
   const main = fromSources ? source : (await buildProxy(folder)).main;
   const env: Record<string, string> = cipher === undefined ? {} : { AMBIT_TLS_CIPHER: cipher };
   const ours: Side = { name: 'ambit', command: [process.execPath, main], env };
-  return peer === undefined ? [ours] : [ours, { name: 'peer', command: [peer, 'proxy', 'ztunnel'], env: {} }];
+  const others = variants.map((variant): Side => {
+    const [name = '', ...rest] = variant.split('=');
+    const words = rest.join('=').split(' ').filter(Boolean);
+    const flags = words.filter((word) => word.startsWith('-'));
+    const settings = words.filter((word) => !word.startsWith('-')).map((word) => /([^=]*)=?(.*)/.exec(word));
+    const changed = Object.fromEntries(settings.map((match) => [match?.[1] ?? '', match?.[2] ?? '']));
+    return { name, command: [process.execPath, ...flags, main], env: { ...env, ...changed } };
+  });
+  const peers = peer === undefined ? [] : [{ name: 'peer', command: [peer, 'proxy', 'ztunnel'], env: {} }];
+  return [ours, ...others, ...peers];
 }
 
 /** What is measured, and of whom. */
@@ -177,7 +216,9 @@ async function measureThroughput(
   for (const reverse of [false, true]) {
     for (const connections of [1, 4]) {
       const row = `${reverse ? 'server → client' : 'client → server'}, ${plural(connections)}`;
-      const [result, cpu] = await withCpu(proxy, () => bulk(topology, { connections, reverse, seconds }));
+      const [result, cpu] = await withCpu(proxy && [proxy], () =>
+        bulk(topology, { connections, reverse, seconds }),
+      );
       measurements.add(row, 'Gbit/s', 'more', side, result.bitsPerSecond / 1e9);
       if (cpu !== undefined)
         measurements.add(row.concat(', CPU'), 'CPU-s/GB', 'less', side, cpu / (result.bytes / 1e9));
@@ -204,7 +245,7 @@ async function measureRequests(
   measurements: Measurements,
 ): Promise<void> {
   const row = `${load.keepAlive ? '64-byte round trips' : 'new connection + round trip'}, ${plural(load.connections)}`;
-  const [result, cpu] = await withCpu(proxy, () => requests(topology, load));
+  const [result, cpu] = await withCpu(proxy && [proxy], () => requests(topology, load));
   measurements.add(row, '/s', 'more', side, result.perSecond);
   measurements.add(`${row}, p50`, 'µs', 'less', side, result.p50Ms * 1_000);
   measurements.add(`${row}, p99`, 'µs', 'less', side, result.p99Ms * 1_000);
@@ -212,14 +253,60 @@ async function measureRequests(
     measurements.add(`${row}, CPU`, 'CPU-µs each', 'less', side, (cpu / result.requests) * 1e6);
 }
 
+/**
+ * A quiet application: from a fresh start, each side's latencies and what they are above those of no mesh in the same round.
+ * Proxies are two, as on two nodes, so that each does half of the work and its code is half as warm.
+ */
+async function measurePaced(
+  sides: readonly Side[],
+  { workers, share }: Options,
+  measurements: Measurements,
+): Promise<void> {
+  const without = new Map<number, PacedResult>();
+  for (const side of [undefined, ...sides]) {
+    process.stderr.write(`paced: ${side?.name ?? 'no mesh'}\n`);
+    await using topology = await makeTopology();
+    await using proxies = side && (await startTwoProxies(topology, side, { workers, extraWorkloads: 0 }));
+    // A node's proxy has been up for a while.
+    if (side) await settle();
+    for (const { perSecond, seconds: all } of PACED_LOADS) {
+      const seconds = Math.max(1, Math.round(all * share));
+      const load = { perSecond, seconds, heldConnections: PACED_HELD_CONNECTIONS };
+      const [result, cpu] = await withCpu(proxies, () => paced(topology, load));
+      const name = side?.name ?? 'no mesh';
+      if (!side) without.set(perSecond, result);
+      for (const [kind, row] of [
+        ['fresh', `new connection + round trip, ${perSecond}/s`],
+        ['held', `round trip on one of ${PACED_HELD_CONNECTIONS} connections, ${perSecond}/s`],
+      ] as const)
+        for (const quantile of ['p50', 'p99'] as const) {
+          const us = result[kind][`${quantile}Us`];
+          measurements.add(`${row}, ${quantile}`, 'µs', 'less', name, us);
+          const baseUs = without.get(perSecond)?.[kind][`${quantile}Us`];
+          if (side && baseUs !== undefined)
+            measurements.add(`${row}, ${quantile}, added`, 'µs', 'less', name, us - baseUs);
+        }
+      if (cpu !== undefined)
+        measurements.add(
+          `both, ${perSecond}/s, CPU`,
+          'CPU-µs of one each',
+          'less',
+          name,
+          (cpu / (perSecond * seconds)) * 1e6,
+        );
+    }
+  }
+}
+
 async function withCpu<T>(
-  proxy: RunningProxy | undefined,
+  proxies: readonly RunningProxy[] | undefined,
   load: () => Promise<T>,
 ): Promise<[T, number | undefined]> {
-  if (!proxy) return [await load(), undefined];
-  const before = cpuSeconds(proxy.pid);
+  if (!proxies) return [await load(), undefined];
+  const used = () => proxies.reduce((seconds, { pid }) => seconds + cpuSeconds(pid), 0);
+  const before = used();
   const result = await load();
-  return [result, cpuSeconds(proxy.pid) - before];
+  return [result, used() - before];
 }
 
 /** Idle, with idle connections, and with many workloads: each from a fresh start. */
@@ -309,7 +396,7 @@ function factsOf(
   const [first] = cpus();
   return {
     topology:
-      'client pod → ztunnel → HBONE → the same ztunnel → server pod; one process holds both ends; two network namespaces, one veth',
+      'client pod → ztunnel → HBONE → the same ztunnel → server pod; one process holds both ends (but for what is paced: a process each); two network namespaces, one veth',
     'data workers of each side': String(options.workers),
     cipher: ciphers.join(', '),
     rounds: `${options.rounds}, median; sides interleaved`,

@@ -9,6 +9,10 @@ import {
 import { CLIENT_IP, SERVER_IP } from './topology.ts';
 
 const NAMESPACE = 'bench';
+/** By pod. */
+export type Nodes = Readonly<Record<'client' | 'server', string>>;
+export const ONE_NODE: Nodes = { client: 'bench', server: 'bench' };
+export const TWO_NODES: Nodes = { client: 'bench', server: 'bench-2' };
 const WORKLOADS_PER_SERVICE = 10;
 const SERVICE_PORT = 80;
 const TARGET_PORT = 8080;
@@ -24,8 +28,8 @@ interface BenchWorkload {
 }
 
 /** As the file of LOCAL_XDS_PATH. */
-export function stateFile(extraWorkloads: number): string {
-  const workloads = workloadsOf(extraWorkloads).map((workload) => {
+export function stateFile(extraWorkloads: number, nodes: Nodes): string {
+  const workloads = workloadsOf(extraWorkloads, nodes).map((workload) => {
     const { service } = workload;
     const services =
       service === undefined ? '{}' : `{"${serviceKey(service)}": {${SERVICE_PORT}: ${TARGET_PORT}}}`;
@@ -57,15 +61,17 @@ export function stateFile(extraWorkloads: number): string {
 /** As address resources of xDS: name and bytes. */
 export function stateResources(extraWorkloads: number): Readonly<Record<string, Uint8Array>> {
   const ports = [{ servicePort: SERVICE_PORT, targetPort: TARGET_PORT, appProtocol: AppProtocol.UNKNOWN }];
-  const workloads = workloadsOf(extraWorkloads).map(({ uid, name, ip, serviceAccount, node, service }) => {
-    const services = new Map(service === undefined ? [] : [[serviceKey(service), { ports }]]);
-    const value = createWorkload({
-      ...{ uid, name, serviceAccount, node, services, namespace: NAMESPACE },
-      ...{ trustDomain: 'cluster.local', clusterId: 'Kubernetes', tunnelProtocol: TunnelProtocol.HBONE },
-      addresses: [addressBytes(ip)],
-    });
-    return [uid, encodeAddress({ type: { $case: 'workload', value } })] as const;
-  });
+  const workloads = workloadsOf(extraWorkloads, ONE_NODE).map(
+    ({ uid, name, ip, serviceAccount, node, service }) => {
+      const services = new Map(service === undefined ? [] : [[serviceKey(service), { ports }]]);
+      const value = createWorkload({
+        ...{ uid, name, serviceAccount, node, services, namespace: NAMESPACE },
+        ...{ trustDomain: 'cluster.local', clusterId: 'Kubernetes', tunnelProtocol: TunnelProtocol.HBONE },
+        addresses: [addressBytes(ip)],
+      });
+      return [uid, encodeAddress({ type: { $case: 'workload', value } })] as const;
+    },
+  );
   const services = serviceNumbers(extraWorkloads).map((service) => {
     const value = createService({
       ...{ name: `service-${service}`, namespace: NAMESPACE, hostname: hostname(service), ports },
@@ -76,12 +82,12 @@ export function stateResources(extraWorkloads: number): Readonly<Record<string, 
   return Object.fromEntries([...workloads, ...services]);
 }
 
-function workloadsOf(extraWorkloads: number): readonly BenchWorkload[] {
-  const pod = (name: string, ip: string) => ({
+function workloadsOf(extraWorkloads: number, nodes: Nodes): readonly BenchWorkload[] {
+  const pod = (name: 'client' | 'server', ip: string) => ({
     name,
     ip,
     serviceAccount: name,
-    node: 'bench',
+    node: nodes[name],
     service: undefined,
   });
   const pods = [pod('client', CLIENT_IP), pod('server', SERVER_IP)];

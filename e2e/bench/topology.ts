@@ -14,6 +14,8 @@ export interface Topology extends AsyncDisposable {
   /** Names for `ip netns exec`. */
   readonly client: string;
   readonly server: string;
+  /** Where the ztunnel of the server's node runs, if that has one of its own. */
+  readonly serverNode: string;
   /** The link that both pods are on, seen from the client's side: what crosses it is what is on the wire. */
   readonly clientInterface: string;
 }
@@ -25,7 +27,10 @@ export async function makeTopology(): Promise<Topology> {
   made += 1;
   const client = `bench-c${made}`;
   const server = `bench-s${made}`;
-  for (const name of [client, server]) ip('netns', 'add', name);
+  const serverNode = `bench-n${made}`;
+  const all = [client, server, serverNode];
+  for (const name of all) ip('netns', 'add', name);
+  ip('-n', serverNode, 'link', 'set', 'lo', 'up');
   ip('link', 'add', 'dev', 'eth0', 'netns', client, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', server);
   for (const [name, address] of [
     [client, CLIENT_IP],
@@ -47,10 +52,11 @@ export async function makeTopology(): Promise<Topology> {
   return {
     client,
     server,
+    serverNode,
     clientInterface: 'eth0',
     async [Symbol.asyncDispose]() {
       await Promise.all(servers.map(end));
-      for (const name of [client, server]) ip('netns', 'delete', name);
+      for (const name of all) ip('netns', 'delete', name);
     },
   };
 }

@@ -2,8 +2,13 @@
 import { formatIp } from '@ambit/core/ip';
 import { memory } from './libc.ts';
 import { MAX_LISTED_ADDRESSES } from './limits.ts';
-import { askNetlink, attributes, NETLINK_ROUTE, NLM_F_DUMP } from './netlink.ts';
+import { askNetlink, attributes, NETLINK_ROUTE, NLM_F_DUMP, orderNetlink } from './netlink.ts';
 
+const RTM_NEWLINK = 16;
+const IFINFOMSG_BYTES = 16;
+const IFF_UP = 1;
+/** In every namespace. */
+const LOOPBACK_INDEX = 1;
 const RTM_GETADDR = 22;
 const IFADDRMSG_BYTES = 8;
 const IFA_ADDRESS = 1;
@@ -32,6 +37,24 @@ export function interfaceAddresses(netnsFd: number): readonly InterfaceAddress[]
     if (address) found.push(address);
   });
   return found;
+}
+
+/** Addresses of loopback work from then on. In a new namespace they do not. */
+export function startLoopback(netnsFd: number): void {
+  const { bytes, view } = memory(IFINFOMSG_BYTES);
+  view.setUint32(4, LOOPBACK_INDEX, true);
+  view.setUint32(8, IFF_UP, true);
+  view.setUint32(12, IFF_UP, true);
+  orderNetlink(
+    {
+      netnsFd,
+      protocol: NETLINK_ROUTE,
+      type: RTM_NEWLINK,
+      payloads: [bytes],
+      purpose: 'starting the loopback interface',
+    },
+    () => false,
+  );
 }
 
 function decodeAddress(answer: DataView): InterfaceAddress | undefined {

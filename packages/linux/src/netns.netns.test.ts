@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, openSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { netnsOfFd, openNetns, runInNetns } from './netns.ts';
+import { interfaceAddresses, startLoopback } from './interfaces.ts';
+import { createUnnamedNetns, netnsOfFd, openNetns, runInNetns } from './netns.ts';
 import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
 
 const interfaces = () => readFileSync('/proc/thread-self/net/dev', 'utf8');
@@ -47,6 +48,20 @@ describe('network namespaces', () => {
 
   test('asynchronous work inside is refused', () => {
     expect(() => runInNetns(a.fd, () => Promise.resolve(1))).toThrow('must not be asynchronous');
+  });
+
+  test('one without a name is empty, its loopback can be started, the thread is back, and it ends with its fd', () => {
+    const before = interfaces();
+    const fds = openFds();
+    const made = createUnnamedNetns();
+    const addresses = () => interfaceAddresses(made.fd).map(({ ip }) => ip);
+    expect(interfaces()).toBe(before);
+    expect([a.ino, b.ino]).not.toContain(made.ino);
+    expect(addresses()).toEqual([]);
+    startLoopback(made.fd);
+    expect(addresses()).toEqual(expect.arrayContaining(['127.0.0.1']));
+    made.close();
+    expect(openFds()).toBe(fds);
   });
 
   test('another thread is not moved along', async () => {

@@ -92,6 +92,18 @@ export function createNetns(pinPath: string): Netns {
   }
 }
 
+/** Makes a network namespace with nothing in it that no path leads to: it ends with its last process, socket and fd. */
+export function createUnnamedNetns(): Netns {
+  const previous = rememberCurrent();
+  check(libc.unshare(CLONE_NEWNET), 'unshare', 'a new network namespace');
+  current = undefined;
+  try {
+    return openNetns(THREAD_NETNS);
+  } finally {
+    leaveNetns(previous);
+  }
+}
+
 /** Takes the pin away; the namespace ends with its last process, socket and fd. Nothing pinned there is no error. */
 export function removeNetns(pinPath: string): void {
   libc.umount2(pinPath, MNT_DETACH);

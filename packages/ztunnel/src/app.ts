@@ -35,6 +35,7 @@ import { MeshState } from './control/mesh-state.ts';
 import { Pods } from './control/pods.ts';
 import { followRevocations } from './control/revocations.ts';
 import { Tidying } from './control/tidying.ts';
+import { warmUpOnce } from './control/warm-up.ts';
 import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
 import { workerOptions } from './control/worker-options.ts';
 import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, TIDY_DELAY_MS } from './limits.ts';
@@ -113,11 +114,17 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const workersStarting = workers.start();
   workersStarting.catch(() => undefined);
 
+  // After garbage was collected, which drops compiled code too.
+  const warmUp =
+    config.warmUp && config.mode === 'shared'
+      ? warmUpOnce({ network: config.network, workers, clock, log: deps.log.scope('workers') })
+      : () => undefined;
   const tidying = scope.use(
     new Tidying({
       collect: () => {
         deps.collectGarbage();
         workers.broadcast({ kind: 'collect-garbage' });
+        warmUp();
       },
       delayMs: TIDY_DELAY_MS,
       clock,

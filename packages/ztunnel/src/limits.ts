@@ -47,3 +47,6 @@ export const MAX_CLEAR_CONNECTIONS_PER_POD = 20_000;
 
 /** How long changes of the mesh are gathered before policy is asked again about connections in clear. */
 export const CLEAR_JUDGEMENT_DELAY_MS = 200;
+
+/** What a worker warms up with, one after the other: more gain next to nothing. */
+export const WARM_UP_CONNECTIONS = 800;

@@ -185,6 +185,11 @@ export const variables = {
     default: undefined,
     doc: 'Shown in metrics and dumps.',
   }),
+  warmUp: flag({
+    env: 'AMBIT_WARM_UP',
+    default: true,
+    doc: 'With PROXY_MODE=shared: once ready, carry connections of a pod that does not exist, in a network namespace of its own, so that code is compiled before it is needed.',
+  }),
   missingPolicy: oneOf({
     env: 'AMBIT_MISSING_POLICY',
     of: ['refuse', 'ignore'],

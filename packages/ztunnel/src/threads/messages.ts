@@ -5,6 +5,7 @@
  * sockets and the connections on them. Messages are plain values that structured clone copies; the one exception is a
  * private key, which travels as a `KeyObject` and nowhere else. Order within one direction is kept.
  */
+import type { Endpoint } from '@ambit/core/ip';
 import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
 import type { WorkloadNames } from '@ambit/model/workload';
 
@@ -51,11 +52,26 @@ export interface StartPodMessage {
   readonly inboundOnly: boolean;
 }
 
+/** Carry connections of nobody's, so that the code is compiled for speed when somebody's come. Once, and without an answer. */
+export interface WarmUpMessage {
+  readonly kind: 'warm-up';
+  /** Of the pod that is client and server. */
+  readonly pod: PodInfo;
+  readonly mesh: MeshDeltaMessage;
+  readonly certificate: CertificateMessage;
+  /** What its connections go to: reached, each of them, on the way that connections of real pods take. */
+  readonly targets: readonly Endpoint[];
+  readonly connections: number;
+  /** Where its application listens. */
+  readonly application: Endpoint;
+}
+
 export type ControlToWorker =
   | MeshDeltaMessage
   | MeshCompleteMessage
   | CertificateMessage
   | StartPodMessage
+  | WarmUpMessage
   | { readonly kind: 'certificate-failed'; readonly identity: string; readonly reason: string }
   | { readonly kind: 'forget-certificate'; readonly identity: string }
   /** PEM or DER of the revocation lists; replaces the last. Open tunnels are checked again. */

@@ -2,11 +2,13 @@
 import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock, systemRandom } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { garbageCollector } from '@ambit/core/collect-garbage';
 import type { ControlToWorker, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from './access-output.ts';
+import { warmUp } from './warm-up.ts';
 import { DataWorker } from './worker.ts';
 
 if (!parentPort) throw new Error('worker/main.ts is started by the control thread, not by hand');
@@ -28,6 +30,11 @@ const worker = new DataWorker({
   log,
   accessLog,
   collectGarbage: garbageCollector(),
+  warmUp: (message) =>
+    void warmUp(message, { options, clock: systemClock, random: systemRandom }).then(
+      () => log.scope('warm-up').debug('warmed up'),
+      (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),
+    ),
 });
 port.on('message', (message: ControlToWorker) => worker.receive(message));
 port.postMessage({ kind: 'ready' } satisfies WorkerToControl);

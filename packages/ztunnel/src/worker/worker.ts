@@ -15,6 +15,7 @@ import { MeshStore } from '@ambit/model/store';
 import type {
   ControlToWorker,
   StartPodMessage,
+  WarmUpMessage,
   WorkerQuestion,
   WorkerToControl,
 } from '../threads/messages.ts';
@@ -41,6 +42,7 @@ export interface DataWorkerDeps {
   readonly accessLog: AccessOutput;
   readonly names?: Names;
   readonly collectGarbage?: () => void;
+  readonly warmUp?: (message: WarmUpMessage) => void;
 }
 
 export class DataWorker {
@@ -133,6 +135,9 @@ export class DataWorker {
         return;
       case 'collect-garbage':
         this.#deps.collectGarbage?.();
+        return;
+      case 'warm-up':
+        this.#deps.warmUp?.(message);
         return;
       case 'ask':
         this.#answer(message.id, message.question);

@@ -1,0 +1,98 @@
+/**
+ * What workers warm up with: a pod that does not exist, which is client and server, in a mesh of nothing else.
+ *
+ * Its authority is made for this one certificate and its key is dropped: nobody else has one, and no real pod trusts it.
+ */
+import {
+  ADDRESS_TYPE_URL,
+  AppProtocol,
+  createService,
+  createWorkload,
+  encodeAddress,
+  TunnelProtocol,
+} from '@ambit/api/workload';
+import type { Clock } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
+import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
+import { formatIdentity } from '@ambit/model/workload';
+import { WARM_UP_CONNECTIONS } from '../limits.ts';
+import { meshDeltaMessage } from '../threads/mesh-delta.ts';
+import type { WarmUpMessage } from '../threads/messages.ts';
+import { certificateMessage } from './certificates.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+const TRUST_DOMAIN = 'warm-up.invalid';
+const NAME = 'warm-up';
+/** All of loopback, where the namespace that it is in has nothing else. */
+const POD_IP = '127.0.0.2';
+const SERVICE_IP = '127.0.0.3';
+const SERVICE_PORT = 80;
+const APPLICATION_PORT = 8080;
+/** Longer than it is used, and no longer than needed. */
+const CERTIFICATE_TTL_MS = 3_600_000;
+
+export interface WarmUpOptions {
+  readonly network: string;
+  readonly workers: Pick<WorkerPool, 'broadcast'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Has workers warm up when it is called first. They tell how it went; nothing depends on it. */
+export function warmUpOnce({ network, workers, clock, log }: WarmUpOptions): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    warmUpMessage(network, clock).then(
+      (message) => workers.broadcast(message),
+      (error: unknown) => log.warn('workers do not warm up', { error: messageOf(error) }),
+    );
+  };
+}
+
+export async function warmUpMessage(network: string, clock: Clock): Promise<WarmUpMessage> {
+  const pod = { uid: NAME, name: NAME, namespace: NAME, serviceAccount: NAME };
+  const identity = formatIdentity({ trustDomain: TRUST_DOMAIN, ...pod });
+  const authority = await createSelfSignedCa({ clock, organization: TRUST_DOMAIN });
+  const hostname = `${NAME}.invalid`;
+  const ports = [
+    { servicePort: SERVICE_PORT, targetPort: APPLICATION_PORT, appProtocol: AppProtocol.UNKNOWN },
+  ];
+  const workload = createWorkload({
+    ...pod,
+    network,
+    addresses: [bytesOf(POD_IP)],
+    trustDomain: TRUST_DOMAIN,
+    tunnelProtocol: TunnelProtocol.HBONE,
+    services: new Map([[`${NAME}/${hostname}`, { ports }]]),
+  });
+  const service = createService({
+    name: NAME,
+    namespace: NAME,
+    hostname,
+    ports,
+    addresses: [{ network, address: bytesOf(SERVICE_IP) }],
+  });
+  const upserts = [
+    { name: NAME, value: encodeAddress({ type: { $case: 'workload', value: workload } }) },
+    { name: `${NAME}/${hostname}`, value: encodeAddress({ type: { $case: 'service', value: service } }) },
+  ];
+  return {
+    kind: 'warm-up',
+    pod,
+    mesh: meshDeltaMessage(ADDRESS_TYPE_URL, { upserts, removed: [] }, 1),
+    certificate: certificateMessage(await authority.issueWorkload(identity, CERTIFICATE_TTL_MS)),
+    targets: [
+      { ip: POD_IP, port: APPLICATION_PORT },
+      { ip: SERVICE_IP, port: SERVICE_PORT },
+    ],
+    connections: WARM_UP_CONNECTIONS,
+    application: { ip: POD_IP, port: APPLICATION_PORT },
+  };
+}
+
+function bytesOf(ip: string): Uint8Array {
+  return Uint8Array.from(ip.split('.'), Number);
+}
