@@ -314,7 +314,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         snapshot: () => resources.snapshot,
         self: identity,
         place: self,
-        endpoints: (backend) => upstreams.cluster(backend).endpoints,
+        cluster: (backend) => upstreams.cluster(backend),
         authenticate: security.authenticate,
         version: VERSION,
       }),

@@ -10,6 +10,7 @@ import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
 import {
   type IngressUse,
   missingWaypointConditions,
+  supportConditions,
   visibilityConditions,
   waypointConditions,
 } from '../translate/waypoint-status.ts';
@@ -74,6 +75,7 @@ export function deriveConditions(
         someOf([
           ...waypointConditions(binding, binding.waypoint && ingressOf(entry.metadata, fetch)),
           ...missingWaypointConditions(entry, binding),
+          ...supportConditions(entry),
           ...(visibilities.isSaid(fetch)
             ? visibilityConditions(visibilities.of(entry.metadata.namespace ?? '', fetch))
             : []),

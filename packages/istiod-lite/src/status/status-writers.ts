@@ -16,7 +16,12 @@ import type { Inputs } from '../inputs.ts';
 import { MESH_CONTROLLER } from '../translate/destinations/backend-tls-status.ts';
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
 import { ROUTE_CONTROLLER, type WantedParent } from '../translate/routes/route-status.ts';
-import { VISIBILITY_APPLIED, WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
+import {
+  SUPPORTED,
+  VISIBILITY_APPLIED,
+  WAYPOINT_BOUND,
+  WAYPOINT_MISSING,
+} from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
 import { ANCESTORS, PARENTS } from './controller-entries.ts';
 import { EntriesWriter } from './entries-writer.ts';
@@ -52,7 +57,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: serviceEntries,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, VISIBILITY_APPLIED],
+      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, SUPPORTED, VISIBILITY_APPLIED],
       objects: inputs.serviceEntries,
       wanted: conditions.ofServiceEntries,
     }),

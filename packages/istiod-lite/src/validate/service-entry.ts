@@ -4,7 +4,12 @@ import type { ServiceEntry, ServiceEntrySpec } from '@ambit/kube/resources/netwo
 import { schemaProblems } from '../schema/openapi.ts';
 import { serviceEntrySpec } from '../schema/service-entry.ts';
 import { isProtocol } from '../translate/app-protocol.ts';
-import { isWildcard, resolutionOf, wantsAllottedAddresses } from '../translate/service-entry.ts';
+import {
+  isWildcard,
+  NO_DYNAMIC_NAMES,
+  resolutionOf,
+  wantsAllottedAddresses,
+} from '../translate/service-entry.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 import { hostnameProblem, isDnsLabel, wildcardHostnameProblem } from './hostname.ts';
 import { Collector, type Findings } from './problems.ts';
@@ -113,6 +118,7 @@ function validateResolution(entry: ServiceEntry, spec: ServiceEntrySpec, into: C
       break;
     case 'DYNAMIC_DNS':
       validateDynamic(entry, spec, into);
+      into.warn('spec.resolution', `DYNAMIC_DNS ${NO_DYNAMIC_NAMES}`);
       break;
     default:
   }

@@ -18,7 +18,7 @@ import {
 import type { ConnectionView, RequestView, TokenClaims } from '../decide/request-view.ts';
 import type { Forward } from '../decide/route-decision.ts';
 import {
-  type EndpointTrace,
+  type EndpointsTrace,
   explainConnection,
   explainRequest,
   type KeptFrom,
@@ -30,7 +30,7 @@ import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
 import { without, withFields } from '../exchange/fields.ts';
 import type { Authenticator } from '../security/authenticate.ts';
 import { withToken } from '../security/place-token.ts';
-import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import type { Cluster } from '../upstream/cluster.ts';
 
 export interface WhySources {
   readonly mesh: MeshStore;
@@ -38,7 +38,9 @@ export interface WhySources {
   readonly self: WaypointIdentity;
   /** This waypoint, as a client of services. */
   readonly place: () => Workload;
-  readonly endpoints: (backend: Forward['backend']) => Iterable<UpstreamEndpoint>;
+  readonly cluster: (
+    backend: Forward['backend'],
+  ) => Pick<Cluster, 'endpoints' | 'problem' | 'isChosenByClient'>;
   /** As tokens of requests are looked at. */
   readonly authenticate: Authenticator['authenticate'];
   readonly version: string;
@@ -262,15 +264,18 @@ function destinationStep(asked: Asked): Step {
 function endpointsOf(
   { backend }: Forward,
   { loadBalancer, outlierDetection }: ReturnType<Snapshot['destination']>,
-  { mesh, place, endpoints }: WhySources,
-): readonly EndpointTrace[] {
-  const levels = levelsOf([...endpoints(backend)], {
+  { mesh, place, cluster }: WhySources,
+): EndpointsTrace {
+  const { problem, isChosenByClient, endpoints } = cluster(backend);
+  if (problem) return { kind: 'none', problem: problem.message };
+  if (isChosenByClient) return { kind: 'chosen' };
+  const levels = levelsOf([...endpoints], {
     from: place(),
     service: mesh.serviceByKey(backend.to.service)?.loadBalancer,
     preference: loadBalancer?.locality,
     detectsOutliers: outlierDetection !== undefined,
   });
-  return levels.flatMap(({ groups }, level) =>
+  const all = levels.flatMap(({ groups }, level) =>
     groups.flatMap((group) =>
       group.endpoints.map(({ key, weight, isHealthy, facts }) => ({
         endpoint: key,
@@ -281,4 +286,5 @@ function endpointsOf(
       })),
     ),
   );
+  return { kind: 'all', all };
 }

@@ -51,7 +51,10 @@ function explain(
       unusable: undefined,
       from: [],
     }),
-    endpoints: () => [{ endpoint: '10.0.0.1:80', workload: 'w', level: 0, weight: 1, healthy: true }],
+    endpoints: () => ({
+      kind: 'all',
+      all: [{ endpoint: '10.0.0.1:80', workload: 'w', level: 0, weight: 1, healthy: true }],
+    }),
     ...more,
   });
 }
@@ -277,9 +280,19 @@ describe('where a request goes', () => {
 
   test('to nobody who is well', () => {
     const sick = [{ endpoint: '10.0.0.1:80', workload: 'w', level: 0, weight: 1, healthy: false }];
-    expect(says(explain([], request('/'), { endpoints: () => sick })).at(-2)).toBe(
+    expect(says(explain([], request('/'), { endpoints: () => ({ kind: 'all', all: sick }) })).at(-2)).toBe(
       'endpoint refuse: 0 of 1 endpoints may take the request',
     );
+  });
+
+  test.each([
+    [
+      { kind: 'none', problem: 'no endpoint of x can be reached: y' } as const,
+      'endpoint refuse: no endpoint of x can be reached: y',
+    ],
+    [{ kind: 'chosen' } as const, 'endpoint ok: where the client itself wants to go'],
+  ])('an endpoint that no list has: %j', (found, want) => {
+    expect(says(explain([], request('/'), { endpoints: () => found }))).toContain(want);
   });
 
   test('agrees with the decision over every route of a table', () => {

@@ -32,6 +32,12 @@ export interface WhyStep {
   readonly detail?: unknown;
 }
 
+export type EndpointsTrace =
+  | { readonly kind: 'all'; readonly all: readonly EndpointTrace[] }
+  /** The service leaves it to the client. */
+  | { readonly kind: 'chosen' }
+  | { readonly kind: 'none'; readonly problem: string };
+
 /** Endpoints of a backend, as whoever holds them tells. */
 export interface EndpointTrace {
   readonly endpoint: string;
@@ -64,7 +70,7 @@ export interface WhyQuestion {
   readonly token: TokenFinding;
   readonly keptFrom: KeptFrom;
   readonly destination: (decision: RouteDecision & { readonly kind: 'forward' }) => Destination;
-  readonly endpoints: (decision: RouteDecision & { readonly kind: 'forward' }) => readonly EndpointTrace[];
+  readonly endpoints: (decision: RouteDecision & { readonly kind: 'forward' }) => EndpointsTrace;
 }
 
 export function explainRequest(question: WhyQuestion): readonly WhyStep[] {
@@ -243,7 +249,11 @@ function backendStep(rule: HttpRule | undefined, decision: Forwarded, { destinat
 }
 
 function endpointStep({ endpoints }: WhyQuestion, decision: Forwarded): WhyStep {
-  const all = endpoints(decision);
+  const found = endpoints(decision);
+  if (found.kind === 'chosen')
+    return { step: 'endpoint', outcome: 'ok', message: 'where the client itself wants to go' };
+  if (found.kind === 'none') return { step: 'endpoint', outcome: 'refuse', message: found.problem };
+  const { all } = found;
   const usable = all.filter(({ healthy, weight }) => healthy && weight > 0);
   const message = `${usable.length} of ${all.length} endpoints may take the request`;
   const detail = { endpoints: all.slice(0, MAX_EXPLAINED), more: Math.max(0, all.length - MAX_EXPLAINED) };

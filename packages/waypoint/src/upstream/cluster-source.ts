@@ -83,31 +83,45 @@ export class ServiceSource implements ClusterSource {
       service.loadBalancer?.mode === 'Passthrough'
         ? (address: Address) => this.#factsOfChosen(service, address)
         : undefined;
+    const { found, problem } = chosen
+      ? { found: [], problem: undefined }
+      : this.#endpoints(service, destination, resolution);
     return {
-      problem: undefined,
+      problem,
       protocol: service.appProtocols.get(this.port),
-      endpoints: chosen ? [] : this.#endpoints(service, destination, resolution),
+      endpoints: found,
       distribution: service.loadBalancer,
       chosen,
     };
   }
 
-  #endpoints(service: Service, destination: Destination, resolution: Resolution): readonly EndpointFacts[] {
+  /** Those that can be reached from here; why none can, where that is for what this waypoint does not do. */
+  #endpoints(service: Service, destination: Destination, resolution: Resolution): FoundEndpoints {
     const mesh = this.#mesh;
-    const request = { service, port: this.port, source: this.#self(), mode: 'Standard' as const };
+    const self = this.#self();
+    const request = { service, port: this.port, source: self, mode: 'Standard' as const };
     const found: EndpointFacts[] = [];
     const hostnames = new Set<string>();
+    let unreachable: string | undefined;
     for (const endpoint of mesh.endpointsOf(service.key)) {
       const workload = mesh.workloadByUid(endpoint.workloadUid);
       if (!workload || exclusionOf(workload, endpoint, request) !== undefined) continue;
       if (destination.workloads?.has(workload.uid) === false) continue;
       const port = targetPortOf(workload, endpoint, request);
       if (port === undefined) continue;
+      const beyond = beyondReach(workload, self);
+      if (beyond !== undefined) {
+        unreachable = beyond;
+        continue;
+      }
       for (const ip of ipsOf(workload, service, resolution, hostnames))
         found.push(factsOf(workload, service, { ip, port }));
     }
     resolution.keepOnly(hostnames);
-    return found;
+    if (unreachable === undefined || found.length > 0 || hostnames.size > 0)
+      return { found, problem: undefined };
+    const message = `no endpoint of ${this.name} can be reached: ${unreachable}`;
+    return { found, problem: new UpstreamError('UH', 'no_healthy_upstream', message) };
   }
 
   /** In clear, unless mesh state knows who is there. */
@@ -117,6 +131,22 @@ export class ServiceSource implements ClusterSource {
     if (workload) return factsOf(workload, service, to);
     return { workload: undefined, to, tunnelled: false, identities: [], weight: 1 };
   }
+}
+
+interface FoundEndpoints {
+  readonly found: readonly EndpointFacts[];
+  readonly problem: UpstreamError | undefined;
+}
+
+/**
+ * What keeps this waypoint from a workload. An address of another network may be somebody else's here, and a tunnel through
+ * its gateway is ztunnel's affair alone. Names below a wildcard would be looked up for whoever sends a request.
+ */
+function beyondReach({ uid, network, hostname, addresses }: Workload, self: Workload): string | undefined {
+  if (network !== self.network) return `${uid} is in network ${network || '""'}, and this waypoint is not`;
+  if (addresses.length === 0 && hostname.startsWith('*'))
+    return `names below ${hostname} are not looked up (resolution DYNAMIC_DNS)`;
+  return undefined;
 }
 
 export class WorkloadSource implements ClusterSource {

@@ -139,6 +139,12 @@ export class Cluster implements EndpointOwner, Disposable {
     return this.#view.problem ?? this.#policyProblem();
   }
 
+  /** The client says where its requests go. */
+  get isChosenByClient(): boolean {
+    this.#refresh();
+    return this.#view.chosen !== undefined;
+  }
+
   get endpoints(): Iterable<UpstreamEndpoint> {
     this.#refresh();
     return this.#endpoints.values();

@@ -143,6 +143,34 @@ describe('endpoints', () => {
     expect((await (await network.client()).request(WEB)).body).toBe('127.0.0.1');
   });
 
+  test.each([
+    {
+      what: 'in another network',
+      fields: { network: 'far', addresses: [Uint8Array.of(127, 0, 0, 1)] },
+      why: 'is in network far, and this waypoint is not',
+    },
+    {
+      what: 'below a wildcard',
+      fields: { hostname: '*.example.test' },
+      why: 'names below *.example.test are not looked up (resolution DYNAMIC_DNS)',
+    },
+  ])('$what are not reached, and it is said why', async ({ fields, why }) => {
+    const backend = await web('127.0.0.1');
+    const network = await networkOf([]);
+    const ports = [{ servicePort: 80, targetPort: backend.port, appProtocol: AppProtocol.UNKNOWN }];
+    network.controlPlane.workload({
+      uid: 'Kubernetes//Pod/shop/beyond',
+      name: 'beyond',
+      namespace: NAMESPACE,
+      ...fields,
+      services: new Map([[`${NAMESPACE}/${hostnameOf('web')}`, { ports }]]),
+    });
+    await inForce(network);
+    expect((await (await network.client()).request(WEB)).status).toBe(503);
+    expect(backend.connections).toBe(0);
+    expect((await network.page('admin', '/config_dump?part=destinations')).body).toContain(why);
+  });
+
   test('chosen by the client itself are where its connection goes', async () => {
     const backend = await web('127.0.0.7');
     const network = await networkOf([]);

@@ -233,6 +233,6 @@ function decideAll(store: ResourceStore, asked: ReturnType<typeof request>, rand
     token: { kind: 'verified', claims: undefined },
     keptFrom: () => undefined,
     destination: ({ backend: { to, subset } }) => store.destination(to.service, to.port, subset),
-    endpoints: () => [],
+    endpoints: () => ({ kind: 'all', all: [] }),
   });
 }
