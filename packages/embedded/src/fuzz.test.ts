@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { FrameReader } from './forward/spdy-frames.ts';
 import { decodeProtobuf } from './http/protobuf-body.ts';
 import { StatusError } from './errors.ts';
@@ -9,13 +10,10 @@ import type { Json, JsonObject } from './json.ts';
 import { type EmbeddedApi, startEmbeddedApi } from './server.ts';
 import { open, type Requester, requester } from './testing/request.ts';
 
-/** The same numbers every time: what fails once fails again. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
+/** Between 0 and 1. */
+function seeded(own: number): () => number {
+  const chance = fuzzing(own);
+  return () => chance.fraction();
 }
 
 let folder: string;

@@ -71,7 +71,7 @@ export function parseBaggage(values: readonly string[]): Baggage {
     const key = entry.slice(0, equals).trim();
     const value = entry.slice(equals + 1).trim();
     if (equals <= 0 || value === '' || value.length > MAX_VALUE_CHARS) continue;
-    const name = PLAIN_KEYS[key];
+    const name = PLAIN_KEYS.get(key);
     const type = WORKLOAD_KEY.exec(key)?.[1];
     if (name) found[name] = value;
     else if (type !== undefined && WORKLOAD_TYPES.has(type)) {
@@ -82,11 +82,12 @@ export function parseBaggage(values: readonly string[]): Baggage {
   return found;
 }
 
-const PLAIN_KEYS: Readonly<Record<string, keyof Baggage | undefined>> = {
-  'k8s.cluster.name': 'cluster',
-  'k8s.namespace.name': 'namespace',
-  'service.name': 'service',
-  'service.version': 'revision',
-  'cloud.region': 'region',
-  'cloud.availability_zone': 'zone',
-};
+/** A map: a peer may write any key, such as the name of something that every object has. */
+const PLAIN_KEYS: ReadonlyMap<string, keyof Baggage> = new Map([
+  ['k8s.cluster.name', 'cluster'],
+  ['k8s.namespace.name', 'namespace'],
+  ['service.name', 'service'],
+  ['service.version', 'revision'],
+  ['cloud.region', 'region'],
+  ['cloud.availability_zone', 'zone'],
+]);

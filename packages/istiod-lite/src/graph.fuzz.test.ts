@@ -1,5 +1,6 @@
 /** Objects that nobody should have stored: nothing throws, and a proxy can read all that comes of them. */
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
 import { Interner } from '@ambit/model/intern';
 import { MeshStore } from '@ambit/model/store';
@@ -9,7 +10,7 @@ import { stringify } from 'yaml';
 import { AddressPool } from './decide/address-pool.ts';
 import { allotment, claimedAddresses } from './decide/allotment.ts';
 import { readMeshConfig } from './mesh-config/read.ts';
-import { below, JUNK, mutated } from './testing/mutate.ts';
+import { JUNK, mutated } from './testing/mutate.ts';
 import { TestMesh, testSettings } from './testing/mesh-from-yaml.ts';
 import { validateServiceEntry } from './validate/service-entry.ts';
 import { validateWorkloadEntry } from './validate/workload-entry.ts';
@@ -55,7 +56,7 @@ const MESH = {
 };
 
 test(`${ROUNDS} mutated ServiceEntries and WorkloadEntries`, () => {
-  const next = below(11);
+  const chance = fuzzing(11);
   const mesh = new TestMesh();
   const upserts: { readonly name: string; readonly value: Uint8Array }[] = [];
   mesh.graph.addressFeed.subscribe(({ changed }) => {
@@ -66,10 +67,12 @@ test(`${ROUNDS} mutated ServiceEntries and WorkloadEntries`, () => {
   const valid = { entries: 0, machines: 0 };
   for (let i = 0; i < ROUNDS; i++) {
     const metadata = { namespace: 'shop', name: `o${i % 20}` };
-    const spec = (next(9) === 0 ? JUNK[next(JUNK.length)] : mutated(ENTRY, next)) as ServiceEntry['spec'];
-    const status = mutated(STATUS, next) as ServiceEntry['status'];
+    const spec = (
+      chance.below(9) === 0 ? JUNK[chance.below(JUNK.length)] : mutated(ENTRY, chance)
+    ) as ServiceEntry['spec'];
+    const status = mutated(STATUS, chance) as ServiceEntry['status'];
     const entry = { metadata, spec, status } as ServiceEntry;
-    const machine = { metadata, spec: mutated(MACHINE, next) } as WorkloadEntry;
+    const machine = { metadata, spec: mutated(MACHINE, chance) } as WorkloadEntry;
     if (validateServiceEntry(entry, testSettings).errors.length === 0) valid.entries += 1;
     if (validateWorkloadEntry(machine).errors.length === 0) valid.machines += 1;
     mesh.inputs.serviceEntries.set(`shop/${metadata.name}`, entry);
@@ -90,12 +93,12 @@ test(`${ROUNDS} mutated ServiceEntries and WorkloadEntries`, () => {
 });
 
 test(`${ROUNDS} mutated texts of settings are read or refused, by an Error`, () => {
-  const next = below(5);
+  const chance = fuzzing(5);
   const counts = { read: 0, refused: 0 };
   for (let i = 0; i < ROUNDS; i++) {
-    const text = stringify(mutated(MESH, next));
+    const text = stringify(mutated(MESH, chance));
     try {
-      readMeshConfig(next(10) === 0 ? text.slice(0, next(text.length)) : text);
+      readMeshConfig(chance.below(10) === 0 ? text.slice(0, chance.below(text.length)) : text);
       counts.read += 1;
     } catch (error) {
       // Of whichever realm the tests run in.

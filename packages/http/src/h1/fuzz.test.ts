@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { systemClock } from '@ambit/core/clock';
 import { Deadlines } from '../deadlines.ts';
 import type { HttpError } from '../errors.ts';
@@ -9,12 +10,10 @@ import type { RequestHead } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import { DEFAULT_HTTP1_OPTIONS, DEFAULT_HTTP1_SERVER_OPTIONS } from '../options.ts';
 import { MemoryTransport } from '../testing/memory-transport.ts';
-import { Seeded } from '../testing/seeded.ts';
 import { connectHttp1 } from './client.ts';
 import { serveHttp1 } from './server.ts';
 
-const ROUNDS = Number(process.env['AMBIT_FUZZ_ROUNDS'] ?? 3_000);
-const SEED = Number(process.env['AMBIT_FUZZ_SEED'] ?? 1);
+const ROUNDS = 3_000;
 const deadlines = new Deadlines({ ...systemClock, every: () => ({ cancel() {} }) });
 
 const REQUESTS = [
@@ -223,9 +222,9 @@ function expectSame(message: Message, node: NodeMessage, input: string): void {
   expect({ input, end }).toEqual({ input, end: pairs(node.rawTrailers).flat().join('|') });
 }
 
-describe(`seed ${SEED}, ${ROUNDS} rounds`, () => {
+describe(`${ROUNDS} rounds`, () => {
   test('a request that we take, Node takes as the same; in any cuts we take the same', async () => {
-    const chance = new Seeded(SEED);
+    const chance = fuzzing(1);
     let taken = 0;
     let refusals = 0;
     for (let round = 0; round < ROUNDS; round++) {
@@ -251,7 +250,7 @@ describe(`seed ${SEED}, ${ROUNDS} rounds`, () => {
   }, 120_000);
 
   test('a response is taken the same in any cuts', () => {
-    const chance = new Seeded(SEED + 1);
+    const chance = fuzzing(2);
     for (let round = 0; round < ROUNDS; round++) {
       const bytes = chance.mutate(Buffer.from(chance.pick(RESPONSES), 'latin1'), DICTIONARY);
       const ends = chance.below(2) === 0;

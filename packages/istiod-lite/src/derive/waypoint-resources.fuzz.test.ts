@@ -1,9 +1,10 @@
 /** VirtualServices and the like that nobody should have stored: nothing throws, and what cannot be read refuses. */
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { decodeWaypointResource } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import { TestMesh } from '../testing/mesh-from-yaml.ts';
-import { below, JUNK, mutated } from '../testing/mutate.ts';
+import { JUNK, mutated } from '../testing/mutate.ts';
 import {
   BACKEND_TLS_POLICY,
   DESTINATION_RULE,
@@ -14,7 +15,7 @@ import {
 
 const ROUNDS = 2_000;
 test(`${ROUNDS} mutated VirtualServices, DestinationRules, Telemetries and BackendTLSPolicies`, () => {
-  const next = below(31);
+  const chance = fuzzing(31);
   const mesh = new TestMesh();
   mesh.apply(WAYPOINT_WORLD);
   const { caCertificateRefs: _, ...validation } = BACKEND_TLS_POLICY.validation;
@@ -30,30 +31,40 @@ test(`${ROUNDS} mutated VirtualServices, DestinationRules, Telemetries and Backe
   const set = (kind: string, name: string, spec: unknown) =>
     mesh.set({ kind, metadata: { namespace: 'shop', name }, spec } as KubeObject);
   const part = (whole: object) =>
-    next(20) === 0 ? { http: JUNK[next(JUNK.length)] } : (mutated(whole, next) as object);
+    chance.below(20) === 0 ? { http: JUNK[chance.below(JUNK.length)] } : (mutated(whole, chance) as object);
   for (let i = 0; i < ROUNDS; i++) {
     set('VirtualService', 'cart', { ...part(VIRTUAL_SERVICE), hosts: ['cart'] });
-    set('VirtualService', 'part', mutated({ http: VIRTUAL_SERVICE.http.slice(0, 1) }, next));
+    set('VirtualService', 'part', mutated({ http: VIRTUAL_SERVICE.http.slice(0, 1) }, chance));
     set(
       'VirtualService',
       'any',
-      next(10) === 0 ? JUNK[next(JUNK.length)] : mutated({ ...VIRTUAL_SERVICE, hosts: ['*'] }, next),
+      chance.below(10) === 0
+        ? JUNK[chance.below(JUNK.length)]
+        : mutated({ ...VIRTUAL_SERVICE, hosts: ['*'] }, chance),
     );
     set('DestinationRule', 'cart', {
-      ...(mutated(DESTINATION_RULE, next) as object),
+      ...(mutated(DESTINATION_RULE, chance) as object),
       host: 'cart',
       exportTo: ['*'],
     });
     set(
       'DestinationRule',
       'any',
-      next(10) === 0 ? JUNK[next(JUNK.length)] : mutated({ ...DESTINATION_RULE, host: '*.local' }, next),
+      chance.below(10) === 0
+        ? JUNK[chance.below(JUNK.length)]
+        : mutated({ ...DESTINATION_RULE, host: '*.local' }, chance),
     );
-    set('Telemetry', 'any', next(10) === 0 ? JUNK[next(JUNK.length)] : mutated(TELEMETRY, next));
+    set(
+      'Telemetry',
+      'any',
+      chance.below(10) === 0 ? JUNK[chance.below(JUNK.length)] : mutated(TELEMETRY, chance),
+    );
     set(
       'BackendTLSPolicy',
       'cart',
-      next(10) === 0 ? JUNK[next(JUNK.length)] : mutated(next(2) === 0 ? BACKEND_TLS_POLICY : known, next),
+      chance.below(10) === 0
+        ? JUNK[chance.below(JUNK.length)]
+        : mutated(chance.below(2) === 0 ? BACKEND_TLS_POLICY : known, chance),
     );
     mesh.scheduler.flush();
     for (const feed of mesh.graph.waypointFeeds)

@@ -1,13 +1,5 @@
 /** Objects that nobody should have stored: for tests that nothing throws, and nothing opens. */
-
-/** Numbers that look like chance, and are the same in every run. */
-export function below(seed: number): (count: number) => number {
-  let state = seed;
-  return (count) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state >>> 8) % count;
-  };
-}
+import type { Seeded } from '@ambit/core/testing/seeded';
 
 export const JUNK: readonly unknown[] = [
   undefined,
@@ -37,23 +29,19 @@ export const JUNK: readonly unknown[] = [
 ];
 
 /** A copy with a few values somewhere in it replaced, removed or doubled. */
-export function mutated(
-  value: unknown,
-  next: (count: number) => number,
-  values: readonly unknown[] = JUNK,
-): unknown {
+export function mutated(value: unknown, chance: Seeded, values: readonly unknown[] = JUNK): unknown {
   const copy = JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
-  for (let changes = 1 + next(2); changes > 0; changes--) {
+  for (let changes = 1 + chance.below(2); changes > 0; changes--) {
     let at: Record<string, unknown> = copy;
     for (;;) {
       const keys = Object.keys(at);
-      const key = keys[next(keys.length || 1)] ?? 'more';
+      const key = keys[chance.below(keys.length || 1)] ?? 'more';
       const inner = at[key];
-      if (typeof inner === 'object' && inner !== null && next(4) > 0) {
+      if (typeof inner === 'object' && inner !== null && chance.below(4) > 0) {
         at = inner as Record<string, unknown>;
         continue;
       }
-      at[key] = values[next(values.length)];
+      at[key] = values[chance.below(values.length)];
       break;
     }
   }

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { Action, createAuthorization, createMatch, encodeAuthorization } from '@ambit/api/authorization';
 import { createService, createWorkload, encodeAddress } from '@ambit/api/workload';
 import { Interner } from '../intern.ts';
@@ -46,18 +47,12 @@ const SEEDS = [
 ];
 
 test('any bytes become a value that the mesh can hold, or a problem: 30 000 mutations', () => {
-  let state = 7;
-  const below = (count: number) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state >>> 8) % count;
-  };
+  const chance = fuzzing(7);
   const interner = new Interner();
   const mesh = new MeshStore({ nodeName: '' });
   const kinds: Record<string, number> = {};
   for (let i = 0; i < 30_000; i++) {
-    const bytes = Uint8Array.from(SEEDS[i % SEEDS.length] ?? []);
-    for (let flips = 1 + below(3); flips > 0; flips--) bytes[below(bytes.length)] = below(256);
-    const cut = bytes.subarray(0, below(8) === 0 ? below(bytes.length) : bytes.length);
+    const cut = chance.damage(SEEDS[i % SEEDS.length] ?? new Uint8Array(0));
     const address = decodeAddress(cut, interner);
     const policy = decodePolicy('a/p', cut);
     if (address.kind === 'workload') mesh.apply({ workloads: [address.workload] });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ClientExchange } from '@ambit/http/exchange';
-import { Seeded } from '@ambit/http/testing/seeded';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { KeptBytes } from './kept-bytes.ts';
 import { RequestBody } from './request-body.ts';
 
@@ -154,7 +154,7 @@ describe('a body', () => {
 
 describe('what is kept', () => {
   test('is read as it was written, in whatever pieces, and again from the beginning', () => {
-    const chance = new Seeded(20_260_711);
+    const chance = fuzzing(20_260_711);
     const below = (limit: number) => chance.below(limit);
     for (let round = 0; round < 500; round++) {
       const kept = new KeptBytes();

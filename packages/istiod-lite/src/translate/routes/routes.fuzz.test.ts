@@ -1,14 +1,15 @@
 /** Routes that nobody should have stored: nothing throws, waypoints can read all that comes of them, nothing opens. */
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { decodeWaypointResource } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import { TestMesh } from '../../testing/mesh-from-yaml.ts';
-import { below, JUNK, mutated } from '../../testing/mutate.ts';
+import { JUNK, mutated } from '../../testing/mutate.ts';
 import { ROUTES, WAYPOINT_WORLD } from '../../testing/waypoint-specs.ts';
 
 const ROUNDS = 3_000;
 test(`${ROUNDS} mutated routes`, () => {
-  const next = below(17);
+  const chance = fuzzing(17);
   const mesh = new TestMesh();
   mesh.apply(WAYPOINT_WORLD);
   const feeds = mesh.graph.waypointFeeds;
@@ -16,7 +17,7 @@ test(`${ROUNDS} mutated routes`, () => {
   let refused = 0;
   for (let i = 0; i < ROUNDS; i++) {
     for (const [kind, whole] of Object.entries(ROUTES)) {
-      const spec = next(20) === 0 ? JUNK[next(JUNK.length)] : mutated(whole, next);
+      const spec = chance.below(20) === 0 ? JUNK[chance.below(JUNK.length)] : mutated(whole, chance);
       const object = { kind, metadata: { namespace: 'shop', name: `r${i % 5}` }, spec } as KubeObject;
       mesh.set(object);
     }

@@ -1,20 +1,24 @@
 /** Policies that nobody should have stored: what is attached to a waypoint is always there, and readable or refusing. */
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { decodeWaypointResource } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import { TestMesh } from '../../testing/mesh-from-yaml.ts';
-import { below, JUNK, mutated } from '../../testing/mutate.ts';
+import { JUNK, mutated } from '../../testing/mutate.ts';
 import { POLICIES, WAYPOINT_WORLD } from '../../testing/waypoint-specs.ts';
 
 const ROUNDS = 3_000;
 test(`${ROUNDS} mutated policies with targets`, () => {
-  const next = below(23);
+  const chance = fuzzing(23);
   const mesh = new TestMesh();
   mesh.apply(WAYPOINT_WORLD);
   const count = { readable: 0, unreadable: 0 };
   for (let i = 0; i < ROUNDS; i++) {
     for (const [kind, body] of Object.entries(POLICIES)) {
-      const parts = next(20) === 0 ? { rules: JUNK[next(JUNK.length)] } : (mutated(body, next) as object);
+      const parts =
+        chance.below(20) === 0
+          ? { rules: JUNK[chance.below(JUNK.length)] }
+          : (mutated(body, chance) as object);
       const spec = { ...parts, targetRef: { kind: 'Service', name: 'cart' } };
       mesh.set({ kind, metadata: { namespace: 'shop', name: 'p' }, spec } as KubeObject);
     }

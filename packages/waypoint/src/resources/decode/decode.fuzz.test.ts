@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import {
   createWaypointResource,
   encodeWaypointResource,
@@ -164,12 +165,8 @@ function seedOf<Kind extends WaypointResourceKind>(kind: Kind): Uint8Array {
 }
 
 test('any bytes become a value or a rejection, and whatever came, every decision is made: 28 000 mutations', () => {
-  let state = 7;
-  const below = (count: number) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state >>> 8) % count;
-  };
-  const random = () => below(1_000) / 1_000;
+  const chance = fuzzing(7);
+  const random = () => chance.fraction();
   const store = new ResourceStore({ namespace: 'n', gatewayName: 'w' });
   const seeds = WAYPOINT_RESOURCE_KINDS.map((kind) => [kind, seedOf(kind)] as const);
   for (const [kind, bytes] of seeds) {
@@ -189,15 +186,13 @@ test('any bytes become a value or a rejection, and whatever came, every decision
   const told = new Map<string, number>();
   for (let i = 0; i < 28_000; i++) {
     const [kind, seed] = seeds[i % seeds.length] ?? seeds[0] ?? ['Telemetry', new Uint8Array(0)];
-    const bytes = Uint8Array.from(seed);
-    for (let flips = 1 + below(3); flips > 0; flips--) bytes[below(bytes.length)] = below(256);
-    const cut = bytes.subarray(0, below(8) === 0 ? below(bytes.length) : bytes.length);
-    const name = kind === 'MeshSettings' ? 'default' : `HTTPRoute/n/r${below(2)}`;
+    const cut = chance.damage(seed);
+    const name = kind === 'MeshSettings' ? 'default' : `HTTPRoute/n/r${chance.below(2)}`;
     const rejections = store.apply(kind, [{ name, bytes: cut }], []);
     const key = `${kind} ${rejections.length === 0 ? 'value' : 'rejection'}`;
     told.set(key, (told.get(key) ?? 0) + 1);
     decideAll(store, asked[i % asked.length] ?? request('/'), random);
-    if (below(20) === 0) store.apply(kind, [], [name]);
+    if (chance.below(20) === 0) store.apply(kind, [], [name]);
   }
   const counts = WAYPOINT_RESOURCE_KINDS.flatMap((kind) => [
     told.get(`${kind} value`) ?? 0,

@@ -1,4 +1,19 @@
-/** Chance that can be repeated: a fuzz loop says its seed, and the same seed makes the same inputs. */
+/**
+ * Chance that can be repeated: the same seed makes the same inputs.
+ *
+ * A fuzz suite has a seed of its own, so that each run of the tests is the same. `npm run fuzz` adds to it by
+ * AMBIT_FUZZ_SEED, another number each time, and says which one failed.
+ */
+
+const ADDED = Number(process.env['AMBIT_FUZZ_SEED'] ?? 0);
+if (!Number.isSafeInteger(ADDED) || ADDED < 0) throw new RangeError('AMBIT_FUZZ_SEED is a whole number');
+/** What sets of seeds are apart, so that no two of one run of `npm run fuzz` are the same. */
+const STRIDE = 7_919;
+
+/** @param own - The suite's. */
+export function fuzzing(own: number): Seeded {
+  return new Seeded(own + ADDED * STRIDE);
+}
 
 export class Seeded {
   #state: number;
@@ -11,6 +26,11 @@ export class Seeded {
   below(count: number): number {
     this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
     return (this.#state >>> 8) % count;
+  }
+
+  /** A number in [0, 1). */
+  fraction(): number {
+    return this.below(1 << 24) / (1 << 24);
   }
 
   pick<T>(from: readonly T[]): T {
@@ -28,6 +48,14 @@ export class Seeded {
       at = to;
     }
     return pieces;
+  }
+
+  /** `bytes` with one to three octets changed, and in one of eight times cut off. */
+  damage(bytes: Uint8Array): Uint8Array {
+    const damaged = Uint8Array.from(bytes);
+    for (let flips = 1 + this.below(3); flips > 0 && damaged.length > 0; flips--)
+      damaged[this.below(damaged.length)] = this.below(256);
+    return damaged.subarray(0, this.below(8) === 0 ? this.below(damaged.length + 1) : damaged.length);
   }
 
   /** `bytes` with a few changes: octets, pieces of `dictionary`, copies and cuts of lines. */

@@ -5,8 +5,9 @@
  * nor by a status.
  */
 import { expect, test } from '@jest/globals';
+import { fuzzing } from '@ambit/core/testing/seeded';
 import { TestMesh } from '@ambit/istiod-lite/testing/mesh-from-yaml';
-import { below, JUNK, mutated } from '@ambit/istiod-lite/testing/mutate';
+import { JUNK, mutated } from '@ambit/istiod-lite/testing/mutate';
 import {
   BACKEND_TLS_POLICY,
   DESTINATION_RULE,
@@ -49,12 +50,12 @@ const PLAUSIBLE: readonly unknown[] = [
 const target = { targetRef: { kind: 'Service', name: 'cart' } };
 
 test(`${ROUNDS} rounds of objects that a user might write: a waypoint can read all that comes of them`, () => {
-  const next = below(41);
+  const chance = fuzzing(41);
   const mesh = new TestMesh();
   mesh.apply(WAYPOINT_WORLD);
   const set = (kind: string, whole: object, fixed: object) => {
-    const spec = { ...(mutated(whole, next, PLAUSIBLE) as object), ...fixed };
-    mesh.set({ kind, metadata: { namespace: 'shop', name: `o${next(3)}` }, spec } as KubeObject);
+    const spec = { ...(mutated(whole, chance, PLAUSIBLE) as object), ...fixed };
+    mesh.set({ kind, metadata: { namespace: 'shop', name: `o${chance.below(3)}` }, spec } as KubeObject);
   };
   const problems = new Set<string>();
   let read = 0;
