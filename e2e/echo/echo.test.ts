@@ -16,7 +16,10 @@ import { Lifecycle } from './lifecycle.ts';
 import type { LoadOrder, RequestKind } from './messages.ts';
 import { AUTHORIZER_SERVICE } from './server/authorizer.ts';
 import { serveGrpc } from './server/grpc.ts';
-import { serveHttp, serveHttp2 } from './server/http.ts';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { type SuiteAuthority, suiteAuthority } from '../suite/kit/certificates.ts';
+import { serveHttp, serveHttp2, serveHttps } from './server/http.ts';
 import { serveTcp } from './server/tcp.ts';
 
 const SELF = { pod: 'here', namespace: 'shop', node: 'one' };
@@ -190,6 +193,53 @@ describe('an authorizer', () => {
       answer: { status: 200, headers: { 'x-authorized-by': 'here' } },
     });
     expect(await ask('no')).toMatchObject({ answer: { status: 403 }, server: { path: '/authorize/x' } });
+  });
+});
+
+describe('over TLS', () => {
+  let authority: SuiteAuthority;
+  let port: number;
+  const secured = async (alpn: string, client: { readonly cert?: string; readonly key?: string }) => {
+    const options = { ca: authority.certificate, servername: 'echo.test', ALPNProtocols: [alpn], ...client };
+    const socket = connectTls({ host, port, ...options });
+    await once(socket, 'secureConnect');
+    return socket;
+  };
+
+  beforeAll(async () => {
+    authority = await suiteAuthority('ca');
+    port = await freePort();
+    const tls = { ...(await authority.issue({ dnsNames: ['echo.test'] })), clientCa: authority.certificate };
+    await serveHttps(SELF, lifecycle, port, tls);
+  });
+
+  async function overHttp1(socket: TLSSocket): Promise<string> {
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    return (await socket.setEncoding('utf8').toArray()).join('');
+  }
+
+  async function overHttp2(socket: TLSSocket): Promise<string> {
+    const session = connectHttp2('https://x', { createConnection: () => socket });
+    const text = (await session.request({ ':path': '/' }).setEncoding('utf8').toArray()).join('');
+    session.close();
+    return text;
+  }
+
+  test.each([
+    { alpn: 'http/1.1', protocol: 'HTTP/1.1', ask: overHttp1 },
+    { alpn: 'h2', protocol: 'HTTP/2', ask: overHttp2 },
+  ])('$alpn: it says what it was asked for, and by whom', async ({ alpn, protocol, ask }) => {
+    const { certificate: cert, key } = await authority.issue({ commonName: 'asker' });
+    const text = await ask(await secured(alpn, { cert, key }));
+    expect(JSON.parse(text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1))).toMatchObject({
+      protocol,
+      tls: { serverName: 'echo.test', alpn, client: 'asker' },
+    });
+  });
+
+  test('who must have a certificate and has none is not heard', async () => {
+    const socket = await secured('http/1.1', {});
+    await expect(overHttp1(socket)).rejects.toThrow(/certificate required|ECONNRESET/);
   });
 });
 

@@ -7,7 +7,9 @@
  *
  * Variables: POD_NAME, POD_NAMESPACE, NODE_NAME; PORT_OFFSET is added to every port (for pods that share a node's
  * network); DRAIN_MS is how long it serves on after SIGTERM; FIRST_REQUEST=`KIND HOST PORT` is asked before anything else;
- * DELAY_MS and STATUS are what is amiss with each answer; DOCUMENT is what `/document` answers.
+ * DELAY_MS and STATUS are what is amiss with each answer; DOCUMENT is what `/document` answers;
+ * TLS_CERTIFICATE and TLS_KEY, in PEM, open the port for TLS, where clients must have a certificate of TLS_CLIENT_CA if
+ * that is given.
  */
 import { get } from 'node:http';
 import { selfFrom } from './about.ts';
@@ -17,7 +19,7 @@ import { Lifecycle } from './lifecycle.ts';
 import type { RequestKind, RequestOrder } from './messages.ts';
 import { PORTS, type PortName } from './ports.ts';
 import { serveGrpc } from './server/grpc.ts';
-import { serveHttp, serveHttp2 } from './server/http.ts';
+import { serveHttp, serveHttp2, serveHttps } from './server/http.ts';
 import { serveTcp } from './server/tcp.ts';
 
 const FIRST_REQUEST_TIMEOUT_MS = 20_000;
@@ -33,6 +35,15 @@ async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     serveHttp(self, lifecycle, port('http'), '::'),
     serveHttp(self, lifecycle, port('loopback'), '127.0.0.1'),
     serveHttp2(self, lifecycle, port('http2')),
+    ...(env['TLS_CERTIFICATE'] === undefined
+      ? []
+      : [
+          serveHttps(self, lifecycle, port('https'), {
+            certificate: env['TLS_CERTIFICATE'],
+            key: env['TLS_KEY'] ?? '',
+            clientCa: env['TLS_CLIENT_CA'],
+          }),
+        ]),
     serveGrpc(self, lifecycle, port('grpc')),
     serveTcp(self, lifecycle, port('tcp'), false),
     serveTcp(self, lifecycle, port('greeting'), true),

@@ -29,6 +29,17 @@ export interface Description {
   /** Of HTTP: host and path as they came. */
   readonly authority?: string;
   readonly path?: string;
+  /** Of requests over TLS. */
+  readonly tls?: TlsDescription;
+}
+
+export interface TlsDescription {
+  /** That the client asked for; empty: none. */
+  readonly serverName: string;
+  /** Empty: nobody spoke of it. */
+  readonly alpn: string;
+  /** The common name that the client proved; empty: nothing. */
+  readonly client: string;
 }
 
 export interface RequestOrder extends Target {

@@ -4,6 +4,8 @@ export const PORTS = {
   http: 8080,
   /** HTTP/2 without TLS and without upgrade. */
   http2: 8082,
+  /** HTTP/1.1 and HTTP/2 by ALPN, over TLS; only where a certificate was given. */
+  https: 8443,
   /** gRPC: the echo service and `grpc.health.v1`. */
   grpc: 8083,
   /** TCP: what comes in goes back. */

@@ -1,4 +1,4 @@
-/** HTTP/1.1, HTTP/2 and WebSocket: every path describes server and client, but for a few that probe or misbehave. */
+/** HTTP/1.1, HTTP/2, both over TLS, and WebSocket: every path describes server and client, but for a few that probe or misbehave. */
 import { once } from 'node:events';
 import {
   createServer as createHttpServer,
@@ -7,17 +7,21 @@ import {
   type ServerResponse,
 } from 'node:http';
 import {
+  createSecureServer,
   createServer as createHttp2Server,
+  type Http2SecureServer,
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { describe, type Self } from '../about.ts';
 import { ALLOW_HEADER, AUTHORIZED_BY } from './authorizer.ts';
 import type { Lifecycle } from '../lifecycle.ts';
+import type { TlsDescription } from '../messages.ts';
 
 /** Longer than any client here is idle: a server that hangs up first would be taken for a mesh that did. */
 const KEEP_ALIVE_MS = 600_000;
@@ -51,11 +55,46 @@ export async function serveHttp(
 }
 
 export async function serveHttp2(self: Self, lifecycle: Lifecycle, port: number): Promise<Http2Server> {
-  const sessions = new Set<ServerHttp2Session>();
   const server = createHttp2Server((request, response) => {
     void answer(self, lifecycle, request, response, 'HTTP/2');
   });
-  server.on('session', (session) => {
+  await serveSessions(server, lifecycle, port);
+  return server;
+}
+
+/** All in PEM. */
+export interface ServerTls {
+  readonly certificate: string;
+  readonly key: string;
+  /** Who signs certificates of clients, which they must have then. */
+  readonly clientCa: string | undefined;
+}
+
+/** HTTP/1.1 and HTTP/2, as the client would have it. */
+export async function serveHttps(
+  self: Self,
+  lifecycle: Lifecycle,
+  port: number,
+  { certificate: cert, key, clientCa }: ServerTls,
+): Promise<Http2SecureServer> {
+  const clients = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+  const server = createSecureServer({ cert, key, allowHTTP1: true, ...clients }, (request, response) => {
+    const protocol = request.httpVersionMajor === 2 ? 'HTTP/2' : `HTTP/${request.httpVersion}`;
+    void answer(self, lifecycle, request, response, protocol);
+  });
+  // Who does not like the certificate, or has none, is the suite's to tell.
+  server.on('tlsClientError', () => {});
+  await serveSessions(server, lifecycle, port);
+  return server;
+}
+
+async function serveSessions(
+  server: Http2Server | Http2SecureServer,
+  lifecycle: Lifecycle,
+  port: number,
+): Promise<void> {
+  const sessions = new Set<ServerHttp2Session>();
+  server.on('session', (session: ServerHttp2Session) => {
     sessions.add(session);
     session.on('close', () => sessions.delete(session));
     session.on('error', () => session.destroy());
@@ -68,7 +107,6 @@ export async function serveHttp2(self: Self, lifecycle: Lifecycle, port: number)
   lifecycle.onEnd(async () => {
     await new Promise<void>((resolve) => server.close(() => resolve()));
   });
-  return server;
 }
 
 async function answer(
@@ -97,8 +135,20 @@ async function answer(
       headers: headersOf(request),
       authority: 'authority' in request ? request.authority : (request.headers.host ?? ''),
       path: request.url ?? '',
+      tls: tlsOf(request),
     }),
   );
+}
+
+function tlsOf(request: Request): TlsDescription | undefined {
+  const socket = 'stream' in request ? request.stream.session?.socket : request.socket;
+  if (!(socket instanceof TLSSocket)) return undefined;
+  const { CN: name } = socket.getPeerCertificate().subject ?? {};
+  return {
+    serverName: socket.servername || '',
+    alpn: socket.alpnProtocol || '',
+    client: [name ?? ''].flat().join(),
+  };
 }
 
 function headersOf({ headers }: Request): Readonly<Record<string, string>> {
