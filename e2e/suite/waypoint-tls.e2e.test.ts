@@ -1,12 +1,14 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
-import { pods } from '@ambit/kube/resources/core';
+import { pods, secrets } from '@ambit/kube/resources/core';
+import { gateways } from '@ambit/kube/resources/gateway';
 import { PORTS } from '../echo/ports.ts';
 import { runAmbit } from './kit/ambit.ts';
 import { type SuiteAuthority, suiteAuthority } from './kit/certificates.ts';
 import type { Asked, EchoPod } from './kit/echo-pod.ts';
+import { isReady } from './kit/mesh.ts';
 import { service } from './kit/objects.ts';
-import { logsOf } from './kit/pod-http.ts';
+import { askPod, logsOf } from './kit/pod-http.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { eventually, until } from './kit/wait.ts';
@@ -20,13 +22,16 @@ const OVER = { http: 8_443, http2: 8_444 } as const;
 /** In the mesh, and outside of it. */
 const INSIDE = 'secured';
 const OUTSIDE = 'partner.test';
+/** Outside, and wants a certificate of whoever asks. */
+const STRICT = 'bank.test';
 
 let space: Space;
 let client: EchoPod;
 let authority: SuiteAuthority;
 let cases = 0;
+let nudges = 0;
 
-const hostOf = (name: string) => (name === OUTSIDE ? name : space.host(name));
+const hostOf = (name: string) => (name === INSIDE ? space.host(name) : name);
 
 function object(apiVersion: string, kind: string, name: string, body: object): KubeObject {
   return { apiVersion, kind, metadata: { namespace: space.name, name }, ...body };
@@ -63,18 +68,29 @@ async function having(objects: readonly KubeObject[], during: () => Promise<void
   }
 }
 
-/** Of all replicas. */
-async function logs(): Promise<readonly string[]> {
+async function replicas() {
   const { items } = await suite.cluster.client.list(pods, {
     namespace: space.name,
     labelSelector: 'gateway.networking.k8s.io/gateway-name=waypoint',
   });
+  return items;
+}
+
+/** Of all replicas that are there; one may end meanwhile. */
+async function logs(): Promise<readonly string[]> {
   const texts = await Promise.all(
-    items.map(({ metadata: { name } }) =>
-      logsOf(suite.cluster.client, { namespace: space.name, name }, { sinceSeconds: 120 }),
+    (await replicas()).map(({ metadata: { name } }) =>
+      logsOf(suite.cluster.client, { namespace: space.name, name }, { sinceSeconds: 120 }).catch(() => ''),
     ),
   );
   return texts.flatMap((text) => text.split('\n'));
+}
+
+/** Has the kubelet look at what the pods mount now, and not in a minute. */
+async function nudge(): Promise<void> {
+  const annotations = { 'ambit.e2e/nudged': String(nudges++) };
+  for (const { metadata } of await replicas())
+    await suite.cluster.client.patch(pods, metadata, { type: 'merge', body: { metadata: { annotations } } });
 }
 
 /** Asks until it is answered well; what the endpoint says of TLS then. */
@@ -116,28 +132,33 @@ beforeAll(async () => {
     EchoPod,
   ];
   const [partner] = await apart.run({ name: 'partner', node: one, env });
+  const strict = { ...env, TLS_CLIENT_CA: authority.certificate };
+  const [bank] = await apart.run({ name: 'bank', node: two, env: strict });
   const ports = Object.entries(OVER).map(([protocol, port]) => ({
     name: `${protocol}-secured`,
     port,
     targetPort: PORTS.https,
   }));
+  const entry = (name: string, host: string, address: string) =>
+    object('networking.istio.io/v1', 'ServiceEntry', name, {
+      spec: {
+        hosts: [host],
+        location: 'MESH_EXTERNAL',
+        resolution: 'STATIC',
+        endpoints: [{ address }],
+        ports: ports.map(({ name: port, port: number, targetPort }) => ({
+          name: port,
+          number,
+          targetPort,
+          protocol: port.startsWith('http2') ? 'HTTP2' : 'HTTP',
+        })),
+      },
+    });
   await space.enrolled(true, 'client', 'server');
   await space.apply(
     service(space.name, INSIDE, { selector: { app: 'server' }, ports }),
-    object('networking.istio.io/v1', 'ServiceEntry', 'partner', {
-      spec: {
-        hosts: [OUTSIDE],
-        location: 'MESH_EXTERNAL',
-        resolution: 'STATIC',
-        endpoints: [{ address: partner?.ip }],
-        ports: ports.map(({ name, port, targetPort }) => ({
-          name,
-          number: port,
-          targetPort,
-          protocol: name.startsWith('http2') ? 'HTTP2' : 'HTTP',
-        })),
-      },
-    }),
+    entry('partner', OUTSIDE, partner?.ip ?? ''),
+    entry('bank', STRICT, bank?.ip ?? ''),
     certificates('right', authority.certificate),
     certificates('wrong', stranger.certificate),
     object('telemetry.istio.io/v1', 'Telemetry', 'log', {
@@ -197,5 +218,89 @@ describe.each([INSIDE, OUTSIDE])('a DestinationRule for %s', (name) => {
     await having([rule(name, { mode: 'SIMPLE', sni: NAME })], () =>
       refused(name, /unable_to_(get|verify)|self-signed/),
     );
+  });
+});
+
+describe('a certificate of its own', () => {
+  const FOLDER = '/etc/istio/credentials/bank';
+  const mutual = { mode: 'MUTUAL', sni: NAME, credentialName: 'bank' };
+  const files = {
+    mode: 'MUTUAL',
+    sni: NAME,
+    clientCertificate: `${FOLDER}/tls.crt`,
+    privateKey: `${FOLDER}/tls.key`,
+    caCertificates: `${FOLDER}/ca.crt`,
+  };
+  /** What was renewed is for new connections. */
+  const once = { connectionPool: { http: { maxRequestsPerConnection: 1 } } };
+  const ruled = (tls: object) =>
+    object('networking.istio.io/v1', 'DestinationRule', 'tls', {
+      spec: { host: STRICT, trafficPolicy: { tls, ...once } },
+    });
+
+  async function secret(commonName: string): Promise<KubeObject> {
+    const { certificate, key } = await authority.issue({ commonName });
+    const stringData = {
+      'tls.crt': certificate,
+      'tls.key': key,
+      'ca.crt': authority.certificate,
+      other: 'x',
+    };
+    return object('v1', 'Secret', 'bank', { type: 'Opaque', stringData });
+  }
+
+  /** Waits until the endpoint hears this name, `undefined`: nothing, in both replicas. */
+  async function proven(commonName: string | undefined): Promise<void> {
+    await until(
+      `${STRICT} hears ${commonName ?? 'nobody'}`,
+      async () => {
+        await nudge();
+        const all = await Promise.all(
+          Array.from({ length: 6 }, () => client.ask({ host: STRICT, port: OVER.http, timeoutMs: 10_000 })),
+        );
+        return all.every((seen) => (seen.ok ? seen.server?.tls?.client : undefined) === commonName);
+      },
+      { timeoutMs: 120_000, everyMs: 1_000 },
+    );
+  }
+
+  test('by a Secret: refused while it is missing; made, renewed and deleted without a restart', async () => {
+    const { client: api } = suite.cluster;
+    const annotations = { 'ambit.mesh/credentials': 'bank' };
+    const body = { metadata: { annotations } };
+    await api.patch(gateways, { namespace: space.name, name: 'waypoint' }, { type: 'merge', body });
+    const rolled = await eventually(
+      'pods with the mount',
+      replicas,
+      (all) =>
+        all.length === 2 &&
+        all.every((pod) => isReady(pod) && pod.metadata.annotations?.['ambit.mesh/credentials'] === 'bank'),
+      { timeoutMs: 120_000, everyMs: 500 },
+    );
+    await having([ruled(mutual)], async () => {
+      await refused(STRICT, /Secret_bank_has_no_cert_and_key,_or_tls\.crt_and_tls\.key/);
+      await space.apply(await secret('asker'));
+      await proven('asker');
+      await space.apply(await secret('renewed'));
+      await proven('renewed');
+      // Not for everybody who may look into the pod: only what TLS needs is there, and no key is told.
+      const [pod] = rolled;
+      const at = { namespace: space.name, name: pod?.metadata.name ?? '', port: 15_000 };
+      const { body: dump } = await askPod(api, at, 'GET', '/config_dump');
+      expect(dump).toContain('"bank"');
+      expect(dump).not.toContain('PRIVATE KEY');
+      await having([ruled(files)], () => proven('renewed'));
+      await space.apply(ruled({ mode: 'SIMPLE', sni: NAME, credentialName: 'bank' }));
+      await proven(undefined);
+      await space.apply(ruled({ ...mutual, subjectAltNames: ['other.test'] }));
+      await refused(STRICT, /expected_one_of_other\.test/);
+      await space.apply(ruled(mutual));
+      await proven('renewed');
+      await api.delete(secrets, { namespace: space.name, name: 'bank' });
+      await proven(undefined);
+      await refused(STRICT, /Secret_bank_has_no/);
+    });
+    const names = (await replicas()).map(({ metadata }) => metadata.name).sort();
+    expect(names).toEqual(rolled.map(({ metadata }) => metadata.name).sort());
   });
 });

@@ -48,6 +48,8 @@ export const MAX_DEBUG_PAGE_ITEMS = 50_000;
  */
 export const MAX_OVERLAY_CHARS = 16 * 1024;
 export const MAX_OVERLAY_DEPTH = 64;
+/** Secrets that one Gateway has mounted for its waypoint. */
+export const MAX_MOUNTED_CREDENTIALS = 32;
 /** How often it is tried to make the class of waypoints while the Gateway API is not installed. */
 export const GATEWAY_API_RETRY_MS = 10_000;
 /** Milliseconds of any timeout, delay or interval that waypoints are sent: 30 days, as much as they take. */

@@ -62,6 +62,8 @@ import { destinationLines } from './telemetry/metrics/destination-lines.ts';
 import { WaypointTelemetry } from './telemetry/telemetry.ts';
 import { askService } from './upstream/ask-service.ts';
 import { Connector } from './upstream/connector.ts';
+import { readTlsFile } from './upstream/read-tls-file.ts';
+import { TlsMaterials } from './upstream/tls-materials.ts';
 import { Tunnels } from './upstream/tunnels.ts';
 import { Upstreams } from './upstream/upstreams.ts';
 
@@ -81,6 +83,8 @@ export interface AppDeps {
   readonly hbonePort?: number;
   /** Where access lines go, if not to the outputs of this process: for tests. */
   readonly accessLog?: LogOutputs;
+  /** Where Secrets are mounted, if not where pods have them: for tests. */
+  readonly credentials?: string;
 }
 
 export interface App extends AsyncDisposable {
@@ -173,6 +177,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   );
   const connector = new Connector({
     tunnels,
+    materials: new TlsMaterials({ read: readTlsFile, credentials: deps.credentials, clock }),
     clock,
     http1: { ...DEFAULT_HTTP1_OPTIONS, deadlines, budget },
     http2: { ...DEFAULT_HTTP2_CLIENT_OPTIONS, clock, deadlines, budget },

@@ -89,6 +89,10 @@ export const KEPT_CHUNK_OVERHEAD_BYTES = 128;
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;
+/** Files for TLS with endpoints are looked at again for a connection when the last look was so long ago. */
+export const TLS_FILES_CHECK_MS = 1_000;
+/** What one of them may hold: as much as the control plane sends of certificates. */
+export const MAX_TLS_FILE_BYTES = 262_144;
 /** How long a connection without requests is kept. Shorter than most servers keep theirs, so that seldom both end at once. */
 export const UPSTREAM_IDLE_MS = 60_000;
 /** How often connections are looked at for having been idle, or old, for too long. */

@@ -10,6 +10,7 @@ import type { Gateway } from '@ambit/kube/resources/gateway';
 import { sameContent } from '../derive/context.ts';
 import type { Inputs } from '../inputs.ts';
 import { NETWORK_LABEL } from '../translate/settings.ts';
+import { credentialsOf } from './decide/credentials.ts';
 import { type Management, managementOf } from './decide/management.ts';
 import { overlaid, type Overlaid, overlayOf } from './decide/overlay.ts';
 import { type RenderSettings, renderWaypoint } from './decide/render.ts';
@@ -110,6 +111,8 @@ export function deriveWanted(options: WantedOptions): Wanted {
         if (management !== 'managed' || isEnding(gateway)) return undefined;
         const named = parametersOf(gateway, configMaps, fetch);
         if (typeof named === 'string') return { kind: 'problem', message: named };
+        const { problem } = credentialsOf(gateway);
+        if (problem !== undefined) return { kind: 'problem', message: problem };
         const byClass = fetch.get(defaults, ONLY)?.get(gateway.spec?.gatewayClassName ?? '');
         const overlays = [
           ...(byClass ? [overlayOf(byClass, true)] : []),

@@ -113,14 +113,16 @@ const tls = object({
     ['DISABLE', 'SIMPLE', 'MUTUAL', 'ISTIO_MUTUAL'],
     'DISABLE and ISTIO_MUTUAL mean what the mesh does anyway.',
   ),
-  clientCertificate: text('A file; is not supported at a waypoint.'),
-  privateKey: text('A file; is not supported at a waypoint.'),
-  caCertificates: text('A file; is not supported at a waypoint. Empty: the system’s roots.'),
-  credentialName: text('A Secret; is not supported at a waypoint.'),
+  clientCertificate: text('A file in the waypoint’s container.'),
+  privateKey: text('A file in the waypoint’s container.'),
+  caCertificates: text('A file in the waypoint’s container. Empty: the system’s roots.'),
+  credentialName: text(
+    'A Secret of the waypoint’s namespace that its Gateway names in annotation ambit.mesh/credentials.',
+  ),
   subjectAltNames: list(text(), 'Names that the endpoint may prove. Default: sni.'),
   sni: text('Name to ask for.'),
   insecureSkipVerify: flag('Whether anybody may answer.'),
-  caCrl: text('A file; is not supported at a waypoint.'),
+  caCrl: text('A file in the waypoint’s container.'),
 });
 
 const settings = { loadBalancer, connectionPool, outlierDetection, tls };

@@ -468,6 +468,26 @@ export const REFUSED: Readonly<Record<string, PolicyCase>> = {
     { tunnel: { targetHost: 'a', targetPort: 1 } },
     'spec.trafficPolicy.tunnel: is not supported',
   ),
+  'half of a pair': traffic(
+    { tls: { mode: 'MUTUAL', clientCertificate: '/a' } },
+    'spec.trafficPolicy.tls.privateKey: is required with mode MUTUAL, or credentialName is',
+  ),
+  'files beside a Secret': traffic(
+    { tls: { mode: 'MUTUAL', credentialName: 'a', privateKey: '/a', caCrl: '/b' } },
+    'spec.trafficPolicy.tls: only one of credentialName and privateKey, caCrl may be set',
+  ),
+  'a Secret of another namespace': traffic(
+    { tls: { mode: 'SIMPLE', credentialName: 'kubernetes://a/b' } },
+    'spec.trafficPolicy.tls.credentialName: "kubernetes://a/b" is no name of a Secret',
+  ),
+  'a file of nowhere': traffic(
+    { tls: { mode: 'SIMPLE', caCertificates: 'ca.crt' } },
+    'spec.trafficPolicy.tls.caCertificates: "ca.crt" is no absolute path',
+  ),
+  'names that nobody need prove': traffic(
+    { tls: { mode: 'SIMPLE', insecureSkipVerify: true, subjectAltNames: ['a'] } },
+    'spec.trafficPolicy.tls: insecureSkipVerify leaves nothing for authorities and subjectAltNames to do',
+  ),
 
   'a report of two attachments': telemetry(
     { selector: {}, targetRef: { kind: 'Service', name: 'a' } },
@@ -572,7 +592,17 @@ export const ACCEPTED: Readonly<Record<string, Omit<PolicyCase, 'webhook' | 'def
       connectionPool: { tcp: { idleTimeout: '0s' }, http: { maxRetries: 1, h2UpgradePolicy: 'UPGRADE' } },
       outlierDetection: { consecutive5xxErrors: 0, interval: '1s' },
       tls: { mode: 'SIMPLE', sni: 'a' },
-      portLevelSettings: [{ port: { number: 80 }, tls: { mode: 'DISABLE' } }],
+      portLevelSettings: [
+        { port: { number: 80 }, tls: { mode: 'DISABLE' } },
+        {
+          port: { number: 81 },
+          tls: { mode: 'MUTUAL', credentialName: 'kubernetes://a', insecureSkipVerify: true },
+        },
+        {
+          port: { number: 82 },
+          tls: { mode: 'MUTUAL', clientCertificate: '/a', privateKey: '/b', caCrl: '/c' },
+        },
+      ],
     },
     '',
   ),

@@ -1,11 +1,16 @@
 /** What is wrong with a DestinationRule; pure. */
 import { isCookiePath, isToken } from '@ambit/core/http-text';
-import type { DestinationRule, TrafficPolicySettings } from '@ambit/kube/resources/networking';
+import type {
+  ClientTlsSettings,
+  DestinationRule,
+  TrafficPolicySettings,
+} from '@ambit/kube/resources/networking';
 import { destinationRuleSpec } from '../schema/destination-rule.ts';
 import { schemaProblems } from '../schema/openapi.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
 import { Collector, type Findings } from './problems.ts';
+import { secretName } from './secret-name.ts';
 
 export function validateDestinationRule({ spec = {} }: DestinationRule): Findings {
   const found = new Collector();
@@ -57,9 +62,33 @@ function validateSettings(settings: TrafficPolicySettings, path: string, into: C
   validateDurations({ idleTimeout: http.idleTimeout }, `${path}.connectionPool.http`, into, true);
   const { interval, baseEjectionTime } = settings.outlierDetection ?? {};
   validateDurations({ interval, baseEjectionTime }, `${path}.outlierDetection`, into);
-  const mode = settings.tls?.mode;
-  if (mode === 'MUTUAL')
-    into.warn(`${path}.tls.mode`, 'a waypoint does not support MUTUAL, and refuses what goes there');
+  if (settings.tls) validateTls(settings.tls, `${path}.tls`, into);
+}
+
+/** Whose own certificate, key and authorities Istio takes from a Secret where it is given one. */
+const FILES = ['clientCertificate', 'privateKey', 'caCertificates', 'caCrl'] as const;
+
+function validateTls(tls: ClientTlsSettings, path: string, into: Collector): void {
+  const { mode, credentialName = '', insecureSkipVerify = false, subjectAltNames = [] } = tls;
+  if (mode !== 'SIMPLE' && mode !== 'MUTUAL') return;
+  const files = FILES.filter((name) => (tls[name] ?? '') !== '');
+  const hasAuthorities = files.includes('caCertificates') || (mode === 'SIMPLE' && credentialName !== '');
+  if (insecureSkipVerify && (hasAuthorities || (mode === 'SIMPLE' && subjectAltNames.length > 0)))
+    into.error(path, 'insecureSkipVerify leaves nothing for authorities and subjectAltNames to do');
+  if (credentialName !== '') {
+    if (files.length > 0) into.error(path, `only one of credentialName and ${files.join(', ')} may be set`);
+    if (secretName(credentialName) === undefined)
+      into.error(`${path}.credentialName`, `"${credentialName}" is no name of a Secret`);
+    return;
+  }
+  for (const name of files) {
+    const file = tls[name] ?? '';
+    if (!file.startsWith('/')) into.error(`${path}.${name}`, `"${file}" is no absolute path`);
+  }
+  if (mode === 'SIMPLE') return;
+  for (const name of ['clientCertificate', 'privateKey'] as const)
+    if (!files.includes(name))
+      into.error(`${path}.${name}`, 'is required with mode MUTUAL, or credentialName is');
 }
 
 const HASH_KEYS = ['httpHeaderName', 'httpCookie', 'useSourceIp', 'httpQueryParameterName'] as const;

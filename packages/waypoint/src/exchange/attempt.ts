@@ -19,7 +19,7 @@ import { endpointResult } from '../decide/outlier.ts';
 import type { ConnectionView } from '../decide/request-view.ts';
 import { type AttemptOutcome, IDEMPOTENT } from '../decide/retry.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
-import { UpstreamError, type UpstreamReason } from '../upstream/errors.ts';
+import { NOT_ENDPOINTS_FAULT, UpstreamError } from '../upstream/errors.ts';
 import type { HttpVersion, PoolWaiter } from '../upstream/http-pool.ts';
 import { DROPPED_ANSWER_BYTES, DROPPED_ANSWER_MS } from '../limits.ts';
 import type { RequestBody } from './request-body.ts';
@@ -47,12 +47,6 @@ export interface AttemptOptions {
   readonly clock: Clock;
   readonly perTryMs: number | undefined;
 }
-
-const NOT_ENDPOINTS_FAULT: ReadonlySet<UpstreamReason> = new Set([
-  'overflow',
-  'endpoint_gone',
-  'request_not_sendable',
-]);
 
 export class Attempt implements PoolWaiter, ResponseReceiver {
   readonly endpoint: UpstreamEndpoint;

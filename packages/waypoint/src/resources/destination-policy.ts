@@ -146,9 +146,24 @@ export interface UpstreamTls {
   /** PEM. Empty: the system's roots. */
   readonly caCertificates: string;
   readonly insecureSkipVerify: boolean;
+  /** What is read here, in the place of `caCertificates`. */
+  readonly source: TlsSource | undefined;
   /** Why no connection can be made. */
   readonly unreadable: string | undefined;
 }
+
+/** Where certificates and keys come from that the control plane has not, and need not have. */
+export type TlsSource =
+  /** Absolute paths; `undefined`: none, and for authorities the system's. */
+  | {
+      readonly kind: 'files';
+      readonly clientCertificate: string | undefined;
+      readonly privateKey: string | undefined;
+      readonly caCertificates: string | undefined;
+      readonly caCrl: string | undefined;
+    }
+  /** A Secret that was mounted. */
+  | { readonly kind: 'credential'; readonly name: string; readonly isMutual: boolean };
 
 export interface HealthCheck {
   readonly kind: 'http' | 'grpc' | 'tcp';

@@ -348,6 +348,8 @@ describe('destinations', () => {
       caCertificates: '',
       insecureSkipVerify: false,
       unreadable: '',
+      files: undefined,
+      credential: undefined,
     };
     apply(store, 'DestinationPolicy', 'BackendTLSPolicy/shop/t', {
       origin: origin('BackendTLSPolicy', 'shop/t'),
@@ -358,6 +360,28 @@ describe('destinations', () => {
       loadBalancer: { simple: 'least-request' },
       tls: { sni: 'x' },
     });
+  });
+
+  test.each([
+    ['the waypoint’s namespace', 'way/a', true],
+    ['the root namespace', 'istio-system/a', true],
+    ['the namespace of the service', 'pay/a', false],
+  ])('Secrets of the waypoint are for rules of its own namespace: %s', (_, from, isPermitted) => {
+    const tls = { sni: 'x', credential: { name: 'bank', mutual: true } };
+    const policy = { tls } as unknown as TrafficPolicy;
+    const subsets = [{ name: 'v1', labels: new Map(), workloads: [], policy, ports: [] }];
+    const host = 'cart.pay.svc.cluster.local';
+    const store = filled(rule(from, host, { policy, subsets }));
+    for (const subset of ['', 'v1']) {
+      const found = store.destination(`pay/${host}`, 80, subset).tls;
+      const source = { kind: 'credential', name: 'bank', isMutual: true };
+      if (isPermitted) expect(found).toMatchObject({ source, unreadable: undefined });
+      else
+        expect(found).toMatchObject({
+          source: undefined,
+          unreadable: expect.stringContaining('not of pay'),
+        });
+    }
   });
 
   test('a change is heeded by the services it concerns, and by no others', () => {

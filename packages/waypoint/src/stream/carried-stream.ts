@@ -25,7 +25,7 @@ import type { CountedConnection } from '../telemetry/metrics/traffic-metrics.ts'
 import type { ConnectionRecord } from '../telemetry/record.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
-import { UpstreamError } from '../upstream/errors.ts';
+import { NOT_ENDPOINTS_FAULT, UpstreamError } from '../upstream/errors.ts';
 import { BytePump } from './byte-pump.ts';
 import { PeekedTransport } from './peeked-transport.ts';
 import type { StreamContext } from './stream-service.ts';
@@ -252,7 +252,7 @@ export class CarriedStream {
         this.#connected(transport);
       },
       onFailed: (error) => {
-        endpoint.report('local-origin');
+        if (!NOT_ENDPOINTS_FAULT.has(error.reason)) endpoint.report('local-origin');
         this.#failed(error);
       },
     });

@@ -108,6 +108,8 @@ export interface NetworkOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where endpoints take tunnels. */
   readonly hbonePort?: number;
+  /** Where Secrets are mounted. */
+  readonly credentials?: string;
   /** What the control plane knows before the waypoint starts. */
   readonly before?: (controlPlane: ControlPlane) => void;
 }
@@ -138,6 +140,7 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
           dropped: 0,
         })),
         ...(options.hbonePort === undefined ? {} : { hbonePort: options.hbonePort }),
+        ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       },
       AbortSignal.timeout(10_000),
     ),

@@ -6,7 +6,7 @@
  */
 import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '@ambit/core/clock';
 import { connectHttp1 } from '@ambit/http/h1/client';
 import { connectHttp2 } from '@ambit/http/h2/client';
@@ -22,6 +22,7 @@ import { connectError, type UpstreamError, type UpstreamReason } from './errors.
 import type { ConnectWaiter, HttpVersion } from './http-pool.ts';
 import { originateTls, type TlsOrigination } from './originate-tls.ts';
 import type { UpstreamSettings } from './settings.ts';
+import type { TlsMaterials } from './tls-materials.ts';
 import type { Tunnels } from './tunnels.ts';
 
 export interface TransportWaiter {
@@ -46,6 +47,7 @@ export interface ConnectAbout {
 
 export interface ConnectorOptions {
   readonly tunnels: Tunnels;
+  readonly materials: TlsMaterials;
   readonly clock: Clock;
   readonly http1: Http1Options;
   readonly http2: Http2ClientOptions;
@@ -165,6 +167,7 @@ export class Connector {
     attempt.onGivenUp(() => socket.destroy());
   }
 
+  /** What it is made of comes first: nobody is connected with in vain. */
   #secured<T>(
     endpoint: UpstreamEndpoint,
     about: ConnectAbout,
@@ -172,17 +175,29 @@ export class Connector {
     attempt: Connecting<T>,
     resultOf: (socket: TLSSocket) => T,
   ): void {
-    this.#anyDuplex(endpoint, about, attempt, (duplex) => {
-      attempt.onGivenUp(() => duplex.destroy());
-      try {
-        originateTls(duplex, tls, {
-          onSecured: (socket) => attempt.done(resultOf(socket), () => socket.destroy()),
-          onFailed: (error) => attempt.broke('tls_failure', error),
-        });
-      } catch (error) {
-        attempt.broke('tls_failure', error);
-      }
-    });
+    const begin = (context: SecureContext) => {
+      if (attempt.isOver) return;
+      this.#anyDuplex(endpoint, about, attempt, (duplex) => {
+        attempt.onGivenUp(() => duplex.destroy());
+        try {
+          originateTls(duplex, tls, context, {
+            onSecured: (socket) => attempt.done(resultOf(socket), () => socket.destroy()),
+            onFailed: (error) => attempt.broke('tls_failure', error),
+          });
+        } catch (error) {
+          attempt.broke('tls_failure', error);
+        }
+      });
+    };
+    const lacking = (error: unknown) => attempt.broke('tls_material_unusable', error);
+    try {
+      const context = this.#options.materials.contextOf(tls.policy);
+      if (context instanceof Promise) context.then(begin).catch(lacking);
+      else begin(context);
+    } catch (error) {
+      // As connections are, also where nothing was waited for: whoever asked has the attempt by then.
+      queueMicrotask(() => lacking(error));
+    }
   }
 }
 
@@ -212,6 +227,10 @@ class Connecting<T> implements Disposable {
     this.#timer = clock.after(timeoutMs, () =>
       this.broke('connection_timeout', new Error(`not connected within ${timeoutMs} ms`)),
     );
+  }
+
+  get isOver(): boolean {
+    return this.#over;
   }
 
   /** Called when nobody wants the connection any more, or it cannot be had. */

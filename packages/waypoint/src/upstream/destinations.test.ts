@@ -1,13 +1,21 @@
+import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import type { RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
 import { AppProtocol, LoadBalancingMode } from '@ambit/api/workload';
 import type { WaypointFields, WaypointResources } from '@ambit/api/waypoint';
 import { systemClock } from '@ambit/core/clock';
 import { bytesOfIp } from '@ambit/core/ip';
+import type { CertificateAuthority } from '@ambit/identity/certificate-authority';
+import { generateKeys } from '@ambit/identity/keys';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
+import { createLeaf } from '@ambit/identity/x509';
 import { type Backend, httpBackend, startNode, tcpBackend } from '../testing/backend.ts';
 import type { Client } from '../testing/client.ts';
 import { testScope } from '../testing/scope.ts';
@@ -334,6 +342,89 @@ describe('TLS that the waypoint begins', () => {
       expect((await client.request(WEB)).body).toBe('secure');
     },
   );
+});
+
+describe('TLS in which the waypoint proves itself', () => {
+  const pem = ({ privateKey }: { readonly privateKey: KeyObject }) =>
+    privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+  /** Wants a certificate of `ca`, and tells the name that it proves. */
+  async function wantingBackend(ca: CertificateAuthority) {
+    const { certificatePem: cert, keys } = await ca.issueServer({ dnsNames: ['secure.test'] });
+    const roots = ca.material.rootsPem.join('');
+    const options = { cert, key: pem(keys), ca: roots, requestCert: true, maxVersion: 'TLSv1.2' as const };
+    return use(
+      await tcpBackend('127.0.0.2', (socket: Socket) => {
+        const server = createTlsServer(options, (tls: TLSSocket) => {
+          const { subjectaltname: name = '' } = tls.getPeerCertificate();
+          tls.on('error', () => undefined);
+          tls.on('data', () =>
+            tls.end(`HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ${name.length}\r\n\r\n${name}`),
+          );
+        });
+        server.on('tlsClientError', () => undefined);
+        server.emit('connection', socket);
+      }),
+    );
+  }
+
+  test('by a Secret that is mounted, or by files; what is missing is said and comes by itself', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ambit-credentials-'));
+    use({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    const ca = await createSelfSignedCa({ clock: systemClock });
+    const put = async (name: string) => {
+      const keys = await generateKeys();
+      const [notBeforeMs, notAfterMs] = [Date.now() - 60_000, Date.now() + 3_600_000];
+      const leaf = { names: { dnsNames: [name] }, publicKey: keys.publicKey, notBeforeMs, notAfterMs };
+      const certificatePem = await createLeaf(leaf, ca.material.signer);
+      mkdirSync(join(folder, 'bank'), { recursive: true });
+      writeFileSync(join(folder, 'bank', 'tls.crt'), certificatePem);
+      writeFileSync(join(folder, 'bank', 'tls.key'), pem(keys));
+      writeFileSync(join(folder, 'bank', 'ca.crt'), ca.material.rootsPem.join(''));
+    };
+    const network = await networkOf([await wantingBackend(ca)], { credentials: folder });
+    const client = await network.client();
+    const sni = 'secure.test';
+    const byCredential = { sni, credential: { name: 'bank', mutual: true } };
+    await policy(network, { tls: byCredential });
+    const missing = await client.request(WEB);
+    expect([missing.status, missing.body]).toMatchObject([
+      503,
+      expect.stringMatching('tls material unusable'),
+    ]);
+    expect(missing.body).not.toContain(folder);
+    await put('asker.test');
+    const { body } = await eventuallyFine(() => client.request(WEB));
+    expect(body).toBe('DNS:asker.test');
+    // Renewed, without a change of the policy.
+    await put('renewed.test');
+    const renewed = () => client.request(WEB).then(({ body: name }) => name === 'DNS:renewed.test');
+    await until(renewed, 'the new certificate is shown');
+    await policy(network, {
+      tls: {
+        sni,
+        files: {
+          clientCertificate: join(folder, 'bank', 'tls.crt'),
+          privateKey: join(folder, 'bank', 'tls.key'),
+          caCertificates: join(folder, 'bank', 'ca.crt'),
+        },
+      },
+    });
+    expect((await client.request(WEB)).body).toBe('DNS:renewed.test');
+    // Who proves nothing is cut off.
+    await policy(network, { tls: { sni, insecureSkipVerify: true } });
+    expect((await client.request(WEB)).status).toBe(503);
+    await policy(network, { tls: { ...byCredential, sni: 'other.test' } });
+    expect((await client.request(WEB)).body).toMatch('tls failure');
+  });
+
+  async function eventuallyFine<T extends { readonly status: number }>(ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const answer = await ask();
+      if (answer.status === 200) return answer;
+      await systemClock.sleep(200);
+    }
+  }
 });
 
 describe('the PROXY protocol', () => {

@@ -13,6 +13,7 @@ export type UpstreamReason =
   | 'connection_timeout'
   | 'endpoint_gone'
   | 'tls_failure'
+  | 'tls_material_unusable'
   | 'connect_refused_by_peer'
   | 'connection_termination'
   | 'remote_reset'
@@ -25,6 +26,14 @@ export type UpstreamReason =
   | 'cluster_not_found'
   | 'dns_failure'
   | 'per_try_timeout';
+
+/** What says nothing of the endpoint. */
+export const NOT_ENDPOINTS_FAULT: ReadonlySet<UpstreamReason> = new Set([
+  'overflow',
+  'endpoint_gone',
+  'request_not_sendable',
+  'tls_material_unusable',
+]);
 
 export class UpstreamError extends MeshError {
   readonly code = 'UPSTREAM';

@@ -8,8 +8,6 @@ import type { Duplex } from 'node:stream';
 import {
   checkServerIdentity,
   connect,
-  createSecureContext,
-  getCACertificates,
   type PeerCertificate,
   type SecureContext,
   type TLSSocket,
@@ -31,22 +29,20 @@ export interface TlsWaiter {
   onFailed(error: Error): void;
 }
 
-/** Policies are replaced, never changed. */
-const contexts = new WeakMap<UpstreamTls, SecureContext>();
-
 /**
  * @param duplex - Connected; nothing was read from it yet. It is destroyed when the handshake fails.
- * @throws {@link Error} when the policy's certificates are none.
+ * @param secureContext - Of the policy.
  */
 export function originateTls(
   duplex: Duplex,
   { policy, version, hostname }: TlsOrigination,
+  secureContext: SecureContext,
   waiter: TlsWaiter,
 ): TLSSocket {
   const name = policy.sni || hostname || '';
   const socket = connect({
     socket: duplex,
-    secureContext: contextOf(policy),
+    secureContext,
     rejectUnauthorized: !policy.insecureSkipVerify,
     checkServerIdentity: (_, certificate) => nameProblem(policy, name, certificate),
     ...(name === '' || isIP(name) > 0 ? {} : { servername: name }),
@@ -83,13 +79,4 @@ export function nameProblem(
   return new Error(
     `expected one of ${subjectAltNames.join(', ')}, got ${certificate.subjectaltname ?? 'no name'}`,
   );
-}
-
-function contextOf(policy: UpstreamTls): SecureContext {
-  const known = contexts.get(policy);
-  if (known) return known;
-  const ca = policy.caCertificates === '' ? getCACertificates('system') : [policy.caCertificates];
-  const made = createSecureContext({ ca, minVersion: 'TLSv1.2' });
-  contexts.set(policy, made);
-  return made;
 }

@@ -362,6 +362,20 @@ export interface UpstreamTls {
   readonly caCertificates: string;
   readonly insecureSkipVerify: boolean;
   readonly unreadable: string;
+  readonly files: TlsFiles | undefined;
+  readonly credential: TlsCredential | undefined;
+}
+
+export interface TlsFiles {
+  readonly clientCertificate: string;
+  readonly privateKey: string;
+  readonly caCertificates: string;
+  readonly caCrl: string;
+}
+
+export interface TlsCredential {
+  readonly name: string;
+  readonly mutual: boolean;
 }
 
 export interface HealthCheck {
@@ -5165,7 +5179,15 @@ export const OutlierDetection: MessageFns<OutlierDetection> = {
 };
 
 function createBaseUpstreamTls(): UpstreamTls {
-  return { sni: "", subjectAltNames: [], caCertificates: "", insecureSkipVerify: false, unreadable: "" };
+  return {
+    sni: "",
+    subjectAltNames: [],
+    caCertificates: "",
+    insecureSkipVerify: false,
+    unreadable: "",
+    files: undefined,
+    credential: undefined,
+  };
 }
 
 export const UpstreamTls: MessageFns<UpstreamTls> = {
@@ -5184,6 +5206,12 @@ export const UpstreamTls: MessageFns<UpstreamTls> = {
     }
     if (message.unreadable !== "") {
       writer.uint32(42).string(message.unreadable);
+    }
+    if (message.files !== undefined) {
+      TlsFiles.encode(message.files, writer.uint32(50).fork()).join();
+    }
+    if (message.credential !== undefined) {
+      TlsCredential.encode(message.credential, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -5241,6 +5269,22 @@ export const UpstreamTls: MessageFns<UpstreamTls> = {
             message.unreadable = reader.string(true);
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.files = TlsFiles.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.credential = TlsCredential.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -5264,6 +5308,172 @@ export const UpstreamTls: MessageFns<UpstreamTls> = {
     message.caCertificates = object.caCertificates ?? "";
     message.insecureSkipVerify = object.insecureSkipVerify ?? false;
     message.unreadable = object.unreadable ?? "";
+    message.files = (object.files !== undefined && object.files !== null)
+      ? TlsFiles.fromPartial(object.files)
+      : undefined;
+    message.credential = (object.credential !== undefined && object.credential !== null)
+      ? TlsCredential.fromPartial(object.credential)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTlsFiles(): TlsFiles {
+  return { clientCertificate: "", privateKey: "", caCertificates: "", caCrl: "" };
+}
+
+export const TlsFiles: MessageFns<TlsFiles> = {
+  encode(message: TlsFiles, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientCertificate !== "") {
+      writer.uint32(10).string(message.clientCertificate);
+    }
+    if (message.privateKey !== "") {
+      writer.uint32(18).string(message.privateKey);
+    }
+    if (message.caCertificates !== "") {
+      writer.uint32(26).string(message.caCertificates);
+    }
+    if (message.caCrl !== "") {
+      writer.uint32(34).string(message.caCrl);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TlsFiles {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTlsFiles() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientCertificate = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.privateKey = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.caCertificates = reader.string(true);
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.caCrl = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<TlsFiles>, I>>(base?: I): TlsFiles {
+    return TlsFiles.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TlsFiles>, I>>(object: I): TlsFiles {
+    const message = createBaseTlsFiles() as any;
+    message.clientCertificate = object.clientCertificate ?? "";
+    message.privateKey = object.privateKey ?? "";
+    message.caCertificates = object.caCertificates ?? "";
+    message.caCrl = object.caCrl ?? "";
+    return message;
+  },
+};
+
+function createBaseTlsCredential(): TlsCredential {
+  return { name: "", mutual: false };
+}
+
+export const TlsCredential: MessageFns<TlsCredential> = {
+  encode(message: TlsCredential, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.mutual !== false) {
+      writer.uint32(16).bool(message.mutual);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TlsCredential {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTlsCredential() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mutual = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<TlsCredential>, I>>(base?: I): TlsCredential {
+    return TlsCredential.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TlsCredential>, I>>(object: I): TlsCredential {
+    const message = createBaseTlsCredential() as any;
+    message.name = object.name ?? "";
+    message.mutual = object.mutual ?? false;
     return message;
   },
 };

@@ -5,6 +5,7 @@
  * How many pods there are is the autoscaler's to say, so the Deployment does not: see overlay.ts for one without it.
  */
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
+import { credentialMounts, credentialsOf, credentialVolumes } from './credentials.ts';
 import { STATUS_PORT, servicePorts } from './ports.ts';
 import {
   GATEWAY_NAME_LABEL,
@@ -205,6 +206,7 @@ function podSpec(of: Of): Readonly<Record<string, unknown>> {
         },
       },
       { name: 'istiod-ca-cert', configMap: { name: settings.rootConfigMap } },
+      ...credentialVolumes(credentialsOf(gateway).names),
     ],
     nodeSelector: { 'kubernetes.io/os': 'linux', ...pod.nodeSelector },
     ...(tolerations.length > 0 && { tolerations }),
@@ -267,6 +269,7 @@ function container(of: Of): Readonly<Record<string, unknown>> {
       // Who vouches for the control plane.
       { name: 'istiod-ca-cert', mountPath: '/var/run/secrets/istio', readOnly: true },
       { name: 'istio-token', mountPath: '/var/run/secrets/tokens', readOnly: true },
+      ...credentialMounts(credentialsOf(of.gateway).names),
     ],
   };
 }

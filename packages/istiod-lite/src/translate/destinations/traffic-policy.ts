@@ -20,6 +20,7 @@ import type {
   TrafficPolicySettings,
 } from '@ambit/kube/resources/networking';
 import { wireDurationMs } from '../go-duration.ts';
+import { secretName } from '../../validate/secret-name.ts';
 import type { RuledWorkloads } from './destination-rule.ts';
 
 /** Of the rule's services. */
@@ -168,25 +169,24 @@ function outlierDetection(given: OutlierDetectionSettings): WaypointFields<Outli
   };
 }
 
-/** Files and Secrets that Istio's proxy would read, and a waypoint of ours has none of. */
-const OF_THE_PROXY = [
-  'clientCertificate',
-  'privateKey',
-  'caCertificates',
-  'caCrl',
-  'credentialName',
-] as const;
-
-/** `undefined`: what the mesh does anyway. What cannot be had as the user wants it is not had at all. */
+/**
+ * `undefined`: what the mesh does anyway. Files and Secrets are names only: the waypoint has what they name. What cannot be
+ * had as the user wants it is not had at all.
+ */
 function upstreamTls(given: ClientTlsSettings): WaypointFields<UpstreamTls> | undefined {
   const { mode = 'DISABLE', sni = '', subjectAltNames = [], insecureSkipVerify = false } = given;
   if (mode === 'DISABLE' || mode === 'ISTIO_MUTUAL') return undefined;
-  const missing = OF_THE_PROXY.filter((name) => (given[name] ?? '') !== '');
-  const unreadable =
-    mode === 'MUTUAL'
-      ? 'mode MUTUAL is not supported at a waypoint'
-      : missing.length > 0
-        ? `${missing.join(', ')}: not supported at a waypoint`
-        : '';
-  return { sni, subjectAltNames: [...subjectAltNames], insecureSkipVerify, unreadable };
+  const shared = { sni, subjectAltNames: [...subjectAltNames], insecureSkipVerify };
+  const mutual = mode === 'MUTUAL';
+  const { credentialName = '' } = given;
+  if (credentialName !== '') {
+    const name = secretName(credentialName);
+    return name === undefined
+      ? { ...shared, unreadable: `credentialName "${credentialName}" is no name of a Secret` }
+      : { ...shared, credential: { name, mutual } };
+  }
+  const { clientCertificate = '', privateKey = '', caCertificates = '', caCrl = '' } = given;
+  const own = mutual ? { clientCertificate, privateKey } : {};
+  const isPlain = !mutual && caCertificates === '' && caCrl === '';
+  return isPlain ? shared : { ...shared, files: { ...own, caCertificates, caCrl } };
 }

@@ -28,6 +28,7 @@ import {
   type OutlierDetection,
   type RetryBudget,
   type Subset,
+  type TlsSource,
   type TrafficPolicy,
   type UpstreamTls,
 } from '../destination-policy.ts';
@@ -221,8 +222,36 @@ function tlsOf(message: UpstreamTlsMessage): UpstreamTls {
     subjectAltNames: atMost(message.subjectAltNames, MAX_PARTS, 'tls').map((name) => nameOf(name, 'tls')),
     caCertificates: textOf(message.caCertificates, 'tls'),
     insecureSkipVerify: message.insecureSkipVerify,
+    source: tlsSourceOf(message),
     unreadable: said(message.unreadable),
   };
+}
+
+function tlsSourceOf({ files, credential }: UpstreamTlsMessage): TlsSource | undefined {
+  if (files && credential) throw new Problem('tls: both files and a credential');
+  if (credential) {
+    const { name, mutual } = credential;
+    if (!isSecretName(name)) throw new Problem(`tls: ${JSON.stringify(name)} is no name of a Secret`);
+    return { kind: 'credential', name, isMutual: mutual };
+  }
+  if (!files) return undefined;
+  const path = (given: string) => {
+    if (given !== '' && !(given.startsWith('/') && !given.includes('\0')))
+      throw new Problem(`tls: ${JSON.stringify(given)} is no absolute path`);
+    return said(nameOf(given, 'tls'));
+  };
+  return {
+    kind: 'files',
+    clientCertificate: path(files.clientCertificate),
+    privateKey: path(files.privateKey),
+    caCertificates: path(files.caCertificates),
+    caCrl: path(files.caCrl),
+  };
+}
+
+/** It becomes a part of a path. */
+function isSecretName(name: string): boolean {
+  return name.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name);
 }
 
 function healthCheckOf(message: HealthCheckMessage): HealthCheck {

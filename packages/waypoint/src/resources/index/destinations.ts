@@ -4,6 +4,9 @@
  * As Istio has it: rules of the waypoint's own namespace come before those of the service's, and those before the root
  * namespace's; among them the most specific hostname, then the oldest. Several rules for one hostname in one namespace
  * give their subsets together, and the oldest its policy. What other kinds (BackendTLSPolicy, …) say fills what is left.
+ *
+ * Files and Secrets of the waypoint are for rules of its own namespace and of the root namespace: what others write must not
+ * speak with keys that are not theirs.
  */
 import { type ServiceKey, splitServiceKey } from '@ambit/model/address';
 import {
@@ -89,8 +92,8 @@ export class DestinationIndex {
     const ofPort = subset?.ports.get(port);
     const below = ofPort ? others : [...rules.slice(0, 1), ...others];
     const layers = [
-      ofPort ?? subset?.policy ?? NO_TRAFFIC_POLICY,
-      ...below.map((policy) => policy.ports.get(port) ?? policy.policy),
+      subset ? this.#permitted(subset.rule, ofPort ?? subset.policy) : NO_TRAFFIC_POLICY,
+      ...below.map((policy) => this.#permitted(policy, policy.ports.get(port) ?? policy.policy)),
     ];
     const used = [...rules, ...others];
     return {
@@ -101,6 +104,16 @@ export class DestinationIndex {
       unusable: unusable(used, subsetName, subset),
       from: used.map(({ name }) => name),
     };
+  }
+
+  /** @returns A policy that refuses in the place of one that uses what is not its own. */
+  #permitted({ origin: { namespace } }: DestinationPolicy, policy: TrafficPolicy): TrafficPolicy {
+    const { tls } = policy;
+    if (!tls?.source || namespace === this.#namespace || namespace === this.#rootNamespace()) return policy;
+    const unreadable =
+      `files and Secrets of a waypoint are for DestinationRules of its own namespace (${this.#namespace}) or the root ` +
+      `namespace, not of ${namespace}`;
+    return { ...policy, tls: { ...tls, source: undefined, unreadable: tls.unreadable ?? unreadable } };
   }
 
   /** All for the best hostname in the first namespace that has any, from the oldest on. */
@@ -131,10 +144,13 @@ function specificity({ hostname }: DestinationPolicy): number {
   return hostname.startsWith('*') ? hostname.length : Number.MAX_SAFE_INTEGER;
 }
 
-function subsetOf(rules: readonly DestinationPolicy[], name: string): Subset | undefined {
-  for (const { subsets } of rules) {
-    const subset = subsets.get(name);
-    if (subset) return subset;
+/** With the rule that has it. */
+type FoundSubset = Subset & { readonly rule: DestinationPolicy };
+
+function subsetOf(rules: readonly DestinationPolicy[], name: string): FoundSubset | undefined {
+  for (const rule of rules) {
+    const subset = rule.subsets.get(name);
+    if (subset) return { ...subset, rule };
   }
   return undefined;
 }
