@@ -236,9 +236,9 @@ async function authenticated(
     const { status, reason } = outcome;
     return { request: asked, token: { kind: 'refused', status, reason } };
   }
-  const { remove, set } = outcome.changes;
+  const { remove, set, vouched } = outcome.changes;
   const fields = withFields(without(asked.fields, new Set(remove)), set);
-  return { request: { ...asked, fields }, token: { kind: 'verified', claims: outcome.token } };
+  return { request: { ...asked, fields, vouched }, token: { kind: 'verified', claims: outcome.token } };
 }
 
 /** An address, or the name of a service: then its first address. */

@@ -192,6 +192,32 @@ describe('the fields that are sent', () => {
     expect(changeFields({ set: [forged], add: [forged], remove: [] }, [])).toEqual([]);
   });
 
+  describe('what tokens and authorizing services have the say of', () => {
+    const vouched = ['x-user', 'x-role'];
+    const asked = { ...request('/'), fields: ['x-user', 'alice', 'x-other', '1'], vouched };
+    const change = (set: object[], add: object[], remove: string[]) =>
+      filter({ $case: 'requestHeaders', value: { set, add, remove } } as never);
+    const of = (consumerNamespace: string | undefined, filters: Filters) => {
+      const decision = decide({ backends: [backend(1)], filters }, asked);
+      if (decision.kind !== 'forward') throw new Error(`decided ${decision.kind}`);
+      return forwardedRequest({ ...decision, consumerNamespace }, asked).fields;
+    };
+    const forged = (name: string) => ({ name, value: 'admin' });
+
+    test.each([undefined, 'web'])('no route writes it, there or not (route of clients: %s)', (consumer) => {
+      expect(of(consumer, [change([forged('x-user'), forged('x-role'), forged('x-other')], [], [])])).toEqual(
+        ['x-user', 'alice', 'x-other', 'admin'],
+      );
+      expect(of(consumer, [change([], [forged('x-user'), forged('x-role')], [])])).toEqual(asked.fields);
+    });
+
+    test('a route of the service may remove it, and one of its clients may not', () => {
+      const filters = [change([], [forged('x-user')], ['x-user', 'x-other'])];
+      expect(of(undefined, filters)).toEqual([]);
+      expect(of('web', filters)).toEqual(['x-user', 'alice']);
+    });
+  });
+
   test('set-cookie is never joined', () => {
     const changed = changeFields({ set: [], add: [{ name: 'set-cookie', value: 'b=2' }], remove: [] }, [
       'set-cookie',

@@ -4,9 +4,13 @@
  * Of a request the rule's filters come first and the backend's then; of a response the other way round. In one filter
  * `remove` comes first, then `set`, then `add`, as in Envoy. Where a filter changes nothing, the fields stay the same
  * list.
+ *
+ * Envoy has tokens and authorizing services write their headers before, and filters change these like others. Here no filter
+ * writes one of them: applications believe them, and clients may have routes of their own. The service's own routes may
+ * still remove them, which makes nobody another.
  */
 import type { HeaderFields } from '@ambit/http/header-fields';
-import type { HeaderChange, HttpFilters } from '../resources/http-route.ts';
+import type { HeaderChange, HeaderField, HttpFilters } from '../resources/http-route.ts';
 import { changePath } from './change-path.ts';
 import { corsFields } from './cors.ts';
 import type { Forward, RouteDecision } from './route-decision.ts';
@@ -19,18 +23,23 @@ export interface ForwardedRequest {
 }
 
 /** What of a decision changes the request. */
-export type RequestChanges = Pick<Forward, 'filters' | 'matchedPrefixLength'>;
+export type RequestChanges = Pick<Forward, 'filters' | 'matchedPrefixLength' | 'consumerNamespace'>;
 
 /** What goes to the endpoint. */
 export function forwardedRequest(decision: RequestChanges, request: RequestView): ForwardedRequest {
   if (decision.filters.length === 0) return request;
   let { authority, path, fields } = request;
+  const { vouched = [] } = request;
+  const fixed: FixedFields = {
+    unwritten: vouched,
+    kept: decision.consumerNamespace === undefined ? [] : vouched,
+  };
   for (const { rewrite, requestHeaders } of decision.filters) {
     if (rewrite?.hostname !== undefined) authority = rewrite.hostname;
     if (rewrite?.path !== undefined) path = changePath(rewrite.path, path, decision.matchedPrefixLength);
     for (const change of requestHeaders) {
       authority = hostOf(change) ?? authority;
-      fields = changeFields(change, fields);
+      fields = changeFields(change, fields, fixed);
     }
   }
   return { authority, path, fields };
@@ -75,17 +84,35 @@ const UNTOUCHABLE: ReadonlySet<string> = new Set([
   'x-forwarded-client-cert',
 ]);
 
-export function changeFields({ set, add, remove }: HeaderChange, fields: HeaderFields): HeaderFields {
+/** Besides those that nobody touches. */
+export interface FixedFields {
+  /** Neither set nor added to. */
+  readonly unwritten: readonly string[];
+  /** Not removed. */
+  readonly kept: readonly string[];
+}
+
+const NOTHING_FIXED: FixedFields = { unwritten: [], kept: [] };
+
+export function changeFields(
+  { set, add, remove }: HeaderChange,
+  fields: HeaderFields,
+  { unwritten, kept }: FixedFields = NOTHING_FIXED,
+): HeaderFields {
   if (set.length === 0 && add.length === 0 && remove.length === 0) return fields;
-  const gone = new Set([...remove, ...set.map(({ name }) => name)]);
+  const mayWrite = ({ name }: HeaderField) => !isUntouchable(name) && !unwritten.includes(name);
+  const written = set.filter(mayWrite);
+  const gone = new Set([
+    ...remove.filter((name) => !isUntouchable(name) && !kept.includes(name)),
+    ...written.map(({ name }) => name),
+  ]);
   const changed: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (gone.has(name) && !isUntouchable(name)) continue;
-    changed.push(name, fields[i + 1] ?? '');
+    if (!gone.has(name)) changed.push(name, fields[i + 1] ?? '');
   }
-  for (const { name, value } of set) if (!isUntouchable(name)) changed.push(name, value);
-  for (const { name, value } of add) if (!isUntouchable(name)) appendField(changed, name, value);
+  for (const { name, value } of written) changed.push(name, value);
+  for (const field of add) if (mayWrite(field)) appendField(changed, field.name, field.value);
   return changed;
 }
 

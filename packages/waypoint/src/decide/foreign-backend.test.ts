@@ -84,7 +84,11 @@ describe('a route into another namespace', () => {
     ['/secret#', undefined],
   ])('a path that a filter makes %s is seen there as %s', (path, want) => {
     const rewrite = { hostname: 'ledger', path: { kind: 'replace-full' as const, path } };
-    const changes = { filters: [{ ...NO_FILTERS, rewrite }], matchedPrefixLength: 0 };
+    const changes = {
+      filters: [{ ...NO_FILTERS, rewrite }],
+      matchedPrefixLength: 0,
+      consumerNamespace: undefined,
+    };
     expect(subjectSent(changes, subject, 'BASE')?.request?.path).toBe(want);
   });
 

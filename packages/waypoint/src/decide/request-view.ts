@@ -10,6 +10,8 @@ export interface RequestView {
   /** With query. Decisions see none that does not begin with a slash: `*`, and that of CONNECT, are refused before. */
   readonly path: string;
   readonly fields: HeaderFields;
+  /** Names that tokens and authorizing services have the say of, whether the field is there or not. Default: none. */
+  readonly vouched?: readonly string[];
 }
 
 /** The connection that the request came on, as HBONE told of it. */

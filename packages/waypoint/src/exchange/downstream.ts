@@ -93,8 +93,9 @@ export function keptFrom(
   subject: AuthorizationSubject,
 ): string | undefined {
   if (!isForeign(service.key, lead)) return undefined;
-  const { filters = [], matchedPrefixLength = 0 } = lead;
-  const sent = subjectSent({ filters, matchedPrefixLength }, subject, snapshot.settings.pathNormalization);
+  const { filters = [], matchedPrefixLength = 0, consumerNamespace } = lead;
+  const changes = { filters, matchedPrefixLength, consumerNamespace };
+  const sent = subjectSent(changes, subject, snapshot.settings.pathNormalization);
   if (!sent) return 'none';
   const end = (key: ServiceKey, at: number): RouteEnd => ({
     service: key,

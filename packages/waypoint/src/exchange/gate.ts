@@ -167,9 +167,13 @@ export class Gate implements Disposable {
     return { request: this.#view, connection: this.#connection, token };
   }
 
-  #change({ remove, set }: FieldChanges): void {
+  #change({ remove, set, vouched }: FieldChanges): void {
     if (remove.length === 0 && set.length === 0) return;
-    const fields = withFields(without(this.#view.fields, new Set(remove)), set);
-    this.#view = { ...this.#view, fields };
+    const { fields, vouched: before = [] } = this.#view;
+    this.#view = {
+      ...this.#view,
+      fields: withFields(without(fields, new Set(remove)), set),
+      vouched: [...before, ...vouched],
+    };
   }
 }

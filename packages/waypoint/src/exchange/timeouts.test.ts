@@ -71,7 +71,7 @@ function setup(kind: 'HTTPRoute' | 'VirtualService', head: Partial<RequestHead> 
   } as unknown as Downstream;
   const request = new ProxiedRequest(context, downstream, exchange).start();
   const believe = async () => {
-    token.resolve({ kind: 'ok', token: undefined, changes: { remove: [], set: [] } });
+    token.resolve({ kind: 'ok', token: undefined, changes: { remove: [], set: [], vouched: [] } });
     await clock.advance(0);
   };
   return { request, clock, events, believe };

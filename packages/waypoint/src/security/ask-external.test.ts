@@ -104,7 +104,7 @@ async function check(
 
 const ALLOWED: ExternalVerdict = {
   kind: 'allow',
-  changes: { remove: [], set: [] },
+  changes: { remove: [], set: [], vouched: [] },
   query: undefined,
   responseFields: [],
 };
@@ -158,7 +158,7 @@ describe('over HTTP', () => {
     ];
     expect((await check(HTTP, () => answer(200, fields))).verdict).toEqual({
       kind: 'allow',
-      changes: { remove: [], set: ['x-user', 'alice', 'x-up-a', '1,2'] },
+      changes: { remove: [], set: ['x-user', 'alice', 'x-up-a', '1,2'], vouched: ['x-user', 'x-up-a'] },
       query: undefined,
       responseFields: ['set-cookie', 'a=b', 'set-cookie', 'c=d'],
     });
@@ -287,6 +287,7 @@ describe('over gRPC', () => {
       changes: {
         remove: ['x-secret'],
         set: ['x-set', 'new', 'x-ask', '1,more', 'x-secret', 'kept', 'x-pre-a', 'over', 'x-absent', 'added'],
+        vouched: ['x-secret', 'x-set', 'x-ask', 'x-secret', 'x-pre-a', 'x-absent'],
       },
       query: { set: [['user', 'ann']], remove: ['token'] },
       responseFields: ['set-cookie', 'a=b', 'set-cookie', 'c=d'],

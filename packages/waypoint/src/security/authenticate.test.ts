@@ -421,8 +421,12 @@ describe('what becomes of the request', () => {
   };
 
   test('the token is taken off, unless it is to be forwarded', async () => {
-    expect((await changes({})).changes).toEqual({ remove: ['authorization'], set: [] });
-    expect((await changes({ forwardOriginalToken: true })).changes).toEqual({ remove: [], set: [] });
+    expect((await changes({})).changes).toEqual({ remove: ['authorization'], set: [], vouched: [] });
+    expect((await changes({ forwardOriginalToken: true })).changes).toEqual({
+      remove: [],
+      set: [],
+      vouched: [],
+    });
   });
 
   test('the payload goes into a header, as it stands in the token', async () => {
@@ -482,7 +486,10 @@ describe('what becomes of the request', () => {
       [policy([rule(parts)])],
       request('/', { headers: { 'x-sub': 'root', 'x-payload': 'z' } }),
     );
-    expect(found).toMatchObject({ kind: 'ok', changes: { remove: ['x-payload', 'x-sub'], set: [] } });
+    expect(found).toMatchObject({
+      kind: 'ok',
+      changes: { remove: ['x-payload', 'x-sub'], set: [], vouched: ['x-payload', 'x-sub'] },
+    });
   });
 
   test('scopes are a list for policies', async () => {

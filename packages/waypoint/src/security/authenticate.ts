@@ -27,6 +27,8 @@ import type { KeySet } from './key-set.ts';
 export interface FieldChanges {
   readonly remove: readonly string[];
   readonly set: HeaderFields;
+  /** Names of which nobody else has the say from then on. */
+  readonly vouched: readonly string[];
 }
 
 export type Authentication =
@@ -198,7 +200,7 @@ function askedOf(policies: readonly RequestAuthentication[]): Asked {
     rules,
     strip,
     isBroken: policies.some(({ unreadable }) => unreadable !== undefined),
-    nobody: { kind: 'ok', token: undefined, changes: { remove: strip, set: [] } },
+    nobody: { kind: 'ok', token: undefined, changes: { remove: strip, set: [], vouched: strip } },
   };
 }
 
@@ -255,7 +257,11 @@ function accepted({ rule, token }: Believed, request: RequestView, strip: readon
   return {
     kind: 'ok',
     token: { principal, claims: policyClaims(rule, claims) },
-    changes: { remove: [...strip, ...(rule.forward ? [] : headersWith(text, rule, request))], set },
+    changes: {
+      remove: [...strip, ...(rule.forward ? [] : headersWith(text, rule, request))],
+      set,
+      vouched: strip,
+    },
   };
 }
 

@@ -12,6 +12,7 @@ import { type HeaderFields, textOfOctets } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
 import type { ExtAuthzGrpc } from '../resources/mesh-settings.ts';
 import {
+  externalChanges,
   type ExternalQuestion,
   type ExternalVerdict,
   fieldOf,
@@ -97,7 +98,7 @@ export function checkVerdict(response: CheckResponse, request: RequestView | und
   const remove = (ok?.headersToRemove ?? []).map((name) => name.toLowerCase()).filter(isForOthers);
   return {
     kind: 'allow',
-    changes: { remove, set: requestFields(ok?.headers ?? [], request, remove) },
+    changes: externalChanges(remove, requestFields(ok?.headers ?? [], request, remove)),
     query: ok && queryChanges(ok),
     responseFields: clientFields(ok?.responseHeadersToAdd ?? []),
   };

@@ -6,7 +6,7 @@ import { isForOthers } from '../resources/protected-fields.ts';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { ExtAuthzHttp } from '../resources/mesh-settings.ts';
 import type { RequestView } from '../decide/request-view.ts';
-import { type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
+import { externalChanges, type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
 
 export interface HttpQuestion {
   readonly method: string;
@@ -53,7 +53,7 @@ export function httpVerdict(
   const set = selected(fields, provider.headersToUpstreamOnAllow);
   return {
     kind: 'allow',
-    changes: { remove: [], set: joined(set) },
+    changes: externalChanges([], joined(set)),
     query: undefined,
     responseFields: selected(fields, provider.headersToDownstreamOnAllow),
   };

@@ -52,7 +52,12 @@ export type ExternalVerdict =
   /** Nobody was asked, as its body is longer than may be shown. */
   | { readonly kind: 'too-large' };
 
-export const NO_CHANGES: FieldChanges = { remove: [], set: [] };
+export const NO_CHANGES: FieldChanges = { remove: [], set: [], vouched: [] };
+
+/** Of what a service removes and sets it has the say. */
+export function externalChanges(remove: readonly string[], set: HeaderFields): FieldChanges {
+  return { remove, set, vouched: [...remove, ...set.filter((_, i) => i % 2 === 0)] };
+}
 
 /** A name that HTTP takes, in lower case, and a value that it takes; `undefined` otherwise. */
 export function fieldOf(name: string, value: string): readonly [name: string, value: string] | undefined {

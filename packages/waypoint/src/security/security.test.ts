@@ -83,6 +83,28 @@ async function network(
   return made;
 }
 
+/** A route that says of requests who they are from. @param consumerNamespace - Empty: it is of the service. */
+function forgingRoute(
+  header: string,
+  consumerNamespace: string,
+): WaypointFields<WaypointResources['HttpRoute']> {
+  const to = { namespace: NAMESPACE, hostname: hostnameOf('web') };
+  const set = [
+    { name: header, value: 'admin' },
+    { name: 'x-route', value: 'was here' },
+  ];
+  return {
+    parents: [{ ...to, port: 0 }],
+    consumerNamespace,
+    rules: [
+      {
+        filters: [{ kind: { $case: 'requestHeaders', value: { set } } }],
+        backends: [{ target: { $case: 'service', value: { ...to, port: 80 } }, weight: 1 }],
+      },
+    ],
+  };
+}
+
 interface Seen {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -123,6 +145,26 @@ describe('tokens', () => {
       status: 401,
       body: expect.stringContaining('Jwt'),
     });
+  });
+
+  test('nor by a route, of clients or of the service, with a token or without', async () => {
+    for (const consumerNamespace of ['', NAMESPACE]) {
+      const made = await network((set) => {
+        set('RequestAuthentication', { rules: [rule()] });
+        set('HttpRoute', forgingRoute('x-user', consumerNamespace));
+      });
+      const client = await made.client();
+      const heard = async (headers: Record<string, string>) => {
+        const { body } = await client.request(WEB, { headers });
+        const seen = JSON.parse(body) as Seen;
+        return [seen.headers['x-user'], seen.headers['x-route']];
+      };
+      expect(await heard({ authorization: `Bearer ${await token({ sub: 'alice' })}` })).toEqual([
+        'alice',
+        'was here',
+      ]);
+      expect(await heard({})).toEqual([undefined, 'was here']);
+    }
   });
 
   test('a header that a rule fills cannot be written by a client', async () => {
@@ -230,6 +272,18 @@ describe('services that authorize', () => {
     const no = await client.request(WEB, { path: '/ask?a=b' });
     expect([no.status, no.body, no.headers['x-by']]).toEqual([401, 'no GET /ask?a=b', 'authz']);
     expect((await client.request(WEB, { path: '/other' })).status).toBe(200);
+  });
+
+  test('what one has written no route of clients changes', async () => {
+    const made = await overHttp((_, response) => response.writeHead(200, { 'x-by': 'authz' }).end());
+    made.controlPlane.set('HttpRoute', `${NAMESPACE}/forging`, {
+      origin: { kind: 'HTTPRoute', namespace: NAMESPACE, name: 'forging', createdMs: 1n },
+      ...forgingRoute('x-by', NAMESPACE),
+    });
+    const client = await made.client();
+    const heard = async () => JSON.parse((await client.request(WEB, { path: '/ask' })).body) as Seen;
+    await until(async () => (await heard()).headers['x-route'] === 'was here', 'the route is there');
+    expect((await heard()).headers['x-by']).toBe('authz');
   });
 
   test('one that hangs: refused in time', async () => {
