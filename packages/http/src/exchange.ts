@@ -151,6 +151,8 @@ export interface HttpClientConnection {
   readonly maxExchanges: number;
   /** How many ended well: with 0, a failure is not one of a kept connection. */
   readonly completedExchanges: number;
+  /** Our end as `ip:port`, for logs; empty where it is none of TCP's. */
+  readonly localAddress: string;
   /** HTTP/2: the server takes extended CONNECT (RFC 8441). HTTP/1.1: always. */
   readonly canSwitchProtocols: boolean;
   /** Takes no more requests; ends when the last exchange has. */

@@ -76,6 +76,10 @@ class Http1ClientConnection
     this.deadlineMs = options.deadlines.nowMs + options.idleTimeoutMs;
   }
 
+  get localAddress(): string {
+    return this.wire.transport.localAddress;
+  }
+
   get canRequest(): boolean {
     return !this.isClosing && this.#exchange === undefined;
   }

@@ -46,6 +46,10 @@ class Http2ClientConnection implements HttpClientConnection, SessionHandler, Wat
     if (options.budget) this.#fitWindows();
   }
 
+  get localAddress(): string {
+    return this.#session.localAddress;
+  }
+
   get canRequest(): boolean {
     return this.#session.isOpen && this.#session.openStreams < this.maxExchanges;
   }

@@ -9,6 +9,7 @@ function taking(write: (bytes: Uint8Array) => void): Transport {
     idle: true,
     lends: false,
     peer: '',
+    localAddress: '',
     write,
     keep() {},
     credit() {},

@@ -144,6 +144,11 @@ export class H2Session implements TransportEvents, ReceiverHost {
     return this.#settings.extendedConnect;
   }
 
+  /** As {@link Transport.localAddress}. */
+  get localAddress(): string {
+    return this.#transport.localAddress;
+  }
+
   /** Client: data may follow a CONNECT before its answer. False until the peer's SETTINGS are here. */
   get takesEarlyData(): boolean {
     return this.#settings.takesEarlyData;

@@ -29,6 +29,11 @@ export class StreamDuplex extends Duplex implements StreamHandler {
     stream.handler = this;
   }
 
+  /** The tunnel's, as a transport has it. */
+  get localAddress(): string {
+    return this.#stream.session.localAddress;
+  }
+
   /** Trailers mean nothing here. */
   onHeaders(): void {}
 

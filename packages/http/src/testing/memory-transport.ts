@@ -3,6 +3,7 @@ import type { Transport, TransportEvents } from '../transport/transport.ts';
 
 export class MemoryTransport implements Transport {
   readonly peer = 'memory';
+  readonly localAddress = '';
   readonly lends: boolean;
   readonly #written: Buffer[] = [];
   #events: TransportEvents | undefined;

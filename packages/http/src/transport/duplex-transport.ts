@@ -4,6 +4,7 @@ import { type Transport, type TransportEvents, UNCREDITED_BYTES } from './transp
 
 export class DuplexTransport implements Transport {
   readonly peer: string;
+  readonly localAddress: string;
   readonly lends = false;
   readonly #duplex: Duplex;
   #events: TransportEvents | undefined;
@@ -13,9 +14,10 @@ export class DuplexTransport implements Transport {
   /** Came while we wrote: two ends in one process. */
   readonly #early: Buffer[] = [];
 
-  constructor(duplex: Duplex, peer: string) {
+  constructor(duplex: Duplex, peer: string, localAddress = '') {
     this.#duplex = duplex;
     this.peer = peer;
+    this.localAddress = localAddress;
   }
 
   get idle(): boolean {

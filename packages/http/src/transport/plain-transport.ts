@@ -5,7 +5,7 @@
  * are lent. Both rules are those of plain-socket.ts.
  */
 import { MeshError } from '@ambit/core/errors';
-import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import { formatHostPort } from '@ambit/core/ip';
 import type { TcpHandle } from './native.ts';
 import { type Connect, PlainSocket, type PlainSocketEvents } from './plain-socket.ts';
 import { type Transport, type TransportEvents, UNCREDITED_BYTES } from './transport.ts';
@@ -32,6 +32,7 @@ export class PlainTransport implements Transport, PlainSocketEvents {
   readonly #socket: PlainSocket;
   #events: TransportEvents | undefined;
   #connected: boolean;
+  #local: string | undefined;
   #uncredited = 0;
   #ending = false;
   #peerEnded = false;
@@ -53,14 +54,9 @@ export class PlainTransport implements Transport, PlainSocketEvents {
     return this.#connected && !this.#closed && !this.#socket.isHeld;
   }
 
-  /** Our end of the connection. */
-  local(): Endpoint {
-    return this.#socket.local();
-  }
-
-  /** The other end. */
-  remote(): Endpoint {
-    return this.#socket.peer();
+  get localAddress(): string {
+    this.#local ??= localOf(this.#socket);
+    return this.#local;
   }
 
   start(events: TransportEvents): void {
@@ -139,4 +135,9 @@ export class PlainTransport implements Transport, PlainSocketEvents {
     const events = this.#events;
     if (events) queueMicrotask(() => events.onClosed(error));
   }
+}
+
+function localOf(socket: PlainSocket): string {
+  const { ip, port } = socket.local();
+  return ip === '' ? '' : formatHostPort(ip, port);
 }

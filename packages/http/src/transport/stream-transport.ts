@@ -38,6 +38,11 @@ export class StreamTransport implements Transport, StreamHandler {
     stream.handler = this;
   }
 
+  /** The tunnel's. */
+  get localAddress(): string {
+    return this.#stream.session.localAddress;
+  }
+
   get idle(): boolean {
     return !this.#blocked && !this.#closed;
   }

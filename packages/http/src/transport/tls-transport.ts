@@ -10,6 +10,7 @@ import { formatHostPort } from '@ambit/core/ip';
 import { type Transport, type TransportEvents, UNCREDITED_BYTES } from './transport.ts';
 import { Landing } from './landing.ts';
 import { handleOf, own, type StreamHandle, type StreamOwner, UV_EOF, write } from './native.ts';
+import { localAddressOf } from './local-address.ts';
 import { canonicalIp } from './plain-socket.ts';
 
 export class TlsTransport implements Transport, StreamOwner {
@@ -18,6 +19,7 @@ export class TlsTransport implements Transport, StreamOwner {
   readonly #socket: TLSSocket;
   readonly #handle: StreamHandle | undefined;
   #events: TransportEvents | undefined;
+  #local: string | undefined;
   readonly #landing = new Landing((bytes) => this.#deliver(bytes));
   #inFlight = false;
   #uncredited = 0;
@@ -36,6 +38,11 @@ export class TlsTransport implements Transport, StreamOwner {
     });
     socket.once('close', () => this.#onClosed());
     if (this.#handle) own(this.#handle, this, this.#landing.first);
+  }
+
+  get localAddress(): string {
+    this.#local ??= localAddressOf(this.#socket);
+    return this.#local;
   }
 
   get idle(): boolean {

@@ -26,6 +26,11 @@ export interface Transport {
   start(events: TransportEvents): void;
   /** Peer's address as `ip:port`, for logs. */
   readonly peer: string;
+  /**
+   * Our end of the TCP connection below as `ip:port`, for logs; empty where there is none. Found when it is first asked for,
+   * so ask while the connection is there.
+   */
+  readonly localAddress: string;
 }
 
 export interface TransportEvents {

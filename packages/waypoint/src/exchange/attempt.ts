@@ -57,6 +57,8 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
   #exchange: ClientExchange | undefined;
   /** Of the connection when the request was sent: with some, it was a kept one. */
   #completedBefore = 0;
+  /** Our end of the connection; empty before there is one. */
+  localAddress = '';
   #waiting: Disposable | undefined;
   #timer: Timer | undefined;
   #repeated = false;
@@ -118,6 +120,7 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     const { host, head, body } = this.#options;
     this.#waiting = undefined;
     this.#completedBefore = connection.completedExchanges;
+    this.localAddress = connection.localAddress;
     try {
       this.#exchange = connection.request(head, this);
     } catch (error) {

@@ -48,8 +48,15 @@ export function downstreamOf({ id, peer, identity, destination, source, sni }: D
   };
 }
 
-/** @param endpoint - The one chosen last, if any was. */
-export function endsOf(downstream: Downstream, endpoint: UpstreamEndpoint | undefined): Ends {
+/**
+ * @param endpoint - The one chosen last, if any was.
+ * @param upstreamLocal - Our end of the connection to it; empty if there was none.
+ */
+export function endsOf(
+  downstream: Downstream,
+  endpoint: UpstreamEndpoint | undefined,
+  upstreamLocal: string,
+): Ends {
   const { source, service, destination, local, remote, id } = downstream;
   const facts = endpoint?.facts;
   const identity = facts?.tunnelled ? facts.workload?.identity : undefined;
@@ -60,7 +67,7 @@ export function endsOf(downstream: Downstream, endpoint: UpstreamEndpoint | unde
     servicePort: destination.port,
     addresses: {
       upstream: endpoint?.key ?? '',
-      upstreamLocal: '',
+      upstreamLocal,
       downstreamLocal: local,
       downstreamRemote: remote,
     },

@@ -663,7 +663,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       this.#context.admission.endRequest(this.#downstream.connection.identity);
       this.#context.deadlines.unwatch(this);
     }
-    if (this.#begun) this.#context.reporter.ended(this.#report.record(this.#begun, this.#tries?.count ?? 0));
+    if (!this.#begun) return;
+    const { count: attempts = 0, localAddress = '' } = this.#tries ?? {};
+    this.#context.reporter.ended(this.#report.record(this.#begun, { attempts, localAddress }));
   }
 }
 

@@ -7,7 +7,7 @@ import type { RequestHead } from '@ambit/http/exchange';
 import type { ExchangeContext } from './context.ts';
 import { configOf, type Downstream } from './downstream.ts';
 import type { ResponseFlag } from './flags.ts';
-import { RequestReport } from './request-report.ts';
+import { RequestReport, type Tried } from './request-report.ts';
 
 /** How a client broke HTTP. */
 interface Broken {
@@ -33,8 +33,10 @@ export function reportRefused(
   report.details(details);
   report.broke(error);
   const begun = reporter.begin(configOf(snapshot(), downstream.destination), NOTHING_ASKED);
-  reporter.ended(report.record({ ...begun, requestId: '', traceId: '', span: undefined }, 0));
+  reporter.ended(report.record({ ...begun, requestId: '', traceId: '', span: undefined }, NOT_TRIED));
 }
+
+const NOT_TRIED: Tried = { attempts: 0, localAddress: '' };
 
 const NOTHING_ASKED: RequestHead = {
   method: '',

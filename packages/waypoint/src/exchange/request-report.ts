@@ -18,6 +18,13 @@ const NO_FIELDS: HeaderFields = [];
 /** Shared by those that end well. */
 const NO_FLAGS: ReadonlySet<ResponseFlag> = new Set();
 
+/** What became of the tries. */
+export interface Tried {
+  readonly attempts: number;
+  /** Our end of the connection of the last one; empty without one. */
+  readonly localAddress: string;
+}
+
 export class RequestReport {
   /** The request counts among those under way. */
   isAdmitted = false;
@@ -108,9 +115,9 @@ export class RequestReport {
     this.#trailers = trailers;
   }
 
-  record(begun: BegunRequest, attempts: number): RequestRecord {
+  record(begun: BegunRequest, { attempts, localAddress }: Tried): RequestRecord {
     return {
-      ...endsOf(this.#downstream, this.#endpoint),
+      ...endsOf(this.#downstream, this.#endpoint, localAddress),
       startedAtMs: this.#startedAtMs,
       durationMs: this.elapsedMs,
       flags: formatFlags(this.#flags),

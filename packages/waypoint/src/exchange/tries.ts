@@ -93,6 +93,11 @@ export class Tries implements AttemptHost, Disposable {
     return this.#count;
   }
 
+  /** Our end of the connection of the last one, or of the one that was answered; empty without one. */
+  get localAddress(): string {
+    return this.#attempt?.localAddress ?? '';
+  }
+
   start(): void {
     const { breakers } = this.#options.cluster;
     if (!breakers.tryTake('requests')) {

@@ -31,6 +31,7 @@ export class Upgrade implements HandshakeWaiter, Disposable {
   readonly #startedMs: number;
   #endpoint: UpstreamEndpoint | undefined;
   #under: Disposable | undefined;
+  #localAddress = '';
   #isCounted = false;
   #over = false;
 
@@ -40,6 +41,10 @@ export class Upgrade implements HandshakeWaiter, Disposable {
     this.#host = host;
     this.#clock = context.clock;
     this.#startedMs = context.clock.monotonicMs();
+  }
+
+  get localAddress(): string {
+    return this.#localAddress;
   }
 
   get count(): number {
@@ -64,7 +69,10 @@ export class Upgrade implements HandshakeWaiter, Disposable {
     picked.activeRequests += 1;
     this.#host.onTry(picked);
     this.#under = cluster.duplex(picked, client, {
-      onDuplex: (duplex) => this.#offer(head, duplex),
+      onDuplex: (duplex, localAddress) => {
+        this.#localAddress = localAddress;
+        this.#offer(head, duplex);
+      },
       onFailed: (error) => this.#failed(error),
     });
   }

@@ -52,6 +52,8 @@ export class CarriedStream {
   #details = '';
   #transportFailure = '';
   #routeName = '';
+  /** Our end of the connection to the endpoint. */
+  #localAddress = '';
   #endpoint: UpstreamEndpoint | undefined;
   #cluster: Cluster | undefined;
   #connecting: Disposable | undefined;
@@ -260,6 +262,7 @@ export class CarriedStream {
 
   #connected(transport: Transport): void {
     this.#connecting = undefined;
+    this.#localAddress = transport.localAddress;
     this.#pump = new BytePump(this.#transport, transport, this.#context.budget, {
       onFinished: (error) => {
         if (error && this.#details === '') this.#details = messageOf(error);
@@ -321,7 +324,7 @@ export class CarriedStream {
 
   #record(): ConnectionRecord {
     return {
-      ...endsOf(this.#downstream, this.#endpoint),
+      ...endsOf(this.#downstream, this.#endpoint, this.#localAddress),
       startedAtMs: this.#startedAtMs,
       durationMs: this.#context.clock.monotonicMs() - this.#startedMs,
       flags: formatFlags(this.#flags),

@@ -31,6 +31,10 @@ export class PeekedTransport implements Transport, TransportEvents {
     return this.#inner.peer;
   }
 
+  get localAddress(): string {
+    return this.#inner.localAddress;
+  }
+
   get idle(): boolean {
     return this.#inner.idle;
   }

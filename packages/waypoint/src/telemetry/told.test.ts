@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { decodeTraceExport, encodeTraceAnswer, OTLP_TRACE_EXPORT_PATH, type Span } from '@ambit/api/otlp';
 import type { WaypointFields, WaypointResources } from '@ambit/api/waypoint';
 import { AppProtocol } from '@ambit/api/workload';
-import { httpBackend, http2Backend, startNode } from '../testing/backend.ts';
+import { httpBackend, http2Backend, startNode, tcpBackend } from '../testing/backend.ts';
 import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
 import { until } from '../testing/until.ts';
@@ -148,6 +148,63 @@ describe('metrics', () => {
     expect(line).not.toContain('source_principal');
     expect(await scrape('istio_request_bytes_count')).toEqual([]);
     expect(await scrape('istio_response_bytes_count')).toHaveLength(1);
+  });
+});
+
+describe('our end of the connection to an endpoint', () => {
+  const tags = [{ name: 'local', value: 'upstream.local_address' }];
+  const overrides = [
+    { metric: 'REQUEST_COUNT', tags },
+    { metric: 'TCP_CLOSED_CONNECTIONS', tags },
+  ];
+  const labelled = (lines: readonly string[]) => lines.map((line) => /[{,]local="([^"]*)"/.exec(line)?.[1]);
+
+  test('is told of requests, in clear and in a tunnel', async () => {
+    const { network, client, scrape } = await started(
+      {},
+      { metrics: [{ providers: ['prometheus'], overrides }] },
+    );
+    await client.request(WEB);
+    // The tunnel's: nobody else dials from there.
+    expect(labelled(await scrape('istio_requests_total'))).toEqual([
+      expect.stringMatching(/^127\.0\.0\.\d+:\d{4,5}$/),
+    ]);
+    const ports: (number | undefined)[] = [];
+    const plain = use(
+      await httpBackend('127.0.0.3', (request, response) => {
+        ports.push(request.socket.remotePort);
+        response.end();
+      }),
+    );
+    network.service({ name: 'plain', vip: '10.9.0.2' });
+    network.endpoint({ name: 'plain-0', service: 'plain', ip: plain.ip, port: plain.port });
+    await client.request('10.9.0.2:80');
+    await client.request('10.9.0.2:80');
+    const lines = await scrape('istio_requests_total');
+    expect(labelled(lines.filter((line) => line.includes('plain')))).toEqual([`127.0.0.1:${ports[0]}`]);
+    expect(ports).toEqual([ports[0], ports[0]]);
+  });
+
+  test('is told of connections that are no HTTP', async () => {
+    const { network, client, scrape } = await started(
+      {},
+      { metrics: [{ providers: ['prometheus'], overrides }] },
+    );
+    const port = Promise.withResolvers<number | undefined>();
+    const backend = use(
+      await tcpBackend('127.0.0.3', (socket) => {
+        port.resolve(socket.remotePort);
+        socket.pipe(socket);
+      }),
+    );
+    network.service({ name: 'db', vip: '10.9.0.2', protocol: AppProtocol.TCP });
+    network.endpoint({ name: 'db-0', service: 'db', ip: backend.ip, port: backend.port });
+    const duplex = await client.connect('10.9.0.2:80');
+    duplex.end('x');
+    duplex.resume();
+    const local = `127.0.0.1:${await port.promise}`;
+    const told = async () => labelled(await scrape('istio_tcp_connections_closed_total'));
+    await until(async () => (await told()).includes(local), 'the end is told of');
   });
 });
 

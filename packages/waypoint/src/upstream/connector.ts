@@ -14,6 +14,7 @@ import type { H2Stream } from '@ambit/http/h2/stream';
 import { StreamDuplex } from '@ambit/http/h2/stream-duplex';
 import type { Http1Options, Http2ClientOptions } from '@ambit/http/options';
 import { DuplexTransport } from '@ambit/http/transport/duplex-transport';
+import { localAddressOf } from '@ambit/http/transport/local-address';
 import { PlainTransport } from '@ambit/http/transport/plain-transport';
 import { StreamTransport } from '@ambit/http/transport/stream-transport';
 import type { Transport } from '@ambit/http/transport/transport';
@@ -32,7 +33,8 @@ export interface TransportWaiter {
 }
 
 export interface DuplexWaiter {
-  onDuplex(duplex: Duplex): void;
+  /** @param localAddress - Our end of the connection that carries it, as a transport has it. */
+  onDuplex(duplex: Duplex, localAddress: string): void;
   onFailed(error: UpstreamError): void;
 }
 
@@ -91,7 +93,13 @@ export class Connector {
       attempt.done(transport, () => transport.destroy());
     };
     if (tls)
-      this.#secured(endpoint, about, tls, attempt, (socket) => new DuplexTransport(socket, endpoint.key));
+      this.#secured(
+        endpoint,
+        about,
+        tls,
+        attempt,
+        (socket, local) => new DuplexTransport(socket, endpoint.key, local),
+      );
     else if (endpoint.facts.tunnelled)
       this.#stream(endpoint, about, attempt, (stream) => send(new StreamTransport(stream, endpoint.key)));
     else this.#plain(endpoint, attempt, send);
@@ -100,13 +108,17 @@ export class Connector {
 
   /** The same as a Duplex of Node's, for what speaks through one. */
   duplex(endpoint: UpstreamEndpoint, about: ConnectAbout, waiter: DuplexWaiter): Disposable {
-    const attempt = new Connecting<Duplex>(this.#target(endpoint, about), {
-      onConnected: (duplex) => waiter.onDuplex(duplex),
+    const attempt = new Connecting<Carrier>(this.#target(endpoint, about), {
+      onConnected: ({ duplex, localAddress }) => waiter.onDuplex(duplex, localAddress),
       onFailed: (error) => waiter.onFailed(error),
     });
     const { tls } = about;
-    if (tls) this.#secured(endpoint, about, tls, attempt, (socket) => socket);
-    else this.#anyDuplex(endpoint, about, attempt, (duplex) => attempt.done(duplex, () => duplex.destroy()));
+    if (tls)
+      this.#secured(endpoint, about, tls, attempt, (duplex, localAddress) => ({ duplex, localAddress }));
+    else
+      this.#anyDuplex(endpoint, about, attempt, (duplex, localAddress) =>
+        attempt.done({ duplex, localAddress }, () => duplex.destroy()),
+      );
     return attempt;
   }
 
@@ -145,15 +157,18 @@ export class Connector {
     endpoint: UpstreamEndpoint,
     about: ConnectAbout,
     attempt: Connecting<unknown>,
-    onDuplex: (duplex: Duplex) => void,
+    onDuplex: (duplex: Duplex, localAddress: string) => void,
   ): void {
     const { preamble } = about;
-    const send = (duplex: Duplex) => {
+    const send = (duplex: Duplex, localAddress: string) => {
       if (preamble) duplex.write(preamble);
-      onDuplex(duplex);
+      onDuplex(duplex, localAddress);
     };
     if (endpoint.facts.tunnelled) {
-      this.#stream(endpoint, about, attempt, (stream) => send(new StreamDuplex(stream)));
+      this.#stream(endpoint, about, attempt, (stream) => {
+        const duplex = new StreamDuplex(stream);
+        send(duplex, duplex.localAddress);
+      });
       return;
     }
     const { ip: host, port } = endpoint.facts.to;
@@ -162,7 +177,7 @@ export class Connector {
     socket.once('error', onError);
     socket.once('connect', () => {
       socket.off('error', onError).on('error', () => undefined);
-      send(socket);
+      send(socket, localAddressOf(socket));
     });
     attempt.onGivenUp(() => socket.destroy());
   }
@@ -173,15 +188,15 @@ export class Connector {
     about: ConnectAbout,
     tls: TlsOrigination,
     attempt: Connecting<T>,
-    resultOf: (socket: TLSSocket) => T,
+    resultOf: (socket: TLSSocket, localAddress: string) => T,
   ): void {
     const begin = (context: SecureContext) => {
       if (attempt.isOver) return;
-      this.#anyDuplex(endpoint, about, attempt, (duplex) => {
+      this.#anyDuplex(endpoint, about, attempt, (duplex, localAddress) => {
         attempt.onGivenUp(() => duplex.destroy());
         try {
           originateTls(duplex, tls, context, {
-            onSecured: (socket) => attempt.done(resultOf(socket), () => socket.destroy()),
+            onSecured: (socket) => attempt.done(resultOf(socket, localAddress), () => socket.destroy()),
             onFailed: (error) => attempt.broke('tls_failure', error),
           });
         } catch (error) {
@@ -199,6 +214,11 @@ export class Connector {
       queueMicrotask(() => lacking(error));
     }
   }
+}
+
+interface Carrier {
+  readonly duplex: Duplex;
+  readonly localAddress: string;
 }
 
 interface ConnectTarget {
