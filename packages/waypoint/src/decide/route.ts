@@ -66,6 +66,21 @@ export function decideRoute(
   return follow(table, entry, request, random);
 }
 
+/**
+ * What a route says of all of a request, if it counts from the first byte, for one that is not decided yet: what is asked
+ * about it before may still change which route it takes. `undefined`: nothing.
+ */
+export function timeoutFromFirstByte(
+  table: RouteTable,
+  request: RequestView,
+  connection: ConnectionView,
+): number | undefined {
+  const facts = requestFacts(request, connection);
+  const group = groupFor(table, facts);
+  const entry = group === undefined || group.kind === 'unreadable' ? undefined : findEntry(group, facts);
+  return entry?.route.inOrder === false ? entry.rule.requestTimeoutMs : undefined;
+}
+
 export function requestFacts(request: RequestView, connection: ConnectionView): RequestFacts {
   return {
     request,

@@ -30,6 +30,8 @@ export interface GateHost {
   refused(refusal: Refusal): void;
   /** Runs what follows a wait, unless nobody wants it any more; nothing is thrown. */
   resume(goOn: () => void): void;
+  /** Something is waited for; once. */
+  waits(): void;
   /** A service that authorizes answered in our place; `failed`: it did not answer. */
   denied(head: ResponseHead, body: Uint8Array, failed: boolean): void;
 }
@@ -43,6 +45,7 @@ export class Gate implements Disposable {
   #stop: AbortController | undefined;
   #view: RequestView;
   #responseFields: HeaderFields = [];
+  #isWaiting = false;
   #over = false;
 
   constructor(
@@ -84,6 +87,7 @@ export class Gate implements Disposable {
   }
 
   async #await<T>(what: string, promise: Promise<T>, next: (value: T) => void): Promise<void> {
+    this.#wait();
     try {
       const value = await promise;
       if (!this.#over) this.#host.resume(() => next(value));
@@ -92,6 +96,12 @@ export class Gate implements Disposable {
       this.#context.faults.tell(`${what} of a request failed`, error);
       this.#refuse(INTERNAL_ERROR);
     }
+  }
+
+  #wait(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#host.waits();
   }
 
   #authenticated(outcome: Authentication): void {
@@ -125,7 +135,10 @@ export class Gate implements Disposable {
     };
     const bytes = security.bodyBytes(check);
     if (bytes === 0) ask(undefined);
-    else this.#host.keepBody(bytes, ask);
+    else {
+      this.#wait();
+      this.#host.keepBody(bytes, ask);
+    }
   }
 
   #allows(verdict: ExternalVerdict): boolean {

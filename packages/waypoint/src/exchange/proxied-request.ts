@@ -22,7 +22,7 @@ import { answerPreflight } from '../decide/cors.ts';
 import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
-import { decideRoute, directRoute } from '../decide/route.ts';
+import { decideRoute, directRoute, timeoutFromFirstByte } from '../decide/route.ts';
 import type { Forward, Redirected, Responded } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
@@ -267,6 +267,20 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#refuse(refusal);
   }
 
+  /**
+   * The route is chosen once all is answered, as answers may change the request. Until then the timeout counts of the one
+   * that the request as it came would take.
+   *
+   * @internal
+   */
+  waits(): void {
+    const { destination, connection } = this.#downstream;
+    const config = this.#config;
+    const routes = destination.kind === 'service' ? config?.http : undefined;
+    const routeMs = routes && timeoutFromFirstByte(routes, this.#view, connection);
+    if (!this.#stopFromFirstByte(routeMs)) this.#stop(TIMED_OUT);
+  }
+
   /** @internal */
   denied(head: ResponseHead, body: Uint8Array, failed: boolean): void {
     this.#report.flag('UAEX');
@@ -279,6 +293,8 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     const begun = this.#begun;
     const config = this.#config;
     if (!begun || !config) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
     this.#extraFields = responseFields;
     this.#view = { ...view, fields: withFields(view.fields, begun.fields) };
     this.#token = token;
@@ -443,19 +459,24 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
 
   /** Whether there is time left; then it runs. */
   #startTimer({ timeouts: { requestMs, requestFrom } }: Forward): boolean {
-    const { fields } = this.#view;
-    const grpcMs = isGrpc(fields) ? parseGrpcTimeoutMs(fieldValue(fields, 'grpc-timeout')) : undefined;
     const isFromFirst = requestFrom === 'first-byte';
-    const fromFirstMs = Math.min(grpcMs ?? NEVER, isFromFirst ? (requestMs ?? NEVER) : NEVER);
-    if (fromFirstMs !== NEVER) {
-      const leftMs = fromFirstMs - this.#report.elapsedMs;
-      if (leftMs <= 0) return false;
-      this.#stopAfter(leftMs);
-    }
+    if (!this.#stopFromFirstByte(isFromFirst ? requestMs : undefined)) return false;
     if (!isFromFirst && requestMs !== undefined) {
       if (this.#isWhole) this.#stopAfter(requestMs);
       else this.#timeoutOnceWholeMs = requestMs;
     }
+    return true;
+  }
+
+  /** After so long, or what the client itself gives; whether there is time left. @param routeMs - `undefined`: no limit. */
+  #stopFromFirstByte(routeMs: number | undefined): boolean {
+    const { fields } = this.#view;
+    const grpcMs = isGrpc(fields) ? parseGrpcTimeoutMs(fieldValue(fields, 'grpc-timeout')) : undefined;
+    const fromFirstMs = Math.min(grpcMs ?? NEVER, routeMs ?? NEVER);
+    if (fromFirstMs === NEVER) return true;
+    const leftMs = fromFirstMs - this.#report.elapsedMs;
+    if (leftMs <= 0) return false;
+    this.#stopAfter(leftMs);
     return true;
   }
 

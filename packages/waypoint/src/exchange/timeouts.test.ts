@@ -95,6 +95,26 @@ test('a Gateway API route: nothing is sent when the time is over before', async 
   expect(events).toEqual(['respond 504']);
 });
 
+test('a Gateway API route: one whose question hangs is ended when its time is over', async () => {
+  const { clock, events, believe } = setup('HTTPRoute');
+  await clock.advance(999);
+  expect(events).toEqual([]);
+  await clock.advance(1);
+  expect(events).toEqual(['respond 504']);
+  await believe();
+  expect(events).toEqual(['respond 504']);
+});
+
+test('a VirtualService: not while it is asked about, unless its client gave it a time', async () => {
+  const { clock, events } = setup('VirtualService', { endsHere: true });
+  await clock.advance(5_000);
+  expect(events).toEqual([]);
+  const fields = ['content-type', 'application/grpc', 'grpc-timeout', '500m'];
+  const limited = setup('VirtualService', { version: '2', fields });
+  await limited.clock.advance(500);
+  expect(limited.events).toEqual(['respond 200']);
+});
+
 test('a VirtualService: once all of the request is here', async () => {
   const { request, clock, events, believe } = setup('VirtualService');
   await believe();
