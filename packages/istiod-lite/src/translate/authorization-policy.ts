@@ -24,7 +24,7 @@ import type {
   PolicyRule,
   Source,
 } from '@ambit/kube/resources/security';
-import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
+import { DRY_RUN_ANNOTATION, validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { isL4Key, unsupportedInOperation, unsupportedInRule, unsupportedInSource } from './l7-attributes.ts';
 import { addressMatches, portMatches, serviceAccountMatches, stringMatches } from './matchers.ts';
 import { targetsOf } from './policy-targets.ts';
@@ -57,8 +57,6 @@ export interface TranslatedPolicy {
   /** Of the object that this was made from. */
   readonly generation: number | undefined;
 }
-
-export const DRY_RUN_ANNOTATION = 'istio.io/dry-run';
 
 export function translateAuthorizationPolicy(
   policy: AuthorizationPolicy,

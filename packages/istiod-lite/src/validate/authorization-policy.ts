@@ -16,6 +16,8 @@ import { parsePort } from '../translate/matchers.ts';
 import { Collector, type Findings } from './problems.ts';
 import { validateAttachment } from './selector.ts';
 
+export const DRY_RUN_ANNOTATION = 'istio.io/dry-run';
+
 export interface PolicyValidation {
   readonly l7WithoutWaypoint: L7WithoutWaypoint;
 }
@@ -31,6 +33,11 @@ export function validateAuthorizationPolicy(
   if (found.errors.length > 0) return found;
   validateAttachment(spec, found);
   validateAction(spec, found);
+  if (spec.action === 'CUSTOM' && policy.metadata.annotations?.[DRY_RUN_ANNOTATION] === 'true')
+    found.warn(
+      'metadata.annotations',
+      `${DRY_RUN_ANNOTATION}: a CUSTOM policy in dry run asks nobody, so nothing is told of it`,
+    );
   for (const [i, rule] of (spec.rules ?? []).entries()) validateRule(rule, `spec.rules[${i}]`, found);
   if (spec.targetRef === undefined && (spec.targetRefs?.length ?? 0) === 0)
     validateForZtunnel(spec, options, found);

@@ -51,6 +51,20 @@ describe('validateAuthorizationPolicy', () => {
   test('what will not do what it seems to is warned about', () => {
     expect(policy({ action: 'AUDIT', rules: [{}] }).warnings[0]).toContain('ztunnel does not support AUDIT');
   });
+
+  test('nor does a dry run of a CUSTOM policy, of which nothing would be told', () => {
+    const targetRefs = [{ kind: 'Service', name: 'a' }];
+    const spec = { targetRefs, action: 'CUSTOM', provider: { name: 'p' }, rules: [{}] };
+    const warnings = (annotations: Record<string, string>) =>
+      validateAuthorizationPolicy(
+        { metadata: { name: 'p', annotations }, spec: spec as AuthorizationPolicySpec },
+        { l7WithoutWaypoint: 'deny' },
+      ).warnings;
+    expect(warnings({ 'istio.io/dry-run': 'true' })).toEqual([
+      'metadata.annotations: istio.io/dry-run: a CUSTOM policy in dry run asks nobody, so nothing is told of it',
+    ]);
+    expect(warnings({ 'istio.io/dry-run': 'false' })).toEqual([]);
+  });
 });
 
 describe('validatePeerAuthentication', () => {

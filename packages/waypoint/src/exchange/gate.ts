@@ -13,7 +13,7 @@ import type { ExternalCheck } from '../decide/verdict.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { Authentication, FieldChanges } from '../security/authenticate.ts';
 import { withQuery } from '../security/change-query.ts';
-import type { ExternalVerdict, KeptBody } from '../security/external.ts';
+import type { AuthorizerMetadata, ExternalVerdict, KeptBody } from '../security/external.ts';
 import type { ExchangeContext } from './context.ts';
 import { without, withFields } from './fields.ts';
 import { accessDenied, INTERNAL_ERROR, type Refusal, tokenDenied, TOO_LARGE } from './refusal.ts';
@@ -32,6 +32,8 @@ export interface GateHost {
   resume(goOn: () => void): void;
   /** Something is waited for; once. */
   waits(): void;
+  /** A service that authorizes told something for logs. */
+  told(metadata: AuthorizerMetadata): void;
   /** A service that authorizes answered in our place; `failed`: it did not answer. */
   denied(head: ResponseHead, body: Uint8Array, failed: boolean): void;
 }
@@ -142,15 +144,16 @@ export class Gate implements Disposable {
   }
 
   #allows(verdict: ExternalVerdict): boolean {
+    if (verdict.kind === 'too-large') {
+      this.#refuse(TOO_LARGE);
+      return false;
+    }
+    if (verdict.metadata) this.#host.told(verdict.metadata);
     if (verdict.kind === 'allow') {
       this.#change(verdict.changes);
       if (verdict.query) this.#view = { ...this.#view, path: withQuery(this.#view.path, verdict.query) };
       this.#responseFields = [...this.#responseFields, ...verdict.responseFields];
       return true;
-    }
-    if (verdict.kind === 'too-large') {
-      this.#refuse(TOO_LARGE);
-      return false;
     }
     const { status, fields, body, failed } = verdict;
     this.#over = true;

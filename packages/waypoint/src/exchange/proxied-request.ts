@@ -26,7 +26,7 @@ import { decideRoute, directRoute, timeoutFromFirstByte } from '../decide/route.
 import type { Forward, Redirected, Responded } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
-import type { KeptBody } from '../security/external.ts';
+import type { AuthorizerMetadata, KeptBody } from '../security/external.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
 import type { SentRequest } from '../telemetry/record.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -279,6 +279,11 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     const routes = destination.kind === 'service' ? config?.http : undefined;
     const routeMs = routes && timeoutFromFirstByte(routes, this.#view, connection);
     if (!this.#stopFromFirstByte(routeMs)) this.#stop(TIMED_OUT);
+  }
+
+  /** @internal */
+  told(metadata: AuthorizerMetadata): void {
+    this.#report.metadata(metadata);
   }
 
   /** @internal */

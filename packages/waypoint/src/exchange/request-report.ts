@@ -5,6 +5,7 @@ import type { HttpError } from '@ambit/http/errors';
 import type { RequestHead, ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { type RouteName, routeText } from '../decide/route-decision.ts';
+import type { AuthorizerMetadata } from '../security/external.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
 import type { RequestRecord, SentRequest } from '../telemetry/record.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
@@ -40,6 +41,7 @@ export class RequestReport {
   #termination = '';
   #transportFailure = '';
   #route = '';
+  #metadata: AuthorizerMetadata | undefined;
   #endpoint: UpstreamEndpoint | undefined;
   #sent: SentRequest | undefined;
   #response: ResponseHead | undefined;
@@ -88,6 +90,11 @@ export class RequestReport {
   attempt(endpoint: UpstreamEndpoint, sent: SentRequest): void {
     this.#endpoint = endpoint;
     this.#sent = sent;
+  }
+
+  /** What several services tell stands together; of one name the last word counts. */
+  metadata(told: AuthorizerMetadata): void {
+    this.#metadata = this.#metadata ? { ...this.#metadata, ...told } : told;
   }
 
   requestData(bytes: Buffer): void {
@@ -141,6 +148,7 @@ export class RequestReport {
       upstreamMs: this.#upstreamMs,
       attempts,
       terminationDetails: this.#termination,
+      authorizerMetadata: this.#metadata,
       begun,
     };
   }

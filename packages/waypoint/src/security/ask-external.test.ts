@@ -260,6 +260,7 @@ describe('over gRPC', () => {
   test('yes, with changes to the request and fields for the client', async () => {
     const { verdict } = await check(GRPC, () =>
       grpcAnswer({
+        dynamicMetadata: { user: 'ann', roles: ['a', 1, null] },
         httpResponse: {
           $case: 'okResponse',
           value: {
@@ -291,6 +292,7 @@ describe('over gRPC', () => {
       },
       query: { set: [['user', 'ann']], remove: ['token'] },
       responseFields: ['set-cookie', 'a=b', 'set-cookie', 'c=d'],
+      metadata: { user: 'ann', roles: ['a', 1, null] },
     });
   });
 
@@ -298,6 +300,7 @@ describe('over gRPC', () => {
     const { verdict } = await check(GRPC, () =>
       grpcAnswer({
         status: { code: 7 },
+        dynamicMetadata: { why: 'busy' },
         httpResponse: {
           $case: 'deniedResponse',
           value: { status: { code: 429 }, headers: [option('x-why', 'busy')], body: 'slow' },
@@ -310,6 +313,7 @@ describe('over gRPC', () => {
       fields: ['x-why', 'busy'],
       body: text('slow'),
       failed: false,
+      metadata: { why: 'busy' },
     });
   });
 

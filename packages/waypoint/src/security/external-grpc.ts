@@ -83,7 +83,7 @@ function headerMap(request: RequestView, body: KeptBody | undefined): Map<string
 
 /** What the answer makes of the request. */
 export function checkVerdict(response: CheckResponse, request: RequestView | undefined): ExternalVerdict {
-  const { status, httpResponse } = response;
+  const { status, httpResponse, dynamicMetadata: metadata } = response;
   if ((status?.code ?? 0) !== 0) {
     const denied = httpResponse?.$case === 'deniedResponse' ? httpResponse.value : undefined;
     return {
@@ -92,6 +92,7 @@ export function checkVerdict(response: CheckResponse, request: RequestView | und
       fields: clientFields(denied?.headers ?? []),
       body: Buffer.from(denied?.body ?? '', 'utf8'),
       failed: false,
+      metadata,
     };
   }
   const ok = httpResponse?.$case === 'okResponse' ? httpResponse.value : undefined;
@@ -101,6 +102,7 @@ export function checkVerdict(response: CheckResponse, request: RequestView | und
     changes: externalChanges(remove, requestFields(ok?.headers ?? [], request, remove)),
     query: ok && queryChanges(ok),
     responseFields: clientFields(ok?.responseHeadersToAdd ?? []),
+    metadata,
   };
 }
 

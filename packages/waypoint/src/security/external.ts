@@ -32,6 +32,9 @@ export interface QueryChanges {
   readonly remove: readonly string[];
 }
 
+/** What a service tells of a request besides, for logs. */
+export type AuthorizerMetadata = Readonly<Record<string, unknown>>;
+
 export type ExternalVerdict =
   | {
       readonly kind: 'allow';
@@ -40,6 +43,7 @@ export type ExternalVerdict =
       readonly query: QueryChanges | undefined;
       /** For the client, with whatever is answered. */
       readonly responseFields: HeaderFields;
+      readonly metadata?: AuthorizerMetadata | undefined;
     }
   | {
       readonly kind: 'deny';
@@ -48,6 +52,7 @@ export type ExternalVerdict =
       readonly body: Uint8Array;
       /** Nobody answered, or nobody could be asked. */
       readonly failed: boolean;
+      readonly metadata?: AuthorizerMetadata | undefined;
     }
   /** Nobody was asked, as its body is longer than may be shown. */
   | { readonly kind: 'too-large' };

@@ -87,6 +87,8 @@ export interface RequestRecord extends Served {
   readonly attempts: number;
   /** Why the downstream connection ended early; ''. */
   readonly terminationDetails: string;
+  /** What services that authorize told for logs. `undefined`: nothing. */
+  readonly authorizerMetadata: Readonly<Record<string, unknown>> | undefined;
   /** What was given for this request when it began. */
   readonly begun: BegunRequest;
 }

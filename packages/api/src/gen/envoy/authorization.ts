@@ -3,6 +3,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Struct } from "../google/protobuf/struct.ts";
 import { Timestamp } from "../google/protobuf/timestamp.ts";
 import { BoolValue } from "../google/protobuf/wrappers.ts";
 import { Status } from "../google/rpc/status.ts";
@@ -81,6 +82,7 @@ export interface CheckResponse {
     readonly $case: "okResponse";
     readonly value: OkHttpResponse;
   } | undefined;
+  readonly dynamicMetadata: { readonly [key: string]: any } | undefined;
 }
 
 export interface DeniedHttpResponse {
@@ -1116,7 +1118,7 @@ export const SocketAddress: MessageFns<SocketAddress> = {
 };
 
 function createBaseCheckResponse(): CheckResponse {
-  return { status: undefined, httpResponse: undefined };
+  return { status: undefined, httpResponse: undefined, dynamicMetadata: undefined };
 }
 
 export const CheckResponse: MessageFns<CheckResponse> = {
@@ -1131,6 +1133,9 @@ export const CheckResponse: MessageFns<CheckResponse> = {
       case "okResponse":
         OkHttpResponse.encode(message.httpResponse.value, writer.uint32(26).fork()).join();
         break;
+    }
+    if (message.dynamicMetadata !== undefined) {
+      Struct.encode(Struct.wrap(message.dynamicMetadata), writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1175,6 +1180,14 @@ export const CheckResponse: MessageFns<CheckResponse> = {
             message.httpResponse = { $case: "okResponse", value: OkHttpResponse.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.dynamicMetadata = Struct.unwrap(Struct.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -1213,6 +1226,7 @@ export const CheckResponse: MessageFns<CheckResponse> = {
         break;
       }
     }
+    message.dynamicMetadata = object.dynamicMetadata ?? undefined;
     return message;
   },
 };

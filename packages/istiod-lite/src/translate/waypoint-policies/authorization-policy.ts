@@ -20,8 +20,7 @@ import type {
   PolicyRule,
   Source,
 } from '@ambit/kube/resources/security';
-import { validateAuthorizationPolicy } from '../../validate/authorization-policy.ts';
-import { DRY_RUN_ANNOTATION } from '../authorization-policy.ts';
+import { DRY_RUN_ANNOTATION, validateAuthorizationPolicy } from '../../validate/authorization-policy.ts';
 import { originOf } from '../routes/translated.ts';
 import type { Targets } from './targets.ts';
 import { domainsUnderAllNames, principalsUnderAllNames, type TrustDomains } from './trust-domains.ts';

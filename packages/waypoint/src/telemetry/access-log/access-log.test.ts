@@ -114,6 +114,32 @@ describe('operators', () => {
   };
   test.each(Object.entries(cases))('%j', (format, want) => expect(text(format)).toBe(want));
 
+  test('what services that authorize told', () => {
+    const namespace = 'envoy.filters.http.ext_authz';
+    const authorizerMetadata = { user: 'alice', score: 7, ok: true, more: { team: 'a"b', list: [1] } };
+    const told = requestRecord({ authorizerMetadata });
+    const values: Readonly<Record<string, string>> = {
+      '': '{"user":"alice","score":7,"ok":true,"more":{"team":"a\\"b","list":[1]}}',
+      ':user': 'alice',
+      ':score': '7',
+      ':ok': 'true',
+      ':more': '{"team":"a\\"b","list":[1]}',
+      ':more:team': 'a"b',
+      ':more:list': '[1]',
+      ':more:list:0': '-',
+      ':user:length': '-',
+      ':none': '-',
+      ':toString': '-',
+    };
+    for (const [path, want] of Object.entries(values))
+      expect([path, text(`%DYNAMIC_METADATA(${namespace}${path})%`, told)]).toEqual([path, want]);
+    expect(text(`%DYNAMIC_METADATA(${namespace}:user):2%`, told)).toBe('al');
+    expect(text(`%DYNAMIC_METADATA(${namespace}:user)%`)).toBe('-');
+    expect(compileTextFormat('%DYNAMIC_METADATA(a:b)%', CONTEXT).problems).toEqual([
+      '%DYNAMIC_METADATA(a:b)% is not known to a waypoint',
+    ]);
+  });
+
   test('of gRPC', () => {
     const record = grpcRecord({ trailers: ['grpc-status', '5', 'x-t', 'y'] });
     expect(

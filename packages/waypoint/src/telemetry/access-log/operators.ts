@@ -139,6 +139,8 @@ function withArgument({ name }: Operator, argument: string, context: OperatorCon
       const value = context.environment[argument];
       return () => value;
     }
+    case 'DYNAMIC_METADATA':
+      return dynamicMetadata(argument);
     case 'CEL':
       return expression(argument, context.local);
     case 'FILTER_STATE': {
@@ -163,6 +165,26 @@ function expression(source: string, local: LocalNames): ReadValue | string {
         return typeof value === 'number' ? value : textOf(value);
       };
   }
+}
+
+/** Where Envoy keeps what services that authorize tell. */
+const AUTHORIZER_METADATA = 'envoy.filters.http.ext_authz';
+
+/** `NAMESPACE`, or `NAMESPACE:KEY:KEY…` for what is within. */
+function dynamicMetadata(argument: string): ReadValue | string {
+  const [namespace, ...keys] = argument.split(':').map((part) => part.trim());
+  if (namespace !== AUTHORIZER_METADATA) return `%DYNAMIC_METADATA(${argument})% is not known to a waypoint`;
+  return ofRequest(({ authorizerMetadata }) => {
+    let found: unknown = authorizerMetadata;
+    for (const key of keys) found = ownValue(found, key);
+    if (found === undefined || typeof found === 'string' || typeof found === 'number') return found;
+    return JSON.stringify(found);
+  });
+}
+
+function ownValue(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  return Object.hasOwn(value, key) ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
 }
 
 /** `NAME`, or `NAME?OTHER` for the second where the first is not there. */

@@ -124,6 +124,7 @@ export function requestRecord(over: Partial<RequestRecord> = {}): RequestRecord 
     upstreamMs: 8.2,
     attempts: 1,
     terminationDetails: '',
+    authorizerMetadata: undefined,
     begun: { plan: planOf(), requestId: 'abc', fields: [], traceId: '', span: undefined },
     ...over,
   };
