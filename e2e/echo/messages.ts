@@ -103,6 +103,10 @@ export interface LoadReport {
   readonly errors: readonly LoadError[];
   /** Of requests that went well; 0 if none did. */
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** Of the same requests on new connections, how long their steps took at the same quantiles, each by itself. */
+  readonly stepsMs: Readonly<
+    Record<'name' | 'connect' | 'answer', { readonly p50: number; readonly p99: number }>
+  >;
   /** The first few requests that went well and took longer than {@link SLOW_MS}. */
   readonly slow: readonly { readonly atMs: number; readonly latencyMs: number }[];
   /** The longest time between two answers that went well. */

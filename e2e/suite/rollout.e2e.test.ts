@@ -4,6 +4,7 @@ import { deployments } from '@ambit/kube/resources/core';
 import { type Disturbed, lost, Rows, say, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { echoSet, service } from './kit/objects.ts';
+import { loadSmallImage, SMALL_IMAGE } from './kit/small-image.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { until } from './kit/wait.ts';
@@ -16,6 +17,9 @@ const TOGETHER = 8;
 const DRAIN_MS = 6_000;
 const GRACE_S = 40;
 
+/** The application that is rolled out: the suites' own, or a server that starts in milliseconds, and answers HTTP/1.1 alone. */
+type Program = 'echo' | typeof SMALL_IMAGE;
+
 interface Application {
   readonly space: Space;
   readonly client: EchoPod;
@@ -23,32 +27,43 @@ interface Application {
 
 let meshed: Application;
 
-const deployment = (space: Space, name: string, replicas: number, env: Readonly<Record<string, string>>) =>
-  echoSet(suite.cluster.file.images, { name, namespace: space.name, replicas, env, graceSeconds: GRACE_S });
+const deployment = (
+  space: Space,
+  name: string,
+  replicas: number,
+  env: Readonly<Record<string, string>>,
+  image: Program = 'echo',
+) => {
+  const options = { name, namespace: space.name, replicas, env, image, graceSeconds: GRACE_S };
+  return echoSet(suite.cluster.file.images, options);
+};
 
-const version = (space: Space, number: number) =>
-  deployment(space, 'many', REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: String(number) });
+const version = (space: Space, program: Program, number: number) =>
+  deployment(space, program, REPLICAS, { DRAIN_MS: String(DRAIN_MS), VERSION: String(number) }, program);
 
-async function application(space: Space): Promise<Application & { readonly pods: readonly EchoPod[] }> {
-  await space.apply(service(space.name, 'many'), version(space, 1));
+async function application(
+  space: Space,
+  program: Program = 'echo',
+): Promise<Application & { readonly pods: readonly EchoPod[] }> {
+  await space.apply(service(space.name, program), version(space, program, 1));
   const [client] = (await space.run({ name: 'client', node: suite.nodes[0] })) as [EchoPod];
-  const pods = await space.allReady('many', REPLICAS, { timeoutMs: 120_000 });
+  const pods = await space.allReady(program, REPLICAS, { timeoutMs: 120_000 });
   return { space, client, pods };
 }
 
-async function rollOut({ space, client }: Application): Promise<Disturbed> {
-  const before = new Set((await space.podsOf('many')).map(({ metadata }) => metadata.name));
-  return await underLoad(client, space.host('many'), async () => {
-    await space.apply(version(space, 2));
+async function rollOut({ space, client }: Application, program: Program = 'echo'): Promise<Disturbed> {
+  const before = new Set((await space.podsOf(program)).map(({ metadata }) => metadata.name));
+  return await underLoad(client, space.host(program), async () => {
+    await space.apply(version(space, program, 2));
     await until(
       'only new pods',
       async () => {
-        const now = await space.podsOf('many');
+        const now = await space.podsOf(program);
         return now.length === REPLICAS && now.every(({ metadata }) => !before.has(metadata.name));
       },
       { timeoutMs: 150_000, everyMs: 500 },
     );
-    await space.allReady('many', REPLICAS);
+    await space.allReady(program, REPLICAS);
   });
 }
 
@@ -70,6 +85,20 @@ test('nor does one outside the mesh, which the row above is to be compared with'
   const disturbed = await rollOut(await application(await suite.space('plain')));
   rows.add('the same outside the mesh', disturbed);
   expect(lost(disturbed)).toEqual([]);
+});
+
+/** What is left where the programs of the pods start at once: the work of kubelet, runtime, and the mesh. */
+test('nor do those of a program that starts in milliseconds, outside and inside', async () => {
+  await loadSmallImage(suite.cluster);
+  const places = { outside: await suite.space('small-plain'), inside: await suite.space('small', 'ambient') };
+  for (const [where, space] of Object.entries(places)) {
+    const { client, pods } = await application(space, SMALL_IMAGE);
+    if (where === 'inside') await space.enrolled(true, 'client', ...pods.map(({ name }) => name));
+    const disturbed = await rollOut({ space, client }, SMALL_IMAGE);
+    rows.add(`the same of a small program, ${where} the mesh`, disturbed);
+    expect(lost(disturbed)).toEqual([]);
+    await space.apply(deployment(space, SMALL_IMAGE, 0, {}, SMALL_IMAGE));
+  }
 });
 
 test('the first request of every brand-new pod goes well, with its identity', async () => {
@@ -102,13 +131,13 @@ test('the first request of every brand-new pod goes well, with its identity', as
 
 test('a Deployment that is scaled to nothing refuses, and serves when it is back', async () => {
   const { space, client } = meshed;
-  const at = { namespace: space.name, name: 'many' };
+  const at = { namespace: space.name, name: 'echo' };
   const scale = (replicas: number) =>
     suite.cluster.client.patch(deployments, at, { type: 'merge', body: { spec: { replicas } } });
   await scale(0);
-  await until('no pod', async () => (await space.podsOf('many')).length === 0, { timeoutMs: 60_000 });
-  expect(await client.eventuallyRefused({ host: space.host('many') })).toMatch(/ECONNRE|hang up|closed/);
+  await until('no pod', async () => (await space.podsOf('echo')).length === 0, { timeoutMs: 60_000 });
+  expect(await client.eventuallyRefused({ host: space.host('echo') })).toMatch(/ECONNRE|hang up|closed/);
   await scale(2);
-  await space.allReady('many', 2);
-  await client.eventuallyReaches({ host: space.host('many') });
+  await space.allReady('echo', 2);
+  await client.eventuallyReaches({ host: space.host('echo') });
 });

@@ -8,7 +8,16 @@ export interface Answer {
   readonly head?: AnswerHead;
 }
 
+/** How long the steps took that come before the first question. */
+export interface Opening {
+  /** Until the name had an address. */
+  readonly nameMs: number;
+  /** Until TCP was connected, without that: inside the mesh, to the proxy of the own pod. */
+  readonly connectMs: number;
+}
+
 export interface Conversation {
+  readonly opening?: Opening;
   /** Whether the other side has closed it, or it broke. */
   readonly isClosed: boolean;
   /** One request and its answer; rejects if there is none. Never two at a time. */

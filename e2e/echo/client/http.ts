@@ -15,19 +15,31 @@ import {
   type Answer,
   ClosedWhileIdleError,
   type Conversation,
+  type Opening,
   UnexpectedAnswerError,
 } from './conversation.ts';
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 
 export async function dialHttp(target: RequestOrder, signal: AbortSignal): Promise<Conversation> {
-  const socket = await openSocket(target, signal);
-  return new HttpConversation(target, socket);
+  const { socket, opening } = await openTimed(target, signal);
+  return new HttpConversation(target, socket, opening);
 }
 
 /** A TCP connection, established. */
-export async function openSocket({ host, port }: Target, signal: AbortSignal): Promise<Socket> {
-  const socket = connectTcp({ host, port });
+export async function openSocket(target: Target, signal: AbortSignal): Promise<Socket> {
+  return (await openTimed(target, signal)).socket;
+}
+
+async function openTimed(
+  { host, port }: Target,
+  signal: AbortSignal,
+): Promise<{ readonly socket: Socket; readonly opening: Opening }> {
+  const beganAt = performance.now();
+  let namedAt = beganAt;
+  const socket = connectTcp({ host, port }).once('lookup', () => {
+    namedAt = performance.now();
+  });
   const abort = () => socket.destroy(signal.reason as Error);
   signal.addEventListener('abort', abort, { once: true });
   try {
@@ -38,17 +50,19 @@ export async function openSocket({ host, port }: Target, signal: AbortSignal): P
   socket.setNoDelay(true);
   // Whoever asks sees the failure as well; between two questions nobody does.
   socket.on('error', () => {});
-  return socket;
+  return { socket, opening: { nameMs: namedAt - beganAt, connectMs: performance.now() - namedAt } };
 }
 
 class HttpConversation implements Conversation {
   readonly #target: RequestOrder;
   readonly #socket: Socket;
   readonly #agent: Agent;
+  readonly opening: Opening;
   #toldToClose = false;
   #answers = 0;
 
-  constructor(target: RequestOrder, socket: Socket) {
+  constructor(target: RequestOrder, socket: Socket, opening: Opening) {
+    this.opening = opening;
     this.#target = target;
     this.#socket = socket;
     this.#agent = new Agent({ keepAlive: true, maxSockets: 1 });

@@ -6,9 +6,9 @@
  * that ends under a request has failed it, but for a close that crossed the request: as HTTP clients do, that one is asked
  * once more on a new connection, and counted.
  */
-import { createHistogram } from 'node:perf_hooks';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { type LoadError, type LoadOrder, type LoadReport, SLOW_MS } from '../messages.ts';
-import { type Answer, ClosedWhileIdleError, type Conversation } from './conversation.ts';
+import { type Answer, ClosedWhileIdleError, type Conversation, type Opening } from './conversation.ts';
 import { DEFAULT_TIMEOUT_MS, dial, failureText, within } from './request.ts';
 
 const MAX_ERRORS_KEPT = 20;
@@ -34,6 +34,7 @@ export class Load {
   readonly #order: LoadOrder;
   readonly #beganAt = performance.now();
   readonly #latencyUs = createHistogram();
+  readonly #stepsUs = { name: createHistogram(), connect: createHistogram(), answer: createHistogram() };
   readonly #errors: LoadError[] = [];
   readonly #slow: { readonly atMs: number; readonly latencyMs: number }[] = [];
   readonly #servers = new Map<string, number>();
@@ -71,6 +72,11 @@ export class Load {
         p50: ms(this.#latencyUs.percentile(50)),
         p99: ms(this.#latencyUs.percentile(99)),
         max: ms(this.#latencyUs.max),
+      },
+      stepsMs: {
+        name: stepOf(this.#stepsUs.name),
+        connect: stepOf(this.#stepsUs.connect),
+        answer: stepOf(this.#stepsUs.answer),
       },
       slow: [...this.#slow],
       longestGapMs: Math.round(this.#longestGapMs),
@@ -124,8 +130,12 @@ export class Load {
     const began = performance.now();
     try {
       const held = this.#held[index % Math.max(this.#held.length, 1)];
-      const { server } = held ? await held.ask() : await askOnce(this.#order);
-      this.#succeed(performance.now() - began, server?.pod);
+      const { server, opening } = held
+        ? { ...(await held.ask()), opening: undefined }
+        : await askOnce(this.#order);
+      const latencyMs = performance.now() - began;
+      if (opening) this.#timeSteps(opening, latencyMs);
+      this.#succeed(latencyMs, server?.pod);
     } catch (error) {
       this.#fail(failureText(error));
     }
@@ -148,6 +158,14 @@ export class Load {
       this.#servers.set(server, (known ?? 0) + 1);
   }
 
+  #timeSteps({ nameMs, connectMs }: Opening, latencyMs: number): void {
+    const record = (histogram: RecordableHistogram, ms: number) =>
+      histogram.record(Math.max(1, Math.round(ms * MICROSECONDS_PER_MS)));
+    record(this.#stepsUs.name, nameMs);
+    record(this.#stepsUs.connect, connectMs);
+    record(this.#stepsUs.answer, latencyMs - nameMs - connectMs);
+  }
+
   #fail(error: string): void {
     this.#failed++;
     if (this.#errors.length < MAX_ERRORS_KEPT)
@@ -155,11 +173,17 @@ export class Load {
   }
 }
 
-async function askOnce(order: LoadOrder): Promise<Answer> {
+function stepOf(histogram: RecordableHistogram): { readonly p50: number; readonly p99: number } {
+  const at = (percentile: number) =>
+    histogram.count === 0 ? 0 : histogram.percentile(percentile) / MICROSECONDS_PER_MS;
+  return { p50: at(50), p99: at(99) };
+}
+
+async function askOnce(order: LoadOrder): Promise<Answer & { readonly opening: Opening | undefined }> {
   return await within(order.timeoutMs ?? DEFAULT_TIMEOUT_MS, async (signal) => {
     const conversation = await dial(order, false, signal);
     try {
-      return await conversation.ask(signal);
+      return { ...(await conversation.ask(signal)), opening: conversation.opening };
     } finally {
       conversation.close();
     }

@@ -110,10 +110,18 @@ export function table(rows: readonly Row[]): string {
     `${held.failed} / ${held.ok + held.failed}`,
     held.crossed === 0 ? String(held.reopened) : `${held.reopened}, ${held.crossed} under a request`,
     latencies(held),
-    [besides, slowest('new', fresh), slowest('held', held)].filter((part) => part !== '').join('; '),
+    [besides, steps(fresh), slowest('new', fresh), slowest('held', held)]
+      .filter((part) => part !== '')
+      .join('; '),
   ]);
   const line = (parts: readonly string[]) => `| ${parts.join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
+}
+
+/** Where the slowest hundredth of new connections waited. */
+function steps({ stepsMs }: LoadReport): string {
+  const parts = Object.entries(stepsMs).map(([step, { p99 }]) => `${step} ${p99.toFixed(0)}`);
+  return `new, p99 of each step: ${parts.join(', ')} ms`;
 }
 
 /** When the slow ones began, so that a reader can tell what held them up. */

@@ -13,6 +13,8 @@ export interface Image {
 export interface EchoOptions {
   readonly name: string;
   readonly namespace: string;
+  /** In place of the application's: the name of another image of the suites. */
+  readonly image?: string;
   /** Where it must run; anywhere if absent. */
   readonly node?: string | undefined;
   /** Besides `app: NAME`. */
@@ -45,7 +47,7 @@ function podTemplate(
   const { name, labels, annotations, env = {}, args, node } = options;
   const container = {
     name: 'echo',
-    image: `${image.hub}/echo:${image.tag}`,
+    image: `${image.hub}/${options.image ?? 'echo'}:${image.tag}`,
     imagePullPolicy: 'IfNotPresent',
     ...(args && { args }),
     env: [

@@ -1,0 +1,3 @@
+module ambit/e2e/small
+
+go 1.21
