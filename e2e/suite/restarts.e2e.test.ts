@@ -3,6 +3,7 @@ import { lost, Rows, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
+import { until } from './kit/wait.ts';
 
 const suite = useSuite('restarts');
 const rows = new Rows();
@@ -52,20 +53,44 @@ describe('no request is lost while', () => {
     nothingIsLost('ztunnel DaemonSet restart', () => suite.mesh.rollOut('ztunnel')));
 });
 
-test('a ztunnel that is killed takes its connections along, and the next one serves all as before', async () => {
-  const disturbed = await underLoad(client, space.host('server'), () =>
-    suite.mesh.replacePod('ztunnel', client.node, 0),
-  );
-  rows.add('ztunnel kill', disturbed, 'no other was there to take over');
-  const { fresh } = disturbed;
-  expect(fresh.ok).toBeGreaterThan(0);
-  await client.eventuallyReaches({ host: space.host('server') });
-  const after = await client.load({
-    host: space.host('server'),
-    connections: 'new',
-    requestsPerSecond: 50,
-    durationMs: 2_000,
-  });
-  await after.hasServed(50);
-  expect(await after.end()).toMatchObject({ failed: 0, errors: [] });
-});
+/** Ends the proxy's process as its own fault would; the kubelet starts the container again in its pod. */
+async function crash(node: string): Promise<void> {
+  const restartsOf = async () =>
+    (await suite.mesh.podsOf('ztunnel'))
+      .filter(({ spec }) => spec?.nodeName === node)
+      .flatMap(({ status }) => (status?.containerStatuses ?? []).map(({ restartCount = 0 }) => restartCount))
+      .reduce((sum, each) => sum + each, 0);
+  const before = await restartsOf();
+  const machine = await suite.cluster.needs('node-exec');
+  const { exitCode, stderr } = await machine.nodeExec(node, ['pkill', '-KILL', '-f', 'proxy ztunnel$']);
+  expect([exitCode, stderr]).toEqual([0, '']);
+  await until('it was started again', async () => (await restartsOf()) > before, { timeoutMs: 60_000 });
+  await suite.mesh.rolledOut('ztunnel');
+}
+
+test.each([
+  [
+    'pod deleted',
+    'no other was there to take over',
+    (node: string) => suite.mesh.replacePod('ztunnel', node, 0),
+  ],
+  ['process killed', 'its container was started again', crash],
+])(
+  'a ztunnel that is killed takes its connections along, and the next one serves all as before: %s',
+  async (what, besides, act) => {
+    const disturbed = await underLoad(client, space.host('server'), () => act(client.node));
+    const { longestGapMs } = disturbed.fresh;
+    rows.add(`ztunnel kill, ${what}`, disturbed, `${besides}; no answer for at most ${longestGapMs} ms`);
+    const { fresh } = disturbed;
+    expect(fresh.ok).toBeGreaterThan(0);
+    await client.eventuallyReaches({ host: space.host('server') });
+    const after = await client.load({
+      host: space.host('server'),
+      connections: 'new',
+      requestsPerSecond: 50,
+      durationMs: 2_000,
+    });
+    await after.hasServed(50);
+    expect(await after.end()).toMatchObject({ failed: 0, errors: [] });
+  },
+);
