@@ -177,7 +177,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   );
   const connector = new Connector({
     tunnels,
-    materials: new TlsMaterials({ read: readTlsFile, credentials: deps.credentials, clock }),
+    materials: new TlsMaterials({
+      read: readTlsFile,
+      credentials: deps.credentials,
+      clock,
+      log: deps.log.scope('upstream'),
+    }),
     clock,
     http1: { ...DEFAULT_HTTP1_OPTIONS, deadlines, budget },
     http2: { ...DEFAULT_HTTP2_CLIENT_OPTIONS, clock, deadlines, budget },

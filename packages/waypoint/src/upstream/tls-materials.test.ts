@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@ambit/core/clock';
+import { silentLogger } from '@ambit/core/log';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { MAX_TLS_FILE_BYTES, TLS_FILES_CHECK_MS } from '../limits.ts';
 import type { TlsSource, UpstreamTls } from '../resources/destination-policy.ts';
@@ -47,8 +48,11 @@ function materialsOf(files: Record<string, string>) {
     return Promise.resolve(files[path.replace('/c/', '')]);
   };
   const clock = { ...systemClock, monotonicMs: () => state.nowMs };
-  const materials = new TlsMaterials({ read, credentials: '/c', clock });
-  return { materials, state };
+  const told: string[] = [];
+  const tell = (message: string) => void told.push(message);
+  const log = { ...silentLogger, warn: tell, info: tell };
+  const materials = new TlsMaterials({ read, credentials: '/c', clock, log });
+  return { materials, state, told };
 }
 
 /** How it goes with a Secret's files, by what each holds of `one`. */
@@ -120,7 +124,7 @@ describe('renewal', () => {
 
   test('files are looked at again after a while; what is the same stays, what was renewed is used', async () => {
     const files: Record<string, string> = filesOf(one);
-    const { materials, state } = materialsOf(files);
+    const { materials, state, told } = materialsOf(files);
     const policy = policyOf(source);
     const first = await materials.contextOf(policy);
     expect([materials.contextOf(policy), state.reads]).toEqual([first, 3]);
@@ -136,9 +140,15 @@ describe('renewal', () => {
     state.nowMs += TLS_FILES_CHECK_MS;
     await expect(materials.contextOf(policy)).rejects.toThrow('there is no file /tls.key');
     expect(() => materials.contextOf(policy)).toThrow('there is no file /tls.key');
+    state.nowMs += TLS_FILES_CHECK_MS;
+    await expect(materials.contextOf(policy)).rejects.toThrow('there is no file /tls.key');
     Object.assign(files, filesOf(one));
     state.nowMs += TLS_FILES_CHECK_MS;
     await materials.contextOf(policy);
+    expect(told).toEqual([
+      'TLS with endpoints lacks what it needs',
+      'TLS with endpoints has what it needs again',
+    ]);
   });
 
   test('those who ask at a time share one look', async () => {
@@ -157,7 +167,7 @@ describe('renewal', () => {
       if (reads === 2) Object.assign(files, filesOf(other));
       return Promise.resolve(text);
     };
-    await new TlsMaterials({ read, clock: systemClock }).contextOf(policyOf(source));
+    await new TlsMaterials({ read, clock: systemClock, log: silentLogger }).contextOf(policyOf(source));
     expect(reads).toBe(6);
   });
 

@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
+import type { Logger } from '@ambit/core/log';
 import { TLS_FILES_CHECK_MS } from '../limits.ts';
 import type { TlsSource, UpstreamTls } from '../resources/destination-policy.ts';
 
@@ -22,6 +23,7 @@ export interface TlsMaterialsOptions {
   /** Default: {@link CREDENTIALS_FOLDER}. */
   readonly credentials?: string | undefined;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** In PEM. */
@@ -81,12 +83,24 @@ export class TlsMaterials {
     const loading = this.#loading.get(policy);
     if (loading) return loading;
     const started = this.#loaded(policy, source).then((loaded) => {
+      this.#tell(this.#kept.get(policy)?.loaded, loaded, source);
       this.#kept.set(policy, { loaded, lookedMs: this.#options.clock.monotonicMs() });
       this.#loading.delete(policy);
       return loaded;
     });
     this.#loading.set(policy, started);
     return started;
+  }
+
+  /** What goes wrong is told once, and that it is well again. */
+  #tell(before: Loaded | undefined, now: Loaded, source: TlsSource): void {
+    const [old, problem] = [before, now].map((one) =>
+      one && 'problem' in one ? one.problem.message : undefined,
+    );
+    if (problem === old) return;
+    const of = source.kind === 'credential' ? { secret: source.name } : { ...source, kind: undefined };
+    if (problem === undefined) this.#options.log.info('TLS with endpoints has what it needs again', of);
+    else this.#options.log.warn('TLS with endpoints lacks what it needs', { ...of, problem });
   }
 
   async #loaded(policy: UpstreamTls, source: TlsSource): Promise<Loaded> {
