@@ -4,8 +4,17 @@ import { silentLogger } from '@ambit/core/log';
 import { CaClient } from '@ambit/identity/ca-client';
 import { AccessSource, accessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
-import { pathOf } from '@ambit/kube/resource';
-import { configMaps, type Pod, pods, serviceAccounts } from '@ambit/kube/resources/core';
+import { apiVersionOf, type KubeObject, pathOf, type Resource } from '@ambit/kube/resource';
+import {
+  configMaps,
+  deployments,
+  type Pod,
+  pods,
+  serviceAccounts,
+  services,
+} from '@ambit/kube/resources/core';
+import { horizontalPodAutoscalers, podDisruptionBudgets } from '@ambit/kube/resources/scaling';
+import { authorizationPolicies } from '@ambit/kube/resources/security';
 import { type Forwarded, forwarded } from './kit/forward.ts';
 import { SYSTEM } from './kit/mesh.ts';
 import { serviceAccount } from './kit/objects.ts';
@@ -119,23 +128,28 @@ describe('the token of a workload', () => {
   });
 });
 
+/** What the API server says to whoever holds `token` and does `what`: `done` if it lets them. */
+async function tried(token: string, what: (client: KubeClient) => Promise<unknown>): Promise<string> {
+  const source = await accessSource({ kubeconfigPath: suite.cluster.file.kubeconfig }, systemClock);
+  const { server, tls, namespace } = await source.current();
+  const { ca, rejectUnauthorized } = tls;
+  const access = {
+    server,
+    tls: { ...(ca && { ca }), ...(rejectUnauthorized !== undefined && { rejectUnauthorized }) },
+    headers: { authorization: `Bearer ${token}` },
+    namespace,
+  };
+  using client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
+  return await what(client).then(() => 'done', String);
+}
+
 describe('the token of a node’s agent', () => {
-  /** As whoever holds the token: what the API server says to a change of a pod, `done` if it makes it. */
   async function patched(pod: string, body: object): Promise<string> {
     const token = await tokenOf(await suite.mesh.podOf('agent', suite.nodes[0]));
-    const source = await accessSource({ kubeconfigPath: suite.cluster.file.kubeconfig }, systemClock);
-    const { server, tls, namespace } = await source.current();
-    const { ca, rejectUnauthorized } = tls;
-    const access = {
-      server,
-      tls: { ...(ca && { ca }), ...(rejectUnauthorized !== undefined && { rejectUnauthorized }) },
-      headers: { authorization: `Bearer ${token}` },
-      namespace,
-    };
-    using client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
-    return await client
-      .patch(pods, { namespace: space.name, name: pod }, { type: 'merge', body }, { subresource: 'status' })
-      .then(() => 'done', String);
+    const at = { namespace: space.name, name: pod };
+    return await tried(token, (client) =>
+      client.patch(pods, at, { type: 'merge', body }, { subresource: 'status' }),
+    );
   }
   const annotated = (annotations: object) => ({ metadata: { annotations } });
   const REDIRECTION = 'ambient.istio.io/redirection';
@@ -164,6 +178,168 @@ describe('the token of a node’s agent', () => {
     const before = await space.pod(pod);
     expect(await patched(pod, body)).toMatch(why);
     expect((await space.pod(pod)).metadata.resourceVersion).toBe(before.metadata.resourceVersion);
+  });
+});
+
+describe('the token of istiod', () => {
+  const GATEWAY = 'gateway.networking.k8s.io/gateway-name';
+  const labels = { [GATEWAY]: 'stolen', 'gateway.istio.io/managed': 'istio.io-mesh-controller' };
+  const ownerReferences = [
+    { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: 'stolen', uid: 'none' },
+  ];
+  const refused = /ValidatingAdmissionPolicy 'istiod-/;
+  const as = async (what: (client: KubeClient) => Promise<unknown>) =>
+    await tried(await tokenOf(await suite.mesh.podOf('istiod')), what);
+  /** Nothing is stored, whatever the answer is. */
+  const dryRun = { dryRun: true, fieldManager: 'thief' } as const;
+  const applied = (resource: Resource, body: KubeObject) =>
+    as((client) => {
+      const { namespace, name } = body.metadata;
+      const place = { namespace, name };
+      return client.patch(resource, place, { type: 'apply', body, force: true }, dryRun);
+    });
+  const of = (resource: Resource, spec: object, metadata: object = {}, namespace = space.name) => ({
+    apiVersion: apiVersionOf(resource),
+    kind: resource.kind,
+    metadata: { name: 'stolen', namespace, labels, ownerReferences, ...metadata },
+    spec,
+  });
+  const matchLabels = { [GATEWAY]: 'stolen' };
+  const deployment = (pod: object = {}, metadata: object = {}, namespace?: string) =>
+    of(
+      deployments,
+      {
+        selector: { matchLabels },
+        template: {
+          metadata: { labels: matchLabels },
+          spec: {
+            automountServiceAccountToken: false,
+            containers: [{ name: 'istio-proxy', image: 'x' }],
+            ...pod,
+          },
+        },
+      },
+      metadata,
+      namespace,
+    );
+  const context = (securityContext: object) => ({
+    containers: [{ name: 'istio-proxy', image: 'x', securityContext }],
+  });
+  const projected = (serviceAccountToken: object) => ({
+    volumes: [{ name: 't', projected: { sources: [{ serviceAccountToken }] } }],
+  });
+
+  test('makes what a waypoint consists of', async () => {
+    const token = { path: 't', audience: CA_AUDIENCE };
+    expect(await applied(deployments, deployment(projected(token)))).toBe('done');
+    expect(await applied(services, of(services, { selector: matchLabels, ports: [{ port: 80 }] }))).toBe(
+      'done',
+    );
+    expect(await applied(podDisruptionBudgets, of(podDisruptionBudgets, { selector: { matchLabels } }))).toBe(
+      'done',
+    );
+    const { spec: _, ...account } = of(serviceAccounts, {});
+    expect(await applied(serviceAccounts, account)).toBe('done');
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['the files of a node', { volumes: [{ name: 'r', hostPath: { path: '/' } }] }, /their node's/],
+    ['the network of a node', { hostNetwork: true }, /their node's/],
+    ['a privileged container', context({ privileged: true }), /privileged/],
+    ['a capability', context({ capabilities: { add: ['SYS_ADMIN'] } }), /capabilities/],
+    ['no profile', { securityContext: { seccompProfile: { type: 'Unconfined' } } }, /profiles/],
+    ['another account’s token', { serviceAccountName: 'here', automountServiceAccountToken: true }, /token/],
+    ['such a token, as nobody says no', { automountServiceAccountToken: null }, /token/],
+    ['a token for the API server among their files', projected({ path: 't' }), /token/],
+  ])('makes no pods with %s', async (_, pod, why) => {
+    const said = await applied(deployments, deployment(pod));
+    expect(said).toMatch(refused);
+    expect(said).toMatch(why);
+  });
+
+  test.each<[string, Resource, () => KubeObject]>([
+    ['Deployment of nobody', deployments, () => deployment({}, { labels: matchLabels })],
+    ['Deployment without a Gateway', deployments, () => deployment({}, { ownerReferences: [] })],
+    ['waypoint in kube-system', deployments, () => deployment({}, {}, 'kube-system')],
+    [
+      'Service of other pods',
+      services,
+      () => of(services, { selector: { app: 'here' }, ports: [{ port: 80 }] }),
+    ],
+    [
+      'Service with addresses of others',
+      services,
+      () => of(services, { selector: matchLabels, ports: [{ port: 80 }], externalIPs: ['192.0.2.1'] }),
+    ],
+    [
+      'autoscaler of another Deployment',
+      horizontalPodAutoscalers,
+      () =>
+        of(horizontalPodAutoscalers, {
+          maxReplicas: 1,
+          scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'here' },
+        }),
+    ],
+    ['budget for all pods', podDisruptionBudgets, () => of(podDisruptionBudgets, { selector: {} })],
+  ])('makes no %s', async (_, resource, body) => {
+    expect(await applied(resource, body())).toMatch(refused);
+  });
+
+  test('changes nothing that is no waypoint’s, and deletes it neither', async () => {
+    const { items } = await suite.cluster.client.list(deployments, { namespace: 'kube-system' });
+    const coredns = items.find(({ metadata }) => metadata.name.includes('dns'));
+    const at = { namespace: 'kube-system', name: coredns?.metadata.name ?? '' };
+    const merge = (body: object) => ({ type: 'merge', body }) as const;
+    expect(await as((client) => client.patch(deployments, at, merge({ spec: { replicas: 0 } }), {}))).toMatch(
+      refused,
+    );
+    // Also not by making it look like one.
+    const looks = { metadata: { labels, ownerReferences } };
+    expect(await as((client) => client.patch(deployments, at, merge(looks), {}))).toMatch(refused);
+    expect(await as((client) => client.delete(deployments, at, {}))).toMatch(refused);
+    const after = await suite.cluster.client.get(deployments, at);
+    expect(after.metadata.generation).toBe(coredns?.metadata.generation);
+  });
+
+  test('says of a Service no more than whether its waypoint takes it', async () => {
+    await space.apply({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { namespace: space.name, name: 'here' },
+      ...{ spec: { type: 'LoadBalancer', selector: { app: 'here' }, ports: [{ port: 80 }] } },
+    });
+    const patched = (body: object) =>
+      as((client) =>
+        client.patch(
+          services,
+          { namespace: space.name, name: 'here' },
+          { type: 'merge', body },
+          { subresource: 'status' },
+        ),
+      );
+    const condition = (type: string) => ({
+      status: {
+        conditions: [
+          { type, status: 'True', reason: 'X', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' },
+        ],
+      },
+    });
+    expect(await patched({ status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } } })).toMatch(refused);
+    expect(await patched({ metadata: { annotations: { a: 'b' } } })).toMatch(refused);
+    expect(await patched(condition('example.org/Other'))).toMatch(refused);
+    expect(await patched(condition('istio.io/WaypointBound'))).toBe('done');
+  });
+
+  test('makes no ConfigMaps but the one with the roots, and no policies', async () => {
+    const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'stolen', namespace: SYSTEM } };
+    expect(await as((client) => client.create(configMaps, map, {}))).toMatch(refused);
+    const deny = {
+      apiVersion: apiVersionOf(authorizationPolicies),
+      kind: 'AuthorizationPolicy',
+      metadata: { name: 'stolen', namespace: SYSTEM },
+      spec: {},
+    } as const;
+    expect(await as((client) => client.create(authorizationPolicies, deny, {}))).toMatch(refused);
   });
 });
 

@@ -167,7 +167,11 @@ describe('the manifests', () => {
       'ServiceAccount istiod',
       'ServiceAccount ztunnel',
       'ValidatingAdmissionPolicy istio-cni-istio-system',
+      'ValidatingAdmissionPolicy istiod-istio-system',
+      'ValidatingAdmissionPolicy istiod-waypoints-istio-system',
       'ValidatingAdmissionPolicyBinding istio-cni-istio-system',
+      'ValidatingAdmissionPolicyBinding istiod-istio-system',
+      'ValidatingAdmissionPolicyBinding istiod-waypoints-istio-system',
       'ValidatingWebhookConfiguration istio-validator-istio-system',
     ]);
   });

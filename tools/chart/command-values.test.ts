@@ -37,6 +37,7 @@ const OTHER: Readonly<Record<string, readonly string[]>> = {
   'global.resourceQuotas.pods': ['7'],
   'global.waypoint.image': ['registry.example/l7:1'],
   'global.waypoint.autoscaleCpu': ['900m'],
+  'global.waypoint.podSecurity': ['privileged'],
   'meshConfig.trustDomain': ['example.org'],
   'meshConfig.rootNamespace': ['mesh-policies'],
   'istiod.image': ['registry.example/control:1'],

@@ -1,5 +1,6 @@
 /** What the API tells of a cluster for a preflight. Whatever the user may not read is left out, not an error. */
 import { isNotFound, statusOf } from '@ambit/kube/errors';
+import type { KubeClient } from '@ambit/kube/client';
 import type { KubeObject, Resource } from '@ambit/kube/resource';
 import {
   configMaps,
@@ -42,40 +43,53 @@ const MESHES: readonly {
 
 export async function clusterFacts(context: Context): Promise<ClusterFacts> {
   const { client, options, signal } = context;
-  const [version, clockAheadMs, gatewayApi, openshift, cilium, proxies, policies, spaces, installed, values] =
-    await Promise.all([
-      kubernetesVersion(client, signal),
-      clockAhead(context),
-      allowed(() => hasGatewayApi(client, signal), true),
-      allowed(
-        async () =>
-          (await client.request({ method: 'GET', path: '/apis/config.openshift.io' }, signal)) !== undefined,
-        false,
-      ),
-      allowed(
-        () => client.find(configMaps, { namespace: 'kube-system', name: 'cilium-config' }, signal),
-        undefined,
-      ),
-      allowed(
-        async () =>
-          (
-            await client.list(
-              daemonSets,
-              { namespace: 'kube-system', labelSelector: 'k8s-app=kube-proxy' },
-              signal,
-            )
-          ).items,
-        [],
-      ),
-      allowed(async () => (await client.list(networkPolicies, {}, signal)).items, []),
-      allowed(async () => (await client.list(namespaces, {}, signal)).items, []),
-      allowed(() => installedComponents(client, options.meshNamespace, signal), []),
-      allowed(() => recordedValues(context), {}),
-    ]);
+  const [
+    version,
+    clockAheadMs,
+    gatewayApi,
+    admissionPolicies,
+    openshift,
+    cilium,
+    proxies,
+    policies,
+    spaces,
+    installed,
+    values,
+  ] = await Promise.all([
+    kubernetesVersion(client, signal),
+    clockAhead(context),
+    allowed(() => hasGatewayApi(client, signal), true),
+    allowed(() => servesAdmissionPolicies(client, signal), true),
+    allowed(
+      async () =>
+        (await client.request({ method: 'GET', path: '/apis/config.openshift.io' }, signal)) !== undefined,
+      false,
+    ),
+    allowed(
+      () => client.find(configMaps, { namespace: 'kube-system', name: 'cilium-config' }, signal),
+      undefined,
+    ),
+    allowed(
+      async () =>
+        (
+          await client.list(
+            daemonSets,
+            { namespace: 'kube-system', labelSelector: 'k8s-app=kube-proxy' },
+            signal,
+          )
+        ).items,
+      [],
+    ),
+    allowed(async () => (await client.list(networkPolicies, {}, signal)).items, []),
+    allowed(async () => (await client.list(namespaces, {}, signal)).items, []),
+    allowed(() => installedComponents(client, options.meshNamespace, signal), []),
+    allowed(() => recordedValues(context), {}),
+  ]);
   return {
     version,
     clockAheadMs,
     gatewayApi,
+    admissionPolicies,
     openshift,
     cilium: cilium && (cilium.data ?? {}),
     kubeProxy: proxies.length > 0,
@@ -92,6 +106,15 @@ export async function clusterFacts(context: Context): Promise<ClusterFacts> {
     platform: textOf(values['global.platform']),
     commandVersion: (await context.shipped()).version,
   };
+}
+
+async function servesAdmissionPolicies(client: KubeClient, signal: AbortSignal): Promise<boolean> {
+  const answer = await client.request(
+    { method: 'GET', path: '/apis/admissionregistration.k8s.io/v1' },
+    signal,
+  );
+  const { resources = [] } = (answer ?? {}) as { readonly resources?: readonly { readonly name: string }[] };
+  return resources.some(({ name }) => name === 'validatingadmissionpolicies');
 }
 
 /** `fallback` where the user may not look, or the kind is not served. */

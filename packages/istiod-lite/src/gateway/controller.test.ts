@@ -195,6 +195,18 @@ describe('a Gateway of class istio-waypoint', () => {
     expect(find(DEPLOYMENTS, 'w')).toBeUndefined();
   });
 
+  test('so is one that has its labels and is of no Gateway', async () => {
+    const labels = {
+      'gateway.networking.k8s.io/gateway-name': 'w',
+      'gateway.istio.io/managed': 'istio.io-mesh-controller',
+    };
+    api.put(DEPLOYMENTS, { metadata: { namespace: 'shop', name: 'w', labels }, spec: {} } as Deployment);
+    start();
+    putGateway('w');
+    await eventually(() => condition('w', 'Programmed')?.reason === 'Invalid');
+    expect(find<Deployment>(DEPLOYMENTS, 'w')?.spec).toEqual({});
+  });
+
   test('so is one that was made for another Gateway', async () => {
     start();
     putGateway('a');
@@ -209,7 +221,12 @@ describe('a Gateway of class istio-waypoint', () => {
       'gateway.networking.k8s.io/gateway-name': 'w',
       'gateway.istio.io/managed': 'istio.io-mesh-controller',
     };
-    api.put(DEPLOYMENTS, { metadata: { namespace: 'shop', name: 'w', labels }, spec: {} } as Deployment);
+    const apiVersion = 'gateway.networking.k8s.io/v1beta1';
+    const ownerReferences = [{ apiVersion, kind: 'Gateway', name: 'w', uid: 'u' }];
+    api.put(DEPLOYMENTS, {
+      metadata: { namespace: 'shop', name: 'w', labels, ownerReferences },
+      spec: {},
+    } as Deployment);
     start();
     putGateway('w');
     await eventually(() => find<Deployment>(DEPLOYMENTS, 'w')?.spec?.template);

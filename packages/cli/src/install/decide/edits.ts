@@ -96,6 +96,7 @@ class Edited {
       this.objects = [...this.objects, this.#autoscaler(deployment)];
     } else spec['replicas'] = this.#of('istiod.replicaCount');
     if (this.#flag('istiod.taint.enabled')) this.#taint(env);
+    this.#admission(env);
     const podSpec = podSpecOf(deployment);
     podSpec['tolerations'] = [...draftsIn(podSpec, 'tolerations'), ...this.#list('istiod.tolerations')];
     if (isChosen(this.#values, 'istiod.affinity')) delete podSpec['topologySpreadConstraints'];
@@ -258,6 +259,20 @@ class Edited {
     setEnv(env, 'PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS', 'true', 'LOG_FORMAT');
     const role = this.#object('ClusterRole', `istiod-clusterrole-${NAMESPACE}`);
     role['rules'] = [...draftsIn(role, 'rules'), { apiGroups: [''], resources: ['nodes'], verbs: ['patch'] }];
+  }
+
+  /** What the API server holds istiod to. */
+  #admission(env: readonly EnvEntry[]): void {
+    const policy = this.#object('ValidatingAdmissionPolicy', `istiod-waypoints-${NAMESPACE}`);
+    const audiences = env.find(({ name }) => name === 'TOKEN_AUDIENCES')?.value ?? '';
+    const constants: Readonly<Record<string, string>> = {
+      level: this.#text('global.waypoint.podSecurity'),
+      audience: (audiences || 'istio-ca').split(',')[0]?.trim() ?? '',
+    };
+    for (const variable of draftsIn(draftIn(policy, 'spec'), 'variables')) {
+      const constant = constants[String(variable['name'])];
+      if (constant !== undefined) variable['expression'] = `'${constant}'`;
+    }
   }
 
   #autoscaler(deployment: Draft): Draft {

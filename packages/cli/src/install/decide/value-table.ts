@@ -93,6 +93,7 @@ export const VALUES: readonly ValueRow[] = [
   row('global.waypoint.tolerations', 'list', []),
   row('global.waypoint.affinity', 'tree', {}),
   row('global.waypoint.topologySpreadConstraints', 'list', []),
+  row('global.waypoint.podSecurity', 'text', 'baseline', ['baseline', 'privileged']),
   row('meshConfig.trustDomain', 'text', 'cluster.local'),
   row('meshConfig.rootNamespace', 'text', ''),
   row('base.enableCRDTemplates', 'flag', true),

@@ -18,6 +18,8 @@ export interface ClusterFacts {
   /** The API server's clock less ours; `undefined`: it did not tell the time. */
   readonly clockAheadMs: number | undefined;
   readonly gatewayApi: boolean;
+  /** Served: what holds istiod and the node agents to less than RBAC can. */
+  readonly admissionPolicies: boolean;
   readonly openshift: boolean;
   /** Of Cilium's ConfigMap; `undefined`: no Cilium. */
   readonly cilium: Readonly<Record<string, string>> | undefined;

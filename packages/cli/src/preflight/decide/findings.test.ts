@@ -16,6 +16,7 @@ const CLUSTER: ClusterFacts = {
   version: 'v1.34.4',
   clockAheadMs: 0,
   gatewayApi: true,
+  admissionPolicies: true,
   openshift: false,
   cilium: undefined,
   kubeProxy: true,
@@ -77,6 +78,15 @@ const cases: Record<string, { facts: PreflightFacts; want: readonly string[]; sa
   'nothing to say': { facts: facts({}), want: [] },
   'an old Kubernetes': {
     facts: facts({ version: 'v1.25.0' }, { kubelet: 'v1.25.0' }),
+    want: ['error cluster version'],
+  },
+  'no admission policies': {
+    facts: facts({ admissionPolicies: false }),
+    want: ['error cluster admission-policies'],
+    says: '--runtime-config',
+  },
+  'none, as it is too old for them': {
+    facts: facts({ version: 'v1.25.0', admissionPolicies: false }, { kubelet: 'v1.25.0' }),
     want: ['error cluster version'],
   },
   'a version that is hidden': { facts: facts({ version: undefined }), want: [] },

@@ -68,12 +68,22 @@ export function findingsOf(facts: PreflightFacts): readonly Finding[] {
 }
 
 function clusterFindings(cluster: ClusterFacts): readonly Finding[] {
-  const { version, clockAheadMs, gatewayApi, meshes, kubeProxy, cilium, openshift, platform } = cluster;
+  const { version, clockAheadMs, gatewayApi, admissionPolicies } = cluster;
+  const { meshes, kubeProxy, cilium, openshift, platform } = cluster;
   const where = 'cluster';
   const found: Finding[] = [];
   if (version !== undefined && compareVersions(version, MIN_KUBERNETES) < 0)
     found.push(
       error(where, 'version', `Kubernetes ${version} is older than ${MIN_KUBERNETES}`, 'upgrade the cluster'),
+    );
+  else if (!admissionPolicies)
+    found.push(
+      error(
+        where,
+        'admission-policies',
+        'the API server does not serve ValidatingAdmissionPolicies (admissionregistration.k8s.io/v1), which hold istiod and the node agents to what they need',
+        'Kubernetes has them unless it was told not to: look at --runtime-config and --feature-gates of kube-apiserver',
+      ),
     );
   if (clockAheadMs !== undefined && Math.abs(clockAheadMs) > CLOCK_WARNING_MS)
     found.push(

@@ -66,6 +66,11 @@ describe('an overlay beside a Gateway gives nobody more than its namespace', () 
     ],
     'another account': ['deployment', ofPod('{serviceAccountName: admin}')],
     'another account by its older name': ['deployment', ofPod('{serviceAccount: admin}')],
+    'a token for the API server': ['deployment', ofPod('{automountServiceAccountToken: true}')],
+    'one among its files': [
+      'deployment',
+      ofPod('{volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}'),
+    ],
     'addresses of others': ['service', 'spec: {externalIPs: [192.0.2.1]}'],
     "somebody else's replicas": ['horizontalPodAutoscaler', 'spec: {scaleTargetRef: {name: other}}'],
   };

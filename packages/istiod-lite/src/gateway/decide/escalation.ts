@@ -3,7 +3,7 @@
  * must not be the way out of a namespace. Pure.
  */
 import type { Manifest } from './manifest.ts';
-import { accountOf, beyondBaseline, programsOf } from './pod-security.ts';
+import { accountOf, beyondBaseline, programsOf, tokensOf } from './pod-security.ts';
 import { fieldsOf } from './strategic-merge.ts';
 
 /**
@@ -22,6 +22,8 @@ export function escalation(before: Manifest | undefined, after: Manifest | undef
     return "its class has more than the level baseline of Pod Security: of what runs there, only an overlay in istiod's namespace may change more than resources";
   if (template !== undefined && !same(accountOf(template), accountOf(was['template'])))
     return 'pods run as the account of their waypoint; annotation gateway.istio.io/service-account names it';
+  if (template !== undefined && !same(tokensOf(template), tokensOf(was['template'])))
+    return "pods of waypoints have no token for the API server; only an overlay in istiod's namespace may ask for one";
   if (!same(is['externalIPs'], was['externalIPs']))
     return "spec.externalIPs takes traffic of others; only an overlay in istiod's namespace may ask for it";
   if (!same(is['scaleTargetRef'], was['scaleTargetRef']))

@@ -37,9 +37,21 @@ export const MANAGED_LABEL = 'gateway.istio.io/managed';
 /** Controller `istio.io/mesh-controller`, as a label's value. */
 export const MANAGED_BY_US = 'istio.io-mesh-controller';
 
-/** Whether an object is of the Gateway called `gateway` and was made by a controller of waypoints, ours or Istio's. */
-export function isManagedFor({ labels }: ObjectMeta, gateway: string): boolean {
-  return labels?.[MANAGED_LABEL] === MANAGED_BY_US && labels[GATEWAY_NAME_LABEL] === gateway;
+const GATEWAY_GROUP = 'gateway.networking.k8s.io/';
+
+/**
+ * Whether an object is of the Gateway called `gateway` and was made by a controller of waypoints, ours or Istio's. The API
+ * server holds us to the same: deploy/charts/ambit/templates/istiod/admission-policy.yaml.
+ */
+export function isManagedFor({ labels, ownerReferences = [] }: ObjectMeta, gateway: string): boolean {
+  return (
+    labels?.[MANAGED_LABEL] === MANAGED_BY_US &&
+    labels[GATEWAY_NAME_LABEL] === gateway &&
+    ownerReferences.some(
+      ({ apiVersion, kind, name }) =>
+        kind === 'Gateway' && name === gateway && apiVersion.startsWith(GATEWAY_GROUP),
+    )
+  );
 }
 
 /** `Deployment shop/waypoint`, for people. */

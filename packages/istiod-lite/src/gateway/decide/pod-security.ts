@@ -58,6 +58,17 @@ export function accountOf(template: unknown): readonly unknown[] {
   return [serviceAccountName, serviceAccount];
 }
 
+/** What says with which tokens pods can prove their account, besides to whom. */
+export function tokensOf(template: unknown): readonly unknown[] {
+  const pod = fieldsOf(fieldsOf(template)['spec']);
+  const sources = listOf(pod['volumes'])
+    .flatMap((volume) => listOf(fieldsOf(fieldsOf(volume)['projected'])['sources']))
+    .map((source) => fieldsOf(source)['serviceAccountToken'])
+    .filter((token) => token !== undefined)
+    .map((token) => fieldsOf(token)['audience'] ?? '');
+  return [pod['automountServiceAccountToken'], [...new Set(sources)]];
+}
+
 /** What says which programs run in a pod, and on which files. */
 export function programsOf(template: unknown): readonly unknown[] {
   const pod = fieldsOf(fieldsOf(template)['spec']);
