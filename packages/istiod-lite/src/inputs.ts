@@ -2,7 +2,7 @@
 import type { Collection } from '@ambit/collections/collection';
 import { IndexCollection } from '@ambit/collections/index-by';
 import type { Scheduler } from '@ambit/collections/scheduler';
-import type { KubeClient } from '@ambit/kube/client';
+import type { KubeClient, Selection } from '@ambit/kube/client';
 import { type Referenced, ReferencedObjects } from '@ambit/kube/referenced-objects';
 import type { KubeObject } from '@ambit/kube/resource';
 import { type BackendTlsPolicy, backendTlsPolicies } from '@ambit/kube/resources/backend-tls';
@@ -128,9 +128,10 @@ export function watchInputs(
       new ReferencedObjects({
         name: 'certificate maps',
         references: certificateReferences(tlsPolicies, scheduler),
-        follow: () =>
+        follow: (key) =>
           watchCollection(client, configMaps, {
             ...options,
+            ...selectionOf(key),
             name: 'config maps with certificates',
             trim: trimCertificates,
           }),
@@ -146,6 +147,13 @@ export function watchInputs(
     ),
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
+}
+
+/** That object alone; `undefined`: all of them. */
+export function selectionOf(key: string | undefined): Pick<Selection, 'namespace' | 'fieldSelector'> {
+  if (key === undefined) return {};
+  const at = key.indexOf('/');
+  return { namespace: key.slice(0, at), fieldSelector: `metadata.name=${key.slice(at + 1)}` };
 }
 
 /** By `namespace/name` of the ConfigMap. */

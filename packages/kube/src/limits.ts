@@ -11,6 +11,9 @@ export const LIST_PAGE_ITEMS = 500;
 export const MAX_LIST_PAGES = 10_000;
 /** Open connections to one API server; each watch holds one. */
 export const MAX_SOCKETS = 256;
+/** Objects that others refer to, beyond which all of their kind are watched in place of each by itself; and below which again each. */
+export const MAX_FOLLOWED_REFERENCES = 32;
+export const FEW_REFERENCES = 16;
 export const REQUEST_TIMEOUT_MS = 60_000;
 /** How often a request is sent again that a busy server asked us to send again, and how long at most between two. */
 export const BUSY_RETRIES = 10;

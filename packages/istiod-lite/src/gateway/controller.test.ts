@@ -169,6 +169,26 @@ describe('a Gateway of class istio-waypoint', () => {
     await eventually(() => labels()['team'] === 'x');
   });
 
+  test('of ConfigMaps, those are asked for that it has to do with', async () => {
+    putConfigMap('options', {});
+    start();
+    putGateway('w', {}, parameters('options'));
+    await eventually(() => made('w') === 5);
+    const asked = api.requests
+      .filter((line) => line.includes('/configmaps?'))
+      .map((line) => {
+        const { pathname, searchParams } = new URL(line.replace('GET ', 'http://api'));
+        return `${pathname} ${searchParams.get('labelSelector') ?? searchParams.get('fieldSelector') ?? ''}`;
+      });
+    expect(new Set(asked)).toEqual(
+      new Set([
+        '/api/v1/namespaces/istio-system/configmaps metadata.name=istio',
+        '/api/v1/namespaces/istio-system/configmaps gateway.istio.io/defaults-for-class',
+        '/api/v1/namespaces/shop/configmaps metadata.name=options',
+      ]),
+    );
+  });
+
   test('what was made under another name goes', async () => {
     start();
     putGateway('w');

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { Scheduler } from '@ambit/collections/scheduler';
 import { StaticCollection } from '@ambit/collections/static';
+import { ReferencedObjects } from '@ambit/kube/referenced-objects';
 import { keyOf, type KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap, Namespace } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
@@ -9,7 +10,7 @@ import { parseAllDocuments, stringify } from 'yaml';
 import { configFrom } from '../config.ts';
 import { PARTS } from './decide/manifest.ts';
 import { renderSettings } from './settings.ts';
-import { deriveWanted } from './wanted.ts';
+import { DEFAULTS_LABEL, deriveWanted, parameterReferences } from './wanted.ts';
 
 const TESTDATA = new URL('./testdata/', import.meta.url);
 
@@ -55,11 +56,17 @@ function results(yaml: string, env: Readonly<Record<string, string>>): object {
     gatewayClasses: of<GatewayClass>('classes'),
     namespaces: of<Namespace>('namespaces'),
   };
-  const configMaps = of<ConfigMap>('config maps');
   const config = configFrom(env);
+  const configMaps = of<ConfigMap>('config maps');
+  const defaults = of<ConfigMap>('defaults');
   const wanted = deriveWanted({
     inputs,
-    configMaps,
+    defaults,
+    parameters: new ReferencedObjects({
+      name: 'parameters',
+      references: parameterReferences(inputs.gateways, scheduler),
+      follow: () => Object.assign(configMaps, { [Symbol.asyncDispose]: () => Promise.resolve() }),
+    }),
     settings: renderSettings(config, '9.9'),
     systemNamespace: config.namespace,
     scheduler,
@@ -75,6 +82,9 @@ function results(yaml: string, env: Readonly<Record<string, string>>): object {
     const object = document.toJS() as KubeObject;
     const collection = byKind[object.kind ?? ''] as StaticCollection<string, KubeObject>;
     collection.set(keyOf(object), object);
+    const { namespace, labels } = object.metadata;
+    if (object.kind === 'ConfigMap' && namespace === config.namespace && labels?.[DEFAULTS_LABEL])
+      defaults.set(keyOf(object), object);
   }
   scheduler.flush();
   expect(errors).toEqual([]);

@@ -4,15 +4,16 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import { pick } from '@ambit/kube/pick';
 import type { KubeClient } from '@ambit/kube/client';
-import { type ConfigMap, configMaps as configMapResource } from '@ambit/kube/resources/core';
+import { ReferencedObjects } from '@ambit/kube/referenced-objects';
+import { type ConfigMap, configMaps } from '@ambit/kube/resources/core';
 import { watchCollection } from '@ambit/kube/watch-collection';
-import type { Inputs } from '../inputs.ts';
+import { type Inputs, selectionOf } from '../inputs.ts';
 import { GatewayClasses } from './classes.ts';
 import { PARTS } from './decide/manifest.ts';
 import type { RenderSettings } from './decide/render.ts';
 import { GatewayDeployments } from './deployments.ts';
 import { GatewayStatuses } from './statuses.ts';
-import { deriveWanted } from './wanted.ts';
+import { DEFAULTS_LABEL, deriveWanted, parameterReferences } from './wanted.ts';
 
 export interface GatewayControllerOptions {
   readonly client: KubeClient;
@@ -34,10 +35,28 @@ export function startGatewayController(options: GatewayControllerOptions): Async
   const { classes, statuses } = options.writes ?? { classes: true, statuses: true };
   const common = { client, clock, random, log };
   const scope = new AsyncDisposableStack();
-  const configMaps = scope.use(
-    watchCollection(client, configMapResource, { clock, random, log: log.scope('gateway'), trim: trimmed }),
+  const watch = { clock, random, log: log.scope('gateway'), trim: trimmed };
+  const defaults = scope.use(
+    watchCollection(client, configMaps, {
+      ...watch,
+      name: 'config maps with defaults of classes',
+      namespace: options.systemNamespace,
+      labelSelector: DEFAULTS_LABEL,
+    }),
   );
-  const wanted = scope.use(deriveWanted({ ...options, configMaps }));
+  const parameters = scope.use(
+    new ReferencedObjects({
+      name: 'parameters of gateways',
+      references: parameterReferences(inputs.gateways, scheduler),
+      follow: (key) =>
+        watchCollection(client, configMaps, {
+          ...watch,
+          ...selectionOf(key),
+          name: 'config maps with overlays',
+        }),
+    }),
+  );
+  const wanted = scope.use(deriveWanted({ ...options, defaults, parameters }));
   const deployments = scope.use(new GatewayDeployments({ ...common, wanted }));
   if (statuses)
     scope.use(
@@ -54,7 +73,7 @@ export function startGatewayController(options: GatewayControllerOptions): Async
   return scope;
 }
 
-/** Of thousands of ConfigMaps hardly one is an overlay; of the others there is nothing to keep. */
+/** Of what is no overlay there is nothing to keep. */
 function trimmed({ metadata, data = {} }: ConfigMap): ConfigMap {
   const overlays = pick(data, PARTS);
   const { annotations: _, ...lean } = metadata;

@@ -2,8 +2,10 @@
 import type { Collection } from '@ambit/collections/collection';
 import { derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
+import { IndexCollection } from '@ambit/collections/index-by';
 import type { Scheduler } from '@ambit/collections/scheduler';
 import { ONLY, Singleton } from '@ambit/collections/singleton';
+import type { Referenced } from '@ambit/kube/referenced-objects';
 import { isEnding, keyOf } from '@ambit/kube/resource';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import type { Gateway } from '@ambit/kube/resources/gateway';
@@ -30,8 +32,10 @@ interface JudgedGateway {
 
 export interface WantedOptions {
   readonly inputs: Pick<Inputs, 'gateways' | 'gatewayClasses' | 'namespaces'>;
-  /** Of every namespace; no more of each than its metadata and the texts of overlays. */
-  readonly configMaps: Collection<string, ConfigMap>;
+  /** Those of the control plane's namespace that say of a class that they have its defaults. */
+  readonly defaults: Collection<string, ConfigMap>;
+  /** Those that Gateways name, by `namespace/name`. */
+  readonly parameters: Collection<string, Referenced<ConfigMap>>;
   readonly settings: RenderSettings;
   readonly systemNamespace: string;
   readonly scheduler: Scheduler;
@@ -47,7 +51,7 @@ export interface Wanted extends Disposable {
 }
 
 export function deriveWanted(options: WantedOptions): Wanted {
-  const { inputs, configMaps, settings, systemNamespace, scheduler } = options;
+  const { inputs, parameters, settings, systemNamespace, scheduler } = options;
   const scope = new DisposableStack();
   const judged = scope.use(
     derivedValues({
@@ -88,8 +92,8 @@ export function deriveWanted(options: WantedOptions): Wanted {
     new Singleton<ReadonlyMap<string, ConfigMap>>({
       name: 'defaults of gateway classes',
       scheduler,
-      inputs: [configMaps],
-      compute: () => oldestByClass(configMaps.values(), systemNamespace),
+      inputs: [options.defaults],
+      compute: () => oldestByClass(options.defaults.values()),
       equals: sameContent,
     }),
   );
@@ -106,10 +110,11 @@ export function deriveWanted(options: WantedOptions): Wanted {
       name: 'objects of waypoints',
       scheduler,
       from: gateways,
-      inputs: [configMaps, defaults, network, inputs.gatewayClasses],
+      inputs: [parameters, defaults, network, inputs.gatewayClasses],
       compute: ({ gateway, management }, _, fetch): Overlaid | undefined => {
         if (management !== 'managed' || isEnding(gateway)) return undefined;
-        const named = parametersOf(gateway, configMaps, fetch);
+        const named = parametersOf(gateway, parameters, fetch);
+        if (named === NOT_KNOWN_YET) return undefined;
         if (typeof named === 'string') return { kind: 'problem', message: named };
         const { problem } = credentialsOf(gateway);
         if (problem !== undefined) return { kind: 'problem', message: problem };
@@ -134,33 +139,49 @@ function namespaceOf({ metadata }: ConfigMap): string {
   return metadata.namespace ?? '';
 }
 
-/** The ConfigMap that a Gateway names, `undefined` if it names none; a text: why there is none to use. */
-function parametersOf(
-  { metadata, spec }: Gateway,
-  configMaps: Collection<string, ConfigMap>,
-  fetch: Fetch,
-): ConfigMap | string | undefined {
-  const reference = spec?.infrastructure?.parametersRef;
-  if (!reference) return undefined;
-  const { group, kind, name } = reference;
-  if (group !== '' || kind !== 'ConfigMap')
-    return `parametersRef: must be a ConfigMap, not ${[kind, group].filter(Boolean).join('.')}`;
-  const namespace = metadata.namespace ?? '';
-  return (
-    fetch.get(configMaps, `${namespace}/${name}`) ??
-    `parametersRef: ConfigMap ${namespace}/${name} was not found`
-  );
+/** By `namespace/name` of the ConfigMap. */
+export function parameterReferences(
+  gateways: Collection<string, Gateway>,
+  scheduler: Scheduler,
+): IndexCollection<string, Gateway> {
+  return new IndexCollection({
+    name: 'gateways by parameters',
+    scheduler,
+    from: gateways,
+    keysOf: (gateway) => parametersKey(gateway) ?? [],
+  });
 }
 
-/** By class: the oldest ConfigMap of the control plane's namespace that says it has its defaults. */
-function oldestByClass(
-  configMaps: Iterable<ConfigMap>,
-  systemNamespace: string,
-): ReadonlyMap<string, ConfigMap> {
+function parametersKey({ metadata, spec }: Gateway): readonly [string] | undefined {
+  const { group, kind, name } = spec?.infrastructure?.parametersRef ?? {};
+  return group === '' && kind === 'ConfigMap' && name ? [`${metadata.namespace ?? ''}/${name}`] : undefined;
+}
+
+/** The ConfigMap that a Gateway names, `undefined` if it names none; another text: why there is none to use. */
+function parametersOf(
+  gateway: Gateway,
+  parameters: Collection<string, Referenced<ConfigMap>>,
+  fetch: Fetch,
+): ConfigMap | string | undefined {
+  const reference = gateway.spec?.infrastructure?.parametersRef;
+  if (!reference) return undefined;
+  const [key] = parametersKey(gateway) ?? [];
+  if (key === undefined) {
+    const title = [reference.kind, reference.group].filter(Boolean).join('.');
+    return `parametersRef: must be a ConfigMap, not ${title}`;
+  }
+  const found = fetch.get(parameters, key);
+  return found ? (found.object ?? `parametersRef: ConfigMap ${key} was not found`) : NOT_KNOWN_YET;
+}
+
+const NOT_KNOWN_YET = 'not known yet';
+
+/** By class: the oldest ConfigMap that says it has its defaults. */
+function oldestByClass(configMaps: Iterable<ConfigMap>): ReadonlyMap<string, ConfigMap> {
   const byClass = new Map<string, ConfigMap>();
   for (const map of configMaps) {
     const name = map.metadata.labels?.[DEFAULTS_LABEL];
-    if (name === undefined || map.metadata.namespace !== systemNamespace) continue;
+    if (name === undefined) continue;
     const known = byClass.get(name);
     if (!known || isOlder(map, known)) byClass.set(name, map);
   }
