@@ -16,6 +16,7 @@ import { startGatewayController } from './start.ts';
 
 const GATEWAYS = '/apis/gateway.networking.k8s.io/v1/gateways';
 const CLASSES = '/apis/gateway.networking.k8s.io/v1/gatewayclasses';
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const DEPLOYMENTS = '/apis/apps/v1/deployments';
 const SERVICES = '/api/v1/services';
 const ACCOUNTS = '/api/v1/serviceaccounts';
@@ -328,6 +329,17 @@ test('a Gateway that is given another class keeps nothing of ours; of a class th
 
 describe('its class', () => {
   const find = () => api.find(CLASSES, '', 'istio-waypoint') as GatewayClass | undefined;
+  /** As releases of the Gateway API have it. */
+  const define = (supportedFeatures: object | undefined) => {
+    const status = { properties: { conditions: {}, ...(supportedFeatures && { supportedFeatures }) } };
+    const openAPIV3Schema = { properties: { status } };
+    api.put(DEFINITIONS, {
+      metadata: { name: 'gatewayclasses.gateway.networking.k8s.io' },
+      spec: { versions: [{ name: 'v1', schema: { openAPIV3Schema } }, { name: 'v1beta1' }] },
+    } as KubeObject);
+  };
+  beforeEach(() => define({ type: 'array', items: { type: 'object' } }));
+  const isOfFeatures = (line: string) => line.includes('gateway-controller-features');
 
   test('is made, made again, and says that it is handled; also after its status was wiped', async () => {
     start();
@@ -356,6 +368,19 @@ describe('its class', () => {
     await eventually(() => find()?.status?.conditions);
     expect(find()?.metadata.labels).toEqual({ a: 'b' });
     expect((api.find(CLASSES, '', 'other') as GatewayClass).status).toBeUndefined();
+  });
+
+  test.each([
+    ['no field', undefined],
+    ['a field of words', { type: 'array', items: { type: 'string' } }],
+  ])('of an older Gateway API with %s for features says none, until there is one', async (_, field) => {
+    define(field);
+    start();
+    await eventually(() => find()?.status?.conditions);
+    await quiet();
+    expect(api.requests.filter(isOfFeatures)).toEqual([]);
+    define({ type: 'array', items: { type: 'object' } });
+    await eventually(() => find()?.status?.supportedFeatures);
   });
 
   test('waits for the Gateway API without asking all the time', async () => {

@@ -6,21 +6,32 @@ import type { Scheduler } from '@ambit/collections/scheduler';
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { KubeClient } from '@ambit/kube/client';
+import { pick } from '@ambit/kube/pick';
 import { isEnding } from '@ambit/kube/resource';
+import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
 import type { EndpointSlice } from '@ambit/kube/resources/core';
 import { gatewayClasses, gateways as gatewayResource } from '@ambit/kube/resources/gateway';
+import { watchCollection } from '@ambit/kube/watch-collection';
 import { sameContent } from '../derive/context.ts';
 import type { Inputs } from '../inputs.ts';
 import { applyStatus } from '../status/apply-status.ts';
 import { ConditionWriter } from '../status/condition-writer.ts';
 import { StatusWriter } from '../status/status-writer.ts';
 import { WAYPOINT_CONTROLLER } from '../translate/waypoint.ts';
-import { classConditions, featuresToWrite } from './decide/class-status.ts';
+import {
+  type ClassDefinition,
+  classConditions,
+  featuresToWrite,
+  leanDefinition,
+  takesFeatures,
+} from './decide/class-status.ts';
 import { gatewayStatus, statusToWrite, type WantedStatus } from './decide/status.ts';
 import { FIELD_MANAGER } from './deployments.ts';
 import type { Wanted } from './wanted.ts';
 
 const FEATURES_MANAGER = `${FIELD_MANAGER}-features`;
+/** The name of the definition of classes. */
+const CLASSES = `${gatewayClasses.plural}.${gatewayClasses.group}`;
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
 export interface GatewayStatusesOptions {
@@ -85,20 +96,53 @@ export class GatewayStatuses implements AsyncDisposable {
         equals: sameContent,
       }),
     );
-    const common = { objects, wanted, clock, random, log };
-    // Apart from the conditions, and before them: definitions from before there were features refuse them.
+    const common = { objects, clock, random, log };
+    const definitions = this.#scope.use(
+      watchCollection(client, customResourceDefinitions, {
+        name: 'definition of gateway classes',
+        fieldSelector: `metadata.name=${CLASSES}`,
+        trim: ({ metadata, ...rest }) => ({
+          metadata: pick(metadata, ['name', 'uid', 'resourceVersion']),
+          spec: leanDefinition(rest as ClassDefinition).spec,
+        }),
+        clock,
+        random,
+        log,
+      }),
+    );
+    const features = this.#scope.use(
+      derivedValues({
+        name: 'features of gateway classes',
+        scheduler,
+        from: objects,
+        inputs: [definitions],
+        compute: (_, __, fetch) =>
+          takesFeatures(fetch.get(definitions, CLASSES) as ClassDefinition | undefined),
+      }),
+    );
+    let isTold = false;
+    this.#scope.use(
+      features.subscribe((events) => {
+        if (isTold || !events.some(({ value }) => value === false)) return;
+        isTold = true;
+        log.info('the installed Gateway API has no place for what waypoints support, so it is not said');
+      }),
+    );
+    // Apart from the conditions, so that neither waits for the other.
     const manager = { client, resource: gatewayClasses, fieldManager: FEATURES_MANAGER };
     this.#scope.use(
       new StatusWriter({
         ...common,
+        wanted: features,
         name: 'features of gateway class',
-        toWrite: (one) => (isEnding(one) ? undefined : featuresToWrite(one)),
+        toWrite: (one, isTaken) => (isTaken && !isEnding(one) ? featuresToWrite(one) : undefined),
         write: (one, supportedFeatures, signal) => applyStatus(manager, one, { supportedFeatures }, signal),
       }),
     );
     this.#scope.use(
       new ConditionWriter({
         ...common,
+        wanted,
         client,
         resource: gatewayClasses,
         fieldManager: FIELD_MANAGER,

@@ -1,5 +1,5 @@
 /** What the status of a class of waypoints says. Pure. */
-import type { GatewayClass } from '@ambit/kube/resources/gateway';
+import { type GatewayClass, gatewayClasses } from '@ambit/kube/resources/gateway';
 import type { WantedCondition } from '../../translate/condition.ts';
 
 /** The Gateway API's names of what waypoints do, as its conformance tests have found it; e2e/conformance/report.yaml. */
@@ -49,6 +49,49 @@ export function classConditions({ metadata, spec }: GatewayClass): readonly Want
           ...observed,
         },
       ];
+}
+
+/** What of the definition of classes says whether they have features, and in which form. */
+export interface ClassDefinition {
+  readonly spec?: {
+    readonly versions?: readonly {
+      readonly name: string;
+      readonly schema?: { readonly openAPIV3Schema?: PartOfSchema };
+    }[];
+  };
+}
+
+interface PartOfSchema {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, PartOfSchema>>;
+  readonly items?: PartOfSchema;
+}
+
+/**
+ * Whether a class may say what it supports as we say it: older releases of the Gateway API have no such field, or one with
+ * other items, and refuse all that is written with it.
+ */
+export function takesFeatures(definition: ClassDefinition | undefined): boolean {
+  const version = definition?.spec?.versions?.find(({ name }) => name === gatewayClasses.version);
+  return featuresSchema(version?.schema?.openAPIV3Schema)?.items?.type === 'object';
+}
+
+function featuresSchema(schema: PartOfSchema | undefined): PartOfSchema | undefined {
+  return schema?.properties?.['status']?.properties?.['supportedFeatures'];
+}
+
+/** No more of a definition than {@link takesFeatures} reads. */
+export function leanDefinition({ spec = {} }: ClassDefinition): ClassDefinition {
+  return {
+    spec: {
+      versions: (spec.versions ?? []).map(({ name, schema }) => {
+        const items = featuresSchema(schema?.openAPIV3Schema)?.items;
+        const lean = { ...(items?.type !== undefined && { items: { type: items.type } }) };
+        const status = { properties: { supportedFeatures: lean } };
+        return { name, schema: { openAPIV3Schema: { properties: { status } } } };
+      }),
+    },
+  };
 }
 
 /** The features to be written; `undefined` if the class says them already. */
