@@ -51,15 +51,20 @@ describe('a route into another namespace', () => {
     expect(foreignRefusal(end(CART), end(LEDGER, policies, [], 8080), subject, subject)).toBe(want);
   });
 
-  test.each<[string, ServiceKey, string | undefined, boolean]>([
-    ['of its own, to the service itself', CART, undefined, false],
-    ['of its own, within the namespace', 'shop/payments.shop.svc.cluster.local', undefined, false],
-    ['of its own, elsewhere', LEDGER, undefined, true],
-    ['of clients, to the service itself', CART, 'web', true],
-    ['of clients, within its namespace', 'shop/payments.shop.svc.cluster.local', 'web', true],
-    ['of clients, into theirs', 'web/front.web.svc.cluster.local', 'web', true],
-  ])('%s', (_, service, consumerNamespace, want) => {
-    const lead = { backend: { to: { service, port: 80 }, subset: '' }, consumerNamespace };
+  const PAYMENTS: ServiceKey = 'shop/payments.shop.svc.cluster.local';
+  test.each<[string, ServiceKey, string | undefined, string | undefined, boolean]>([
+    ['no route', CART, undefined, undefined, false],
+    ['of its own, to the service itself', CART, 'shop', undefined, false],
+    ['of its own, within the namespace', PAYMENTS, 'shop', undefined, false],
+    ['of its own, elsewhere', LEDGER, 'shop', undefined, true],
+    ['of clients, to the service itself', CART, 'web', 'web', true],
+    ['of clients, within its namespace', PAYMENTS, 'web', 'web', true],
+    ['of clients, into theirs', 'web/front.web.svc.cluster.local', 'web', 'web', true],
+    ['of the waypoint’s namespace, to the service itself', CART, 'infra', undefined, true],
+    ['of the waypoint’s namespace, within that of the service', PAYMENTS, 'infra', undefined, true],
+    ['of the waypoint’s namespace, into that', 'infra/x.infra.svc.cluster.local', 'infra', undefined, true],
+  ])('%s', (_, service, authorNamespace, consumerNamespace, want) => {
+    const lead = { backend: { to: { service, port: 80 }, subset: '' }, consumerNamespace, authorNamespace };
     expect(isForeign(CART, lead)).toBe(want);
   });
 

@@ -1,9 +1,9 @@
 /**
- * Whether a route may lead where it does: one into another namespace, or one that clients have written for themselves, only
- * past the policies of the service there, as far as this waypoint has them. The endpoint sees the waypoint, and lets it
- * through because it asks them: whoever may write a route elsewhere would get past them otherwise. They are asked about
- * what is sent there, since the same hand wrote the filters that change it. Where a service's own namespace leads to
- * another of its services, nobody is asked, as in Istio. Pure.
+ * Whether a route may lead where it does: one into another namespace, one that clients have written for themselves, or a
+ * VirtualService of the waypoint's namespace, only past the policies of the service there, as far as this waypoint has them.
+ * The endpoint sees the waypoint, and lets it through because it asks them: whoever may write a route elsewhere would get
+ * past them otherwise. They are asked about what is sent there, since the same hand wrote the filters that change it. Where
+ * a service's own namespace leads to another of its services, nobody is asked, as in Istio. Pure.
  */
 import { type ServiceKey, splitServiceKey } from '@ambit/model/address';
 import type { PathNormalization } from '../resources/mesh-settings.ts';
@@ -24,9 +24,12 @@ export interface RouteEnd {
 }
 
 /** Whether whoever wrote the route may have had no say over the service that it leads to. */
-export function isForeign(from: ServiceKey, { backend, consumerNamespace }: Lead): boolean {
+export function isForeign(from: ServiceKey, { backend, consumerNamespace, authorNamespace }: Lead): boolean {
+  if (consumerNamespace !== undefined) return true;
   const to = backend.to.service;
-  return consumerNamespace !== undefined || (from !== to && namespaceOf(from) !== namespaceOf(to));
+  if (from === to && authorNamespace === undefined) return false;
+  const there = namespaceOf(to);
+  return namespaceOf(from) !== there || (authorNamespace !== undefined && authorNamespace !== there);
 }
 
 /**

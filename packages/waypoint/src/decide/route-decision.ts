@@ -35,6 +35,8 @@ export interface Lead {
   readonly backend: BackendService;
   /** Of a consumer's route, that of its clients: the namespace of the service did not write it. */
   readonly consumerNamespace: string | undefined;
+  /** Of whoever wrote the route; `undefined`: no route decided. */
+  readonly authorNamespace: string | undefined;
 }
 
 /** Goes to an endpoint of a service. `filters.ts` says what request and response look like then. */

@@ -147,6 +147,7 @@ export function directRoute(to: ServicePort): Forward {
     name: NO_ROUTE,
     backend: { to, subset: '' },
     consumerNamespace: undefined,
+    authorNamespace: undefined,
     filters: [],
     matchedPrefixLength: 0,
     timeouts: { requestMs: undefined, requestFrom: 'first-byte', perTryMs: undefined },
@@ -200,6 +201,7 @@ function toBackend(
     name,
     backend: { to: atPort(target.to, table.port), subset: target.subset },
     consumerNamespace: route.consumerNamespace,
+    authorNamespace: route.origin.namespace,
     filters: all,
     matchedPrefixLength: prefixLength(entry, request),
     timeouts: {

@@ -49,7 +49,8 @@ export function decideStream(
   if (matched) return follow(matched, port, random);
   if (asked.every(isVirtualService)) {
     const backend = { to: { service, port }, subset: '' };
-    return { kind: 'forward', name: NO_ROUTE, backend, consumerNamespace: undefined };
+    const nobodys = { consumerNamespace: undefined, authorNamespace: undefined };
+    return { kind: 'forward', name: NO_ROUTE, backend, ...nobodys };
   }
   const message = `no route of ${service} matches ${stream.sni ?? 'a connection without a name'}`;
   return { kind: 'close', name: NO_ROUTE, reason: 'no-route', message };
@@ -122,9 +123,10 @@ function follow({ route, rule, ruleIndex }: Matched, port: number, random: Rando
   }
   const { target } = backend;
   if (target.kind === 'service') {
-    const { consumerNamespace } = route;
+    const { consumerNamespace, origin } = route;
     const to = { to: atPort(target.to, port), subset: target.subset };
-    return { kind: 'forward', name, backend: to, consumerNamespace };
+    const whose = { consumerNamespace, authorNamespace: origin.namespace };
+    return { kind: 'forward', name, backend: to, ...whose };
   }
   const message = `a backend of ${route.name} does not exist or may not be used`;
   return { kind: 'close', name, reason: 'invalid-backend', message };

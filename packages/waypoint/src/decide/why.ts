@@ -126,11 +126,9 @@ function keptStep(
   const by = keptFrom(lead, subject);
   if (by === undefined) return undefined;
   const why = by === 'none' ? 'no ALLOW policy of it matches' : `${by} refuses`;
-  const { backend, consumerNamespace } = lead;
-  const whose =
-    consumerNamespace === undefined
-      ? 'is in another namespace'
-      : `is where a route of ${consumerNamespace} leads`;
+  const { backend, consumerNamespace, authorNamespace } = lead;
+  const author = consumerNamespace ?? authorNamespace;
+  const whose = author === undefined ? 'is in another namespace' : `is where a route of ${author} leads`;
   const message = `${backend.to.service} ${whose}, and its policies count there: ${why}`;
   return { step: 'backend', outcome: 'refuse', message };
 }

@@ -512,9 +512,11 @@ describe('a policy', () => {
   });
 
   test.each([
-    ['a route of the service’s namespace', '', 200],
-    ['a route that clients have for themselves', 'web', 403],
-  ])('is asked about what %s makes of a request: %j', async (_, consumerNamespace, want) => {
+    ['a route of the service’s namespace', 'HTTPRoute', NAMESPACE, '', 200],
+    ['a route that clients have for themselves', 'HTTPRoute', 'web', 'web', 403],
+    ['a VirtualService of the service’s namespace', 'VirtualService', NAMESPACE, '', 200],
+    ['one of the waypoint’s namespace', 'VirtualService', 'infra', '', 403],
+  ])('is asked about what %s makes of a request', async (_, kind, namespace, consumerNamespace, want) => {
     const paths: (string | undefined)[] = [];
     const network = await networkOf([
       await web((request, response) => {
@@ -523,8 +525,8 @@ describe('a policy', () => {
       }),
     ]);
     network.controlPlane.set('AuthorizationPolicy', `${NAMESPACE}/p`, deny);
-    network.controlPlane.set('HttpRoute', 'HTTPRoute/web/r', {
-      origin: { kind: 'HTTPRoute', namespace: 'web', name: 'r', createdMs: 1n },
+    network.controlPlane.set('HttpRoute', `${kind}/${namespace}/r`, {
+      origin: { kind, namespace, name: 'r', createdMs: 1n },
       parents,
       consumerNamespace,
       rules: [
