@@ -62,6 +62,8 @@ export const MAX_PARENTS_OF_RESOURCE = 1_000;
  */
 export const MAX_WORKLOAD_QUESTIONS = 4_096;
 export const MAX_TOLD_WORKLOADS = 200_000;
+/** Shares, and pairs and labels for failover, of one localityLbSetting: as many as waypoints take. */
+export const MAX_LOCALITY_PARTS = 4_096;
 /** What is told of one object's mistakes; the rest would not help. */
 export const MAX_PROBLEMS = 20;
 /** Characters of a condition's message that the API server stores. */

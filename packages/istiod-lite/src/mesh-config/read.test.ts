@@ -56,6 +56,11 @@ serviceEntryVisibility:
       /a Exists: takes no values/,
     ],
     ['an unknown visibility', 'serviceEntryVisibility: {defaultVisibility: SECRET}', /must be one of/],
+    [
+      'shares and failover at once',
+      'localityLbSetting: {distribute: [{from: a}], failover: [{from: a, to: b}]}',
+      /mesh\.localityLbSetting: only one of distribute and failover/,
+    ],
     ['too long a text', `a: ${'x'.repeat(MAX_MESH_CONFIG_CHARS)}`, /longer than/],
   ])('%s is refused', (_, text, message) => expect(() => readMeshConfig(text)).toThrow(message));
 });

@@ -5,8 +5,10 @@
  */
 import { messageOf } from '@ambit/core/errors';
 import type { LabelSelector } from '@ambit/kube/label-selector';
+import type { LocalityLbSetting } from '@ambit/kube/resources/networking';
 import { parse } from 'yaml';
 import { MAX_MESH_CONFIG_CHARS } from '../limits.ts';
+import { localityLbSetting } from '../schema/destination-rule.ts';
 import { list, map, object, oneOf, schemaProblems, type StructuralSchema, text } from '../schema/openapi.ts';
 import {
   accessLogEncoding,
@@ -16,6 +18,7 @@ import {
   pathNormalization,
 } from './providers.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
+import { localityProblems } from '../validate/destination-rule.ts';
 
 export type EntryVisibility = 'PUBLIC' | 'NAMESPACE' | 'NONE';
 
@@ -42,6 +45,8 @@ export interface MeshConfig {
   };
   readonly pathNormalization?: { readonly normalization?: string };
   readonly connectTimeout?: string;
+  /** Where nothing else is said of localities. */
+  readonly localityLbSetting?: LocalityLbSetting;
   readonly outboundTrafficPolicy?: { readonly mode?: string };
   /** A namespace that any of these accepts is looked at; without any, every namespace is. */
   readonly discoverySelectors?: readonly LabelSelector[];
@@ -84,6 +89,7 @@ const schema = tolerant(
     defaultProviders: tolerant(defaultProviders),
     pathNormalization: object({ normalization: pathNormalization }),
     connectTimeout: text(),
+    localityLbSetting: tolerant(localityLbSetting),
     outboundTrafficPolicy: tolerant(object({ mode: oneOf(['ALLOW_ANY', 'REGISTRY_ONLY']) })),
     discoverySelectors: list(selector),
     serviceEntryVisibility: tolerant(
@@ -116,7 +122,11 @@ export function readMeshConfig(source: string): MeshConfig {
   const problems = schemaProblems(schema, value, 'mesh');
   if (problems.length > 0) throw new Error(problems.join('; '));
   const config = value as MeshConfig;
-  const wrong = [...selectorsOf(config).flatMap(expressionProblems), ...durationProblems(config)];
+  const wrong = [
+    ...selectorsOf(config).flatMap(expressionProblems),
+    ...durationProblems(config),
+    ...localityProblems(config.localityLbSetting, 'mesh.localityLbSetting'),
+  ];
   if (wrong.length > 0) throw new Error(wrong.join('; '));
   return config;
 }

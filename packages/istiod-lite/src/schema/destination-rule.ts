@@ -13,6 +13,17 @@ const duration = (description: string) => text(description, { maxLength: 64 });
 
 const failover = list(object({ from: text(), to: text() }), 'Region that stands in for another.');
 
+/** Of a rule, and of the mesh. */
+export const localityLbSetting = object({
+  distribute: list(
+    object({ from: text(), to: map(uint32('Per cent.'), 'By locality, or the beginning of one with *.') }),
+    'Shares by locality of the client.',
+  ),
+  failover,
+  failoverPriority: list(text(), 'Labels; who has more of them in common with the client comes first.'),
+  enabled: flag('Whether nearer endpoints come first.'),
+});
+
 const loadBalancer = object({
   simple: oneOf(
     ['UNSPECIFIED', 'LEAST_CONN', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN', 'LEAST_REQUEST'],
@@ -35,15 +46,7 @@ const loadBalancer = object({
     maglev: object({ tableSize: integer(undefined, { minimum: 0 }) }),
     minimumRingSize: integer('Older form of ringHash.', { minimum: 0 }),
   }),
-  localityLbSetting: object({
-    distribute: list(
-      object({ from: text(), to: map(uint32('Per cent.'), 'By locality, or the beginning of one with *.') }),
-      'Shares by locality of the client.',
-    ),
-    failover,
-    failoverPriority: list(text(), 'Labels; who has more of them in common with the client comes first.'),
-    enabled: flag('Whether nearer endpoints come first.'),
-  }),
+  localityLbSetting,
   zoneAwareLbSetting: object(
     {
       enabled: flag(),

@@ -37,6 +37,11 @@ defaultProviders: {tracing: [t], accessLogging: [l], metrics: [m]}
 pathNormalization: {normalization: MERGE_SLASHES}
 connectTimeout: 1.5s
 outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+localityLbSetting:
+  enabled: true
+  distribute: [{from: r/*, to: {r/z/*: 80, s/*: 20}}]
+  failoverPriority: [topology.kubernetes.io/region=r, version, topology.kubernetes.io/zone]
+  added: later
 `;
     expect(settingsOf(text)).toEqual({
       ...NOTHING,
@@ -50,6 +55,22 @@ outboundTrafficPolicy: {mode: REGISTRY_ONLY}
       pathNormalization: 'MERGE_SLASHES',
       connectTimeoutMs: 1_500,
       allowAnyOutbound: false,
+      locality: {
+        enabled: true,
+        distribute: [
+          {
+            from: 'r/*',
+            to: new Map([
+              ['r/z/*', 80],
+              ['s/*', 20],
+            ]),
+          },
+        ],
+        failover: [],
+        // Waypoints are not told which workloads have a version.
+        failoverPriority: ['topology.kubernetes.io/region=r'],
+        labelValues: [],
+      },
     });
   });
 

@@ -8,6 +8,7 @@ import {
 } from '@ambit/api/waypoint';
 import type { ExtensionProvider } from '../mesh-config/providers.ts';
 import type { MeshConfig } from '../mesh-config/read.ts';
+import { meshLocality } from './destinations/traffic-policy.ts';
 import { wireDurationMs } from './go-duration.ts';
 import type { MeshSettings } from './settings.ts';
 
@@ -35,6 +36,7 @@ export function waypointMeshSettings(
     pathNormalization: normalization === 'DEFAULT' ? '' : normalization,
     connectTimeoutMs: wireDurationMs(config.connectTimeout),
     allowAnyOutbound: config.outboundTrafficPolicy?.mode !== 'REGISTRY_ONLY',
+    ...(config.localityLbSetting && { locality: meshLocality(config.localityLbSetting) }),
   };
 }
 

@@ -3,10 +3,12 @@ import { isCookiePath, isToken } from '@ambit/core/http-text';
 import type {
   ClientTlsSettings,
   DestinationRule,
+  LocalityLbSetting,
   TrafficPolicySettings,
 } from '@ambit/kube/resources/networking';
 import { destinationRuleSpec } from '../schema/destination-rule.ts';
 import { schemaProblems } from '../schema/openapi.ts';
+import { MAX_LOCALITY_PARTS } from '../limits.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
 import { Collector, type Findings } from './problems.ts';
@@ -118,9 +120,21 @@ function validateLoadBalancer(
     if (size > MAX_TABLE_SIZE || (size > 0 && !isPrime(size)))
       into.error(`${at}.maglev.tableSize`, `must be a prime up to ${MAX_TABLE_SIZE}`);
   }
-  const parts = [locality?.distribute, locality?.failover, locality?.failoverPriority];
-  if (parts.filter((part) => (part ?? []).length > 0).length > 1 && !locality?.failoverPriority)
-    into.error(`${path}.localityLbSetting`, 'only one of distribute and failover may be set');
+  into.errors.push(...localityProblems(locality, `${path}.localityLbSetting`));
+}
+
+/** Of a rule's, or the mesh's. */
+export function localityProblems(locality: LocalityLbSetting | undefined, path: string): readonly string[] {
+  const parts = ['distribute', 'failover', 'failoverPriority'] as const;
+  const given = parts.filter((part) => (locality?.[part] ?? []).length > 0);
+  return [
+    ...(given.length > 1 && !locality?.failoverPriority
+      ? [`${path}: only one of distribute and failover may be set`]
+      : []),
+    ...parts
+      .filter((part) => (locality?.[part] ?? []).length > MAX_LOCALITY_PARTS)
+      .map((part) => `${path}.${part}: more than ${MAX_LOCALITY_PARTS}`),
+  ];
 }
 
 /** Entries of a table: as many as a waypoint makes. */

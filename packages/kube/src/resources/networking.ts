@@ -245,6 +245,14 @@ export interface VirtualService extends KubeObject {
   readonly spec?: VirtualServiceSpec;
 }
 
+/** Of a DestinationRule, and of the mesh. */
+export interface LocalityLbSetting {
+  readonly distribute?: readonly { readonly from?: string; readonly to?: Readonly<Record<string, number>> }[];
+  readonly failover?: readonly { readonly from?: string; readonly to?: string }[];
+  readonly failoverPriority?: readonly string[];
+  readonly enabled?: boolean;
+}
+
 export interface LoadBalancerSettings {
   readonly simple?: string;
   readonly consistentHash?: {
@@ -256,15 +264,7 @@ export interface LoadBalancerSettings {
     readonly maglev?: { readonly tableSize?: number };
     readonly minimumRingSize?: number;
   };
-  readonly localityLbSetting?: {
-    readonly distribute?: readonly {
-      readonly from?: string;
-      readonly to?: Readonly<Record<string, number>>;
-    }[];
-    readonly failover?: readonly { readonly from?: string; readonly to?: string }[];
-    readonly failoverPriority?: readonly string[];
-    readonly enabled?: boolean;
-  };
+  readonly localityLbSetting?: LocalityLbSetting;
   readonly warmupDurationSecs?: string;
   readonly warmup?: { readonly duration?: string };
 }

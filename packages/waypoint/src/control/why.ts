@@ -217,7 +217,7 @@ async function requestSteps(
     connection,
     keptFrom: kept,
     destination,
-    endpoints: (decision) => endpointsOf(decision, destination(decision), sources),
+    endpoints: (decision) => endpointsOf(decision, destination(decision), snapshot, sources),
   });
 }
 
@@ -264,6 +264,7 @@ function destinationStep(asked: Asked): Step {
 function endpointsOf(
   { backend }: Forward,
   { loadBalancer, outlierDetection }: ReturnType<Snapshot['destination']>,
+  { settings: { locality } }: Snapshot,
   { mesh, place, cluster }: WhySources,
 ): EndpointsTrace {
   const { problem, isChosenByClient, endpoints } = cluster(backend);
@@ -273,6 +274,7 @@ function endpointsOf(
     from: place(),
     service: mesh.serviceByKey(backend.to.service)?.loadBalancer,
     preference: loadBalancer?.locality,
+    mesh: locality,
     detectsOutliers: outlierDetection !== undefined,
   });
   const all = levels.flatMap(({ groups }, level) =>

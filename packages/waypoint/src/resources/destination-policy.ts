@@ -88,7 +88,7 @@ export type HashKey =
     }
   | { readonly kind: 'source-ip' };
 
-/** DestinationRule's localityLbSetting. */
+/** The localityLbSetting of a DestinationRule, or of the mesh. */
 export interface LocalityPreference {
   readonly enabled: boolean;
   readonly distribute: readonly LocalityShare[];

@@ -1,4 +1,5 @@
 /** The mesh's own settings, as far as a waypoint heeds them. */
+import type { LocalityPreference } from './destination-policy.ts';
 import type { HeaderField } from './http-route.ts';
 
 export interface MeshSettings {
@@ -18,6 +19,8 @@ export interface MeshSettings {
   readonly connectTimeoutMs: number;
   /** REGISTRY_ONLY when false. */
   readonly allowAnyOutbound: boolean;
+  /** Where neither a DestinationRule nor the Service says anything of localities. */
+  readonly locality: LocalityPreference | undefined;
 }
 
 export type PathNormalization = 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
@@ -97,4 +100,5 @@ export const DEFAULT_MESH_SETTINGS: MeshSettings = {
   pathNormalization: 'BASE',
   connectTimeoutMs: 10_000,
   allowAnyOutbound: true,
+  locality: undefined,
 };

@@ -256,6 +256,7 @@ export class Cluster implements EndpointOwner, Disposable {
       this.#balancer &&
       !areOthers &&
       policyBefore === this.#destination &&
+      before.meshLocality === this.#settings.meshLocality &&
       distribution === this.#view.distribution;
     if (isSame) return;
     this.#watch();
@@ -269,6 +270,7 @@ export class Cluster implements EndpointOwner, Disposable {
       from: self(),
       service: this.#view.distribution,
       preference: loadBalancer?.locality,
+      mesh: this.#settings.meshLocality,
       detectsOutliers: outlierDetection !== undefined,
     });
     return new Balancer(levels, {

@@ -1,7 +1,8 @@
 /** How connections to a destination are made and kept: what its policy says, and our defaults where it says nothing. */
 import type { AppProtocol } from '@ambit/model/service';
 import * as limits from '../limits.ts';
-import type { Destination } from '../resources/destination-policy.ts';
+import type { Destination, LocalityPreference } from '../resources/destination-policy.ts';
+import type { MeshSettings } from '../resources/mesh-settings.ts';
 import type { BreakerLimits } from './breakers.ts';
 import type { HttpVersion } from './http-pool.ts';
 
@@ -14,13 +15,18 @@ export interface UpstreamSettings {
   readonly maxConnectionDurationMs: number;
   readonly maxStreams: number;
   readonly breakers: BreakerLimits;
+  /** What the mesh says of localities. */
+  readonly meshLocality: LocalityPreference | undefined;
 }
 
-/** @param meshConnectTimeoutMs - 0: the default. */
-export function upstreamSettings(destination: Destination, meshConnectTimeoutMs: number): UpstreamSettings {
+export function upstreamSettings(
+  destination: Destination,
+  mesh: Pick<MeshSettings, 'connectTimeoutMs' | 'locality'>,
+): UpstreamSettings {
   const pool = destination.connectionPool;
   return {
-    connectTimeoutMs: pool?.connectTimeoutMs ?? (meshConnectTimeoutMs || limits.CONNECT_TIMEOUT_MS),
+    connectTimeoutMs: pool?.connectTimeoutMs ?? (mesh.connectTimeoutMs || limits.CONNECT_TIMEOUT_MS),
+    meshLocality: mesh.locality,
     idleTimeoutMs: pool?.idleTimeoutMs ?? limits.UPSTREAM_IDLE_MS,
     maxRequestsPerConnection: pool?.maxRequestsPerConnection ?? 0,
     maxConnectionDurationMs: pool?.maxConnectionDurationMs ?? 0,

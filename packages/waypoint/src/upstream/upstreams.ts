@@ -106,7 +106,7 @@ export class Upstreams implements Disposable {
       log,
       self,
       destination,
-      settings: (policy) => upstreamSettings(policy, resources.snapshot.settings.connectTimeoutMs),
+      settings: (policy) => upstreamSettings(policy, resources.snapshot.settings),
     });
     this.#clusters.set(key, made);
     if (made.source.isFleeting && ++this.#fleeting > FLEETING_DESTINATIONS) this.#forgetUnused(0, made);

@@ -550,6 +550,7 @@ export interface MeshSettings {
   readonly pathNormalization: string;
   readonly connectTimeoutMs: number;
   readonly allowAnyOutbound: boolean;
+  readonly locality: LocalityPreference | undefined;
 }
 
 export const MeshSettings_Encoding = { TEXT: 0, JSON: 1 } as const;
@@ -7509,6 +7510,7 @@ function createBaseMeshSettings(): MeshSettings {
     pathNormalization: "",
     connectTimeoutMs: 0,
     allowAnyOutbound: false,
+    locality: undefined,
   };
 }
 
@@ -7552,6 +7554,9 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     }
     if (message.allowAnyOutbound !== false) {
       writer.uint32(104).bool(message.allowAnyOutbound);
+    }
+    if (message.locality !== undefined) {
+      LocalityPreference.encode(message.locality, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -7673,6 +7678,14 @@ export const MeshSettings: MessageFns<MeshSettings> = {
             message.allowAnyOutbound = reader.bool();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.locality = LocalityPreference.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -7704,6 +7717,9 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     message.pathNormalization = object.pathNormalization ?? "";
     message.connectTimeoutMs = object.connectTimeoutMs ?? 0;
     message.allowAnyOutbound = object.allowAnyOutbound ?? false;
+    message.locality = (object.locality !== undefined && object.locality !== null)
+      ? LocalityPreference.fromPartial(object.locality)
+      : undefined;
     return message;
   },
 };

@@ -162,6 +162,7 @@ export const CHART_ONLY: readonly string[] = [
   'meshConfig.defaultProviders',
   'meshConfig.pathNormalization',
   'meshConfig.connectTimeout',
+  'meshConfig.localityLbSetting',
   'monitoring.enabled',
   'monitoring.labels',
   'monitoring.interval',

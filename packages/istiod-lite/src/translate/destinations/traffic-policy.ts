@@ -16,6 +16,7 @@ import type {
   ClientTlsSettings,
   ConnectionPoolSettings,
   LoadBalancerSettings,
+  LocalityLbSetting,
   OutlierDetectionSettings,
   TrafficPolicySettings,
 } from '@ambit/kube/resources/networking';
@@ -108,16 +109,27 @@ function consistentHash({
   return { ...shared, key: { $case: 'sourceIp', value: useSourceIp ?? true } };
 }
 
+/**
+ * What the mesh says where nobody says more. Of failoverPriority only what stands before the first label that mesh state
+ * does not tell: every waypoint would have to be told of every workload.
+ */
+export function meshLocality(given: LocalityLbSetting): WaypointFields<LocalityPreference> {
+  const { failoverPriority = [] } = given;
+  const untold = failoverPriority.findIndex((text) => !TOLD_LABELS.has(labelOf(text)));
+  const told = untold < 0 ? failoverPriority : failoverPriority.slice(0, untold);
+  return localityPreference({ ...given, failoverPriority: told }, { valuesOf: () => [] });
+}
+
+/** `label`, or `label=value`. */
+function labelOf(text: string): string {
+  return text.split('=')[0] ?? '';
+}
+
 function localityPreference(
-  {
-    enabled,
-    distribute = [],
-    failover = [],
-    failoverPriority = [],
-  }: NonNullable<LoadBalancerSettings['localityLbSetting']>,
+  { enabled, distribute = [], failover = [], failoverPriority = [] }: LocalityLbSetting,
   { valuesOf }: LabelledWorkloads,
 ): WaypointFields<LocalityPreference> {
-  const labels = new Set(failoverPriority.map((text) => text.split('=')[0] ?? ''));
+  const labels = new Set(failoverPriority.map(labelOf));
   return {
     enabled,
     distribute: distribute.map(({ from = '', to = {} }) => ({ from, to: new Map(Object.entries(to)) })),

@@ -66,6 +66,7 @@ function balancer(endpoints: readonly Endpoint[], { levels, panicPercent = 0, ..
     from: HERE,
     service: undefined,
     preference: undefined,
+    mesh: undefined,
     detectsOutliers: false,
     ...levels,
   };
@@ -270,6 +271,7 @@ describe('where', () => {
       from: HERE,
       service: undefined,
       preference: undefined,
+      mesh: undefined,
       detectsOutliers: false,
       ...options,
     }).map(({ groups }) =>
@@ -301,6 +303,39 @@ describe('where', () => {
     'locality load balancing that is off': [
       { preference: preference({ enabled: false }), detectsOutliers: true },
       ['farther far region near'],
+    ],
+    'shares of locality load balancing that is off': [
+      {
+        preference: preference({
+          enabled: false,
+          distribute: [{ from: '*', to: [{ locality: 's/*', weight: 100 }] }],
+        }),
+      },
+      ['farther far region near'],
+    ],
+    'the mesh names the next region': [
+      { mesh: preference({ failover: [{ from: 'r', to: 's' }] }), detectsOutliers: true },
+      ['near', 'region', 'far', 'farther'],
+    ],
+    'the mesh says where all goes': [
+      { mesh: preference({ distribute: [{ from: '*', to: [{ locality: 's/*', weight: 100 }] }] }) },
+      ['far'],
+    ],
+    'the mesh has it off': [
+      { mesh: preference({ enabled: false }), detectsOutliers: true },
+      ['farther far region near'],
+    ],
+    'a DestinationRule goes before the mesh': [
+      {
+        mesh: preference({ enabled: false }),
+        preference: preference({ failover: [{ from: 'r', to: 's' }] }),
+        detectsOutliers: true,
+      },
+      ['near', 'region', 'far', 'farther'],
+    ],
+    'so does the Service’s traffic distribution': [
+      { mesh: preference({ enabled: false }), service: PREFER_CLOSE },
+      ['near', 'region', 'farther far'],
     ],
     'failoverPriority by labels': [
       {

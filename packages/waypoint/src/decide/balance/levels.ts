@@ -1,6 +1,6 @@
 /**
- * Which endpoints are preferred to which, by where they are: the Service's traffic distribution, or what a DestinationRule
- * says of localities instead.
+ * Which endpoints are preferred to which, by where they are: what a DestinationRule says of localities, else the Service's
+ * traffic distribution, else what the mesh says.
  *
  * As in Istio, failover by locality needs outlier detection: without it nobody would ever notice that a level is sick, and
  * everything would stay in one zone.
@@ -25,7 +25,10 @@ export interface LevelOptions {
   /** Where this waypoint is. */
   readonly from: Place;
   readonly service: ServiceBalancer | undefined;
+  /** Of a DestinationRule. */
   readonly preference: LocalityPreference | undefined;
+  /** Of the mesh. */
+  readonly mesh: LocalityPreference | undefined;
   readonly detectsOutliers: boolean;
 }
 
@@ -41,13 +44,16 @@ export function levelsOf<E extends Placed>(
   endpoints: readonly E[],
   options: LevelOptions,
 ): readonly Level<E>[] {
-  const { from, service, preference, detectsOutliers } = options;
+  const { from, service, detectsOutliers } = options;
+  // A rule goes before the Service, and that before the mesh.
+  const preference = options.preference ?? (service?.mode === 'Failover' ? undefined : options.mesh);
   const strict = perfectRank(service);
   const allowed =
     strict === undefined
       ? endpoints
       : endpoints.filter((endpoint) => sharedScopes(preferencesOf(service), endpoint, from) === strict);
-  const share = preference?.distribute.find(({ from: pattern }) => localityMatches(pattern, from.locality));
+  const shares = preference?.enabled ? preference.distribute : [];
+  const share = shares.find(({ from: pattern }) => localityMatches(pattern, from.locality));
   if (share) return distributed(allowed, share);
   if (preference === undefined && service?.mode === 'Failover') {
     return byRank(allowed, (endpoint) => -sharedScopes(preferencesOf(service), endpoint, from));

@@ -151,7 +151,7 @@ function isPrime(number: number): boolean {
   return true;
 }
 
-function localityOf(message: LocalityPreferenceMessage): LocalityPreference {
+export function localityOf(message: LocalityPreferenceMessage): LocalityPreference {
   return {
     enabled: message.enabled ?? true,
     distribute: atMost(message.distribute, MAX_PARTS, 'distribute').map(({ from, to }) => ({

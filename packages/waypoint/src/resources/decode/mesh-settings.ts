@@ -18,6 +18,7 @@ import type {
   PathNormalization,
   Tracer,
 } from '../mesh-settings.ts';
+import { localityOf } from './destination-policy.ts';
 import { durationOf, headerFieldsOf, statusOf, textOf } from './read.ts';
 
 /** Istio's, but for who authorizes: who hangs would hold each request for ten minutes there. */
@@ -51,6 +52,7 @@ export function meshSettingsOf(message: MeshSettingsMessage): MeshSettings {
     pathNormalization: normalizationOf(message.pathNormalization),
     connectTimeoutMs: durationOf(message.connectTimeoutMs, 'connectTimeout') ?? DEFAULT_CONNECT_TIMEOUT_MS,
     allowAnyOutbound: message.allowAnyOutbound,
+    locality: message.locality && localityOf(message.locality),
   };
 }
 

@@ -80,6 +80,7 @@ export const SETTINGS: MeshSettings = {
   pathNormalization: 'BASE',
   connectTimeoutMs: 10_000,
   allowAnyOutbound: true,
+  locality: undefined,
 };
 
 export function planOf(
