@@ -18,6 +18,7 @@ import { deriveGatewayInstances, type GatewayInstances } from './derive/gateway-
 import { deriveNetwork } from './derive/network.ts';
 import { derivePolicies } from './derive/policies.ts';
 import { deriveRouteStatuses, type RouteStatuses } from './derive/route-statuses.ts';
+import { deriveRefusals } from './derive/refusals.ts';
 import { relevantServices } from './derive/relevant-services.ts';
 import { deriveRoutes } from './derive/routes.ts';
 import type { ServiceEntries } from './derive/service-entries.ts';
@@ -104,7 +105,6 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     name: 'all authorizations',
     from: [policies.authorizations, ...waypointPolicies.authorizations],
   });
-  const conditions = deriveConditions(context, policies, waypoints, visibilities);
   const addresses = new JoinedCollection({
     name: 'addresses',
     from: [
@@ -123,7 +123,6 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
   });
   const catalogs = deriveCatalog(context, services, visibilities);
   const routes = deriveRoutes(context, catalogs, attachments);
-  const routeStatuses = deriveRouteStatuses(context, routes, waypoints);
   const virtualServices = deriveVirtualServices(context, catalogs, attachments);
   const relevant = relevantServices(context, attachments, [
     ...routes.httpRoutes,
@@ -132,15 +131,17 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     virtualServices.streamRoutes,
   ]);
   const backendTls = deriveBackendTls(context, catalogs, relevant);
+  const targeted = deriveTargetedPolicies(context, catalogs, attachments, waypoints);
+  const destinations = deriveDestinations(context, { catalogs, relevant, byService });
   const waypointResources = deriveWaypointResources(context, {
     routes,
     virtualServices,
-    policies: deriveTargetedPolicies(context, catalogs, attachments, waypoints),
-    destinations: [
-      ...deriveDestinations(context, { catalogs, relevant, byService }),
-      backendTls.destinations,
-    ],
+    policies: targeted,
+    destinations: [...destinations, backendTls.destinations],
   });
+  const refusals = deriveRefusals(context, { routes, virtualServices, destinations, policies: targeted });
+  const routeStatuses = deriveRouteStatuses(context, routes, waypoints, refusals);
+  const conditions = deriveConditions(context, policies, waypoints, visibilities, refusals);
   const authorizationFeed = new AuthorizationFeed(scheduler, authorizations, clock);
   return {
     inputs,

@@ -3,10 +3,12 @@ import type { Collection } from '@ambit/collections/collection';
 import { derivedValues } from '@ambit/collections/derived';
 import type { Fetch } from '@ambit/collections/fetch';
 import type { ObjectMeta } from '@ambit/kube/resource';
+import type { DestinationRule, VirtualService } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, RequestAuthentication } from '@ambit/kube/resources/security';
 import type { WantedCondition } from '../translate/condition.ts';
-import { targetConditions, targetsOf } from '../translate/policy-targets.ts';
+import { targetConditions, targetsOf, WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
 import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
+import { isForMesh } from '../translate/virtual-services/scope.ts';
 import {
   type IngressUse,
   missingWaypointConditions,
@@ -16,9 +18,12 @@ import {
 } from '../translate/waypoint-status.ts';
 import { labelsOfWorkloadEntry } from '../translate/workload-entry.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
+import { validateDestinationRule } from '../validate/destination-rule.ts';
 import { validateRequestAuthentication } from '../validate/request-authentication.ts';
+import { validateVirtualService } from '../validate/virtual-service.ts';
 import { type GraphContext, sameContent } from './context.ts';
 import type { Policies } from './policies.ts';
+import type { Refusals } from './refusals.ts';
 import { targetInputs, targetState } from './targets.ts';
 import type { Visibilities } from './visibility.ts';
 import type { Waypoints } from './waypoints.ts';
@@ -38,6 +43,9 @@ export interface Conditions {
   readonly ofPoliciesAtWaypoints: WantedConditions;
   /** `WaypointAccepted` of RequestAuthentications. */
   readonly ofRequestAuthentications: WantedConditions;
+  /** `WaypointAccepted` of VirtualServices and DestinationRules that are refused. */
+  readonly ofVirtualServices: WantedConditions;
+  readonly ofDestinationRules: WantedConditions;
 }
 
 export function deriveConditions(
@@ -45,6 +53,7 @@ export function deriveConditions(
   policies: Policies,
   waypoints: Waypoints,
   visibilities: Visibilities,
+  refusals: Refusals,
 ): Conditions {
   const ingressOf = ({ labels, namespace = '' }: ObjectMeta, fetch: Fetch): IngressUse => {
     const own = labels?.[INGRESS_USE_WAYPOINT_LABEL];
@@ -120,14 +129,16 @@ export function deriveConditions(
       name: kind === 'AuthorizationPolicy' ? 'conditions of policies at waypoints' : `conditions of ${kind}s`,
       scheduler,
       from,
-      inputs: targetInputs(inputs, waypoints),
-      compute: (policy, _, fetch) => {
+      inputs: [...targetInputs(inputs, waypoints), ...refusals.inputs[kind]],
+      compute: (policy, key, fetch) => {
         const { metadata, spec = {} } = policy;
+        const errors = errorsOf(policy);
+        const refused = errors.length > 0 ? undefined : refusals.of(kind, key, fetch);
         const conditions = targetConditions(targetsOf(spec), {
           kind,
           namespace: metadata.namespace ?? '',
           rootNamespace: settings.rootNamespace,
-          errors: errorsOf(policy),
+          errors: refused === undefined ? errors : [refused],
           generation: metadata.generation,
           lookUp: (targetKind, namespace, name) =>
             targetState(inputs, waypoints, fetch, { kind: targetKind, namespace, name }),
@@ -146,7 +157,38 @@ export function deriveConditions(
     inputs.requestAuthentications,
     (policy) => validateRequestAuthentication(policy).errors,
   );
+  const ofRules = <T extends VirtualService | DestinationRule>(
+    kind: 'VirtualService' | 'DestinationRule',
+    from: Collection<string, T>,
+    errorsOf: (rule: T) => readonly string[],
+  ) =>
+    derivedValues({
+      name: `conditions of ${kind}s`,
+      scheduler,
+      from,
+      inputs: refusals.inputs[kind],
+      compute: (rule, key, fetch): readonly WantedCondition[] | undefined => {
+        const errors = errorsOf(rule);
+        const message = errors.length > 0 ? errors.join('; ') : refusals.of(kind, key, fetch);
+        if (message === undefined) return undefined;
+        const { generation } = rule.metadata;
+        const observed = generation === undefined ? {} : { observedGeneration: generation };
+        return [{ type: WAYPOINT_ACCEPTED, isTrue: false, reason: 'Invalid', message, ...observed }];
+      },
+      equals: sameContent,
+    });
+  const ofVirtualServices = ofRules('VirtualService', inputs.virtualServices, (rule) =>
+    // What is for gateways alone is read by somebody else.
+    isForMesh(rule.spec?.gateways) ? validateVirtualService(rule).errors : [],
+  );
+  const ofDestinationRules = ofRules(
+    'DestinationRule',
+    inputs.destinationRules,
+    (rule) => validateDestinationRule(rule).errors,
+  );
   return {
+    ofVirtualServices,
+    ofDestinationRules,
     ofServices,
     ofServiceEntries,
     ofWorkloadEntries,

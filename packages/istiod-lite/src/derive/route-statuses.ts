@@ -8,6 +8,7 @@ import { type ParentWaypoint, type WantedParent, wantedParents } from '../transl
 import type { RouteKind } from '../translate/routes/translated.ts';
 import { waypointKey } from '../translate/waypoint.ts';
 import { type GraphContext, sameContent } from './context.ts';
+import type { Refusals } from './refusals.ts';
 import type { Routes } from './routes.ts';
 import type { Waypoints } from './waypoints.ts';
 
@@ -25,6 +26,7 @@ export function deriveRouteStatuses(
   { scheduler }: GraphContext,
   { translated, controllers }: Routes,
   waypoints: Waypoints,
+  refusals: Refusals,
 ): RouteStatuses {
   const waypointOf = ({ reference, namespace }: Parent, fetch: Fetch): ParentWaypoint => {
     const of = {
@@ -42,9 +44,10 @@ export function deriveRouteStatuses(
       name: `statuses of ${kind}s`,
       scheduler,
       from: translated[kind],
-      inputs: [waypoints.ofServices, waypoints.ofServiceEntries, controllers],
-      compute: (route, _, fetch) => {
-        const parents = wantedParents(route, (parent) => waypointOf(parent, fetch));
+      inputs: [waypoints.ofServices, waypoints.ofServiceEntries, controllers, ...refusals.inputs[kind]],
+      compute: (route, key, fetch) => {
+        const refused = refusals.of(kind, key, fetch);
+        const parents = wantedParents(route, (parent) => waypointOf(parent, fetch), refused);
         return parents.length > 0 ? parents : undefined;
       },
       equals: sameContent,

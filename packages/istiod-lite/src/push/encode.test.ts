@@ -50,6 +50,14 @@ describe('what is longer than waypoints read', () => {
     expect(targets).toEqual([{ kind: { $case: 'service', value: service } }]);
     expect(unreadable).toMatch(/^[0-9]+ bytes where waypoints read 4194304$/);
     expect(rules).toEqual([]);
+    expect(mesh.graph.conditions.ofPoliciesAtWaypoints.get(`${TENANT}/p`)).toMatchObject([
+      {
+        type: 'WaypointAccepted',
+        isTrue: false,
+        reason: 'Invalid',
+        message: `the policy is invalid: ${unreadable}`,
+      },
+    ]);
   });
 
   test('a route refuses what it is for', () => {
@@ -69,6 +77,12 @@ describe('what is longer than waypoints read', () => {
     const { parents, unreadable } = sent(mesh, 'HttpRoute', `HTTPRoute/${TENANT}/r`);
     expect(parents).toEqual([service]);
     expect(unreadable).toMatch(/bytes where waypoints read/);
+    const [parent] = mesh.graph.routeStatuses.HTTPRoute.get(`${TENANT}/r`) ?? [];
+    expect(parent?.conditions[0]).toMatchObject({
+      isTrue: false,
+      reason: 'UnsupportedValue',
+      message: expect.stringContaining(unreadable),
+    });
   });
 });
 

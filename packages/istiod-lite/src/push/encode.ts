@@ -74,14 +74,26 @@ export function waypointResource<Kind extends WaypointResourceKind>(
   kind: Kind,
   name: string,
   fields: WaypointFields<WaypointResources[Kind]>,
-): EncodedResource {
+): WaypointResource {
   const message = createWaypointResource(kind, fields);
   const whole = encodeWaypointResource(kind, message);
   const isSent = whole.length <= MAX_WAYPOINT_RESOURCE_BYTES || !('unreadable' in message);
-  const value = isSent
-    ? whole
-    : encodeWaypointResource(kind, createWaypointResource(kind, refusing(fields, whole.length)));
-  return { name, version: contentVersion(value), aliases: [], value };
+  const sent = isSent ? fields : refusing(fields, whole.length);
+  const value = isSent ? whole : encodeWaypointResource(kind, createWaypointResource(kind, sent));
+  return { name, version: contentVersion(value), aliases: [], value, problem: problemIn(sent) };
+}
+
+/** What waypoints are sent. */
+export interface WaypointResource extends EncodedResource {
+  /** Why they refuse what it is for, or what one of its rules matches; `undefined`: nothing. */
+  readonly problem?: string | undefined;
+}
+
+function problemIn(fields: object): string | undefined {
+  const { unreadable = '', rules } = fields as { readonly unreadable?: string; readonly rules?: unknown };
+  if (unreadable !== '') return unreadable;
+  const ofRules = Array.isArray(rules) ? (rules as readonly { readonly unreadable?: string }[]) : [];
+  return ofRules.find((rule) => rule.unreadable)?.unreadable;
 }
 
 /** What says what a resource is for, of any kind. */

@@ -20,12 +20,13 @@ import type {
 import { POLICY_WITHDRAWAL_MS } from '../limits.ts';
 import { waypointOf } from './client-check.ts';
 import { PendingChange } from './pending-change.ts';
+import type { WaypointResource } from './encode.ts';
 
 /** Whom a resource is for: every waypoint, or these (`namespace/name` of their Gateways, sorted). */
 export type Audience = 'all' | readonly string[];
 
 export interface WaypointEntry {
-  readonly resource: EncodedResource;
+  readonly resource: WaypointResource;
   readonly audience: Audience;
 }
 

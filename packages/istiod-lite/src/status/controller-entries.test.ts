@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { PolicyAncestorStatus } from '@ambit/kube/resources/backend-tls';
 import type { RouteParentStatus } from '@ambit/kube/resources/routes';
+import { WAYPOINTS_TAKE_NONE } from '../translate/routes/parents.ts';
 import type { WantedParent } from '../translate/routes/route-status.ts';
 import { ANCESTORS, entriesToWrite, PARENTS } from './controller-entries.ts';
 
@@ -86,6 +87,24 @@ describe('entriesToWrite', () => {
     expect(write([ingress, cart], [wanted()])).toBeUndefined();
     expect(write([ingress], [])).toEqual([entry({ parentRef: ingress })]);
     expect(write([cart], [wanted()])).toEqual([entry()]);
+  });
+
+  test('what we said of a Gateway as a waypoint goes when it is none any more', () => {
+    const parentRef = { name: 'w' };
+    const conditions = [
+      {
+        type: 'Accepted',
+        status: 'False',
+        reason: 'NotAllowedByListeners',
+        message: `Gateway shop/w ${WAYPOINTS_TAKE_NONE}; attach the route to a Service behind it`,
+      },
+    ];
+    const route = {
+      metadata: { name: 'r' },
+      spec: { parentRefs: [parentRef] },
+      status: { parents: [entry({ parentRef, conditions })] },
+    };
+    expect(entriesToWrite(PARENTS, route as never, US, [], NOW_MS)).toEqual([]);
   });
 
   test.each(Object.entries(cases))('%s', (_, { current, wanted: all, want }) => {

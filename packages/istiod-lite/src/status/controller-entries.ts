@@ -5,6 +5,7 @@
 import type { BackendTlsPolicy, PolicyAncestorStatus } from '@ambit/kube/resources/backend-tls';
 import type { Condition } from '@ambit/kube/resources/core';
 import type { ParentReference, Route, RouteParentStatus } from '@ambit/kube/resources/routes';
+import { WAYPOINTS_TAKE_NONE } from '../translate/routes/parents.ts';
 import type { WantedParent } from '../translate/routes/route-status.ts';
 import { conditionsToWrite, writtenConditions } from './conditions.ts';
 
@@ -32,9 +33,11 @@ export const PARENTS: EntryList<Route<unknown>, RouteParentStatus> = {
   entriesOf: ({ status }) => status?.parents ?? [],
   referenceOf: ({ parentRef }) => parentRef,
   entry: (parentRef, controllerName, conditions) => ({ parentRef, controllerName, conditions }),
-  // Istio's own control plane bears the same name where it runs ingress gateways beside us.
-  mayBeAnothers: ({ spec }, { parentRef }) =>
+  // Istio's own control plane bears the same name where it runs ingress gateways beside us. What we say of waypoints as
+  // parents, it does not.
+  mayBeAnothers: ({ spec }, { parentRef, conditions = [] }) =>
     (parentRef.kind ?? 'Gateway') === 'Gateway' &&
+    !conditions.some(({ message = '' }) => message.includes(WAYPOINTS_TAKE_NONE)) &&
     (spec?.parentRefs ?? []).some((reference) => sameReference(reference, parentRef)),
 };
 

@@ -6,11 +6,16 @@ import type { KubeClient } from '@ambit/kube/client';
 import type { Resource } from '@ambit/kube/resource';
 import { backendTlsPolicies } from '@ambit/kube/resources/backend-tls';
 import { services } from '@ambit/kube/resources/core';
-import { serviceEntries, workloadEntries } from '@ambit/kube/resources/networking';
+import {
+  destinationRules,
+  serviceEntries,
+  virtualServices,
+  workloadEntries,
+} from '@ambit/kube/resources/networking';
 import { grpcRoutes, httpRoutes, type Route, tcpRoutes, tlsRoutes } from '@ambit/kube/resources/routes';
 import { authorizationPolicies, requestAuthentications } from '@ambit/kube/resources/security';
 import type { BackendTls } from '../derive/backend-tls.ts';
-import { type Conditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
+import { type Conditions, type WantedConditions, ZTUNNEL_ACCEPTED } from '../derive/conditions.ts';
 import type { RouteStatuses } from '../derive/route-statuses.ts';
 import type { Inputs } from '../inputs.ts';
 import { MESH_CONTROLLER } from '../translate/destinations/backend-tls-status.ts';
@@ -23,6 +28,7 @@ import {
   WAYPOINT_MISSING,
 } from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
+import type { Conditioned } from './conditions.ts';
 import { ANCESTORS, PARENTS } from './controller-entries.ts';
 import { EntriesWriter } from './entries-writer.ts';
 
@@ -102,6 +108,23 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       wanted: conditions.ofRequestAuthentications,
     }),
   );
+  const rules = <T extends Conditioned>(
+    resource: Resource<T>,
+    objects: Collection<string, T>,
+    wanted: WantedConditions,
+  ) =>
+    scope.use(
+      new ConditionWriter({
+        ...common,
+        resource,
+        fieldManager: 'istio-ambient-waypoint-policy',
+        types: [WAYPOINT_ACCEPTED],
+        objects,
+        wanted,
+      }),
+    );
+  rules(virtualServices, inputs.virtualServices, conditions.ofVirtualServices);
+  rules(destinationRules, inputs.destinationRules, conditions.ofDestinationRules);
   const { routes } = options;
   const parents = <T extends Route<unknown>>(
     resource: Resource<T>,

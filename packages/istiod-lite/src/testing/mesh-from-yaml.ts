@@ -165,6 +165,8 @@ export class TestMesh {
       ...this.#conditions('WorkloadEntry', this.graph.conditions.ofWorkloadEntries),
       ...this.#conditions('AuthorizationPolicy', this.graph.conditions.ofPoliciesAtWaypoints),
       ...this.#conditions('RequestAuthentication', this.graph.conditions.ofRequestAuthentications),
+      ...this.#conditions('VirtualService', this.graph.conditions.ofVirtualServices),
+      ...this.#conditions('DestinationRule', this.graph.conditions.ofDestinationRules),
     ];
     return {
       addresses: sorted(addresses),

@@ -24,7 +24,7 @@ test.each([
   });
   expect(validateVirtualService(of(many - 1)).errors).toEqual([]);
   expect(validateVirtualService(of(many)).errors).toEqual([
-    `spec: regular expressions of ${many * pattern.length} characters in all, where at most ${MAX_PATTERN_CHARS} are taken`,
+    `spec: regular expressions of ${many * pattern.length} characters in all, where at most ${MAX_PATTERN_CHARS} are taken; most are in http`,
   ]);
 });
 
@@ -58,6 +58,27 @@ spec: {clusterIPs: [10.1.0.1], ports: [{port: 80}]}
   expect([parents.length, unreadable]).toEqual([1, expect.stringContaining('regular expressions of')]);
   const [parent] = mesh.graph.routeStatuses.HTTPRoute.get('shop/r') ?? [];
   expect(parent?.conditions[0]).toMatchObject({ isTrue: false, reason: 'UnsupportedValue' });
+});
+
+test('one that has too many is told where, and its status says so', () => {
+  const mesh = new TestMesh();
+  const route = { route: [{ destination: { host: 'cart' } }] };
+  const headers = Object.fromEntries(Array.from({ length: many }, (_, i) => [`a${i}`, { regex: pattern }]));
+  mesh.set({
+    kind: 'VirtualService',
+    metadata: { namespace: 'shop', name: 'v', generation: 3 },
+    spec: { hosts: ['cart'], http: [route, { ...route, match: [{ headers }] }] },
+  } as KubeObject);
+  mesh.scheduler.flush();
+  expect(mesh.graph.conditions.ofVirtualServices.get('shop/v')).toEqual([
+    {
+      type: 'WaypointAccepted',
+      isTrue: false,
+      reason: 'Invalid',
+      message: expect.stringMatching(/ are taken; most are in http\[1\]\.match\[0\]\.headers$/),
+      observedGeneration: 3,
+    },
+  ]);
 });
 
 test('what is none does not count', () => {

@@ -4,6 +4,8 @@ import type { ParentReference } from '@ambit/kube/resources/routes';
 import { WAYPOINT_CONTROLLER } from '../waypoint.ts';
 import { type Catalog, type CatalogService, type ServiceKind, visibleIn } from './catalog.ts';
 
+/** By these words we know what we said of a Gateway that is a waypoint no longer. */
+export const WAYPOINTS_TAKE_NONE = 'is a waypoint, whose listeners take no routes';
 const GATEWAY_GROUP = 'gateway.networking.k8s.io';
 
 export interface ParentRefusal {
@@ -42,7 +44,7 @@ export function parentsOf(
       return lookup.gatewayController(namespace, name) === WAYPOINT_CONTROLLER
         ? refused(
             'NotAllowedByListeners',
-            `Gateway ${namespace}/${name} is a waypoint, whose listeners take no routes; attach the route to a Service behind it`,
+            `Gateway ${namespace}/${name} ${WAYPOINTS_TAKE_NONE}; attach the route to a Service behind it`,
           )
         : [];
     const serviceKind = serviceKindOf(group, kind);

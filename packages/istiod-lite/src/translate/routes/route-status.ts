@@ -21,16 +21,25 @@ export interface WantedParent {
   readonly conditions: readonly WantedCondition[];
 }
 
-/** Without those parents whose waypoint is somebody else's: their controller speaks of them. */
+/**
+ * Without those parents whose waypoint is somebody else's: their controller speaks of them.
+ *
+ * @param refused - Why waypoints cannot read the route as they are sent it.
+ */
 export function wantedParents(
   route: TranslatedRoute,
   waypointOf: (parent: Parent) => ParentWaypoint,
+  refused?: string,
 ): readonly WantedParent[] {
   return route.parents.flatMap((parent): readonly WantedParent[] => {
     const waypoint = waypointOf(parent);
     if (waypoint.is === 'theirs') return [];
     const observed = route.generation === undefined ? {} : { observedGeneration: route.generation };
-    const conditions = [accepted(route, parent), resolvedRefs(route), resolvedWaypoints(parent, waypoint)];
+    const conditions = [
+      accepted(route, parent, refused),
+      resolvedRefs(route),
+      resolvedWaypoints(parent, waypoint),
+    ];
     return [
       {
         parentRef: parent.reference,
@@ -40,7 +49,11 @@ export function wantedParents(
   });
 }
 
-function accepted({ rules }: TranslatedRoute, { refusal, services }: Parent): WantedCondition {
+function accepted(
+  { rules }: TranslatedRoute,
+  { refusal, services }: Parent,
+  refused: string | undefined,
+): WantedCondition {
   const type = 'Accepted';
   if (refusal) return { type, isTrue: false, ...refusal };
   const [first] = rules;
@@ -48,6 +61,13 @@ function accepted({ rules }: TranslatedRoute, { refusal, services }: Parent): Wa
     const message = `requests that a rule matches which cannot be read are refused: ${said(rules)}`;
     return { type, isTrue: false, reason: first.reason, message };
   }
+  if (refused !== undefined)
+    return {
+      type,
+      isTrue: false,
+      reason: 'UnsupportedValue',
+      message: `all requests are refused: ${refused}`,
+    };
   const message =
     services.length > 1 ? `Route was valid, bound to ${services.length} parents` : 'Route was valid';
   return { type, isTrue: true, reason: 'Accepted', message };
