@@ -23,6 +23,7 @@ type Pointer = Uint8Array | bigint | undefined;
 
 export const libc = {
   mallopt: declare<(parameter: number, value: number) => number>('mallopt', 'int', ['int', 'int']),
+  malloc_trim: declare<(keepBytes: number) => number>('malloc_trim', 'int', ['ulong']),
   setns: declare<(fd: number, type: number) => number>('setns', 'int', ['int', 'int']),
   unshare: declare<(flags: number) => number>('unshare', 'int', ['int']),
   mount: declare<(from: string, to: string, type: string, flags: number, data: Pointer) => number>(

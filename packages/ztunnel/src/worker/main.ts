@@ -5,6 +5,7 @@ import { systemClock, systemRandom } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import { LogRoot, parseLogFilter } from '@ambit/core/log';
 import { garbageCollector } from '@ambit/core/collect-garbage';
+import { giveBackFreeMemory } from '@ambit/linux/malloc';
 import type { ControlToWorker, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from './access-output.ts';
@@ -17,6 +18,7 @@ const options = workerData as WorkerOptions;
 const filter = parseLogFilter(options.log.filter) ?? { base: 'info', scopes: new Map() };
 const log = new LogRoot({ filter, format: options.log.format });
 const accessLog = new AccessOutput({ filter, format: options.log.format, clock: systemClock });
+const collectGarbage = garbageCollector();
 process.on('exit', () => accessLog.flushSync());
 
 const worker = new DataWorker({
@@ -29,12 +31,18 @@ const worker = new DataWorker({
   random: systemRandom,
   log,
   accessLog,
-  collectGarbage: garbageCollector(),
+  collectGarbage,
   warmUp: (message) =>
-    void warmUp(message, { options, clock: systemClock, random: systemRandom }).then(
-      () => log.scope('warm-up').debug('warmed up'),
-      (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),
-    ),
+    void warmUp(message, { options, clock: systemClock, random: systemRandom })
+      .then(
+        () => log.scope('warm-up').debug('warmed up'),
+        (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),
+      )
+      .finally(() => {
+        // Code that ran just now is kept.
+        collectGarbage();
+        giveBackFreeMemory();
+      }),
 });
 port.on('message', (message: ControlToWorker) => worker.receive(message));
 port.postMessage({ kind: 'ready' } satisfies WorkerToControl);
