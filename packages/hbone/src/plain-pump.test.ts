@@ -35,7 +35,7 @@ async function proxied(budget: QueueBudget) {
   const { server, port } = await listenHandles((handle) => {
     const downstream = new PlainSocket(handle, NOBODY);
     const upstream: PlainSocket = new PlainSocket(
-      { fd: undefined, to },
+      { to },
       {
         ...NOBODY,
         onPlainConnected: () =>

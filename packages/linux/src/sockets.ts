@@ -6,6 +6,7 @@
  * function that throws has closed what it opened. The fds are non-blocking and close-on-exec; the caller owns them.
  */
 import { familyOf, formatHostPort } from '@ambit/core/ip';
+import { EAGAIN, EINPROGRESS, EINTR } from './errno.ts';
 import { LinuxError } from './errors.ts';
 import { check, lastErrno, libc } from './libc.ts';
 import { enterNetns, leaveNetns, NETNS_CURRENT } from './netns.ts';
@@ -29,6 +30,7 @@ export { type KeepAlive, keepAlive, NETNS_CURRENT, setNoDelay };
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
+const MSG_DONTWAIT = 0x40;
 const DEFAULT_BACKLOG = 128;
 /** RFC 863: whoever is there says nothing. */
 const DISCARD_PORT = 9;
@@ -110,7 +112,7 @@ export interface TcpSocketOptions {
 }
 
 /**
- * An unconnected TCP socket, for `new net.Socket({fd})` and `connect`. On the path of every new connection, so it
+ * An unconnected TCP socket, for `new net.Socket({fd})` and `connect`, or for {@link startConnect}. On the path of every new connection, so it
  * allocates nothing and makes no call that its options do not need.
  *
  * @throws {@link LinuxError} EPERM for a mark or transparency without the capability; EADDRNOTAVAIL for the source.
@@ -133,6 +135,31 @@ export function tcpSocket(options: TcpSocketOptions): number {
     libc.close(fd);
     throw error;
   }
+}
+
+/**
+ * Begins to connect an unconnected socket. Within one machine the kernel has shaken hands, most of the time, before this
+ * returns: whoever adopts the fd finds out.
+ *
+ * @returns 0, or what stands in the way as a negative errno; `fd` is the caller's either way.
+ */
+export function startConnect(fd: number, ip: string, port: number, family: 4 | 6): number {
+  const size = writeAddress(address, ip, port, family);
+  if (libc.connect(fd, address.bytes, size) === 0) return 0;
+  const errno = lastErrno();
+  return errno === EINPROGRESS || errno === EINTR ? 0 : -errno;
+}
+
+/**
+ * Reads what is there already.
+ *
+ * @returns How many bytes that is, or a negative errno. 0: nothing, or the end; a later read finds out which.
+ */
+export function receiveWaiting(fd: number, into: Uint8Array): number {
+  const count = libc.recv(fd, into, into.length, MSG_DONTWAIT);
+  if (count >= 0) return count;
+  const errno = lastErrno();
+  return errno === EAGAIN || errno === EINTR ? 0 : -errno;
 }
 
 export interface UdpSocketOptions {

@@ -199,7 +199,7 @@ class Inbound implements PlainSocketEvents {
       onFinished: (error) =>
         finished.push({ side: 'inbound', error, up: this.pump.bytesUp, down: this.pump.bytesDown }),
     });
-    this.#socket = new PlainSocket({ fd: undefined, to }, this);
+    this.#socket = new PlainSocket({ to }, this);
   }
 
   onPlainConnected() {

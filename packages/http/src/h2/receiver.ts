@@ -16,6 +16,7 @@ import { DEFAULT_MAX_FRAME_BYTES, FLAG, FRAME, H2, h2CodeName } from './protocol
 import type { ReceiveWindows } from './receive-windows.ts';
 import type { H2Stream } from './stream.ts';
 import type { StreamTable } from './stream-table.ts';
+import { thisTurn } from '../turn.ts';
 import { requestProblem, responseProblem, trailersProblem } from './validate.ts';
 
 /** What the receiver asks of its session. */
@@ -225,7 +226,7 @@ export class Receiver implements FrameSink {
       }
       return;
     }
-    if (this.#host.role === 'server' && !stream.answered)
+    if (this.#host.role === 'server' && (!stream.answered || stream.openedInTurn === thisTurn()))
       this.#admit('rapidReset', 'streams reset before an answer');
     this.#host.resetByPeer(stream, new StreamResetError(payload.readUInt32BE(0), 'peer'));
   }

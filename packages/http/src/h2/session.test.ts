@@ -66,7 +66,7 @@ const request = (streamId: number) => frame(FRAME.headers, FLAG.endHeaders, stre
 /** For what is counted by the second: all of it comes at once, however long that takes here. */
 const clock = { ...systemClock, monotonicMs: () => 0 };
 
-function serve() {
+function serve(onOpened: (stream: H2Stream) => void = () => undefined) {
   const peer = new Peer();
   const streams: H2Stream[] = [];
   let closed: Error | undefined;
@@ -76,6 +76,7 @@ function serve() {
     {
       onStream(stream) {
         streams.push(stream);
+        onOpened(stream);
         return new Silent();
       },
       onClosed(error) {
@@ -239,6 +240,32 @@ describe('a peer that means ill', () => {
       return;
     }
     expect(await goawayFor(frames)).toBe(want);
+  });
+
+  test('streams answered at once count as reset in haste if no answer can have been seen, and else do not', async () => {
+    const { peer, session } = serve((stream) =>
+      stream.respond([{ name: ':status', value: '200', indexed: true }], false),
+    );
+    const reset = (streamId: number) => numbersFrame(FRAME.rstStream, streamId, H2.cancel);
+    peer.say(PREFACE, settings);
+    const inPeace = 2 * FLOOD.rapidReset.burst;
+    for (let i = 0; i < inPeace; i++) {
+      peer.say(request(2 * i + 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+      peer.say(reset(2 * i + 1));
+    }
+    await turns();
+    expect(session.isOpen).toBe(true);
+    const inHaste = Array.from({ length: FLOOD.rapidReset.burst + 20 }, (_, i) => 2 * (inPeace + i) + 1);
+    peer.say(...inHaste.map((streamId) => Buffer.concat([request(streamId), reset(streamId)])));
+    await turns();
+    expect(
+      peer
+        .frames()
+        .find(({ type }) => type === FRAME.goaway)
+        ?.payload.readUInt32BE(4),
+    ).toBe(H2.enhanceYourCalm);
   });
 
   test('a header list too large is refused, and the connection goes on', async () => {

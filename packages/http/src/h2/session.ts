@@ -20,6 +20,7 @@ import { Sender } from './sender.ts';
 import { encodeSettings, firstSettings, PeerSettings } from './settings.ts';
 import { H2Stream, type StreamHandler, UNOWNED } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
+import { thisTurn } from '../turn.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
 
 export interface SessionOptions {
@@ -348,6 +349,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
       return false;
     }
     const stream = this.#newStream(streamId, UNOWNED);
+    stream.openedInTurn = thisTurn();
     stream.remoteEnded = endStream;
     const owner =
       fields === 'too-large' ? handler.onTooLarge?.(stream) : handler.onStream?.(stream, fields, endStream);

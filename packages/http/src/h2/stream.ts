@@ -53,6 +53,8 @@ export class H2Stream {
   closed = false;
   /** @internal The final response went out or came in. */
   answered = false;
+  /** @internal Server: what comes within that turn was sent before an answer can have been seen. */
+  openedInTurn = -1;
   /** @internal The owner was told to stop and waits for `onWritable`. */
   stopped = false;
 

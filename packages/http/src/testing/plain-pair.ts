@@ -40,12 +40,9 @@ export async function listenTransports(
 /** A connected transport. */
 export function connectTransport(port: number): Promise<PlainTransport> {
   return new Promise((resolve, reject) => {
-    const transport: PlainTransport = new PlainTransport(
-      { fd: undefined, to: { ip: '127.0.0.1', port } },
-      (error) => {
-        if (error) reject(error);
-        else resolve(transport);
-      },
-    );
+    const transport: PlainTransport = new PlainTransport({ to: { ip: '127.0.0.1', port } }, (error) => {
+      if (error) reject(error);
+      else resolve(transport);
+    });
   });
 }

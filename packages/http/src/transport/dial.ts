@@ -9,8 +9,6 @@ import { TlsTransport } from './tls-transport.ts';
 
 export interface Dial {
   readonly to: Endpoint;
-  /** An unconnected, non-blocking TCP socket of the right family, owned by the dial from the call on; or a new one. */
-  readonly fd?: number;
   /** For TCP and TLS together. */
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -39,11 +37,11 @@ export class TlsConnectionError extends MeshError {
  *
  * @throws {@link PlainConnectionError} `errno` says why; `ETIMEDOUT` also when the time is up.
  */
-export function dialPlain({ to, fd, timeoutMs, clock }: Dial): Promise<PlainTransport> {
+export function dialPlain({ to, timeoutMs, clock }: Dial): Promise<PlainTransport> {
   return new Promise((resolve, reject) => {
     let isLate = false;
     let timer: Timer | undefined;
-    const transport: PlainTransport = new PlainTransport({ fd, to }, (error) => {
+    const transport: PlainTransport = new PlainTransport({ to }, (error) => {
       timer?.cancel();
       if (error || isLate) reject(error ?? new PlainConnectionError(transport.peer, 'ETIMEDOUT', false));
       else resolve(transport);
@@ -65,10 +63,10 @@ export function dialPlain({ to, fd, timeoutMs, clock }: Dial): Promise<PlainTran
 export function dialTls(
   dial: TlsDial,
 ): Promise<{ readonly transport: TlsTransport; readonly protocol: string | undefined }> {
-  const { to, fd, timeoutMs, clock } = dial;
+  const { to, timeoutMs, clock } = dial;
   const peer = formatHostPort(to.ip, to.port);
   return new Promise((resolve, reject) => {
-    const tcp = new Socket({ allowHalfOpen: true, ...(fd === undefined ? {} : { fd }) });
+    const tcp = new Socket({ allowHalfOpen: true });
     let isConnected = false;
     let tls: TLSSocket | undefined;
     const fail = (why: string, cause?: unknown) => {

@@ -131,7 +131,7 @@ describe('what the tunnel relies on in this Node', () => {
 
   test('a connection that is made tells so, and a refused one its error', async () => {
     const owner = new Recorder();
-    const handle = connectTcp(undefined, owner, '127.0.0.1', port);
+    const handle = connectTcp(owner, '127.0.0.1', port);
     await until(() => owner.events.length === 1);
     expect(owner.events).toEqual(['connected 0']);
     const peer = await acceptedHandle();
@@ -145,7 +145,7 @@ describe('what the tunnel relies on in this Node', () => {
     handle.close();
     peer.close();
     const refused = new Recorder();
-    connectTcp(undefined, refused, '127.0.0.1', 1);
+    connectTcp(refused, '127.0.0.1', 1);
     await until(() => refused.events.length === 1);
     expect(refused.events).toEqual(['connected -111']);
   });

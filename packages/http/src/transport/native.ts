@@ -91,6 +91,8 @@ export class NativeStreamError extends MeshError {
 }
 
 export const UV_EOF = -4095;
+const UV_EBADF = -9;
+const NOTHING = new Uint8Array(0);
 
 const streams = binding<StreamBinding>('stream_wrap');
 const tcp = binding<TcpBinding>('tcp_wrap');
@@ -127,13 +129,18 @@ function onRead(this: StreamHandle): Uint8Array | undefined {
 export type WriteOutcome = 'done' | 'held' | number;
 
 /** Writes `bytes`. With `held`, nothing may be written before `owner.onWritten`. */
-export function write(handle: StreamHandle, owner: StreamOwner, bytes: Uint8Array): WriteOutcome {
+export function write(
+  handle: StreamHandle,
+  owner: StreamOwner,
+  bytes: Uint8Array,
+  onComplete: WriteRequest['oncomplete'] = onWritten,
+): WriteOutcome {
   const result = handle.writeBuffer(null, bytes);
   if (typeof result === 'number') return result === 0 ? 'done' : result;
   const error = state[WRITE_ERROR] ?? 0;
   if (error !== 0) return error;
   if (result.writeStatus !== null) return result.writeStatus === 0 ? 'done' : result.writeStatus;
-  result.oncomplete = onWritten;
+  result.oncomplete = onComplete;
   result.owner = owner;
   result.bytes = bytes;
   return 'held';
@@ -152,19 +159,9 @@ export function shutdown(handle: StreamHandle): void {
 
 function ignore(): void {}
 
-/** Connects a socket: an unconnected one that is adopted, or a new one in this thread's namespace; `owner.onConnected` tells how it went. A `uv` error, or 0. */
-export function connectTcp(
-  fd: number | undefined,
-  owner: StreamOwner,
-  ip: string,
-  port: number,
-): TcpHandle | number {
+/** Connects a new socket in this thread's namespace; `owner.onConnected` tells how it went. The handle, or a `uv` error. */
+export function connectTcp(owner: StreamOwner, ip: string, port: number): TcpHandle | number {
   const handle = new tcp.TCP(tcp.constants.SOCKET);
-  const opened = fd === undefined ? 0 : handle.open(fd);
-  if (opened !== 0) {
-    handle.close();
-    return opened;
-  }
   const request = new tcp.TCPConnectWrap();
   request.oncomplete = onConnected;
   request.owner = owner;
@@ -175,6 +172,32 @@ export function connectTcp(
 }
 
 function onConnected(this: ConnectRequest, status: number): void {
+  this.owner?.onConnected(status);
+}
+
+/** A connection that somebody else began to make. */
+export interface Begun {
+  readonly handle: TcpHandle;
+  /** Whether it is made; else `owner.onConnected` tells how it went. */
+  readonly isConnected: boolean;
+}
+
+/**
+ * Adopts a socket that is connecting, by its fd, which it owns from then on. A `uv` error if the connection has failed.
+ *
+ * Writing nothing asks: that is done once the connection is made, fails with it, and waits for either. Where it is made
+ * already it costs no turn of the event loop, as asking `epoll` would.
+ */
+export function adoptConnecting(fd: number, owner: StreamOwner): Begun | number {
+  const handle = adoptConnection(fd);
+  if (!handle) return UV_EBADF;
+  const outcome = write(handle, owner, NOTHING, onBegun);
+  if (typeof outcome !== 'number') return { handle, isConnected: outcome === 'done' };
+  handle.close();
+  return outcome;
+}
+
+function onBegun(this: WriteRequest, status: number): void {
   this.owner?.onConnected(status);
 }
 

@@ -5,12 +5,12 @@
  * be passed to `write` of another plain socket, which may keep pointing into it. An idle connection owns no buffer.
  * What `write` is given stays lent until it says `done`, or until `onPlainWritten`.
  */
-import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { Endpoint } from '@ambit/core/ip';
 import { PLAIN_READ_BYTES } from '../limits.ts';
 import { FRAME_HEADER_BYTES } from '../h2/protocol.ts';
 import {
+  adoptConnecting,
   type AddressInfo,
   connectTcp,
   own,
@@ -39,16 +39,19 @@ export interface PlainSocketEvents {
   onPlainConnected?(): void;
 }
 
-/** A connection to make. Without `fd` the kernel chooses everything; with it, that unconnected socket is adopted. */
+/** A connection to make, of which the kernel chooses all but where to. */
 export interface Connect {
-  readonly fd: number | undefined;
   readonly to: Endpoint;
-  /**
-   * Another socket to try with when one before it finds no free local port (a port, or a range, may have been all it could
-   * use); called with 1, 2 and so on. `undefined`: that was all.
-   */
-  readonly otherFd?: (attempt: number) => number | undefined;
 }
+
+/** A connection that is being made. */
+export interface Connecting {
+  /** A socket, owned from then on; or what kept it from connecting, as a negative errno. */
+  readonly connecting: number;
+}
+
+/** Reads what is there already: how many bytes, 0 for none or the end, or a negative errno. */
+export type ReceiveWaiting = (fd: number, into: Uint8Array) => number;
 
 export class PlainSocket implements StreamOwner {
   readonly #handle: TcpHandle | undefined;
@@ -59,28 +62,24 @@ export class PlainSocket implements StreamOwner {
   /** What the handle reads into: the shared buffer, or less of it. */
   #landing = landing;
   #shutdown: 'no' | 'wanted' | 'done' = 'no';
+  #connected = false;
 
-  /** Adopts an accepted handle, or an unconnected socket that connects to `to`: then `onPlainConnected` or `onPlainError`. */
-  constructor(from: TcpHandle | Connect, events: PlainSocketEvents) {
+  /**
+   * Adopts an accepted handle, or makes a connection: then `onPlainConnected` or `onPlainError` follows, never from within
+   * this call. Neither follows for one that {@link isConnected} when this returns.
+   */
+  constructor(from: TcpHandle | Connect | Connecting, events: PlainSocketEvents) {
     this.#events = events;
-    if (!('to' in from)) {
+    if ('to' in from) this.#handle = this.#orFail(connectTcp(this, from.to.ip, from.to.port));
+    else if ('connecting' in from) this.#handle = this.#adoptConnecting(from.connecting);
+    else {
       this.#handle = from;
       this.#adopt(from);
-      return;
     }
-    let handle = connectTcp(from.fd, this, from.to.ip, from.to.port);
-    for (let attempt = 1; handle === -constants.errno.EADDRNOTAVAIL; attempt += 1) {
-      const fd = from.otherFd?.(attempt);
-      if (fd === undefined) break;
-      handle = connectTcp(fd, this, from.to.ip, from.to.port);
-    }
-    if (typeof handle === 'number') {
-      const status = handle;
-      this.#closed = true;
-      queueMicrotask(() => this.#events.onPlainError(nameOf(status)));
-      return;
-    }
-    this.#handle = handle;
+  }
+
+  get isConnected(): boolean {
+    return this.#connected;
   }
 
   get isClosed(): boolean {
@@ -163,6 +162,16 @@ export class PlainSocket implements StreamOwner {
     if (this.#handle.reset() !== 0) this.#handle.close();
   }
 
+  /** Before the first read: `onPlainData` tells what is there already, if anything is, at most `bytes`. */
+  readWaiting(receive: ReceiveWaiting, bytes: number): void {
+    if (this.#closed || !this.#handle) return;
+    const count = receive(this.#handle.fd, landing.subarray(0, bytes));
+    if (count < 0) this.#fail(count);
+    if (count <= 0) return;
+    const next = this.onRead(count);
+    if (next && !this.#closed) this.#handle.useUserBuffer(next);
+  }
+
   /** Before the first read: how much it may bring. {@link limitRead} says how it goes on. */
   limitFirstRead(bytes: number): void {
     this.#landing = landing.subarray(0, bytes);
@@ -214,13 +223,32 @@ export class PlainSocket implements StreamOwner {
       this.#fail(status);
       return;
     }
-    this.#handle.setNoDelay(true);
-    this.#adopt(this.#handle);
+    this.#adoptConnected(this.#handle);
     this.#events.onPlainConnected?.();
   }
 
   #adopt(handle: TcpHandle): void {
+    this.#connected = true;
     own(handle, this, this.#landing);
+  }
+
+  #adoptConnected(handle: TcpHandle): void {
+    handle.setNoDelay(true);
+    this.#adopt(handle);
+  }
+
+  #adoptConnecting(fd: number): TcpHandle | undefined {
+    const begun = fd < 0 ? fd : adoptConnecting(fd, this);
+    if (typeof begun === 'number') return this.#orFail(begun);
+    if (begun.isConnected) this.#adoptConnected(begun.handle);
+    return begun.handle;
+  }
+
+  #orFail(begun: TcpHandle | number): TcpHandle | undefined {
+    if (typeof begun !== 'number') return begun;
+    this.#closed = true;
+    queueMicrotask(() => this.#events.onPlainError(nameOf(begun)));
+    return undefined;
   }
 
   #sendFin(): void {

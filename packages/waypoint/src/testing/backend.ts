@@ -170,7 +170,7 @@ class Carried implements PlainSocketEvents {
   constructor(stream: H2Stream, to: Endpoint, budget: QueueBudget) {
     this.#stream = stream;
     this.pump = new TunnelPump(stream, budget, { onFinished: () => undefined });
-    this.#socket = new PlainSocket({ fd: undefined, to }, this);
+    this.#socket = new PlainSocket({ to }, this);
   }
 
   onPlainConnected() {

@@ -146,7 +146,7 @@ export class Connector {
     attempt: Connecting<unknown>,
     onTransport: (transport: Transport) => void,
   ): void {
-    const transport = new PlainTransport({ fd: undefined, to }, (error) => {
+    const transport = new PlainTransport({ to }, (error) => {
       if (error) attempt.broke('connection_failure', error);
       else onTransport(transport);
     });

@@ -11,6 +11,7 @@ import type { TunnelPump } from '@ambit/hbone/tunnel-pump';
 import { NOWHERE } from '@ambit/http/roster';
 import type { H2Stream } from '@ambit/http/h2/stream';
 import type { PlainSocket } from '@ambit/http/transport/plain-socket';
+import { receiveWaiting } from '@ambit/linux/sockets';
 import { EARLY_DATA_BYTES } from './limits.ts';
 
 export class EarlyData implements Holder {
@@ -97,9 +98,13 @@ export class EarlyData implements Holder {
     stream.write(bytes);
   }
 
+  /** Words that came with the connection go out together with the request. */
   #listen(): void {
-    if (!this.#asked) this.#socket.limitFirstRead(EARLY_DATA_BYTES);
+    const isFirst = !this.#asked;
     this.#asked = true;
+    if (isFirst) this.#socket.readWaiting(receiveWaiting, EARLY_DATA_BYTES);
+    if (this.#bytes || this.#socket.isClosed) return;
+    if (isFirst) this.#socket.limitFirstRead(EARLY_DATA_BYTES);
     this.#socket.resume();
   }
 }

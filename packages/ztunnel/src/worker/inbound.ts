@@ -208,13 +208,17 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     const { sockets, worker } = this.pod;
     const { ip } = this.#tunnel.peer;
     try {
-      const source =
+      const connecting =
         connectFrom === 'peer'
-          ? sockets.from(ip, connectTo.ip, (error) => this.pod.warnSource(ip, error))
-          : sockets.plainOrOther(connectTo.ip);
-      this.#socket = new PlainSocket({ ...source, to: connectTo }, this);
+          ? sockets.connectFrom(ip, connectTo, (error) => this.pod.warnSource(ip, error))
+          : sockets.connect(connectTo);
+      this.#socket = new PlainSocket({ connecting }, this);
     } catch (error) {
       this.#refuse(503, new ConnectError(connectTo, messageOf(error), { cause: error }));
+      return;
+    }
+    if (this.#socket.isConnected) {
+      this.onPlainConnected();
       return;
     }
     this.#timer = worker.clock.after(CONNECT_TIMEOUT_MS, () => {

@@ -254,9 +254,13 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   #connectInClear(to: Endpoint): void {
     try {
-      this.#upstream = new PlainSocket({ ...this.pod.sockets.plainOrOther(to.ip), to }, this);
+      this.#upstream = new PlainSocket({ connecting: this.pod.sockets.connect(to) }, this);
     } catch (error) {
       this.end(new ConnectError(to, messageOf(error), { cause: error }));
+      return;
+    }
+    if (this.#upstream.isConnected) {
+      this.onPlainConnected();
       return;
     }
     this.#timer = this.pod.worker.clock.after(CONNECT_TIMEOUT_MS, () =>

@@ -136,10 +136,14 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     const { sockets, worker } = this.pod;
     const { ip } = this.#peer;
     try {
-      const source = sockets.from(ip, to.ip, (error) => this.pod.warnSource(ip, error));
-      this.#upstream = new PlainSocket({ ...source, to }, this);
+      const connecting = sockets.connectFrom(ip, to, (error) => this.pod.warnSource(ip, error));
+      this.#upstream = new PlainSocket({ connecting }, this);
     } catch (error) {
       this.end(new ConnectError(to, messageOf(error), { cause: error }));
+      return;
+    }
+    if (this.#upstream.isConnected) {
+      this.onPlainConnected();
       return;
     }
     this.#timer = worker.clock.after(CONNECT_TIMEOUT_MS, () =>

@@ -11,10 +11,12 @@
  * mesh. So these ports are drawn from where clients' own hardly ever are.
  */
 import type { Random } from '@ambit/core/clock';
-import { familyOf } from '@ambit/core/ip';
+import { type Endpoint, familyOf } from '@ambit/core/ip';
+import { closeFd } from '@ambit/linux/descriptors';
+import { EADDRNOTAVAIL } from '@ambit/linux/errno';
 import { LinuxError } from '@ambit/linux/errors';
 import { portsServedBy } from '@ambit/linux/reuse-port';
-import { type KeepAlive, tcpSocket, type TcpSocketOptions } from '@ambit/linux/sockets';
+import { type KeepAlive, startConnect, tcpSocket, type TcpSocketOptions } from '@ambit/linux/sockets';
 import type { KeepaliveOptions, WorkerOptions } from '../threads/worker-options.ts';
 import { PodStoppedError } from './errors.ts';
 
@@ -31,12 +33,6 @@ const FEW_PORTS = 128;
 
 /** After so many ports that were taken between the same two, wherever the kernel finds one. */
 const BORNE_PORT_TRIES = 8;
-
-/** Sockets for one connection: of those after the first, each is for when the port of the one before was taken. */
-export interface SocketSource {
-  readonly fd: number;
-  readonly otherFd: (attempt: number) => number | undefined;
-}
 
 export class PodSockets {
   readonly #v4: TcpSocketOptions;
@@ -92,12 +88,15 @@ export class PodSockets {
     return tcpSocket({ ...this.#optionsFor(to), localPorts });
   }
 
-  /** The same as {@link plain}, and how to go on if its port is taken. @throws LinuxError, {@link PodStoppedError} */
-  plainOrOther(to: string): SocketSource {
-    return {
-      fd: tcpSocket({ ...this.#optionsFor(to), localPorts: this.#fewPorts() }),
-      otherFd: (attempt) => (attempt === 1 ? this.plain(to) : undefined),
-    };
+  /**
+   * A socket on its way to `to`, from the pod's own address.
+   *
+   * @returns Its fd, or what keeps it from connecting as a negative errno.
+   * @throws LinuxError, {@link PodStoppedError}
+   */
+  connect(to: Endpoint): number {
+    const first = tcpSocket({ ...this.#optionsFor(to.ip), localPorts: this.#fewPorts() });
+    return connectFirst(first, to, (attempt) => (attempt === 1 ? this.plain(to.ip) : undefined));
   }
 
   /**
@@ -105,22 +104,21 @@ export class PodSockets {
    *
    * @param onUnable - Told why it cannot.
    */
-  from(source: string, to: string, onUnable: (error: unknown) => void): SocketSource {
-    const bears = this.preservesSource && source !== to && familyOf(source) === familyOf(to);
-    if (!bears) return this.plainOrOther(to);
+  connectFrom(source: string, to: Endpoint, onUnable: (error: unknown) => void): number {
+    const bears = this.preservesSource && source !== to.ip && familyOf(source) === familyOf(to.ip);
+    if (!bears) return this.connect(to);
+    let first: number;
     try {
-      return {
-        fd: this.#bearing(source, to),
-        otherFd: (attempt) => {
-          if (attempt < BORNE_PORT_TRIES) return this.#bearing(source, to);
-          return attempt === BORNE_PORT_TRIES ? this.#bearingAnyPort(source, to) : undefined;
-        },
-      };
+      first = this.#bearing(source, to.ip);
     } catch (error) {
       if (this.#mustPreserve) throw error;
       onUnable(error);
-      return this.plainOrOther(to);
+      return this.connect(to);
     }
+    return connectFirst(first, to, (attempt) => {
+      if (attempt < BORNE_PORT_TRIES) return this.#bearing(source, to.ip);
+      return attempt === BORNE_PORT_TRIES ? this.#bearingAnyPort(source, to.ip) : undefined;
+    });
   }
 
   #bearing(source: string, to: string): number {
@@ -147,6 +145,30 @@ export class PodSockets {
   #optionsFor(to: string): TcpSocketOptions {
     if (this.#closed) throw new PodStoppedError();
     return familyOf(to) === 4 ? this.#v4 : this.#v6;
+  }
+}
+
+/**
+ * Begins to connect the first socket that finds a local port: a port, or a range, may be all that one can use.
+ *
+ * @param other - The socket to try with when the one before it found none; called with 1, 2 and so on. `undefined`: that
+ * was all.
+ * @returns The socket, or what keeps it from connecting as a negative errno; then all are closed.
+ */
+export function connectFirst(
+  first: number,
+  to: Endpoint,
+  other: (attempt: number) => number | undefined,
+): number {
+  const family = familyOf(to.ip);
+  let fd = first;
+  for (let attempt = 1; ; attempt += 1) {
+    const status = startConnect(fd, to.ip, to.port, family);
+    if (status === 0) return fd;
+    closeFd(fd);
+    const next = status === -EADDRNOTAVAIL ? other(attempt) : undefined;
+    if (next === undefined) return status;
+    fd = next;
   }
 }
 

@@ -11,7 +11,7 @@ import type { Clock, Random } from '@ambit/core/clock';
 import type { Endpoint } from '@ambit/core/ip';
 import { LogRoot } from '@ambit/core/log';
 import { acceptHandles, type TcpHandle } from '@ambit/http/transport/native';
-import { type Connect, PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import { startLoopback } from '@ambit/linux/interfaces';
 import { createUnnamedNetns } from '@ambit/linux/netns';
 import { listenTcp, tcpSocket } from '@ambit/linux/sockets';
@@ -19,6 +19,7 @@ import type { WarmUpMessage, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from './access-output.ts';
 import { WARM_UP_BURST_MS, WARM_UP_PAUSE_MS, WARM_UP_TIMEOUT_MS } from './limits.ts';
+import { connectFirst } from './sockets.ts';
 import { DataWorker } from './worker.ts';
 
 const SOCKS_PORT = 15_080;
@@ -176,11 +177,10 @@ class Talk implements PlainSocketEvents {
   #missingBytes = 0;
 
   constructor(netnsFd: number) {
-    const connect: Connect = {
-      fd: tcpSocket({ netnsFd, family: 4 }),
-      to: { ip: '127.0.0.1', port: SOCKS_PORT },
-    };
-    this.#socket = new PlainSocket(connect, this);
+    const to = { ip: '127.0.0.1', port: SOCKS_PORT };
+    const connecting = connectFirst(tcpSocket({ netnsFd, family: 4 }), to, () => undefined);
+    this.#socket = new PlainSocket({ connecting }, this);
+    if (this.#socket.isConnected) this.onPlainConnected();
   }
 
   async open({ ip, port }: Endpoint): Promise<void> {
