@@ -32,7 +32,8 @@ import { MAX_ADDRESSES, MAX_MEMBERSHIPS, MAX_POLICY_REFERENCES, MAX_PORTS } from
 import type { AppProtocol, LoadBalancer, Scope, Service, WeightedWaypoint } from '../service.ts';
 import { formatIdentity, type Membership, type PortMap, type Workload } from '../workload.ts';
 import { atMost, nameOf, portOf, Problem, pick } from './problem.ts';
-import { appProtocolMap, internWorkload, portMap } from './share.ts';
+import { takeReplicaApart } from './replicas.ts';
+import { appProtocolMap, internWorkload, portMap, replicaOf } from './share.ts';
 
 export type DecodedAddress =
   | { readonly kind: 'workload'; readonly workload: Workload }
@@ -40,6 +41,16 @@ export type DecodedAddress =
   | { readonly kind: 'problem'; readonly problem: string };
 
 export function decodeAddress(bytes: Uint8Array, interner: Interner): DecodedAddress {
+  const replica = takeReplicaApart(bytes);
+  if (!replica) return decodeWhole(bytes, interner);
+  const alike = interner.alike(replica.rest);
+  if (alike) return { kind: 'workload', workload: replicaOf(alike, replica.own, interner) };
+  const decoded = decodeWhole(bytes, interner);
+  if (decoded.kind === 'workload') interner.remember(replica.rest, decoded.workload);
+  return decoded;
+}
+
+function decodeWhole(bytes: Uint8Array, interner: Interner): DecodedAddress {
   try {
     const { type } = decodeMessage(bytes);
     switch (type?.$case) {

@@ -3,6 +3,7 @@ import { formatGatewayDestination, type GatewayAddress } from '../address.ts';
 import type { Interner } from '../intern.ts';
 import type { AppProtocol } from '../service.ts';
 import type { Locality, Membership, PortMap, Workload } from '../workload.ts';
+import type { ReplicaOwn } from './replicas.ts';
 
 export function internWorkload(interner: Interner, workload: Workload): Workload {
   const text = (value: string) => interner.text(value);
@@ -34,6 +35,11 @@ export function internWorkload(interner: Interner, workload: Workload): Workload
     locality: locality(interner, workload.locality),
     capacity: workload.capacity,
   };
+}
+
+/** `alike`, but for what `own` says. */
+export function replicaOf(alike: Workload, own: ReplicaOwn, interner: Interner): Workload {
+  return { ...alike, uid: own.uid, name: own.name, addresses: own.addresses, node: interner.text(own.node) };
 }
 
 export function portMap(interner: Interner, pairs: readonly (readonly [number, number])[]): PortMap {
