@@ -74,13 +74,13 @@ describe('mesh state', () => {
     expect(bound && mesh.policiesFor(bound).missing).toEqual(['ns/p']);
   });
 
-  test('workers get what was accepted of addresses, and only that', () => {
+  test('workers take what is accepted of addresses, and only that', () => {
     const { state, sent } = stateWith(1);
     const { addresses, policies } = handlersOf(state);
     policies.apply(NOTHING);
     const rejections = addresses.apply({ upserts: [workload('good'), workload('bad', 2)], removed: [] });
     expect(rejections.map(({ name }) => name)).toEqual(['bad']);
-    addresses.apply({ upserts: [workload('bad', 2)], removed: [] });
+    addresses.apply({ upserts: [workload('good', 2)], removed: [] });
     addresses.apply({ upserts: [], removed: ['good'] });
     const mesh = new MeshStore({ nodeName: '' });
     const seen = sent.map((message) => {
@@ -89,7 +89,8 @@ describe('mesh state', () => {
     });
     expect(seen).toEqual([
       [1, ['good']],
-      [2, []],
+      [2, ['good']],
+      [3, []],
     ]);
   });
 
@@ -99,6 +100,17 @@ describe('mesh state', () => {
       AUTHORIZATION_TYPE_URL,
       ADDRESS_TYPE_URL,
     ]);
+  });
+
+  test('what was rejected before the policies came takes nothing away from what was good', () => {
+    const { state, sent } = stateWith(1);
+    const { addresses, policies } = handlersOf(state);
+    addresses.apply({ upserts: [workload('good')], removed: [] });
+    addresses.apply({ upserts: [workload('good', 2)], removed: [] });
+    policies.apply(NOTHING);
+    const mesh = new MeshStore({ nodeName: '' });
+    for (const message of sent) applyMeshDelta(mesh, message, new Interner());
+    expect(mesh.workloadByUid('good')).toBeDefined();
   });
 
   test('workers hear of no workload before the control plane has told its policies', () => {

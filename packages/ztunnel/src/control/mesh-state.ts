@@ -1,9 +1,9 @@
 /**
- * Mesh state of this process: decoded and checked once here, kept for decisions of the control thread, and sent on to the
- * workers as the same bytes.
+ * Mesh state of this process: decoded and checked here, kept for decisions of the control thread, and sent on to the
+ * workers as the same bytes, which they read at the same time: a start waits for that.
  *
- * Only addresses that were accepted are sent on, and all policies: each worker notes for itself which ones cannot be read.
- * The order is the one in which they came; `applied` says how far the slowest worker is.
+ * What is rejected here each worker rejects by itself: an address keeps what was held of it,
+ * a policy that cannot be read is noted. The order is the one in which they came; `applied` says how far the slowest worker is.
  * Workers hear of no workload from a control plane before it has told its policies: a policy of a whole namespace is named
  * by no workload, so nothing but this order keeps connections from being let in without it.
  */
@@ -121,19 +121,14 @@ export class MeshState implements Disposable {
   }
 
   #apply(typeUrl: string, delta: ResourceDelta): readonly Rejection[] {
+    const held = typeUrl === ADDRESS_TYPE_URL ? this.#heldBack : undefined;
+    if (!held) this.#send(typeUrl, delta);
     const rejections = applyXdsDelta(this.store, typeUrl, delta, this.#interner);
-    if (typeUrl !== ADDRESS_TYPE_URL) {
-      this.#send(typeUrl, delta);
-      return rejections;
-    }
+    if (!held) return rejections;
+    // Of one that came twice, the first may have been good.
     const rejected = new Set(rejections.map(({ name }) => name));
-    const upserts = delta.upserts.filter(({ name }) => !rejected.has(name));
-    if (this.#heldBack) {
-      for (const name of delta.removed) this.#heldBack.set(name, undefined);
-      for (const { name, value } of upserts) this.#heldBack.set(name, value);
-    } else {
-      this.#send(typeUrl, { upserts, removed: delta.removed });
-    }
+    for (const name of delta.removed) held.set(name, undefined);
+    for (const { name, value } of delta.upserts) if (!rejected.has(name)) held.set(name, value);
     return rejections;
   }
 

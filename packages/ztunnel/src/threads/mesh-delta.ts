@@ -32,7 +32,7 @@ export function localFileMessage(delta: MeshDelta, version: number): MeshDeltaMe
   return meshDeltaMessage(LOCAL_FILE_TYPE_URL, { upserts, removed: [] }, version);
 }
 
-/** Applies what the control thread has validated; a resource that cannot be read here cannot be read there either. */
+/** Applies what the control thread applies as well; a resource that cannot be read here cannot be read there either. */
 export function applyMeshDelta(mesh: MeshStore, message: MeshDeltaMessage, interner: Interner): void {
   const upserts = message.upserts.map(({ name, offset, length }) => ({
     name,
