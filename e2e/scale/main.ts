@@ -11,10 +11,10 @@ import { cpus, homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '@ambit/core/clock';
-import { compileAhead } from '@ambit/core/build/compile-ahead';
+import { COMPILE_CACHE, compileAhead } from '@ambit/core/build/compile-ahead';
 import { configMaps } from '@ambit/kube/resources/core';
 import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
-import { V8_FLAGS as PROXY_FLAGS } from '@ambit/ztunnel/runtime';
+import { settingsFor as proxySettings, V8_FLAGS as PROXY_FLAGS } from '@ambit/ztunnel/runtime';
 import { buildControlPlane } from '@ambit/istiod-lite/build/build-control-plane';
 import { V8_FLAGS as CONTROL_PLANE_FLAGS } from '@ambit/istiod-lite/runtime';
 import { cpuSeconds, memory } from '../bench/process-usage.ts';
@@ -25,6 +25,7 @@ import { percentile } from './measure.ts';
 import { FULL_SIZE, type Size } from './population.ts';
 import {
   mountServiceAccount,
+  type NodeProxyProgram,
   type RunningProgram,
   SECURE_ADDRESS,
   startControlPlane,
@@ -61,7 +62,7 @@ interface Bench {
   readonly folder: string;
   readonly report: ScaleReport;
   readonly controlPlane: readonly string[];
-  readonly nodeProxy: readonly string[];
+  readonly nodeProxy: NodeProxyProgram;
   readonly proxyToken: string;
   readonly rootPath: string;
 }
@@ -132,7 +133,7 @@ async function commandsOf(fromSources: boolean): Promise<Pick<Bench, 'controlPla
   if (fromSources) {
     return {
       controlPlane: [node, at('packages/istiod-lite/src/main.ts')],
-      nodeProxy: [node, at('packages/ztunnel/src/main.ts')],
+      nodeProxy: { command: [node, at('packages/ztunnel/src/main.ts')], env: {} },
     };
   }
   const cache = at('node_modules/.cache/ambit/bench-scale');
@@ -141,7 +142,13 @@ async function commandsOf(fromSources: boolean): Promise<Pick<Bench, 'controlPla
   const mains = [(await buildControlPlane(controlPlane)).main, (await buildProxy(nodeProxy)).main] as const;
   compileAhead(controlPlane, { node, flags: CONTROL_PLANE_FLAGS });
   compileAhead(nodeProxy, { node, flags: PROXY_FLAGS });
-  return { controlPlane: [node, mains[0]], nodeProxy: [node, mains[1]] };
+  return {
+    controlPlane: [node, mains[0]],
+    nodeProxy: {
+      command: [node, ...PROXY_FLAGS, mains[1]],
+      env: proxySettings(join(nodeProxy, COMPILE_CACHE)),
+    },
+  };
 }
 
 /** Without any pod: what both programs take by themselves. Returns the node proxy's resident bytes. */

@@ -41,9 +41,15 @@ export async function startControlPlane(
   return await start(command, env, 'http://127.0.0.1:8080/ready', join(folder, 'log', 'istiod.log'));
 }
 
+/** How the image starts it. */
+export interface NodeProxyProgram {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
 /** A node's proxy without pods: what it holds is what the control plane tells. */
 export async function startNodeProxy(
-  command: readonly string[],
+  { command, env: settings }: NodeProxyProgram,
   token: string,
   rootPath: string,
   folder: string,
@@ -55,6 +61,7 @@ export async function startNodeProxy(
   );
   await agent.start(AbortSignal.timeout(READY_TIMEOUT_MS));
   const env = {
+    ...settings,
     PROXY_MODE: 'shared',
     INPOD_UDS: socket,
     NODE_NAME: 'fake-1',

@@ -5,7 +5,7 @@
  * the same of each for those who build with Docker; a test keeps the two in step.
  */
 import { bundle } from '@ambit/core/build/bundle';
-import { compileAhead } from '@ambit/core/build/compile-ahead';
+import { COMPILE_CACHE, compileAhead } from '@ambit/core/build/compile-ahead';
 import { copyNativePackages } from '@ambit/core/build/native-packages';
 import { buildAgent } from '../../packages/cni/src/build/build-agent.ts';
 import { buildPlugin } from '../../packages/cni/src/build/build-plugin.ts';
@@ -14,7 +14,7 @@ import { V8_FLAGS as CONTROL_PLANE_FLAGS } from '../../packages/istiod-lite/src/
 import { buildWaypoint } from '../../packages/waypoint/src/build/build-waypoint.ts';
 import { V8_FLAGS as WAYPOINT_FLAGS } from '../../packages/waypoint/src/runtime.ts';
 import { buildProxy } from '../../packages/ztunnel/src/build/build-proxy.ts';
-import { V8_FLAGS as PROXY_FLAGS } from '../../packages/ztunnel/src/runtime.ts';
+import { settingsFor as proxySettings, V8_FLAGS as PROXY_FLAGS } from '../../packages/ztunnel/src/runtime.ts';
 import type { ImageConfig } from './oci.ts';
 import type { ImageRoot } from './root.ts';
 
@@ -100,8 +100,13 @@ export const IMAGES: readonly ImageDefinition[] = [
   {
     name: 'ztunnel',
     product: true,
-    // It enters pods' network namespaces; the pod's security context takes away what it does not need.
-    config: programConfig(ROOT),
+    // It enters pods' network namespaces; the pod's security context takes away what it does not need. With its settings from
+    // the beginning it need not start itself once more, for which a node that restarts its proxy would wait.
+    config: {
+      ...programConfig(ROOT),
+      entrypoint: ['/usr/local/bin/node', ...PROXY_FLAGS, '/app/main.mjs'],
+      env: { ...ENV, ...proxySettings(`/app/${COMPILE_CACHE}`) },
+    },
     fill: async (root, host) => {
       await buildProxy(`${root.folder}/app`);
       copyNativePackages(`${host.top}/packages/linux`, `${root.folder}/app`, host.arch);

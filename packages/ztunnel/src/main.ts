@@ -8,21 +8,15 @@
  * it cannot be written, everything works without it.
  */
 import { fileURLToPath } from 'node:url';
-import { V8_FLAGS } from './runtime.ts';
+import { settingsFor, V8_FLAGS } from './runtime.ts';
 
-/** Threads for files, names and new keys. */
-const THREAD_POOL_SIZE = '2';
 const CACHE = import.meta.url.endsWith('.ts')
   ? '../../../node_modules/.cache/ambit-ztunnel'
   : './compile-cache';
 
 const { argv, env, execArgv, execPath } = process;
 const [, main = '', ...args] = argv;
-const settings = {
-  NODE_COMPILE_CACHE: fileURLToPath(new URL(CACHE, import.meta.url)),
-  NODE_COMPILE_CACHE_PORTABLE: '1',
-  UV_THREADPOOL_SIZE: THREAD_POOL_SIZE,
-};
+const settings = settingsFor(fileURLToPath(new URL(CACHE, import.meta.url)));
 const mayRunLong = args[0] === undefined || args[0] === 'proxy';
 if (mayRunLong && process.execve && !V8_FLAGS.every((flag) => execArgv.includes(flag))) {
   // Node would say on standard error that this call is experimental.

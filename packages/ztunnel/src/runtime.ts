@@ -1,4 +1,4 @@
-/** What the process is started with: flags of V8 that can only be given then, or should be. */
+/** What the process is started with: what can only be given then, or should be. */
 import { COLLECT_GARBAGE_FLAG } from '@ambit/core/collect-garbage';
 
 export const V8_FLAGS: readonly string[] = [
@@ -6,3 +6,15 @@ export const V8_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',
   COLLECT_GARBAGE_FLAG,
 ];
+
+/** Threads for files, names and new keys. */
+const THREAD_POOL_SIZE = '2';
+
+/** Variables for Node itself. @param compileCache - The folder that compiled code is kept in. */
+export function settingsFor(compileCache: string): Readonly<Record<string, string>> {
+  return {
+    NODE_COMPILE_CACHE: compileCache,
+    NODE_COMPILE_CACHE_PORTABLE: '1',
+    UV_THREADPOOL_SIZE: THREAD_POOL_SIZE,
+  };
+}
