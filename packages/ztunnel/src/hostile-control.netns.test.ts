@@ -37,8 +37,12 @@ afterEach(async () => {
 
 async function goodClientIsServed(): Promise<void> {
   const tunnel = await openGoodTunnel();
-  expect(await echoThrough(tunnel, `${POD_IP}:${ECHO_PORT}`, 'is anybody there?')).toBe('is anybody there?');
-  tunnel.session.destroy();
+  try {
+    const words = 'is anybody there?';
+    expect(await echoThrough(tunnel, `${POD_IP}:${ECHO_PORT}`, words)).toBe(words);
+  } finally {
+    tunnel.session.destroy();
+  }
 }
 
 const isServed = () =>
