@@ -160,6 +160,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       mesh: mesh.store,
       mark: config.packetMark,
       missingPolicy: config.missingPolicy,
+      mode: config.clearConnections,
       registry: metrics.registry,
       clock,
       log: deps.log.scope('clear'),

@@ -190,6 +190,12 @@ export const variables = {
     default: true,
     doc: 'With PROXY_MODE=shared: once ready, carry connections of a pod that does not exist, in a network namespace of its own, so that code is compiled before it is needed.',
   }),
+  clearConnections: oneOf({
+    env: 'AMBIT_CLEAR_CONNECTIONS',
+    of: ['keep', 'cut'],
+    default: 'keep',
+    doc: 'Connections to a pod that are older than its enrolment: keep those that policy allows without an identity, or cut all, so that clients come back over the mesh. The kubelet’s probes stay.',
+  }),
   missingPolicy: oneOf({
     env: 'AMBIT_MISSING_POLICY',
     of: ['refuse', 'ignore'],

@@ -17,7 +17,7 @@ import { ZdsServer } from '@ambit/zds/agent-side';
 import { CLEAR_JUDGEMENT_DELAY_MS, CLEAR_LOOKS_MS } from '../limits.ts';
 import { eventually, MESH, NEIGHBOUR_IP, POD, POD_IP, startProxiedPod } from '../testing/proxied-pod.ts';
 import { ALICE_IP, BOB_IP, OUTSIDE_IP, type Place, WorkerNetwork } from '../testing/worker-network.ts';
-import { ClearConnections } from './clear-connections.ts';
+import { ClearConnections, type ClearConnectionsOptions } from './clear-connections.ts';
 
 const MARK = 0x539;
 const APP = 9090;
@@ -46,7 +46,10 @@ class Stage implements Disposable {
   readonly outside = this.#namespaces.create();
   readonly pod = this.#namespaces.create();
 
-  constructor(missingPolicy: 'refuse' | 'ignore' = 'refuse') {
+  constructor({
+    missingPolicy = 'refuse',
+    mode = 'keep',
+  }: Partial<Pick<ClearConnectionsOptions, 'missingPolicy' | 'mode'>> = {}) {
     const { outside, pod } = this;
     outside.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.path);
     for (const [netns, ips] of [
@@ -65,6 +68,7 @@ class Stage implements Disposable {
         mesh: this.mesh,
         mark: MARK,
         missingPolicy,
+        mode,
         registry: this.registry,
         clock: this.clock,
         log: new LogRoot({ filter, format: 'json', destination }).scope('clear'),
@@ -162,6 +166,26 @@ describe('connections that are older than enrolment', () => {
     await clock.advance(SECOND_LOOK_MS);
     expect([probe, loopback, tunnel].map(({ ended }) => ended())).toEqual([[], [], []]);
     expect(listTcpConnections(pod.fd)).toHaveLength(4);
+  });
+
+  test('are all cut where the operator says so, but probes, the pod’s own and the proxy’s', async () => {
+    using cutting = new Stage({ mode: 'cut' });
+    const { clear, clock, outside, pod } = cutting;
+    const old = await cutting.open(APP, outside, CLIENT_IP, WEB_IP);
+    const others = [
+      await cutting.open(APP + 1, outside, PROBE_IP, WEB_IP),
+      await cutting.open(APP + 2, pod, '127.0.0.1', '127.0.0.1'),
+      await cutting.open(APP + 3, outside, CLIENT_IP, WEB_IP, MARK),
+    ];
+    using _ = clear.watch(POD, pod.fd);
+    clear.enrolled(POD.uid);
+    await clock.advance(FIRST_LOOK_MS);
+    await isCut(old);
+    await clock.advance(SECOND_LOOK_MS);
+    expect(others.map(({ ended }) => ended())).toEqual([[], [], []]);
+    expect(cutting.lines.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({ reason: expect.stringContaining('AMBIT_CLEAR_CONNECTIONS=cut') }),
+    ]);
   });
 
   test('that came in between the looks are found, later ones are not', async () => {

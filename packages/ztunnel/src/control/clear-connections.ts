@@ -52,6 +52,8 @@ export interface ClearConnectionsOptions {
   /** What the proxy's sockets are marked with. */
   readonly mark: number | undefined;
   readonly missingPolicy: AuthorizeOptions['missingPolicy'];
+  /** `cut`: the operator wants none, whatever policy says. */
+  readonly mode: 'keep' | 'cut';
   readonly registry: MetricRegistry;
   readonly clock: Clock;
   readonly log: Logger;
@@ -192,21 +194,23 @@ export class ClearConnections implements Disposable {
   #judge(pod: WatchedPod): void {
     pod.isDue = false;
     this.#forgetEnded(pod);
-    const { mesh, missingPolicy } = this.#options;
-    const workload = mesh.localWorkload(pod.info);
-    if (!workload) return;
     for (const [key, connection] of pod.found) {
-      const request = {
-        identity: undefined,
-        sourceIp: connection.remote.ip,
-        destination: connection.local,
-      };
-      const verdict = authorize(mesh, workload, request, { missingPolicy });
-      const refusal = verdict.kind === 'missing' ? undefined : refusalOf(verdict);
+      const refusal = this.#refusalOf(pod, connection);
       if (refusal === undefined) continue;
       this.#end(pod, connection, refusal);
       pod.found.delete(key);
     }
+  }
+
+  /** Why it must end; `undefined` if it may go on. */
+  #refusalOf({ info }: WatchedPod, { local, remote }: TcpConnection): string | undefined {
+    const { mesh, missingPolicy, mode } = this.#options;
+    if (mode === 'cut') return 'older than the pod’s enrolment, and AMBIT_CLEAR_CONNECTIONS=cut';
+    const workload = mesh.localWorkload(info);
+    if (!workload) return undefined;
+    const request = { identity: undefined, sourceIp: remote.ip, destination: local };
+    const verdict = authorize(mesh, workload, request, { missingPolicy });
+    return verdict.kind === 'missing' ? undefined : refusalOf(verdict);
   }
 
   #end({ info, netnsFd }: WatchedPod, { local, remote, handle }: TcpConnection, reason: string): void {
