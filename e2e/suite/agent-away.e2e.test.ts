@@ -72,7 +72,11 @@ test('without the agent: what runs goes on, outsiders start, a pod of the mesh w
     (text) => text !== undefined,
     { timeoutMs: 90_000 },
   );
-  expect(reason).toMatch(/agent/);
+  expect(reason).toMatch(
+    new RegExp(
+      `the node agent does not answer at \\S+ \\((nobody listens there|no such socket)\\b[^)]*\\), and namespace "${inside.name}" is enrolled in the mesh by .*: the pod cannot start without its redirection; is the istio-cni-node pod of this node running\\?`,
+    ),
+  );
   await throughout('it does not start', async () => !isReady(await inside.pod('guarded')), 3_000);
 
   await bringBack();
