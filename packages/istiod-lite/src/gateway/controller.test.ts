@@ -299,6 +299,26 @@ describe('a Gateway of class istio-waypoint', () => {
     expect([made('theirs'), find<Gateway>(GATEWAYS, 'theirs')?.status]).toEqual([0, undefined]);
   });
 
+  test('of a tag of another revision: theirs; and so is the default once they are', async () => {
+    const tag = (name: string, revision: string) =>
+      api.put('/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations', {
+        metadata: { name, labels: { 'istio.io/tag': name, 'istio.io/rev': revision } },
+      });
+    tag('stable', 'default');
+    tag('next', 'canary');
+    start();
+    putGateway('ours', { labels: { 'istio.io/rev': 'stable' } });
+    putGateway('theirs', { labels: { 'istio.io/rev': 'next' } });
+    await eventually(() => made('ours') === 5);
+    tag('default', 'canary');
+    await quiet();
+    putGateway('later');
+    await quiet();
+    expect([made('theirs'), made('later'), made('ours')]).toEqual([0, 0, 5]);
+    tag('next', 'default');
+    await eventually(() => made('theirs') === 5);
+  });
+
   test('ended, it changes nothing any more', async () => {
     const controller = start();
     putGateway('w');

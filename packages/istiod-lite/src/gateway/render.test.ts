@@ -62,6 +62,7 @@ function results(yaml: string, env: Readonly<Record<string, string>>): object {
   const wanted = deriveWanted({
     inputs,
     defaults,
+    tags: of<KubeObject>('tags'),
     parameters: new ReferencedObjects({
       name: 'parameters',
       references: parameterReferences(inputs.gateways, scheduler),

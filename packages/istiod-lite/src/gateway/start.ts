@@ -5,10 +5,12 @@ import type { Logger } from '@ambit/core/log';
 import { pick } from '@ambit/kube/pick';
 import type { KubeClient } from '@ambit/kube/client';
 import { ReferencedObjects } from '@ambit/kube/referenced-objects';
+import { mutatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import { type ConfigMap, configMaps } from '@ambit/kube/resources/core';
 import { watchCollection } from '@ambit/kube/watch-collection';
 import { type Inputs, selectionOf } from '../inputs.ts';
 import { GatewayClasses } from './classes.ts';
+import { TAG_LABEL } from './decide/management.ts';
 import { PARTS } from './decide/manifest.ts';
 import type { RenderSettings } from './decide/render.ts';
 import { GatewayDeployments } from './deployments.ts';
@@ -56,7 +58,17 @@ export function startGatewayController(options: GatewayControllerOptions): Async
         }),
     }),
   );
-  const wanted = scope.use(deriveWanted({ ...options, defaults, parameters }));
+  const tags = scope.use(
+    watchCollection(client, mutatingWebhookConfigurations, {
+      clock,
+      random,
+      log: watch.log,
+      name: 'tags of revisions',
+      labelSelector: TAG_LABEL,
+      trim: ({ metadata }) => ({ metadata: pick(metadata, ['name', 'uid', 'resourceVersion', 'labels']) }),
+    }),
+  );
+  const wanted = scope.use(deriveWanted({ ...options, defaults, parameters, tags }));
   const deployments = scope.use(new GatewayDeployments({ ...common, wanted }));
   if (statuses)
     scope.use(

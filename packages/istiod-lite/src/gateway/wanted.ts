@@ -6,14 +6,14 @@ import { IndexCollection } from '@ambit/collections/index-by';
 import type { Scheduler } from '@ambit/collections/scheduler';
 import { ONLY, Singleton } from '@ambit/collections/singleton';
 import type { Referenced } from '@ambit/kube/referenced-objects';
-import { isEnding, keyOf } from '@ambit/kube/resource';
+import { isEnding, keyOf, type KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import type { Gateway } from '@ambit/kube/resources/gateway';
 import { sameContent } from '../derive/context.ts';
 import type { Inputs } from '../inputs.ts';
 import { NETWORK_LABEL } from '../translate/settings.ts';
 import { credentialsOf } from './decide/credentials.ts';
-import { type Management, managementOf } from './decide/management.ts';
+import { type Management, managementOf, revisionNames } from './decide/management.ts';
 import { overlaid, type Overlaid, overlayOf } from './decide/overlay.ts';
 import { type RenderSettings, renderWaypoint } from './decide/render.ts';
 
@@ -36,6 +36,8 @@ export interface WantedOptions {
   readonly defaults: Collection<string, ConfigMap>;
   /** Those that Gateways name, by `namespace/name`. */
   readonly parameters: Collection<string, Referenced<ConfigMap>>;
+  /** What makes tags of revisions. */
+  readonly tags: Collection<string, KubeObject>;
   readonly settings: RenderSettings;
   readonly systemNamespace: string;
   readonly scheduler: Scheduler;
@@ -53,19 +55,32 @@ export interface Wanted extends Disposable {
 export function deriveWanted(options: WantedOptions): Wanted {
   const { inputs, parameters, settings, systemNamespace, scheduler } = options;
   const scope = new DisposableStack();
+  const names = scope.use(
+    new Singleton<ReadonlySet<string>>({
+      name: 'names of the revision',
+      scheduler,
+      inputs: [options.tags],
+      compute: () =>
+        revisionNames(
+          settings.revision,
+          [...options.tags.values()].map(({ metadata }) => metadata.labels),
+        ),
+      equals: sameContent,
+    }),
+  );
   const judged = scope.use(
     derivedValues({
       name: 'whose gateways are',
       scheduler,
       from: inputs.gateways,
-      inputs: [inputs.gatewayClasses, inputs.namespaces],
+      inputs: [inputs.gatewayClasses, inputs.namespaces, names],
       compute: (gateway, _, fetch): JudgedGateway => {
         const { namespace = '' } = gateway.metadata;
         const management = managementOf({
           gateway,
           gatewayClass: fetch.get(inputs.gatewayClasses, gateway.spec?.gatewayClassName ?? ''),
           namespaceLabels: fetch.get(inputs.namespaces, namespace)?.metadata.labels,
-          revision: settings.revision,
+          names: fetch.get(names, ONLY) ?? NO_NAMES,
         });
         return { gateway, management };
       },
@@ -134,6 +149,8 @@ export function deriveWanted(options: WantedOptions): Wanted {
   );
   return { gateways, givenUp, objects, [Symbol.dispose]: () => scope.dispose() };
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 function namespaceOf({ metadata }: ConfigMap): string {
   return metadata.namespace ?? '';

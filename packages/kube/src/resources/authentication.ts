@@ -59,6 +59,15 @@ export const validatingWebhookConfigurations: Resource<ValidatingWebhookConfigur
   namespaced: false,
 };
 
+/** Nothing of it is read here but its metadata. */
+export const mutatingWebhookConfigurations: Resource = {
+  group: 'admissionregistration.k8s.io',
+  version: 'v1',
+  kind: 'MutatingWebhookConfiguration',
+  plural: 'mutatingwebhookconfigurations',
+  namespaced: false,
+};
+
 export interface CustomResourceDefinition extends KubeObject {
   readonly spec: unknown;
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };

@@ -1,8 +1,8 @@
 /**
  * Which Gateways this control plane runs a waypoint for, which it only reports about, and which are not its own. Pure.
  *
- * A Gateway belongs to a revision by label `istio.io/rev` on it or on its namespace; without one it is the default's. One
- * that names where it is reached (`spec.addresses`) is run by its user.
+ * A Gateway belongs to a revision by label `istio.io/rev` on it or on its namespace, which names the revision or a tag of it;
+ * without one it is the default's, whoever that is. One that names where it is reached (`spec.addresses`) is run by its user.
  */
 import type { Labels } from '@ambit/kube/label-selector';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
@@ -27,26 +27,49 @@ export interface ManagementQuestion {
   /** The object of its class, if there is one. */
   readonly gatewayClass: GatewayClass | undefined;
   readonly namespaceLabels: Labels | undefined;
-  /** Of this control plane; empty is the default. */
-  readonly revision: string;
+  /** Of this control plane: see {@link revisionNames}. */
+  readonly names: ReadonlySet<string>;
 }
 
 export function managementOf({
   gateway,
   gatewayClass,
   namespaceLabels,
-  revision,
+  names,
 }: ManagementQuestion): Management {
   const wanted =
     gateway.metadata.labels?.[REVISION_LABEL] ?? namespaceLabels?.[REVISION_LABEL] ?? DEFAULT_REVISION;
   // Another revision, or a later controller, goes on with what is there.
-  if (wanted !== revisionName(revision)) return 'foreign';
+  if (!names.has(wanted)) return 'foreign';
   if (controllerVersion(gateway) > CONTROLLER_VERSION) return 'foreign';
   const controller = controllerOf(gateway, gatewayClass);
   // A class that is not there may come back.
   if (controller === undefined) return 'foreign';
   if (controller !== WAYPOINT_CONTROLLER) return 'given-up';
   return isManual(gateway) ? 'manual' : 'managed';
+}
+
+/** By labels: a tag, and the revision that it stands for. `istioctl tag set` makes an object with both. */
+export const TAG_LABEL = 'istio.io/tag';
+
+/**
+ * What labels call this control plane: its revision, and the tags that stand for it. Where tag `default` stands for another
+ * revision, that one is the default, and what has no label is not ours: two would make one waypoint in turn.
+ *
+ * @param revision - Empty is the default. @param tags - Labels of what makes tags.
+ */
+export function revisionNames(revision: string, tags: Iterable<Labels | undefined>): ReadonlySet<string> {
+  const own = revisionName(revision);
+  const names = new Set([own]);
+  let ofDefault = own;
+  for (const labels of tags) {
+    const [tag, of] = [labels?.[TAG_LABEL], labels?.[REVISION_LABEL]];
+    if (!tag || !of) continue;
+    if (of === own) names.add(tag);
+    if (tag === DEFAULT_REVISION) ofDefault = of;
+  }
+  if (own === DEFAULT_REVISION && ofDefault !== own) names.delete(own);
+  return names;
 }
 
 /** As labels and Leases spell it. */
