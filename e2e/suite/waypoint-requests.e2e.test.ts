@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import { configMaps } from '@ambit/kube/resources/core';
 import { gateways } from '@ambit/kube/resources/gateway';
+import { type ServiceEntry, serviceEntries } from '@ambit/kube/resources/networking';
 import type { RequestOutcome } from '../echo/messages.ts';
 import { PORTS } from '../echo/ports.ts';
 import { runAmbit } from './kit/ambit.ts';
@@ -36,6 +37,10 @@ const podOf = (outcome: RequestOutcome) => (outcome.ok ? outcome.server?.pod : u
 /** What is counted of one destination, all pods of the waypoint together. */
 const counted = async (metric: string, name: string, labels: LabelMatch = {}) =>
   total(await waypoint.metrics(), `ambit_waypoint_${metric}`, { destination: space.host(name), ...labels });
+
+function conditionsOf({ status }: ServiceEntry): readonly string[] {
+  return (status?.conditions ?? []).map(({ type, status: is }) => `${type} ${is}`);
+}
 
 async function inTurn<T>(count: number, act: (index: number) => Promise<T>): Promise<readonly T[]> {
   const all: T[] = [];
@@ -426,6 +431,41 @@ describe('tokens', () => {
         patience,
       );
     });
+  });
+});
+
+test('names below a wildcard lead nowhere, and status, warning and explanation say so', async () => {
+  const entry = object('networking.istio.io/v1', 'ServiceEntry', 'wild', {
+    hosts: ['*.wild.test'],
+    location: 'MESH_EXTERNAL',
+    resolution: 'DYNAMIC_DNS',
+    ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+  });
+  await having([entry], async () => {
+    const at = { namespace: space.name, name: 'wild' };
+    const { status } = await eventually(
+      'a status and an address',
+      () => suite.cluster.client.get(serviceEntries, at),
+      (seen) =>
+        (seen.status?.addresses ?? []).length > 0 &&
+        conditionsOf(seen).includes('ambit.mesh/Supported False'),
+      patience,
+    );
+    const refused = await eventually(
+      'a refusal by the waypoint',
+      () => client.ask({ host: 'a.wild.test', port: 80, timeoutMs: ASK_TIMEOUT_MS, wantsAnswer: true }),
+      (outcome) => answered(outcome) !== undefined,
+      patience,
+    );
+    expect(answered(refused)?.status).toBe(503);
+    const said = await ambit(
+      'why',
+      `${space.name}/client`,
+      `${status?.addresses?.[0]?.value ?? ''}:80`,
+      '--path',
+      '/',
+    );
+    expect(said).toMatchObject({ status: 3, text: expect.stringContaining('resolution DYNAMIC_DNS') });
   });
 });
 
