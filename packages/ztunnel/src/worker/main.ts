@@ -18,7 +18,6 @@ const options = workerData as WorkerOptions;
 const filter = parseLogFilter(options.log.filter) ?? { base: 'info', scopes: new Map() };
 const log = new LogRoot({ filter, format: options.log.format });
 const accessLog = new AccessOutput({ filter, format: options.log.format, clock: systemClock });
-const collectGarbage = garbageCollector();
 process.on('exit', () => accessLog.flushSync());
 
 const worker = new DataWorker({
@@ -31,18 +30,14 @@ const worker = new DataWorker({
   random: systemRandom,
   log,
   accessLog,
-  collectGarbage,
+  collectGarbage: garbageCollector(),
   warmUp: (message) =>
     void warmUp(message, { options, clock: systemClock, random: systemRandom })
       .then(
         () => log.scope('warm-up').debug('warmed up'),
         (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),
       )
-      .finally(() => {
-        // Code that ran just now is kept.
-        collectGarbage();
-        giveBackFreeMemory();
-      }),
+      .finally(() => giveBackFreeMemory()),
 });
 port.on('message', (message: ControlToWorker) => worker.receive(message));
 port.postMessage({ kind: 'ready' } satisfies WorkerToControl);
