@@ -10,6 +10,7 @@ import { IndexCollection } from '@ambit/collections/index-by';
 import { JoinedCollection } from '@ambit/collections/join';
 import { deriveAttachments } from './derive/attachments.ts';
 import { type BackendTls, deriveBackendTls } from './derive/backend-tls.ts';
+import { deriveHealthChecks } from './derive/health-checks.ts';
 import { deriveCatalog } from './derive/catalog.ts';
 import { type Conditions, deriveConditions } from './derive/conditions.ts';
 import type { GraphContext } from './derive/context.ts';
@@ -137,7 +138,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     routes,
     virtualServices,
     policies: targeted,
-    destinations: [...destinations, backendTls.destinations],
+    destinations: [...destinations, backendTls.destinations, deriveHealthChecks(context, relevant)],
   });
   const refusals = deriveRefusals(context, { routes, virtualServices, destinations, policies: targeted });
   const routeStatuses = deriveRouteStatuses(context, routes, waypoints, refusals);

@@ -6,6 +6,7 @@ import type { ObjectMeta } from '@ambit/kube/resource';
 import type { DestinationRule, VirtualService } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, RequestAuthentication } from '@ambit/kube/resources/security';
 import type { WantedCondition } from '../translate/condition.ts';
+import { healthCheckConditions } from '../translate/destinations/health-check.ts';
 import { targetConditions, targetsOf, WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
 import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
@@ -31,7 +32,7 @@ import type { Waypoints } from './waypoints.ts';
 export type WantedConditions = Collection<string, readonly WantedCondition[]>;
 
 export interface Conditions {
-  /** `istio.io/WaypointBound` of Services. */
+  /** `istio.io/WaypointBound` and `ambit.mesh/HealthCheckAccepted` of Services. */
   readonly ofServices: WantedConditions;
   /** `istio.io/WaypointBound`, `istio.io/WaypointMissing` and `istio.io/VisibilityApplied` of ServiceEntries. */
   readonly ofServiceEntries: WantedConditions;
@@ -66,9 +67,15 @@ export function deriveConditions(
     scheduler,
     from: inputs.services,
     inputs: [waypoints.ofServices, inputs.namespaces],
-    compute: ({ metadata }, key, fetch) => {
+    compute: (service, key, fetch) => {
       const binding = fetch.get(waypoints.ofServices, key);
-      return binding && someOf(waypointConditions(binding, binding.waypoint && ingressOf(metadata, fetch)));
+      return (
+        binding &&
+        someOf([
+          ...waypointConditions(binding, binding.waypoint && ingressOf(service.metadata, fetch)),
+          ...(binding.waypoint ? healthCheckConditions(service) : []),
+        ])
+      );
     },
     equals: sameContent,
   });

@@ -21,6 +21,7 @@ import type { Inputs } from '../inputs.ts';
 import { MESH_CONTROLLER } from '../translate/destinations/backend-tls-status.ts';
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
 import { ROUTE_CONTROLLER, type WantedParent } from '../translate/routes/route-status.ts';
+import { HEALTH_CHECKED } from '../translate/destinations/health-check.ts';
 import {
   SUPPORTED,
   VISIBILITY_APPLIED,
@@ -53,7 +54,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: services,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND],
+      types: [WAYPOINT_BOUND, HEALTH_CHECKED],
       objects: inputs.services,
       wanted: conditions.ofServices,
     }),

@@ -26,6 +26,7 @@ import {
   NAMESPACE,
   type NetworkOptions,
   startWaypoint,
+  WAYPOINT_IDENTITY,
   type WaypointNetwork,
 } from '../testing/waypoint-network.ts';
 
@@ -105,6 +106,44 @@ describe('endpoints', () => {
     await until(async () => (await bodies(client, 10)).size === 1, 'it is left out');
     isIll = false;
     await until(async () => (await bodies(client, 10)).size === 2, 'it is in again');
+  });
+
+  test('are asked for their health in their tunnels, as the waypoint, beside what a DestinationRule says', async () => {
+    let isWell = true;
+    const asked: (string | undefined)[] = [];
+    const backend = await web('127.0.0.2', (request, response) => {
+      if (request.headers['user-agent'] === 'ambit-waypoint/health') {
+        asked.push(request.url);
+        response.writeHead(isWell ? 200 : 500);
+      }
+      response.end('hello');
+    });
+    const node = use(await startNode('127.0.0.2', identityOf('web-0'), 0));
+    const network = use(await startWaypoint({ hbonePort: node.port }));
+    network.service({ name: 'web', vip: '10.9.0.1' });
+    network.endpoint({ name: 'web-0', service: 'web', ip: '127.0.0.2', port: backend.port, tunnelled: true });
+    const healthCheck = {
+      path: '/ready',
+      intervalMs: 30,
+      timeoutMs: 1_000,
+      healthyThreshold: 1,
+      unhealthyThreshold: 1,
+    };
+    network.controlPlane.set('DestinationPolicy', `Service/${NAMESPACE}/${hostnameOf('web')}`, {
+      origin: { kind: 'Service', namespace: NAMESPACE, name: 'web', createdMs: 1n },
+      hostname: hostnameOf('web'),
+      serviceNamespace: NAMESPACE,
+      ports: [{ port: 80, policy: { healthCheck } }],
+    });
+    await policy(network, { connectionPool: { maxRequests: 100 } });
+    const client = await network.client();
+    expect((await client.request(WEB)).status).toBe(200);
+    await until(() => asked.length > 1, 'it is asked');
+    expect([new Set(asked), node.peers]).toEqual([new Set(['/ready']), new Set([WAYPOINT_IDENTITY])]);
+    isWell = false;
+    await until(async () => (await client.request(WEB)).status === 503, 'it is left out');
+    isWell = true;
+    await until(async () => (await client.request(WEB)).status === 200, 'it is in again');
   });
 
   test('that fail their health checks are left out, by each kind of check', async () => {

@@ -7,6 +7,7 @@
 import type { Clock, Random, Timer } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { HealthCheck } from '../resources/destination-policy.ts';
+import { CHECK_TURN_MS, MAX_CHECKS_UNDER_WAY } from '../limits.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 
 /** Whether the endpoint answered as it should, in time. Never rejects. */
@@ -39,6 +40,7 @@ export class HealthChecks implements Disposable {
   readonly policy: HealthCheck;
   readonly #options: HealthChecksOptions;
   readonly #watched = new Map<UpstreamEndpoint, Watched>();
+  #underWay = 0;
 
   constructor(options: HealthChecksOptions) {
     this.policy = options.policy;
@@ -83,7 +85,13 @@ export class HealthChecks implements Disposable {
 
   async #check(watched: Watched): Promise<void> {
     const { probe, policy, random, checked } = this.#options;
+    if (this.#underWay >= MAX_CHECKS_UNDER_WAY) {
+      this.#schedule(watched, CHECK_TURN_MS);
+      return;
+    }
+    this.#underWay += 1;
     const isWell = await probe(watched.endpoint, policy, watched.stop.signal);
+    this.#underWay -= 1;
     if (watched.stop.signal.aborted) return;
     checked(isWell);
     this.#judge(watched, isWell);

@@ -1,0 +1,55 @@
+import { expect, test } from '@jest/globals';
+import { silentLogger } from '@ambit/core/log';
+import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { CHECK_TURN_MS, MAX_CHECKS_UNDER_WAY } from '../limits.ts';
+import { UpstreamEndpoint } from './endpoint.ts';
+import { HealthChecks } from './health-checks.ts';
+
+test('no more are asked at a time than may be; the others when their turn comes', async () => {
+  const clock = new FakeClock();
+  const waiting: ((isWell: boolean) => void)[] = [];
+  let checked = 0;
+  using checks = new HealthChecks({
+    policy: {
+      kind: 'http',
+      path: '/',
+      intervalMs: 60_000,
+      timeoutMs: 1_000,
+      healthyThreshold: 1,
+      unhealthyThreshold: 1,
+    },
+    name: 'web',
+    probe: () => new Promise((resolve) => waiting.push(resolve)),
+    changed: () => undefined,
+    checked: () => {
+      checked += 1;
+    },
+    clock,
+    random: () => 0.5,
+    log: silentLogger,
+  });
+  const endpoints = Array.from(
+    { length: MAX_CHECKS_UNDER_WAY + 5 },
+    (_, i) =>
+      new UpstreamEndpoint(
+        {
+          workload: undefined,
+          to: { ip: `10.0.0.${i}`, port: 80 },
+          tunnelled: false,
+          identities: [],
+          weight: 1,
+        },
+        0,
+        { tellsClient: false, makePool: () => undefined as never, report: () => undefined },
+      ),
+  );
+  checks.setEndpoints(endpoints);
+  await clock.advance(10 * CHECK_TURN_MS);
+  expect(waiting.length).toBe(MAX_CHECKS_UNDER_WAY);
+  for (const answer of waiting.splice(0)) answer(true);
+  await clock.advance(2 * CHECK_TURN_MS);
+  expect([waiting.length, checked]).toEqual([5, MAX_CHECKS_UNDER_WAY]);
+  for (const answer of waiting.splice(0)) answer(false);
+  await clock.advance(1);
+  expect(endpoints.filter(({ failedChecks }) => failedChecks)).toHaveLength(5);
+});
