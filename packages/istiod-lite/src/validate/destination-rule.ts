@@ -59,6 +59,8 @@ function validateSettings(settings: TrafficPolicySettings, path: string, into: C
   const { tcp = {}, http = {} } = settings.connectionPool ?? {};
   const { connectTimeout, maxConnectionDuration } = tcp;
   validateDurations({ connectTimeout, maxConnectionDuration }, `${path}.connectionPool.tcp`, into);
+  if (tcp.tcpKeepalive !== undefined)
+    into.warn(`${path}.connectionPool.tcp.tcpKeepalive`, 'has no effect at a waypoint');
   // 0s turns these off.
   validateDurations({ idleTimeout: tcp.idleTimeout }, `${path}.connectionPool.tcp`, into, true);
   validateDurations({ idleTimeout: http.idleTimeout }, `${path}.connectionPool.http`, into, true);

@@ -275,6 +275,7 @@ export interface ConnectionPoolSettings {
     readonly connectTimeout?: string;
     readonly maxConnectionDuration?: string;
     readonly idleTimeout?: string;
+    readonly tcpKeepalive?: object;
   };
   readonly http?: {
     readonly http1MaxPendingRequests?: number;
