@@ -532,3 +532,20 @@ describe('connections', () => {
     expect((await slow).body).toBe('slow');
   });
 });
+
+describe('a connection to an endpoint', () => {
+  const cases: Record<string, { pool: NonNullable<Policy['connectionPool']>; connections: number }> = {
+    'is kept, if nobody says otherwise': { pool: {}, connections: 1 },
+    'lives as long as it may': { pool: { maxConnectionDurationMs: 100n }, connections: 2 },
+  };
+  test.each(Object.entries(cases))('%s', async (_, { pool, connections }) => {
+    const backend = await web('127.0.0.2');
+    const network = await networkOf([backend]);
+    await policy(network, { connectionPool: pool });
+    const client = await network.client();
+    expect((await client.request(WEB)).status).toBe(200);
+    // Longer than it may live.
+    await systemClock.sleep(300);
+    expect([(await client.request(WEB)).status, backend.connections]).toEqual([200, connections]);
+  });
+});
