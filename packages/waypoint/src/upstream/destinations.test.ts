@@ -16,6 +16,7 @@ import type { CertificateAuthority } from '@ambit/identity/certificate-authority
 import { generateKeys } from '@ambit/identity/keys';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { createLeaf } from '@ambit/identity/x509';
+import { UPSTREAM_SWEEP_MS } from '../limits.ts';
 import { type Backend, httpBackend, startNode, tcpBackend } from '../testing/backend.ts';
 import type { Client } from '../testing/client.ts';
 import { testScope } from '../testing/scope.ts';
@@ -536,6 +537,7 @@ describe('connections', () => {
 describe('a connection to an endpoint', () => {
   const cases: Record<string, { pool: NonNullable<Policy['connectionPool']>; connections: number }> = {
     'is kept, if nobody says otherwise': { pool: {}, connections: 1 },
+    'is idle as long as it may be': { pool: { idleTimeoutMs: 100n }, connections: 2 },
     'lives as long as it may': { pool: { maxConnectionDurationMs: 100n }, connections: 2 },
   };
   test.each(Object.entries(cases))('%s', async (_, { pool, connections }) => {
@@ -544,8 +546,8 @@ describe('a connection to an endpoint', () => {
     await policy(network, { connectionPool: pool });
     const client = await network.client();
     expect((await client.request(WEB)).status).toBe(200);
-    // Longer than it may live.
-    await systemClock.sleep(300);
+    // Longer than it may live; those that are idle are looked for every two seconds.
+    await systemClock.sleep(UPSTREAM_SWEEP_MS + 300);
     expect([(await client.request(WEB)).status, backend.connections]).toEqual([200, connections]);
   });
 });
