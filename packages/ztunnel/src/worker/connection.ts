@@ -167,13 +167,7 @@ export abstract class Connection {
       this.failed(error);
       return;
     }
-    const { log, events } = this.pod.worker;
-    events.faults += 1;
-    log.error('a connection failed by a fault of this proxy', {
-      pod: this.pod.info.name,
-      namespace: this.pod.info.namespace,
-      error: error instanceof Error ? error.stack : String(error),
-    });
+    this.pod.tellFault(error);
     this.failed(new FaultError({ cause: error }));
   }
 

@@ -279,6 +279,17 @@ export class Pod {
     return all;
   }
 
+  /** Something in this proxy is wrong, and has ended one connection of the pod. */
+  tellFault(error: unknown): void {
+    const { log, events } = this.worker;
+    events.faults += 1;
+    log.error('a connection failed by a fault of this proxy', {
+      pod: this.info.name,
+      namespace: this.info.namespace,
+      error: error instanceof Error ? error.stack : String(error),
+    });
+  }
+
   /** Out of descriptors, most of the time: every connection would say it again. */
   #notAccepted(port: number, status: number): void {
     const { clock, log } = this.worker;

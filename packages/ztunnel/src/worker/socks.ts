@@ -133,10 +133,16 @@ class SocksNegotiation implements PlainSocketEvents, Disposable {
     if (request.kind === 'refused') this.#refuse(request.reply);
     else if (!request.isName) this.#proxy({ ip: request.host, port: request.port });
     else {
-      void this.#pod.worker.names.resolve(request.host).then(([ip]) => {
-        if (ip === undefined) this.#refuse('host-unreachable');
-        else this.#proxy({ ip, port: request.port });
-      });
+      this.#pod.worker.names
+        .resolve(request.host)
+        .then(([ip]) => {
+          if (ip === undefined) this.#refuse('host-unreachable');
+          else this.#proxy({ ip, port: request.port });
+        })
+        .catch((error: unknown) => {
+          this.#pod.tellFault(error);
+          this.#close();
+        });
     }
   }
 

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { Names } from '@ambit/core/names';
 import { tcpSocket } from '@ambit/linux/sockets';
 import { ALICE_IP, BOB_IP, Talk, WorkerNetwork } from '../testing/worker-network.ts';
 
@@ -47,6 +48,16 @@ test('a SOCKS client that has not said where it wants to go is let go with its p
   await network.stop('alice', 0);
   await talk.ended;
   expect(systemClock.monotonicMs() - before).toBeLessThan(1_000);
+});
+
+test('a fault as the name of a SOCKS client comes back ends that client, and nobody else', async () => {
+  const broken = jest.spyOn(Names.prototype, 'resolve').mockResolvedValue(undefined as never);
+  const talk = await network.connect('alice', '127.0.0.1', 15_080);
+  await talk.ask(SOCKS_GREETING, 2);
+  talk.socket.write(Buffer.from([5, 1, 0, 3, 1, 0x61, 0, 80]));
+  await talk.ended;
+  broken.mockRestore();
+  expect(network.metric('ambit_ztunnel_faults')).toEqual([{ labels: {}, value: 1 }]);
 });
 
 test('who has come when the pod is told to stop is served', async () => {
