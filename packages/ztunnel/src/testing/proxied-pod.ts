@@ -199,7 +199,6 @@ function spawnZtunnel(env: Readonly<Record<string, string>>): { child: ChildProc
       CONNECTION_TERMINATION_DEADLINE: '1s',
       ZTUNNEL_WORKER_THREADS: '1',
       // Its sockets are counted.
-      AMBIT_WARM_UP: 'false',
       POOL_UNUSED_RELEASE_TIMEOUT: '1s',
       ...env,
     },
