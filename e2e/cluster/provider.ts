@@ -118,6 +118,20 @@ export interface ClusterProvider {
   removal(name: string): string;
 }
 
+/** Runs a shell command in the network namespace of the pod that has this address, on its node. For `nodeExec`. */
+export function podNetworkCommand(podIp: string, command: string): readonly string[] {
+  const script = [
+    'for file in /run/netns/cni-*; do',
+    `nsenter --net="$file" ip -o addr | grep -qF " ${podIp}/" || continue;`,
+    `nsenter --net="$file" sh -c ${quoted(command)}; exit $?;`,
+    'done;',
+    `echo "no pod here has ${podIp}" >&2; exit 1`,
+  ].join(' ');
+  return ['sh', '-c', script];
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
 /** In a pod's network namespace on its node: drops what comes to `port`, or lets it pass again. For `nodeExec`. */
 export function blockPortCommand(
   podIp: string,
@@ -129,12 +143,5 @@ export function blockPortCommand(
     action === 'block'
       ? `table inet ${table} { chain input { type filter hook input priority -300; tcp dport ${port} drop; }; }`
       : `delete table inet ${table}`;
-  const script = [
-    'for file in /run/netns/cni-*; do',
-    `nsenter --net="$file" ip -o addr | grep -qF " ${podIp}/" || continue;`,
-    `printf '%s\\n' '${rules}' | nsenter --net="$file" nft -f -; exit $?;`,
-    'done;',
-    `echo "no pod here has ${podIp}" >&2; exit 1`,
-  ].join(' ');
-  return ['sh', '-c', script];
+  return podNetworkCommand(podIp, `printf '%s\\n' ${quoted(rules)} | nft -f -`);
 }

@@ -169,6 +169,10 @@ describe('AuthorizationPolicy', () => {
       rules: () => [source({ serviceAccounts: [`${next.name}/friend`] })],
       http: ['neighbour'],
     },
+    'notServiceAccounts, which clear text passes': {
+      rules: () => [source({ notServiceAccounts: [`${home.name}/friend`] })],
+      http: ['other', 'neighbour', 'outsider'],
+    },
     ipBlocks: {
       rules: () => [source({ ipBlocks: [caller('other').ip, `${caller('outsider').ip}/32`] })],
       http: ['other', 'outsider'],
@@ -203,6 +207,14 @@ describe('AuthorizationPolicy', () => {
     'when source.namespace': {
       rules: () => [when('source.namespace', { values: [next.name] })],
       http: ['neighbour'],
+    },
+    'when source.ip is another': {
+      rules: () => [when('source.ip', { notValues: [caller('friend').ip] })],
+      http: ['other', 'neighbour', 'outsider'],
+    },
+    'when source.namespace is another': {
+      rules: () => [when('source.namespace', { notValues: [next.name] })],
+      http: ['friend', 'other', 'outsider'],
     },
     'when source.principal is another': {
       rules: () => [when('source.principal', { notValues: [principal('friend')] })],

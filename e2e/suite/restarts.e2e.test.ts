@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { podNetworkCommand } from '../cluster/provider.ts';
 import { lost, Rows, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import type { Space } from './kit/space.ts';
@@ -28,6 +29,18 @@ async function nothingIsLost(what: string, disturb: () => Promise<void>): Promis
   expect(lost(disturbed)).toEqual([]);
 }
 
+/** Whose rules are in a pod's namespace: chains of Istio's names in iptables' tables, or a table of our own. */
+async function programsOfRules({ node, ip }: EchoPod): Promise<readonly string[]> {
+  const machine = await suite.cluster.needs('node-exec');
+  // It complains about rules of iptables that it cannot translate.
+  const { exitCode, stdout } = await machine.nodeExec(node, podNetworkCommand(ip, 'nft list ruleset'));
+  expect(exitCode).toBe(0);
+  return [
+    ...(/^table inet istio-ambient-nat /m.test(stdout) ? ['nft'] : []),
+    ...(/^\tchain ISTIO_/m.test(stdout) ? ['iptables'] : []),
+  ];
+}
+
 describe('no request is lost while', () => {
   test('the control plane is rolled out anew', () =>
     nothingIsLost('control-plane restart', () => suite.mesh.rollOut('istiod')));
@@ -43,10 +56,12 @@ describe('no request is lost while', () => {
 
   test('the node agents come to apply rules by iptables, and by nftables again', async () => {
     suite.atEnd(() => suite.mesh.setEnv('agent', { FORCE_IPTABLES_BINARY: undefined }));
-    for (const program of ['iptables-nft', undefined])
+    for (const program of ['iptables-nft', undefined]) {
       await nothingIsLost(`rules by ${program ?? 'nft'}`, () =>
         suite.mesh.setEnv('agent', { FORCE_IPTABLES_BINARY: program }),
       );
+      expect(await programsOfRules(client)).toEqual([program === undefined ? 'nft' : 'iptables']);
+    }
   });
 
   test('the ztunnel DaemonSet is rolled out anew', () =>

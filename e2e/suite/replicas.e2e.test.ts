@@ -1,0 +1,114 @@
+/** The control plane as several processes: who leads, what a client notices when that one dies, and what they look at. */
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { leases } from '@ambit/kube/resources/coordination';
+import { configMaps, pods } from '@ambit/kube/resources/core';
+import { authorizationPolicies } from '@ambit/kube/resources/security';
+import { lost, Rows, underLoad } from './kit/disturbance.ts';
+import type { EchoPod } from './kit/echo-pod.ts';
+import { SYSTEM } from './kit/mesh.ts';
+import { authorizationPolicy } from './kit/objects.ts';
+import type { Space } from './kit/space.ts';
+import { useSuite } from './kit/suite.ts';
+import { until } from './kit/wait.ts';
+
+const suite = useSuite('replicas');
+const rows = new Rows();
+const STATUS_LEASE = 'istio-status-leader';
+const REPLICAS = 2;
+/** A lease that was not given back runs out after 30 s. */
+const TAKEN_OVER = { timeoutMs: 90_000, everyMs: 500 };
+
+let space: Space;
+let client: EchoPod;
+
+beforeAll(async () => {
+  const [first, second] = suite.nodes;
+  space = await suite.space('app', 'ambient');
+  [client] = (await space.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
+    EchoPod,
+  ];
+  await space.enrolled(true, 'client', 'server');
+  suite.atEnd(async () => {
+    await suite.mesh.patch('istiod', { spec: { replicas: 1 } }, 'merge');
+    await suite.mesh.rolledOut('istiod');
+  });
+  await suite.mesh.patch('istiod', { spec: { replicas: REPLICAS } }, 'merge');
+  await suite.mesh.rolledOut('istiod');
+});
+afterAll(() => rows.print());
+
+async function leader(): Promise<string> {
+  const { spec } = await suite.cluster.client.get(leases, { namespace: SYSTEM, name: STATUS_LEASE });
+  return spec?.holderIdentity ?? '';
+}
+
+async function podOfLeader(): Promise<string | undefined> {
+  const holder = await leader();
+  return (await suite.mesh.podsOf('istiod'))
+    .map(({ metadata }) => metadata.name)
+    .find((name) => holder.startsWith(name));
+}
+
+/** Applies a policy and waits until whoever leads has written what became of it. */
+async function written(name: string): Promise<void> {
+  await space.apply(authorizationPolicy(space.name, name, { rules: [{}] }));
+  await until(
+    `the status of ${name}`,
+    async () => {
+      const { status } = await suite.cluster.client.get(authorizationPolicies, {
+        namespace: space.name,
+        name,
+      });
+      return (status?.conditions ?? []).some(
+        ({ type, status: is }) => type === 'ZtunnelAccepted' && is === 'True',
+      );
+    },
+    TAKEN_OVER,
+  );
+}
+
+test('one of two leads; when it is killed the other does its work, and nobody notices', async () => {
+  await until('a leader among the two', async () => (await podOfLeader()) !== undefined, TAKEN_OVER);
+  await written('before');
+  const before = await podOfLeader();
+  const disturbed = await underLoad(client, space.host('server'), async () => {
+    await suite.cluster.client.delete(
+      pods,
+      { namespace: SYSTEM, name: before ?? '' },
+      { gracePeriodSeconds: 0 },
+    );
+    await written('after');
+  });
+  rows.add('the leading control plane of two killed', disturbed);
+  expect([lost(disturbed), disturbed.held.reopened]).toEqual([[], 0]);
+  expect([before, await podOfLeader()]).toEqual([
+    expect.any(String),
+    expect.not.stringMatching(`^${before}$`),
+  ]);
+  await suite.mesh.rolledOut('istiod');
+});
+
+test('a namespace that no discovery selector selects is not looked at, until one does', async () => {
+  // Not the pods of the node, which the agent tells of: what the control plane does.
+  const seen = async () => {
+    const { workloads = [] } = (await suite.mesh.configDumpOf(client.node)) as {
+      readonly workloads?: readonly { readonly namespace: string }[];
+    };
+    return workloads.some(({ namespace }) => namespace === space.name);
+  };
+  expect(await seen()).toBe(true);
+  const at = { namespace: SYSTEM, name: 'istio' };
+  if (await suite.cluster.client.find(configMaps, at))
+    throw new Error('not tested: the mesh has settings of its own, which this test would replace');
+  const discovering = (label: string) => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: at,
+    ...{ data: { mesh: `discoverySelectors: [{matchLabels: {${label}}}]` } },
+  });
+  await suite.applyForNow(discovering('ambit.e2e/discovered: "yes"'));
+  await until('nothing of the namespace', async () => !(await seen()), TAKEN_OVER);
+  await suite.cluster.apply(discovering('ambit.e2e/suite: replicas'));
+  await until('the namespace again', seen, TAKEN_OVER);
+  await client.eventuallyReaches({ host: space.host('server') });
+});
