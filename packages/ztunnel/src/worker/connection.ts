@@ -7,7 +7,7 @@
  * What a connection does by itself, and not within a call of its socket or stream, it does through `step` and `later`: a
  * fault of ours there ends that connection. Uncaught it would end the process, and every connection of the node with it.
  */
-import { codeOf, MeshError, messageOf } from '@ambit/core/errors';
+import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import type { AuthorizationRequest } from '@ambit/model/decide/authorize';
 import type { ConnectionReport } from '../threads/messages.ts';
@@ -15,7 +15,7 @@ import type { AccessRecord } from './access-log.ts';
 import type { Pod } from './pod.ts';
 import type { CountedConnection } from './traffic-counters.ts';
 import type { Traffic } from './traffic.ts';
-import { FaultError, flagOf } from './errors.ts';
+import { FaultError, flagOf, isExpected } from './errors.ts';
 
 /** Known once it is decided where a connection goes. */
 export interface ConnectionFacts {
@@ -162,8 +162,7 @@ export abstract class Connection {
   }
 
   #broke(error: unknown): void {
-    const isExpected = error instanceof MeshError || (error instanceof Error && codeOf(error) !== undefined);
-    if (isExpected) {
+    if (isExpected(error)) {
       this.failed(error);
       return;
     }

@@ -1,5 +1,5 @@
 /** Why a worker ends a connection, and in which of Istio's letters metrics say so. */
-import { MeshError } from '@ambit/core/errors';
+import { codeOf, MeshError } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
 import { H2SilentError, StreamResetError } from '@ambit/http/errors';
 import type { H2Session } from '@ambit/http/h2/session';
@@ -156,6 +156,12 @@ export class FaultError extends MeshError {
   constructor(options: ErrorOptions) {
     super('a fault of this proxy', options);
   }
+}
+
+/** Whether it is something that may happen, and no fault of ours. Node gives a code to what it is called wrongly with, too. */
+export function isExpected(error: unknown): error is Error {
+  if (error instanceof TypeError || error instanceof RangeError) return false;
+  return error instanceof MeshError || (error instanceof Error && codeOf(error) !== undefined);
 }
 
 const FLAGS: Readonly<Record<string, ResponseFlag>> = {
