@@ -1,4 +1,8 @@
-/** Connections that cannot go on until mesh state says more: asked again after each change, for a limited time. */
+/**
+ * Connections that cannot go on until mesh state says more: asked again after each change, for a limited time.
+ *
+ * A fault in what one of them asks is that one's: neither the change nor who else waits for it hears of it.
+ */
 import type { Clock, Timer } from '@ambit/core/clock';
 import type { MeshStore } from './store.ts';
 import { MAX_MESH_WAITS } from './limits.ts';
@@ -22,14 +26,15 @@ export class MeshWaits {
   }
 
   /**
-   * What `probe` finds, now or within `ms`; `undefined` when time is up or too many wait.
+   * What `probe` finds, now or within `ms`; `undefined` when time is up or too many wait. Rejects with what `probe` throws
+   * later, and throws what it throws now.
    *
    * @param stop - Nobody wants it any more: `undefined` at once.
    */
   until<T>(probe: () => T | undefined, ms: number, stop?: AbortSignal): Promise<T | undefined> {
     const now = probe();
     if (now !== undefined || stop?.aborted || this.#waits.size >= this.#limit) return Promise.resolve(now);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const end = () => {
         wait.timer?.cancel();
         this.#waits.delete(wait);
@@ -37,9 +42,14 @@ export class MeshWaits {
       };
       const wait: Wait = {
         ask: () => {
-          const found = probe();
-          if (found !== undefined) resolve(found);
-          return found !== undefined;
+          try {
+            const found = probe();
+            if (found !== undefined) resolve(found);
+            return found !== undefined;
+          } catch (error) {
+            reject(error);
+            return true;
+          }
         },
         timer: this.#clock.after(ms, end),
       };

@@ -115,12 +115,16 @@ export class ClientStream implements StreamHandler {
       const decision = this.#decide();
       return this.#over || decision.kind !== 'refuse' ? decision : undefined;
     };
-    void this.#context.meshWaits.until(probe, ATTACHMENT_WAIT_MS).then((found) =>
-      this.#step(() => {
-        const decision = found ?? this.#decide();
-        if (decision.kind === 'refuse') this.#refuse(decision.status, decision.reason, decision.message);
-        else this.#accept(decision);
-      }),
+    const goOn = (decision: Destination | DestinationRefusal) => {
+      if (decision.kind === 'refuse') this.#refuse(decision.status, decision.reason, decision.message);
+      else this.#accept(decision);
+    };
+    this.#context.meshWaits.until(probe, ATTACHMENT_WAIT_MS).then(
+      (found) => this.#step(() => goOn(found ?? this.#decide())),
+      (error: unknown) =>
+        this.#step(() => {
+          throw error;
+        }),
     );
   }
 

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { type Duplex, duplexPair } from 'node:stream';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { AuthorizationAction } from '@ambit/api/waypoint';
 import { AppProtocol } from '@ambit/api/workload';
 import { systemClock } from '@ambit/core/clock';
 import { createFakeCa } from '@ambit/identity/fake-ca';
+import { MeshWaits } from '@ambit/model/mesh-waits';
 import { httpBackend, tcpBackend } from '../testing/backend.ts';
 import { openClient } from '../testing/client.ts';
 import { closed, until } from '../testing/until.ts';
@@ -79,6 +80,20 @@ describe('a tunnel', () => {
     const connecting = client.connect('10.9.0.7:80');
     network.service({ name: 'late', vip: '10.9.0.7', protocol: AppProtocol.TCP });
     (await connecting).destroy();
+  });
+
+  test('that waits ends by a fault in what it waits for, and no other does', async () => {
+    const { network } = await networkWith(AppProtocol.TCP, (socket) => socket.pipe(socket));
+    const client = await network.client();
+    const broken = jest
+      .spyOn(MeshWaits.prototype, 'until')
+      .mockRejectedValueOnce(new TypeError('nobody thought of it'));
+    try {
+      await expect(client.connect('10.9.0.7:80')).rejects.toThrow('INTERNAL_ERROR');
+      (await client.connect('10.9.0.1:80')).destroy();
+    } finally {
+      broken.mockRestore();
+    }
   });
 
   test('is closed to who is of another trust domain, unless that is an alias', async () => {

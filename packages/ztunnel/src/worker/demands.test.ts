@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import type { RouteRequest } from '@ambit/model/decide/route';
 import { Interner } from '@ambit/model/intern';
@@ -57,6 +57,17 @@ describe('an address asked for on demand', () => {
     );
     await clock.advance(DEMAND_WAIT_MS);
     await refused;
+    const asking = demands.forRoute(request);
+    tell(workload('bob', '10.0.0.9'));
+    await asking;
+    expect(asked).toEqual([KEY, KEY]);
+  });
+
+  test('is asked for anew after a wait that ended by a fault', async () => {
+    const { waits, demands, asked, tell, request } = setUp();
+    const broken = jest.spyOn(waits, 'until').mockRejectedValueOnce(new TypeError('nobody thought of it'));
+    await expect(demands.forRoute(request)).rejects.toThrow('nobody thought of it');
+    broken.mockRestore();
     const asking = demands.forRoute(request);
     tell(workload('bob', '10.0.0.9'));
     await asking;

@@ -69,12 +69,17 @@ export class Demands {
       if (asking === 0) this.#ask(key);
     }
     const arrived = () => (wanted().some((key) => keys.includes(key)) ? undefined : true);
-    const all = await this.#waits.until(arrived, DEMAND_WAIT_MS);
-    for (const key of keys) {
-      const asking = (this.#pending.get(key) ?? 1) - 1;
-      if (asking > 0) this.#pending.set(key, asking);
-      else this.#pending.delete(key);
+    try {
+      return (await this.#waits.until(arrived, DEMAND_WAIT_MS)) === true;
+    } finally {
+      for (const key of keys) this.#forget(key);
     }
-    return all === true;
+  }
+
+  /** One less waits for it; after the last it may be asked for anew. */
+  #forget(key: string): void {
+    const asking = (this.#pending.get(key) ?? 1) - 1;
+    if (asking > 0) this.#pending.set(key, asking);
+    else this.#pending.delete(key);
   }
 }

@@ -3,13 +3,15 @@
  *
  * Each is asked with the same words as when it opened, against the mesh as it is when its turn comes. The work is done in
  * slices, so that ten thousand connections do not hold up the rest. One whose policies are on their way is given the time
- * that a new connection would wait for them, and is cut then.
+ * that a new connection would wait for them, and is cut then; and so is one about which a fault of ours keeps us from asking,
+ * since nobody knows that it may go on.
  */
 import type { Clock } from '@ambit/core/clock';
+import type { MeshError } from '@ambit/core/errors';
 import type { MeshChange } from '@ambit/model/store';
 import { standing } from './authorization.ts';
 import type { Connection } from './connection.ts';
-import { PolicyChangeError } from './errors.ts';
+import { FaultError, PolicyChangeError } from './errors.ts';
 import { MISSING_POLICY_WAIT_MS, SLICE_MS, SLICE_STEP } from './limits.ts';
 import type { Pod } from './pod.ts';
 
@@ -61,9 +63,12 @@ export class PolicyWatch {
     if (!connection) return;
     connection.awaitsPolicy = false;
     const now = standingOf(connection);
-    if (now === 'refused') connection.cut(new PolicyChangeError());
-    if (now !== 'unknown') this.#waiting.delete(connection);
-    else if (!this.#waiting.has(connection)) this.#wait(connection);
+    if (now === 'unknown') {
+      if (!this.#waiting.has(connection)) this.#wait(connection);
+      return;
+    }
+    this.#waiting.delete(connection);
+    if (now !== 'allowed') connection.cut(now);
   }
 
   #wait(connection: Connection): void {
@@ -85,13 +90,20 @@ export class PolicyWatch {
         return;
       }
       this.#waiting.delete(connection);
-      if (standingOf(connection) !== 'allowed') connection.cut(new PolicyChangeError());
+      const now = standingOf(connection);
+      if (now !== 'allowed') connection.cut(now === 'unknown' ? new PolicyChangeError() : now);
     }
   }
 }
 
-function standingOf(connection: Connection): ReturnType<typeof standing> {
-  const { authorization, pod, isEnded } = connection;
-  const local = pod.workload;
-  return isEnded || !authorization || !local ? 'allowed' : standing(pod, local, authorization);
+/** An error is why it must end. */
+function standingOf({ authorization, pod, isEnded }: Connection): 'allowed' | 'unknown' | MeshError {
+  try {
+    const local = pod.workload;
+    const now = isEnded || !authorization || !local ? 'allowed' : standing(pod, local, authorization);
+    return now === 'refused' ? new PolicyChangeError() : now;
+  } catch (error) {
+    pod.tellFault(error);
+    return new FaultError({ cause: error });
+  }
 }

@@ -109,6 +109,23 @@ describe('waiting for mesh state', () => {
     expect(await waits.until(nothing, 1_000, first.signal)).toBeUndefined();
   });
 
+  test('ends with a fault of its own, for which the change and the others are none the worse', async () => {
+    const mesh = new MeshStore({ nodeName: '' });
+    const waits = new MeshWaits(mesh, new FakeClock());
+    let asked = 0;
+    const broken = waits.until(() => {
+      asked += 1;
+      if (asked > 1) throw new TypeError('nobody thought of it');
+      return undefined;
+    }, 1_000);
+    const found = waits.until(() => mesh.workloadByUid('web'), 1_000);
+    mesh.apply(meshOf(`workloads: [${workload('web', '10.0.0.1')}]`));
+    await expect(broken).rejects.toThrow('nobody thought of it');
+    expect((await found)?.name).toBe('web');
+    mesh.apply(meshOf(`workloads: [${workload('db', '10.0.0.2')}]`));
+    expect(asked).toBe(2);
+  });
+
   test('ends in time', async () => {
     const clock = new FakeClock();
     const waits = new MeshWaits(new MeshStore({ nodeName: '' }), clock);
