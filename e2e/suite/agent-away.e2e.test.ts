@@ -25,13 +25,18 @@ async function setImage(part: Away, image: string, updateStrategy: object): Prom
   await suite.mesh.patch(part, { spec: { updateStrategy, template: { spec: { containers } } } });
 }
 
-/** Takes a part away from a node. @returns what brings it back. */
+/** Takes a part away from a node. @returns what brings it back; that is done when the suite ends, in any case. */
 async function takeAway(part: Away, node: string): Promise<() => Promise<void>> {
   const { metadata, spec } = await suite.mesh.podOf(part, node);
   const image = spec?.containers?.[0]?.image ?? '';
   const at = { namespace: SYSTEM, name: PARTS[part].name };
   const { spec: as } = await suite.cluster.client.get(daemonSets, at);
   const { updateStrategy = {} } = as as { readonly updateStrategy?: object };
+  const bringBack = async () => {
+    await setImage(part, image, updateStrategy);
+    await suite.mesh.rolledOut(part);
+  };
+  suite.atEnd(bringBack);
   await setImage(part, NO_IMAGE, { type: 'OnDelete', rollingUpdate: null });
   // Else the pod that comes next may be one of before.
   await until('the controller has seen it', async () => {
@@ -45,10 +50,7 @@ async function takeAway(part: Away, node: string): Promise<() => Promise<void>> 
       (await suite.mesh.podsOf(part)).every((pod) => pod.spec?.nodeName !== node || !isRunning(pod)),
     { timeoutMs: 90_000 },
   );
-  return async () => {
-    await setImage(part, image, updateStrategy);
-    await suite.mesh.rolledOut(part);
-  };
+  return bringBack;
 }
 
 /** What the event of a pod that cannot start says that the plugin said. */
@@ -83,7 +85,6 @@ beforeAll(async () => {
 test('without the agent: what runs goes on, outsiders start, a pod of the mesh waits and says for what', async () => {
   const load = await client.load({ host: inside.host('server'), connections: 'new', requestsPerSecond: 20 });
   const bringBack = await takeAway('agent', suite.nodes[0]);
-  suite.atEnd(bringBack);
   const options = { name: 'guarded', namespace: inside.name, node: suite.nodes[0] };
   await inside.apply(echoPod(suite.cluster.file.images, options));
   await outside.run({ name: 'free', node: suite.nodes[0] });
@@ -104,7 +105,6 @@ test('without the agent: what runs goes on, outsiders start, a pod of the mesh w
 
 test('without the ztunnel: a pod of the mesh waits and says for what, and starts when it is back', async () => {
   const bringBack = await takeAway('ztunnel', suite.nodes[0]);
-  suite.atEnd(bringBack);
   await inside.apply(
     echoPod(suite.cluster.file.images, { name: 'early', namespace: inside.name, node: suite.nodes[0] }),
   );

@@ -1,11 +1,11 @@
 /** The control plane as several processes: who leads, what a client notices when that one dies, and what they look at. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { leases } from '@ambit/kube/resources/coordination';
-import { configMaps, pods } from '@ambit/kube/resources/core';
+import { configMaps, deployments, pods } from '@ambit/kube/resources/core';
 import { authorizationPolicies } from '@ambit/kube/resources/security';
 import { lost, Rows, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
-import { SYSTEM } from './kit/mesh.ts';
+import { PARTS, SYSTEM } from './kit/mesh.ts';
 import { authorizationPolicy } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
@@ -28,14 +28,19 @@ beforeAll(async () => {
     EchoPod,
   ];
   await space.enrolled(true, 'client', 'server');
-  suite.atEnd(async () => {
-    await suite.mesh.patch('istiod', { spec: { replicas: 1 } }, 'merge');
-    await suite.mesh.rolledOut('istiod');
+  const { spec } = await suite.cluster.client.get(deployments, {
+    namespace: SYSTEM,
+    name: PARTS.istiod.name,
   });
-  await suite.mesh.patch('istiod', { spec: { replicas: REPLICAS } }, 'merge');
-  await suite.mesh.rolledOut('istiod');
+  suite.atEnd(() => scaled(spec?.replicas ?? 1));
+  await scaled(REPLICAS);
 });
 afterAll(() => rows.print());
+
+async function scaled(replicas: number): Promise<void> {
+  await suite.mesh.patch('istiod', { spec: { replicas } }, 'merge');
+  await suite.mesh.rolledOut('istiod');
+}
 
 async function leader(): Promise<string> {
   const { spec } = await suite.cluster.client.get(leases, { namespace: SYSTEM, name: STATUS_LEASE });
