@@ -87,7 +87,7 @@ export class ClearConnections implements Disposable {
     };
     this.#cut = registry.counter({
       name: 'ambit_ztunnel_clear_connections_cut',
-      help: 'Connections older than enrolment that policy has ended',
+      help: 'Connections older than enrolment that policy, or AMBIT_CLEAR_CONNECTIONS=cut, has ended',
     });
     this.#cut.inc(undefined, 0);
     const open = registry.gauge({
