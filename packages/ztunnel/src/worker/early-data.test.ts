@@ -1,0 +1,129 @@
+import { closeSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { systemClock } from '@ambit/core/clock';
+import { QueueBudget } from '@ambit/hbone/queue-budget';
+import type { TunnelPump } from '@ambit/hbone/tunnel-pump';
+import type { H2Stream } from '@ambit/http/h2/stream';
+import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
+import { acceptWaiting, listenTcp } from '@ambit/linux/sockets';
+import { OPTIONS } from '../testing/worker-network.ts';
+import { EarlyData } from './early-data.ts';
+import { EARLY_DATA_BYTES } from './limits.ts';
+import { PodSockets } from './sockets.ts';
+
+const NOTHING: PlainSocketEvents = {
+  onPlainError() {},
+  onPlainData() {},
+  onPlainEnd() {},
+  onPlainWritten() {},
+};
+const A_WHILE_MS = 50;
+
+/** As much of a stream as takes what is said through it. */
+class Told {
+  readonly windowBytes = 65_535;
+  readonly words: string[] = [];
+  readonly stream = this as unknown as H2Stream;
+
+  writeInPlace(buffer: Buffer, from: number, to: number): boolean {
+    this.words.push(buffer.toString('latin1', from, to));
+    return true;
+  }
+
+  write(bytes: Buffer): boolean {
+    return this.writeInPlace(bytes, 0, bytes.length);
+  }
+}
+
+let listener: number;
+/** The application's end, and ours. */
+let application: PlainSocket;
+let socket: PlainSocket;
+let told: Told;
+let early: EarlyData;
+let ends: string[];
+
+function make(budget: QueueBudget): void {
+  early = new EarlyData(socket, budget, () => {
+    ends.push('evicted');
+    socket.close();
+  });
+  socket.events = {
+    onPlainError: (code) => void ends.push(code),
+    onPlainData: (buffer, from, to) => early.read(told.stream, buffer, from, to),
+    onPlainEnd: () => {
+      ends.push('end');
+      early.end();
+    },
+    onPlainWritten: () => undefined,
+  };
+}
+
+beforeEach(() => {
+  const free = createServer().listen(0);
+  const address = free.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  free.close();
+  const to = { ip: '127.0.0.1', port };
+  listener = listenTcp({ ...to, backlog: 8 }).fd;
+  const sockets = new PodSockets(undefined, { ...OPTIONS, packetMark: undefined }, false, () => 0.5);
+  application = new PlainSocket({ connecting: sockets.connect(to) }, NOTHING);
+  socket = new PlainSocket({ connecting: acceptWaiting(listener) ?? -1 }, NOTHING);
+  told = new Told();
+  ends = [];
+  make(new QueueBudget(1 << 20));
+});
+afterEach(() => {
+  application.close();
+  socket.close();
+  closeSync(listener);
+});
+
+test('what has arrived is told within the call that opens the stream, a little of it, and no more follows', async () => {
+  const words = 'a long request '.repeat(1_000);
+  application.write(Buffer.from(words));
+  early.follow(told.stream);
+  expect(told.words).toEqual([words.slice(0, EARLY_DATA_BYTES)]);
+  await systemClock.sleep(A_WHILE_MS);
+  expect(told.words).toHaveLength(1);
+});
+
+test('it is told once to the stream that is agreed to, and again to one that follows a refused one', () => {
+  application.write(Buffer.from('hello'));
+  early.follow(told.stream);
+  early.pause();
+  const next = new Told();
+  early.follow(next.stream);
+  const ahead: number[] = [];
+  const pump = { sentAhead: (bytes: number) => void ahead.push(bytes), attach: () => undefined };
+  early.handOver(next.stream, pump as unknown as TunnelPump);
+  expect([told.words, next.words, ahead, early.isHeld]).toEqual([['hello'], ['hello'], [5], false]);
+});
+
+test('what the budget has no room for is told to nobody, and ends the connection', async () => {
+  make(new QueueBudget(3));
+  application.write(Buffer.from('hello'));
+  early.follow(told.stream);
+  expect([told.words, ends, early.heldBytes]).toEqual([[], ['evicted'], 0]);
+  await systemClock.sleep(A_WHILE_MS);
+  expect([told.words, ends]).toEqual([[], ['evicted']]);
+});
+
+test('an application that has gone by then is noticed in that call', async () => {
+  application.reset();
+  await systemClock.sleep(A_WHILE_MS);
+  early.follow(told.stream);
+  expect([told.words, ends, socket.isClosed]).toEqual([[], ['ECONNRESET'], true]);
+});
+
+test('an end without words is told after the answer', async () => {
+  application.end();
+  early.follow(told.stream);
+  expect(ends).toEqual([]);
+  await systemClock.sleep(A_WHILE_MS);
+  const heard: string[] = [];
+  const pump = { attach: () => heard.push('attached'), onPlainEnd: () => heard.push('end') };
+  early.handOver(told.stream, pump as unknown as TunnelPump);
+  expect([told.words, ends, heard]).toEqual([[], ['end'], ['attached', 'end']]);
+});
