@@ -33,6 +33,7 @@ export interface RunningProxy extends AsyncDisposable {
 }
 
 const READY_TIMEOUT_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 1_000;
 
 type PodName = keyof Nodes;
 
@@ -184,11 +185,11 @@ function saysReady(netnsFd: number | undefined): Promise<boolean> {
   const fd = tcpSocket({ family: 4, ...(netnsFd === undefined ? {} : { netnsFd }) });
   const createConnection = () => new Socket({ fd }).connect(at);
   return new Promise((resolve) => {
-    request({ ...at, path: '/healthz/ready', createConnection }, (response) => {
+    const asked = request({ ...at, path: '/healthz/ready', createConnection }, (response) => {
       response.resume();
       resolve(response.statusCode === 200);
-    })
-      .on('error', () => resolve(false))
-      .end();
+    });
+    asked.setTimeout(ANSWER_TIMEOUT_MS, () => asked.destroy());
+    asked.on('error', () => resolve(false)).end();
   });
 }

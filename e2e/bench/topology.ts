@@ -22,14 +22,17 @@ export interface Topology extends AsyncDisposable {
 
 let made = 0;
 
-/** Makes both namespaces and starts the servers that the load tools talk to. */
+/** Makes both namespaces and starts the servers that the load tools talk to; nothing of it is left if that fails. */
 export async function makeTopology(): Promise<Topology> {
+  await using scope = new AsyncDisposableStack();
   made += 1;
   const client = `bench-c${made}`;
   const server = `bench-s${made}`;
   const serverNode = `bench-n${made}`;
-  const all = [client, server, serverNode];
-  for (const name of all) ip('netns', 'add', name);
+  for (const name of [client, server, serverNode]) {
+    ip('netns', 'add', name);
+    scope.defer(() => void ip('netns', 'delete', name));
+  }
   ip('-n', serverNode, 'link', 'set', 'lo', 'up');
   ip('link', 'add', 'dev', 'eth0', 'netns', client, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', server);
   for (const [name, address] of [
@@ -40,24 +43,25 @@ export async function makeTopology(): Promise<Topology> {
     ip('-n', name, 'address', 'add', `${address}/24`, 'dev', 'eth0');
     ip('-n', name, 'link', 'set', 'eth0', 'up');
   }
-  const servers = [
-    startIn(server, ['iperf3', '--server', '--port', String(IPERF_PORT)]),
-    startIn(server, [
+  for (const command of [
+    ['iperf3', '--server', '--port', String(IPERF_PORT)],
+    [
       ...['redis-server', '--port', String(REDIS_PORT), '--protected-mode', 'no', '--bind', '0.0.0.0'],
       ...['--save', '', '--maxclients', '9000', '--tcp-backlog', '4096', '--loglevel', 'warning'],
-    ]),
-  ];
+    ],
+  ]) {
+    const started = startIn(server, command);
+    scope.defer(() => end(started));
+  }
   await listening(server, IPERF_PORT);
   await listening(server, REDIS_PORT);
+  const owned = scope.move();
   return {
     client,
     server,
     serverNode,
     clientInterface: 'eth0',
-    async [Symbol.asyncDispose]() {
-      await Promise.all(servers.map(end));
-      for (const name of all) ip('netns', 'delete', name);
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
