@@ -1,6 +1,6 @@
 /** What a worker counts beside connections: names that it resolved, peers whose certificates are revoked, faults. */
 import type { MetricReport } from '../threads/messages.ts';
-import { MAX_EVENT_SERIES } from './limits.ts';
+import { FAULT_LOG_MS, MAX_EVENT_SERIES } from './limits.ts';
 import { labelsOf, TRAFFIC_LABELS, type Traffic } from './traffic.ts';
 
 /** The part of a connection's labels that tells its source. */
@@ -9,8 +9,8 @@ const SOURCE = [1, 9] as const;
 export class EventCounters {
   readonly #resolutions = new Map<string, { readonly labels: readonly string[]; count: number }>();
   readonly #revoked = { source: 0, destination: 0 };
-  /** Connections that ended by something wrong in this proxy. */
-  faults = 0;
+  #faults = 0;
+  #toldFaultAtMs = Number.NEGATIVE_INFINITY;
 
   /** A hostname was resolved for a connection of that source. */
   resolved(traffic: Traffic, hostname: string): void {
@@ -24,6 +24,18 @@ export class EventCounters {
   /** A peer was turned away, or cut off, because its certificate is revoked. */
   revoked(reporter: Traffic['reporter']): void {
     this.#revoked[reporter] += 1;
+  }
+
+  /**
+   * A connection ended by something wrong in this proxy.
+   *
+   * @returns Whether the log should tell of it, too: what is wrong with one may be wrong with ten thousand.
+   */
+  fault(nowMs: number): boolean {
+    this.#faults += 1;
+    if (nowMs < this.#toldFaultAtMs + FAULT_LOG_MS) return false;
+    this.#toldFaultAtMs = nowMs;
+    return true;
   }
 
   report(): readonly MetricReport[] {
@@ -46,7 +58,7 @@ export class EventCounters {
         name: 'ambit_ztunnel_faults',
         type: 'counter',
         labelNames: [],
-        samples: [{ labels: [], value: this.faults }],
+        samples: [{ labels: [], value: this.#faults }],
       },
     ];
   }

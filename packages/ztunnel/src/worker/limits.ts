@@ -56,6 +56,9 @@ export const WARM_UP_TIMEOUT_MS = 30_000;
 /** A listener that cannot accept says so once in this time. */
 export const ACCEPT_WARNING_MS = 10_000;
 
+/** So often at most a worker logs the stack of a fault; all are counted. */
+export const FAULT_LOG_MS = 1_000;
+
 export const ACCESS_LOG_FLUSH_MS = 100;
 export const ACCESS_LOG_GATHER_BYTES = 8 * 1024;
 export const ACCESS_LOG_QUEUE_BYTES = 16 * 1024 * 1024;

@@ -281,8 +281,8 @@ export class Pod {
 
   /** Something in this proxy is wrong, and has ended one connection of the pod. */
   tellFault(error: unknown): void {
-    const { log, events } = this.worker;
-    events.faults += 1;
+    const { log, events, clock } = this.worker;
+    if (!events.fault(clock.monotonicMs())) return;
     log.error('a connection failed by a fault of this proxy', {
       pod: this.info.name,
       namespace: this.info.namespace,

@@ -12,7 +12,7 @@ import type { CertificateMessage } from '../threads/messages.ts';
 import { WorkerCertificates } from './certificates.ts';
 import { Demands } from './demands.ts';
 import { EventCounters } from './event-counters.ts';
-import { CERTIFICATE_WAIT_MS, MAX_EVENT_SERIES } from './limits.ts';
+import { CERTIFICATE_WAIT_MS, FAULT_LOG_MS, MAX_EVENT_SERIES } from './limits.ts';
 import { MeshFeed } from './mesh-feed.ts';
 import { MeshWaits } from '@ambit/model/mesh-waits';
 import { Names, RESOLVE_TIMEOUT_MS, RESOLVED_TTL_MS } from '@ambit/core/names';
@@ -293,4 +293,12 @@ test('what is counted beside connections is bounded', () => {
   expect(dns?.labelNames).toHaveLength(dns?.samples[0]?.labels.length ?? 0);
   expect(dns?.labelNames[0]).toBe('source_workload');
   expect(crl?.samples).toEqual([{ labels: ['source'], value: 1 }]);
+});
+
+test('faults are all counted, and told of in the log once in a while', () => {
+  const events = new EventCounters();
+  const nowMs = 500;
+  const told = [0, 1, FAULT_LOG_MS - 1, FAULT_LOG_MS, FAULT_LOG_MS + 1].map((ms) => events.fault(nowMs + ms));
+  expect(told).toEqual([true, false, false, true, false]);
+  expect(events.report().at(-1)?.samples).toEqual([{ labels: [], value: 5 }]);
 });
