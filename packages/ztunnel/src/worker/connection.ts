@@ -4,8 +4,9 @@
  *
  * Opened and ended are one call each, and `end` works once: whatever path a connection takes to its end, its numbers agree.
  *
- * What a connection does by itself, and not within a call of its socket or stream, it does through `step` and `later`: a
- * fault of ours there ends that connection. Uncaught it would end the process, and every connection of the node with it.
+ * What a connection does by itself, and when its socket is connected or its stream answered, it does through `step` and
+ * `later`: a fault of ours there ends that connection. Uncaught it would end the process, and every connection of the node
+ * with it. What moves bytes is called for each piece, and does without.
  */
 import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';

@@ -97,14 +97,7 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
   }
 
   onPlainConnected(): void {
-    this.#timer?.cancel();
-    const { options } = this.pod.worker;
-    if (this.isEnded || !this.#socket || !this.#local) return;
-    this.#answered = true;
-    this.#stream.respond(acceptFields(options.responseBaggage ? baggageOf(this.#local) : ''), false);
-    const target = this.#accepted?.proxyProtocolTarget;
-    const { peer, identity } = this.#tunnel;
-    this.#pump?.attach(this.#socket, target && proxyHeader(peer, target, identity));
+    this.step(() => this.#connected());
   }
 
   onPlainError(code: string): void {
@@ -124,6 +117,17 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
       if (this.#pump && this.#pump.heldBytes === 0) this.#pump = undefined;
     }
     this.end(error);
+  }
+
+  #connected(): void {
+    this.#timer?.cancel();
+    const { options } = this.pod.worker;
+    if (this.isEnded || !this.#socket || !this.#local) return;
+    this.#answered = true;
+    this.#stream.respond(acceptFields(options.responseBaggage ? baggageOf(this.#local) : ''), false);
+    const target = this.#accepted?.proxyProtocolTarget;
+    const { peer, identity } = this.#tunnel;
+    this.#pump?.attach(this.#socket, target && proxyHeader(peer, target, identity));
   }
 
   #decide(local: Workload): void {

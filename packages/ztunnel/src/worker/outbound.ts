@@ -123,9 +123,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   // The sockets, before a pump takes over: the upstream one in clear, or the application's ahead of an answer.
 
   onPlainConnected(): void {
-    this.#timer?.cancel();
-    if (this.isEnded || !this.#upstream) return;
-    this.#pump = new PlainPump(this.#socket, this.#upstream, this.pod.budget, this);
+    this.step(() => this.#connected());
   }
 
   onPlainError(code: string): void {
@@ -146,21 +144,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   // The stream, before its pump takes over.
 
   onHeaders(stream: H2Stream, fields: HeaderFields): void {
-    this.#timer?.cancel();
-    this.#doubt?.abort();
-    const status = fieldValue(fields, ':status') ?? '';
-    if (status !== '200') {
-      this.#refused(stream, status);
-      return;
-    }
-    if (this.#inner && this.#route && this.#source) {
-      const baggage = parseBaggage(fieldValues(fields, 'baggage'));
-      const traffic = outboundTraffic(this.#source, this.#route);
-      this.learned(learnedTraffic(traffic, this.#inner.identity, baggage));
-    }
-    const pump = new TunnelPump(stream, this.pod.budget, this);
-    this.#pump = pump;
-    this.#early.handOver(stream, pump);
+    this.step(() => this.#answered(stream, fields));
   }
 
   onData(stream: H2Stream): void {
@@ -188,6 +172,30 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
 
   protected override failed(error: Error): void {
     this.end(error);
+  }
+
+  #connected(): void {
+    this.#timer?.cancel();
+    if (this.isEnded || !this.#upstream) return;
+    this.#pump = new PlainPump(this.#socket, this.#upstream, this.pod.budget, this);
+  }
+
+  #answered(stream: H2Stream, fields: HeaderFields): void {
+    this.#timer?.cancel();
+    this.#doubt?.abort();
+    const status = fieldValue(fields, ':status') ?? '';
+    if (status !== '200') {
+      this.#refused(stream, status);
+      return;
+    }
+    if (this.#inner && this.#route && this.#source) {
+      const baggage = parseBaggage(fieldValues(fields, 'baggage'));
+      const traffic = outboundTraffic(this.#source, this.#route);
+      this.learned(learnedTraffic(traffic, this.#inner.identity, baggage));
+    }
+    const pump = new TunnelPump(stream, this.pod.budget, this);
+    this.#pump = pump;
+    this.#early.handOver(stream, pump);
   }
 
   #decide(source: Workload): void {

@@ -81,9 +81,7 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
   }
 
   onPlainConnected(): void {
-    this.#timer?.cancel();
-    if (this.isEnded || !this.#upstream) return;
-    this.#pump = new PlainPump(this.#socket, this.#upstream, this.pod.budget, this);
+    this.step(() => this.#connected());
   }
 
   onPlainError(code: string): void {
@@ -93,6 +91,12 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
   onPlainData(): void {}
   onPlainEnd(): void {}
   onPlainWritten(): void {}
+
+  #connected(): void {
+    this.#timer?.cancel();
+    if (this.isEnded || !this.#upstream) return;
+    this.#pump = new PlainPump(this.#socket, this.#upstream, this.pod.budget, this);
+  }
 
   #decide(local: Workload): void {
     if (this.isEnded) return;
