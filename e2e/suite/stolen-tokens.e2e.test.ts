@@ -10,11 +10,13 @@ import {
   deployments,
   type Pod,
   pods,
+  secrets,
   serviceAccounts,
   services,
 } from '@ambit/kube/resources/core';
 import { horizontalPodAutoscalers, podDisruptionBudgets } from '@ambit/kube/resources/scaling';
 import { authorizationPolicies } from '@ambit/kube/resources/security';
+import { SERVICE_CONDITIONS } from '@ambit/istiod-lite/status/status-writers';
 import { type Forwarded, forwarded } from './kit/forward.ts';
 import { SYSTEM } from './kit/mesh.ts';
 import { serviceAccount } from './kit/objects.ts';
@@ -325,7 +327,21 @@ describe('the token of istiod', () => {
     expect(await patched({ status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } } })).toMatch(refused);
     expect(await patched({ metadata: { annotations: { a: 'b' } } })).toMatch(refused);
     expect(await patched(condition('example.org/Other'))).toMatch(refused);
-    expect(await patched(condition('istio.io/WaypointBound'))).toBe('done');
+    for (const type of SERVICE_CONDITIONS) expect(await patched(condition(type))).toBe('done');
+  });
+
+  test('makes no Secret that the API server fills with a token of another account', async () => {
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: {
+        name: 'istio-ca-secret',
+        namespace: SYSTEM,
+        annotations: { 'kubernetes.io/service-account.name': 'istio-cni' },
+      },
+      ...{ type: 'kubernetes.io/service-account-token' },
+    };
+    expect(await as((client) => client.create(secrets, secret, dryRun))).toMatch(refused);
   });
 
   test('makes no ConfigMaps but the one with the roots, and no policies', async () => {

@@ -7,7 +7,9 @@ import { startEmbeddedApi } from '@ambit/embedded/server';
 import { requester } from '@ambit/embedded/testing/request';
 import { readMeshConfig } from '@ambit/istiod-lite/mesh-config/read';
 import { parsePodSettings } from '@ambit/istiod-lite/gateway/decide/pod-settings';
+import { ROOT_SECRET_TYPE } from '@ambit/istiod-lite/ca/root-state';
 import { schema as istiodVariables } from '@ambit/istiod-lite/config';
+import { SERVICE_CONDITIONS } from '@ambit/istiod-lite/status/status-writers';
 import { variables as ztunnelVariables } from '@ambit/ztunnel/config/variables';
 import { isMap, isSeq, parse, parseAllDocuments } from 'yaml';
 import { MIN_KUBERNETES } from '@ambit/cli/install/decide/checks';
@@ -70,6 +72,11 @@ interface Rendered {
       };
     };
   };
+}
+
+interface AdmissionPolicy {
+  readonly variables: readonly { readonly name: string; readonly expression: string }[];
+  readonly validations: readonly { readonly expression: string }[];
 }
 
 const objectsIn = (yaml: string): readonly Rendered[] =>
@@ -174,6 +181,20 @@ describe('the manifests', () => {
       'ValidatingAdmissionPolicyBinding istiod-waypoints-istio-system',
       'ValidatingWebhookConfiguration istio-validator-istio-system',
     ]);
+  });
+
+  test('the API server lets istiod say of Services and make as a Secret what it does, and nothing else', () => {
+    const policy = objects.find(
+      ({ kind, metadata }) => kind === 'ValidatingAdmissionPolicy' && metadata.name === 'istiod-istio-system',
+    );
+    if (!policy) throw new Error('there is no such policy');
+    const { variables, validations } = policy.spec as unknown as AdmissionPolicy;
+    const conditions = variables.find(({ name }) => name === 'conditions')?.expression ?? '[]';
+    expect(JSON.parse(conditions.replaceAll("'", '"'))).toEqual(SERVICE_CONDITIONS);
+    const types = validations.flatMap(({ expression }) =>
+      [...expression.matchAll(/variables\.now\.type == '([^']+)'/g)].map(([, type]) => type),
+    );
+    expect(types).toEqual([ROOT_SECRET_TYPE]);
   });
 
   test.each(workloads.map((one) => [one.metadata.name, one] as const))(

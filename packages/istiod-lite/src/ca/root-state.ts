@@ -17,7 +17,8 @@ export interface StoredRoot extends RotatingRoot {
 
 /** Set by an operator, to any value; taken off when the rotation begins. */
 export const ROTATE_ANNOTATION = 'ambit.mesh/rotate-root';
-const TYPE = 'istio.io/ca-root';
+/** The API server lets istiod make no Secret of another (the chart's admission-policy.yaml). */
+export const ROOT_SECRET_TYPE = 'istio.io/ca-root';
 /** Among the data, since annotations are easily lost. */
 const PHASE = 'root-phase';
 const SINCE = 'root-phase-since';
@@ -108,7 +109,7 @@ export function newRootSecret(
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: { namespace, name, labels: { 'app.kubernetes.io/part-of': 'ambit' } },
-      type: TYPE,
+      type: ROOT_SECRET_TYPE,
     },
     root,
   );

@@ -33,6 +33,9 @@ import type { Conditioned } from './conditions.ts';
 import { ANCESTORS, PARENTS } from './controller-entries.ts';
 import { EntriesWriter } from './entries-writer.ts';
 
+/** All that is said of Services: the API server lets istiod say nothing else (the chart's admission-policy.yaml). */
+export const SERVICE_CONDITIONS: readonly string[] = [WAYPOINT_BOUND, HEALTH_CHECKED];
+
 export interface StatusWritersOptions {
   readonly client: KubeClient;
   readonly inputs: Inputs;
@@ -54,7 +57,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: services,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND, HEALTH_CHECKED],
+      types: SERVICE_CONDITIONS,
       objects: inputs.services,
       wanted: conditions.ofServices,
     }),
