@@ -4,7 +4,7 @@ import { IndexCollection } from '@ambit/collections/index-by';
 import type { Scheduler } from '@ambit/collections/scheduler';
 import type { KubeClient, Selection } from '@ambit/kube/client';
 import { type Referenced, ReferencedObjects } from '@ambit/kube/referenced-objects';
-import type { KubeObject } from '@ambit/kube/resource';
+import { isObjectName, type KubeObject } from '@ambit/kube/resource';
 import { type BackendTlsPolicy, backendTlsPolicies } from '@ambit/kube/resources/backend-tls';
 import {
   type ConfigMap,
@@ -128,6 +128,7 @@ export function watchInputs(
       new ReferencedObjects({
         name: 'certificate maps',
         references: certificateReferences(tlsPolicies, scheduler),
+        mayExist: mayBeConfigMap,
         follow: (key) =>
           watchCollection(client, configMaps, {
             ...options,
@@ -147,6 +148,11 @@ export function watchInputs(
     ),
     [Symbol.asyncDispose]: () => scope.disposeAsync(),
   };
+}
+
+/** Of `namespace/name`: whether a ConfigMap can be called so. */
+export function mayBeConfigMap(key: string): boolean {
+  return isObjectName(key.slice(key.indexOf('/') + 1));
 }
 
 /** That object alone; `undefined`: all of them. */

@@ -24,6 +24,7 @@ function setup(references: readonly string[], synced = true) {
   const objects = new ReferencedObjects<KubeObject>({
     name: 'objects',
     references: wanted,
+    mayExist: (key) => key !== 'impossible',
     follow: (key = 'all') => {
       const one = new Followed({ name: 'followed', synced: false });
       followed.set(key, one);
@@ -63,6 +64,17 @@ describe('ReferencedObjects', () => {
     expect(objects.synced.value).toBe(false);
     wanted.sync();
     expect(objects.synced.value).toBe(true);
+  });
+
+  test('what no object can be called is known not to exist, and never followed', () => {
+    const { started, followed, objects, shown, wanted } = setup(['a', 'impossible']);
+    expect(started).toEqual(['a']);
+    expect(shown()).toEqual({ impossible: undefined });
+    followed.get('a')?.sync();
+    expect(objects.synced.value).toBe(true);
+    wanted.delete('impossible');
+    wanted.set('impossible', true);
+    expect([started, shown()]).toEqual([['a'], { a: undefined, impossible: undefined }]);
   });
 
   test('changes of objects and of references are told', () => {

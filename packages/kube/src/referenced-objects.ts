@@ -18,6 +18,11 @@ export interface ReferencedObjectsOptions<T> {
   readonly name: string;
   /** By key of what is referred to. */
   readonly references: Collection<string, unknown>;
+  /**
+   * Whether an object of that key can exist. Whoever refers may have written anything: to follow what no object can be called
+   * would fail for ever, and nothing would be in sync with it.
+   */
+  readonly mayExist: (key: string) => boolean;
   /** Starts following the object of that key; `undefined`: all that may be referred to. */
   readonly follow: (key: string | undefined) => Collection<string, T> & AsyncDisposable;
 }
@@ -50,15 +55,15 @@ export class ReferencedObjects<T extends KubeObject>
 
   /** Follows what has to be followed, and tells of these keys what is known. */
   #settle(keys: Iterable<string>): void {
-    const { references } = this.#options;
+    const { references, mayExist } = this.#options;
     const { size } = references;
     if (size > MAX_FOLLOWED_REFERENCES) this.#all ??= this.#start(undefined);
     else if (size <= FEW_REFERENCES) this.#stopAll();
     const changed = [...keys];
     const own = this.#all ? changed : [...changed, ...references.keys()];
     for (const key of own) {
-      if (references.has(key) && !this.#all && !this.#each.has(key)) this.#each.set(key, this.#start(key));
-      else if (!references.has(key)) this.#stopOne(key);
+      if (!references.has(key)) this.#stopOne(key);
+      else if (!this.#all && !this.#each.has(key) && mayExist(key)) this.#each.set(key, this.#start(key));
     }
     this.commit(changed.map((key) => [key, references.has(key) ? this.#known(key) : undefined]));
     // Until then what was followed by itself is what is known.
@@ -68,6 +73,7 @@ export class ReferencedObjects<T extends KubeObject>
   }
 
   #known(key: string): Referenced<T> | undefined {
+    if (!this.#options.mayExist(key)) return { object: undefined };
     for (const followed of [this.#all, this.#each.get(key)])
       if (followed?.objects.synced.value) return { object: followed.objects.get(key) };
     return undefined;

@@ -216,6 +216,13 @@ describe('a Gateway of class istio-waypoint', () => {
     expect(find(DEPLOYMENTS, 'w')).toBeUndefined();
   });
 
+  test('one that no ConfigMap can be called is not there, and nobody asks for it', async () => {
+    start();
+    putGateway('w', {}, parameters('a=b'));
+    await eventually(() => condition('w', 'Accepted')?.message?.includes('ConfigMap shop/a=b was not found'));
+    expect(api.requests.filter((line) => line.includes('a%3Db'))).toEqual([]);
+  });
+
   test('so is one that has its labels and is of no Gateway', async () => {
     const labels = {
       'gateway.networking.k8s.io/gateway-name': 'w',

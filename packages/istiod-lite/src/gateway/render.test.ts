@@ -8,6 +8,7 @@ import type { ConfigMap, Namespace } from '@ambit/kube/resources/core';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import { parseAllDocuments, stringify } from 'yaml';
 import { configFrom } from '../config.ts';
+import { mayBeConfigMap } from '../inputs.ts';
 import { PARTS } from './decide/manifest.ts';
 import { renderSettings } from './settings.ts';
 import { DEFAULTS_LABEL, deriveWanted, parameterReferences } from './wanted.ts';
@@ -66,6 +67,7 @@ function results(yaml: string, env: Readonly<Record<string, string>>): object {
     parameters: new ReferencedObjects({
       name: 'parameters',
       references: parameterReferences(inputs.gateways, scheduler),
+      mayExist: mayBeConfigMap,
       follow: () => Object.assign(configMaps, { [Symbol.asyncDispose]: () => Promise.resolve() }),
     }),
     settings: renderSettings(config, '9.9'),

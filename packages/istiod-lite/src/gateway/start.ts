@@ -8,7 +8,7 @@ import { ReferencedObjects } from '@ambit/kube/referenced-objects';
 import { mutatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import { type ConfigMap, configMaps } from '@ambit/kube/resources/core';
 import { watchCollection } from '@ambit/kube/watch-collection';
-import { type Inputs, selectionOf } from '../inputs.ts';
+import { type Inputs, mayBeConfigMap, selectionOf } from '../inputs.ts';
 import { GatewayClasses } from './classes.ts';
 import { TAG_LABEL } from './decide/management.ts';
 import { PARTS } from './decide/manifest.ts';
@@ -50,6 +50,7 @@ export function startGatewayController(options: GatewayControllerOptions): Async
     new ReferencedObjects({
       name: 'parameters of gateways',
       references: parameterReferences(inputs.gateways, scheduler),
+      mayExist: mayBeConfigMap,
       follow: (key) =>
         watchCollection(client, configMaps, {
           ...watch,

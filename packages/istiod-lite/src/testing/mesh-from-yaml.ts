@@ -28,7 +28,7 @@ import type {
 import { parseAllDocuments } from 'yaml';
 import type { WantedConditions } from '../derive/conditions.ts';
 import { buildGraph, type Graph } from '../graph.ts';
-import { certificateReferences } from '../inputs.ts';
+import { certificateReferences, mayBeConfigMap } from '../inputs.ts';
 import type { WantedCondition } from '../translate/condition.ts';
 import type { WantedParent } from '../translate/routes/route-status.ts';
 import type { MeshSettings } from '../translate/settings.ts';
@@ -61,6 +61,7 @@ export class TestMesh {
     certificateMaps: new ReferencedObjects({
       name: 'certificate maps',
       references: certificateReferences(this.#backendTlsPolicies, this.scheduler),
+      mayExist: mayBeConfigMap,
       follow: () => Object.assign(this.#configMaps, { [Symbol.asyncDispose]: () => Promise.resolve() }),
     }),
     namespaces: new StaticCollection<string, Namespace>({ name: 'namespaces' }),
