@@ -41,11 +41,15 @@ export function credentialsOf({ metadata }: Gateway): Credentials {
 /** Of a pod. */
 export function credentialVolumes(names: readonly string[]): readonly object[] {
   if (names.length === 0) return [];
-  // Istio takes authorities from a Secret of their own, where there is one.
-  const sources = names.flatMap((name) => [
-    source(name, [...OWN, ...AUTHORITIES]),
-    source(`${name}-cacert`, AUTHORITIES),
-  ]);
+  // Istio takes authorities from a Secret of their own, where there is one. One that is named itself is there already, and
+  // the API server takes no file twice.
+  const sources = names.flatMap((name) => {
+    const authorities = `${name}-cacert`;
+    return [
+      source(name, [...OWN, ...AUTHORITIES]),
+      ...(names.includes(authorities) ? [] : [source(authorities, AUTHORITIES)]),
+    ];
+  });
   return [{ name: VOLUME, projected: { sources } }];
 }
 
