@@ -238,7 +238,8 @@ async function authenticated(
   }
   const { remove, set, vouched } = outcome.changes;
   const fields = withFields(without(asked.fields, new Set(remove)), set);
-  return { request: { ...asked, fields, vouched }, token: { kind: 'verified', claims: outcome.token } };
+  const believed = { ...asked, fields, vouched, tokenPlaces: outcome.places };
+  return { request: believed, token: { kind: 'verified', claims: outcome.token } };
 }
 
 /** An address, or the name of a service: then its first address. */

@@ -218,6 +218,42 @@ describe('the fields that are sent', () => {
     });
   });
 
+  describe('where tokens are looked for', () => {
+    const tokenPlaces = { fields: ['authorization', 'cookie'], isQuery: true };
+    const asked = {
+      ...request('/a?access_token=mine'),
+      fields: ['authorization', 'Bearer mine'],
+      tokenPlaces,
+    };
+    const forged = [
+      { name: 'authorization', value: 'Bearer forged' },
+      { name: 'cookie', value: 'token=forged' },
+    ];
+    const filters = [
+      filter({ $case: 'requestHeaders', value: { set: forged, add: [], remove: [] } } as never),
+      filter({
+        $case: 'requestHeaders',
+        value: { set: [], add: forged, remove: ['authorization'] },
+      } as never),
+      filter({ $case: 'rewrite', value: FULL('/b?access_token=forged') }),
+    ] as Filters;
+    const of = (consumerNamespace: string | undefined) => {
+      const decision = decide({ backends: [backend(1)], filters }, asked);
+      if (decision.kind !== 'forward') throw new Error(`decided ${decision.kind}`);
+      const { path, fields } = forwardedRequest({ ...decision, consumerNamespace }, asked);
+      return { path, fields };
+    };
+
+    test('a route of clients changes nothing', () => {
+      expect(of('web')).toEqual({ path: '/b?access_token=mine', fields: asked.fields });
+    });
+
+    test('a route of the service may', () => {
+      expect(of(undefined).path).toBe('/b?access_token=forged');
+      expect(of(undefined).fields).toContain('Bearer forged');
+    });
+  });
+
   test('set-cookie is never joined', () => {
     const changed = changeFields({ set: [], add: [{ name: 'set-cookie', value: 'b=2' }], remove: [] }, [
       'set-cookie',

@@ -7,14 +7,15 @@
  *
  * Envoy has tokens and authorizing services write their headers before, and filters change these like others. Here no filter
  * writes one of them: applications believe them, and clients may have routes of their own. The service's own routes may
- * still remove them, which makes nobody another.
+ * still remove them, which makes nobody another. Where tokens are looked for, routes of clients change nothing at all: an
+ * application may read the claims of a token that was verified here, and look at no signature.
  */
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { HeaderChange, HeaderField, HttpFilters } from '../resources/http-route.ts';
 import { changePath } from './change-path.ts';
 import { corsFields } from './cors.ts';
 import type { Forward, RouteDecision } from './route-decision.ts';
-import type { RequestView } from './request-view.ts';
+import { pathOnly, type RequestView } from './request-view.ts';
 
 export interface ForwardedRequest {
   readonly authority: string;
@@ -29,11 +30,12 @@ export type RequestChanges = Pick<Forward, 'filters' | 'matchedPrefixLength' | '
 export function forwardedRequest(decision: RequestChanges, request: RequestView): ForwardedRequest {
   if (decision.filters.length === 0) return request;
   let { authority, path, fields } = request;
-  const { vouched = [] } = request;
-  const fixed: FixedFields = {
-    unwritten: vouched,
-    kept: decision.consumerNamespace === undefined ? [] : vouched,
-  };
+  const { vouched = [], tokenPlaces } = request;
+  const isOfClients = decision.consumerNamespace !== undefined;
+  const forClients = [...vouched, ...(tokenPlaces?.fields ?? [])];
+  const fixed: FixedFields = isOfClients
+    ? { unwritten: forClients, kept: forClients }
+    : { unwritten: vouched, kept: [] };
   for (const { rewrite, requestHeaders } of decision.filters) {
     if (rewrite?.hostname !== undefined) authority = rewrite.hostname;
     if (rewrite?.path !== undefined) path = changePath(rewrite.path, path, decision.matchedPrefixLength);
@@ -42,7 +44,13 @@ export function forwardedRequest(decision: RequestChanges, request: RequestView)
       fields = changeFields(change, fields, fixed);
     }
   }
+  if (isOfClients && tokenPlaces?.isQuery) path = withQueryOf(path, request.path);
   return { authority, path, fields };
+}
+
+/** A rewrite may bring a query of its own. */
+function withQueryOf(path: string, other: string): string {
+  return pathOnly(path) + other.slice(pathOnly(other).length);
 }
 
 /** @param request - What the client sent. @param fields - Of the endpoint's response, or of ours. */

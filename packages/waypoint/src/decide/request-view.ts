@@ -12,6 +12,14 @@ export interface RequestView {
   readonly fields: HeaderFields;
   /** Names that tokens and authorizing services have the say of, whether the field is there or not. Default: none. */
   readonly vouched?: readonly string[];
+  /** Where tokens were looked for. Default: nowhere. */
+  readonly tokenPlaces?: TokenPlaces | undefined;
+}
+
+export interface TokenPlaces {
+  /** In lower case; `cookie` for those in cookies. */
+  readonly fields: readonly string[];
+  readonly isQuery: boolean;
 }
 
 /** The connection that the request came on, as HBONE told of it. */

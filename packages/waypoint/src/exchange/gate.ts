@@ -112,6 +112,8 @@ export class Gate implements Disposable {
       this.#refuse({ status, text: reason, details: tokenDenied(reason), fields });
       return;
     }
+    const { places } = outcome;
+    if (places) this.#view = { ...this.#view, tokenPlaces: places };
     this.#change(outcome.changes);
     this.#checkExternally(outcome.token);
   }

@@ -549,6 +549,49 @@ describe('a policy', () => {
     expect(paths).toEqual(want === 200 ? ['/a/../%73ecret'] : []);
   });
 
+  test('that clients have for themselves brings no token past those that are believed', async () => {
+    const tokens: unknown[] = [];
+    const backend = await web(({ headers, url }, response) => {
+      tokens.push([headers.authorization, url]);
+      response.end('ok');
+    });
+    const network = await networkOf([backend]);
+    network.controlPlane.set('RequestAuthentication', `${NAMESPACE}/p`, {
+      origin: { kind: 'RequestAuthentication', namespace: NAMESPACE, name: 'p', createdMs: 1n },
+      targets: deny.targets ?? [],
+      rules: [{ issuer: 'i' }],
+    });
+    await inForce(network, 'RequestAuthentication');
+    network.controlPlane.set('HttpRoute', 'HTTPRoute/web/r', {
+      origin: { kind: 'HTTPRoute', namespace: 'web', name: 'r', createdMs: 1n },
+      parents,
+      consumerNamespace: 'web',
+      rules: [
+        {
+          backends: [backendOf('web')],
+          filters: [
+            {
+              kind: {
+                $case: 'requestHeaders',
+                value: { set: [{ name: 'authorization', value: 'Bearer forged' }] },
+              },
+            },
+            {
+              kind: {
+                $case: 'rewrite',
+                value: { path: { kind: { $case: 'replaceFull', value: '/b?access_token=forged' } } },
+              },
+            },
+          ],
+        },
+      ],
+    });
+    await inForce(network, 'HttpRoute');
+    const client = await network.client('spiffe://cluster.local/ns/web/sa/front');
+    expect((await client.request(WEB, { path: '/a?q=1' })).status).toBe(200);
+    expect(tokens).toEqual([[undefined, '/b?q=1']]);
+  });
+
   test('that cannot be read denies everything', async () => {
     const backend = await web((_, response) => response.end('ok'));
     const network = await networkOf([backend]);

@@ -488,6 +488,7 @@ describe('what becomes of the request', () => {
     );
     expect(found).toMatchObject({
       kind: 'ok',
+      places: { fields: ['authorization'], isQuery: true },
       changes: { remove: ['x-payload', 'x-sub'], set: [], vouched: ['x-payload', 'x-sub'] },
     });
   });

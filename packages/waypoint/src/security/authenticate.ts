@@ -9,7 +9,13 @@
  */
 import type { Clock } from '@ambit/core/clock';
 import type { HeaderFields } from '@ambit/http/header-fields';
-import { headerOf, pathOnly, type RequestView, type TokenClaims } from '../decide/request-view.ts';
+import {
+  headerOf,
+  pathOnly,
+  type RequestView,
+  type TokenClaims,
+  type TokenPlaces,
+} from '../decide/request-view.ts';
 import type { JwtRule, RequestAuthentication } from '../resources/request-authentication.ts';
 import { claimProblem, claimText, policyClaims, type TokenProblem, WRONG_ISSUER } from './check-claims.ts';
 import { findTokens, type ParsedToken, parseToken } from './find-tokens.ts';
@@ -32,7 +38,13 @@ export interface FieldChanges {
 }
 
 export type Authentication =
-  | { readonly kind: 'ok'; readonly token: TokenClaims | undefined; readonly changes: FieldChanges }
+  | {
+      readonly kind: 'ok';
+      readonly token: TokenClaims | undefined;
+      readonly changes: FieldChanges;
+      /** Where tokens were looked for, whether there was one or not; absent: nowhere. */
+      readonly places?: TokenPlaces;
+    }
   | {
       readonly kind: 'refuse';
       readonly status: number;
@@ -61,6 +73,7 @@ interface Asked {
   readonly rules: readonly JwtRule[];
   /** Headers that rules fill. */
   readonly strip: readonly string[];
+  readonly places: TokenPlaces;
   readonly isBroken: boolean;
   readonly nobody: Authentication;
 }
@@ -88,7 +101,8 @@ export class Authenticator {
     policies: readonly RequestAuthentication[],
     request: RequestView,
   ): Authentication | Promise<Authentication> {
-    const { rules, strip, isBroken, nobody } = this.#askedOf(policies);
+    const asked = this.#askedOf(policies);
+    const { rules, isBroken, nobody } = asked;
     if (isPreflight(request)) return nobody;
     if (isBroken) return refusal(UNREADABLE, request);
     const candidates = candidatesOf(rules, request);
@@ -96,8 +110,8 @@ export class Authenticator {
     if (candidates.length > MAX_DIFFERENT_TOKENS) return refusal(TOO_MANY, request);
     const outcome = this.#believeAll(candidates, 0, undefined);
     return outcome instanceof Promise
-      ? outcome.then((settled) => conclude(settled, request, strip))
-      : conclude(outcome, request, strip);
+      ? outcome.then((settled) => conclude(settled, request, asked))
+      : conclude(outcome, request, asked);
   }
 
   #askedOf(policies: readonly RequestAuthentication[]): Asked {
@@ -196,11 +210,24 @@ function askedOf(policies: readonly RequestAuthentication[]): Asked {
     ...(payloadHeader === '' ? [] : [payloadHeader]),
     ...claimHeaders.map(({ header }) => header),
   ]);
+  const places = placesOf(rules);
   return {
     rules,
     strip,
+    places,
     isBroken: policies.some(({ unreadable }) => unreadable !== undefined),
-    nobody: { kind: 'ok', token: undefined, changes: { remove: strip, set: [], vouched: strip } },
+    nobody: { kind: 'ok', token: undefined, changes: { remove: strip, set: [], vouched: strip }, places },
+  };
+}
+
+function placesOf(rules: readonly JwtRule[]): TokenPlaces {
+  const locations = rules.flatMap((rule) => rule.locations);
+  const fields = locations.flatMap(({ kind, name }) =>
+    kind === 'header' ? [name] : kind === 'cookie' ? ['cookie'] : [],
+  );
+  return {
+    fields: [...new Set(fields)],
+    isQuery: locations.some(({ kind }) => kind === 'query-parameter'),
   };
 }
 
@@ -217,12 +244,8 @@ function candidatesOf(rules: readonly JwtRule[], request: RequestView): readonly
   return candidates;
 }
 
-function conclude(
-  outcome: Believed | TokenProblem,
-  request: RequestView,
-  strip: readonly string[],
-): Authentication {
-  return isBelieved(outcome) ? accepted(outcome, request, strip) : refusal(outcome, request);
+function conclude(outcome: Believed | TokenProblem, request: RequestView, asked: Asked): Authentication {
+  return isBelieved(outcome) ? accepted(outcome, request, asked) : refusal(outcome, request);
 }
 
 function isBelieved(outcome: Believed | TokenProblem): outcome is Believed {
@@ -243,7 +266,7 @@ function isPreflight(request: RequestView): boolean {
   );
 }
 
-function accepted({ rule, token }: Believed, request: RequestView, strip: readonly string[]): Authentication {
+function accepted({ rule, token }: Believed, request: RequestView, { strip, places }: Asked): Authentication {
   const { claims, payload, text } = token;
   const set = [
     ...(rule.payloadHeader === '' ? [] : [rule.payloadHeader, payload]),
@@ -262,6 +285,7 @@ function accepted({ rule, token }: Believed, request: RequestView, strip: readon
       set,
       vouched: strip,
     },
+    places,
   };
 }
 
