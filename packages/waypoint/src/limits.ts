@@ -114,5 +114,3 @@ export const CHOSEN_ADDRESSES = 1_024;
 
 /** Endpoints of one destination that are asked for their health at a time; others wait for their turn. */
 export const MAX_CHECKS_UNDER_WAY = 100;
-/** After so long one that waits looks again. Milliseconds. */
-export const CHECK_TURN_MS = 50;

@@ -1,12 +1,20 @@
 import { expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
-import { CHECK_TURN_MS, MAX_CHECKS_UNDER_WAY } from '../limits.ts';
+import { MAX_CHECKS_UNDER_WAY } from '../limits.ts';
 import { UpstreamEndpoint } from './endpoint.ts';
 import { HealthChecks } from './health-checks.ts';
 
+class CountingClock extends FakeClock {
+  timers = 0;
+  override after(ms: number, run: () => void) {
+    this.timers += 1;
+    return super.after(ms, run);
+  }
+}
+
 test('no more are asked at a time than may be; the others when their turn comes', async () => {
-  const clock = new FakeClock();
+  const clock = new CountingClock();
   const waiting: ((isWell: boolean) => void)[] = [];
   let checked = 0;
   using checks = new HealthChecks({
@@ -44,10 +52,15 @@ test('no more are asked at a time than may be; the others when their turn comes'
       ),
   );
   checks.setEndpoints(endpoints);
-  await clock.advance(10 * CHECK_TURN_MS);
+  await clock.advance(1_000);
   expect(waiting.length).toBe(MAX_CHECKS_UNDER_WAY);
-  for (const answer of waiting.splice(0)) answer(true);
-  await clock.advance(2 * CHECK_TURN_MS);
+  // Nobody looks again and again whether there is room.
+  expect(clock.timers).toBe(endpoints.length);
+  waiting.shift()?.(true);
+  await clock.advance(0);
+  expect(waiting.length).toBe(MAX_CHECKS_UNDER_WAY);
+  for (const answer of waiting.splice(0, MAX_CHECKS_UNDER_WAY - 1)) answer(true);
+  await clock.advance(0);
   expect([waiting.length, checked]).toEqual([5, MAX_CHECKS_UNDER_WAY]);
   for (const answer of waiting.splice(0)) answer(false);
   await clock.advance(1);

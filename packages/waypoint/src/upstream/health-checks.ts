@@ -7,7 +7,7 @@
 import type { Clock, Random, Timer } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import type { HealthCheck } from '../resources/destination-policy.ts';
-import { CHECK_TURN_MS, MAX_CHECKS_UNDER_WAY } from '../limits.ts';
+import { MAX_CHECKS_UNDER_WAY } from '../limits.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 
 /** Whether the endpoint answered as it should, in time. Never rejects. */
@@ -41,6 +41,8 @@ export class HealthChecks implements Disposable {
   readonly #options: HealthChecksOptions;
   readonly #watched = new Map<UpstreamEndpoint, Watched>();
   #underWay = 0;
+  /** Whose time has come while too many are under way, in that order. */
+  readonly #waiting = new Set<Watched>();
 
   constructor(options: HealthChecksOptions) {
     this.policy = options.policy;
@@ -75,6 +77,7 @@ export class HealthChecks implements Disposable {
 
   #drop(watched: Watched): void {
     this.#watched.delete(watched.endpoint);
+    this.#waiting.delete(watched);
     watched.timer?.cancel();
     watched.stop.abort(new Error('not checked any more'));
   }
@@ -86,17 +89,26 @@ export class HealthChecks implements Disposable {
   async #check(watched: Watched): Promise<void> {
     const { probe, policy, random, checked } = this.#options;
     if (this.#underWay >= MAX_CHECKS_UNDER_WAY) {
-      this.#schedule(watched, CHECK_TURN_MS);
+      this.#waiting.add(watched);
       return;
     }
     this.#underWay += 1;
     const isWell = await probe(watched.endpoint, policy, watched.stop.signal);
     this.#underWay -= 1;
+    this.#next();
     if (watched.stop.signal.aborted) return;
     checked(isWell);
     this.#judge(watched, isWell);
     // Spread over a tenth, so that endpoints that came together are not asked together for ever.
     this.#schedule(watched, policy.intervalMs * (0.95 + random() * 0.1));
+  }
+
+  #next(): void {
+    for (const watched of this.#waiting) {
+      this.#waiting.delete(watched);
+      void this.#check(watched);
+      return;
+    }
   }
 
   #judge(watched: Watched, isWell: boolean): void {
