@@ -89,8 +89,8 @@ export class Gate implements Disposable {
   }
 
   async #await<T>(what: string, promise: Promise<T>, next: (value: T) => void): Promise<void> {
-    this.#wait();
     try {
+      this.#wait();
       const value = await promise;
       if (!this.#over) this.#host.resume(() => next(value));
     } catch (error) {

@@ -1,0 +1,26 @@
+import { expect, test } from '@jest/globals';
+import type { PortConfig } from '../resources/snapshot.ts';
+import type { ExchangeContext } from './context.ts';
+import { Gate, type GateHost } from './gate.ts';
+import { INTERNAL_ERROR, type Refusal } from './refusal.ts';
+
+test('a fault where a wait begins refuses the request, and nothing else', async () => {
+  const faults: unknown[] = [];
+  const context = {
+    security: { authenticate: () => new Promise(() => undefined) },
+    faults: { tell: (_: string, error: unknown) => faults.push(error) },
+  } as unknown as ExchangeContext;
+  const config = { authentication: [{}] } as unknown as PortConfig;
+  const view = { method: 'GET', scheme: 'http', authority: 'web', path: '/', fields: [] } as const;
+  const fault = new Error('no such route');
+  const refused = await new Promise<Refusal>((resolve) => {
+    const host = {
+      waits: () => {
+        throw fault;
+      },
+      refused: resolve,
+    } as unknown as GateHost;
+    new Gate(context, {} as never, config, view, host).start();
+  });
+  expect([refused, faults]).toEqual([INTERNAL_ERROR, [fault]]);
+});
