@@ -14,3 +14,21 @@ test('settings of connections that do nothing are warned of, wherever they stand
   ]);
   expect([...found.errors]).toEqual([]);
 });
+
+test.each([
+  ['authorities of a file', { mode: 'SIMPLE', caCertificates: '/ca.pem' }],
+  ['authorities of a Secret', { mode: 'SIMPLE', credentialName: 'bank' }],
+  ['names', { mode: 'SIMPLE', subjectAltNames: ['bank.example'] }],
+  [
+    'names beside a certificate of its own',
+    { mode: 'MUTUAL', credentialName: 'bank', subjectAltNames: ['x'] },
+  ],
+])('nobody asks for %s that insecureSkipVerify leaves unread', (_, tls) => {
+  const { errors } = validateDestinationRule({
+    metadata: { namespace: 'shop', name: 'cart' },
+    spec: { host: 'cart', trafficPolicy: { tls: { ...tls, insecureSkipVerify: true } } },
+  });
+  expect([...errors]).toEqual([
+    'spec.trafficPolicy.tls: insecureSkipVerify leaves nothing for authorities and subjectAltNames to do',
+  ]);
+});

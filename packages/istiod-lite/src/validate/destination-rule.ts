@@ -77,7 +77,7 @@ function validateTls(tls: ClientTlsSettings, path: string, into: Collector): voi
   if (mode !== 'SIMPLE' && mode !== 'MUTUAL') return;
   const files = FILES.filter((name) => (tls[name] ?? '') !== '');
   const hasAuthorities = files.includes('caCertificates') || (mode === 'SIMPLE' && credentialName !== '');
-  if (insecureSkipVerify && (hasAuthorities || (mode === 'SIMPLE' && subjectAltNames.length > 0)))
+  if (insecureSkipVerify && (hasAuthorities || subjectAltNames.length > 0))
     into.error(path, 'insecureSkipVerify leaves nothing for authorities and subjectAltNames to do');
   if (credentialName !== '') {
     if (files.length > 0) into.error(path, `only one of credentialName and ${files.join(', ')} may be set`);
