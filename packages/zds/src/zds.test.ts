@@ -1,4 +1,13 @@
-import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -14,7 +23,17 @@ import { FakeClock } from './testing/fake-clock.ts';
 const signal = new AbortController().signal;
 const log = new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'plain' }).scope('zds');
 const folder = mkdtempSync(join(tmpdir(), 'ambit-zds-'));
-const openFds = () => readdirSync('/proc/self/fd').length;
+/** Sockets, and what stands for namespaces; not what jest opens and closes meanwhile. */
+const openFds = () =>
+  readdirSync('/proc/self/fd').filter((fd) => /^socket:|ambit-zds-/.test(linkOf(fd))).length;
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // The folder's own, closed by now.
+    return '';
+  }
+}
 const pod = (uid: string): ZdsPod => ({
   uid,
   name: `pod-${uid}`,
