@@ -87,7 +87,7 @@ const connectionPool = object({
     http2MaxRequests: count('Requests under way.'),
     maxRequestsPerConnection: count('0: any number.'),
     maxRetries: count('Retries under way.'),
-    idleTimeout: duration('How long a connection without requests lives. Default 1h.'),
+    idleTimeout: duration('How long a connection without requests lives. Default 60 s.'),
     h2UpgradePolicy: oneOf(['DEFAULT', 'DO_NOT_UPGRADE', 'UPGRADE'], 'Whether HTTP/1.1 becomes HTTP/2.'),
     useClientProtocol: flag('Whether the endpoint gets the version that the client speaks.'),
     maxConcurrentStreams: count('Requests of one connection at a time.'),
