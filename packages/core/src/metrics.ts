@@ -7,7 +7,8 @@
  * Invariant: names and labels of released metrics are API. Whatever is not stable says so in its help.
  */
 
-export type MetricType = 'counter' | 'gauge' | 'histogram';
+/** `unknown` is what OpenMetrics calls a counter that does not end in `_total`. */
+export type MetricType = 'counter' | 'gauge' | 'histogram' | 'unknown';
 
 /** One line: `name + suffix`, its labels in order, its value. */
 export interface MetricSample {
@@ -81,8 +82,20 @@ abstract class Family<L extends string, S> {
   }
 }
 
+interface CounterOptions<L extends string> extends MetricOptions<L> {
+  /** Told under its own name, without `_total`: as Istio's control plane tells its counters. */
+  readonly bare?: true;
+}
+
 export class Counter<L extends string = never> extends Family<L, { value: number }> {
-  readonly type = 'counter';
+  readonly type: MetricType;
+  readonly #suffix: '' | '_total';
+
+  constructor(options: CounterOptions<L>) {
+    super(options);
+    this.type = options.bare ? 'unknown' : 'counter';
+    this.#suffix = options.bare ? '' : '_total';
+  }
 
   inc(labels?: LabelValues<L>, by = 1): void {
     const series = this.series(labels);
@@ -94,7 +107,7 @@ export class Counter<L extends string = never> extends Family<L, { value: number
   }
 
   protected lines({ value }: { value: number }) {
-    return [['_total', value] as const];
+    return [[this.#suffix, value] as const];
   }
 }
 
@@ -169,7 +182,7 @@ export class MetricRegistry {
   readonly #families: { family(): MetricFamily }[] = [];
   readonly #collectors: (() => void)[] = [];
 
-  counter<L extends string = never>(options: MetricOptions<L>): Counter<L> {
+  counter<L extends string = never>(options: CounterOptions<L>): Counter<L> {
     return this.#declare(new Counter(options));
   }
 

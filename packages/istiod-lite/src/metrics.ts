@@ -106,9 +106,19 @@ export class ControlPlaneMetrics {
     const { registry } = this;
     const labels = ['type'] as const;
     const clients = registry.gauge({ name: 'pilot_xds', help: 'Clients connected over xDS' });
-    const pushes = registry.counter({ name: 'pilot_xds_pushes', help: 'Responses sent', labels });
-    const bytes = registry.counter({ name: 'pilot_xds_config_size_bytes', help: 'Bytes sent', labels });
-    const refusals = registry.counter({ name: 'pilot_total_xds_rejects', help: 'Responses refused', labels });
+    const pushes = registry.counter({ name: 'pilot_xds_pushes', bare: true, help: 'Responses sent', labels });
+    const bytes = registry.counter({
+      name: 'pilot_xds_config_size_bytes',
+      bare: true,
+      help: 'Bytes sent',
+      labels,
+    });
+    const refusals = registry.counter({
+      name: 'pilot_total_xds_rejects',
+      bare: true,
+      help: 'Responses refused',
+      labels,
+    });
     const convergence = registry.histogram(
       {
         name: 'pilot_proxy_convergence_time',
@@ -175,19 +185,23 @@ export class ControlPlaneMetrics {
     const { registry } = this;
     const requests = registry.counter({
       name: 'citadel_server_csr_count',
+      bare: true,
       help: 'Certificate requests that reached the CA',
     });
     const outcomes = {
       issued: registry.counter({
         name: 'citadel_server_success_cert_issuance_count',
+        bare: true,
         help: 'Certificates issued',
       }),
       'not authenticated': registry.counter({
         name: 'citadel_server_authentication_failure_count',
+        bare: true,
         help: 'Requests of callers who are not who they say, or may not act for whom they ask',
       }),
       'not signed': registry.counter({
         name: 'citadel_server_csr_sign_err_count',
+        bare: true,
         help: 'Requests that were not signed: wrong, for too long, or the CA cannot',
       }),
     } as const satisfies Record<CaOutcome, unknown>;
