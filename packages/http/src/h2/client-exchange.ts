@@ -82,6 +82,17 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
     }
   }
 
+  /** @internal Whatever pieces a frame comes in, of one that is too long nothing is passed on. */
+  onDataSize(_stream: H2Stream, bytes: number): void {
+    if (
+      !this.#isOver &&
+      this.#isAnswered &&
+      this.#contentLength >= 0 &&
+      this.#received + bytes > this.#contentLength
+    )
+      this.#break('content-length-mismatch');
+  }
+
   /** @internal */
   onData(stream: H2Stream, bytes: Buffer): void {
     if (this.#isOver) {
@@ -90,8 +101,6 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
     }
     this.#received += bytes.length;
     if (!this.#isAnswered) this.#break('data-before-response');
-    else if (this.#contentLength >= 0 && this.#received > this.#contentLength)
-      this.#break('content-length-mismatch');
     else this.#receiver.onData(bytes);
   }
 

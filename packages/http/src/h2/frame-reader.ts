@@ -12,6 +12,8 @@ import { FLAG, FRAME, FRAME_HEADER_BYTES, H2, PREFACE } from './protocol.ts';
 export interface FrameSink {
   /** A DATA frame begins; `length` is what flow control counts, padding included. */
   onDataBegin(streamId: number, length: number): void;
+  /** How many octets the frame has without padding, before the first of them; not told where there are none. */
+  onDataSize(bytes: number): void;
   onDataBytes(bytes: Buffer): void;
   /** Octets of the frame that are padding, with the octet that says how much. */
   onPadding(bytes: number): void;
@@ -164,6 +166,7 @@ export class FrameReader {
     if (this.#flags & FLAG.padded) this.#sink.onPadding(padding + 1);
     this.#phase = PHASE.data;
     if (this.#left === 0) this.#afterData();
+    else this.#sink.onDataSize(this.#left);
   }
 
   #afterData(): void {

@@ -103,6 +103,11 @@ export class Receiver implements FrameSink {
     this.#isEmpty = length === 0;
   }
 
+  onDataSize(bytes: number): void {
+    const stream = this.#data;
+    if (stream && !stream.closed) stream.handler.onDataSize?.(stream, bytes);
+  }
+
   onDataBytes(bytes: Buffer): void {
     const stream = this.#data;
     if (stream && !stream.closed) stream.handler.onData(stream, bytes);

@@ -91,6 +91,12 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
     this.#trailers = fields;
   }
 
+  /** @internal Whatever pieces a frame comes in, of one that is too long nothing is passed on. */
+  onDataSize(_stream: H2Stream, bytes: number): void {
+    if (!this.#isOver && this.#contentLength >= 0 && this.#received + bytes > this.#contentLength)
+      this.#mismatch();
+  }
+
   /** @internal */
   onData(stream: H2Stream, bytes: Buffer): void {
     if (this.#isOver) {
@@ -98,8 +104,7 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
       return;
     }
     this.#received += bytes.length;
-    if (this.#contentLength >= 0 && this.#received > this.#contentLength) this.#mismatch();
-    else if (this.head.endsHere) this.#break('data-before-switch');
+    if (this.head.endsHere) this.#break('data-before-switch');
     else this.receiver?.onData(bytes);
   }
 

@@ -18,6 +18,8 @@ export interface StreamHandler {
   onHeaders(stream: H2Stream, fields: HeaderFields, endStream: boolean): void;
   /** Client: a response of 1xx. */
   onInformational?(stream: H2Stream, fields: HeaderFields): void;
+  /** So many octets are about to come in one frame: what must not come can be refused before any of it is passed on. */
+  onDataSize?(stream: H2Stream, bytes: number): void;
   /** `bytes` are valid during the call, or for good after `stream.keep()`. */
   onData(stream: H2Stream, bytes: Buffer): void;
   /** The peer will send no more. */
