@@ -349,6 +349,7 @@ test('a Gateway that is given another class keeps nothing of ours; of a class th
   await eventually(() => made('w') === 5 && made('x') === 5);
   putGateway('w', { generation: 2 }, { gatewayClassName: 'theirs' });
   await eventually(() => made('w') === 0);
+  await eventually(() => (find<Gateway>(GATEWAYS, 'w')?.status?.conditions ?? []).length === 0);
   putGateway('x', { generation: 2 }, { gatewayClassName: 'nobodys' });
   await quiet();
   expect(made('x')).toBe(5);

@@ -25,11 +25,12 @@ import {
   leanDefinition,
   takesFeatures,
 } from './decide/class-status.ts';
-import { gatewayStatus, statusToWrite, type WantedStatus } from './decide/status.ts';
+import { gatewayStatus, saysOurs, statusToWrite, type WantedStatus } from './decide/status.ts';
 import { FIELD_MANAGER } from './deployments.ts';
 import type { Wanted } from './wanted.ts';
 
 const FEATURES_MANAGER = `${FIELD_MANAGER}-features`;
+const NOTHING = {};
 /** The name of the definition of classes. */
 const CLASSES = `${gatewayClasses.plural}.${gatewayClasses.group}`;
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
@@ -64,6 +65,19 @@ export class GatewayStatuses implements AsyncDisposable {
         toWrite: ({ gateway }, status, nowMs) =>
           status && !isEnding(gateway) ? statusToWrite(gateway, status, nowMs) : undefined,
         write: ({ gateway }, status, signal) => applyStatus(manager, gateway, status, signal),
+        clock,
+        random,
+        log,
+      }),
+    );
+    this.#scope.use(
+      new StatusWriter({
+        name: 'status of a gateway that was given up',
+        objects: wanted.givenUp,
+        wanted: wanted.givenUp,
+        toWrite: (gateway) => (isEnding(gateway) || !saysOurs(gateway) ? undefined : NOTHING),
+        // Of what is there, what was applied under this name goes; what the next controller has written stays.
+        write: (gateway, status, signal) => applyStatus(manager, gateway, status, signal),
         clock,
         random,
         log,

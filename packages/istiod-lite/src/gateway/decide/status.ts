@@ -117,7 +117,7 @@ function accepted(
   const wrong = listeners.filter((listener) => !isForTunnels(listener)).map(({ name }) => name);
   return wrong.length > 0
     ? { type, isTrue: true, reason: 'ListenersNotValid', message: `Invalid listeners: ${wrong.join(', ')}` }
-    : { type, isTrue: true, reason: 'Accepted', message: 'Resource accepted' };
+    : { type, isTrue: true, reason: 'Accepted', message: RESOURCE_ACCEPTED };
 }
 
 function unsupportedAddresses({ spec }: Gateway): readonly string[] {
@@ -246,6 +246,19 @@ function inside(gateway: Gateway, services: Reach['services']): readonly Gateway
   ];
   return only === 'IPAddress' || only === 'Hostname' ? all.filter(({ type }) => type === only) : all;
 }
+
+/** Whether a condition may be one of ours; Istio's have the same words. */
+export function saysOurs({ status }: Gateway): boolean {
+  return (status?.conditions ?? []).some(
+    ({ type, message = '' }) =>
+      (type === 'Accepted' && message === RESOURCE_ACCEPTED) ||
+      (type === 'Programmed' && OUR_WORDS.test(message)),
+  );
+}
+
+const RESOURCE_ACCEPTED = 'Resource accepted';
+const OUR_WORDS =
+  /^(?:Resource programmed, assigned to|Assigned to service|Failed to assign to any requested)/;
 
 /**
  * The whole status as it is to be written, or `undefined` if the Gateway says so already.
