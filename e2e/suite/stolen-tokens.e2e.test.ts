@@ -351,9 +351,11 @@ describe('the token of istiod', () => {
       apiVersion: apiVersionOf(authorizationPolicies),
       kind: 'AuthorizationPolicy',
       metadata: { name: 'stolen', namespace: SYSTEM },
-      spec: {},
+      // It selects nobody, should it get in. Trials of policies are allowed, so this cannot be one.
+      spec: { selector: { matchLabels: { 'ambit.e2e/nobody': 'here' } } },
     } as const;
-    expect(await as((client) => client.create(authorizationPolicies, deny, dryRun))).toMatch(refused);
+    suite.atEnd(() => suite.cluster.remove(deny));
+    expect(await as((client) => client.create(authorizationPolicies, deny))).toMatch(refused);
   });
 });
 
