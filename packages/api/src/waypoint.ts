@@ -24,6 +24,7 @@ export type {
   ExtAuthzGrpc,
   ExtAuthzHttp,
   ExtensionProvider,
+  ExternalAuth,
   Fault,
   Field,
   FileAccessLog,

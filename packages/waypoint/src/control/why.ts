@@ -182,8 +182,8 @@ async function steps(question: Question, snapshot: Snapshot, sources: WhySources
     asked.kind === 'service' ? snapshot.servicePort(asked.service.key, asked.port) : snapshot.workloads();
   const { identity, sourceIp, sni } = question;
   const connection: ConnectionView = { identity, sourceIp, destination: asked.address, sni };
-  const kept: KeptFrom = (lead, subject) =>
-    asked.kind === 'service' ? keptFrom(snapshot, asked, lead, subject) : undefined;
+  const kept: KeptFrom = (lead, subject, led) =>
+    asked.kind === 'service' ? keptFrom(snapshot, asked, lead, subject, led) : undefined;
   const rest =
     question.protocol === 'http'
       ? await requestSteps(question, config, connection, kept, snapshot, sources)

@@ -11,7 +11,8 @@
  * application may read the claims of a token that was verified here, and look at no signature.
  */
 import type { HeaderFields } from '@ambit/http/header-fields';
-import type { HeaderChange, HeaderField, HttpFilters } from '../resources/http-route.ts';
+import type { HeaderField } from '../resources/header-field.ts';
+import type { HeaderChange, HttpFilters } from '../resources/http-route.ts';
 import { changePath } from './change-path.ts';
 import { corsFields } from './cors.ts';
 import type { Forward, RouteDecision } from './route-decision.ts';

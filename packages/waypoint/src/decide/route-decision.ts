@@ -6,6 +6,7 @@ import type {
   RetryPolicy,
   SessionPersistence,
 } from '../resources/http-route.ts';
+import type { Authorizer } from '../resources/authorizer.ts';
 import type { ServicePort } from '../resources/service-port.ts';
 
 export type RouteDecision = Forward | Redirected | Responded;
@@ -39,11 +40,19 @@ export interface Lead {
   readonly authorNamespace: string | undefined;
 }
 
+/** A service that a route has asked about its requests. */
+export type RouteAuthorizer =
+  | (Lead & { readonly kind: 'service'; readonly authorizer: Authorizer })
+  /** One that is not there: nobody is asked, and the request gets this status. */
+  | { readonly kind: 'status'; readonly status: number };
+
 /** Goes to an endpoint of a service. `filters.ts` says what request and response look like then. */
 export interface Forward extends Lead {
   readonly kind: 'forward';
   readonly name: RouteName;
   readonly filters: readonly HttpFilters[];
+  /** To ask before anything else, in this order. */
+  readonly authorizers: readonly RouteAuthorizer[];
   /** How much of the path the match took, for the prefix that a filter replaces. */
   readonly matchedPrefixLength: number;
   readonly timeouts: Timeouts;
@@ -80,6 +89,8 @@ export interface Redirected {
   readonly status: number;
   readonly location: string;
   readonly filters: readonly HttpFilters[];
+  /** As of a {@link Forward}. */
+  readonly authorizers: readonly RouteAuthorizer[];
   readonly cors: Cors | undefined;
 }
 

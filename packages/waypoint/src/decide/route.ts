@@ -26,6 +26,7 @@ import type {
   Forward,
   RespondReason,
   Responded,
+  RouteAuthorizer,
   RouteDecision,
   RouteName,
 } from './route-decision.ts';
@@ -149,6 +150,7 @@ export function directRoute(to: ServicePort): Forward {
     consumerNamespace: undefined,
     authorNamespace: undefined,
     filters: [],
+    authorizers: NO_AUTHORIZERS,
     matchedPrefixLength: 0,
     timeouts: { requestMs: undefined, requestFrom: 'first-byte', perTryMs: undefined },
     retry: DEFAULT_RETRY,
@@ -203,6 +205,7 @@ function toBackend(
     consumerNamespace: route.consumerNamespace,
     authorNamespace: route.origin.namespace,
     filters: all,
+    authorizers: authorizersOf(route, all),
     matchedPrefixLength: prefixLength(entry, request),
     timeouts: {
       requestMs: rule.requestTimeoutMs,
@@ -240,6 +243,7 @@ function immediateAnswer(
         keepsAuthority: entry.route.inOrder,
       }),
       filters,
+      authorizers: authorizersOf(entry.route, filters),
       cors: corsOf(filters),
     };
   }
@@ -264,6 +268,23 @@ function prefixLength({ match: { path } }: RouteEntry, request: RequestView): nu
 
 function corsOf(filters: readonly HttpFilters[]): HttpFilters['cors'] {
   return filters.findLast(({ cors }) => cors !== undefined)?.cors;
+}
+
+const NO_AUTHORIZERS: readonly RouteAuthorizer[] = [];
+
+/** The rule's first, then the backend's. */
+function authorizersOf(
+  { grpc, consumerNamespace, origin }: HttpRoute,
+  filters: readonly HttpFilters[],
+): readonly RouteAuthorizer[] {
+  if (filters.every(({ externalAuth }) => externalAuth === undefined)) return NO_AUTHORIZERS;
+  return filters.flatMap(({ externalAuth }): readonly RouteAuthorizer[] => {
+    if (externalAuth === undefined) return [];
+    if (externalAuth.kind === 'status') return [{ kind: 'status', status: grpc ? 503 : externalAuth.status }];
+    const { to, authorizer } = externalAuth;
+    const backend = { to, subset: '' };
+    return [{ kind: 'service', authorizer, backend, consumerNamespace, authorNamespace: origin.namespace }];
+  });
 }
 
 const NO_MIRRORS: readonly BackendService[] = [];

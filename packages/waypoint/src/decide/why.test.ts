@@ -326,3 +326,40 @@ test('a connection that is no HTTP', () => {
     /^backend refuse: .* is in another namespace, and its policies count there: bank\/p refuses$/,
   );
 });
+
+describe('a service that a route has asked', () => {
+  const ask = (kind: object) => [
+    httpRoute({
+      rules: [
+        {
+          backends: [backend(1)],
+          filters: [filter({ $case: 'externalAuth', value: { kind } } as Parameters<typeof filter>[0])],
+        },
+      ],
+    }),
+  ];
+  const service = { $case: 'grpc', value: { service: 'auth/authz', port: 90 } };
+
+  test('is told of, and the rest as if it said yes', () => {
+    const steps = says(explain(ask(service), request('/')));
+    expect(steps.slice(3, 5)).toEqual([
+      'route ok: rule 0 of HTTPRoute/shop/r matches: every request',
+      'authorization unknown: auth/authz port 90 decides, and would be asked',
+    ]);
+    expect(steps.at(-1)).toMatch(/^tries ok/);
+  });
+
+  test('and is not there', () => {
+    const steps = says(explain(ask({ $case: 'status', value: 500 }), request('/')));
+    expect(steps.slice(4)).toEqual([
+      'authorization refuse: 500: a service that authorizes does not exist or may not be used',
+    ]);
+  });
+
+  test('and whose policies keep the question from it', () => {
+    const steps = says(explain(ask(service), request('/'), { keptFrom: (_, __, led) => led?.request?.path }));
+    expect(steps.slice(4)).toEqual([
+      'authorization refuse: auth/authz is where a route of shop leads, and its policies count there: /envoy.service.auth.v3.Authorization/Check refuses',
+    ]);
+  });
+});

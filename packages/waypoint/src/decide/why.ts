@@ -17,7 +17,8 @@ import { explainRoute, type RouteTrace } from './explain-route.ts';
 import { normalizePath } from './normalize-path.ts';
 import type { ConnectionView, RequestView, TokenClaims } from './request-view.ts';
 import { decideRoute, findEntry, groupFor, requestFacts } from './route.ts';
-import type { Lead, RouteDecision } from './route-decision.ts';
+import { questionView } from './route-authorizer.ts';
+import type { Lead, RouteAuthorizer, RouteDecision } from './route-decision.ts';
 import { decideStream, type StreamView } from './stream.ts';
 import { refusalOf } from './verdict.ts';
 
@@ -60,6 +61,7 @@ export type TokenFinding =
 export type KeptFrom = (
   lead: Lead & Partial<RequestChanges>,
   subject: AuthorizationSubject,
+  led?: AuthorizationSubject,
 ) => string | undefined;
 
 export interface WhyQuestion {
@@ -122,8 +124,9 @@ function keptStep(
   lead: Lead & Partial<RequestChanges>,
   keptFrom: KeptFrom,
   subject: AuthorizationSubject,
+  led?: AuthorizationSubject,
 ): WhyStep | undefined {
-  const by = keptFrom(lead, subject);
+  const by = keptFrom(lead, subject, led);
   if (by === undefined) return undefined;
   const why = by === 'none' ? 'no ALLOW policy of it matches' : `${by} refuses`;
   const { backend, consumerNamespace, authorNamespace } = lead;
@@ -191,15 +194,38 @@ function routeSteps(
   const route = routeStep(trace, decision);
   const group = groupFor(config.http, facts);
   const rule = group === undefined || group.kind === 'unreadable' ? undefined : findEntry(group, facts)?.rule;
-  if (decision.kind !== 'forward') return [route];
-  const kept = keptStep(decision, question.keptFrom, { request, connection, token });
-  if (kept) return [route, kept];
+  const subject = { request, connection, token };
+  const authorizers = decision.kind === 'respond' ? [] : decision.authorizers;
+  const asked = authorizers.map((authorizer) => authorizerStep(authorizer, request, subject, question));
+  const refused = asked.findIndex(({ outcome }) => outcome === 'refuse');
+  if (refused >= 0) return [route, ...asked.slice(0, refused + 1)];
+  if (decision.kind !== 'forward') return [route, ...asked];
+  const kept = keptStep(decision, question.keptFrom, subject);
+  if (kept) return [route, ...asked, kept];
   return [
     route,
+    ...asked,
     backendStep(rule, decision, question),
     endpointStep(question, decision),
     triesStep(decision),
   ];
+}
+
+function authorizerStep(
+  asked: RouteAuthorizer,
+  request: RequestView,
+  subject: AuthorizationSubject,
+  { keptFrom }: WhyQuestion,
+): WhyStep {
+  if (asked.kind === 'status') {
+    const message = `${asked.status}: a service that authorizes does not exist or may not be used`;
+    return { step: 'authorization', outcome: 'refuse', message };
+  }
+  const kept = keptStep(asked, keptFrom, subject, { ...subject, request: questionView(asked, request) });
+  if (kept) return { ...kept, step: 'authorization' };
+  const { service, port } = asked.backend.to;
+  const message = `${service} port ${port} decides, and would be asked`;
+  return { step: 'authorization', outcome: 'unknown', message };
 }
 
 function routeStep(trace: RouteTrace, decision: RouteDecision): WhyStep {

@@ -92,17 +92,23 @@ export function workloadOf(destination: Destination): Workload | undefined {
   return destination.kind === 'workload' ? destination.workload : undefined;
 }
 
-/** The policy that keeps what is for `destination` from where a route leads it; `undefined`: none does. */
+/**
+ * The policy that keeps what is for `destination` from where a route leads it; `undefined`: none does.
+ *
+ * @param subject - As the policies of `destination` were asked. @param led - What the lead makes of it, before the changes;
+ * by default the same.
+ */
 export function keptFrom(
   snapshot: Snapshot,
   { service, port }: ServiceDestination,
   lead: Lead & Partial<RequestChanges>,
   subject: AuthorizationSubject,
+  led = subject,
 ): string | undefined {
   if (!isForeign(service.key, lead)) return undefined;
   const { filters = [], matchedPrefixLength = 0, consumerNamespace } = lead;
   const changes = { filters, matchedPrefixLength, consumerNamespace };
-  const sent = subjectSent(changes, subject, snapshot.settings.pathNormalization);
+  const sent = subjectSent(changes, led, snapshot.settings.pathNormalization);
   if (!sent) return 'none';
   const end = (key: ServiceKey, at: number): RouteEnd => ({
     service: key,

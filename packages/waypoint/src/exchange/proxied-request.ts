@@ -19,11 +19,11 @@ import { NOWHERE } from '@ambit/http/roster';
 import type { Holder } from '@ambit/hbone/queue-budget';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { answerPreflight } from '../decide/cors.ts';
-import { forwardedRequest, forwardedResponse } from '../decide/filters.ts';
+import { forwardedRequest, forwardedResponse, type RequestChanges } from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
 import { decideRoute, directRoute, timeoutFromFirstByte } from '../decide/route.ts';
-import type { Forward, Redirected, Responded } from '../decide/route-decision.ts';
+import type { Forward, Lead, Redirected, Responded, RouteDecision } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { AuthorizerMetadata, KeptBody } from '../security/external.ts';
@@ -38,6 +38,7 @@ import { configOf, type Downstream, keptFrom } from './downstream.ts';
 import { without, withFields, withoutForged, withoutPrivate } from './fields.ts';
 import type { ResponseFlag } from './flags.ts';
 import { Gate, type GateHost } from './gate.ts';
+import { RouteGate, type RouteGateHost } from './route-gate.ts';
 import { isGrpc, parseGrpcTimeoutMs } from '../grpc.ts';
 import { localReply } from './local-reply.ts';
 import { type Mirror, startMirror } from './mirror.ts';
@@ -60,7 +61,9 @@ import { RequestReport } from './request-report.ts';
 import { Tries, type TriesHost, type TriesOptions } from './tries.ts';
 import { Upgrade, type UpgradeHost } from './upgrade.ts';
 
-export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, UpgradeHost, Holder, Watched {
+export class ProxiedRequest
+  implements BodyReceiver, GateHost, RouteGateHost, TriesHost, UpgradeHost, Holder, Watched
+{
   readonly #context: ExchangeContext;
   readonly #downstream: Downstream;
   readonly #exchange: ServerExchange;
@@ -69,9 +72,13 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
   #view: RequestView;
   #config: PortConfig | undefined;
   #begun: BegunRequest | undefined;
-  #gate: Gate | undefined;
+  #gate: Gate | RouteGate | undefined;
+  /** Goes on once the services that its route names have let it pass. */
+  #afterRouteGate: (() => void) | undefined;
   /** That was believed at the gate. */
   #token: AuthorizationSubject['token'];
+  /** As the gate let it pass; services that its route names may change {@link #view} after that. */
+  #admitted: RequestView;
   #decision: Forward | undefined;
   #sent: SentRequest | undefined;
   #tries: Tries | Upgrade | undefined;
@@ -111,6 +118,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#downstream = downstream;
     this.#exchange = exchange;
     this.#view = head;
+    this.#admitted = head;
     this.#isWhole = head.endsHere;
     this.#report = new RequestReport(context.clock, downstream, head);
     const credit = (bytes: number) => {
@@ -171,8 +179,9 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
       path: normalized.path,
       fields: withFields(withoutForged(fields), told),
     };
-    this.#gate = new Gate(this.#context, this.#downstream.connection, config, this.#view, this);
-    this.#gate.start();
+    const gate = new Gate(this.#context, this.#downstream.connection, config, this.#view, this);
+    this.#gate = gate;
+    gate.start();
   }
 
   // What the client does.
@@ -302,6 +311,7 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     this.#timer = undefined;
     this.#extraFields = responseFields;
     this.#view = { ...view, fields: withFields(view.fields, begun.fields) };
+    this.#admitted = this.#view;
     this.#token = token;
     this.#route(config);
   }
@@ -320,19 +330,53 @@ export class ProxiedRequest implements BodyReceiver, GateHost, TriesHost, Upgrad
     if (preflight) {
       this.#report.details('cors_response');
       this.#respondLocally(preflight, NOTHING);
-    } else if (decision.kind === 'forward') {
+    } else if (decision.kind === 'respond' || decision.authorizers.length === 0) this.#follow(decision);
+    else this.#askForRoute(decision);
+  }
+
+  /** Only then does anything of the route count: a redirect may tell as much as a backend. */
+  #askForRoute(decision: Forward | Redirected): void {
+    const timeouts = decision.kind === 'forward' ? decision.timeouts : undefined;
+    const routeMs = timeouts?.requestFrom === 'first-byte' ? timeouts.requestMs : undefined;
+    if (!this.#stopFromFirstByte(routeMs)) {
+      this.#refuse(TIMED_OUT);
+      return;
+    }
+    this.#afterRouteGate = () => this.#follow(decision);
+    const gate = new RouteGate(this.#context, decision.authorizers, this.#subjectOf(this.#view), this);
+    this.#gate = gate;
+    gate.start();
+  }
+
+  /** @internal */
+  routeAdmitted(view: RequestView, responseFields: HeaderFields): void {
+    this.#view = view;
+    this.#extraFields = [...this.#extraFields, ...responseFields];
+    this.#afterRouteGate?.();
+  }
+
+  /** @internal */
+  keptFromLead(lead: Lead & Partial<RequestChanges>, led: AuthorizationSubject): string | undefined {
+    const { destination } = this.#downstream;
+    if (destination.kind !== 'service') return undefined;
+    return keptFrom(this.#context.snapshot(), destination, lead, this.#subjectOf(this.#admitted), led);
+  }
+
+  #follow(decision: RouteDecision): void {
+    if (decision.kind === 'forward') {
       const by = this.#keptFrom(decision);
       if (by === undefined) this.#inject(decision);
       else this.#refuse(accessDenied(by));
     } else this.#answer(decision);
   }
 
+  #subjectOf(request: RequestView): AuthorizationSubject & { readonly request: RequestView } {
+    return { request, connection: this.#downstream.connection, token: this.#token };
+  }
+
   /** The policy that keeps this request from where a route leads it; `undefined`: none does. */
   #keptFrom(decision: Forward): string | undefined {
-    const { destination, connection } = this.#downstream;
-    if (destination.kind !== 'service') return undefined;
-    const subject = { request: this.#view, connection, token: this.#token };
-    return keptFrom(this.#context.snapshot(), destination, decision, subject);
+    return this.keptFromLead(decision, this.#subjectOf(this.#view));
   }
 
   /** Answers by the route itself. */

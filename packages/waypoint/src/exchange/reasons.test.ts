@@ -65,6 +65,17 @@ const rule = (parts: Rule) => ({
   ],
 });
 const route = (parts: Rule) => (set: SetOwn) => set('HttpRoute', rule(parts));
+const asking = (parts: object = {}): NonNullable<Rule['filters']>[number] => ({
+  kind: {
+    $case: 'externalAuth',
+    value: {
+      kind: {
+        $case: 'http',
+        value: { service: `${NAMESPACE}/${hostnameOf('authz')}`, port: SERVICE_PORT, ...parts },
+      },
+    },
+  },
+});
 const once = { retry: { attempts: 0 } };
 const custom = (set: SetOwn) =>
   set('AuthorizationPolicy', { action: AuthorizationAction.CUSTOM, provider: 'asker', rules: [{}] });
@@ -118,6 +129,33 @@ const cases: Record<string, Case> = {
     authorizes: hello,
     request: { method: 'POST', body: 'x'.repeat(101) },
     lines: ['413 - request_payload_too_large'],
+  },
+  'a service that the route has asked says no': {
+    resources: route({ filters: [asking()] }),
+    authorizes: (_, response) => response.writeHead(401).end(),
+    lines: ['401 UAEX ext_authz_denied'],
+  },
+  'a service that the route has asked hangs': {
+    resources: route({ filters: [asking({ timeoutMs: 100 })] }),
+    authorizes: never,
+    lines: ['403 UAEX ext_authz_error'],
+  },
+  'a service that the route has asked is slower than the route allows': {
+    resources: route({ filters: [asking()], requestTimeoutMs: 100 }),
+    authorizes: never,
+    lines: ['504 UT response_timeout'],
+  },
+  'a body that the service of a route may not see': {
+    resources: route({ filters: [asking({ maxRequestBytes: 100 })] }),
+    authorizes: hello,
+    request: { method: 'POST', body: 'x'.repeat(101) },
+    lines: ['413 UAEX request_payload_too_large'],
+  },
+  'a service that a route would have asked is not there': {
+    resources: route({
+      filters: [{ kind: { $case: 'externalAuth', value: { kind: { $case: 'status', value: 500 } } } }],
+    }),
+    lines: ['500 UAEX ext_authz_invalid_backend'],
   },
   'a path that nobody can decide upon': {
     request: { path: '/%00' },

@@ -4,6 +4,8 @@
  * What the control plane or we could not read stands in `unreadable`, and answers 500 where it would have applied.
  */
 import type { RetryWord } from '@ambit/api/waypoint';
+import type { Authorizer } from './authorizer.ts';
+import type { HeaderField } from './header-field.ts';
 import type { Origin } from './origin.ts';
 import type { RegexRewrite } from './regex-rewrite.ts';
 import type { ServicePort } from './service-port.ts';
@@ -92,6 +94,8 @@ export interface HttpFilters {
   readonly rewrite: Rewrite | undefined;
   readonly redirect: Redirect | undefined;
   readonly directResponse: DirectResponse | undefined;
+  /** Is asked before anything else of the rule counts but its cors. */
+  readonly externalAuth: ExternalAuth | undefined;
 }
 
 export const NO_FILTERS: HttpFilters = {
@@ -102,13 +106,8 @@ export const NO_FILTERS: HttpFilters = {
   rewrite: undefined,
   redirect: undefined,
   directResponse: undefined,
+  externalAuth: undefined,
 };
-
-export interface HeaderField {
-  /** In lower case. */
-  readonly name: string;
-  readonly value: string;
-}
 
 export interface HeaderChange {
   readonly set: readonly HeaderField[];
@@ -162,6 +161,11 @@ export interface DirectResponse {
   readonly status: number;
   readonly body: Uint8Array;
 }
+
+export type ExternalAuth =
+  | { readonly kind: 'service'; readonly to: ServicePort; readonly authorizer: Authorizer }
+  /** Does not exist or may not be used: every request gets this status. */
+  | { readonly kind: 'status'; readonly status: number };
 
 export interface HttpBackend {
   readonly target:

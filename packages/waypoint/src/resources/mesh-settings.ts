@@ -1,6 +1,7 @@
 /** The mesh's own settings, as far as a waypoint heeds them. */
 import type { LocalityPreference } from './destination-policy.ts';
-import type { HeaderField } from './http-route.ts';
+import type { Authorizer } from './authorizer.ts';
+import type { HeaderField } from './header-field.ts';
 
 export interface MeshSettings {
   readonly trustDomain: string;
@@ -26,45 +27,12 @@ export interface MeshSettings {
 export type PathNormalization = 'NONE' | 'BASE' | 'MERGE_SLASHES' | 'DECODE_AND_MERGE_SLASHES';
 
 export type ExtensionProvider =
-  | ExtAuthzHttp
-  | ExtAuthzGrpc
+  | Authorizer
   | Tracer
   | FileAccessLog
   | { readonly kind: 'prometheus' }
   /** Of a kind that we do not know, or that could not be read: naming it fails closed where security depends on it. */
   | { readonly kind: 'unusable'; readonly problem: string };
-
-/** What both kinds of external authorization have. */
-interface ExtAuthz {
-  /** `hostname` or `namespace/hostname`, as the user wrote it. */
-  readonly service: string;
-  readonly port: number;
-  readonly timeoutMs: number;
-  /** A request passes when nobody answers. */
-  readonly failOpen: boolean;
-  /** What a request is answered with when nobody answers. */
-  readonly statusOnError: number;
-  /** How much of the body is sent along. 0: nothing. */
-  readonly maxRequestBytes: number;
-  /** A longer body is cut there; otherwise such a request gets 413. */
-  readonly allowPartialMessage: boolean;
-}
-
-export interface ExtAuthzHttp extends ExtAuthz {
-  readonly kind: 'ext-authz-http';
-  readonly pathPrefix: string;
-  /** Names, or a prefix or suffix with `*`; in lower case. */
-  readonly includeRequestHeadersInCheck: readonly string[];
-  readonly includeAdditionalHeadersInCheck: readonly HeaderField[];
-  readonly headersToUpstreamOnAllow: readonly string[];
-  readonly headersToDownstreamOnDeny: readonly string[];
-  readonly headersToDownstreamOnAllow: readonly string[];
-}
-
-export interface ExtAuthzGrpc extends ExtAuthz {
-  readonly kind: 'ext-authz-grpc';
-  readonly packAsBytes: boolean;
-}
 
 export interface Tracer {
   readonly kind: 'opentelemetry' | 'zipkin';

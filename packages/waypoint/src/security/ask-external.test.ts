@@ -9,12 +9,8 @@ import {
 import { FakeClock } from '@ambit/identity/testing/fake-clock';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { connection, request } from '../decide/testing/requests.ts';
-import {
-  DEFAULT_MESH_SETTINGS,
-  type ExtAuthzGrpc,
-  type ExtAuthzHttp,
-  type ExtensionProvider,
-} from '../resources/mesh-settings.ts';
+import type { ExtAuthzGrpc, ExtAuthzHttp } from '../resources/authorizer.ts';
+import { DEFAULT_MESH_SETTINGS, type ExtensionProvider } from '../resources/mesh-settings.ts';
 import { ExternalAuthorizer, type ServiceRequest, type ServiceResponse } from './ask-external.ts';
 import type { ExternalVerdict, KeptBody } from './external.ts';
 import { grpcFrame, grpcMessage } from '../grpc.ts';
@@ -27,6 +23,7 @@ const COMMON = {
   statusOnError: 403,
   maxRequestBytes: 0,
   allowPartialMessage: false,
+  includeRequestHeadersInCheck: [],
 };
 const GRPC: ExtAuthzGrpc = { kind: 'ext-authz-grpc', ...COMMON, packAsBytes: false };
 const HTTP: ExtAuthzHttp = {
@@ -119,7 +116,10 @@ describe('over HTTP', () => {
       method: 'POST',
       authority: 'cart:80',
       path: '/check/a/b?c=d',
-      fields: ['authorization', 'Bearer t', 'x-ask', '1', 'x-pre-a', '2', 'x-a-suf', '3'],
+      fields: [
+        ...['authorization', 'Bearer t', 'x-ask', '1', 'x-pre-a', '2', 'x-a-suf', '3'],
+        ...['content-length', '0'],
+      ],
       body: new Uint8Array(0),
     });
   });
@@ -136,6 +136,8 @@ describe('over HTTP', () => {
       '3',
       'x-ask',
       'ours',
+      'content-length',
+      '0',
     ]);
   });
 
@@ -162,6 +164,25 @@ describe('over HTTP', () => {
       query: undefined,
       responseFields: ['set-cookie', 'a=b', 'set-cookie', 'c=d'],
     });
+  });
+
+  test('a pattern means no header that describes the answer itself; its name does', async () => {
+    const fields = [
+      'x-user',
+      'alice',
+      'content-type',
+      'text/plain',
+      'content-encoding',
+      'gzip',
+      'host',
+      'evil',
+    ];
+    const changes = async (headersToUpstreamOnAllow: readonly string[]) => {
+      const { verdict } = await check({ ...HTTP, headersToUpstreamOnAllow }, () => answer(200, fields));
+      return verdict.kind === 'allow' ? verdict.changes.set : undefined;
+    };
+    expect(await changes(['*'])).toEqual(['x-user', 'alice']);
+    expect(await changes(['content-type', 'host'])).toEqual(['content-type', 'text/plain']);
   });
 
   test('another answer goes to the client, all of it that is not of the connection', async () => {
@@ -231,6 +252,14 @@ describe('over gRPC', () => {
       'x-secret': '4',
       'x-envoy-auth-partial-body': 'false',
     });
+  });
+
+  test('headers that are named, where any are; what the protocol has fields for goes all the same', async () => {
+    const { asked } = await check({ ...GRPC, includeRequestHeadersInCheck: ['x-ask'] }, () => grpcAnswer({}));
+    const http = decodeCheckRequest(grpcMessage(asked?.body ?? new Uint8Array(0)) ?? new Uint8Array(0))
+      .attributes?.request?.http;
+    expect(Object.fromEntries(http?.headers ?? [])).toEqual({ 'x-ask': '1' });
+    expect(http).toMatchObject({ method: 'POST', path: '/a/b?c=d', host: 'cart:80' });
   });
 
   test('the body as bytes', async () => {

@@ -13,7 +13,8 @@ import type { HeaderFields } from '@ambit/http/header-fields';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import type { ExternalCheck } from '../decide/verdict.ts';
 import { GRPC_REQUEST_FIELDS, grpcField, grpcFrame, grpcMessage } from '../grpc.ts';
-import type { ExtAuthzGrpc, ExtAuthzHttp, MeshSettings } from '../resources/mesh-settings.ts';
+import type { Authorizer, ExtAuthzGrpc, ExtAuthzHttp } from '../resources/authorizer.ts';
+import type { MeshSettings } from '../resources/mesh-settings.ts';
 import { type ExternalVerdict, type KeptBody, NO_CHANGES } from './external.ts';
 import { checkRequest, checkVerdict } from './external-grpc.ts';
 import { httpQuestion, httpVerdict } from './external-http.ts';
@@ -50,8 +51,6 @@ export interface ExternalAuthorizerDeps {
   readonly failed: (provider: string, problem: string) => void;
 }
 
-type Provider = ExtAuthzHttp | ExtAuthzGrpc;
-
 const NOTHING = new Uint8Array(0);
 
 export class ExternalAuthorizer {
@@ -68,33 +67,42 @@ export class ExternalAuthorizer {
 
   /** @param signal - Nobody wants to know any more. @param body - As far as it was kept, if the provider wants it. */
   async check(
-    check: ExternalCheck,
+    { provider: name }: ExternalCheck,
     subject: AuthorizationSubject,
     body: KeptBody | undefined,
     signal: AbortSignal,
   ): Promise<ExternalVerdict> {
-    const provider = this.#provider(check.provider);
-    if (provider === undefined) {
-      this.#deps.failed(check.provider, 'there is no such provider, or it does not authorize');
-      return refused(403);
-    }
+    const provider = this.#provider(name);
+    if (provider) return await this.ask(name, provider, subject, body, signal);
+    this.#deps.failed(name, 'there is no such provider, or it does not authorize');
+    return refused(403);
+  }
+
+  /** As {@link check}, of a service that no provider describes. @param name - For logs. */
+  async ask(
+    name: string,
+    provider: Authorizer,
+    subject: AuthorizationSubject,
+    body: KeptBody | undefined,
+    signal: AbortSignal,
+  ): Promise<ExternalVerdict> {
     if (body && !body.isWhole && !provider.allowPartialMessage) return { kind: 'too-large' };
     try {
       return (
         (await this.#ask(provider, subject, body, signal)) ??
-        this.#withoutAnswer(check, provider, 'it answers 5xx')
+        this.#withoutAnswer(name, provider, 'it answers 5xx')
       );
     } catch (error) {
-      return this.#withoutAnswer(check, provider, messageOf(error));
+      return this.#withoutAnswer(name, provider, messageOf(error));
     }
   }
 
-  #provider(name: string): Provider | undefined {
+  #provider(name: string): Authorizer | undefined {
     const provider = this.#deps.settings().extensionProviders.get(name);
     return provider?.kind === 'ext-authz-http' || provider?.kind === 'ext-authz-grpc' ? provider : undefined;
   }
 
-  #withoutAnswer({ provider: name }: ExternalCheck, provider: Provider, problem: string): ExternalVerdict {
+  #withoutAnswer(name: string, provider: Authorizer, problem: string): ExternalVerdict {
     this.#deps.failed(name, problem);
     if (provider.failOpen)
       return { kind: 'allow', changes: NO_CHANGES, query: undefined, responseFields: [] };
@@ -102,7 +110,7 @@ export class ExternalAuthorizer {
   }
 
   async #ask(
-    provider: Provider,
+    provider: Authorizer,
     subject: AuthorizationSubject,
     body: KeptBody | undefined,
     signal: AbortSignal,

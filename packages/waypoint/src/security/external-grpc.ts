@@ -10,7 +10,8 @@ import {
 } from '@ambit/api/external-authorization';
 import { type HeaderFields, textOfOctets } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
-import type { ExtAuthzGrpc } from '../resources/mesh-settings.ts';
+import { fieldsToAsk } from '../decide/selected-fields.ts';
+import type { ExtAuthzGrpc } from '../resources/authorizer.ts';
 import {
   externalChanges,
   type ExternalQuestion,
@@ -50,7 +51,7 @@ function httpRequest(provider: ExtAuthzGrpc, request: RequestView, body: KeptBod
   return {
     id: headerOf(request, 'x-request-id') ?? '',
     method,
-    headers: headerMap(request, body),
+    headers: headerMap(provider, request, body),
     path,
     host: authority,
     scheme,
@@ -63,14 +64,15 @@ function httpRequest(provider: ExtAuthzGrpc, request: RequestView, body: KeptBod
 }
 
 /** Field values are Latin-1 here, and must be text there. */
-function headerMap(request: RequestView, body: KeptBody | undefined): Map<string, string> {
-  const { method, path, authority, scheme, fields } = request;
-  const headers = new Map([
-    [':method', method],
-    [':path', path],
-    [':authority', authority],
-    [':scheme', scheme],
-  ]);
+function headerMap(
+  provider: ExtAuthzGrpc,
+  request: RequestView,
+  body: KeptBody | undefined,
+): Map<string, string> {
+  const { method, path, authority, scheme } = request;
+  const pseudo = [':method', method, ':path', path, ':authority', authority, ':scheme', scheme];
+  const fields = fieldsToAsk(provider, [...pseudo, ...request.fields]);
+  const headers = new Map<string, string>();
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const value = textOfOctets(fields[i + 1] ?? '');

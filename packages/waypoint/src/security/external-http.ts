@@ -2,10 +2,10 @@
  * Authorization by a service that speaks plain HTTP: it gets the request's method, path and host and some of its headers;
  * 200 lets the request pass, 5xx is a failure, and any other answer goes to the client as it is. As Envoy does it.
  */
-import { isForOthers } from '../resources/protected-fields.ts';
 import type { HeaderFields } from '@ambit/http/header-fields';
-import type { ExtAuthzHttp } from '../resources/mesh-settings.ts';
+import type { ExtAuthzHttp } from '../resources/authorizer.ts';
 import type { RequestView } from '../decide/request-view.ts';
+import { fieldsOfAnswer, fieldsToAsk, selectedFields } from '../decide/selected-fields.ts';
 import { externalChanges, type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
 
 export interface HttpQuestion {
@@ -23,6 +23,8 @@ export interface HttpAnswer {
 }
 
 const NOTHING = new Uint8Array(0);
+/** Said whatever the method is: the length of the client's own body is another. */
+const NO_CONTENT: HeaderFields = ['content-length', '0'];
 
 export function httpQuestion(
   provider: ExtAuthzHttp,
@@ -30,14 +32,15 @@ export function httpQuestion(
   body: KeptBody | undefined,
 ): HttpQuestion {
   const own = new Map(provider.includeAdditionalHeadersInCheck.map(({ name, value }) => [name, value]));
-  const sent = selected(request.fields, ['authorization', ...provider.includeRequestHeadersInCheck]);
+  const sent = fieldsToAsk(provider, request.fields);
   const partial = body === undefined ? [] : ['x-envoy-auth-partial-body', String(!body.isWhole)];
   const kept = sent.filter((_, i) => !own.has(sent[i - (i % 2)] ?? ''));
+  const isEmpty = body === undefined || body.bytes.length === 0;
   return {
     method: request.method,
     authority: request.authority,
     path: `${provider.pathPrefix}${request.path}`,
-    fields: [...kept, ...[...own].flat(), ...partial],
+    fields: [...kept, ...[...own].flat(), ...partial, ...(isEmpty ? NO_CONTENT : [])],
     body: body?.bytes ?? NOTHING,
   };
 }
@@ -50,12 +53,12 @@ export function httpVerdict(
   if (status >= 500) return undefined;
   if (status !== 200)
     return { kind: 'deny', status, fields: deniedFields(provider, fields), body, failed: false };
-  const set = selected(fields, provider.headersToUpstreamOnAllow);
+  const set = fieldsOfAnswer(fields, provider.headersToUpstreamOnAllow);
   return {
     kind: 'allow',
     changes: externalChanges([], joined(set)),
     query: undefined,
-    responseFields: selected(fields, provider.headersToDownstreamOnAllow),
+    responseFields: selectedFields(fields, provider.headersToDownstreamOnAllow),
   };
 }
 
@@ -65,26 +68,8 @@ const ALWAYS_DENIED: readonly string[] = ['location', 'www-authenticate'];
 /** Without a list, all of them. */
 function deniedFields({ headersToDownstreamOnDeny: list }: ExtAuthzHttp, fields: HeaderFields): HeaderFields {
   return list.length === 0
-    ? selected(fields, ['*'])
-    : selected(fields, [...list, ...ALWAYS_DENIED, 'content-type']);
-}
-
-/** Fields of the names; a name may begin or end with `*`. */
-function selected(fields: HeaderFields, names: readonly string[]): HeaderFields {
-  const chosen: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? '';
-    if (isForOthers(name) && names.some((pattern) => nameMatches(pattern, name))) {
-      chosen.push(name, fields[i + 1] ?? '');
-    }
-  }
-  return chosen;
-}
-
-function nameMatches(pattern: string, name: string): boolean {
-  if (pattern === '*') return true;
-  if (pattern.endsWith('*')) return name.startsWith(pattern.slice(0, -1));
-  return pattern.startsWith('*') ? name.endsWith(pattern.slice(1)) : name === pattern;
+    ? selectedFields(fields, ['*'])
+    : selectedFields(fields, [...list, ...ALWAYS_DENIED, 'content-type']);
 }
 
 /** A name that the answer repeats is one field; what the client sent under it is replaced. */

@@ -27,6 +27,7 @@ export interface WaypointSecurity {
   readonly authenticate: Authenticator['authenticate'];
   readonly bodyBytes: ExternalAuthorizer['bodyBytes'];
   readonly check: ExternalAuthorizer['check'];
+  readonly ask: ExternalAuthorizer['ask'];
 }
 
 export function createSecurity(deps: SecurityDeps): WaypointSecurity {
@@ -55,6 +56,8 @@ export function createSecurity(deps: SecurityDeps): WaypointSecurity {
     authenticate: (policies, request) => authenticator.authenticate(policies, request),
     bodyBytes: (check) => authorizer.bodyBytes(check),
     check: (check, subject, body, signal) => authorizer.check(check, subject, body, signal),
+    ask: (name, authorizing, subject, body, signal) =>
+      authorizer.ask(name, authorizing, subject, body, signal),
   };
 }
 

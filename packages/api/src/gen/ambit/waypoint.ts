@@ -99,6 +99,15 @@ export interface HttpFilter {
     | { readonly $case: "mirror"; readonly value: Mirror }
     | { readonly $case: "cors"; readonly value: Cors }
     | { readonly $case: "directResponse"; readonly value: DirectResponse }
+    | { readonly $case: "externalAuth"; readonly value: ExternalAuth }
+    | undefined;
+}
+
+export interface ExternalAuth {
+  readonly kind:
+    | { readonly $case: "http"; readonly value: ExtAuthzHttp }
+    | { readonly $case: "grpc"; readonly value: ExtAuthzGrpc }
+    | { readonly $case: "status"; readonly value: number }
     | undefined;
 }
 
@@ -596,6 +605,7 @@ export interface ExtAuthzGrpc {
   readonly maxRequestBytes: number;
   readonly allowPartialMessage: boolean;
   readonly packAsBytes: boolean;
+  readonly includeRequestHeadersInCheck: readonly string[];
 }
 
 export interface Tracer {
@@ -1793,6 +1803,9 @@ export const HttpFilter: MessageFns<HttpFilter> = {
       case "directResponse":
         DirectResponse.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
+      case "externalAuth":
+        ExternalAuth.encode(message.kind.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1866,6 +1879,14 @@ export const HttpFilter: MessageFns<HttpFilter> = {
             message.kind = { $case: "directResponse", value: DirectResponse.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.kind = { $case: "externalAuth", value: ExternalAuth.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -1924,6 +1945,111 @@ export const HttpFilter: MessageFns<HttpFilter> = {
       case "directResponse": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "directResponse", value: DirectResponse.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "externalAuth": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "externalAuth", value: ExternalAuth.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseExternalAuth(): ExternalAuth {
+  return { kind: undefined };
+}
+
+export const ExternalAuth: MessageFns<ExternalAuth> = {
+  encode(message: ExternalAuth, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.kind?.$case) {
+      case "http":
+        ExtAuthzHttp.encode(message.kind.value, writer.uint32(10).fork()).join();
+        break;
+      case "grpc":
+        ExtAuthzGrpc.encode(message.kind.value, writer.uint32(18).fork()).join();
+        break;
+      case "status":
+        writer.uint32(24).uint32(message.kind.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExternalAuth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExternalAuth() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = { $case: "http", value: ExtAuthzHttp.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = { $case: "grpc", value: ExtAuthzGrpc.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = { $case: "status", value: reader.uint32() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          throw new globalThis.Error('illegal protobuf tag');
+        }
+        reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) throw new globalThis.Error('protobuf message ends at the wrong place');
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExternalAuth>, I>>(base?: I): ExternalAuth {
+    return ExternalAuth.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExternalAuth>, I>>(object: I): ExternalAuth {
+    const message = createBaseExternalAuth() as any;
+    switch (object.kind?.$case) {
+      case "http": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "http", value: ExtAuthzHttp.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "grpc": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "grpc", value: ExtAuthzGrpc.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "status": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "status", value: object.kind.value };
         }
         break;
       }
@@ -8141,6 +8267,7 @@ function createBaseExtAuthzGrpc(): ExtAuthzGrpc {
     maxRequestBytes: 0,
     allowPartialMessage: false,
     packAsBytes: false,
+    includeRequestHeadersInCheck: [],
   };
 }
 
@@ -8169,6 +8296,9 @@ export const ExtAuthzGrpc: MessageFns<ExtAuthzGrpc> = {
     }
     if (message.packAsBytes !== false) {
       writer.uint32(64).bool(message.packAsBytes);
+    }
+    for (const v of message.includeRequestHeadersInCheck) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -8250,6 +8380,14 @@ export const ExtAuthzGrpc: MessageFns<ExtAuthzGrpc> = {
             message.packAsBytes = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.includeRequestHeadersInCheck.push(reader.string(true));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -8276,6 +8414,7 @@ export const ExtAuthzGrpc: MessageFns<ExtAuthzGrpc> = {
     message.maxRequestBytes = object.maxRequestBytes ?? 0;
     message.allowPartialMessage = object.allowPartialMessage ?? false;
     message.packAsBytes = object.packAsBytes ?? false;
+    message.includeRequestHeadersInCheck = object.includeRequestHeadersInCheck?.map((e) => e) || [];
     return message;
   },
 };

@@ -75,6 +75,17 @@ const SEEDS: { readonly [Kind in WaypointResourceKind]: WaypointFields<WaypointR
               value: { allowOrigins: [text('https://a')], allowMethods: ['GET'], maxAgeS: 5 },
             },
           },
+          {
+            kind: {
+              $case: 'externalAuth',
+              value: {
+                kind: {
+                  $case: 'http',
+                  value: { service: 'n/s', port: 80, pathPrefix: '/p', headersToUpstreamOnAllow: ['*'] },
+                },
+              },
+            },
+          },
         ],
         backends: [backend],
         requestTimeoutMs: 100,

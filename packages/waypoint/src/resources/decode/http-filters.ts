@@ -1,6 +1,7 @@
 /** The filters of a rule or of a backend, from their messages, sorted by kind. */
 import type {
   Cors as CorsMessage,
+  ExternalAuth as ExternalAuthMessage,
   HeaderChange as HeaderChangeMessage,
   HttpFilter,
   Mirror as MirrorMessage,
@@ -9,9 +10,12 @@ import type {
   Rewrite as RewriteMessage,
 } from '@ambit/api/waypoint';
 import { isToken } from '@ambit/core/http-text';
+import { serviceKey, splitServiceKey } from '@ambit/model/address';
 import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
+import type { Authorizer } from '../authorizer.ts';
 import {
   type Cors,
+  type ExternalAuth,
   type HeaderChange,
   type HttpFilters,
   type Mirror,
@@ -22,6 +26,7 @@ import {
 } from '../http-route.ts';
 import { MAX_DIRECT_RESPONSE_BYTES, MAX_PARTS } from '../limits.ts';
 import { compileRewrite } from '../regex-rewrite.ts';
+import { extAuthzGrpcOf, extAuthzHttpOf } from './authorizer.ts';
 import { headerFieldsOf, headerNameOf, said, servicePortOf, statusOf, textMatchOf, textOf } from './read.ts';
 
 type Case<K extends string> = Extract<NonNullable<HttpFilter['kind']>, { readonly $case: K }>['value'];
@@ -32,7 +37,7 @@ export function filtersOf(messages: readonly HttpFilter[]): HttpFilters {
   for (const { kind } of atMost(messages, MAX_PARTS, 'filters')) {
     if (kind === undefined) throw new Problem('filters: one of a kind that is not known');
   }
-  const one = <K extends 'redirect' | 'rewrite' | 'cors' | 'directResponse'>(
+  const one = <K extends 'redirect' | 'rewrite' | 'cors' | 'directResponse' | 'externalAuth'>(
     name: K,
   ): Case<K> | undefined => {
     const found = all(messages, name);
@@ -43,6 +48,7 @@ export function filtersOf(messages: readonly HttpFilter[]): HttpFilters {
   const rewrite = one('rewrite');
   const cors = one('cors');
   const response = one('directResponse');
+  const externalAuth = one('externalAuth');
   if (redirect && rewrite) throw new Problem('filters: redirect and rewrite exclude each other');
   return {
     requestHeaders: all(messages, 'requestHeaders').map((change) => headerChangeOf(change, 'requestHeaders')),
@@ -57,6 +63,7 @@ export function filtersOf(messages: readonly HttpFilter[]): HttpFilters {
       status: statusOf(response.status, 'directResponse'),
       body: bodyOf(response.body),
     },
+    externalAuth: externalAuth && externalAuthOf(externalAuth),
   };
 }
 
@@ -144,6 +151,30 @@ function pathTextOf(text: string): string {
 
 function rewriteOf({ hostname, path }: RewriteMessage): Rewrite {
   return { hostname: said(authorityOf(hostname)), path: path && pathChangeOf(path) };
+}
+
+function externalAuthOf({ kind }: ExternalAuthMessage): ExternalAuth {
+  switch (kind?.$case) {
+    case 'http':
+      return askedOf(extAuthzHttpOf(kind.value));
+    case 'grpc':
+      return askedOf(extAuthzGrpcOf(kind.value));
+    case 'status':
+      return { kind: 'status', status: statusOf(kind.value, 'externalAuth') };
+    case undefined:
+      throw new Problem('externalAuth: of a kind that is not known');
+    default:
+      return kind satisfies never;
+  }
+}
+
+function askedOf(authorizer: Authorizer): ExternalAuth {
+  const parts = splitServiceKey(authorizer.service);
+  if (!parts || authorizer.port === 0) throw new Problem(`externalAuth: ${authorizer.service} is no service`);
+  // The Gateway API has no word for letting requests pass that nobody was asked about.
+  if (authorizer.failOpen) throw new Problem('externalAuth: failOpen');
+  const to = { service: serviceKey(parts.namespace, parts.hostname), port: authorizer.port };
+  return { kind: 'service', to, authorizer };
 }
 
 const SCHEMES: readonly string[] = ['', 'http', 'https'];

@@ -1,7 +1,5 @@
 /** The MeshSettings from their message. A provider that cannot be read is `unusable`, and takes nothing with it. */
 import type {
-  ExtAuthzGrpc as ExtAuthzGrpcMessage,
-  ExtAuthzHttp as ExtAuthzHttpMessage,
   ExtensionProvider as ExtensionProviderMessage,
   MeshSettings as MeshSettingsMessage,
   Tracer as TracerMessage,
@@ -9,21 +7,14 @@ import type {
 import { AccessLogEncoding } from '@ambit/api/waypoint';
 import { messageOf } from '@ambit/core/errors';
 import { atMost, nameOf, pick, portOf, Problem } from '@ambit/model/decode/problem';
-import { MAX_AUTHORIZATION_BODY_BYTES, MAX_PARTS } from '../limits.ts';
-import type {
-  ExtAuthzGrpc,
-  ExtAuthzHttp,
-  ExtensionProvider,
-  MeshSettings,
-  PathNormalization,
-  Tracer,
-} from '../mesh-settings.ts';
+import { MAX_PARTS } from '../limits.ts';
+import type { ExtensionProvider, MeshSettings, PathNormalization, Tracer } from '../mesh-settings.ts';
+import { extAuthzGrpcOf, extAuthzHttpOf, serviceOf } from './authorizer.ts';
 import { localityOf } from './destination-policy.ts';
-import { durationOf, headerFieldsOf, statusOf, textOf } from './read.ts';
+import { durationOf, headerFieldsOf, textOf } from './read.ts';
 
-/** Istio's, but for who authorizes: who hangs would hold each request for ten minutes there. */
+/** Istio's. */
 const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
-const DEFAULT_AUTHORIZATION_TIMEOUT_MS = 10_000;
 const DEFAULT_TRACER_TIMEOUT_MS = 10_000;
 const DEFAULT_MAX_TAG_LENGTH = 256;
 
@@ -106,58 +97,6 @@ function readableProviderOf({ name, kind }: ExtensionProviderMessage): Extension
     default:
       return kind satisfies never;
   }
-}
-
-/** What both kinds of external authorization have. */
-function extAuthzOf(message: ExtAuthzHttpMessage | ExtAuthzGrpcMessage): Omit<ExtAuthzGrpc, 'kind'> {
-  return {
-    service: serviceOf(message.service),
-    port: portOf(message.port, 'port'),
-    timeoutMs: durationOf(message.timeoutMs, 'timeout') ?? DEFAULT_AUTHORIZATION_TIMEOUT_MS,
-    failOpen: message.failOpen,
-    statusOnError: message.statusOnError === 0 ? 403 : statusOf(message.statusOnError, 'statusOnError'),
-    maxRequestBytes: Math.min(message.maxRequestBytes, MAX_AUTHORIZATION_BODY_BYTES),
-    allowPartialMessage: message.allowPartialMessage,
-    packAsBytes: message.packAsBytes,
-  };
-}
-
-function extAuthzGrpcOf(message: ExtAuthzGrpcMessage): ExtAuthzGrpc {
-  return { kind: 'ext-authz-grpc', ...extAuthzOf(message) };
-}
-
-function extAuthzHttpOf(message: ExtAuthzHttpMessage): ExtAuthzHttp {
-  const { packAsBytes: _, ...common } = extAuthzOf(message);
-  const prefix = textOf(message.pathPrefix, 'pathPrefix');
-  if (!/^[\x21-\x7e]*$/.test(prefix)) throw new Problem(`pathPrefix: ${prefix} is no path`);
-  return {
-    kind: 'ext-authz-http',
-    ...common,
-    pathPrefix: prefix,
-    includeRequestHeadersInCheck: headerPatternsOf(message.includeRequestHeadersInCheck),
-    includeAdditionalHeadersInCheck: headerFieldsOf(
-      message.includeAdditionalHeadersInCheck,
-      'includeAdditionalHeadersInCheck',
-    ),
-    headersToUpstreamOnAllow: headerPatternsOf(message.headersToUpstreamOnAllow),
-    headersToDownstreamOnDeny: headerPatternsOf(message.headersToDownstreamOnDeny),
-    headersToDownstreamOnAllow: headerPatternsOf(message.headersToDownstreamOnAllow),
-  };
-}
-
-/** Names of headers, or a prefix or suffix of them with `*`. */
-function headerPatternsOf(patterns: readonly string[]): readonly string[] {
-  return atMost(patterns, MAX_PARTS, 'headers').map((text) => {
-    const pattern = nameOf(text, 'headers').toLowerCase();
-    if (!/^\*?[!#$%&'+\-.^_`|~0-9a-z]*\*?$/.test(pattern))
-      throw new Problem(`headers: ${text} is no header name`);
-    return pattern;
-  });
-}
-
-function serviceOf(service: string): string {
-  if (service === '') throw new Problem('service: missing');
-  return nameOf(service, 'service').toLowerCase();
 }
 
 function tracerOf(kind: Tracer['kind'], message: TracerMessage): Tracer {

@@ -11,7 +11,7 @@ import type {
 } from '@ambit/api/waypoint';
 import { serviceKey } from '@ambit/model/address';
 import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
-import type { HeaderField } from '../http-route.ts';
+import type { HeaderField } from '../header-field.ts';
 import { MAX_DURATION_MS, MAX_PARENTS, MAX_PARTS, MAX_TEXT_LENGTH } from '../limits.ts';
 import { isFieldValue, octetsOf } from '@ambit/http/header-fields';
 import { LinearRegex } from '@ambit/core/linear-regex';
