@@ -20,6 +20,9 @@ const reference = {
 };
 const backend = object(reference, { required: ['name'] });
 
+const MAX_AUTHORIZER_PATH_LENGTH = 1_024;
+const MAX_FORWARDED_BODY_BYTES = 65_535;
+
 const nameAndValue = object(
   { name: text(undefined, { minLength: 1 }), value: text() },
   { required: ['name'] },
@@ -65,7 +68,22 @@ const filter = object(
       exposeHeaders: list(text()),
       maxAge: integer(undefined, { minimum: 0 }),
     }),
-    externalAuth: any(object({})),
+    externalAuth: object(
+      {
+        protocol: text(),
+        backendRef: backend,
+        grpc: object({ allowedHeaders: list(text()) }),
+        http: object({
+          path: text(undefined, { maxLength: MAX_AUTHORIZER_PATH_LENGTH }),
+          allowedHeaders: list(text()),
+          allowedResponseHeaders: list(text()),
+        }),
+        forwardBody: object({
+          maxSize: integer(undefined, { minimum: 0, maximum: MAX_FORWARDED_BODY_BYTES }),
+        }),
+      },
+      { required: ['protocol', 'backendRef'] },
+    ),
     extensionRef: any(object({})),
   },
   { required: ['type'] },

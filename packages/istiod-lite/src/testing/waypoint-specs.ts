@@ -46,6 +46,15 @@ const HTTP = {
         },
         { type: 'RequestMirror', requestMirror: { backendRef: { name: 'cart', port: 80 }, percent: 5 } },
         { type: 'CORS', cors: { allowOrigins: ['https://*.a'], allowMethods: ['GET'], maxAge: 5 } },
+        {
+          type: 'ExternalAuth',
+          externalAuth: {
+            protocol: 'HTTP',
+            backendRef: { name: 'cart', port: 80 },
+            http: { path: '/check', allowedHeaders: ['a'], allowedResponseHeaders: ['b'] },
+            forwardBody: { maxSize: 10 },
+          },
+        },
       ],
       backendRefs,
       timeouts: { request: '1s', backendRequest: '500ms' },

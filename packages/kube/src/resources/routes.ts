@@ -102,6 +102,23 @@ export interface CorsFilter {
   readonly maxAge?: number;
 }
 
+/** Asks a service that authorizes. */
+export interface ExternalAuthFilter {
+  /** `HTTP` or `GRPC`. */
+  readonly protocol: string;
+  readonly backendRef: BackendReference;
+  /** Without names: all headers. */
+  readonly grpc?: { readonly allowedHeaders?: readonly string[] };
+  readonly http?: {
+    readonly path?: string;
+    readonly allowedHeaders?: readonly string[];
+    /** Without names: all headers. */
+    readonly allowedResponseHeaders?: readonly string[];
+  };
+  /** Bytes; 0: none. */
+  readonly forwardBody?: { readonly maxSize?: number };
+}
+
 /** One of the fields beside `type`, which names it. */
 export interface RouteFilter {
   readonly type: string;
@@ -111,6 +128,7 @@ export interface RouteFilter {
   readonly requestRedirect?: RequestRedirect;
   readonly urlRewrite?: UrlRewrite;
   readonly cors?: CorsFilter;
+  readonly externalAuth?: ExternalAuthFilter;
 }
 
 export interface FilteredBackend extends WeightedBackend {

@@ -1,7 +1,15 @@
 /** Filters of the Gateway API as the wire has them. Pure. What is not known refuses its rule: it may be what protects. */
-import type { HttpFilter, PathChange, StringMatch, WaypointFields } from '@ambit/api/waypoint';
+import type {
+  ExternalAuth,
+  HttpFilter,
+  PathChange,
+  ServicePort,
+  StringMatch,
+  WaypointFields,
+} from '@ambit/api/waypoint';
 import type {
   CorsFilter,
+  ExternalAuthFilter,
   HeaderModifier,
   PathModifier,
   RequestMirror,
@@ -10,8 +18,9 @@ import type {
   UrlRewrite,
 } from '@ambit/kube/resources/routes';
 import { type BackendContext, backendOf } from './backends.ts';
+import { serviceKey } from './catalog.ts';
 import { RuleRefusal } from './problems.ts';
-import { headerName, headerValue, hostText, pathText, token } from './texts.ts';
+import { headerName, headerValue, hostText, pathText, prefixText, token } from './texts.ts';
 
 type WireFilter = WaypointFields<HttpFilter>;
 
@@ -23,6 +32,8 @@ export interface FilterContext extends BackendContext {
 const DEFAULT_REDIRECT_STATUS = 302;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const PER_CENT = 100;
+/** What requests get whose authorizer is not there: as for a backend. */
+const REFUSED_STATUS = 500;
 
 /** @throws {@link RuleRefusal} */
 export function translateFilters(
@@ -32,6 +43,8 @@ export function translateFilters(
   const types = new Set(filters.map(({ type }) => type));
   if (types.has('RequestRedirect') && types.has('URLRewrite'))
     throw new RuleRefusal('RequestRedirect and URLRewrite cannot be joined', 'IncompatibleFilters');
+  if (filters.filter(({ type }) => type === 'ExternalAuth').length > 1)
+    throw new RuleRefusal('ExternalAuth cannot be repeated', 'IncompatibleFilters');
   return filters.flatMap((filter) => translateFilter(filter, context));
 }
 
@@ -50,6 +63,8 @@ function translateFilter(filter: RouteFilter, context: FilterContext): readonly 
       return mirror(filter.requestMirror, context);
     case 'CORS':
       return [{ kind: { $case: 'cors', value: cors(filter.cors ?? {}) } }];
+    case 'ExternalAuth':
+      return [{ kind: { $case: 'externalAuth', value: externalAuth(filter.externalAuth, context) } }];
     default:
       throw new RuleRefusal(`filter ${type} is not supported`);
   }
@@ -129,6 +144,62 @@ function cors({
     exposeHeaders: names(exposeHeaders),
     maxAgeS: maxAge,
   };
+}
+
+/** One that leads nowhere is asked nothing, and refuses: whoever wrote it wanted requests to be asked about. */
+function externalAuth(
+  given: ExternalAuthFilter | undefined,
+  context: FilterContext,
+): WaypointFields<ExternalAuth> {
+  if (!given) throw new RuleRefusal('ExternalAuth names no backend');
+  const service = backendOf(given.backendRef, context);
+  const kind = authorizer(given, service ?? { namespace: '', hostname: '', port: 0 });
+  return { kind: service ? kind : { $case: 'status', value: REFUSED_STATUS } };
+}
+
+function authorizer(
+  { protocol, grpc, http, forwardBody = {} }: ExternalAuthFilter,
+  service: ServicePort,
+): NonNullable<WaypointFields<ExternalAuth>['kind']> {
+  if (grpc && protocol !== 'GRPC') throw new RuleRefusal('ExternalAuth: grpc is for protocol GRPC alone');
+  if (http && protocol !== 'HTTP') throw new RuleRefusal('ExternalAuth: http is for protocol HTTP alone');
+  const common = {
+    service: serviceKey(service),
+    port: service.port,
+    maxRequestBytes: forwardBody.maxSize ?? 0,
+  };
+  switch (protocol) {
+    case 'GRPC':
+      return {
+        $case: 'grpc',
+        value: { ...common, includeRequestHeadersInCheck: onlyNames(grpc?.allowedHeaders) },
+      };
+    case 'HTTP': {
+      const { path = '', allowedHeaders, allowedResponseHeaders = [] } = http ?? {};
+      return {
+        $case: 'http',
+        value: {
+          ...common,
+          pathPrefix: prefixText(path),
+          includeRequestHeadersInCheck: onlyNames(allowedHeaders),
+          headersToUpstreamOnAllow:
+            allowedResponseHeaders.length === 0 ? EVERY_HEADER : onlyNames(allowedResponseHeaders),
+        },
+      };
+    }
+    default:
+      throw new RuleRefusal(`ExternalAuth over ${protocol} is not supported`);
+  }
+}
+
+const EVERY_HEADER: readonly string[] = ['*'];
+
+/** A `*`, which a name may have, is a pattern to waypoints: it would let more through than is written. */
+function onlyNames(names: readonly string[] = []): readonly string[] {
+  return names.map((name) => {
+    if (name.includes('*')) throw new RuleRefusal(`"${name}" is a pattern, where headers are named`);
+    return headerName(name);
+  });
 }
 
 /** `*` is any; a `*` within stands for any text. */

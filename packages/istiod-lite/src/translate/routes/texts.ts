@@ -29,6 +29,23 @@ export function pathText(path: string): string {
   return path;
 }
 
+/**
+ * What stands before a path: with a slash at its beginning and none at its end. One that leads up or nowhere in particular
+ * is refused: who is asked would see another path than is written.
+ *
+ * @throws {@link RuleRefusal}
+ */
+export function prefixText(path: string): string {
+  if (!/^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*$/.test(path))
+    throw new RuleRefusal(`"${path}" is not a path`);
+  const bare = path.replace(/^\//, '').replace(/\/$/, '');
+  if (bare === '') return '';
+  const isPlain = (segment: string) => segment !== '' && !/^(?:\.|%2e){1,2}$/i.test(segment);
+  if (!bare.split('/').every(isPlain))
+    throw new RuleRefusal(`"${path}" has a segment that is empty, . or ..`);
+  return `/${bare}`;
+}
+
 /** @throws {@link RuleRefusal} */
 export function hostText(host: string): string {
   if (!/^[\w.\-:[\]*%~]*$/.test(host)) throw new RuleRefusal(`"${host}" is not a host`);
