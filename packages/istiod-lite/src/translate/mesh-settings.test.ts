@@ -117,7 +117,7 @@ localityLbSetting:
     },
     'an authorizer over gRPC': {
       text: `{name: p, envoyExtAuthzGrpc: {${service}, statusOnError: no}}`,
-      want: { $case: 'extAuthzGrpc', value: authorizer },
+      want: { $case: 'extAuthzGrpc', value: { ...authorizer, includeRequestHeadersInCheck: [] } },
     },
     'OpenTelemetry over gRPC': {
       text: `{name: p, opentelemetry: {${service}, maxTagLength: 9, grpc: {timeout: 1s, initialMetadata: [{name: A, value: b}]}}}`,
