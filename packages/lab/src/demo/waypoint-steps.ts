@@ -66,12 +66,15 @@ export function waypointSteps(world: World, nextNode: string, { unharmed }: Told
           ({ output }) => requestIdIn(output) !== undefined,
           signal,
         );
+        // Lines are written in batches: that of one request may be read only after the next was asked.
+        const ids: string[] = [];
         const logged = await settle(
           world,
           async () => {
-            const id = requestIdIn((await fetch('batch', signal, '/headers')).output) ?? 'none';
+            const id = requestIdIn((await fetch('batch', signal, '/headers')).output);
+            if (id !== undefined) ids.push(id);
             const lines = await world.loggedRequests({ namespace: SHOP, name: WAYPOINT }, signal);
-            return lines.find((line) => line.includes(id));
+            return lines.find((line) => ids.some((asked) => line.includes(asked)));
           },
           (line) => line !== undefined,
           SETTLE_TIMEOUT_MS,
@@ -81,7 +84,7 @@ export function waypointSteps(world: World, nextNode: string, { unharmed }: Told
           [applied.status === 0, firstLine(applied)],
           [requestIdIn(before.output) === undefined, `before, api is asked with: ${namesIn(before.output)}`],
           [requestIdIn(after.output) !== undefined, `after, with: ${namesIn(after.output)}`],
-          [logged !== undefined, `the waypoint's log has that id: ${logged ?? 'nowhere'}`],
+          [logged !== undefined, `the waypoint's log has such an id: ${logged ?? 'nowhere'}`],
           await unharmed(signal),
         );
       },
