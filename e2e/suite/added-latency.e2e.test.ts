@@ -35,10 +35,7 @@ let plain: Pair;
 let meshed: Pair;
 
 async function pair(space: Space): Promise<Pair> {
-  const [first, second] = suite.nodes;
-  const [client] = (await space.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-  ];
+  const { client } = await suite.pair(space);
   await client.eventuallyReaches({ host: space.host('server') });
   return { space, client };
 }

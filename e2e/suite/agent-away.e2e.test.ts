@@ -73,12 +73,9 @@ async function saidOf(pod: string): Promise<string> {
 const isRunning = ({ status }: Pod) => status?.phase === 'Running';
 
 beforeAll(async () => {
-  const [first, second] = suite.nodes;
   inside = await suite.space('in', 'ambient');
   outside = await suite.space('out');
-  [client] = (await inside.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-  ];
+  ({ client } = await suite.pair(inside));
   await inside.enrolled(true, 'client', 'server');
 });
 

@@ -13,11 +13,8 @@ let space: Space;
 let client: EchoPod;
 
 beforeAll(async () => {
-  const [first, second] = suite.nodes;
   space = await suite.space('app', 'ambient');
-  [client] = (await space.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-  ];
+  ({ client } = await suite.pair(space));
   await space.enrolled(true, 'client', 'server');
 });
 

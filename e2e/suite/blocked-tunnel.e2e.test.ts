@@ -15,12 +15,8 @@ let client: EchoPod;
 let server: EchoPod;
 
 beforeAll(async () => {
-  const [first, second] = suite.nodes;
   space = await suite.space('app', 'ambient');
-  [client, server] = (await space.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-    EchoPod,
-  ];
+  ({ client, server } = await suite.pair(space));
   await space.enrolled(true, 'client', 'server');
 });
 

@@ -34,12 +34,8 @@ async function tunnelled(from: EchoPod, to: EchoPod): Promise<number> {
 }
 
 beforeAll(async () => {
-  const [first, second] = suite.nodes;
   live = await suite.space('live');
-  [client, server] = (await live.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-    EchoPod,
-  ];
+  ({ client, server } = await suite.pair(live));
 });
 afterAll(() => rows.print());
 

@@ -74,11 +74,8 @@ function chained({ nodes }: Preflight): readonly boolean[] {
 }
 
 beforeAll(async () => {
-  const [first, second] = suite.nodes;
   inside = await suite.space('in', 'ambient');
-  [client] = (await inside.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-  ];
+  ({ client } = await suite.pair(inside));
   await inside.enrolled(true, 'client', 'server');
 });
 

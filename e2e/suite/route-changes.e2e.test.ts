@@ -100,9 +100,8 @@ async function change(index: number): Promise<Change> {
 }
 
 beforeAll(async () => {
-  const [one, two] = suite.nodes;
   space = await suite.space('app', 'ambient');
-  [client] = (await space.run({ name: 'client', node: one }, { name: 'server', node: two })) as [EchoPod];
+  ({ client } = await suite.pair(space));
   await space.enrolled(true, 'client', 'server');
   const said = await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   expect(said.status).toBe(0);

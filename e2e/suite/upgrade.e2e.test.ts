@@ -20,11 +20,8 @@ beforeAll(async () => {
   other = await OtherVersion.make(suite.cluster);
   suite.atEnd(() => other[Symbol.asyncDispose]());
   suite.atEnd(() => versionUnderTest(suite.cluster).install());
-  const [first, second] = suite.nodes;
   space = await suite.space('app', 'ambient');
-  [client] = (await space.run({ name: 'client', node: first }, { name: 'server', node: second })) as [
-    EchoPod,
-  ];
+  ({ client } = await suite.pair(space));
   await space.enrolled(true, 'client', 'server');
 }, BUILD_TIMEOUT_MS);
 afterAll(() => rows.print());

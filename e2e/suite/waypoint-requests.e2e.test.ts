@@ -48,16 +48,6 @@ async function inTurn<T>(count: number, act: (index: number) => Promise<T>): Pro
   return all;
 }
 
-/** Applies `objects` for the time of `during`. */
-async function having(objects: readonly KubeObject[], during: () => Promise<void>): Promise<void> {
-  await space.apply(...objects);
-  try {
-    await during();
-  } finally {
-    await space.remove(...objects);
-  }
-}
-
 function object(apiVersion: string, kind: string, name: string, spec: object): KubeObject {
   return { apiVersion, kind, metadata: { namespace: space.name, name }, ...{ spec } };
 }
@@ -111,7 +101,7 @@ describe('an endpoint that fails', () => {
 
   test('is tried, and then another, where a route retries; tries are counted', async () => {
     const before = await counted('retries_total', 'lucky');
-    await having([httpRoute('lucky', { retry: { attempts: 3, codes: [503] } })], async () => {
+    await space.having([httpRoute('lucky', { retry: { attempts: 3, codes: [503] } })], async () => {
       await until(
         'the route',
         async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('lucky'),
@@ -130,7 +120,7 @@ describe('an endpoint that fails', () => {
       baseEjectionTime: '120s',
       maxEjectionPercent: 100,
     };
-    await having([destinationRule('lucky', { outlierDetection })], async () => {
+    await space.having([destinationRule('lucky', { outlierDetection })], async () => {
       await until(
         'thirty requests in turn to the good one',
         async () => (await inTurn(30, () => ask('lucky'))).every((outcome) => podOf(outcome) === 'good'),
@@ -154,7 +144,7 @@ describe('an endpoint that is slow', () => {
     const before = await counted('retries_total', 'paced');
     const rule = httpRoute('paced', {});
     const annotations = { 'ambit.mesh/hedge-after': '100ms' };
-    await having([{ ...rule, metadata: { ...rule.metadata, annotations } }], async () => {
+    await space.having([{ ...rule, metadata: { ...rule.metadata, annotations } }], async () => {
       await until(
         'the route',
         async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('paced'),
@@ -168,7 +158,7 @@ describe('an endpoint that is slow', () => {
 
   test('a circuit breaker refuses what is above its limit, and metrics tell', async () => {
     const connectionPool = { http: { http2MaxRequests: 1, http1MaxPendingRequests: 1 } };
-    await having([destinationRule('good', { connectionPool })], async () => {
+    await space.having([destinationRule('good', { connectionPool })], async () => {
       await until(
         'the limit',
         async () => {
@@ -194,7 +184,7 @@ describe('who is served by whom', () => {
 
   test('one header, one endpoint: a consistent hash', async () => {
     const loadBalancer = { consistentHash: { httpHeaderName: 'x-user' } };
-    await having([destinationRule('healthy', { loadBalancer })], async () => {
+    await space.having([destinationRule('healthy', { loadBalancer })], async () => {
       const asks = async (user: number) =>
         new Set((await inTurn(4, () => ask('healthy', { headers: { 'x-user': `u${user}` } }))).map(podOf));
       const served = await eventually(
@@ -220,7 +210,7 @@ describe('who is served by whom', () => {
       () => httpRoute('healthy', { sessionPersistence: { sessionName: 'stick', type: 'Cookie' } }),
     ],
   ])('one cookie, one endpoint: %s', async (_, made) => {
-    await having([made()], async () => {
+    await space.having([made()], async () => {
       const first = await eventually(
         'a cookie',
         () => ask('healthy', { wantsAnswer: true }),
@@ -262,7 +252,7 @@ test('a VirtualService aborts, delays, redirects, rewrites and answers preflight
   const whole = (path: string, asked: Partial<Asked> = {}) =>
     ask('quick', { path, wantsAnswer: true, ...asked });
   const told = async (path: string, asked: Partial<Asked> = {}) => answered(await whole(path, asked));
-  await having([rules], async () => {
+  await space.having([rules], async () => {
     await until('the rules', async () => (await told('/abort'))?.status === 418, patience);
     const delayed = await whole('/delay');
     expect([answered(delayed)?.status, delayed.latencyMs >= 1_500]).toEqual([200, true]);
@@ -328,7 +318,7 @@ describe('a service that authorizes', () => {
     const custom = policyFor(space.name, name, 'quick', { action: 'CUSTOM', provider: { name }, rules });
     const guarded = (headers: Readonly<Record<string, string>>) =>
       ask('quick', { path: '/guarded', wantsAnswer: true, headers });
-    await having([custom], async () => {
+    await space.having([custom], async () => {
       const refused = await eventually(
         'a refusal by the service',
         () => guarded({ 'x-allow': 'no' }),
@@ -356,7 +346,7 @@ test('a policy in dry run lets through, and what it would do is counted and logg
     rules: [{ to: [{ operation: { paths: ['/tried'] } }] }],
   });
   const annotations = { 'istio.io/dry-run': 'true' };
-  await having([{ ...policy, metadata: { ...policy.metadata, annotations } }], async () => {
+  await space.having([{ ...policy, metadata: { ...policy.metadata, annotations } }], async () => {
     const verdicts = async () =>
       total(await waypoint.metrics(), 'ambit_waypoint_dry_run_verdicts_total', {
         policy: `${space.name}/only-tried`,
@@ -395,7 +385,7 @@ describe('tokens', () => {
     });
     const ann = issuer.token({ sub: 'ann' });
     const forged = new TokenIssuer(issuer.name).token({ sub: 'ann' });
-    await having([authentication, policy], async () => {
+    await space.having([authentication, policy], async () => {
       await until(
         'a refusal without a token',
         async () => (await status({ wantsAnswer: true })) === 403,
@@ -418,7 +408,7 @@ describe('tokens', () => {
       targetRefs: [{ group: '', kind: 'Service', name: 'good' }],
       jwtRules: [{ issuer: issuer.name, jwksUri, timeout: '1s' }],
     });
-    await having([authentication], async () => {
+    await space.having([authentication], async () => {
       await until(
         'a refusal',
         async () => (await status(bearer(issuer.token({ sub: 'ann' })))) === 401,
@@ -441,7 +431,7 @@ test('names below a wildcard lead nowhere, and status, warning and explanation s
     resolution: 'DYNAMIC_DNS',
     ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
   });
-  await having([entry], async () => {
+  await space.having([entry], async () => {
     const at = { namespace: space.name, name: 'wild' };
     const { status } = await eventually(
       'a status and an address',

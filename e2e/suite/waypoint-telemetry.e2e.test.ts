@@ -45,15 +45,6 @@ function telemetry(name: string, spec: Readonly<Record<string, unknown>>): KubeO
   };
 }
 
-async function having(object: KubeObject, during: () => Promise<void>): Promise<void> {
-  await space.apply(object);
-  try {
-    await during();
-  } finally {
-    await space.remove(object);
-  }
-}
-
 beforeAll(async () => {
   const [first, second] = suite.nodes;
   space = await suite.space('app', 'ambient');
@@ -120,7 +111,7 @@ describe('a Telemetry', () => {
     };
     const overrides = [{ match: { metric: 'REQUEST_COUNT', mode: 'SERVER' }, tagOverrides }];
     const asked = telemetry('labels', { metrics: [{ providers: [{ name: 'prometheus' }], overrides }] });
-    await having(asked, async () => {
+    await space.having([asked], async () => {
       const found = await eventually(
         'requests with other labels',
         async () => {
@@ -145,7 +136,7 @@ describe('a Telemetry', () => {
         filter: { expression: "request.url_path == '/told'" },
       },
     ];
-    await having(telemetry('log', { accessLogging }), async () => {
+    await space.having([telemetry('log', { accessLogging })], async () => {
       const lines = await eventually(
         'a line',
         async () => {

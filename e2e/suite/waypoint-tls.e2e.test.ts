@@ -58,16 +58,6 @@ function backendTls(name: string, validation: object): KubeObject {
 
 const fromConfigMap = (name: string) => ({ caCertificateRefs: [{ group: '', kind: 'ConfigMap', name }] });
 
-/** Applies `objects` for the time of `during`. */
-async function having(objects: readonly KubeObject[], during: () => Promise<void>): Promise<void> {
-  await space.apply(...objects);
-  try {
-    await during();
-  } finally {
-    await space.remove(...objects);
-  }
-}
-
 async function replicas() {
   const { items } = await suite.cluster.client.list(pods, {
     namespace: space.name,
@@ -180,7 +170,7 @@ beforeAll(async () => {
 
 describe.each([INSIDE, OUTSIDE])('a BackendTLSPolicy for %s', (name) => {
   test('the right authority and name: both versions of HTTP, by ALPN', async () => {
-    await having([backendTls(name, { hostname: NAME, ...fromConfigMap('right') })], async () => {
+    await space.having([backendTls(name, { hostname: NAME, ...fromConfigMap('right') })], async () => {
       expect(await secured(name)).toMatchObject({
         protocol: 'HTTP/1.1',
         tls: { serverName: NAME, alpn: 'http/1.1', client: '' },
@@ -193,14 +183,14 @@ describe.each([INSIDE, OUTSIDE])('a BackendTLSPolicy for %s', (name) => {
   });
 
   test('another authority, and another name, are refused with the reason', async () => {
-    await having([backendTls(name, { hostname: NAME, ...fromConfigMap('wrong') })], () =>
+    await space.having([backendTls(name, { hostname: NAME, ...fromConfigMap('wrong') })], () =>
       refused(name, /unable_to_(get|verify)|self-signed/),
     );
-    await having([backendTls(name, { hostname: 'other.test', ...fromConfigMap('right') })], () =>
+    await space.having([backendTls(name, { hostname: 'other.test', ...fromConfigMap('right') })], () =>
       refused(name, /other\.test/),
     );
     const names = { subjectAltNames: [{ type: 'Hostname', hostname: 'third.test' }] };
-    await having([backendTls(name, { hostname: NAME, ...names, ...fromConfigMap('right') })], () =>
+    await space.having([backendTls(name, { hostname: NAME, ...names, ...fromConfigMap('right') })], () =>
       refused(name, /expected_one_of_third\.test/),
     );
   });
@@ -209,13 +199,13 @@ describe.each([INSIDE, OUTSIDE])('a BackendTLSPolicy for %s', (name) => {
 describe.each([INSIDE, OUTSIDE])('a DestinationRule for %s', (name) => {
   test('SIMPLE: the name is asked for, and nobody need prove it where the user says so', async () => {
     const tls = { mode: 'SIMPLE', sni: NAME, insecureSkipVerify: true };
-    await having([rule(name, tls)], async () => {
+    await space.having([rule(name, tls)], async () => {
       expect(await secured(name)).toMatchObject({ tls: { serverName: NAME, alpn: 'http/1.1' } });
     });
   });
 
   test('SIMPLE: whom the system’s roots do not know is refused with the reason', async () => {
-    await having([rule(name, { mode: 'SIMPLE', sni: NAME })], () =>
+    await space.having([rule(name, { mode: 'SIMPLE', sni: NAME })], () =>
       refused(name, /unable_to_(get|verify)|self-signed/),
     );
   });
@@ -277,7 +267,7 @@ describe('a certificate of its own', () => {
         all.every((pod) => isReady(pod) && pod.metadata.annotations?.['ambit.mesh/credentials'] === 'bank'),
       { timeoutMs: 120_000, everyMs: 500 },
     );
-    await having([ruled(mutual)], async () => {
+    await space.having([ruled(mutual)], async () => {
       await refused(STRICT, /Secret_bank_has_no_cert_and_key,_or_tls\.crt_and_tls\.key/);
       await space.apply(await secret('asker'));
       await proven('asker');
@@ -289,7 +279,7 @@ describe('a certificate of its own', () => {
       const { body: dump } = await askPod(api, at, 'GET', '/config_dump');
       expect(dump).toContain('"bank"');
       expect(dump).not.toContain('PRIVATE KEY');
-      await having([ruled(files)], () => proven('renewed'));
+      await space.having([ruled(files)], () => proven('renewed'));
       await space.apply(ruled({ mode: 'SIMPLE', sni: NAME, credentialName: 'bank' }));
       await proven(undefined);
       await space.apply(ruled({ ...mutual, subjectAltNames: ['other.test'] }));

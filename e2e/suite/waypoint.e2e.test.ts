@@ -90,16 +90,6 @@ async function label(kind: 'service' | 'pod', name: string, use: string | null):
   else await api.patch(pods, { namespace: space.name, name }, patch);
 }
 
-/** Applies `objects` for the time of `during`. */
-async function having(objects: readonly KubeObject[], during: () => Promise<void>): Promise<void> {
-  await space.apply(...objects);
-  try {
-    await during();
-  } finally {
-    await space.remove(...objects);
-  }
-}
-
 beforeAll(async () => {
   const [one, two] = suite.nodes;
   space = await suite.space('app', 'ambient');
@@ -195,11 +185,14 @@ describe('routes and policies', () => {
   test('a header decides where a request goes', async () => {
     const matches = [{ headers: [{ name: 'x-version', value: 'two' }] }];
     const rules = [{ matches, backendRefs: [to('second')] }, { backendRefs: [to('first')] }];
-    await having([route('HTTPRoute', space.name, 'by-header', 'first', PORTS.http, rules)], async () => {
-      const asked = { host: space.host('first'), headers: { 'x-version': 'two' } };
-      await until('the route', async () => (await heard(client, asked))?.pod === 'second', patience);
-      expect((await heard(client, { host: space.host('first') }))?.pod).toBe('first');
-    });
+    await space.having(
+      [route('HTTPRoute', space.name, 'by-header', 'first', PORTS.http, rules)],
+      async () => {
+        const asked = { host: space.host('first'), headers: { 'x-version': 'two' } };
+        await until('the route', async () => (await heard(client, asked))?.pod === 'second', patience);
+        expect((await heard(client, { host: space.host('first') }))?.pod).toBe('first');
+      },
+    );
     await until(
       'no route',
       async () => (await heard(client, { host: space.host('first') }))?.pod === 'first',
@@ -223,7 +216,7 @@ describe('routes and policies', () => {
       expect(failed).toBe(0);
       return servers;
     };
-    await having([split(0, 1)], async () => {
+    await space.having([split(0, 1)], async () => {
       await until('all to the second', async () => {
         return (await heard(client, { host: space.host('first') }))?.pod === 'second';
       });
@@ -250,7 +243,7 @@ describe('routes and policies', () => {
       ],
     });
     const asked = { host: space.host('first'), method: 'DELETE' };
-    await having([deny], async () => {
+    await space.having([deny], async () => {
       const refused = await eventually(
         'a refusal',
         () => other.ask(asked),
@@ -276,7 +269,7 @@ describe('routes and policies', () => {
 
 describe('which waypoint', () => {
   test('one for workloads takes what goes to a pod by its address, and no service', async () => {
-    await having(
+    await space.having(
       [waypoint(space.name, 'pods', { labels: { 'istio.io/waypoint-for': 'workload' } })],
       async () => {
         await programmed('pods');
@@ -291,26 +284,29 @@ describe('which waypoint', () => {
   });
 
   test("one for all takes both, and a service's own goes before its namespace's", async () => {
-    await having([waypoint(space.name, 'both', { labels: { 'istio.io/waypoint-for': 'all' } })], async () => {
-      await programmed('both');
-      await label('pod', 'second', 'both');
-      await label('service', 'second', 'both');
-      await untilRead(client, { host: second.ip });
-      await until('the service through it', async () => {
-        const ips = (await podsOf('both')).map(({ status }) => status?.podIP);
-        return ips.includes((await heard(client, { host: space.host('second') }))?.source);
-      });
-      // The other service still has the namespace's.
-      const ips = (await podsOf('waypoint')).map(({ status }) => status?.podIP);
-      expect(ips).toContain((await heard(client, { host: space.host('first') }))?.source);
-      await label('pod', 'second', null);
-      await label('service', 'second', null);
-      await untilNotRead(client, { host: second.ip });
-    });
+    await space.having(
+      [waypoint(space.name, 'both', { labels: { 'istio.io/waypoint-for': 'all' } })],
+      async () => {
+        await programmed('both');
+        await label('pod', 'second', 'both');
+        await label('service', 'second', 'both');
+        await untilRead(client, { host: second.ip });
+        await until('the service through it', async () => {
+          const ips = (await podsOf('both')).map(({ status }) => status?.podIP);
+          return ips.includes((await heard(client, { host: space.host('second') }))?.source);
+        });
+        // The other service still has the namespace's.
+        const ips = (await podsOf('waypoint')).map(({ status }) => status?.podIP);
+        expect(ips).toContain((await heard(client, { host: space.host('first') }))?.source);
+        await label('pod', 'second', null);
+        await label('service', 'second', null);
+        await untilNotRead(client, { host: second.ip });
+      },
+    );
   });
 
   test('one for none takes nothing, and the service says so', async () => {
-    await having(
+    await space.having(
       [waypoint(space.name, 'idle', { labels: { 'istio.io/waypoint-for': 'none' } })],
       async () => {
         await programmed('idle');
@@ -339,7 +335,7 @@ describe('which waypoint', () => {
         { name: apart.name },
         { type: 'merge', body: { metadata: { labels: values } } },
       );
-    await having([waypoint(space.name, 'shared', { from: 'Same' })], async () => {
+    await space.having([waypoint(space.name, 'shared', { from: 'Same' })], async () => {
       await programmed('shared');
       await wish(labels);
       await boundTo('far', 'AttachmentDenied', apart.name);
@@ -421,18 +417,21 @@ describe('what istiod keeps', () => {
   });
 
   test('a Gateway of another revision is nobody here', async () => {
-    await having([waypoint(space.name, 'foreign', { labels: { 'istio.io/rev': 'elsewhere' } })], async () => {
-      await throughout(
-        'nothing is made',
-        async () => {
-          const at = { namespace: space.name, name: 'foreign' };
-          const gateway = await suite.cluster.client.get(gateways, at);
-          const made = await suite.cluster.client.find(deployments, at);
-          return made === undefined && conditionOf(gateway.status?.conditions, 'Programmed') !== 'True';
-        },
-        3_000,
-      );
-    });
+    await space.having(
+      [waypoint(space.name, 'foreign', { labels: { 'istio.io/rev': 'elsewhere' } })],
+      async () => {
+        await throughout(
+          'nothing is made',
+          async () => {
+            const at = { namespace: space.name, name: 'foreign' };
+            const gateway = await suite.cluster.client.get(gateways, at);
+            const made = await suite.cluster.client.find(deployments, at);
+            return made === undefined && conditionOf(gateway.status?.conditions, 'Programmed') !== 'True';
+          },
+          3_000,
+        );
+      },
+    );
   });
 
   async function rolled(annotation: string): Promise<void> {

@@ -93,6 +93,16 @@ export class Space {
     await this.cluster.remove(...objects);
   }
 
+  /** Applies `objects` for the time of `during`. */
+  async having(objects: readonly KubeObject[], during: () => Promise<void>): Promise<void> {
+    await this.apply(...objects);
+    try {
+      await during();
+    } finally {
+      await this.remove(...objects);
+    }
+  }
+
   /** The name by which anyone in the cluster finds a Service of this namespace. */
   host(name: string): string {
     return `${name}.${this.name}.svc.cluster.local`;

@@ -9,6 +9,7 @@
 import { afterAll, beforeAll, jest } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import { Cluster } from './cluster.ts';
+import type { EchoPod } from './echo-pod.ts';
 import { Mesh } from './mesh.ts';
 import { MODE_LABEL } from './objects.ts';
 import { Space } from './space.ts';
@@ -50,6 +51,16 @@ class Suite {
     const space = new Space(this.cluster, name);
     this.#spaces.push(space);
     return space;
+  }
+
+  /** Puts up two applications, `client` on the first node and `server` on the second; resolves when both are ready. */
+  async pair(space: Space): Promise<{ readonly client: EchoPod; readonly server: EchoPod }> {
+    const [first, second] = this.nodes;
+    const [client, server] = (await space.run(
+      { name: 'client', node: first },
+      { name: 'server', node: second },
+    )) as [EchoPod, EchoPod];
+    return { client, server };
   }
 
   /** Objects outside the suite's namespaces, removed when it ends. */

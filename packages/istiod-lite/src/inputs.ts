@@ -2,9 +2,10 @@
 import type { Collection } from '@ambit/collections/collection';
 import { IndexCollection } from '@ambit/collections/index-by';
 import type { Scheduler } from '@ambit/collections/scheduler';
+import { isDnsSubdomain } from '@ambit/core/dns-subdomain';
 import type { KubeClient, Selection } from '@ambit/kube/client';
 import { type Referenced, ReferencedObjects } from '@ambit/kube/referenced-objects';
-import { isObjectName, type KubeObject } from '@ambit/kube/resource';
+import type { KubeObject } from '@ambit/kube/resource';
 import { type BackendTlsPolicy, backendTlsPolicies } from '@ambit/kube/resources/backend-tls';
 import {
   type ConfigMap,
@@ -152,7 +153,7 @@ export function watchInputs(
 
 /** Of `namespace/name`: whether a ConfigMap can be called so. */
 export function mayBeConfigMap(key: string): boolean {
-  return isObjectName(key.slice(key.indexOf('/') + 1));
+  return isDnsSubdomain(key.slice(key.indexOf('/') + 1));
 }
 
 /** That object alone; `undefined`: all of them. */

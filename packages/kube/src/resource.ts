@@ -77,16 +77,6 @@ export function keyOf({ metadata: { namespace, name } }: KubeObject): string {
   return namespace ? `${namespace}/${name}` : name;
 }
 
-const MAX_NAME_CHARS = 253;
-
-/** Whether most kinds can have an object of that name: whoever refers to one may have written anything. */
-export function isObjectName(name: string): boolean {
-  return (
-    name.length <= MAX_NAME_CHARS &&
-    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name)
-  );
-}
-
 /** Whether the object has been deleted, and waits for whoever has to clean up after it. */
 export function isEnding({ metadata }: KubeObject): boolean {
   return metadata.deletionTimestamp !== undefined;

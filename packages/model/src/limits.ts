@@ -14,7 +14,7 @@ export const MAX_POLICY_MATCHERS = 100_000;
 export const MAX_NAME_LENGTH = 1024;
 /** Values that an interner remembers before it starts afresh. */
 export const MAX_INTERNED = 65_536;
-/** Workloads that an interner remembers to know their replicas by; a few hundred bytes each. */
+/** Workloads that an interner remembers to know their replicas by: some hundred bytes each, 2 KiB at most. */
 export const MAX_ALIKE = 2048;
 /** Bytes of a local mesh file. */
 export const MAX_LOCAL_FILE_BYTES = 64 * 1024 * 1024;

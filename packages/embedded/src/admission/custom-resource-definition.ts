@@ -1,4 +1,5 @@
 /** CustomResourceDefinitions: defaults, what must be right about them, and the conditions that make one served. */
+import { isDnsSubdomain } from '@ambit/core/dns-subdomain';
 import type { FieldProblem } from '../errors.ts';
 import {
   clone,
@@ -13,7 +14,7 @@ import {
 } from '../json.ts';
 import type { PrinterColumn, Resource, Verb } from '../kinds/resource.ts';
 import { nameOf, timestamp } from '../object.ts';
-import { isDnsLabel, isSubdomain } from '../objects/names.ts';
+import { isDnsLabel } from '../objects/names.ts';
 import { structuralSchema } from '../schema/structural.ts';
 import type { KindRules } from './rules.ts';
 
@@ -94,7 +95,7 @@ function crdProblems(object: JsonObject): readonly FieldProblem[] {
     });
   if (nameOf(object) !== `${plural}.${group}`)
     bad('metadata.name', nameOf(object), 'must be spec.names.plural+"."+spec.group');
-  if (!isSubdomain(group) || !group.includes('.'))
+  if (!isDnsSubdomain(group) || !group.includes('.'))
     bad('spec.group', group, 'should be a domain with at least one dot');
   if (!isDnsLabel(plural)) bad('spec.names.plural', plural, 'must be a DNS label');
   if (!textAt(names, 'kind'))

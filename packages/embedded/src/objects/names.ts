@@ -1,10 +1,10 @@
 /** What names may be. Pure. */
+import { isDnsSubdomain } from '@ambit/core/dns-subdomain';
 import type { FieldProblem } from '../errors.ts';
 import { type Resource, storageKeyOf } from '../kinds/resource.ts';
 
 const LABEL = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
 const LABEL_1035 = /^[a-z](?:[-a-z0-9]*[a-z0-9])?$/;
-const SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
 
 const SAY_LABEL =
   "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -14,7 +14,6 @@ const SAY_SUBDOMAIN =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
 export const isDnsLabel = (text: string): boolean => text.length <= 63 && LABEL.test(text);
-export const isSubdomain = (text: string): boolean => text.length <= 253 && SUBDOMAIN.test(text);
 
 /** Why `name` may not be the name of an object of `resource`; `undefined` if it may. */
 export function nameProblem(resource: Resource, name: string): FieldProblem | undefined {
@@ -33,7 +32,7 @@ export function nameProblem(resource: Resource, name: string): FieldProblem | un
     default:
       if (resource.group === 'rbac.authorization.k8s.io') return pathSegmentProblem(name, problem);
       if (name.length > 253) return problem('must be no more than 253 characters');
-      return SUBDOMAIN.test(name) ? undefined : problem(SAY_SUBDOMAIN);
+      return isDnsSubdomain(name) ? undefined : problem(SAY_SUBDOMAIN);
   }
 }
 

@@ -129,14 +129,14 @@ export function deriveWanted(options: WantedOptions): Wanted {
       compute: ({ gateway, management }, _, fetch): Overlaid | undefined => {
         if (management !== 'managed' || isEnding(gateway)) return undefined;
         const named = parametersOf(gateway, parameters, fetch);
-        if (named === NOT_KNOWN_YET) return undefined;
-        if (typeof named === 'string') return { kind: 'problem', message: named };
+        if (named.kind === 'unknown') return undefined;
+        if (named.kind === 'problem') return named;
         const { problem } = credentialsOf(gateway);
         if (problem !== undefined) return { kind: 'problem', message: problem };
         const byClass = fetch.get(defaults, ONLY)?.get(gateway.spec?.gatewayClassName ?? '');
         const overlays = [
           ...(byClass ? [overlayOf(byClass, true)] : []),
-          ...(named ? [overlayOf(named, namespaceOf(named) === systemNamespace)] : []),
+          ...(named.kind === 'map' ? [overlayOf(named.map, namespaceOf(named.map) === systemNamespace)] : []),
         ];
         const rendered = renderWaypoint(gateway, settings, {
           gatewayClass: fetch.get(inputs.gatewayClasses, gateway.spec?.gatewayClassName ?? ''),
@@ -174,24 +174,30 @@ function parametersKey({ metadata, spec }: Gateway): readonly [string] | undefin
   return group === '' && kind === 'ConfigMap' && name ? [`${metadata.namespace ?? ''}/${name}`] : undefined;
 }
 
-/** The ConfigMap that a Gateway names, `undefined` if it names none; another text: why there is none to use. */
+/** The ConfigMap that a Gateway names; or why there is none to use; or that it is not known yet. */
+type NamedParameters =
+  | { readonly kind: 'none' | 'unknown' }
+  | { readonly kind: 'map'; readonly map: ConfigMap }
+  | { readonly kind: 'problem'; readonly message: string };
+
 function parametersOf(
   gateway: Gateway,
   parameters: Collection<string, Referenced<ConfigMap>>,
   fetch: Fetch,
-): ConfigMap | string | undefined {
+): NamedParameters {
   const reference = gateway.spec?.infrastructure?.parametersRef;
-  if (!reference) return undefined;
+  if (!reference) return { kind: 'none' };
   const [key] = parametersKey(gateway) ?? [];
   if (key === undefined) {
     const title = [reference.kind, reference.group].filter(Boolean).join('.');
-    return `parametersRef: must be a ConfigMap, not ${title}`;
+    return { kind: 'problem', message: `parametersRef: must be a ConfigMap, not ${title}` };
   }
   const found = fetch.get(parameters, key);
-  return found ? (found.object ?? `parametersRef: ConfigMap ${key} was not found`) : NOT_KNOWN_YET;
+  if (!found) return { kind: 'unknown' };
+  return found.object
+    ? { kind: 'map', map: found.object }
+    : { kind: 'problem', message: `parametersRef: ConfigMap ${key} was not found` };
 }
-
-const NOT_KNOWN_YET = 'not known yet';
 
 /** By class: the oldest ConfigMap that says it has its defaults. */
 function oldestByClass(configMaps: Iterable<ConfigMap>): ReadonlyMap<string, ConfigMap> {

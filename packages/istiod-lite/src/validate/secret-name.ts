@@ -1,10 +1,10 @@
 /** Which Secret a `credentialName` names; pure. */
-import { isObjectName } from '@ambit/kube/resource';
+import { isDnsSubdomain } from '@ambit/core/dns-subdomain';
 
 const PREFIX = 'kubernetes://';
 
 /** As Istio reads it: a name, of a Secret beside the proxy. `undefined`: it names something else, or nothing. */
 export function secretName(credentialName: string): string | undefined {
   const name = credentialName.startsWith(PREFIX) ? credentialName.slice(PREFIX.length) : credentialName;
-  return isObjectName(name) ? name : undefined;
+  return isDnsSubdomain(name) ? name : undefined;
 }

@@ -33,10 +33,7 @@ export function forwardedRequest(decision: RequestChanges, request: RequestView)
   let { authority, path, fields } = request;
   const { vouched = [], tokenPlaces } = request;
   const isOfClients = decision.consumerNamespace !== undefined;
-  const forClients = [...vouched, ...(tokenPlaces?.fields ?? [])];
-  const fixed: FixedFields = isOfClients
-    ? { unwritten: forClients, kept: forClients }
-    : { unwritten: vouched, kept: [] };
+  const fixed = isOfClients ? fixedForClients(request) : { unwritten: vouched, kept: [] };
   for (const { rewrite, requestHeaders } of decision.filters) {
     if (rewrite?.hostname !== undefined) authority = rewrite.hostname;
     if (rewrite?.path !== undefined) path = changePath(rewrite.path, path, decision.matchedPrefixLength);
@@ -47,6 +44,11 @@ export function forwardedRequest(decision: RequestChanges, request: RequestView)
   }
   if (isOfClients && tokenPlaces?.isQuery) path = withQueryOf(path, request.path);
   return { authority, path, fields };
+}
+
+function fixedForClients({ vouched = [], tokenPlaces }: RequestView): FixedFields {
+  const names = [...vouched, ...(tokenPlaces?.fields ?? [])];
+  return { unwritten: names, kept: names };
 }
 
 /** A rewrite may bring a query of its own. */

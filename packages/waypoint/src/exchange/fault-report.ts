@@ -18,6 +18,16 @@ export class FaultReport {
     this.#faults.inc(undefined, 0);
   }
 
+  /** Does `act`. What that throws is a fault: it is told, and `end` ends what it was about. */
+  contain(what: string, act: () => void, end: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.tell(what, error);
+      end();
+    }
+  }
+
   /** @param what - Which of them, and where it was. */
   tell(what: string, error: unknown): void {
     this.#faults.inc();

@@ -62,13 +62,15 @@ export interface TriesOptions {
 const MAX_GONE_ENDPOINTS = 5;
 
 const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
+/** Shared by requests that were not tried yet. */
+const NONE: readonly UpstreamEndpoint[] = [];
 
 export class Tries implements AttemptHost, Disposable {
   readonly #context: ExchangeContext;
   readonly #options: TriesOptions;
   readonly #host: TriesHost;
-  /** That were chosen for this request so far. */
-  readonly #tried = new Set<UpstreamEndpoint>();
+  /** That were chosen for this request so far; hardly ever more than one. */
+  #tried = NONE;
   #attempt: Attempt | undefined;
   /** A second one under way beside it. */
   #beside: Attempt | undefined;
@@ -129,7 +131,7 @@ export class Tries implements AttemptHost, Disposable {
   #try(): void {
     const { cluster, decision, hash, address, preferred } = this.#options;
     const { clock, random } = this.#context;
-    const avoid = decision.retry.ignorePreviousHosts ? this.#tried : NOBODY;
+    const avoid = decision.retry.ignorePreviousHosts && this.#count > 0 ? new Set(this.#tried) : NOBODY;
     const picked =
       this.#count === 0 && preferred ? preferred : cluster.pick({ hash, avoid, random, address });
     if (picked instanceof UpstreamError) {
@@ -148,7 +150,7 @@ export class Tries implements AttemptHost, Disposable {
     const { cluster, head, body, client, decision } = this.#options;
     const { clock } = this.#context;
     this.#count += 1;
-    this.#tried.add(endpoint);
+    this.#tried = [...this.#tried, endpoint];
     this.#host.onTry(endpoint);
     const version = upstreamVersion(cluster.appProtocol, cluster.destination, {
       version: head.version,
@@ -178,8 +180,8 @@ export class Tries implements AttemptHost, Disposable {
     const nowMs = clock.monotonicMs();
     if (!mayHedge(decision.retry, head, this.#load(nowMs), cluster.destination.retryBudget)) return;
     // Who is bound to one endpoint by a hash is sent to another for once.
-    const picked = cluster.pick({ hash: undefined, avoid: this.#tried, random, address });
-    if (picked instanceof UpstreamError || this.#tried.has(picked)) return;
+    const picked = cluster.pick({ hash: undefined, avoid: new Set(this.#tried), random, address });
+    if (picked instanceof UpstreamError || this.#tried.includes(picked)) return;
     if (!this.#isRetry && !breakers.tryTake('retries')) return;
     this.#isRetry = true;
     breakers.countRetry(nowMs);

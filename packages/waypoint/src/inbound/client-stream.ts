@@ -194,13 +194,10 @@ export class ClientStream implements StreamHandler {
   /** Goes on after a wait. A fault of ours ends this stream, and not the process. */
   #step(act: () => void): void {
     if (this.#over) return;
-    try {
-      act();
-    } catch (error) {
-      this.#context.faults.tell('a connection failed', error);
+    this.#context.faults.contain('a connection failed', act, () => {
       this.#stream.reset(H2.internalError);
       this.#end();
-    }
+    });
   }
 
   #refuse(status: number, reason: string, message: string): void {

@@ -278,12 +278,7 @@ export class CarriedStream {
   /** Goes on after a wait, unless it has ended meanwhile. */
   #step(act: () => void): void {
     if (this.#over) return;
-    try {
-      act();
-    } catch (error) {
-      this.#context.faults.tell('a connection failed', error);
-      this.#refuse(undefined, 'internal_error');
-    }
+    this.#context.faults.contain('a connection failed', act, () => this.#refuse(undefined, 'internal_error'));
   }
 
   #failed(error: UpstreamError): void {

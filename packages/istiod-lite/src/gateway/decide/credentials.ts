@@ -4,7 +4,7 @@
  * The kubelet brings them, and what is renewed in them; neither the control plane nor the waypoint may read Secrets. One
  * that is not there stops no pod: what is to be sent with it fails until it is.
  */
-import { isObjectName } from '@ambit/kube/resource';
+import { isDnsSubdomain } from '@ambit/core/dns-subdomain';
 import type { Gateway } from '@ambit/kube/resources/gateway';
 import { MAX_MOUNTED_CREDENTIALS } from '../../limits.ts';
 
@@ -25,7 +25,7 @@ export interface Credentials {
 export function credentialsOf({ metadata }: Gateway): Credentials {
   const given = metadata.annotations?.[CREDENTIALS_ANNOTATION] ?? '';
   const names = [...new Set(given.split(',').map((name) => name.trim()))].filter((name) => name !== '');
-  const wrong = names.find((name) => !isObjectName(name));
+  const wrong = names.find((name) => !isDnsSubdomain(name));
   const said = wrong !== undefined && wrong.length > 100 ? `${wrong.slice(0, 100)}…` : wrong;
   const problem =
     said !== undefined

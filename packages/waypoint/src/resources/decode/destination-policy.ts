@@ -13,6 +13,7 @@ import type {
   UpstreamTls as UpstreamTlsMessage,
 } from '@ambit/api/waypoint';
 import { HashAlgorithm, Http2Upgrade, SimpleLoadBalancer } from '@ambit/api/waypoint';
+import { isDnsSubdomain } from '@ambit/core/dns-subdomain';
 import { isCookiePath, isToken } from '@ambit/core/http-text';
 import { atMost, nameOf, pick, portOf, Problem } from '@ambit/model/decode/problem';
 import {
@@ -231,7 +232,8 @@ function tlsSourceOf({ files, credential }: UpstreamTlsMessage): TlsSource | und
   if (files && credential) throw new Problem('tls: both files and a credential');
   if (credential) {
     const { name, mutual } = credential;
-    if (!isSecretName(name)) throw new Problem(`tls: ${JSON.stringify(name)} is no name of a Secret`);
+    // It becomes a part of a path.
+    if (!isDnsSubdomain(name)) throw new Problem(`tls: ${JSON.stringify(name)} is no name of a Secret`);
     return { kind: 'credential', name, isMutual: mutual };
   }
   if (!files) return undefined;
@@ -247,11 +249,6 @@ function tlsSourceOf({ files, credential }: UpstreamTlsMessage): TlsSource | und
     caCertificates: path(files.caCertificates),
     caCrl: path(files.caCrl),
   };
-}
-
-/** It becomes a part of a path. */
-function isSecretName(name: string): boolean {
-  return name.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name);
 }
 
 function healthCheckOf(message: HealthCheckMessage): HealthCheck {
