@@ -31,9 +31,11 @@ describe('KeyedWorker', () => {
     let running = 0;
     let most = 0;
     let runs = 0;
+    const { promise: again, resolve } = Promise.withResolvers<void>();
     await using subject = worker(async () => {
       running += 1;
       runs += 1;
+      if (runs === 2) resolve();
       most = Math.max(most, running);
       await systemClock.sleep(3);
       running -= 1;
@@ -41,6 +43,8 @@ describe('KeyedWorker', () => {
     subject.add('a');
     subject.add('a');
     subject.add('a');
+    await again;
+    // Time for one too many.
     await soon();
     expect([runs, most]).toEqual([2, 1]);
   });
