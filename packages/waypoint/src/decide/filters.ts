@@ -31,9 +31,7 @@ export type RequestChanges = Pick<Forward, 'filters' | 'matchedPrefixLength' | '
 export function forwardedRequest(decision: RequestChanges, request: RequestView): ForwardedRequest {
   if (decision.filters.length === 0) return request;
   let { authority, path, fields } = request;
-  const { vouched = [], tokenPlaces } = request;
-  const isOfClients = decision.consumerNamespace !== undefined;
-  const fixed = isOfClients ? fixedForClients(request) : { unwritten: vouched, kept: [] };
+  const fixed = fixedFields(decision, request);
   for (const { rewrite, requestHeaders } of decision.filters) {
     if (rewrite?.hostname !== undefined) authority = rewrite.hostname;
     if (rewrite?.path !== undefined) path = changePath(rewrite.path, path, decision.matchedPrefixLength);
@@ -42,13 +40,18 @@ export function forwardedRequest(decision: RequestChanges, request: RequestView)
       fields = changeFields(change, fields, fixed);
     }
   }
-  if (isOfClients && tokenPlaces?.isQuery) path = withQueryOf(path, request.path);
+  if (fixed.isQuery) path = withQueryOf(path, request.path);
   return { authority, path, fields };
 }
 
-function fixedForClients({ vouched = [], tokenPlaces }: RequestView): FixedFields {
+/** What nothing of a route changes of a request. */
+export function fixedFields(
+  { consumerNamespace }: Pick<Forward, 'consumerNamespace'>,
+  { vouched = [], tokenPlaces }: RequestView,
+): FixedFields & { readonly isQuery: boolean } {
+  if (consumerNamespace === undefined) return { unwritten: vouched, kept: [], isQuery: false };
   const names = [...vouched, ...(tokenPlaces?.fields ?? [])];
-  return { unwritten: names, kept: names };
+  return { unwritten: names, kept: names, isQuery: tokenPlaces?.isQuery ?? false };
 }
 
 /** A rewrite may bring a query of its own. */

@@ -100,6 +100,10 @@ describe('who is asked', () => {
     ['a path that is none', [http({ pathPrefix: '/a b' })]],
     ['a header that is none', [http({ includeRequestHeadersInCheck: ['a b'] })]],
     ['a status that is none', [ask({ $case: 'status', value: 99 })]],
+    [
+      'an answer of the user’s beside it',
+      [http(), filter({ $case: 'directResponse', value: { status: 200 } } as Kind)],
+    ],
   ])('%s: the rule refuses', (_, filters) => {
     expect(decide({ filters })).toMatchObject({ kind: 'respond', status: 500, reason: 'unreadable' });
   });
@@ -137,11 +141,11 @@ describe('what an answer changes', () => {
     vouched: ['x-user', 'x-role'],
   };
   const changes = (set: readonly string[], remove: readonly string[] = []) => ({
-    set,
-    remove,
-    vouched: [...remove, ...set.filter((_, i) => i % 2 === 0)],
+    changes: { set, remove, vouched: [...remove, ...set.filter((_, i) => i % 2 === 0)] },
+    query: undefined,
   });
   const filters = [http()];
+  const consumer = () => asked({ filters }, { namespace: 'web', consumerNamespace: 'web' });
 
   test('headers, of which filters have no say then', () => {
     const { fields, vouched } = withAnswer(
@@ -176,9 +180,27 @@ describe('what an answer changes', () => {
       'x-forwarded-client-cert',
       'By=a',
     ]);
-    const consumer = asked({ filters }, { namespace: 'web', consumerNamespace: 'web' });
-    expect(withAnswer(consumer, before, removed).fields).toEqual([
+    expect(withAnswer(consumer(), before, removed).fields).toEqual([
       ...['x-user', 'alice', 'x-forwarded-client-cert', 'By=a'],
     ]);
+  });
+
+  const withToken = {
+    ...request('/?access_token=good&a=b', { headers: { authorization: 'Bearer good' } }),
+    tokenPlaces: { fields: ['authorization'], isQuery: true },
+  };
+  const forged = {
+    ...changes(['authorization', 'Bearer forged']),
+    query: { set: [['access_token', 'forged'] as const], remove: ['a'] },
+  };
+
+  test('where tokens are looked for, a service of a route of clients changes nothing', () => {
+    const { path, fields } = withAnswer(consumer(), withToken, forged);
+    expect([path, fields]).toEqual([withToken.path, withToken.fields]);
+  });
+
+  test('and one of a route of the service does', () => {
+    const { path, fields } = withAnswer(asked({ filters }), withToken, forged);
+    expect([path, fields]).toEqual(['/?access_token=forged', ['authorization', 'Bearer forged']]);
   });
 });

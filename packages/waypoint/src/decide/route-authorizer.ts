@@ -7,19 +7,15 @@
 import { AUTHORIZATION_CHECK_PATH } from '@ambit/api/external-authorization';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import { splitServiceKey } from '@ambit/model/address';
-import { changeFields } from './filters.ts';
+import type { ExternalVerdict } from '../security/external.ts';
+import { withQuery } from '../security/change-query.ts';
+import { changeFields, fixedFields } from './filters.ts';
 import type { RequestView } from './request-view.ts';
 import type { RouteAuthorizer } from './route-decision.ts';
 import { fieldsToAsk } from './selected-fields.ts';
 
-/** What the service has set and removed, and has the say of. */
-interface AnsweredChanges {
-  readonly remove: readonly string[];
-  readonly set: HeaderFields;
-  readonly vouched: readonly string[];
-}
-
 type Asked = RouteAuthorizer & { readonly kind: 'service' };
+type Allowed = ExternalVerdict & { readonly kind: 'allow' };
 
 /** The question as a request of its own: what policies of the service are asked about. */
 export function questionView({ authorizer, backend }: Asked, request: RequestView): RequestView {
@@ -36,16 +32,18 @@ export function questionView({ authorizer, backend }: Asked, request: RequestVie
 
 /** The request with what the service changed of it; of that, nobody else of the route has the say from then on. */
 export function withAnswer(
-  { consumerNamespace }: Asked,
+  lead: Asked,
   request: RequestView,
-  { remove, set, vouched }: AnsweredChanges,
+  { changes: { remove, set, vouched }, query }: Pick<Allowed, 'changes' | 'query'>,
 ): RequestView {
-  const { vouched: before = [] } = request;
-  const fields = changeFields({ set: pairs(set), add: [], remove }, request.fields, {
-    unwritten: before,
-    kept: consumerNamespace === undefined ? [] : before,
-  });
-  return { ...request, fields, vouched: [...before, ...vouched] };
+  const { vouched: before = [], path } = request;
+  const fixed = fixedFields(lead, request);
+  return {
+    ...request,
+    path: query && !fixed.isQuery ? withQuery(path, query) : path,
+    fields: changeFields({ set: pairs(set), add: [], remove }, request.fields, fixed),
+    vouched: [...before, ...vouched],
+  };
 }
 
 function pairs(fields: HeaderFields) {

@@ -3,13 +3,17 @@ import type { HeaderFields } from '@ambit/http/header-fields';
 import type { Authorizer } from '../resources/authorizer.ts';
 import { isForOthers } from '../resources/protected-fields.ts';
 
+/** Says whether the body that goes along is all of it: the waypoint's word, never the client's. */
+export const PARTIAL_BODY = 'x-envoy-auth-partial-body';
+
 /** Of a request's fields, those that the service is shown. */
 export function fieldsToAsk(
   { kind, includeRequestHeadersInCheck: names }: Authorizer,
   fields: HeaderFields,
 ): HeaderFields {
-  if (kind === 'ext-authz-http') return selectedFields(fields, ['authorization', ...names]);
-  return names.length === 0 ? fields : filtered(fields, (name) => isNamed(names, name));
+  const own = filtered(fields, (name) => name !== PARTIAL_BODY);
+  if (kind === 'ext-authz-http') return selectedFields(own, ['authorization', ...names]);
+  return names.length === 0 ? own : filtered(own, (name) => isNamed(names, name));
 }
 
 /** What describes the answer's own body, and would describe that of the request wrongly. */

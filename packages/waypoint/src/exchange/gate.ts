@@ -1,10 +1,8 @@
 /**
  * Whether a request may go on: its tokens, then the services that CUSTOM policies name, then the policies themselves.
  *
- * Each question is asked after the one before was answered; only tokens and services are waited for. Whatever goes wrong
- * while asking is a refusal.
+ * Each question is asked after the one before was answered; only tokens and services are waited for (questions.ts).
  */
-import type { ResponseHead } from '@ambit/http/exchange';
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { authorize, externalChecks } from '../decide/authorize.ts';
@@ -13,29 +11,18 @@ import type { ExternalCheck } from '../decide/verdict.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { Authentication, FieldChanges } from '../security/authenticate.ts';
 import { withQuery } from '../security/change-query.ts';
-import type { AuthorizerMetadata, ExternalVerdict, KeptBody } from '../security/external.ts';
 import type { ExchangeContext } from './context.ts';
 import { without, withFields } from './fields.ts';
-import { accessDenied, INTERNAL_ERROR, type Refusal, tokenDenied, TOO_LARGE } from './refusal.ts';
+import { type Allowed, Questions, type QuestionsHost, type ServiceQuestion } from './questions.ts';
+import { accessDenied, tokenDenied } from './refusal.ts';
 
-export interface GateHost {
-  /** Goes on with the first bytes of the body, at most so many, once they are here. */
-  keepBody(bytes: number, goOn: (body: KeptBody) => void): void;
+export interface GateHost extends QuestionsHost {
   /**
    * @param view - The request, with what tokens and services changed of it.
    * @param responseFields - For the client, with whatever is answered.
    * @param token - What was believed.
    */
   admitted(view: RequestView, responseFields: HeaderFields, token: AuthorizationSubject['token']): void;
-  refused(refusal: Refusal): void;
-  /** Runs what follows a wait, unless nobody wants it any more; nothing is thrown. */
-  resume(goOn: () => void): void;
-  /** Something is waited for; once. */
-  waits(): void;
-  /** A service that authorizes told something for logs. */
-  told(metadata: AuthorizerMetadata): void;
-  /** A service that authorizes answered in our place; `failed`: it did not answer. */
-  denied(head: ResponseHead, body: Uint8Array, failed: boolean): void;
 }
 
 export class Gate implements Disposable {
@@ -43,12 +30,8 @@ export class Gate implements Disposable {
   readonly #connection: ConnectionView;
   readonly #config: PortConfig;
   readonly #host: GateHost;
-  /** Made when something is waited for. */
-  #stop: AbortController | undefined;
+  readonly #questions: Questions;
   #view: RequestView;
-  #responseFields: HeaderFields = [];
-  #isWaiting = false;
-  #over = false;
 
   constructor(
     context: ExchangeContext,
@@ -62,6 +45,7 @@ export class Gate implements Disposable {
     this.#config = config;
     this.#view = view;
     this.#host = host;
+    this.#questions = new Questions(context, host);
   }
 
   /** Calls the host once, within the call where nothing is waited for. */
@@ -73,43 +57,19 @@ export class Gate implements Disposable {
     }
     const outcome = this.#context.security.authenticate(authentication, this.#view);
     if (outcome instanceof Promise)
-      void this.#await('authentication', outcome, (one) => this.#authenticated(one));
+      void this.#questions.answer('authentication', outcome, (one) => this.#authenticated(one));
     else this.#authenticated(outcome);
   }
 
   /** Nobody wants to know any more. */
   [Symbol.dispose](): void {
-    this.#over = true;
-    this.#stop?.abort(new Error('the request is over'));
-  }
-
-  get #signal(): AbortSignal {
-    this.#stop ??= new AbortController();
-    return this.#stop.signal;
-  }
-
-  async #await<T>(what: string, promise: Promise<T>, next: (value: T) => void): Promise<void> {
-    try {
-      this.#wait();
-      const value = await promise;
-      if (!this.#over) this.#host.resume(() => next(value));
-    } catch (error) {
-      if (this.#over) return;
-      this.#context.faults.tell(`${what} of a request failed`, error);
-      this.#refuse(INTERNAL_ERROR);
-    }
-  }
-
-  #wait(): void {
-    if (this.#isWaiting) return;
-    this.#isWaiting = true;
-    this.#host.waits();
+    this.#questions[Symbol.dispose]();
   }
 
   #authenticated(outcome: Authentication): void {
     if (outcome.kind === 'refuse') {
       const { status, reason, fields } = outcome;
-      this.#refuse({ status, text: reason, details: tokenDenied(reason), fields });
+      this.#questions.refuse({ status, text: reason, details: tokenDenied(reason), fields });
       return;
     }
     const { places } = outcome;
@@ -130,37 +90,19 @@ export class Gate implements Disposable {
       return;
     }
     const { security } = this.#context;
-    const ask = (body: KeptBody | undefined) => {
-      if (this.#over) return;
-      const asked = security.check(check, this.#subject(token), body, this.#signal);
-      void this.#await('external authorization', asked, (verdict) => {
-        if (this.#allows(verdict)) this.#checkNext(token, checks, index + 1);
-      });
+    const question: ServiceQuestion = {
+      bodyBytes: security.bodyBytes(check),
+      ask: (body, signal) => security.check(check, this.#subject(token), body, signal),
     };
-    const bytes = security.bodyBytes(check);
-    if (bytes === 0) ask(undefined);
-    else {
-      this.#wait();
-      this.#host.keepBody(bytes, ask);
-    }
+    this.#questions.ask(question, (allowed) => {
+      this.#allowed(allowed);
+      this.#checkNext(token, checks, index + 1);
+    });
   }
 
-  #allows(verdict: ExternalVerdict): boolean {
-    if (verdict.kind === 'too-large') {
-      this.#refuse(TOO_LARGE);
-      return false;
-    }
-    if (verdict.metadata) this.#host.told(verdict.metadata);
-    if (verdict.kind === 'allow') {
-      this.#change(verdict.changes);
-      if (verdict.query) this.#view = { ...this.#view, path: withQuery(this.#view.path, verdict.query) };
-      this.#responseFields = [...this.#responseFields, ...verdict.responseFields];
-      return true;
-    }
-    const { status, fields, body, failed } = verdict;
-    this.#over = true;
-    this.#host.denied({ status, fields }, body, failed);
-    return false;
+  #allowed({ changes, query }: Allowed): void {
+    this.#change(changes);
+    if (query) this.#view = { ...this.#view, path: withQuery(this.#view.path, query) };
   }
 
   #authorize(token: AuthorizationSubject['token']): void {
@@ -169,16 +111,10 @@ export class Gate implements Disposable {
     const verdict = authorize(authorization, subject);
     this.#context.policyReport.decided(authorization, subject, verdict);
     if (verdict.kind !== 'allow') {
-      this.#refuse(accessDenied(verdict.kind === 'no-allow-matched' ? 'none' : verdict.by));
+      this.#questions.refuse(accessDenied(verdict.kind === 'no-allow-matched' ? 'none' : verdict.by));
       return;
     }
-    this.#over = true;
-    this.#host.admitted(this.#view, this.#responseFields, token);
-  }
-
-  #refuse(refusal: Refusal): void {
-    this.#over = true;
-    this.#host.refused(refusal);
+    this.#host.admitted(this.#view, this.#questions.end(), token);
   }
 
   #subject(token: AuthorizationSubject['token']): AuthorizationSubject {

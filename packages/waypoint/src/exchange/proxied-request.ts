@@ -18,7 +18,7 @@ import { fieldValue, type HeaderFields } from '@ambit/http/header-fields';
 import { NOWHERE } from '@ambit/http/roster';
 import type { Holder } from '@ambit/hbone/queue-budget';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
-import { answerPreflight } from '../decide/cors.ts';
+import { answerPreflight, corsFields } from '../decide/cors.ts';
 import { forwardedRequest, forwardedResponse, type RequestChanges } from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
@@ -40,7 +40,7 @@ import type { ResponseFlag } from './flags.ts';
 import { Gate, type GateHost } from './gate.ts';
 import { RouteGate, type RouteGateHost } from './route-gate.ts';
 import { isGrpc, parseGrpcTimeoutMs } from '../grpc.ts';
-import { localReply } from './local-reply.ts';
+import { deniedReply, localReply } from './local-reply.ts';
 import { type Mirror, startMirror } from './mirror.ts';
 import {
   accessDenied,
@@ -73,8 +73,8 @@ export class ProxiedRequest
   #config: PortConfig | undefined;
   #begun: BegunRequest | undefined;
   #gate: Gate | RouteGate | undefined;
-  /** Goes on once the services that its route names have let it pass. */
-  #afterRouteGate: (() => void) | undefined;
+  /** The route whose services are asked now: it is followed once they have let the request pass. */
+  #askingFor: Forward | Redirected | undefined;
   /** That was believed at the gate. */
   #token: AuthorizationSubject['token'];
   /** As the gate let it pass; services that its route names may change {@link #view} after that. */
@@ -134,11 +134,7 @@ export class ProxiedRequest
   }
 
   start(): this {
-    try {
-      this.#begin();
-    } catch (error) {
-      this.#fault(error);
-    }
+    this.#contain(() => this.#begin());
     return this;
   }
 
@@ -191,47 +187,63 @@ export class ProxiedRequest
       this.#exchange.credit(bytes.length);
       return;
     }
-    this.#moved();
-    this.#report.requestData(bytes);
-    for (const mirror of this.#mirrors) mirror.onRequestData(bytes);
-    this.#body.push(bytes);
-    this.#countHeld();
+    // Without a function for each piece of a body.
+    try {
+      this.#moved();
+      this.#report.requestData(bytes);
+      for (const mirror of this.#mirrors) mirror.onRequestData(bytes);
+      this.#body.push(bytes);
+      this.#countHeld();
+    } catch (error) {
+      this.#fault(error);
+    }
   }
 
   onEnd(trailers: HeaderFields | undefined): void {
-    this.#report.requestEnded();
-    this.#isWhole = true;
-    if (this.#timeoutOnceWholeMs !== undefined && !this.#over) this.#stopAfter(this.#timeoutOnceWholeMs);
-    for (const mirror of this.#mirrors) mirror.onRequestEnd(trailers);
-    this.#body.end(trailers);
+    this.#contain(() => {
+      this.#report.requestEnded();
+      this.#isWhole = true;
+      if (this.#timeoutOnceWholeMs !== undefined && !this.#over) this.#stopAfter(this.#timeoutOnceWholeMs);
+      for (const mirror of this.#mirrors) mirror.onRequestEnd(trailers);
+      this.#body.end(trailers);
+    });
   }
 
   onAbort(error: HttpError): void {
-    if (this.#over) return;
-    const broke = error.kind === 'protocol' || error.kind === 'limit';
-    const { flag, details } = broke ? brokenBy(error, this.#exchange.head.version) : GONE;
-    this.#report.flag(flag);
-    this.#report.details(details);
-    this.#report.broke(error);
-    this.#end();
+    this.resume(() => {
+      const broke = error.kind === 'protocol' || error.kind === 'limit';
+      const { flag, details } = broke ? brokenBy(error, this.#exchange.head.version) : GONE;
+      this.#report.flag(flag);
+      this.#report.details(details);
+      this.#report.broke(error);
+      this.#end();
+    });
   }
 
   onWritable(): void {
-    this.#moved();
-    const held = this.#heldDown;
-    this.#heldDown = 0;
-    this.#tries?.credit(held);
-    this.#countHeld();
+    this.#contain(() => {
+      this.#moved();
+      const held = this.#heldDown;
+      this.#heldDown = 0;
+      this.#tries?.credit(held);
+      this.#countHeld();
+    });
   }
 
   /** @internal Memory is short and this request holds most of it. */
   evict(): void {
-    if (this.#body.letGo()) this.#countHeld();
-    else this.#stop(OVERLOADED);
+    this.#contain(() => {
+      if (this.#body.letGo()) this.#countHeld();
+      else this.#stop(OVERLOADED);
+    });
   }
 
   /** @internal Nothing moved for a while. */
   onDeadline(): void {
+    this.#contain(() => this.#lookIdle());
+  }
+
+  #lookIdle(): void {
     const { deadlines, streamIdleMs } = this.#context;
     const idleAtMs = streamIdleMs > 0 ? this.#movedMs + streamIdleMs : Number.POSITIVE_INFINITY;
     if (deadlines.nowMs >= idleAtMs) this.#stop(IDLE);
@@ -261,14 +273,9 @@ export class ProxiedRequest
     );
   }
 
-  /** @internal After a wait: what goes wrong ends this request alone. */
+  /** @internal */
   resume(goOn: () => void): void {
-    if (this.#over) return;
-    try {
-      goOn();
-    } catch (error) {
-      this.#fault(error);
-    }
+    if (!this.#over) this.#contain(goOn);
   }
 
   /** @internal */
@@ -292,14 +299,19 @@ export class ProxiedRequest
 
   /** @internal */
   told(metadata: AuthorizerMetadata): void {
-    this.#report.metadata(metadata);
+    // What policies have asked for is no route's to change.
+    if (this.#askingFor) this.#report.moreMetadata(metadata);
+    else this.#report.metadata(metadata);
   }
 
   /** @internal */
   denied(head: ResponseHead, body: Uint8Array, failed: boolean): void {
     this.#report.flag('UAEX');
     this.#report.details(failed ? 'ext_authz_error' : 'ext_authz_denied');
-    this.#respondLocally(head, body);
+    const reply = deniedReply(head, body, isGrpc(this.#exchange.head.fields));
+    const cors = this.#askingFor?.cors;
+    const fields = cors ? corsFields(cors, this.#view, reply.head.fields) : reply.head.fields;
+    this.#respondLocally({ ...reply.head, fields }, reply.body);
   }
 
   /** @internal */
@@ -336,13 +348,7 @@ export class ProxiedRequest
 
   /** Only then does anything of the route count: a redirect may tell as much as a backend. */
   #askForRoute(decision: Forward | Redirected): void {
-    const timeouts = decision.kind === 'forward' ? decision.timeouts : undefined;
-    const routeMs = timeouts?.requestFrom === 'first-byte' ? timeouts.requestMs : undefined;
-    if (!this.#stopFromFirstByte(routeMs)) {
-      this.#refuse(TIMED_OUT);
-      return;
-    }
-    this.#afterRouteGate = () => this.#follow(decision);
+    this.#askingFor = decision;
     const gate = new RouteGate(this.#context, decision.authorizers, this.#subjectOf(this.#view), this);
     this.#gate = gate;
     gate.start();
@@ -350,9 +356,12 @@ export class ProxiedRequest
 
   /** @internal */
   routeAdmitted(view: RequestView, responseFields: HeaderFields): void {
+    const decision = this.#askingFor;
+    if (!decision) return;
+    this.#askingFor = undefined;
     this.#view = view;
     this.#extraFields = [...this.#extraFields, ...responseFields];
-    this.#afterRouteGate?.();
+    this.#follow(decision);
   }
 
   /** @internal */
@@ -547,6 +556,10 @@ export class ProxiedRequest
 
   /** @internal */
   onSending(): void {
+    this.#contain(() => this.#askForBody());
+  }
+
+  #askForBody(): void {
     if (!this.#exchange.head.expectsContinue || this.#hasContinued || this.#hasResponded) return;
     this.#hasContinued = true;
     this.#exchange.informational({ status: 100, fields: [] });
@@ -554,7 +567,9 @@ export class ProxiedRequest
 
   /** @internal */
   onInformational(head: ResponseHead): void {
-    if (head.status !== 100 && !this.#hasResponded) this.#exchange.informational(head);
+    this.#contain(() => {
+      if (head.status !== 100 && !this.#hasResponded) this.#exchange.informational(head);
+    });
   }
 
   /** @internal */
@@ -583,21 +598,27 @@ export class ProxiedRequest
 
   /** Of the answer. @internal */
   onResponseData(bytes: Buffer): void {
-    this.#moved();
-    this.#report.responseData(bytes);
-    if (this.#exchange.write(bytes)) {
-      this.#tries?.credit(bytes.length);
-      return;
+    try {
+      this.#moved();
+      this.#report.responseData(bytes);
+      if (this.#exchange.write(bytes)) {
+        this.#tries?.credit(bytes.length);
+        return;
+      }
+      this.#heldDown += bytes.length;
+      this.#countHeld();
+    } catch (error) {
+      this.#fault(error);
     }
-    this.#heldDown += bytes.length;
-    this.#countHeld();
   }
 
   /** @internal */
   onResponseEnd(trailers: HeaderFields | undefined): void {
-    this.#report.responseEnded(trailers);
-    this.#exchange.end(trailers);
-    this.#end();
+    this.#contain(() => {
+      this.#report.responseEnded(trailers);
+      this.#exchange.end(trailers);
+      this.#end();
+    });
   }
 
   /** @internal */
@@ -614,7 +635,7 @@ export class ProxiedRequest
 
   /** @internal */
   onCarriedEnd(): void {
-    this.#end();
+    this.#contain(() => this.#end());
   }
 
   /** @internal */
@@ -682,10 +703,19 @@ export class ProxiedRequest
     return true;
   }
 
+  /** Does what an event asks for: what goes wrong in it ends this request alone, where it would end the process uncaught. */
+  #contain(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
   /** Something here is wrong, or what was added to the answer: it ends this request, and no other. */
   #fault(error: unknown): void {
-    if (this.#over) return;
     this.#context.faults.tell('a request failed', error);
+    if (this.#over) return;
     this.#extraFields = [];
     if (this.#hasResponded || this.#isFaulty) {
       this.#breakOff(undefined, INTERNAL_ERROR.details);

@@ -149,7 +149,7 @@ const cases: Record<string, Case> = {
     resources: route({ filters: [asking({ maxRequestBytes: 100 })] }),
     authorizes: hello,
     request: { method: 'POST', body: 'x'.repeat(101) },
-    lines: ['413 UAEX request_payload_too_large'],
+    lines: ['413 - request_payload_too_large'],
   },
   'a service that a route would have asked is not there': {
     resources: route({

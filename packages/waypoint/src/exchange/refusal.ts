@@ -77,6 +77,11 @@ export function tokenDenied(reason: string): string {
   return `jwt_authn_access_denied{${reason.replaceAll(' ', '_')}}`;
 }
 
+/** For a request about which its route has a service asked that is not there. */
+export function noAuthorizer(status: number): Refusal {
+  return { status, text: '', flag: 'UAEX', details: 'ext_authz_invalid_backend' };
+}
+
 /** @param policy - Who said no; `none` when nobody said yes. */
 export function accessDenied(policy: string): Refusal {
   const details = `rbac_access_denied_matched_policy[${policy}]`;

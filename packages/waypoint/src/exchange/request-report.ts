@@ -97,6 +97,11 @@ export class RequestReport {
     this.#metadata = this.#metadata ? { ...this.#metadata, ...told } : told;
   }
 
+  /** That takes the place of nothing that was told before. */
+  moreMetadata(told: AuthorizerMetadata): void {
+    this.#metadata = { ...told, ...this.#metadata };
+  }
+
   requestData(bytes: Buffer): void {
     this.#requestBodyBytes += bytes.length;
     this.#requestMessages?.push(bytes);

@@ -1,4 +1,5 @@
 /** Services that routes have asked about their requests, asked by a whole waypoint over sockets. */
+import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { describe, expect, test } from '@jest/globals';
@@ -15,6 +16,7 @@ import {
 } from '@ambit/api/waypoint';
 import { AppProtocol } from '@ambit/api/workload';
 import { grpcFrame, grpcMessage } from '../grpc.ts';
+import { MAX_AUTHORIZATION_ANSWER_BYTES } from '../security/limits.ts';
 import { http2Backend, httpBackend } from '../testing/backend.ts';
 import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
@@ -195,6 +197,120 @@ describe('over HTTP', () => {
     expect((await client.request(WEB)).status).toBe(200);
     expect((await post(65_536)).status).toBe(413);
     expect(asked).toEqual(['65535 of 65535', '0 of 0']);
+  });
+
+  test('an answer that is cut short is none', async () => {
+    const made = await authorizedBy(await network({ filters: [asking()] }), (_, response) =>
+      response.writeHead(200, { 'content-length': '9' }).write('cut', () => response.destroy()),
+    );
+    expect((await (await made.client()).request(WEB)).status).toBe(403);
+  });
+
+  test('of a no the client hears so much and no more', async () => {
+    const made = await authorizedBy(await network({ filters: [asking()] }), (_, response) =>
+      response.writeHead(401).end(Buffer.alloc(MAX_AUTHORIZATION_ANSWER_BYTES + 1)),
+    );
+    const { status, body } = await (await made.client()).request(WEB);
+    expect([status, body.length]).toEqual([401, MAX_AUTHORIZATION_ANSWER_BYTES]);
+  });
+
+  test('a handshake of WebSocket is asked about before an endpoint hears of it', async () => {
+    const asked: Heard[] = [];
+    const made = await authorizedBy(
+      await network({ filters: [asking({ maxRequestBytes: 10 })] }),
+      hears((heard, response) => {
+        asked.push(heard);
+        response.writeHead(401).end();
+      }),
+    );
+    const duplex = await (await made.client()).connect(WEB);
+    const answered = once(duplex, 'data') as Promise<[Buffer]>;
+    const lines = [
+      'GET /room HTTP/1.1',
+      'host: app.test',
+      'connection: upgrade',
+      'upgrade: websocket',
+      'sec-websocket-version: 13',
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+    ];
+    duplex.write(`${lines.join('\r\n')}\r\n\r\n`);
+    const [answer] = await answered;
+    expect(answer.toString().split('\r\n')[0]).toBe('HTTP/1.1 401 Unauthorized');
+    expect(asked).toMatchObject([
+      { method: 'GET', url: '/room', body: '', headers: { 'content-length': '0' } },
+    ]);
+    expect(asked[0]?.headers).not.toHaveProperty('upgrade');
+  });
+
+  test('it is asked once, however often the request is tried', async () => {
+    let asked = 0;
+    let tries = 0;
+    const made = await authorizedBy(
+      await network({
+        filters: [asking()],
+        retry: { attempts: 2, retryOn: ['5xx'], backoffMs: 1 },
+      }),
+      (_, response) => {
+        asked += 1;
+        response.end();
+      },
+    );
+    const failing = use(
+      await httpBackend('127.0.0.4', (_, response) => {
+        tries += 1;
+        response.writeHead(503).end();
+      }),
+    );
+    made.endpoint({ name: 'web-0', service: 'web', ip: failing.ip, port: failing.port });
+    expect((await (await made.client()).request(WEB)).status).toBe(503);
+    expect([asked, tries]).toEqual([1, 3]);
+  });
+
+  test('a script of another origin may read its no', async () => {
+    const cors: Filter = {
+      kind: {
+        $case: 'cors',
+        value: { allowOrigins: [{ kind: { $case: 'exact', value: 'https://a' } }] },
+      },
+    };
+    const made = await authorizedBy(await network({ filters: [cors, asking()] }), (_, response) =>
+      response.writeHead(401).end(),
+    );
+    const { status, headers } = await (await made.client()).request(WEB, {
+      headers: { origin: 'https://a' },
+    });
+    expect([status, headers['access-control-allow-origin']]).toEqual([401, 'https://a']);
+  });
+
+  test('a client that speaks gRPC is told its no as a status of gRPC', async () => {
+    const made = await authorizedBy(await network({ filters: [asking()] }), (_, response) =>
+      response.writeHead(401, { 'content-type': 'text/html', 'x-why': 'a' }).end('no such user'),
+    );
+    const answer = await (await made.client()).request(WEB, {
+      method: 'POST',
+      headers: { 'content-type': 'application/grpc' },
+    });
+    expect([answer.status, answer.body]).toEqual([200, '']);
+    expect(answer.headers).toMatchObject({
+      'content-type': 'application/grpc',
+      'grpc-status': '16',
+      'grpc-message': 'no such user',
+      'x-why': 'a',
+    });
+  });
+
+  test('whom nobody waits for is asked no longer', async () => {
+    const heard = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<void>();
+    const made = await authorizedBy(await network({ filters: [asking()] }), (request) => {
+      heard.resolve();
+      request.socket.on('close', () => gone.resolve());
+    });
+    const duplex = await (await made.client()).connect(WEB);
+    duplex.write('GET / HTTP/1.1\r\nhost: app.test\r\n\r\n');
+    await heard.promise;
+    duplex.destroy();
+    await gone.promise;
   });
 
   test('it is asked before a redirect, and not of a preflight', async () => {

@@ -273,6 +273,33 @@ describe('over gRPC', () => {
     expect([http?.body, [...(http?.rawBody ?? [])]]).toEqual(['', [0xff, 0]]);
   });
 
+  test.each<[string, Uint8Array, string, readonly number[]]>([
+    ['text, to the byte', Uint8Array.of(0xef, 0xbb, 0xbf, 0x61), '\ufeffa', []],
+    ['what is no text as bytes besides', Uint8Array.of(0x61, 0xff), 'a\ufffd', [0x61, 0xff]],
+    ['nothing', new Uint8Array(0), '', []],
+  ])('a body as text: %s', async (_, bytes, body, rawBody) => {
+    const { asked } = await check({ ...GRPC, maxRequestBytes: 100 }, () => grpcAnswer({}), {
+      body: { bytes, isWhole: true },
+    });
+    const http = decodeCheckRequest(grpcMessage(asked?.body ?? new Uint8Array(0)) ?? new Uint8Array(0))
+      .attributes?.request?.http;
+    expect([http?.body, [...(http?.rawBody ?? [])]]).toEqual([body, rawBody]);
+  });
+
+  test('whether the body is whole is the waypoint’s word', async () => {
+    const forged = request('/', { headers: { 'x-envoy-auth-partial-body': 'false', 'x-ask': '1' } });
+    const subject = { ...ASKED, request: forged };
+    const { asked } = await check(GRPC, () => grpcAnswer({}), { subject });
+    const http = decodeCheckRequest(grpcMessage(asked?.body ?? new Uint8Array(0)) ?? new Uint8Array(0))
+      .attributes?.request?.http;
+    expect([...(http?.headers.keys() ?? [])]).not.toContain('x-envoy-auth-partial-body');
+    const overHttp = await check({ ...HTTP, includeRequestHeadersInCheck: ['*'] }, () => answer(200), {
+      subject,
+    });
+    expect(overHttp.asked?.fields).not.toContain('x-envoy-auth-partial-body');
+    expect(overHttp.asked?.fields).toContain('x-ask');
+  });
+
   test('a connection that is no HTTP is asked about as well', async () => {
     const { verdict, asked } = await check(GRPC, () => grpcAnswer({}), {
       subject: { ...ASKED, request: undefined },

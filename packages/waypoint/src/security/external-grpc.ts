@@ -1,5 +1,5 @@
 /** Authorization by a service that speaks envoy.service.auth.v3: the question and the answer. */
-import { isForOthers } from '../resources/protected-fields.ts';
+import { isUtf8 } from 'node:buffer';
 import {
   type CheckRequest,
   type CheckResponse,
@@ -10,8 +10,9 @@ import {
 } from '@ambit/api/external-authorization';
 import { type HeaderFields, textOfOctets } from '@ambit/http/header-fields';
 import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
-import { fieldsToAsk } from '../decide/selected-fields.ts';
+import { fieldsToAsk, PARTIAL_BODY } from '../decide/selected-fields.ts';
 import type { ExtAuthzGrpc } from '../resources/authorizer.ts';
+import { isForOthers } from '../resources/protected-fields.ts';
 import {
   externalChanges,
   type ExternalQuestion,
@@ -58,8 +59,22 @@ function httpRequest(provider: ExtAuthzGrpc, request: RequestView, body: KeptBod
     query: path.slice(only.length + 1),
     size: length !== undefined && /^[0-9]{1,15}$/.test(length) ? BigInt(length) : -1n,
     protocol: 'HTTP/1.1',
-    body: provider.packAsBytes || body === undefined ? '' : new TextDecoder().decode(body.bytes),
-    rawBody: provider.packAsBytes && body ? body.bytes : new Uint8Array(0),
+    ...bodyFields(provider, body),
+  };
+}
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * As text or as bytes, as the provider says. What is no text cannot be one in a message of gRPC: Envoy has its service fail
+ * to read the question. Here the bytes go beside the text that comes nearest, so that who must know them exactly does.
+ */
+function bodyFields({ packAsBytes }: ExtAuthzGrpc, body: KeptBody | undefined) {
+  const bytes = body?.bytes ?? NOTHING;
+  if (packAsBytes) return { body: '', rawBody: bytes };
+  return {
+    body: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes),
+    rawBody: isUtf8(bytes) ? NOTHING : bytes,
   };
 }
 
@@ -79,7 +94,7 @@ function headerMap(
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : `${before},${value}`);
   }
-  if (body) headers.set('x-envoy-auth-partial-body', String(!body.isWhole));
+  if (body) headers.set(PARTIAL_BODY, String(!body.isWhole));
   return headers;
 }
 

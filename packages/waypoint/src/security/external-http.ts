@@ -5,7 +5,7 @@
 import type { HeaderFields } from '@ambit/http/header-fields';
 import type { ExtAuthzHttp } from '../resources/authorizer.ts';
 import type { RequestView } from '../decide/request-view.ts';
-import { fieldsOfAnswer, fieldsToAsk, selectedFields } from '../decide/selected-fields.ts';
+import { fieldsOfAnswer, fieldsToAsk, PARTIAL_BODY, selectedFields } from '../decide/selected-fields.ts';
 import { externalChanges, type ExternalVerdict, fieldOf, type KeptBody } from './external.ts';
 
 export interface HttpQuestion {
@@ -33,7 +33,7 @@ export function httpQuestion(
 ): HttpQuestion {
   const own = new Map(provider.includeAdditionalHeadersInCheck.map(({ name, value }) => [name, value]));
   const sent = fieldsToAsk(provider, request.fields);
-  const partial = body === undefined ? [] : ['x-envoy-auth-partial-body', String(!body.isWhole)];
+  const partial = body === undefined ? [] : [PARTIAL_BODY, String(!body.isWhole)];
   const kept = sent.filter((_, i) => !own.has(sent[i - (i % 2)] ?? ''));
   const isEmpty = body === undefined || body.bytes.length === 0;
   return {

@@ -49,6 +49,9 @@ export function filtersOf(messages: readonly HttpFilter[]): HttpFilters {
   const cors = one('cors');
   const response = one('directResponse');
   const externalAuth = one('externalAuth');
+  // Who answers by itself asks nobody.
+  if (response && externalAuth)
+    throw new Problem('filters: directResponse and externalAuth exclude each other');
   if (redirect && rewrite) throw new Problem('filters: redirect and rewrite exclude each other');
   return {
     requestHeaders: all(messages, 'requestHeaders').map((change) => headerChangeOf(change, 'requestHeaders')),
