@@ -242,7 +242,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     clock,
     log: deps.log.scope('security'),
   });
-  const faults = new FaultReport(registry, deps.log.scope('http'));
+  const faults = new FaultReport(registry, deps.log.scope('http'), clock);
   const context: ExchangeContext = {
     snapshot: () => resources.snapshot,
     decisions: { hashOf, decideRetry },

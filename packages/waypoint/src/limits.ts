@@ -114,3 +114,11 @@ export const CHOSEN_ADDRESSES = 1_024;
 
 /** Endpoints of one destination that are asked for their health at a time; others wait for their turn. */
 export const MAX_CHECKS_UNDER_WAY = 100;
+
+// What is said of faults of our own.
+
+/** Faults that are logged with their stacks in one window; of more their number is. */
+export const FAULTS_LOGGED_PER_WINDOW = 20;
+export const FAULT_LOG_WINDOW_MS = 60_000;
+/** Characters of what is logged of one: a stack is never longer, what was thrown may be. */
+export const MAX_FAULT_TEXT_LENGTH = 8_192;

@@ -34,6 +34,8 @@ export interface AttemptHost {
   onAttemptFailed(attempt: Attempt, outcome: AttemptOutcome, error: UpstreamError): void;
   /** The head is on a connection: the client may be asked for the body now. */
   onAttemptSending(attempt: Attempt): void;
+  /** Something here is wrong. */
+  onAttemptFault(error: unknown): void;
 }
 
 export interface AttemptOptions {
@@ -130,7 +132,8 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
     this.#sent = true;
     if (head.endsHere) return;
     host.onAttemptSending(this);
-    if (!this.#over) body.sendTo(this.#exchange);
+    const exchange = this.#exchange;
+    if (!this.#over) this.#contain(() => body.sendTo(exchange));
   }
 
   /** @internal */
@@ -192,7 +195,15 @@ export class Attempt implements PoolWaiter, ResponseReceiver {
 
   /** @internal */
   onWritable(): void {
-    if (!this.#over) this.#options.body.onWritable();
+    if (!this.#over) this.#contain(() => this.#options.body.onWritable());
+  }
+
+  #contain(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#options.host.onAttemptFault(error);
+    }
   }
 
   /** What filters, tokens or services made of the request cannot be written; the connection is as it was. */

@@ -1,5 +1,5 @@
 /** A fault of the waypoint's own, in the middle of a request: it ends that request, and says so. */
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { HttpError } from '@ambit/http/errors';
 import type { ResponseHead } from '@ambit/http/exchange';
 import { ResourceStore } from '../resources/store.ts';
@@ -68,4 +68,49 @@ test('and where nothing can be answered, the client is told by an end', () => {
   new ProxiedRequest(contextOf({}, admission), DOWNSTREAM, exchange).start();
   expect(events).toEqual(['abort']);
   expect(admission.requests).toBe(0);
+});
+
+describe('while bytes are moved', () => {
+  const fault = new TypeError('x is undefined');
+  const cases: readonly (readonly [string, (request: ProxiedRequest) => void])[] = [
+    ['of the request', (request) => request.onData(Buffer.from('a'))],
+    ['of the answer', (request) => request.onResponseData(Buffer.from('a'))],
+    ['at the end of the answer', (request) => request.onResponseEnd(undefined)],
+    ['when there is room again', (request) => request.onWritable()],
+    ['while it is looked at', (request) => request.onDeadline()],
+  ];
+  test.each(cases)('%s', (_, event) => {
+    const told: unknown[] = [];
+    const admission = new Admission(10, 10);
+    let isBroken = false;
+    const breaks = () => {
+      if (isBroken) throw fault;
+    };
+    const events: string[] = [];
+    const exchange = exchangeOf({ method: 'POST' }, events, { end: breaks });
+    const context = contextWith(new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' }), {
+      admission,
+      faults: { tell: (_what: string, error: unknown) => told.push(error) },
+      snapshot: () => ({
+        complete: true,
+        settings: { pathNormalization: 'NONE' },
+        servicePort: () => ({ authentication: [{}], http: undefined }),
+      }),
+      security: { authenticate: () => new Promise<never>(() => undefined) },
+      deadlines: {
+        get nowMs() {
+          breaks();
+          return 0;
+        },
+        watch: () => undefined,
+        unwatch: () => undefined,
+      },
+    });
+    const request = new ProxiedRequest(context, DOWNSTREAM, exchange).start();
+    isBroken = true;
+    event(request);
+    expect(told).toEqual([fault]);
+    expect(events).toEqual(['respond 500']);
+    expect(admission.requests).toBe(0);
+  });
 });

@@ -214,6 +214,11 @@ export class Tries implements AttemptHost, Disposable {
   }
 
   /** @internal */
+  onAttemptFault(error: unknown): void {
+    this.#host.onFault(error);
+  }
+
+  /** @internal */
   onAttemptInformational(head: ResponseHead): void {
     this.#host.onInformational(head);
   }

@@ -71,11 +71,15 @@ export class ClientStream implements StreamHandler {
       return this.#stream.handler;
     }
     this.#isAdmitted = true;
+    this.#step(() => this.#begin());
+    return this.#stream.handler;
+  }
+
+  #begin(): void {
     const decision = this.#decide();
     if (decision.kind !== 'refuse') this.#accept(decision);
     else if (decision.mayCome) this.#wait();
     else this.#refuse(decision.status, decision.reason, decision.message);
-    return this.#stream.handler;
   }
 
   // The stream, before somebody carries it.
@@ -90,11 +94,12 @@ export class ClientStream implements StreamHandler {
       return;
     }
     this.#early.push(Buffer.from(bytes));
-    if (this.#sniffing) this.#sniff(this.#sniffing);
+    const sniffing = this.#sniffing;
+    if (sniffing) this.#step(() => this.#sniff(sniffing));
   }
 
   onEnd(): void {
-    this.#giveUpSniffing();
+    this.#step(() => this.#giveUpSniffing());
   }
 
   onReset(_stream: H2Stream, _error: StreamResetError): void {
@@ -191,7 +196,7 @@ export class ClientStream implements StreamHandler {
     });
   }
 
-  /** Goes on after a wait. A fault of ours ends this stream, and not the process. */
+  /** Goes on. A fault of ours ends this stream, and not the process. */
   #step(act: () => void): void {
     if (this.#over) return;
     this.#context.faults.contain('a connection failed', act, () => {

@@ -2,7 +2,8 @@
  * Moves bytes between two transports, whatever they are: a client's connection that is no HTTP, and the one to its endpoint.
  *
  * Each side gets credit for what the other has sent, so each direction is as fast as its slower end. Each direction ends by
- * itself; what breaks one side cuts the other.
+ * itself; what breaks one side cuts the other. So does a fault of ours while bytes are moved: uncaught it would end the
+ * process.
  */
 import { SendQueue } from '@ambit/http/transport/send-queue';
 import type { Transport, TransportEvents } from '@ambit/http/transport/transport';
@@ -29,6 +30,47 @@ class Side implements TransportEvents {
   }
 
   onBytes(bytes: Buffer): void {
+    try {
+      this.#move(bytes);
+    } catch (error) {
+      this.#pump.fault(error);
+    }
+  }
+
+  /** This side takes more. */
+  onIdle(): void {
+    try {
+      this.#moveMore();
+    } catch (error) {
+      this.#pump.fault(error);
+    }
+  }
+
+  onEnd(): void {
+    try {
+      this.ended = true;
+      const { other } = this;
+      if (other && other.queue.queuedBytes === 0) other.transport.end();
+    } catch (error) {
+      this.#pump.fault(error);
+    }
+  }
+
+  onClosed(error: Error | undefined): void {
+    this.closed = true;
+    try {
+      this.#letGo(error);
+    } catch (fault) {
+      this.#pump.fault(fault);
+    }
+    try {
+      this.#pump.closed(error);
+    } catch (fault) {
+      this.#pump.fault(fault);
+    }
+  }
+
+  #move(bytes: Buffer): void {
     const { other } = this;
     if (!other || other.closed) return;
     this.bytesRead += bytes.length;
@@ -43,8 +85,7 @@ class Side implements TransportEvents {
     this.#pump.hold(bytes.length);
   }
 
-  /** This side takes more. */
-  onIdle(): void {
+  #moveMore(): void {
     this.queue.flush();
     if (this.queue.queuedBytes > 0 || !this.transport.idle) return;
     const { other } = this;
@@ -56,28 +97,21 @@ class Side implements TransportEvents {
     if (other.ended) this.transport.end();
   }
 
-  onEnd(): void {
-    this.ended = true;
-    const { other } = this;
-    if (other && other.queue.queuedBytes === 0) other.transport.end();
-  }
-
-  onClosed(error: Error | undefined): void {
-    this.closed = true;
+  #letGo(error: Error | undefined): void {
     const { other } = this;
     this.queue.clear();
-    if (other && !other.closed) {
-      // An orderly end of one side lets what it sent before go out on the other.
-      if (error || !this.ended) other.transport.destroy();
-      else if (other.queue.queuedBytes === 0) other.transport.end();
-    }
-    this.#pump.closed(error);
+    if (!other || other.closed) return;
+    // An orderly end of one side lets what it sent before go out on the other.
+    if (error || !this.ended) other.transport.destroy();
+    else if (other.queue.queuedBytes === 0) other.transport.end();
   }
 }
 
 export interface BytePumpOwner {
   /** Exactly once: both sides are gone. */
   onFinished(error: Error | undefined): void;
+  /** Something here is wrong: both sides are cut. */
+  onFault(error: unknown): void;
 }
 
 export class BytePump implements Holder {
@@ -136,6 +170,12 @@ export class BytePump implements Holder {
     this.#error ??= error;
     this.#down.transport.destroy();
     this.#up.transport.destroy();
+  }
+
+  /** @internal */
+  fault(error: unknown): void {
+    this.#owner.onFault(error);
+    this.abort(new Error('internal_error'));
   }
 
   /** @internal */

@@ -2,7 +2,7 @@
  * One connection that is no HTTP: looked at (the name that TLS asks for), allowed or not, routed, carried, told of.
  *
  * Until it is allowed and an endpoint is connected, nothing of it goes anywhere. A change of policy decides again about one
- * that is open, and cuts it if it would not be let in now. A fault of ours after a wait ends this connection: uncaught it
+ * that is open, and cuts it if it would not be let in now. A fault of ours ends this connection and no other: uncaught it
  * would end the process.
  */
 import type { Timer } from '@ambit/core/clock';
@@ -29,6 +29,9 @@ import { NOT_ENDPOINTS_FAULT, UpstreamError } from '../upstream/errors.ts';
 import { BytePump } from './byte-pump.ts';
 import { PeekedTransport } from './peeked-transport.ts';
 import type { StreamContext } from './stream-service.ts';
+
+/** Of a fault. */
+const FAILED = 'a connection failed';
 
 const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
 
@@ -80,6 +83,10 @@ export class CarriedStream {
   }
 
   start(): void {
+    this.#step(() => this.#begin());
+  }
+
+  #begin(): void {
     const now = this.#context.snapshot();
     const config = this.#config;
     this.#counted = this.#context.reporter.connectionBegan(config, this.#record());
@@ -94,7 +101,10 @@ export class CarriedStream {
 
   /** A policy may have changed. */
   authorizeAgain(): void {
-    if (this.#over || !this.#admitted) return;
+    if (this.#admitted) this.#step(() => this.#decideAgain());
+  }
+
+  #decideAgain(): void {
     const verdict = authorize(this.#config.authorization, this.#subject);
     if (verdict.kind !== 'allow') {
       this.cut(deniedBy(verdict));
@@ -131,18 +141,20 @@ export class CarriedStream {
     };
     this.#peeking = this.#context.clock.after(waitMs, () => this.#step(without));
     let atLeast = 0;
+    const look = (count: number, bytes: Buffer) => {
+      const hello = readClientHello(bytes);
+      if (hello.kind === 'hello') {
+        this.#isTls = true;
+        this.#peeked(hello.serverName);
+      } else if (hello.kind === 'none') this.#peeked(undefined);
+      else if (count >= CLIENT_HELLO_BYTES) without();
+      else atLeast = Math.min(hello.atLeast, CLIENT_HELLO_BYTES);
+    };
     this.#transport.peek({
       onPeeked: (count, bytes) => {
-        if (count < atLeast) return;
-        const hello = readClientHello(bytes());
-        if (hello.kind === 'hello') {
-          this.#isTls = true;
-          this.#peeked(hello.serverName);
-        } else if (hello.kind === 'none') this.#peeked(undefined);
-        else if (count >= CLIENT_HELLO_BYTES) without();
-        else atLeast = Math.min(hello.atLeast, CLIENT_HELLO_BYTES);
+        if (count >= atLeast) this.#step(() => look(count, bytes()));
       },
-      onPeekedEnd: without,
+      onPeekedEnd: () => this.#step(without),
     });
   }
 
@@ -181,7 +193,7 @@ export class CarriedStream {
           if (verdicts.every(({ kind }) => kind === 'allow')) this.#authorize();
           else this.#refuse('UAEX', 'ext_authz_denied');
         }),
-      () => this.#refuse('UAEX', 'ext_authz_error'),
+      () => this.#step(() => this.#refuse('UAEX', 'ext_authz_error')),
     );
   }
 
@@ -250,13 +262,17 @@ export class CarriedStream {
     endpoint.activeRequests += 1;
     this.#connecting = cluster.transport(endpoint, this.#connection, {
       onTransport: (transport) => {
-        endpoint.report('success');
-        this.#connected(transport);
+        this.#step(() => {
+          endpoint.report('success');
+          this.#connected(transport);
+        });
+        if (!this.#pump) transport.destroy();
       },
-      onFailed: (error) => {
-        if (!NOT_ENDPOINTS_FAULT.has(error.reason)) endpoint.report('local-origin');
-        this.#failed(error);
-      },
+      onFailed: (error) =>
+        this.#step(() => {
+          if (!NOT_ENDPOINTS_FAULT.has(error.reason)) endpoint.report('local-origin');
+          this.#failed(error);
+        }),
     });
   }
 
@@ -268,6 +284,7 @@ export class CarriedStream {
         if (error && this.#details === '') this.#details = messageOf(error);
         this.#end();
       },
+      onFault: (error) => this.#context.faults.tell(FAILED, error),
     });
     this.#counting = this.#context.clock.every(COUNT_BYTES_MS, () => this.#countBytes());
     this.#pump.start();
@@ -275,10 +292,10 @@ export class CarriedStream {
 
   // How it ends.
 
-  /** Goes on after a wait, unless it has ended meanwhile. */
+  /** Goes on, unless it has ended meanwhile. */
   #step(act: () => void): void {
     if (this.#over) return;
-    this.#context.faults.contain('a connection failed', act, () => this.#refuse(undefined, 'internal_error'));
+    this.#context.faults.contain(FAILED, act, () => this.cut('internal_error'));
   }
 
   #failed(error: UpstreamError): void {
