@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { isCookiePath, isToken } from './http-text.ts';
+import { asciiLowerCase, isCookiePath, isToken } from './http-text.ts';
 
 test.each([
   ['GET', true],
@@ -19,3 +19,10 @@ test.each([
   ['/a\r\n', false],
   ['/\u00e4', false],
 ])('%j is a path of a cookie: %s', (text, want) => expect(isCookiePath(text)).toBe(want));
+
+test.each([
+  ['Ab-Z', 'ab-z'],
+  ['\u00c4B', '\u00c4b'],
+  ['\u0130I', '\u0130i'],
+  ['', ''],
+])('%j in lower case is %j', (text, want) => expect(asciiLowerCase(text)).toBe(want));

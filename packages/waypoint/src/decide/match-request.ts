@@ -2,6 +2,7 @@
  * Whether a request meets a match; and if not, what in it does not hold. Verdict and explanation are the same function,
  * so that they cannot disagree.
  */
+import { asciiLowerCase } from '@ambit/core/http-text';
 import type { HttpMatch, PathMatch } from '../resources/http-route.ts';
 import { type TextMatch, textMatches } from '../resources/text-match.ts';
 import type { RouteEntry } from './route-table.ts';
@@ -59,7 +60,7 @@ export function pathMatches(match: PathMatch, path: string): boolean {
 }
 
 function caseOf({ ignoreCase }: { readonly ignoreCase: boolean }, path: string): string {
-  return ignoreCase ? path.toLowerCase() : path;
+  return ignoreCase ? asciiLowerCase(path) : path;
 }
 
 function isUndecidable(match: TextMatch, text: string): boolean {

@@ -2,9 +2,11 @@
  * A condition on one text of a request: a header's value, a path, a method, an origin. Compiled, and its regex linear in time.
  *
  * Texts of requests are octets, and so is what they are compared with. A regex alone speaks of characters: it is tried on
- * what the octets mean as UTF-8.
+ * what the octets mean as UTF-8. Whoever ignores case ignores that of ASCII's letters, as Envoy does: another octet is half a
+ * character at most.
  */
 import { textOfOctets } from '@ambit/http/header-fields';
+import { asciiLowerCase } from '@ambit/core/http-text';
 import type { LinearRegex } from '@ambit/core/linear-regex';
 
 export type TextMatch =
@@ -25,11 +27,11 @@ export interface NamedMatch {
 export function textMatches(match: TextMatch, text: string): boolean {
   switch (match.kind) {
     case 'exact':
-      return match.ignoreCase ? text.toLowerCase() === match.text : text === match.text;
+      return match.ignoreCase ? asciiLowerCase(text) === match.text : text === match.text;
     case 'prefix':
-      return match.ignoreCase ? text.toLowerCase().startsWith(match.text) : text.startsWith(match.text);
+      return match.ignoreCase ? asciiLowerCase(text).startsWith(match.text) : text.startsWith(match.text);
     case 'suffix':
-      return match.ignoreCase ? text.toLowerCase().endsWith(match.text) : text.endsWith(match.text);
+      return match.ignoreCase ? asciiLowerCase(text).endsWith(match.text) : text.endsWith(match.text);
     case 'regex':
       return match.regex.matches(textOfOctets(text));
     case 'present':

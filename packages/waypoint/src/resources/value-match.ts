@@ -3,6 +3,7 @@
  *
  * Exact ones are a set, so that a policy that names a thousand principals costs no more than one that names two.
  */
+import { asciiLowerCase } from '@ambit/core/http-text';
 
 export interface ValueMatch {
   /** In lower case when `ignoreCase`. */
@@ -19,7 +20,7 @@ export function valueMatchOf(
   options: { readonly ignoreCase: boolean },
 ): ValueMatch {
   const { ignoreCase } = options;
-  const texts = ignoreCase ? values.map((value) => value.toLowerCase()) : values;
+  const texts = ignoreCase ? values.map(asciiLowerCase) : values;
   const isPrefix = (text: string) => text.length > 1 && text.endsWith('*');
   const isSuffix = (text: string) => text.length > 1 && !isPrefix(text) && text.startsWith('*');
   return {
@@ -33,7 +34,7 @@ export function valueMatchOf(
 
 /** The empty text is "no value": nothing but an exact empty value matches it. */
 export function valueMatches(match: ValueMatch, value: string): boolean {
-  const text = match.ignoreCase ? value.toLowerCase() : value;
+  const text = match.ignoreCase ? asciiLowerCase(value) : value;
   if (match.exact.has(text)) return true;
   if (text === '') return false;
   if (match.present) return true;

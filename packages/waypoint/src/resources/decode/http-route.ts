@@ -16,7 +16,7 @@ import type {
 } from '@ambit/api/waypoint';
 import { grpcStatusNumber, type RetryWord, retryWordOf, SessionKind } from '@ambit/api/waypoint';
 import { messageOf } from '@ambit/core/errors';
-import { isToken } from '@ambit/core/http-text';
+import { asciiLowerCase, isToken } from '@ambit/core/http-text';
 import { atMost, nameOf, pick, portOf, Problem } from '@ambit/model/decode/problem';
 import {
   DEFAULT_RETRY,
@@ -145,7 +145,7 @@ function pathOf({ kind, ignoreCase }: PathMatchMessage): PathMatch {
 }
 
 function caseOf(text: string, ignoreCase: boolean): string {
-  return ignoreCase ? text.toLowerCase() : text;
+  return ignoreCase ? asciiLowerCase(text) : text;
 }
 
 function backendOf({ target, weight, filters, subset }: HttpBackendMessage): HttpBackend {

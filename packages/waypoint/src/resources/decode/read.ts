@@ -14,6 +14,7 @@ import { atMost, nameOf, portOf, Problem } from '@ambit/model/decode/problem';
 import type { HeaderField } from '../header-field.ts';
 import { MAX_DURATION_MS, MAX_PARENTS, MAX_PARTS, MAX_TEXT_LENGTH } from '../limits.ts';
 import { isFieldValue, octetsOf } from '@ambit/http/header-fields';
+import { asciiLowerCase } from '@ambit/core/http-text';
 import { LinearRegex } from '@ambit/core/linear-regex';
 import type { Origin } from '../origin.ts';
 import type { PolicyTarget } from '../policy-target.ts';
@@ -84,7 +85,7 @@ export function textMatchOf(message: StringMatchMessage | undefined, field: stri
     case 'prefix':
     case 'suffix': {
       const text = octetsOf(textOf(kind.value, field));
-      return { kind: kind.$case, text: ignoreCase ? text.toLowerCase() : text, ignoreCase };
+      return { kind: kind.$case, text: ignoreCase ? asciiLowerCase(text) : text, ignoreCase };
     }
     case 'regex':
       return { kind: 'regex', regex: regexOf(kind.value, ignoreCase, field) };
