@@ -12,7 +12,7 @@ import {
 } from './address.ts';
 import type { Policy, PolicyMatch, StringMatch } from './policy.ts';
 import type { Service, ServiceEndpoint } from './service.ts';
-import type { MeshDelta, MeshStore } from './store.ts';
+import type { LocalMesh, MeshStore } from './store.ts';
 import type { PortMap, Workload } from './workload.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
@@ -40,7 +40,7 @@ export function dumpMesh(mesh: MeshStore): MeshDump {
 }
 
 /** A local file as `staticConfig` shows it: workloads keep their ports, and services only endpoints they list. */
-export function dumpLocalFile(delta: Required<MeshDelta>): JsonObject {
+export function dumpLocalFile(delta: LocalMesh): JsonObject {
   const endpointsOf = (key: ServiceKey) => delta.endpoints.filter(({ service }) => service === key);
   return {
     policies: delta.policies.map(dumpPolicy),

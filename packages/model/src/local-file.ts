@@ -10,13 +10,13 @@ import { readPolicy } from './local/policies.ts';
 import { readService } from './local/services.ts';
 import { readWorkload } from './local/workloads.ts';
 import { LocalFileError, readYaml } from './local/yaml-reader.ts';
-import type { MeshDelta } from './store.ts';
+import type { LocalMesh } from './store.ts';
 
 /**
  * @param file - Names the file in complaints.
  * @throws {@link LocalFileError} naming line, column and path of the first thing that is wrong.
  */
-export function readLocalMesh(text: string, file: string, interner: Interner): Required<MeshDelta> {
+export function readLocalMesh(text: string, file: string, interner: Interner): LocalMesh {
   if (text.length > MAX_LOCAL_FILE_BYTES) {
     throw new LocalFileError(`${file}: longer than ${MAX_LOCAL_FILE_BYTES} characters`);
   }

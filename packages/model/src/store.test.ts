@@ -229,8 +229,20 @@ test('a batch is announced once, when all of it can be seen, with what it touche
   mesh.apply({ workloads, removedAddresses: ['gone', 'unknown'] });
   mesh.apply({ removedPolicies: ['a/p'] });
   expect(changes).toEqual([
-    [{ version: 2, policies: false, workloads: new Set(['gone', 'w1', 'w2']), services: new Set() }, 'w2'],
-    [{ version: 3, policies: true, workloads: new Set(), services: new Set() }, 'w2'],
+    [
+      {
+        version: 2,
+        policies: false,
+        workloads: new Set(['gone', 'w1', 'w2']),
+        localWorkloads: new Set(['gone', 'w1', 'w2']),
+        services: new Set(),
+      },
+      'w2',
+    ],
+    [
+      { version: 3, policies: true, workloads: new Set(), localWorkloads: new Set(), services: new Set() },
+      'w2',
+    ],
   ]);
 });
 

@@ -10,14 +10,18 @@ import { expectedWorkload } from './decide/expected-workload.ts';
 import type { MeshView, WorkloadPolicies } from './mesh.ts';
 import { EndpointIndex } from './index/endpoints.ts';
 import { PolicyIndex } from './index/policies.ts';
+import { Rolls } from './index/rolls.ts';
 import { ServiceIndex } from './index/services.ts';
 import { WorkloadIndex } from './index/workloads.ts';
 import type { Policy, UnreadablePolicy } from './policy.ts';
+import type { Roll } from './roll/roll.ts';
 import type { Service, ServiceEndpoint } from './service.ts';
 import type { LocalPod, Workload } from './workload.ts';
 
 /** One batch. Removals are applied before upserts. */
 export interface MeshDelta {
+  /** Of workloads, none of this node; before `workloads`. It belongs to the mesh from then on. */
+  readonly roll?: Roll;
   readonly workloads?: readonly Workload[];
   readonly services?: readonly Service[];
   readonly policies?: readonly Policy[];
@@ -30,19 +34,25 @@ export interface MeshDelta {
   readonly removedPolicies?: readonly string[];
 }
 
+/** A batch that is all values: what a local file says. */
+export type LocalMesh = Required<Omit<MeshDelta, 'roll'>>;
+
 /** What a batch touched, so that a reader re-decides only what may have changed. */
 export interface MeshChange {
   readonly version: number;
   /** Whether any policy changed: every verdict may have. */
   readonly policies: boolean;
   /** uids of workloads that came, changed or went. */
-  readonly workloads: ReadonlySet<string>;
+  readonly workloads: Pick<ReadonlySet<string>, 'has'>;
+  /** Those of them that are of this node, or were. */
+  readonly localWorkloads: ReadonlySet<string>;
   /** Keys of services that came, changed or went, or whose endpoints may have. */
   readonly services: ReadonlySet<ServiceKey>;
 }
 
 interface Touched {
   readonly workloads: Set<string>;
+  readonly localWorkloads: Set<string>;
   readonly services: Set<ServiceKey>;
 }
 
@@ -52,20 +62,22 @@ export interface MeshStoreOptions {
 }
 
 export class MeshStore implements MeshView {
+  readonly #rolls = new Rolls();
   readonly #workloads: WorkloadIndex;
   readonly #services = new ServiceIndex();
-  readonly #endpoints = new EndpointIndex();
+  readonly #endpoints = new EndpointIndex(this.#rolls);
   readonly #policies = new PolicyIndex();
   readonly #changes = new Watched<MeshChange>({
     version: 0,
     policies: false,
     workloads: new Set(),
+    localWorkloads: new Set(),
     services: new Set(),
   });
   #complete = false;
 
   constructor(options: MeshStoreOptions) {
-    this.#workloads = new WorkloadIndex(options.nodeName);
+    this.#workloads = new WorkloadIndex(options.nodeName, this.#rolls);
   }
 
   get version(): number {
@@ -78,9 +90,10 @@ export class MeshStore implements MeshView {
   }
 
   apply(delta: MeshDelta): MeshChange {
-    const touched: Touched = { workloads: new Set(), services: new Set() };
+    const touched: Touched = { workloads: new Set(), localWorkloads: new Set(), services: new Set() };
     for (const name of delta.removedAddresses ?? []) this.#removeAddress(name, touched);
     for (const key of delta.removedPolicies ?? []) this.#policies.remove(key);
+    if (delta.roll) this.#insertRoll(delta.roll, touched);
     for (const workload of delta.workloads ?? []) this.#insertWorkload(workload, touched);
     for (const service of delta.services ?? []) {
       this.#services.insert(service);
@@ -95,13 +108,17 @@ export class MeshStore implements MeshView {
     const policies = [delta.policies, delta.unreadablePolicies, delta.removedPolicies].some(
       (some) => (some?.length ?? 0) > 0,
     );
-    const change = { version: this.version + 1, policies, ...touched };
+    const { roll } = delta;
+    const workloads = roll
+      ? { has: (uid: string) => touched.workloads.has(uid) || roll.has(uid) }
+      : touched.workloads;
+    const change = { version: this.version + 1, policies, ...touched, workloads };
     this.#changes.set(change);
     return change;
   }
 
   workloadByUid(uid: string): Workload | undefined {
-    return this.#workloads.byUid.get(uid);
+    return this.#workloads.get(uid);
   }
 
   workloadAt(network: string, ip: string): Workload | undefined {
@@ -164,7 +181,7 @@ export class MeshStore implements MeshView {
   }
 
   workloads(): Iterable<Workload> {
-    return this.#workloads.byUid.values();
+    return this.#workloads.values();
   }
 
   services(): Iterable<Service> {
@@ -183,32 +200,64 @@ export class MeshStore implements MeshView {
   }
 
   #insertWorkload(workload: Workload, touched: Touched): void {
-    const previous = this.#workloads.byUid.get(workload.uid);
-    if (previous) this.#dropWorkload(previous, touched);
+    this.#removeWorkload(workload.uid, touched);
     this.#workloads.insert(workload);
     for (const { service, ports } of workload.services) {
       this.#endpoints.insert(service, workload.uid, { ports, status: workload.status });
-      touched.services.add(service);
     }
-    touched.workloads.add(workload.uid);
+    this.#touch(workload, touched);
   }
 
-  #dropWorkload(workload: Workload, touched: Touched): void {
-    this.#workloads.remove(workload);
-    touched.workloads.add(workload.uid);
-    for (const { service } of workload.services) {
-      this.#endpoints.remove(service, workload.uid);
-      touched.services.add(service);
+  /** What is held of the same workloads is older. */
+  #insertRoll(roll: Roll, touched: Touched): void {
+    for (const uid of [...this.#rolls.uids(), ...this.#workloads.byUid.keys()])
+      if (roll.has(uid)) this.#removeWorkload(uid, touched);
+    for (const service of roll.services()) touched.services.add(service);
+    const contested = this.#rolls.isFull ? undefined : this.#contested(roll);
+    const apart = contested?.size === 0 ? [] : [...roll.uids()].filter((uid) => contested?.has(uid) ?? true);
+    const workloads = apart.map((uid) => roll.remove(uid)).filter((workload) => workload !== undefined);
+    if (roll.size > 0) this.#rolls.add(roll);
+    for (const workload of workloads) this.#insertWorkload(workload, touched);
+  }
+
+  /**
+   * Those with an address that another one has which is held already, and those with an address of theirs: who came last
+   * counts there, and what is in a roll counts as older than what is not.
+   */
+  #contested(roll: Roll): ReadonlySet<string> {
+    const found = new Set<string>();
+    const owners = [...this.#workloads.byUid.values()];
+    for (let owner = owners.pop(); owner; owner = owners.pop()) {
+      const { network, addresses } = owner;
+      for (const other of addresses.flatMap((ip) => roll.at(network, ip))) {
+        if (found.has(other.uid)) continue;
+        found.add(other.uid);
+        owners.push(other);
+      }
     }
+    return found;
+  }
+
+  /** Whether there was one. */
+  #removeWorkload(uid: string, touched: Touched): boolean {
+    const workload = this.#workloads.byUid.get(uid);
+    const removed = workload ?? this.#rolls.remove(uid);
+    if (workload) {
+      this.#workloads.remove(workload);
+      for (const { service } of workload.services) this.#endpoints.remove(service, uid);
+    }
+    if (removed) this.#touch(removed, touched);
+    return removed !== undefined;
+  }
+
+  #touch(workload: Workload, touched: Touched): void {
+    touched.workloads.add(workload.uid);
+    if (this.#workloads.isLocal(workload)) touched.localWorkloads.add(workload.uid);
+    for (const { service } of workload.services) touched.services.add(service);
   }
 
   #removeAddress(name: string, touched: Touched): void {
-    const workload = this.#workloads.byUid.get(name);
-    if (workload) {
-      this.#dropWorkload(workload, touched);
-      return;
-    }
-    if (!splitServiceKey(name)) return;
+    if (this.#removeWorkload(name, touched) || !splitServiceKey(name)) return;
     const key = name as ServiceKey;
     this.#services.remove(key);
     touched.services.add(key);

@@ -11,12 +11,16 @@ import { decodePolicy } from './decode/authorization.ts';
 import type { Interner } from './intern.ts';
 import type { MeshDelta, MeshStore } from './store.ts';
 import type { Policy, UnreadablePolicy } from './policy.ts';
+import type { RollImage } from './roll/image.ts';
+import { Roll } from './roll/roll.ts';
 import type { Service } from './service.ts';
 import type { Workload } from './workload.ts';
 
 export interface XdsDelta {
   readonly upserts: readonly { readonly name: string; readonly value: Uint8Array }[];
   readonly removed: readonly string[];
+  /** Workloads that came with the upserts, and before them. */
+  readonly roll?: RollImage | undefined;
 }
 
 /** A resource that was refused, and why: what a NACK says. */
@@ -48,7 +52,7 @@ export function decodeXdsDelta(
 }
 
 function decodeAddresses(
-  { upserts, removed }: XdsDelta,
+  { upserts, removed, roll }: XdsDelta,
   interner: Interner,
 ): ReturnType<typeof decodeXdsDelta> {
   const workloads: Workload[] = [];
@@ -60,7 +64,8 @@ function decodeAddresses(
     else if (decoded.kind === 'service') services.push(decoded.service);
     else rejections.push({ name, reason: decoded.problem });
   }
-  return { changes: { workloads, services, removedAddresses: removed }, rejections };
+  const rolled = roll && { roll: new Roll(roll, interner) };
+  return { changes: { workloads, services, removedAddresses: removed, ...rolled }, rejections };
 }
 
 function decodePolicies({ upserts, removed }: XdsDelta): ReturnType<typeof decodeXdsDelta> {

@@ -14,6 +14,8 @@ export type ReplicaOwn = Pick<Workload, 'uid' | 'name' | 'node' | 'addresses'>;
 
 export interface Replica {
   readonly own: ReplicaOwn;
+  /** Where in the message the uid begins, which is as many octets long as characters. */
+  readonly uidAt: number;
   /** All the rest, as the octets of the wire in Latin-1: equal for workloads that decode to the same. */
   readonly rest: string;
 }
@@ -39,6 +41,7 @@ export function takeReplicaApart(message: Uint8Array): Replica | undefined {
   if (bytes[0] !== WORKLOAD_TAG) return undefined;
   if (varint(bytes, 1) !== bytes.length - after) return undefined;
   let uid = '';
+  let uidAt = 0;
   let name = '';
   let node = '';
   let addresses: readonly string[] = [];
@@ -68,12 +71,15 @@ export function takeReplicaApart(message: Uint8Array): Replica | undefined {
       if (text === undefined) return undefined;
       if (field === FIELD.name) name = text;
       else if (field === FIELD.node) node = text;
-      else uid = text;
+      else {
+        uid = text;
+        uidAt = from;
+      }
     }
     at = to;
   }
   if (uid === '' || addresses.length === 0) return undefined;
-  return { own: { uid, name, node, addresses }, rest: rest.toString('latin1', 0, restBytes) };
+  return { own: { uid, name, node, addresses }, uidAt, rest: rest.toString('latin1', 0, restBytes) };
 }
 
 /** -1: not one of at most four octets that ends within `bytes`. */

@@ -4,9 +4,17 @@
  */
 import type { ServiceKey } from '../address.ts';
 import type { EndpointPorts, Service, ServiceEndpoint } from '../service.ts';
+import type { Workload } from '../workload.ts';
+import type { Rolls } from './rolls.ts';
 
 export class EndpointIndex {
+  /** But for what workloads in rolls offer. */
   readonly #byService = new Map<ServiceKey, Map<string, EndpointPorts>>();
+  readonly #rolls: Rolls;
+
+  constructor(rolls: Rolls) {
+    this.#rolls = rolls;
+  }
 
   insert(service: ServiceKey, workloadUid: string, ports: EndpointPorts): void {
     const offers = this.#byService.get(service) ?? new Map<string, EndpointPorts>();
@@ -21,10 +29,14 @@ export class EndpointIndex {
   }
 
   keys(): Iterable<ServiceKey> {
-    return this.#byService.keys();
+    return new Set([...this.#rolls.services(), ...this.#byService.keys()]);
   }
 
   *offered(service: ServiceKey): Generator<ServiceEndpoint> {
+    for (const workload of this.#rolls.membersOf(service)) {
+      const offer = offerOf(workload, service);
+      if (offer) yield offer;
+    }
     for (const [workloadUid, { ports, status }] of this.#byService.get(service) ?? []) {
       yield { workloadUid, ports, status };
     }
@@ -36,10 +48,15 @@ export class EndpointIndex {
 
   acceptedOf(service: Service, workloadUid: string): ServiceEndpoint | undefined {
     const found = this.#byService.get(service.key)?.get(workloadUid);
-    return found && accepts(service, found)
-      ? { workloadUid, ports: found.ports, status: found.status }
-      : undefined;
+    const rolled = found ? undefined : this.#rolls.get(workloadUid);
+    const offer = found ? { workloadUid, ...found } : rolled && offerOf(rolled, service.key);
+    return offer && accepts(service, offer) ? offer : undefined;
   }
+}
+
+function offerOf(workload: Workload, service: ServiceKey): ServiceEndpoint | undefined {
+  const member = workload.services.find((one) => one.service === service);
+  return member && { workloadUid: workload.uid, ports: member.ports, status: workload.status };
 }
 
 function accepts(service: Service, { status }: EndpointPorts): boolean {

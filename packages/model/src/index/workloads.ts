@@ -1,17 +1,30 @@
 /** Workloads by uid, by address, by hostname and, for those of this node, by the pod that they are. */
 import type { LocalPod, Workload } from '../workload.ts';
 import { AddressMap } from './address-map.ts';
+import type { Rolls } from './rolls.ts';
 
 export class WorkloadIndex {
+  /** But for those in rolls, which have no hostname and are not of this node. */
   readonly byUid = new Map<string, Workload>();
   readonly #byAddress = new AddressMap<Workload>();
   /** Namespace → hostname. */
   readonly #byHostname = new AddressMap<Workload>();
   readonly #byPod = new Map<string, readonly Workload[]>();
   readonly #nodeName: string;
+  readonly #rolls: Rolls;
 
-  constructor(nodeName: string) {
+  constructor(nodeName: string, rolls: Rolls) {
     this.#nodeName = nodeName;
+    this.#rolls = rolls;
+  }
+
+  get(uid: string): Workload | undefined {
+    return this.byUid.get(uid) ?? this.#rolls.get(uid);
+  }
+
+  *values(): Generator<Workload> {
+    yield* this.#rolls.values();
+    yield* this.byUid.values();
   }
 
   /** The caller has removed what had this uid before. */
@@ -21,7 +34,7 @@ export class WorkloadIndex {
       for (const ip of workload.addresses) this.#byAddress.add(workload.network, ip, workload);
     }
     if (workload.hostname !== '') this.#byHostname.add(workload.namespace, workload.hostname, workload);
-    if (this.#isLocal(workload)) {
+    if (this.isLocal(workload)) {
       const key = podKey(workload);
       this.#byPod.set(key, [...(this.#byPod.get(key) ?? []), workload]);
     }
@@ -38,7 +51,7 @@ export class WorkloadIndex {
   }
 
   at(network: string, ip: string): Workload | undefined {
-    return bestOf(this.#byAddress.get(network, ip));
+    return bestOf([...this.#rolls.at(network, ip), ...this.#byAddress.get(network, ip)]);
   }
 
   /** The first that came with this hostname. */
@@ -57,7 +70,8 @@ export class WorkloadIndex {
     return undefined;
   }
 
-  #isLocal(workload: Workload): boolean {
+  /** Of this node, as far as that is known. */
+  isLocal(workload: Workload): boolean {
     return this.#nodeName === '' || workload.node === this.#nodeName;
   }
 }

@@ -53,7 +53,7 @@ export class Certificates implements Disposable {
       }),
     );
     if (prefetchNode !== undefined) {
-      this.#disposables.use(mesh.changes.subscribe((change) => this.#followLocal(change.workloads)));
+      this.#disposables.use(mesh.changes.subscribe((change) => this.#followLocal(change.localWorkloads)));
     }
   }
 

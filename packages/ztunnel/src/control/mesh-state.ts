@@ -1,6 +1,7 @@
 /**
  * Mesh state of this process: decoded and checked here, kept for decisions of the control thread, and sent on to the
- * workers as the same bytes, which they read at the same time: a start waits for that.
+ * workers as the same bytes, which they read at the same time: a start waits for that. Of a large change most workloads are
+ * only checked (`@ambit/model/roll`): each thread decodes those that it needs.
  *
  * What is rejected here each worker rejects by itself: an address keeps what was held of it,
  * a policy that cannot be read is noted. The order is the one in which they came; `applied` says how far the slowest worker is.
@@ -14,7 +15,8 @@ import { until, type Watch, Watched } from '@ambit/core/watch';
 import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';
-import { applyXdsDelta } from '@ambit/model/xds-delta';
+import { rollUp } from '@ambit/model/roll/roll-up';
+import { applyXdsDelta, type XdsDelta } from '@ambit/model/xds-delta';
 import type { Rejection, ResourceDelta, TypeHandler } from '@ambit/xds/client/type-state';
 import { LARGE_CHANGE_BYTES } from '../limits.ts';
 import { localFileMessage, meshDeltaMessage } from '../threads/mesh-delta.ts';
@@ -122,8 +124,9 @@ export class MeshState implements Disposable {
 
   #apply(typeUrl: string, delta: ResourceDelta): readonly Rejection[] {
     const held = typeUrl === ADDRESS_TYPE_URL ? this.#heldBack : undefined;
-    if (!held) this.#send(typeUrl, delta);
-    const rejections = applyXdsDelta(this.store, typeUrl, delta, this.#interner);
+    const rolled = this.#rolled(typeUrl, delta);
+    if (!held) this.#send(typeUrl, rolled);
+    const rejections = applyXdsDelta(this.store, typeUrl, rolled, this.#interner);
     if (!held) return rejections;
     // Of one that came twice, the first may have been good.
     const rejected = new Set(rejections.map(({ name }) => name));
@@ -137,18 +140,23 @@ export class MeshState implements Disposable {
     if (!held) return;
     this.#heldBack = undefined;
     const names = [...held.keys()];
-    this.#send(ADDRESS_TYPE_URL, {
+    const delta = {
       upserts: [...held].flatMap(([name, value]) => (value ? [{ name, value }] : [])),
       removed: names.filter((name) => held.get(name) === undefined),
-    });
+    };
+    this.#send(ADDRESS_TYPE_URL, this.#rolled(ADDRESS_TYPE_URL, delta));
   }
 
-  #send(typeUrl: string, delta: ResourceDelta): void {
-    if (delta.upserts.length === 0 && delta.removed.length === 0) return;
+  #rolled(typeUrl: string, delta: XdsDelta): XdsDelta {
+    return typeUrl === ADDRESS_TYPE_URL ? rollUp(delta, this.#options.nodeName, this.#interner) : delta;
+  }
+
+  #send(typeUrl: string, delta: XdsDelta): void {
+    if (delta.upserts.length === 0 && delta.removed.length === 0 && !delta.roll) return;
     this.#version += 1;
     const message = meshDeltaMessage(typeUrl, delta, this.#version);
     this.#options.workers.broadcast(message);
-    this.#tidy(message.bytes.length);
+    this.#tidy(message.bytes.length + (message.roll?.bytes.length ?? 0));
   }
 
   #tidy(bytes: number): void {

@@ -1,7 +1,7 @@
 /**
  * Changes of mesh state on their way from the control thread to the workers, and what a worker does with them.
  *
- * The bytes lie in shared memory once, whatever the number of workers. What a local file says travels as values in V8's own
+ * The bytes lie in shared memory once, whatever the number of workers, and so does what finds the workloads of a large one (a roll). What a local file says travels as values in V8's own
  * encoding, since its defaults differ from those of the wire and parsing YAML is slow.
  */
 import { deserialize, serialize } from 'node:v8';
@@ -23,7 +23,8 @@ export function meshDeltaMessage(typeUrl: string, delta: XdsDelta, version: numb
     offset += value.length;
     return placed;
   });
-  return { kind: 'mesh-delta', typeUrl, bytes, upserts, removed: delta.removed, version };
+  const { removed, roll } = delta;
+  return { kind: 'mesh-delta', typeUrl, bytes, upserts, removed, roll, version };
 }
 
 /** A local file, parsed once: workers get its values. */
@@ -39,7 +40,7 @@ export function applyMeshDelta(mesh: MeshStore, message: MeshDeltaMessage, inter
     value: message.bytes.subarray(offset, offset + length),
   }));
   if (message.typeUrl !== LOCAL_FILE_TYPE_URL) {
-    applyXdsDelta(mesh, message.typeUrl, { upserts, removed: message.removed }, interner);
+    applyXdsDelta(mesh, message.typeUrl, { upserts, removed: message.removed, roll: message.roll }, interner);
     return;
   }
   for (const { value } of upserts) mesh.apply(deserialize(Uint8Array.from(value)) as MeshDelta);

@@ -7,6 +7,7 @@
  */
 import type { Endpoint } from '@ambit/core/ip';
 import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
+import type { RollImage } from '@ambit/model/roll/image';
 import type { WorkloadNames } from '@ambit/model/workload';
 
 /** A pod as the node agent announces it; `uid` is the Kubernetes pod UID. */
@@ -27,6 +28,8 @@ export interface MeshDeltaMessage {
   readonly bytes: Uint8Array;
   readonly upserts: readonly { readonly name: string; readonly offset: number; readonly length: number }[];
   readonly removed: readonly string[];
+  /** In shared memory, too; before the upserts. */
+  readonly roll: RollImage | undefined;
   /** Counts deltas; a worker reports the last one it has applied. */
   readonly version: number;
 }

@@ -1,7 +1,8 @@
 /**
  * Mesh state as it arrives from the control thread, applied in slices that never hold up connections for long.
  *
- * A small change is one batch. A large one is seen in parts, in its own order, removals first; only its end is reported.
+ * A small change is one batch. A large one is seen in parts, in its own order: removals, then a roll whole, then the rest;
+ * only its end is reported.
  */
 import type { Clock } from '@ambit/core/clock';
 import { Interner } from '@ambit/model/intern';
@@ -60,6 +61,7 @@ export class MeshFeed {
             ...message,
             upserts: upserts.slice(this.#done, end),
             removed: this.#done === 0 ? message.removed : [],
+            roll: this.#done === 0 ? message.roll : undefined,
           },
       this.#interner,
     );

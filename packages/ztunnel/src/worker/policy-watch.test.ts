@@ -6,7 +6,8 @@ import { FaultError } from './errors.ts';
 import type { Pod } from './pod.ts';
 import { PolicyWatch } from './policy-watch.ts';
 
-const CHANGE = { version: 1, policies: true, workloads: new Set<string>(), services: new Set<never>() };
+const NONE = new Set<never>();
+const CHANGE = { version: 1, policies: true, workloads: NONE, localWorkloads: NONE, services: NONE };
 
 /** A pod whose policies can be asked about, or with something wrong in what asks. */
 class StandIn {
