@@ -386,10 +386,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       )
       .catch((error: unknown) => deps.onShutdown(String(error)));
   }
-  certificate.get().then(
-    () => readiness.done('certificate'),
-    () => undefined,
-  );
+  void certificate.available().then(() => readiness.done('certificate'));
   log.info('started', { admin: adminServer.port, stats: statsServer.port });
 
   const owned = scope.move();

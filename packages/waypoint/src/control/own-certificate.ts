@@ -44,6 +44,17 @@ export class OwnCertificate implements Disposable {
     return await this.#options.store.get(this.identity, 'real-time', this.#stop.signal);
   }
 
+  /** Resolves when there is one, however often the CA has refused before: {@link get} tells of a refusal that lasts. */
+  async available(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using _ = this.#options.store.subscribe(({ kind }) => kind === 'available' && resolve());
+    this.get().then(
+      () => resolve(),
+      () => undefined,
+    );
+    await promise;
+  }
+
   async serverTls(): Promise<MeshTlsOptions> {
     return serverTlsOptions(await this.get(), this.#options.settings);
   }
