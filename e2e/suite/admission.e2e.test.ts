@@ -4,7 +4,7 @@ import { ACCEPTED_ENTRIES, type EntryCase, REFUSED_ENTRIES } from '@ambit/istiod
 import { ACCEPTED, type PolicyCase, REFUSED } from '@ambit/istiod-lite/testing/policy-cases';
 import { apiVersionOf, keyOf, type KubeObject, pathOf, type Resource } from '@ambit/kube/resource';
 import { validatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
-import { type Condition, services } from '@ambit/kube/resources/core';
+import { type Condition, namespaces, services } from '@ambit/kube/resources/core';
 import {
   destinationRules,
   serviceEntries,
@@ -124,6 +124,13 @@ describe('warnings', () => {
     });
     expect(warnings).toContain('no-such-waypoint');
     expect((await attempt(services, { spec })).warnings).toBe('');
+  });
+
+  test('of a Namespace whose label takes nobody into the mesh', async () => {
+    const labelled = (mode: string) =>
+      attempt(namespaces, { metadata: { name: 'e2e-tried', labels: { 'istio.io/dataplane-mode': mode } } });
+    expect((await labelled('ambiant')).warnings).toContain('says nothing: ambient takes pods into the mesh');
+    expect((await labelled('ambient')).warnings).toBe('');
   });
 
   test('never stand in the way: what only warns is open, what refuses is closed', async () => {

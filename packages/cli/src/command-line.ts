@@ -160,6 +160,13 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     ownHelp: { namespace: ['-n, --namespace NAME', 'the namespace of names that are given without one'] },
   },
   status: { operands: '', min: 0, max: 0, summary: 'whether the mesh is well', options: ['output'] },
+  analyze: {
+    operands: '',
+    min: 0,
+    max: 0,
+    summary: 'which policies, routes, services and labels do not do what they say, and why',
+    options: ['namespace', 'output'],
+  },
   preflight: {
     operands: '',
     min: 0,

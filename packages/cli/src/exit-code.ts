@@ -8,7 +8,7 @@ export const EXIT = {
   usage: 2,
   /** Of `why`: the connection is refused. */
   refused: 3,
-  /** Of `why`: a proxy could not be asked, so it is not known. Of `status`, `preflight`: something is not well, or not known. */
+  /** Of `why`: a proxy could not be asked, so it is not known. Of `status`, `analyze`, `preflight`: something is not well, or not known. */
   unknown: 4,
   /** Of `enroll`, `unenroll`, `install`: it is written, but not every pod followed in time. */
   timeout: 5,

@@ -4,6 +4,10 @@
 export const MAX_ADMIN_ANSWER_BYTES = 256 * 1024 * 1024;
 /** From asking a proxy to its last byte. */
 export const ADMIN_TIMEOUT_MS = 20_000;
+/** After so long without its answer, a proxy is called behind; a busy node may take seconds. */
+export const PROXY_LATE_MS = 10_000;
+/** Of a certificate's life. Half is when it is renewed: what is not renewed by then is worth a word. */
+export const CERTIFICATE_LATE_SHARE = 0.75;
 /** Proxies asked at a time. */
 export const MAX_PROXIES_ASKED_AT_ONCE = 8;
 /** How long `enroll` and `unenroll` wait for the pods, unless told otherwise. */
@@ -16,6 +20,8 @@ export const WAYPOINT_POLL_MS = 500;
 export const MAX_CELL_CHARS = 300;
 /** How much is said in one sentence on standard error. */
 export const MAX_SENTENCE_CHARS = 2_000;
+/** How much is said of one finding about an object: a condition's message may name many things. */
+export const MAX_FINDING_CHARS = 2_000;
 /** Requests to the API server at a time. */
 export const MAX_REQUESTS_AT_ONCE = 8;
 /** How often noting who owns an object's fields is tried while others write the object. */

@@ -1,4 +1,4 @@
-/** A page of a proxy's loopback admin port, by a forwarded port: of a ztunnel, or of a waypoint. */
+/** A page that a pod answers on its loopback alone, by a forwarded port: of a ztunnel, a waypoint, or the control plane. */
 import type { Duplex } from 'node:stream';
 import type { Clock } from '@ambit/core/clock';
 import type { PodPort } from '@ambit/kube/port-forward';
@@ -18,7 +18,7 @@ export interface Asking {
 }
 
 /**
- * JSON of an admin page; `undefined` if this proxy has no such page.
+ * JSON of a page; `undefined` if there is no such page.
  *
  * @param kind - For messages: `ztunnel`.
  * @throws {@link ProxyError} if there is no whole answer in time.
@@ -26,7 +26,7 @@ export interface Asking {
 export async function proxyPage(
   { dial, clock, signal: until }: Asking,
   kind: string,
-  { namespace, name }: { readonly namespace: string; readonly name: string },
+  { namespace, name, port = ADMIN_PORT }: Omit<PodPort, 'port'> & { readonly port?: number },
   path: string,
 ): Promise<unknown> {
   const abort = new AbortController();
@@ -35,7 +35,7 @@ export async function proxyPage(
   );
   const signal = AbortSignal.any([until, abort.signal]);
   try {
-    const admin = (stop: AbortSignal) => dial({ namespace, name, port: ADMIN_PORT }, stop);
+    const admin = (stop: AbortSignal) => dial({ namespace, name, port }, stop);
     return await askAdminJson(`${kind} ${namespace}/${name}`, admin, path, signal);
   } finally {
     timer.cancel();

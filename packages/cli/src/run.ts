@@ -6,6 +6,7 @@ import { isNotFound, NoKubeConfigError, statusOf } from '@ambit/kube/errors';
 import { portForward } from '@ambit/kube/port-forward';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
 import { type Shipped, shipped } from './install/shipped.ts';
+import { analyze } from './commands/analyze.ts';
 import { certificates } from './commands/certificates.ts';
 import { connections } from './commands/connections.ts';
 import { enroll, unenroll } from './commands/enroll.ts';
@@ -55,6 +56,7 @@ type Command = (context: Context, operands: readonly string[]) => Promise<ExitCo
 const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   why,
   status,
+  analyze,
   preflight,
   install,
   upgrade,

@@ -10,6 +10,7 @@ import { type Pod, pods } from '@ambit/kube/resources/core';
 import { type ConfigDump, readConfigDump } from './config-dump.ts';
 import { NotFoundError, ProxyError } from './errors.ts';
 import { MAX_PROXIES_ASKED_AT_ONCE } from './limits.ts';
+import { isReady } from './pod-ready.ts';
 import { type PodDialer, proxyPage } from './proxy-page.ts';
 
 export interface Ztunnel {
@@ -130,11 +131,12 @@ function isZtunnel({ metadata, status }: Pod): boolean {
   return named && status?.phase === 'Running' && metadata.deletionTimestamp === undefined;
 }
 
-function ztunnelOf({ metadata, spec, status }: Pod): Ztunnel {
+function ztunnelOf(pod: Pod): Ztunnel {
+  const { metadata, spec } = pod;
   return {
     namespace: metadata.namespace ?? '',
     pod: metadata.name,
     node: spec?.nodeName ?? '',
-    ready: status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false,
+    ready: isReady(pod),
   };
 }

@@ -165,7 +165,8 @@ export async function startControlPlane(
   const tokens = new TokenAuthenticator({ ...config, client, clock, audiences: config.audience.split(',') });
 
   const xdsServers: DeltaXdsServer[] = [];
-  admin = adminHandler({ notReady, graph, inputs, xds: () => xdsServers });
+  const review = { settings, world: clusterWorld(inputs, graph, settings) };
+  admin = adminHandler({ notReady, graph, inputs, xds: () => xdsServers, review });
 
   const ca = scope.use(
     await startAuthority({ ...common, config, events, observer: metrics.root, log: log.scope('ca') }, signal),
@@ -252,7 +253,7 @@ export async function startControlPlane(
       host,
       port: config.webhookPort,
       certificate: serving.pair,
-      review: { settings, world: clusterWorld(inputs, graph, settings) },
+      review,
       log: log.scope('webhook'),
     }),
   );

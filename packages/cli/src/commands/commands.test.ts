@@ -94,7 +94,7 @@ const DUMP = {
         {
           serialNumber: '255',
           validFrom: '2026-01-01T00:00:00Z',
-          expirationTime: '2026-01-02T00:00:00Z',
+          expirationTime: '2126-01-02T00:00:00Z',
           pem: '',
         },
       ],
@@ -177,7 +177,7 @@ shop           api-only-web   ALLOW            WorkloadSelector   1       1 work
     const { out, err, code } = await cluster.run('certificates');
     expect(out).toBe(
       `NODE     IDENTITY                                  STATE       EXPIRES                ROOTS   SERIAL
-node-1   spiffe://cluster.local/ns/shop/sa/batch   Available   2026-01-02T00:00:00Z   2       ff
+node-1   spiffe://cluster.local/ns/shop/sa/batch   Available   2126-01-02T00:00:00Z   2       ff
 `,
     );
     expect(err).toMatch(/^ambit: ztunnel istio-system\/ztunnel-2 could not be asked: .*ECONNREFUSED.*\n$/);
@@ -427,9 +427,19 @@ describe('enroll', () => {
 });
 
 describe('status', () => {
+  const client = (pod: string, over: object = {}) => ({
+    nodeId: `ztunnel~10.0.0.1~${pod}.istio-system~istio-system.svc.cluster.local`,
+    connectedAtMs: 1,
+    unreadForMs: 0,
+    types: [{ nonceSent: '1', nonceAcknowledged: '1', unacknowledgedForMs: 0, ...over }],
+  });
+  const CLIENT_1 = client('ztunnel-1');
+  const CLIENT_2 = client('ztunnel-2');
+
   test('of a mesh that is well', async () => {
     serve(BOTH, BOTH);
-    cluster.pod('istio-system', 'istiod-1', { labels: { app: 'istiod' } });
+    cluster.istiod('istiod-1', { '/debug/syncz': { items: [CLIENT_1] } });
+    cluster.istiod('istiod-2', { '/debug/syncz': { items: [CLIENT_2] } });
     cluster.pod('istio-system', 'istio-cni-node-1', { labels: { 'k8s-app': 'istio-cni-node' } });
     cluster.workload('deployments', 'istiod', '0.2.0');
     cluster.workload('daemonsets', 'istio-cni-node', '0.1.0');
@@ -437,13 +447,13 @@ describe('status', () => {
       code: 0,
       err: '',
       out: `COMPONENT        VERSION   READY
-istiod           0.2.0     1/1
+istiod           0.2.0     2/2
 istio-cni-node   0.1.0     1/1
 ztunnel          -         2/2
 
-NODE     ZTUNNEL   PODS   CERTIFICATES   WORKLOADS KNOWN
-node-1   0.1.0     1/1    1/1            3
-node-2   0.1.0     1/1    1/1            3
+NODE     ZTUNNEL   CONTROL PLANE   PODS   CERTIFICATES   WORKLOADS KNOWN
+node-1   0.1.0     current         1/1    1/1            3
+node-2   0.1.0     current         1/1    1/1            3
 
 ENROLLED NAMESPACE   PODS CAPTURED
 shop                 3/3
@@ -534,6 +544,167 @@ shop/new    service   0/0     Unknown
         '1 of 4 pods of shop are not captured',
       ],
     });
+  });
+});
+
+describe('status of proxies that do not have what they should', () => {
+  const of = (pod: string, type: object, connectedAtMs = 1) => ({
+    nodeId: `ztunnel~10.0.0.1~${pod}.istio-system~istio-system.svc.cluster.local`,
+    connectedAtMs,
+    types: [{ nonceSent: '2', nonceAcknowledged: '2', unacknowledgedForMs: 0, ...type }],
+  });
+  const cases: Record<
+    string,
+    { items: readonly object[]; syncs: readonly string[]; problems: readonly string[] }
+  > = {
+    'one is not connected': {
+      items: [of('ztunnel-1', {})],
+      syncs: ['current', 'not connected'],
+      problems: [
+        'node-2: its ztunnel is not connected to the control plane, and goes on with what it was told before',
+      ],
+    },
+    'one does not take what it was sent; the other was slow once': {
+      items: [
+        of('ztunnel-1', { unacknowledgedForMs: 9_000, nonceAcknowledged: '1' }),
+        of('ztunnel-2', { unacknowledgedForMs: 61_000, nonceAcknowledged: '1' }),
+      ],
+      syncs: ['current', 'behind'],
+      problems: ['node-2: its ztunnel has not taken for 61 s what the control plane sent it'],
+    },
+    'one refuses; the other did, and has taken what came after': {
+      items: [
+        of('ztunnel-1', { lastRefusal: 'no such scope' }),
+        of('ztunnel-2', { lastRefusal: 'no such scope', nonceAcknowledged: '1' }),
+      ],
+      syncs: ['current', 'refusing'],
+      problems: ['node-2: its ztunnel refuses what the control plane sent it last: no such scope'],
+    },
+    'the stream that was opened last counts': {
+      items: [
+        of('ztunnel-2', {}, 5),
+        of('ztunnel-1', {}),
+        of('ztunnel-2', { unacknowledgedForMs: 61_000 }, 2),
+        { nodeId: 'nobody' },
+      ],
+      syncs: ['current', 'current'],
+      problems: [],
+    },
+  };
+  test.each(Object.entries(cases))('%s', async (_, { items, syncs, problems }) => {
+    serve(BOTH, BOTH);
+    cluster.istiod('istiod-1', { '/debug/syncz': { items } });
+    cluster.pod('istio-system', 'istio-cni-node-1', { labels: { 'k8s-app': 'istio-cni-node' } });
+    const { out } = await cluster.run('status', '-o', 'json');
+    expect(JSON.parse(out)).toMatchObject({ nodes: syncs.map((sync) => ({ sync })), problems });
+  });
+
+  test('a replica that does not say leaves it open', async () => {
+    serve(BOTH, BOTH);
+    cluster.istiod('istiod-1', { '/debug/syncz': { items: [] } });
+    cluster.istiod('istiod-2', {});
+    cluster.pod('istio-system', 'istio-cni-node-1', { labels: { 'k8s-app': 'istio-cni-node' } });
+    const { out } = await cluster.run('status', '-o', 'json');
+    expect(JSON.parse(out)).toMatchObject({ nodes: [{ sync: '' }, { sync: '' }], problems: [] });
+  });
+});
+
+test('status says whose certificate should have been renewed', async () => {
+  const [{ certChain } = { certChain: [] }] = DUMP.certificates;
+  const late = { ...certChain[0], expirationTime: new Date(Date.now() + 60_000).toISOString() };
+  const dump = { ...DUMP, certificates: [{ identity: BATCH, state: 'Available', certChain: [late] }] };
+  serve({ '/config_dump': dump }, BOTH);
+  const { out } = await cluster.run('status');
+  expect(out).toContain(
+    `  node-1: ${BATCH}: its certificate should have been renewed; it is good until ${late.expirationTime}\n`,
+  );
+});
+
+describe('analyze', () => {
+  const finding = (over: object) => ({
+    kind: 'AuthorizationPolicy',
+    namespace: 'shop',
+    name: 'only-web',
+    level: 'warning',
+    reason: 'Advice',
+    message: 'spec.rules[0]: there is no namespace "shpo"',
+    ...over,
+  });
+  const UNBOUND = {
+    level: 'error',
+    reason: 'AncestorNotBound',
+    message: 'Service shop/api is not bound to a waypoint',
+  };
+  const findings = (...items: readonly object[]): Pages => ({
+    '/debug/findings': { items, total: items.length },
+  });
+
+  test('groups what it is told by object, and counts objects', async () => {
+    const namespace = {
+      kind: 'Namespace',
+      namespace: '',
+      name: 'shpo',
+      message: 'label: "ambiant" says nothing',
+    };
+    cluster.istiod('istiod-1', findings(finding({}), finding(UNBOUND), finding(namespace)));
+    expect(await cluster.run('analyze')).toEqual({
+      code: 4,
+      err: '',
+      out: `Namespace shpo
+  · label: "ambiant" says nothing
+AuthorizationPolicy shop/only-web
+  ✗ AncestorNotBound: Service shop/api is not bound to a waypoint
+  · spec.rules[0]: there is no namespace "shpo"
+
+1 object does not do what it says (✗); 1 object may not do what was meant (·).
+`,
+    });
+    expect(cluster.asked).toEqual(['istiod-1 /debug/findings?limit=50000']);
+  });
+
+  test('warnings alone are no failure', async () => {
+    cluster.istiod('istiod-1', findings(finding({})));
+    expect((await cluster.run('analyze')).code).toBe(0);
+  });
+
+  test('of one namespace', async () => {
+    cluster.istiod('istiod-1', findings());
+    expect(await cluster.run('analyze', '-n', 'shop')).toEqual({
+      code: 0,
+      err: '',
+      out: 'Nothing is wrong with any object of namespace shop.\n',
+    });
+    expect(cluster.asked).toEqual(['istiod-1 /debug/findings?namespace=shop&limit=50000']);
+    expect(await cluster.run('analyze', '-n', 'shpo')).toEqual({
+      code: 1,
+      err: 'ambit: there is no namespace shpo; did you mean shop?\n',
+      out: '',
+    });
+  });
+
+  test('as JSON', async () => {
+    cluster.istiod('istiod-1', findings(finding(UNBOUND)));
+    const { out, code } = await cluster.run('analyze', '-o', 'json');
+    expect(JSON.parse(out)).toEqual([finding(UNBOUND)]);
+    expect(code).toBe(4);
+  });
+
+  test('asks the next replica where one does not answer', async () => {
+    cluster.istiod('istiod-1', { '/debug/findings': 500 });
+    cluster.istiod('istiod-2', findings());
+    expect((await cluster.run('analyze')).out).toBe('Nothing is wrong with any object.\n');
+  });
+
+  test('says who could not be asked', async () => {
+    expect(await cluster.run('analyze')).toEqual({
+      code: 1,
+      err: 'ambit: no istiod is ready in namespace istio-system; "ambit status" says what runs there\n',
+      out: '',
+    });
+    cluster.istiod('istiod-1', {});
+    expect((await cluster.run('analyze')).err).toBe(
+      "ambit: istiod istio-system/istiod-1 has no /debug/findings: it is older than this command, or not Ambit's\n",
+    );
   });
 });
 

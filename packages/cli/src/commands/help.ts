@@ -3,7 +3,8 @@ import { COMMANDS, GROUPS, optionsHelp } from '../command-line.ts';
 import { UsageError } from '../errors.ts';
 
 export const EXIT_CODES = `Exit codes: 0 done, or the connection is allowed; 1 error; 2 wrong command line; 3 the connection is
-refused; 4 not known, as a proxy could not be asked, or the mesh or the cluster is not well; 5 not ready in time.`;
+refused; 4 not known, as a proxy could not be asked, or the mesh, the cluster or an object is not well; 5 not ready in
+time.`;
 
 export const COMMON = [
   ['--kubeconfig FILE', 'how to reach the cluster; default $KUBECONFIG, then ~/.kube/config'],
@@ -19,6 +20,9 @@ namespace, as its DNS does, then in the kubeconfig's ("default" unless it names 
 proxies themselves, on what they hold now: the source's ztunnel says where the connection goes, the destination's
 whether policies let it in. A waypoint on the way says what becomes of the request: --method, --path, --header and
 --jwt say which one.`,
+  analyze: `Asks the control plane about every object that it knows: what their statuses say, what kubectl apply would warn of
+if they were written now, labels that mean nothing. ✗ does not do what it says, and gives exit code 4; · may not be what
+was meant.`,
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured. Of a
 pod whose namespace is enrolled it takes the label istio.io/dataplane-mode=none away instead, so that the namespace's
 counts again.`,

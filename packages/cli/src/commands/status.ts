@@ -6,13 +6,18 @@
  */
 import { isNotFound, statusOf } from '@ambit/kube/errors';
 import { namespaces, nodes, type Pod, pods } from '@ambit/kube/resources/core';
+import type { DumpedCertificate } from '../config-dump.ts';
 import { byTexts, type Context } from '../context.ts';
+import { isIstiod, itemsOfAll } from '../control-plane.ts';
 import { installedComponents } from '../install/cluster.ts';
 import type { ComponentName } from '../install/components.ts';
 import { compareVersions } from '../install/decide/version.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { CERTIFICATE_LATE_SHARE } from '../limits.ts';
 import { hasMesh, noMesh } from '../mesh-presence.ts';
+import { isReady } from '../pod-ready.ts';
+import { type ProxySync, syncByPod } from '../proxy-sync.ts';
 import { type Column, table } from '../table.ts';
 import { type WaypointRow, waypointRows } from '../waypoint/health.ts';
 
@@ -24,9 +29,13 @@ interface Component {
   readonly total: number;
 }
 
+type Sync = ProxySync['is'] | 'not connected' | '';
+
 interface NodeRow {
   readonly node: string;
   readonly version: string;
+  /** Whether it has what the control plane has for it; empty: nobody can say. */
+  readonly sync: Sync;
   readonly podsUp: number;
   readonly podsPending: number;
   readonly certificates: number;
@@ -54,7 +63,7 @@ const COMPONENTS: readonly {
   readonly component: ComponentName;
   readonly is: (pod: Pod) => boolean;
 }[] = [
-  { name: 'istiod', component: 'istiod', is: ({ metadata }) => metadata.labels?.['app'] === 'istiod' },
+  { name: 'istiod', component: 'istiod', is: isIstiod },
   {
     name: 'istio-cni-node',
     component: 'cni',
@@ -145,6 +154,9 @@ async function examineNodes(context: Context, problems: string[]): Promise<reado
     if (!covered.has(node)) problems.push(`no ztunnel runs on node ${node}`);
   }
   const outcomes = await ztunnels.each(all, (one) => ztunnels.configDump(one));
+  const clients = await itemsOfAll(context, '/debug/syncz');
+  const syncs = clients && syncByPod(clients);
+  const nowMs = context.clock.now();
   return outcomes.flatMap((outcome): readonly NodeRow[] => {
     if ('problem' in outcome) {
       problems.push(outcome.problem);
@@ -153,11 +165,15 @@ async function examineNodes(context: Context, problems: string[]): Promise<reado
     const { answer, ztunnel } = outcome;
     const missing = answer.certificates.filter(({ state }) => state.startsWith('Unavailable'));
     for (const { identity, state } of missing) problems.push(`${ztunnel.node}: ${identity}: ${state}`);
+    problems.push(...answer.certificates.flatMap((one) => lateProblem(ztunnel.node, one, nowMs)));
+    const sync = syncs && (syncs.get(`${ztunnel.namespace}/${ztunnel.pod}`) ?? 'not connected');
+    if (sync !== undefined) problems.push(...syncProblem(ztunnel.node, sync));
     const up = answer.pods.filter(({ state }) => state === 'Up').length;
     return [
       {
         node: ztunnel.node,
         version: answer.version,
+        sync: sync === undefined ? '' : typeof sync === 'string' ? sync : sync.is,
         podsUp: up,
         podsPending: answer.pods.length - up,
         certificates: answer.certificates.length - missing.length,
@@ -166,6 +182,37 @@ async function examineNodes(context: Context, problems: string[]): Promise<reado
       },
     ];
   });
+}
+
+/** What a ztunnel does not know it cannot do: policies that changed meanwhile are not in force on its node. */
+function syncProblem(node: string, sync: ProxySync | 'not connected'): readonly string[] {
+  if (sync === 'not connected')
+    return [
+      `${node}: its ztunnel is not connected to the control plane, and goes on with what it was told before`,
+    ];
+  switch (sync.is) {
+    case 'current':
+      return [];
+    case 'behind':
+      return [
+        `${node}: its ztunnel has not taken for ${Math.round(sync.forMs / 1_000)} s what the control plane sent it`,
+      ];
+    case 'refusing':
+      return [`${node}: its ztunnel refuses what the control plane sent it last: ${sync.message}`];
+  }
+}
+
+/** A certificate that is long due to be renewed, before it expires and connections are refused. */
+function lateProblem(
+  node: string,
+  { identity, validFrom, expires, state }: DumpedCertificate,
+  nowMs: number,
+) {
+  const [fromMs, untilMs] = [Date.parse(validFrom), Date.parse(expires)];
+  const lateMs = fromMs + (untilMs - fromMs) * CERTIFICATE_LATE_SHARE;
+  // Whatever is not a time compares as false.
+  if (state.startsWith('Unavailable') || !(nowMs > lateMs)) return [];
+  return [`${node}: ${identity}: its certificate should have been renewed; it is good until ${expires}`];
 }
 
 /** A user who may not list nodes still gets the rest. */
@@ -197,10 +244,6 @@ async function examineNamespaces(context: Context, problems: string[]): Promise<
   return rows.flat().sort(byTexts((row) => [row.namespace]));
 }
 
-function isReady({ status: is }: Pod): boolean {
-  return is?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false;
-}
-
 /** A heading over nothing tells nobody anything. */
 function tableOr<Row>(none: string, columns: readonly Column<Row>[], rows: readonly Row[]): string {
   return rows.length === 0 ? none : table(columns, rows);
@@ -227,6 +270,7 @@ function render(report: Report): string {
       [
         { title: 'NODE', of: (row: NodeRow) => row.node },
         { title: 'ZTUNNEL', of: (row: NodeRow) => row.version },
+        { title: 'CONTROL PLANE', of: (row: NodeRow) => row.sync },
         { title: 'PODS', of: (row: NodeRow) => `${row.podsUp}/${row.podsUp + row.podsPending}` },
         {
           title: 'CERTIFICATES',

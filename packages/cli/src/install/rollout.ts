@@ -5,6 +5,7 @@ import { formatLabelSelector } from '@ambit/kube/label-selector';
 import type { Context } from '../context.ts';
 import { listOf, objectOf, textOf } from '../json-value.ts';
 import { INSTALL_POLL_MS, MAX_PODS_NAMED, MAX_REASON_CHARS } from '../limits.ts';
+import { isReady } from '../pod-ready.ts';
 import { printable } from '../table.ts';
 import type { Workload } from './components.ts';
 import { rolloutOf } from './decide/rollout.ts';
@@ -76,10 +77,6 @@ async function reasonsOf(context: Context, live: KubeObject | undefined): Promis
   );
   const more = waiting.length - named.length;
   return [...named, ...(more > 0 ? [`${more} pods more`] : [])].join('; ');
-}
-
-function isReady({ status }: Pod): boolean {
-  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
 }
 
 /** What a pod that is not ready waits for. */

@@ -22,6 +22,7 @@ import {
   PREFLIGHT_PROBED_MS,
 } from '../limits.ts';
 import { mapLimited } from '../map-limited.ts';
+import { isReady } from '../pod-ready.ts';
 import { lastEvent, podReason } from '../install/rollout.ts';
 import type { Probe } from './decide/facts.ts';
 import {
@@ -134,10 +135,6 @@ async function podsUp(
     if (over || nowMs >= deadlineMs) return { running, waiting };
     await clock.sleep(INSTALL_POLL_MS, signal);
   }
-}
-
-function isReady({ status }: Pod): boolean {
-  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
 }
 
 /** Its image cannot be had, so that waiting on brings nothing. */

@@ -94,6 +94,12 @@ export class FakeCluster implements AsyncDisposable {
     if (pages) this.#pages.set(name, pages);
   }
 
+  /** A replica of the control plane, with its debug pages. */
+  istiod(name: string, pages: Pages): void {
+    this.pod('istio-system', name, { labels: { app: 'istiod' } });
+    this.#pages.set(name, pages);
+  }
+
   /** A pod of a waypoint, with its admin pages. */
   waypoint(namespace: string, name: string, pages: Pages, labels: Record<string, string> = {}): void {
     this.pod(namespace, name, {

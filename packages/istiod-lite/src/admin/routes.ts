@@ -1,4 +1,5 @@
 /** What the HTTP ports answer: readiness and metrics for everybody, the inside of the process for loopback alone. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { dumpMermaid, dumpText, graphNodes } from '@ambit/collections/dump';
 import { decodeAuthorization } from '@ambit/api/authorization';
@@ -13,7 +14,9 @@ import type { ClientState } from '@ambit/xds/server/client-stream';
 import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
 import type { WaypointEntry } from '../push/waypoint-feed.ts';
-import { DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS } from '../limits.ts';
+import { DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS, OBJECTS_LOOKED_AT_IN_ONE_TURN } from '../limits.ts';
+import type { ReviewContext } from '../webhook/review.ts';
+import { type ObjectFinding, objectFindings } from './object-findings.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const notFound: HttpResponse = { status: 404, body: 'not here\n' };
@@ -24,6 +27,8 @@ export interface AdminSources {
   readonly graph: Graph;
   readonly inputs: Inputs;
   readonly xds: () => readonly DeltaXdsServer[];
+  /** What objects are looked at with. */
+  readonly review: ReviewContext;
 }
 
 /** Readiness alone: for as long as there is nothing else to show. */
@@ -50,6 +55,8 @@ export function adminHandler(sources: AdminSources): HttpHandler {
 const PAGES: Readonly<Record<string, string>> = {
   '/debug/ambientz': 'workloads, services and policies as they are sent: ?namespace=NAME ?limit=N ?offset=N',
   '/debug/connections': 'clients connected over xDS',
+  '/debug/findings':
+    'what is wrong with objects, by their statuses and by what admission would say of them: ?namespace=NAME ?limit=N ?offset=N',
   '/debug/graph': 'the collections and what is computed from what, as a mermaid diagram',
   '/debug/inputs':
     'objects of the API server by kind, cut down to what is read: ?kind=NAME ?namespace=NAME ?limit=N ?offset=N',
@@ -60,7 +67,12 @@ const PAGES: Readonly<Record<string, string>> = {
   '/debug/syncz': 'what each client follows, was sent, has acknowledged, and is still owed',
 };
 
-function debug(path: string, query: URLSearchParams, { graph, inputs, xds }: AdminSources): HttpResponse {
+function debug(
+  path: string,
+  query: URLSearchParams,
+  sources: AdminSources,
+): HttpResponse | Promise<HttpResponse> {
+  const { graph, inputs, xds } = sources;
   const clients = () => xds().flatMap((server) => server.clients());
   switch (path) {
     case '/debug/ambientz':
@@ -69,6 +81,8 @@ function debug(path: string, query: URLSearchParams, { graph, inputs, xds }: Adm
       return json(waypointsOf(graph, query));
     case '/debug/inputs':
       return json(inputsOf(inputs, query));
+    case '/debug/findings':
+      return findingsOf(sources, query);
     case '/debug/syncz':
       return json(bounded(clients(), query));
     case '/debug/connections':
@@ -156,6 +170,19 @@ function waypointsOf({ waypointFeeds }: Graph, query: URLSearchParams): object {
       resource: decodeWaypointResource(type, value),
     })),
   };
+}
+
+/** A policy is held against every pod, so objects are looked at a few at a time, and proxies are served in between. */
+async function findingsOf({ graph, review }: AdminSources, query: URLSearchParams): Promise<HttpResponse> {
+  const found: ObjectFinding[] = [];
+  let looked = 0;
+  for (const ofObject of objectFindings(graph, review, query.get('namespace') ?? undefined)) {
+    found.push(...ofObject);
+    if (found.length >= MAX_DEBUG_PAGE_ITEMS) break;
+    looked += 1;
+    if (looked % OBJECTS_LOOKED_AT_IN_ONE_TURN === 0) await nextTurn();
+  }
+  return json(bounded(found, query));
 }
 
 /** How many there are of each kind; of one kind, the objects. */

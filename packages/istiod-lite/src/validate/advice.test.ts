@@ -274,6 +274,30 @@ describe('what an object will not do in this cluster', () => {
       asked: { kind: 'Namespace', namespace: 'new', labels: { 'istio.io/use-waypoint': 'w' } },
       want: ['metadata.labels[istio.io/use-waypoint]: waypoint "new/w" is not ready'],
     },
+    'a Namespace whose label takes nobody into the mesh': {
+      asked: { kind: 'Namespace', namespace: 'new', labels: { 'istio.io/dataplane-mode': 'Ambient' } },
+      want: [
+        'metadata.labels[istio.io/dataplane-mode]: "Ambient" says nothing: ambient takes pods into the mesh, none keeps them out',
+      ],
+    },
+    'a Namespace that keeps pods out': {
+      asked: { kind: 'Namespace', namespace: 'new', labels: { 'istio.io/dataplane-mode': 'none' } },
+      want: [],
+    },
+    'a Namespace that asks for sidecars': {
+      asked: { kind: 'Namespace', namespace: 'new', labels: { 'istio-injection': 'enabled' } },
+      want: [
+        'metadata.labels[istio-injection]: nothing injects sidecars here; istio.io/dataplane-mode=ambient takes the pods into the mesh',
+      ],
+    },
+    'a Namespace that came from a mesh with sidecars, and is in this one': {
+      asked: {
+        kind: 'Namespace',
+        namespace: 'new',
+        labels: { 'istio-injection': 'enabled', 'istio.io/dataplane-mode': 'ambient' },
+      },
+      want: [],
+    },
     'a Namespace that opts out': {
       asked: { kind: 'Namespace', namespace: 'shop', labels: { 'istio.io/use-waypoint': 'none' } },
       want: [],

@@ -23,6 +23,11 @@ import type { PodFacts, World } from './world.ts';
 
 type Advice = Iterable<string>;
 
+export const MODE_LABEL = 'istio.io/dataplane-mode';
+const MODES: readonly string[] = ['ambient', 'none'];
+/** Istio's, of meshes with sidecars. */
+const INJECTION_LABEL = 'istio-injection';
+
 export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, world: World): Advice {
   const { namespace = '' } = metadata;
   for (const [i, rule] of (spec.rules ?? []).entries()) yield* onRule(rule, `spec.rules[${i}]`, world);
@@ -89,6 +94,15 @@ function* onTargets(
   const context = { kind, namespace, rootNamespace: world.rootNamespace, lookUp: world.target };
   for (const [i, problem] of targetProblems(targetsOf(spec), context).entries())
     if (problem !== undefined) yield `${path(i)}: ${problem}; nobody enforces this policy there`;
+}
+
+/** On the label that takes pods into the mesh. */
+export function* adviceOnMode(kind: 'Namespace' | 'Pod', { labels = {} }: ObjectMeta): Advice {
+  const mode = labels[MODE_LABEL];
+  if (mode !== undefined && !MODES.includes(mode))
+    yield `metadata.labels[${MODE_LABEL}]: "${mode}" says nothing: ambient takes pods into the mesh, none keeps them out`;
+  if (kind === 'Namespace' && labels[INJECTION_LABEL] === 'enabled' && mode !== 'ambient')
+    yield `metadata.labels[${INJECTION_LABEL}]: nothing injects sidecars here; ${MODE_LABEL}=ambient takes the pods into the mesh`;
 }
 
 /** On anything that asks for a waypoint by its label. */

@@ -8,9 +8,8 @@ import { isLive } from '../translate/pod.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 import { waypointKey } from '../translate/waypoint.ts';
 import { resolveWaypoint } from '../translate/waypoint-binding.ts';
+import { MODE_LABEL } from '../validate/advice.ts';
 import type { PodFacts, World } from '../validate/world.ts';
-
-const MODE_LABEL = 'istio.io/dataplane-mode';
 
 /** Looks and depends on nothing: an answer is for this moment. */
 const look: Pick<Fetch, 'get'> = { get: (from, key) => from.get(key) };

@@ -21,6 +21,7 @@ import { MAX_REFUSAL_CHARS, MAX_WARNING_CHARS, MAX_WARNINGS } from '../limits.ts
 import type { MeshSettings } from '../translate/settings.ts';
 import { addressesOfOthers } from '../validate/allotted-addresses.ts';
 import {
+  adviceOnMode,
   adviceOnPeerAuthentication,
   adviceOnPolicy,
   adviceOnHosts,
@@ -126,7 +127,7 @@ function conflictsOf(object: unknown, kind: string, world: World): Iterable<stri
 }
 
 /** What an object that is right by itself will not do in this cluster. */
-function adviceOn(object: unknown, kind: string, world: World): readonly string[] {
+export function adviceOn(object: unknown, kind: string, world: World): readonly string[] {
   if (!isKubeObject(object)) return [];
   switch (kind) {
     case 'AuthorizationPolicy':
@@ -144,6 +145,9 @@ function adviceOn(object: unknown, kind: string, world: World): readonly string[
         : [];
     }
     case 'Namespace':
+      return [...adviceOnMode(kind, object.metadata), ...adviceOnWaypoint(kind, object.metadata, world)];
+    case 'Pod':
+      return [...adviceOnMode(kind, object.metadata)];
     case 'Service':
     case 'ServiceEntry':
     case 'WorkloadEntry':

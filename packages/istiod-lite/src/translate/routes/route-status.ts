@@ -16,6 +16,10 @@ export type ParentWaypoint =
   | { readonly is: 'theirs' }
   | { readonly is: 'none'; readonly problem: string | undefined };
 
+/** Says something in its message alone. */
+export const RESOLVED_WAYPOINTS = 'ResolvedWaypoints';
+export const ALL_RESOLVED = 'All waypoints resolved';
+
 export interface WantedParent {
   readonly parentRef: ParentReference;
   readonly conditions: readonly WantedCondition[];
@@ -91,8 +95,8 @@ function resolvedWaypoints({ refusal }: Parent, waypoint: ParentWaypoint): Wante
       ? 'parent not found'
       : waypoint.is === 'none'
         ? (waypoint.problem ?? NO_LABEL)
-        : 'All waypoints resolved';
-  return { type: 'ResolvedWaypoints', isTrue: true, reason: 'ResolvedWaypoints', message };
+        : ALL_RESOLVED;
+  return { type: RESOLVED_WAYPOINTS, isTrue: true, reason: 'ResolvedWaypoints', message };
 }
 
 function said(problems: readonly { readonly message: string }[]): string {

@@ -1,0 +1,84 @@
+/**
+ * `ambit analyze`: every object that does not do what it says, or perhaps not what was meant, and why.
+ *
+ * The control plane finds it out, as it does for statuses and at admission; this command asks and shows.
+ */
+import { namespaces } from '@ambit/kube/resources/core';
+import { byTexts, type Context } from '../context.ts';
+import { itemsOfOne } from '../control-plane.ts';
+import { NotFoundError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { type JsonObject, textOf } from '../json-value.ts';
+import { MAX_FINDING_CHARS } from '../limits.ts';
+import { similarOf } from '../similar-names.ts';
+import { printable } from '../table.ts';
+
+interface FindingRow {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** `error`: it does not do what it says; `warning`: perhaps not what was meant. */
+  readonly level: 'error' | 'warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
+export async function analyze(context: Context): Promise<ExitCode> {
+  const { options, print } = context;
+  const { namespace } = options;
+  if (namespace !== undefined) await checkNamespace(context, namespace);
+  const asked = namespace === undefined ? {} : { namespace };
+  const rows = (await itemsOfOne(context, '/debug/findings', asked))
+    .map(rowOf)
+    .sort(byTexts(({ namespace: of, kind, name, level }) => [of, kind, name, level]));
+  print(options.output === 'json' ? `${JSON.stringify(rows, undefined, 2)}\n` : render(rows, namespace));
+  return rows.some(({ level }) => level === 'error') ? EXIT.unknown : EXIT.ok;
+}
+
+/** That all is well in a namespace that does not exist would be said of every misspelt one. */
+async function checkNamespace({ client, signal }: Context, name: string): Promise<void> {
+  if (await client.find(namespaces, { name }, signal)) return;
+  const hint = await similarOf(name, client, namespaces, undefined, signal);
+  throw new NotFoundError(`there is no namespace ${name}${hint}`);
+}
+
+function rowOf(item: JsonObject): FindingRow {
+  return {
+    kind: textOf(item['kind']),
+    namespace: textOf(item['namespace']),
+    name: textOf(item['name']),
+    level: textOf(item['level']) === 'error' ? 'error' : 'warning',
+    reason: textOf(item['reason']),
+    message: textOf(item['message']),
+  };
+}
+
+const SIGNS = { error: '✗', warning: '·' } as const;
+
+function render(rows: readonly FindingRow[], namespace: string | undefined): string {
+  if (rows.length === 0)
+    return `Nothing is wrong with any object${namespace === undefined ? '' : ` of namespace ${namespace}`}.\n`;
+  const objects = Map.groupBy(
+    rows,
+    ({ kind, namespace: of, name }) => `${kind} ${of === '' ? '' : `${of}/`}${name}`,
+  );
+  const lines = [...objects].flatMap(([object, found]) => [
+    printable(object),
+    ...found.map(
+      ({ level, reason, message }) =>
+        `  ${SIGNS[level]} ${printable(reason === 'Advice' ? message : `${reason}: ${message}`, MAX_FINDING_CHARS)}`,
+    ),
+  ]);
+  return `${[...lines, '', verdict([...objects.values()])].join('\n')}\n`;
+}
+
+function verdict(objects: readonly (readonly FindingRow[])[]): string {
+  const wrong = objects.filter((found) => found.some(({ level }) => level === 'error')).length;
+  const doubtful = objects.length - wrong;
+  const count = (n: number, one: string, several: string) =>
+    n === 0 ? [] : [n === 1 ? `1 ${one}` : `${n} ${several}`];
+  return `${[
+    ...count(wrong, 'object does not do what it says (✗)', 'objects do not do what they say (✗)'),
+    ...count(doubtful, 'object may not do what was meant (·)', 'objects may not do what was meant (·)'),
+  ].join('; ')}.`;
+}
