@@ -325,6 +325,13 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
     options: ['namespace', 'node', 'output'],
   },
   version: { operands: '', min: 0, max: 0, summary: 'the version of this command', options: ['output'] },
+  completion: {
+    operands: 'bash | zsh',
+    min: 1,
+    max: 1,
+    summary: 'a script by which that shell completes commands and options',
+    options: [],
+  },
   help: { operands: '[COMMAND]', min: 0, max: 2, summary: 'this text, or that of one command', options: [] },
 };
 

@@ -8,6 +8,7 @@ import { type CommandLine, parseCommandLine } from './command-line.ts';
 import { type Shipped, shipped } from './install/shipped.ts';
 import { analyze } from './commands/analyze.ts';
 import { certificates } from './commands/certificates.ts';
+import { completion } from './commands/completion.ts';
 import { connections } from './commands/connections.ts';
 import { enroll, unenroll } from './commands/enroll.ts';
 import { helpText } from './commands/help.ts';
@@ -96,6 +97,7 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   const { command, operands, options } = line;
   const { print } = surroundings;
   if (command === 'version') return version(options, print);
+  if (command === 'completion') return completion(operands, print);
   if (command === 'waypoint generate') return generateWaypoint(options, print);
   const perform = CLUSTER_COMMANDS[command];
   if (!perform) {

@@ -49,6 +49,7 @@ Services, or Pods for --for workload. Run again, it changes what is there.`,
   'waypoint endpoints': `Asks every pod of the waypoint: each ejects and counts by itself. A destination is there once a request went to it.`,
   'waypoint delete': `The Gateway is deleted, and everything that istiod made for it. Whoever is still labelled to use it is named. With
 --revision: those of that revision.`,
+  completion: `For this shell: source <(ambit completion bash).`,
   connections: `Of ztunnels that are not Ambit's, identities are not shown.`,
 };
 
