@@ -230,12 +230,12 @@ describe('one workload', () => {
   test('is served from a local file, and drained at the end', async () => {
     const { app, workers, shutdowns } = await start(DEDICATED);
     await eventually(ready, 'ready\n');
-    expect(workers[1]?.received.map(({ kind }) => kind)).toEqual([
+    expect(workers[0]?.received.map(({ kind }) => kind)).toEqual([
       'mesh-delta',
       'start-pod',
       'mesh-complete',
     ]);
-    expect(workers[1]?.received[1]).toMatchObject({
+    expect(workers[0]?.received[1]).toMatchObject({
       identity: 'spiffe://td/ns/shop/sa/web',
       inboundOnly: false,
     });

@@ -74,6 +74,17 @@ describe('a pod', () => {
     expect([netns.closed, pods.states(), counted]).toEqual([1, [], ['+u1', '-u1']]);
   });
 
+  test('is started on one worker after the other', async () => {
+    const [first, second] = [new FakeWorker(() => []), new FakeWorker()];
+    const { pods } = await podsOn([first, second]);
+    const added = pods.add(info, new Netns(7, 1n));
+    await settled();
+    expect([first.heard, second.heard]).toEqual([['start-pod u1 7'], []]);
+    first.say({ kind: 'pod-started', uid: 'u1' });
+    await added;
+    expect(second.heard).toEqual(['start-pod u1 7']);
+  });
+
   test('that comes again in the same namespace is left alone', async () => {
     const worker = new FakeWorker();
     const { pods } = await podsOn([worker]);

@@ -25,6 +25,8 @@ export interface PodNetns {
 export interface PodWorkers {
   readonly size: number;
   broadcast(message: ControlToWorker): void;
+  /** There may be no such worker. */
+  send(worker: number, message: ControlToWorker): void;
   subscribe(listener: (event: WorkerEvent, worker: number) => void): Disposable;
 }
 
@@ -172,14 +174,19 @@ export class Pods implements Disposable {
     const { info, netns } = pod;
     this.#pods.set(info.uid, pod);
     observer?.changed?.();
-    const { inTime: started } = this.#await(info.uid, 'pod-started', POD_START_TIMEOUT_MS);
-    workers.broadcast({
+    const message: ControlToWorker = {
       kind: 'start-pod',
       pod: info,
       netnsFd: netns?.fd,
       identity: identityOf(info),
       inboundOnly,
-    });
+    };
+    // One worker after the other: their places among the sockets that share a port are their numbers then, by which
+    // tunnels within this node stay on one thread (PodSockets.tunnel).
+    const { inTime: started } = this.#await(info.uid, 'pod-started', POD_START_TIMEOUT_MS, (worker) =>
+      workers.send(worker + 1, message),
+    );
+    workers.send(0, message);
     try {
       const [companion] = await Promise.allSettled([
         inboundOnly ? undefined : this.#options.accompany?.(info, netns?.fd),
@@ -255,7 +262,13 @@ export class Pods implements Disposable {
     }
   }
 
-  #await(uid: string, kind: 'pod-started' | 'pod-stopped', timeoutMs: number): Wait {
+  /** @param onSaid - Called when a worker has said it. */
+  #await(
+    uid: string,
+    kind: 'pod-started' | 'pod-stopped',
+    timeoutMs: number,
+    onSaid?: (worker: number) => void,
+  ): Wait {
     const { workers, clock } = this.#options;
     const said = Promise.withResolvers<void>();
     const missing = new Set(Array.from({ length: workers.size }, (_, worker) => worker));
@@ -269,7 +282,9 @@ export class Pods implements Disposable {
       hear: (event, worker) => {
         if (event.kind === 'pod-failed' && kind === 'pod-started')
           failed.reject(new PodStartError(event.reason));
-        if (event.kind === kind) missing.delete(worker);
+        if (event.kind !== kind) return;
+        missing.delete(worker);
+        onSaid?.(worker);
         if (missing.size === 0) said.resolve();
       },
       inTime: Promise.race([said.promise, failed.promise]).finally(() => {

@@ -74,8 +74,9 @@ export class PodSockets {
 
   /**
    * The same, from one of two ports by which the peer knows this worker's tunnels from the other workers': served by
-   * different workers of the peer, the two ends of two tunnels are four threads' work and not three's. If both ports are
-   * taken, connecting fails with EADDRNOTAVAIL.
+   * different workers of the peer, the two ends of two tunnels are four threads' work and not three's. Where the peer is
+   * this process, both ends of a tunnel are this worker's, since workers begin to listen in order: no thread has to wake
+   * another one then. If both ports are taken, connecting fails with EADDRNOTAVAIL.
    *
    * @throws LinuxError, {@link PodStoppedError}
    */
