@@ -6,6 +6,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { build } from 'esbuild';
+import { builtinModules } from './builtin-modules.ts';
 
 /** What a bundle leaves to the `node_modules` above it. */
 export const NATIVE_PACKAGES: readonly string[] = ['koffi'];
@@ -45,6 +46,7 @@ export async function bundle(
     format: 'esm',
     target: 'node26',
     external: [...NATIVE_PACKAGES],
+    plugins: [builtinModules],
     define: Object.fromEntries(
       Object.entries(constants).map(([name, value]) => [name, JSON.stringify(value)]),
     ),

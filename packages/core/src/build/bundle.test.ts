@@ -1,0 +1,39 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from '@jest/globals';
+import { bundle } from './bundle.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ambit-bundle-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function outputOf(source: string): Promise<string> {
+  writeFileSync(join(folder, 'program.ts'), source);
+  await bundle({ program: join(folder, 'program.ts') }, join(folder, 'out'));
+  const { stdout, stderr } = spawnSync(process.execPath, [join(folder, 'out/program.mjs')], {
+    encoding: 'utf8',
+  });
+  return stdout + stderr;
+}
+
+test('what is imported of modules of Node is what they export, under each form of import', async () => {
+  const said = await outputOf(`
+    import { createServer } from 'node:http';
+    import { createHash as hash } from 'node:crypto';
+    import os, { EOL } from 'node:os';
+    import * as path from 'node:path';
+    const { format } = await import('node:util');
+    console.log(typeof createServer(), hash('md5').update('').digest('hex').length, os.EOL === EOL, path.join('a', 'b'), format('%d', 1));
+  `);
+  expect(said).toBe('object 32 true a/b 1\n');
+});
+
+test('what is made when it is read, and is not imported, is not made', async () => {
+  const isMade = "process.moduleLoadList.includes('NativeModule internal/deps/undici/undici')";
+  const said = await outputOf(`
+    import { createServer } from 'node:http';
+    console.log(typeof createServer, ${isMade});
+  `);
+  expect(said).toBe('function false\n');
+});
