@@ -1,6 +1,8 @@
 /**
  * The CA a mesh has when its operator brings none: a root that signs itself, and an intermediate where wanted.
  *
+ * The library for X.509 is loaded when a certificate is made: who merely could make one starts without it.
+ *
  * A root is renewed with the same key and a later expiry, so nothing that it signed becomes invalid; for a new key see
  * root-rotation.ts.
  */
@@ -13,7 +15,7 @@ import {
 } from './certificate-authority.ts';
 import { generateKeys } from './keys.ts';
 import { ROOT_LIFETIME_MS } from './limits.ts';
-import { createAuthority, type KeyPair, type Signer, type Validity } from './x509.ts';
+import type { KeyPair, Signer, Validity } from './x509.ts';
 
 export interface SelfSignedOptions {
   /** Istio puts its trust domain here. Default `cluster.local`. */
@@ -54,6 +56,7 @@ export async function createIntermediate(
   validity: Validity,
 ): Promise<AuthorityMaterial> {
   const keys = await generateKeys();
+  const { createAuthority } = await import('./x509.ts');
   const certificatePem = await createAuthority({
     organization,
     commonName: 'Intermediate CA',
@@ -90,6 +93,7 @@ export async function renewRoot(
 }
 
 async function createRoot(organization: string, keys: KeyPair, validity: Validity): Promise<Signer> {
+  const { createAuthority } = await import('./x509.ts');
   const certificatePem = await createAuthority({ organization, keys, ...validity });
   return { certificatePem, privateKey: keys.privateKey };
 }
