@@ -1,10 +1,11 @@
-/** What the process is started with: what can only be given then, or should be. */
-import { COLLECT_GARBAGE_FLAG } from '@ambit/core/collect-garbage';
+/**
+ * What the process is started with: what can only be given then, or should be. No flag that changes what V8 compiles: it would
+ * take neither the code that Node's own modules come with, nor any that was kept without it.
+ */
 
 export const V8_FLAGS: readonly string[] = [
   // The control thread's share of memory for short-lived objects, in MiB: V8 would take 16.
   '--max-semi-space-size=1',
-  COLLECT_GARBAGE_FLAG,
 ];
 
 /** Threads for files, names and new keys. */
