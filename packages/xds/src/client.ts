@@ -33,6 +33,7 @@ import { bufferOf, type ReceivedResponse, receiveResponse } from './grpc.ts';
 import {
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_TIMEOUT_MS,
+  RECEIVE_WINDOW_BYTES,
   RECONNECT_INITIAL_MS,
   RECONNECT_MAX_MS,
 } from './limits.ts';
@@ -250,6 +251,7 @@ const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
   'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   'grpc.keepalive_permit_without_calls': 1,
+  'grpc-node.flow_control_window': RECEIVE_WINDOW_BYTES,
   'grpc.enable_retries': 0,
   'grpc.service_config_disable_resolution': 1,
   'grpc.use_local_subchannel_pool': 1,

@@ -46,6 +46,9 @@ export const MAX_NACK_LENGTH_CHARS = 8_192;
 export const KEEPALIVE_INTERVAL_MS = 30_000;
 export const KEEPALIVE_TIMEOUT_MS = 10_000;
 
+/** What a server may send a client ahead of its reading: a large mesh in few turns, instead of 64 KiB in each. */
+export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
+
 /** Reconnecting, as Istio's ztunnel. */
 export const RECONNECT_INITIAL_MS = 10;
 export const RECONNECT_MAX_MS = 15_000;

@@ -109,8 +109,8 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       log: deps.log.scope('workers'),
     }),
   );
-  // While they start, this thread loads what speaks to the control plane. They are awaited below, which tells of a failure;
-  // one that comes before must not count as unhandled.
+  // While they start, this thread loads what speaks to the control plane, and asks it. They are awaited below, which tells of
+  // a failure; one that comes before must not count as unhandled. What they are told meanwhile waits for them.
   const workersStarting = workers.start();
   workersStarting.catch(() => undefined);
 
@@ -142,9 +142,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const source = scope.use(
     await certificateSource(config, config.mode === 'shared', clock, deps.log.scope('ca')),
   );
-  await workersStarting;
   signal.throwIfAborted();
-  log.info('data workers started', { workers: workers.size });
   const store = scope.use(
     new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
   );
@@ -213,6 +211,21 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   );
 
   loadLocalMesh(config, mesh);
+  const xds = config.xds
+    ? scope.use(
+        await xdsClient(config, config.xds, {
+          handlers: mesh.handlers(),
+          observer: metrics.xds,
+          clock,
+          random,
+          log: deps.log.scope('xds'),
+        }),
+      )
+    : undefined;
+  await xds?.start(signal);
+  await workersStarting;
+  signal.throwIfAborted();
+  log.info('data workers started', { workers: workers.size });
   if (config.crlPath) {
     scope.use(await followRevocations({ path: config.crlPath, workers, clock, log: deps.log.scope('crl') }));
   }
@@ -298,18 +311,6 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
 
   const stopping = new AbortController();
   scope.defer(() => stopping.abort(new Error('stopping')));
-  const xds = config.xds
-    ? scope.use(
-        await xdsClient(config, config.xds, {
-          handlers: mesh.handlers(),
-          observer: metrics.xds,
-          clock,
-          random,
-          log: deps.log.scope('xds'),
-        }),
-      )
-    : undefined;
-  await xds?.start(signal);
   followSync(xds, mesh, stopping.signal, () => {
     readiness.done('state manager');
     tidying.soon();
