@@ -19,6 +19,7 @@ import type { ConnectionView, RequestView, TokenClaims } from '../decide/request
 import type { Forward } from '../decide/route-decision.ts';
 import {
   type EndpointsTrace,
+  type Authorizes,
   explainConnection,
   explainRequest,
   type KeptFrom,
@@ -26,6 +27,7 @@ import {
   type WhyStep,
 } from '../decide/why.ts';
 import { keptFrom } from '../exchange/downstream.ts';
+import { authorizerNamed } from '../resources/mesh-settings.ts';
 import type { PortConfig, Snapshot } from '../resources/snapshot.ts';
 import { without, withFields } from '../exchange/fields.ts';
 import type { Authenticator } from '../security/authenticate.ts';
@@ -196,6 +198,7 @@ async function steps(question: Question, snapshot: Snapshot, sources: WhySources
             sourceNamespace: identity === undefined ? undefined : parseIdentity(identity)?.namespace,
           },
           kept,
+          authorizesIn(snapshot),
         );
   return [destinationStep(asked), ...rest];
 }
@@ -215,10 +218,15 @@ async function requestSteps(
     normalization: snapshot.settings.pathNormalization,
     ...(await authenticated(question, config, sources)),
     connection,
+    authorizes: authorizesIn(snapshot),
     keptFrom: kept,
     destination,
     endpoints: (decision) => endpointsOf(decision, destination(decision), snapshot, sources),
   });
+}
+
+function authorizesIn({ settings }: Snapshot): Authorizes {
+  return (name) => authorizerNamed(settings, name) !== undefined;
 }
 
 /** What becomes of the request's tokens, and of the request by them. */

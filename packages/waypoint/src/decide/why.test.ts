@@ -43,6 +43,7 @@ function explain(
     request: asked,
     connection: connection(),
     token: { kind: 'verified', claims: undefined },
+    authorizes: () => true,
     keptFrom: () => undefined,
     destination: ({ backend: { to } }) => ({
       ...NO_TRAFFIC_POLICY,
@@ -181,6 +182,14 @@ describe('why a request is refused', () => {
     const steps = explain([], request('/'), { policies: [{ action: 'CUSTOM', rules: [{}] }] });
     expect(says(steps)[2]).toBe('authorization unknown: asker decides, and would be asked');
   });
+
+  test('by a policy that asks somebody who is not there', () => {
+    const policies = [{ key: 'shop/ext', action: 'CUSTOM', rules: [{}] }] as const;
+    const steps = explain([], request('/'), { policies, authorizes: (name) => name !== 'asker' });
+    expect(says(steps).slice(2)).toEqual([
+      'authorization refuse: 403: shop/ext asks the provider "asker", and the mesh\'s settings have none of that name that authorizes',
+    ]);
+  });
 });
 
 describe('where a request goes', () => {
@@ -200,6 +209,23 @@ describe('where a request goes', () => {
     }),
     httpRoute({ kind: 'VirtualService', name: 'old', rules: [{ backends: [backend(9)] }] }),
   ];
+
+  test('with one backend of several that is not there: how many are lost, and where the others go', () => {
+    const gone = { target: { $case: 'status', value: 500 } as const, weight: 1 };
+    const split = (...backends: readonly ReturnType<typeof backend>[]) =>
+      says(explain([httpRoute({ rules: [{ backends }] })], request('/'))).slice(4, 5);
+    const want = [
+      `backend unknown: about 10 % of requests are refused, as a backend does not exist or may not be used; the others go on, such as to ${SERVICE} port 4`,
+    ];
+    expect(split(gone, backend(4, 9))).toEqual(want);
+    expect(split(backend(4, 9), gone)).toEqual(want);
+    expect(split({ ...gone, weight: 0 }, backend(4, 9))).toEqual([
+      `backend ok: one of 2 backends by weight, such as ${SERVICE} port 4`,
+    ]);
+    expect(says(explain([httpRoute({ rules: [{ backends: [gone] }] })], request('/')))[3]).toMatch(
+      /^route refuse: 500: a backend of .* does not exist/,
+    );
+  });
 
   test('the match that was met, and why the others were not', () => {
     const steps = explain(ROUTES, request('/x'));
@@ -314,17 +340,40 @@ describe('where a request goes', () => {
 
 test('a connection that is no HTTP', () => {
   const stream = { isTls: false, sni: undefined, sourceNamespace: 'web' };
-  expect(says(explainConnection(config([]), connection(), stream, () => undefined))).toEqual([
-    'authorization ok: no ALLOW policy is attached',
-    'route ok: no route: the service itself',
-  ]);
+  expect(
+    says(
+      explainConnection(
+        config([]),
+        connection(),
+        stream,
+        () => undefined,
+        () => true,
+      ),
+    ),
+  ).toEqual(['authorization ok: no ALLOW policy is attached', 'route ok: no route: the service itself']);
   const denying = config([], [{ action: 'DENY', rules: [{ to: [{ methods: ['GET'] }] }] }]);
-  expect(says(explainConnection(denying, connection(), stream, () => undefined))).toEqual([
-    'authorization refuse: explicitly denied by: shop/p, rule 0',
-  ]);
-  expect(says(explainConnection(config([]), connection(), stream, () => 'bank/p')).at(-1)).toMatch(
-    /^backend refuse: .* is in another namespace, and its policies count there: bank\/p refuses$/,
-  );
+  expect(
+    says(
+      explainConnection(
+        denying,
+        connection(),
+        stream,
+        () => undefined,
+        () => true,
+      ),
+    ),
+  ).toEqual(['authorization refuse: explicitly denied by: shop/p, rule 0']);
+  expect(
+    says(
+      explainConnection(
+        config([]),
+        connection(),
+        stream,
+        () => 'bank/p',
+        () => true,
+      ),
+    ).at(-1),
+  ).toMatch(/^backend refuse: .* is in another namespace, and its policies count there: bank\/p refuses$/);
 });
 
 describe('a service that a route has asked', () => {

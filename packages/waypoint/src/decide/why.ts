@@ -64,12 +64,16 @@ export type KeptFrom = (
   led?: AuthorizationSubject,
 ) => string | undefined;
 
+/** Whether the mesh's settings know a provider of that name, of a kind that authorizes. */
+export type Authorizes = (provider: string) => boolean;
+
 export interface WhyQuestion {
   readonly config: PortConfig;
   readonly normalization: PathNormalization;
   readonly request: RequestView;
   readonly connection: ConnectionView;
   readonly token: TokenFinding;
+  readonly authorizes: Authorizes;
   readonly keptFrom: KeptFrom;
   readonly destination: (decision: RouteDecision & { readonly kind: 'forward' }) => Destination;
   readonly endpoints: (decision: RouteDecision & { readonly kind: 'forward' }) => EndpointsTrace;
@@ -86,11 +90,12 @@ export function explainRequest(question: WhyQuestion): readonly WhyStep[] {
   const authentication = authenticationStep(config, token);
   if (token.kind === 'refused') return [path, authentication];
   const trace = explainPolicies(config.authorization, { request, connection, token: token.claims });
+  const authorization = authorizationStep(trace, question.authorizes);
   return [
     path,
     authentication,
-    authorizationStep(trace),
-    ...(refusalOf(trace.verdict) === undefined ? routeSteps(question, request, token.claims) : []),
+    authorization,
+    ...(authorization.outcome === 'refuse' ? [] : routeSteps(question, request, token.claims)),
   ];
 }
 
@@ -100,9 +105,10 @@ export function explainConnection(
   connection: ConnectionView,
   stream: StreamView,
   keptFrom: KeptFrom,
+  authorizes: Authorizes,
 ): readonly WhyStep[] {
   const trace = explainPolicies(authorization, { request: undefined, connection, token: undefined });
-  const step = authorizationStep(trace);
+  const step = authorizationStep(trace, authorizes);
   if (step.outcome === 'refuse') return [step];
   const decision = decideStream(streams, http.service, http.port, stream, FIRST);
   const name = decision.name.route === '' ? 'no route: the service itself' : decision.name.route;
@@ -139,6 +145,16 @@ function keptStep(
 /** Where there is a choice by weight, the explanation follows the first that may be chosen. */
 const FIRST = () => 0;
 
+/** As {@link FIRST}, but past backends that only answer: the first draw is the backend's. */
+function firstThatLeads(backends: HttpRule['backends']): () => number {
+  const chosen = backends.filter(({ weight }) => weight > 0);
+  const at = chosen.findIndex(({ target }) => target.kind === 'service');
+  if (at < 1) return FIRST;
+  const sum = (some: typeof chosen) => some.reduce((total, { weight }) => total + weight, 0);
+  const draws = [(sum(chosen.slice(0, at)) + (chosen[at]?.weight ?? 0) / 2) / sum(chosen)];
+  return () => draws.shift() ?? FIRST();
+}
+
 function pathStep(asked: string, normalized: string, mode: PathNormalization): WhyStep {
   const message =
     asked === normalized ? `the path is ${asked}` : `the path ${asked} is taken for ${normalized} (${mode})`;
@@ -168,10 +184,15 @@ function authenticationStep({ authentication }: PortConfig, token: TokenFinding)
     : step('ok', `its token is one of ${claims.principal}: the signature is right`);
 }
 
-function authorizationStep(trace: AuthorizationTrace): WhyStep {
+function authorizationStep(trace: AuthorizationTrace, authorizes: Authorizes): WhyStep {
   const refusal = refusalOf(trace.verdict);
   if (refusal !== undefined)
     return { step: 'authorization', outcome: 'refuse', message: refusal, detail: trace };
+  const nobody = trace.externalChecks.find(({ provider }) => !authorizes(provider));
+  if (nobody) {
+    const message = `403: ${nobody.policies.join(', ')} asks the provider "${nobody.provider}", and the mesh's settings have none of that name that authorizes`;
+    return { step: 'authorization', outcome: 'refuse', message, detail: trace };
+  }
   const asked = trace.externalChecks.map(({ provider }) => provider);
   if (asked.length > 0) {
     const message = `${asked.join(', ')} decides, and would be asked`;
@@ -190,10 +211,10 @@ function routeSteps(
   const { config, connection } = question;
   const facts = requestFacts(request, connection);
   const trace = explainRoute(config.http, facts);
-  const decision = decideRoute(config.http, request, connection, FIRST);
-  const route = routeStep(trace, decision);
   const group = groupFor(config.http, facts);
   const rule = group === undefined || group.kind === 'unreadable' ? undefined : findEntry(group, facts)?.rule;
+  const decision = decideRoute(config.http, request, connection, firstThatLeads(rule?.backends ?? []));
+  const route = routeStep(trace, decision);
   const subject = { request, connection, token };
   const authorizers = decision.kind === 'respond' ? [] : decision.authorizers;
   const asked = authorizers.map((authorizer) => authorizerStep(authorizer, request, subject, question));
@@ -269,6 +290,12 @@ function backendStep(rule: HttpRule | undefined, decision: Forwarded, { destinat
   const detail = { shares, policies: from };
   if (unusable !== undefined)
     return { step: 'backend', outcome: 'refuse', message: `${name}: ${unusable}`, detail };
+  const lost = shares.filter(({ share, ...backend }) => share > 0 && 'status' in backend);
+  if (lost.length > 0) {
+    const percent = Math.round(100 * lost.reduce((sum, { share }) => sum + share, 0));
+    const problem = `about ${percent} % of requests are refused, as a backend does not exist or may not be used; the others go on, such as to ${name}`;
+    return { step: 'backend', outcome: 'unknown', message: problem, detail };
+  }
   return { step: 'backend', outcome: 'ok', message, detail };
 }
 

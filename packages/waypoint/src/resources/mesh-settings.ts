@@ -70,3 +70,9 @@ export const DEFAULT_MESH_SETTINGS: MeshSettings = {
   allowAnyOutbound: true,
   locality: undefined,
 };
+
+/** The provider of that name, if it authorizes. */
+export function authorizerNamed({ extensionProviders }: MeshSettings, name: string): Authorizer | undefined {
+  const provider = extensionProviders.get(name);
+  return provider?.kind === 'ext-authz-http' || provider?.kind === 'ext-authz-grpc' ? provider : undefined;
+}

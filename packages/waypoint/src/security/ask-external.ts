@@ -14,7 +14,7 @@ import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import type { ExternalCheck } from '../decide/verdict.ts';
 import { GRPC_REQUEST_FIELDS, grpcField, grpcFrame, grpcMessage } from '../grpc.ts';
 import type { Authorizer, ExtAuthzGrpc, ExtAuthzHttp } from '../resources/authorizer.ts';
-import type { MeshSettings } from '../resources/mesh-settings.ts';
+import { authorizerNamed, type MeshSettings } from '../resources/mesh-settings.ts';
 import { type ExternalVerdict, type KeptBody, NO_CHANGES } from './external.ts';
 import { checkRequest, checkVerdict } from './external-grpc.ts';
 import { httpQuestion, httpVerdict } from './external-http.ts';
@@ -98,8 +98,7 @@ export class ExternalAuthorizer {
   }
 
   #provider(name: string): Authorizer | undefined {
-    const provider = this.#deps.settings().extensionProviders.get(name);
-    return provider?.kind === 'ext-authz-http' || provider?.kind === 'ext-authz-grpc' ? provider : undefined;
+    return authorizerNamed(this.#deps.settings(), name);
   }
 
   #withoutAnswer(name: string, provider: Authorizer, problem: string): ExternalVerdict {

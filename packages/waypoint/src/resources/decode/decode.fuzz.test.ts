@@ -237,6 +237,7 @@ function decideAll(store: ResourceStore, asked: ReturnType<typeof request>, rand
     request: asked,
     connection: from,
     token: { kind: 'verified', claims: undefined },
+    authorizes: () => true,
     keptFrom: () => undefined,
     destination: ({ backend: { to, subset } }) => store.destination(to.service, to.port, subset),
     endpoints: () => ({ kind: 'all', all: [] }),
