@@ -39,7 +39,13 @@ metadata: {namespace: shop, name: in-front}
 ---
 kind: Pod
 metadata: {namespace: shop, name: web, labels: {app: web}}
+spec: {serviceAccountName: web}
 status: {phase: Running, podIPs: [{ip: 10.0.0.1}]}
+---
+kind: Pod
+metadata: {namespace: shop, name: w-1, labels: {gateway.networking.k8s.io/gateway-name: w, istio.io/dataplane-mode: none}}
+spec: {serviceAccountName: w}
+status: {phase: Running, podIPs: [{ip: 10.0.0.7}]}
 ---
 kind: Pod
 metadata: {namespace: shop, name: host, labels: {app: host}}
@@ -167,6 +173,27 @@ describe('what an object will not do in this cluster', () => {
       asked: { spec: from({ serviceAccounts: ['shpo/web', 'web'] }) },
       want: ['spec.rules[0].from[0].source.serviceAccounts: there is no namespace "shpo"'],
     },
+    'accounts that no pod runs as': {
+      asked: { spec: from({ serviceAccounts: ['wbe', 'shop/wbe', 'web', 'outside/default', 'empty/any'] }) },
+      want: [
+        'spec.rules[0].from[0].source.serviceAccounts: no pod of namespace "shop" runs as service account "wbe" at present',
+        'spec.rules[0].from[0].source.serviceAccounts: no pod of namespace "shop" runs as service account "wbe" at present',
+      ],
+    },
+    'an identity that no pod runs as, and one by a pattern': {
+      asked: { spec: from({ principals: ['cluster.local/ns/shop/sa/wbe', 'cluster.local/ns/shop/sa/*'] }) },
+      want: [
+        'spec.rules[0].from[0].source.principals: no pod of namespace "shop" runs as service account "wbe" at present',
+      ],
+    },
+    'a provider that is not there': {
+      asked: {
+        spec: { action: 'CUSTOM', provider: { name: 'asker' }, ...target('Service', 'behind'), rules: [{}] },
+      },
+      want: [
+        'spec.provider.name: the mesh\'s settings have no provider "asker" that authorizes, so what this policy is for is refused',
+      ],
+    },
     'identities: elsewhere, of no form, of a namespace that does not exist, and fine ones': {
       asked: {
         spec: from({
@@ -231,7 +258,7 @@ describe('what an object will not do in this cluster', () => {
     },
     'STRICT beside pods outside the mesh': {
       asked: { kind: 'PeerAuthentication', spec: { mtls: { mode: 'STRICT' } } },
-      want: ['spec.mtls.mode: 2 of 3 pods are not in the mesh and take plaintext all the same'],
+      want: ['spec.mtls.mode: 2 of 4 pods are not in the mesh and take plaintext all the same'],
     },
     'STRICT for pods of the mesh': {
       asked: { kind: 'PeerAuthentication', spec: { ...select('web'), mtls: { mode: 'STRICT' } } },

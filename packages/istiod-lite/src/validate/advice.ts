@@ -30,9 +30,13 @@ const INJECTION_LABEL = 'istio-injection';
 
 export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, world: World): Advice {
   const { namespace = '' } = metadata;
-  for (const [i, rule] of (spec.rules ?? []).entries()) yield* onRule(rule, `spec.rules[${i}]`, world);
+  for (const [i, rule] of (spec.rules ?? []).entries())
+    yield* onRule(rule, namespace, `spec.rules[${i}]`, world);
   if (targetsOf(spec).length > 0) {
     yield* onTargets('AuthorizationPolicy', namespace, spec, world);
+    const provider = spec.action === 'CUSTOM' ? spec.provider?.name : undefined;
+    if (provider !== undefined && !world.hasAuthorizer(provider))
+      yield `spec.provider.name: the mesh's settings have no provider "${provider}" that authorizes, so what this policy is for is refused`;
     return;
   }
   yield* onReach(namespace, spec.selector?.matchLabels, world);
@@ -141,23 +145,24 @@ function* selectedPods(namespace: string, matchLabels: Labels | undefined, world
   for (const pod of world.pods(scope)) if (selectsLabels(matchLabels, pod.labels)) yield pod;
 }
 
-function* onRule(rule: PolicyRule, path: string, world: World): Advice {
+function* onRule(rule: PolicyRule, namespace: string, path: string, world: World): Advice {
   for (const [i, { source = {} }] of (rule.from ?? []).entries())
-    yield* onSource(source, `${path}.from[${i}].source`, world);
+    yield* onSource(source, namespace, `${path}.from[${i}].source`, world);
   for (const [i, condition] of (rule.when ?? []).entries())
     yield* onCondition(condition, `${path}.when[${i}]`, world);
 }
 
-function* onSource(source: Source, path: string, world: World): Advice {
+function* onSource(source: Source, own: string, path: string, world: World): Advice {
   yield* onIdentities(source.principals, `${path}.principals`, world);
   yield* onIdentities(source.notPrincipals, `${path}.notPrincipals`, world);
   yield* onNamespaces(source.namespaces, `${path}.namespaces`, world);
   yield* onNamespaces(source.notNamespaces, `${path}.notNamespaces`, world);
   for (const name of ['serviceAccounts', 'notServiceAccounts'] as const) {
-    const namespaces = (source[name] ?? []).flatMap((account) =>
-      account.includes('/') ? [account.slice(0, account.indexOf('/'))] : [],
-    );
-    yield* onNamespaces(namespaces, `${path}.${name}`, world);
+    for (const account of source[name] ?? []) {
+      const [first = '', second] = account.split('/');
+      const [namespace, of] = second === undefined ? [own, first] : [first, second];
+      yield* onAccount(namespace, of, `${path}.${name}`, world);
+    }
   }
 }
 
@@ -168,18 +173,27 @@ function* onCondition({ key, values, notValues }: PolicyCondition, path: string,
   }
 }
 
-const IDENTITY = /^([^/]+)\/ns\/([^/]+)\/sa\/[^/]+$/;
+const IDENTITY = /^([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/;
 
 function* onIdentities(values: readonly string[] | undefined, path: string, world: World): Advice {
   for (const value of values ?? []) {
     if (value.includes('*') || value.startsWith('spiffe://')) continue;
-    const [, trustDomain, namespace = ''] = IDENTITY.exec(value) ?? [];
+    const [, trustDomain, namespace = '', account = ''] = IDENTITY.exec(value) ?? [];
     if (trustDomain === undefined)
       yield `${path}: "${value}" is not of the form TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, so it matches nobody`;
     else if (trustDomain !== world.trustDomain)
       yield `${path}: "${value}" is of another trust domain than this mesh's, which is ${world.trustDomain}`;
-    else yield* onNamespaces([namespace], path, world);
+    else yield* onAccount(namespace, account, path, world);
   }
+}
+
+/** A namespace without pods may get those of that account yet. */
+function* onAccount(namespace: string, account: string, path: string, world: World): Advice {
+  yield* onNamespaces([namespace], path, world);
+  if (namespace.includes('*') || account.includes('*')) return;
+  const pods = [...world.pods(namespace)];
+  if (pods.length > 0 && !pods.some((pod) => pod.account === account))
+    yield `${path}: no pod of namespace "${namespace}" runs as service account "${account}" at present`;
 }
 
 function* onNamespaces(values: readonly string[] | undefined, path: string, world: World): Advice {

@@ -6,7 +6,9 @@ import type { WaypointBinding, WaypointWishes } from '../translate/waypoint-bind
 export interface PodFacts {
   readonly namespace: string;
   readonly labels: Labels | undefined;
-  /** Whether it is, or will be, in the mesh. */
+  /** Its service account's name. */
+  readonly account: string;
+  /** Whether it is, or will be, in the mesh, or is a waypoint of it: whether it takes nothing in clear under STRICT. */
   readonly isInMesh: boolean;
 }
 
@@ -14,6 +16,8 @@ export interface World {
   readonly rootNamespace: string;
   readonly trustDomain: string;
   hasNamespace(name: string): boolean;
+  /** Whether the mesh's settings have a provider of that name that authorizes. */
+  hasAuthorizer(name: string): boolean;
   /** Whether the label of the namespace puts its pods into the mesh. */
   isEnrolled(namespace: string): boolean;
   /** Pods that have not ended; of every namespace, if none is named. */

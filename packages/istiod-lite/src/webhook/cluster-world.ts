@@ -2,11 +2,12 @@
 import type { Fetch } from '@ambit/collections/fetch';
 import type { Pod } from '@ambit/kube/resources/core';
 import { targetState } from '../derive/targets.ts';
+import { WAYPOINT_CLASS } from '../gateway/decide/management.ts';
 import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
 import { isLive } from '../translate/pod.ts';
 import type { MeshSettings } from '../translate/settings.ts';
-import { waypointKey } from '../translate/waypoint.ts';
+import { GATEWAY_NAME_LABEL, waypointKey } from '../translate/waypoint.ts';
 import { resolveWaypoint } from '../translate/waypoint-binding.ts';
 import { MODE_LABEL } from '../validate/advice.ts';
 import type { PodFacts, World } from '../validate/world.ts';
@@ -16,21 +17,35 @@ const look: Pick<Fetch, 'get'> = { get: (from, key) => from.get(key) };
 
 export function clusterWorld(
   inputs: Inputs,
-  { waypoints, serviceEntries }: Pick<Graph, 'waypoints' | 'serviceEntries'>,
+  {
+    waypoints,
+    serviceEntries,
+    settings: { meshConfig },
+  }: Pick<Graph, 'waypoints' | 'serviceEntries' | 'settings'>,
   settings: MeshSettings,
 ): World {
   const isEnrolled = (namespace: string) =>
     inputs.namespaces.get(namespace)?.metadata.labels?.[MODE_LABEL] === 'ambient';
+  const isWaypoint = (namespace: string, gateway = '') =>
+    inputs.gateways.get(`${namespace}/${gateway}`)?.spec?.gatewayClassName === WAYPOINT_CLASS;
   const factsOf = ({ metadata, spec }: Pod): PodFacts => {
     const { namespace = '', labels } = metadata;
     const mode = labels?.[MODE_LABEL];
+    const account = spec?.serviceAccountName ?? 'default';
+    if (isWaypoint(namespace, labels?.[GATEWAY_NAME_LABEL]))
+      return { namespace, labels, account, isInMesh: true };
     const isMeant = mode === 'ambient' || (mode !== 'none' && isEnrolled(namespace));
-    return { namespace, labels, isInMesh: isMeant && spec?.hostNetwork !== true };
+    return { namespace, labels, account, isInMesh: isMeant && spec?.hostNetwork !== true };
   };
   return {
     rootNamespace: settings.rootNamespace,
     trustDomain: settings.trustDomain,
     hasNamespace: (name) => inputs.namespaces.has(name),
+    hasAuthorizer: (name) =>
+      (meshConfig.value?.extensionProviders ?? []).some(
+        (provider) =>
+          provider.name === name && Boolean(provider.envoyExtAuthzHttp ?? provider.envoyExtAuthzGrpc),
+      ),
     isEnrolled,
     *pods(namespace) {
       for (const pod of inputs.pods.values())
