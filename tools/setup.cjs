@@ -116,7 +116,9 @@ function installNpmPackages() {
     .digest('hex');
   const stamp = join(TOP, 'node_modules', '.ambit-lock');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  process.stdout.write('ambit: installing npm packages (package-lock.json)\n');
+  process.stdout.write(
+    'ambit: installing npm packages (package-lock.json, 700 MB): a minute or more, in silence\n',
+  );
   const problem = problemOf('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   if (problem !== undefined) fail([problem]);
   writeFileSync(stamp, lock);

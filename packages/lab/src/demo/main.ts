@@ -130,7 +130,7 @@ async function inside(
     write('');
     write(`${summary.seen.join(' ')} in ${seconds} s`);
     if (!summary.passed) await keepEvidence(lab, story, write, abort.signal);
-    if (values.keep) await keep(lab.api.url, folder, write, abort.signal);
+    if (values.keep) await keep(lab.api.url, folder, { passed: summary.passed, write }, abort.signal);
     return summary.passed ? 0 : 1;
   } catch (error) {
     if (output.aborted) return codeOfFailure();
@@ -160,7 +160,7 @@ async function keepEvidence(
 async function keep(
   apiUrl: string,
   folder: string,
-  write: (line: string) => void,
+  { passed, write }: { readonly passed: boolean; readonly write: (line: string) => void },
   signal: AbortSignal,
 ): Promise<void> {
   const { hostname, port } = new URL(apiUrl);
@@ -169,7 +169,8 @@ async function keep(
   writeFileSync(join(folder, 'api-only-web.yaml'), ONLY_WEB);
   writeFileSync(join(folder, 'no-delete.yaml'), NO_DELETE);
   write('');
-  write('It stays until Ctrl-C. The shop is as in step 1: no label, no policy. From another terminal:');
+  const shop = passed ? 'as in step 1: no label, no policy' : 'as the step left it that failed';
+  write(`It stays until Ctrl-C. The shop is ${shop}. From another terminal:`);
   write(`   cd ${TOP}`);
   write(`   export KUBECONFIG=${join(folder, 'kubeconfig')}`);
   write('   kubectl get pods -A -o wide');
