@@ -83,6 +83,14 @@ describe('parseCommandLine', () => {
     'a word of every object': [['constructor'], 'unknown command "constructor"'],
     'too few operands': [['why', 'web'], 'why needs SOURCE DESTINATION[:PORT]; "ambit help why" says more'],
     'too many': [['why', 'web', 'api', 'db'], 'why: unexpected "db"'],
+    'a namespace without its option': [
+      ['policies', 'shop'],
+      'policies: unexpected "shop"; -n NAME names a namespace; "ambit help policies" says more',
+    ],
+    'a word of another mesh': [
+      ['proxy-status'],
+      'unknown command "proxy-status": here that is status; "ambit help" lists them',
+    ],
     'an operand where none belongs': [['status', 'shop'], 'status: unexpected "shop"'],
     'an unknown option': [
       ['status', '--zzz'],

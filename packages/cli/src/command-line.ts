@@ -340,6 +340,24 @@ export function optionsHelp({ options, ownHelp }: CommandShape): OptionHelp[] {
   return options.map((name) => ownHelp?.[name] ?? OPTION_HELP[name]);
 }
 
+/** What other meshes' commands call what is here under another name. */
+const WORDS_OF_OTHERS: Readonly<Record<string, string>> = {
+  check: 'status, and before an installation preflight',
+  precheck: 'preflight',
+  'proxy-status': 'status',
+  ps: 'status',
+  'proxy-config':
+    'workloads, services, policies, certificates, connections, and for waypoints waypoint routes',
+  pc: 'workloads, services, policies, certificates, connections, and for waypoints waypoint routes',
+  'ztunnel-config': 'workloads, services, policies, certificates and connections',
+  zc: 'workloads, services, policies, certificates and connections',
+  describe: 'why, and analyze',
+  diagnostics: 'status, and analyze',
+  tap: 'connections',
+  inject: 'enroll',
+  label: 'enroll',
+};
+
 /** First words of commands that have two. */
 export const GROUPS: readonly string[] = [
   ...new Set(Object.keys(COMMANDS).flatMap((name) => (name.includes(' ') ? [name.split(' ')[0] ?? ''] : []))),
@@ -400,7 +418,11 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const { command, operands } = commandOf(words, values.help ?? false);
   const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
   if (!shape) {
-    const hint = didYouMean(command, [...Object.keys(COMMANDS), ...GROUPS]);
+    const here = WORDS_OF_OTHERS[command.split(' ')[0] ?? ''];
+    const hint =
+      here === undefined
+        ? didYouMean(command, [...Object.keys(COMMANDS), ...GROUPS])
+        : `: here that is ${here};`;
     throw new UsageError(`unknown command "${command}"${hint || ';'} "ambit help" lists them`);
   }
   const options = optionsOf(values, command, shape.timeoutMs ?? ENROL_WAIT_MS);
@@ -412,7 +434,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   if (stray !== undefined) throw new UsageError(`${command} takes no option --${stray}; ${see}`);
   if (operands.length < shape.min) throw new UsageError(`${command} needs ${shape.operands}; ${see}`);
   const extra = operands[shape.max];
-  if (extra !== undefined) throw new UsageError(`${command}: unexpected "${extra}"; ${see}`);
+  const hint = shape.options.includes('namespace') ? '; -n NAME names a namespace' : '';
+  if (extra !== undefined) throw new UsageError(`${command}: unexpected "${extra}"${hint}; ${see}`);
   return { command, operands, options };
 }
 

@@ -2,7 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import { KubeClient } from '@ambit/kube/client';
-import { isNotFound, NoKubeConfigError, statusOf } from '@ambit/kube/errors';
+import { isNotFound, KubeTransportError, NoKubeConfigError, statusOf } from '@ambit/kube/errors';
 import { portForward } from '@ambit/kube/port-forward';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
 import { type Shipped, shipped } from './install/shipped.ts';
@@ -125,6 +125,8 @@ const KUBECONFIG_ADVICE =
 function sentenceOf(error: unknown): string {
   const message = messageOf(error);
   if (error instanceof NoKubeConfigError) return `${message}; ${KUBECONFIG_ADVICE}`;
+  if (error instanceof KubeTransportError)
+    return `the cluster cannot be reached: ${message}; does it run, and is this its kubeconfig and context?`;
   if (statusOf(error) === 401) return `the cluster does not accept these credentials: ${message}`;
   if (statusOf(error) === 403) return `you may not do this in the cluster: ${message}`;
   if (isNotFound(error)) return `not found: ${message}`;

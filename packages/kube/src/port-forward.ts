@@ -13,6 +13,11 @@ import { PORT_FORWARD_BUFFER_BYTES, PORT_FORWARD_MESSAGE_MAX_BYTES, REQUEST_TIME
 import { pathOf } from './resource.ts';
 import { pods } from './resources/core.ts';
 
+/** What these statuses mean here. */
+const REFUSALS: Readonly<Record<number, string>> = {
+  403: '403: you may not create pods/portforward there',
+  404: '404: there is no such pod any more',
+};
 const V5 = 'v5.channel.k8s.io';
 const V4 = 'v4.channel.k8s.io';
 const DATA = 0;
@@ -56,6 +61,11 @@ function opened(socket: WebSocket, what: string, signal: AbortSignal): Promise<D
     };
     const fail = (error: Error) => reject(new KubeTransportError(what, messageOf(error), { cause: error }));
     socket.on('error', fail);
+    // What the API server says instead of agreeing. Listening for it leaves the end of the request to us.
+    socket.on('unexpected-response', (request, { statusCode = 0 }) => {
+      fail(new Error(REFUSALS[statusCode] ?? `the API server answers ${statusCode}`));
+      request.destroy();
+    });
     signal.addEventListener('abort', abort, { once: true });
     socket.once('open', () => {
       signal.removeEventListener('abort', abort);

@@ -533,12 +533,18 @@ shop/new    service   0/0     Unknown
     const failing = { ...DUMP, certificates: [{ identity: BATCH, state: 'Unavailable: CA is down' }] };
     cluster.ztunnel('ztunnel-1', 'node-1', { '/config_dump': failing });
     cluster.pod('shop', 'new', {});
+    const waiting = { reason: 'ImagePullBackOff', message: 'no such image' };
+    cluster.api.put('/api/v1/pods', {
+      metadata: { namespace: 'istio-system', name: 'agent-1', labels: { 'k8s-app': 'istio-cni-node' } },
+      spec: { nodeName: 'node-1' },
+      status: { phase: 'Pending', containerStatuses: [{ state: { waiting } }] },
+    } as unknown as KubeObject);
     const { code, out } = await cluster.run('status', '-o', 'json');
     expect(code).toBe(4);
     expect(JSON.parse(out)).toMatchObject({
       problems: [
         'no pod of istiod is in namespace istio-system',
-        'no pod of istio-cni-node is in namespace istio-system',
+        '1 of 1 pods of istio-cni-node are not ready: pod agent-1 on node-1 waits: ImagePullBackOff, no such image',
         'no ztunnel runs on node node-2',
         `node-1: ${BATCH}: Unavailable: CA is down`,
         '1 of 4 pods of shop are not captured',
@@ -705,6 +711,34 @@ AuthorizationPolicy shop/only-web
     expect((await cluster.run('analyze')).err).toBe(
       "ambit: istiod istio-system/istiod-1 has no /debug/findings: it is older than this command, or not Ambit's\n",
     );
+  });
+});
+
+test('status says what the pods of a waypoint lack', async () => {
+  serve(BOTH, BOTH);
+  const gateways = '/apis/gateway.networking.k8s.io/v1/gateways';
+  const conditions = [{ type: 'Programmed', status: 'False', reason: 'AddressNotAssigned', message: 'none' }];
+  cluster.api.put(gateways, {
+    metadata: { namespace: 'shop', name: 'gate' },
+    spec: { gatewayClassName: 'istio-waypoint' },
+    status: { conditions },
+  } as KubeObject);
+  cluster.pod('shop', 'gate-1', {
+    phase: 'Pending',
+    labels: { 'gateway.networking.k8s.io/gateway-name': 'gate', 'istio.io/dataplane-mode': 'none' },
+  });
+  expect((await cluster.run('status')).out).toContain(
+    '  waypoint shop/gate is not ready: AddressNotAssigned: none; pod gate-1 on node-1 is Pending\n',
+  );
+});
+
+test('a cluster that cannot be reached is called so', async () => {
+  await cluster.api[Symbol.asyncDispose]();
+  expect(await cluster.run('status')).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(
+      /^ambit: the cluster cannot be reached: .*ECONNREFUSED.*; does it run, and is this its kubeconfig and context\?\n$/,
+    ),
   });
 });
 

@@ -12,6 +12,7 @@ import { isIstiod, itemsOfAll } from '../control-plane.ts';
 import { installedComponents } from '../install/cluster.ts';
 import type { ComponentName } from '../install/components.ts';
 import { compareVersions } from '../install/decide/version.ts';
+import { podReasons } from '../install/rollout.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { CERTIFICATE_LATE_SHARE } from '../limits.ts';
@@ -101,7 +102,7 @@ async function examine(context: Context): Promise<Report> {
   const nodeRows = await examineNodes(context, problems);
   problems.push(...skewProblems(components, nodeRows));
   const namespaceRows = await examineNamespaces(context, problems);
-  const waypoints = await waypointRows(context.client, problems, context.signal);
+  const waypoints = await waypointRows(context, problems);
   return { components, nodes: nodeRows, namespaces: namespaceRows, waypoints, problems };
 }
 
@@ -109,14 +110,19 @@ async function examineComponents(context: Context, problems: string[]): Promise<
   const { client, options, signal } = context;
   const { items } = await client.list(pods, { namespace: options.meshNamespace }, signal);
   const versions = await workloadVersions(context);
-  return COMPONENTS.map(({ name, component, is }) => {
+  const rows: Component[] = [];
+  for (const { name, component, is } of COMPONENTS) {
     const own = items.filter(is).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-    const ready = own.filter(isReady).length;
+    const waiting = own.filter((pod) => !isReady(pod));
+    const ready = own.length - waiting.length;
     if (own.length === 0) problems.push(`no pod of ${name} is in namespace ${options.meshNamespace}`);
     else if (ready < own.length)
-      problems.push(`${own.length - ready} of ${own.length} pods of ${name} are not ready`);
-    return { name, version: versions.get(component) ?? '', ready, total: own.length };
-  });
+      problems.push(
+        `${waiting.length} of ${own.length} pods of ${name} are not ready: ${await podReasons(context, options.meshNamespace, waiting)}`,
+      );
+    rows.push({ name, version: versions.get(component) ?? '', ready, total: own.length });
+  }
+  return rows;
 }
 
 /** Whoever may not read workloads does without. */

@@ -67,10 +67,19 @@ async function reasonsOf(context: Context, live: KubeObject | undefined): Promis
   const waiting = items.filter((pod) => !isReady(pod));
   if (waiting.length === 0)
     return (await lastEvent(context, options.meshNamespace, live.metadata.name)) ?? 'it has no pods yet';
+  return await podReasons(context, options.meshNamespace, waiting);
+}
+
+/** Of a few pods: where each is, what its containers wait for, and its last event; and how many there are beyond. */
+export async function podReasons(
+  context: Context,
+  namespace: string,
+  waiting: readonly Pod[],
+): Promise<string> {
   const named = await Promise.all(
     waiting.slice(0, MAX_PODS_NAMED).map(async (pod) => {
       const { name } = pod.metadata;
-      const event = await lastEvent(context, options.meshNamespace, name);
+      const event = await lastEvent(context, namespace, name);
       const node = pod.spec?.nodeName === undefined ? 'on no node' : `on ${pod.spec.nodeName}`;
       return `pod ${name} ${node} ${podReason(pod)}${event === undefined ? '' : ` (last event: ${event})`}`;
     }),

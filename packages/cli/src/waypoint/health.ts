@@ -1,8 +1,12 @@
 /** Whether the waypoints of a cluster are well, for `ambit status`: which run, and who asks for one that is not there. */
 import { isNotFound, statusOf } from '@ambit/kube/errors';
 import type { KubeClient } from '@ambit/kube/client';
-import { deployments, namespaces, services } from '@ambit/kube/resources/core';
+import { deployments, namespaces, pods, services } from '@ambit/kube/resources/core';
 import { type Gateway, gateways } from '@ambit/kube/resources/gateway';
+import type { Context } from '../context.ts';
+import { isLive } from '../enrolment.ts';
+import { podReasons } from '../install/rollout.ts';
+import { isReady } from '../pod-ready.ts';
 import {
   GATEWAY_NAME_LABEL,
   isProgrammed,
@@ -26,15 +30,13 @@ export interface WaypointRow {
  * @param problems - Gets a sentence for each thing that is not well.
  * @returns Nothing where the Gateway API is not installed, or may not be read.
  */
-export async function waypointRows(
-  client: KubeClient,
-  problems: string[],
-  signal: AbortSignal,
-): Promise<readonly WaypointRow[]> {
+export async function waypointRows(context: Context, problems: string[]): Promise<readonly WaypointRow[]> {
+  const { client, signal } = context;
   try {
     const { items } = await client.list(gateways, {}, signal);
     const waypoints = items.filter(isWaypoint);
-    problems.push(...waypoints.flatMap(problemOf), ...(await askedInVain(client, items, signal)));
+    for (const waypoint of waypoints) problems.push(...(await problemOf(context, waypoint)));
+    problems.push(...(await askedInVain(client, items, signal)));
     const replicas =
       waypoints.length > 0 ? await replicasByGateway(client, signal) : new Map<string, Replicas>();
     return waypoints.map((gateway) => ({
@@ -54,10 +56,22 @@ function keyOf({ metadata }: Gateway): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
-function problemOf(gateway: Gateway): readonly string[] {
+async function problemOf(context: Context, gateway: Gateway): Promise<readonly string[]> {
   if (isProgrammed(gateway)) return [];
-  const { message = 'istiod has not looked at it yet' } = programmed(gateway) ?? {};
-  return [`waypoint ${keyOf(gateway)} is not ready: ${message}`];
+  return [`waypoint ${keyOf(gateway)} is not ready: ${await whyNotReady(context, gateway)}`];
+}
+
+/** What its pods lack, if it has any that are not ready, since that is nearer than what its status says. */
+export async function whyNotReady(context: Context, gateway: Gateway): Promise<string> {
+  const { client, signal } = context;
+  const { namespace = '', name } = gateway.metadata;
+  const { reason = '', message = 'istiod has not looked at it yet' } = programmed(gateway) ?? {};
+  const said = [reason, message].filter(Boolean).join(': ');
+  const { items } = await client.list(pods, { namespace, labelSelector: GATEWAY_NAME_LABEL }, signal);
+  const waiting = items.filter(
+    (pod) => pod.metadata.labels?.[GATEWAY_NAME_LABEL] === name && isLive(pod) && !isReady(pod),
+  );
+  return waiting.length === 0 ? said : `${said}; ${await podReasons(context, namespace, waiting)}`;
 }
 
 /** Who is labelled to use a Gateway that does not exist: their traffic goes on without one. */

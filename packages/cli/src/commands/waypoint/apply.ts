@@ -11,11 +11,11 @@ import type { Context } from '../../context.ts';
 import { isEnrolled } from '../../enrolment.ts';
 import { NotFoundError, UsageError } from '../../errors.ts';
 import { EXIT, type ExitCode } from '../../exit-code.ts';
+import { whyNotReady } from '../../waypoint/health.ts';
 import { checkClass, namespaceOf, untilProgrammed } from '../../waypoint/cluster.ts';
 import {
   isProgrammed,
   isWaypoint,
-  programmed,
   USE_WAYPOINT_LABEL,
   USE_WAYPOINT_NAMESPACE_LABEL,
   WAYPOINT_CLASS,
@@ -45,7 +45,7 @@ export async function applyWaypoint(context: Context): Promise<ExitCode> {
   const [gateway] = await untilProgrammed(context, async () => [
     await client.get(gateways, metadata, signal),
   ]);
-  return report(context, gateway ?? wanted, home);
+  return await report(context, gateway ?? wanted, home);
 }
 
 /** @throws {@link UsageError} rather than to make a waypoint of somebody's gateway. */
@@ -74,7 +74,7 @@ async function label({ client, options, signal }: Context, { metadata }: Namespa
   await client.patch(namespaces, { name: metadata.name }, patch, { fieldManager: FIELD_MANAGER }, signal);
 }
 
-function report(context: Context, gateway: Gateway, home: Namespace): ExitCode {
+async function report(context: Context, gateway: Gateway, home: Namespace): Promise<ExitCode> {
   const { options, print, warn } = context;
   const { namespace = '', name } = gateway.metadata;
   const { enrolNamespace, trafficType } = options.waypoint;
@@ -95,9 +95,6 @@ function report(context: Context, gateway: Gateway, home: Namespace): ExitCode {
       `namespace ${namespace} is not in the mesh, so nothing goes through it yet: ambit enroll ${namespace}`,
     );
   if (!options.wait || isReady) return EXIT.ok;
-  const { reason = '', message = 'istiod has not looked at it yet' } = programmed(gateway) ?? {};
-  warn(
-    `not ready after ${options.timeoutMs / 1_000} s: ${[reason, message].filter(Boolean).join(': ')}; kubectl -n ${namespace} describe deployment ${name} says what its pods lack`,
-  );
+  warn(`not ready after ${options.timeoutMs / 1_000} s: ${await whyNotReady(context, gateway)}`);
   return EXIT.timeout;
 }

@@ -114,9 +114,7 @@ describe('waypoint apply', () => {
     waypoint('shop', 'waypoint', { programmed: 'False' });
     const { code, out, err } = await cluster.run('waypoint', 'apply', '--waypoint-timeout', '1s');
     expect([code, out]).toEqual([5, 'waypoint shop/waypoint applied\n']);
-    expect(err).toMatch(
-      /^ambit: not ready after 1 s: AddressNotAssigned: no instances found; kubectl -n shop describe deployment waypoint .*\n$/,
-    );
+    expect(err).toMatch(/^ambit: not ready after 1 s: AddressNotAssigned: no instances found\n$/);
   });
 
   test('does not wait when told not to, and says so as JSON', async () => {
