@@ -177,6 +177,8 @@ export async function startControlPlane(
       authority: ca.authority,
       dnsNames: [...servingNames(config.namespace, config.revision, config.domain), 'localhost'],
       ips: ['127.0.0.1', '::1'],
+      // Nobody gets a longer one, not even we.
+      ttlMs: Math.min(config.servingTtlMs, config.maxTtlMs),
       clock,
       log: log.scope('ca'),
     }),

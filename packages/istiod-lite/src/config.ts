@@ -7,11 +7,13 @@ import {
   loadConfig,
   oneOf,
   parsed,
+  parseDurationMs,
   text,
 } from '@ambit/core/config/schema';
 import { type Cidr, parseCidr } from '@ambit/core/ip';
 import { type LogFilter, parseLogFilter } from '@ambit/core/log';
 import { parsePodSettings, type PodSettings } from './gateway/decide/pod-settings.ts';
+import { MAX_SERVING_TTL_MS, MIN_SERVING_TTL_MS } from './limits.ts';
 
 const ACCOUNT = /^[a-z0-9.-]+\/[a-z0-9.-]+$/;
 
@@ -34,6 +36,11 @@ function block(value: string): Cidr {
   const cidr = parseCidr(value);
   if (!cidr) throw new Error(`${value} is no CIDR block`);
   return cidr;
+}
+
+function servingTtlMs(value: string): number | undefined {
+  const ms = parseDurationMs(value);
+  return ms !== undefined && ms >= MIN_SERVING_TTL_MS && ms <= MAX_SERVING_TTL_MS ? ms : undefined;
 }
 
 const port = (env: string, fallback: number, doc: string) =>
@@ -121,6 +128,13 @@ export const schema = {
     env: 'MAX_WORKLOAD_CERT_TTL',
     default: 2_160 * 3_600_000,
     doc: 'A request for more is refused.',
+  }),
+  servingTtlMs: parsed<number>({
+    env: 'AMBIT_SERVING_CERT_TTL',
+    default: 24 * 3_600_000,
+    doc: 'Lifetime of the certificate of istiod’s own ports, admission among them, renewed at half of it. Default: 24h.',
+    want: 'a duration of 10s to 720h',
+    parse: servingTtlMs,
   }),
   rootConfigMap: text({
     env: 'PILOT_CA_CERT_CONFIGMAP',

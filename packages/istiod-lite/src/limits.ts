@@ -23,8 +23,11 @@ export const SECRET_RETRY_MAX_MS = 10_000;
 export const POLICIES_FIRST_MS = 2;
 /** How long a policy that workloads named is still served after it is gone, so that they stop naming it first. */
 export const POLICY_WITHDRAWAL_MS = 1_000;
-/** The certificate of our own ports. */
-export const SERVING_TTL_MS = 24 * 3_600_000;
+/** How short and how long the certificate of our own ports may live: a timer for half of it must not overflow. */
+export const MIN_SERVING_TTL_MS = 10_000;
+export const MAX_SERVING_TTL_MS = 720 * 3_600_000;
+/** How soon it is renewed again, however little of its CA's life is left. */
+export const SERVING_RENEWAL_MIN_MS = 2_000;
 /** What the API server sends for review: an object, and the old one. */
 export const MAX_ADMISSION_BODY_BYTES = 8 * 1024 * 1024;
 export const ADMISSION_REQUEST_TIMEOUT_MS = 10_000;
@@ -52,6 +55,8 @@ export const MAX_OVERLAY_CHARS = 16 * 1024;
 export const MAX_OVERLAY_DEPTH = 64;
 /** Secrets that one Gateway has mounted for its waypoint. */
 export const MAX_MOUNTED_CREDENTIALS = 32;
+/** After how long it is said that tags of revisions cannot be read, and what that keeps from being done. */
+export const TAGS_OVERDUE_MS = 10_000;
 /** How often it is tried to make the class of waypoints while the Gateway API is not installed. */
 export const GATEWAY_API_RETRY_MS = 10_000;
 /** Milliseconds of any timeout, delay or interval that waypoints are sent: 30 days, as much as they take. */

@@ -1,10 +1,14 @@
-/** The certificate of our own ports: signed by the mesh's CA, renewed at half its life and when the CA is another. */
+/**
+ * The certificate of our own ports: signed by the mesh's CA, renewed at half its life and when the CA is another.
+ *
+ * Its life may be shorter than was asked for, since it never outlives the CA's own certificates: what it says itself counts.
+ */
 import type { Clock, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { type Watch, Watched } from '@ambit/core/watch';
 import type { CertificateAuthority } from '@ambit/identity/certificate-authority';
-import { SERVING_TTL_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
+import { SERVING_RENEWAL_MIN_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
 
 export interface ServingPair {
   /** With its chain, leaf first. */
@@ -16,19 +20,28 @@ export interface ServingCertificateOptions {
   readonly authority: CertificateAuthority;
   readonly dnsNames: readonly string[];
   readonly ips: readonly string[];
+  readonly ttlMs: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+interface Issued {
+  readonly pair: ServingPair;
+  readonly notAfterMs: number;
+}
+
+/** A renewal that fails is tried again after this share of a life, or sooner. */
+const TRIES_PER_LIFE = 10;
 
 export class ServingCertificate implements Disposable {
   readonly #options: ServingCertificateOptions;
   readonly #pair: Watched<ServingPair>;
   #timer: Timer | undefined;
 
-  private constructor(options: ServingCertificateOptions, first: ServingPair) {
+  private constructor(options: ServingCertificateOptions, first: Issued) {
     this.#options = options;
-    this.#pair = new Watched(first);
-    this.#again(SERVING_TTL_MS / 2);
+    this.#pair = new Watched(first.pair);
+    this.#again(this.#halfLifeMs(first));
   }
 
   static async create(options: ServingCertificateOptions): Promise<ServingCertificate> {
@@ -41,17 +54,25 @@ export class ServingCertificate implements Disposable {
 
   /** Makes another one now: the CA is another. A failure is tried again; the old one stays until then. */
   async renew(): Promise<void> {
+    const { ttlMs, log } = this.#options;
     try {
-      this.#pair.set(await issue(this.#options));
-      this.#again(SERVING_TTL_MS / 2);
+      const issued = await issue(this.#options);
+      this.#pair.set(issued.pair);
+      this.#again(this.#halfLifeMs(issued));
+      log.debug('serving certificate renewed', { notAfter: new Date(issued.notAfterMs).toISOString() });
     } catch (error) {
-      this.#options.log.error('serving certificate not renewed', { error: messageOf(error) });
-      this.#again(WRITE_RETRY_MAX_MS);
+      log.error('serving certificate not renewed', { error: messageOf(error) });
+      this.#again(Math.min(WRITE_RETRY_MAX_MS, ttlMs / TRIES_PER_LIFE));
     }
   }
 
   [Symbol.dispose](): void {
     this.#timer?.cancel();
+  }
+
+  #halfLifeMs({ notAfterMs }: Issued): number {
+    const { ttlMs, clock } = this.#options;
+    return Math.max(SERVING_RENEWAL_MIN_MS, Math.min(ttlMs, notAfterMs - clock.now()) / 2);
   }
 
   #again(afterMs: number): void {
@@ -60,9 +81,10 @@ export class ServingCertificate implements Disposable {
   }
 }
 
-async function issue({ authority, dnsNames, ips }: ServingCertificateOptions): Promise<ServingPair> {
-  const { certificatePem, keys } = await authority.issueServer({ dnsNames, ips }, SERVING_TTL_MS);
-  return { cert: certificatePem, key: keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() };
+async function issue({ authority, dnsNames, ips, ttlMs }: ServingCertificateOptions): Promise<Issued> {
+  const { certificatePem, keys, notAfterMs } = await authority.issueServer({ dnsNames, ips }, ttlMs);
+  const key = keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  return { pair: { cert: certificatePem, key }, notAfterMs };
 }
 
 /** The names that clients in the cluster reach the control plane by. */

@@ -1,0 +1,91 @@
+import { X509Certificate } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import { silentLogger } from '@ambit/core/log';
+import { CertificateAuthority } from '@ambit/identity/certificate-authority';
+import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
+import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { configFrom } from './config.ts';
+import { ServingCertificate } from './serving-certificate.ts';
+
+const HOUR_MS = 3_600_000;
+
+async function started(ttlMs: number, caLifetimeMs = 100 * HOUR_MS) {
+  const clock = new FakeClock();
+  const material = await createSelfSignedMaterial({ organization: 'td', lifetimeMs: caLifetimeMs }, clock);
+  const authority = new CertificateAuthority(material, { clock });
+  const serving = await ServingCertificate.create({
+    authority,
+    dnsNames: ['istiod.istio-system.svc'],
+    ips: [],
+    ttlMs,
+    clock,
+    log: silentLogger,
+  });
+  const seen = [serving.pair.value];
+  serving.pair.subscribe((pair) => seen.push(pair));
+  return { clock, authority, serving, seen };
+}
+
+/** Keys and signatures are made outside the event loop, and the clock does not wait for them. */
+async function until(what: () => boolean): Promise<void> {
+  const endMs = performance.now() + 8_000;
+  while (!what()) {
+    if (performance.now() > endMs) throw new Error(`never came true: ${what.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+const endOf = (pem: string | undefined) => new X509Certificate(pem ?? '').validToDate.getTime();
+
+describe('the certificate of our own ports', () => {
+  test('is renewed at half its life, again and again', async () => {
+    const { clock, serving, seen } = await started(24 * HOUR_MS);
+    for (const count of [2, 3]) {
+      await clock.advance(12 * HOUR_MS - 1);
+      expect(seen).toHaveLength(count - 1);
+      await clock.advance(1);
+      await until(() => seen.length === count);
+      expect(endOf(seen.at(-1)?.cert)).toBe(clock.now() + 24 * HOUR_MS);
+    }
+    serving[Symbol.dispose]();
+    await clock.advance(24 * HOUR_MS);
+    expect(seen).toHaveLength(3);
+  });
+
+  test('that its CA lets live less than was asked for is renewed at half of that', async () => {
+    const { clock, seen } = await started(24 * HOUR_MS, 4 * HOUR_MS);
+    expect(endOf(seen[0]?.cert)).toBe(clock.now() + 4 * HOUR_MS);
+    await clock.advance(2 * HOUR_MS);
+    await until(() => seen.length === 2);
+  });
+
+  test('that cannot be renewed is tried again, and goes on being served until it can', async () => {
+    const { clock, authority, seen } = await started(20_000, 30_000);
+    const material = authority.material;
+    await clock.advance(40_000);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const before = seen.length;
+    const fresh = await createSelfSignedMaterial({ organization: 'td', lifetimeMs: HOUR_MS }, clock);
+    expect(fresh.signer.certificatePem).not.toBe(material.signer.certificatePem);
+    authority.use(fresh);
+    await clock.advance(2_000);
+    await until(() => seen.length > before);
+    expect(endOf(seen.at(-1)?.cert)).toBe(clock.now() + 20_000);
+  });
+});
+
+describe('its lifetime', () => {
+  test.each([
+    ['10s', 10_000],
+    ['720h', 720 * HOUR_MS],
+    [undefined, 24 * HOUR_MS],
+  ])('%s', (text, want) => {
+    expect(configFrom(text === undefined ? {} : { AMBIT_SERVING_CERT_TTL: text }).servingTtlMs).toBe(want);
+  });
+
+  test.each(['0s', '9s', '721h', 'long'])('%s is refused', (text) => {
+    expect(() => configFrom({ AMBIT_SERVING_CERT_TTL: text })).toThrow(
+      /AMBIT_SERVING_CERT_TTL.*a duration of 10s to 720h/,
+    );
+  });
+});
