@@ -21,6 +21,7 @@ import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import type { BackendTlsPolicy } from '@ambit/kube/resources/backend-tls';
+import type { GatewayClass } from '@ambit/kube/resources/gateway';
 import type { HttpRoute } from '@ambit/kube/resources/routes';
 import type { AuthorizationPolicy } from '@ambit/kube/resources/security';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
@@ -440,6 +441,42 @@ describe('replicas', () => {
     await first.stop();
     api.remove(CONFIG_MAPS, 'shop', 'istio-ca-root-cert');
     await eventually(() => rootOf('shop'), 20_000);
+    await second.stop();
+  });
+});
+
+describe('two revisions', () => {
+  const CLASSES = '/apis/gateway.networking.k8s.io/v1/gatewayclasses';
+  const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+
+  test('have one that writes the status of the class, and the other does when that one stops', async () => {
+    const status = { properties: { supportedFeatures: { type: 'array', items: { type: 'object' } } } };
+    api.put(DEFINITIONS, {
+      metadata: { name: 'gatewayclasses.gateway.networking.k8s.io' },
+      spec: { versions: [{ name: 'v1', schema: { openAPIV3Schema: { properties: { status } } } }] },
+    } as KubeObject);
+    const features = () => {
+      const found = api.find(CLASSES, '', 'istio-waypoint') as GatewayClass | undefined;
+      return found?.status?.supportedFeatures?.map(({ name }) => name);
+    };
+    const first = await start();
+    await eventually(() => features()?.includes('Mesh'));
+    const second = await start({ REVISION: 'canary' });
+    const written = () =>
+      api.requests.filter((line) => line.startsWith('PATCH') && line.includes('gateway-controller-features'))
+        .length;
+    const before = written();
+    // As one of another version would, who supports something else: the one that leads puts it back, and it alone.
+    const found = api.find(CLASSES, '', 'istio-waypoint') as GatewayClass;
+    const other = { ...found.status, supportedFeatures: [{ name: 'Other' }] };
+    api.put(CLASSES, { ...found, status: other } as GatewayClass);
+    await eventually(() => features()?.includes('Mesh'));
+    await systemClock.sleep(300);
+    expect(written() - before).toBe(1);
+    await first.stop();
+    const { status: _, ...bare } = api.find(CLASSES, '', 'istio-waypoint') as GatewayClass;
+    api.put(CLASSES, bare as GatewayClass);
+    await eventually(() => features()?.includes('Mesh'), 20_000);
     await second.stop();
   });
 });

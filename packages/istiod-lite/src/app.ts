@@ -26,6 +26,7 @@ import { NodeAuthorization } from './ca/node-authorization.ts';
 import { RootDistribution } from './ca/root-distribution.ts';
 import { TokenAuthenticator } from './ca/token-authenticator.ts';
 import type { Config } from './config.ts';
+import { startClassStatuses } from './gateway/class-statuses.ts';
 import { revisionName } from './gateway/decide/management.ts';
 import { renderSettings } from './gateway/settings.ts';
 import { startGatewayController } from './gateway/start.ts';
@@ -284,8 +285,12 @@ export async function startControlPlane(
     const { webhookConfiguration: name, revision, namespace } = config;
     if (name !== '') own.use(new WebhookRegistration({ ...shared, name, revision, namespace }));
   });
-  if (config.status)
-    onlyOne('istio-status-leader', (own) =>
+  const classStatuses = config.gatewayDeployments && config.gatewayStatus;
+  if (config.status || classStatuses)
+    // One of all revisions, so what is nobody's revision is here as well.
+    onlyOne('istio-status-leader', (own) => {
+      if (classStatuses) own.use(startClassStatuses({ ...common, inputs, scheduler }));
+      if (!config.status) return;
       own.use(
         startStatusWriters({
           ...common,
@@ -294,8 +299,8 @@ export async function startControlPlane(
           routes: graph.routeStatuses,
           backendTls: graph.backendTlsStatuses,
         }),
-      ),
-    );
+      );
+    });
   if (config.ipAutoallocate)
     onlyOne('istio-ip-autoallocate', (own) =>
       own.use(

@@ -2,6 +2,7 @@
 import { isNotFound, statusOf } from '@ambit/kube/errors';
 import type { KubeClient } from '@ambit/kube/client';
 import type { KubeObject, Resource } from '@ambit/kube/resource';
+import { mutatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import {
   configMaps,
   daemonSets,
@@ -9,14 +10,16 @@ import {
   namespaces,
   type Node,
   nodes,
+  services,
 } from '@ambit/kube/resources/core';
 import type { Context } from '../context.ts';
 import { isEnrolled } from '../enrolment.ts';
 import { hasGatewayApi, installedComponents, kubernetesVersion } from '../install/cluster.ts';
 import { isOurs } from '../install/decide/ownership.ts';
+import { effective } from '../install/decide/values.ts';
 import { recordedValues } from '../install/installation.ts';
 import { objectOf, textOf } from '../json-value.ts';
-import type { ClusterFacts, NodeView } from './decide/facts.ts';
+import type { ClusterFacts, DefaultTag, NodeView } from './decide/facts.ts';
 import { policyViewOf } from './decide/network-policy.ts';
 import { platformOf } from './decide/platform.ts';
 
@@ -55,6 +58,7 @@ export async function clusterFacts(context: Context): Promise<ClusterFacts> {
     spaces,
     installed,
     values,
+    tags,
   ] = await Promise.all([
     kubernetesVersion(client, signal),
     clockAhead(context),
@@ -84,6 +88,7 @@ export async function clusterFacts(context: Context): Promise<ClusterFacts> {
     allowed(async () => (await client.list(namespaces, {}, signal)).items, []),
     allowed(() => installedComponents(client, options.meshNamespace, signal), []),
     allowed(() => recordedValues(context), {}),
+    allowed(() => defaultTags(client, signal), []),
   ]);
   return {
     version,
@@ -105,7 +110,29 @@ export async function clusterFacts(context: Context): Promise<ClusterFacts> {
     installed,
     platform: textOf(values['global.platform']),
     commandVersion: (await context.shipped()).version,
+    revision: textOf(objectOf(effective(values, 'istiod.env'))['REVISION']) || 'default',
+    defaultTags: tags,
   };
+}
+
+async function defaultTags(client: KubeClient, signal: AbortSignal): Promise<readonly DefaultTag[]> {
+  const selection = { labelSelector: 'istio.io/tag=default' };
+  const { items } = await client.list(mutatingWebhookConfigurations, selection, signal);
+  return await Promise.all(
+    items.map(async ({ metadata: { name, labels }, ...rest }) => {
+      const [webhook] = (rest as { readonly webhooks?: readonly unknown[] }).webhooks ?? [];
+      const service = objectOf(objectOf(objectOf(webhook)['clientConfig'])['service']);
+      const at = { namespace: textOf(service['namespace']), name: textOf(service['name']) };
+      const isThere =
+        at.name === '' ||
+        (await allowed(async () => (await client.find(services, at, signal)) !== undefined, true));
+      return {
+        name,
+        revision: labels?.['istio.io/rev'] ?? '',
+        missingService: isThere ? undefined : `${at.namespace}/${at.name}`,
+      };
+    }),
+  );
 }
 
 async function servesAdmissionPolicies(client: KubeClient, signal: AbortSignal): Promise<boolean> {

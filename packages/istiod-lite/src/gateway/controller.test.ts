@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Scheduler } from '@ambit/collections/scheduler';
-import { systemClock, systemRandom } from '@ambit/core/clock';
-import { silentLogger } from '@ambit/core/log';
+import { type Clock, systemClock, systemRandom } from '@ambit/core/clock';
+import { type Logger, LogRoot, silentLogger } from '@ambit/core/log';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
@@ -11,6 +11,7 @@ import type { HorizontalPodAutoscaler } from '@ambit/kube/resources/scaling';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { configFrom } from '../config.ts';
 import { watchInputs } from '../inputs.ts';
+import { startClassStatuses } from './class-statuses.ts';
 import { renderSettings } from './settings.ts';
 import { startGatewayController } from './start.ts';
 
@@ -39,12 +40,17 @@ beforeEach(async () => {
 });
 afterEach(() => scope.disposeAsync());
 
-function start(env: Readonly<Record<string, string>> = {}): AsyncDisposable {
-  const common = { client, clock: systemClock, random: systemRandom, log: silentLogger };
+function start(
+  env: Readonly<Record<string, string>> = {},
+  log: Logger = silentLogger,
+  clock: Clock = systemClock,
+): AsyncDisposable {
+  const common = { client, clock, random: systemRandom, log };
   const scheduler = new Scheduler({ onError: (_, __, error) => expect(error).toBeUndefined() });
   const meshConfig = { namespace: 'istio-system', name: 'istio' };
   const inputs = scope.use(watchInputs(client, { ...common, meshConfig, scheduler }));
   const config = configFrom(env);
+  scope.use(startClassStatuses({ ...common, inputs, scheduler }));
   return scope.use(
     startGatewayController({
       ...common,
@@ -66,6 +72,13 @@ async function eventually<T>(what: () => T | undefined | false): Promise<T> {
   }
 }
 const quiet = () => systemClock.sleep(150);
+
+function loggerInto(lines: string[]): Logger {
+  const destination = { write: (line: string) => void lines.push(line) };
+  return new LogRoot({ filter: { base: 'info', scopes: new Map() }, format: 'plain', destination }).scope(
+    'test',
+  );
+}
 
 const find = <T extends KubeObject>(path: string, name: string) =>
   api.find(path, 'shop', name) as T | undefined;
@@ -324,6 +337,44 @@ describe('a Gateway of class istio-waypoint', () => {
     expect([made('theirs'), made('later'), made('ours')]).toEqual([0, 0, 5]);
     tag('next', 'default');
     await eventually(() => made('theirs') === 5);
+  });
+
+  test('that a tag has made another revision’s is told, once, with what to do; and when it is over', async () => {
+    const log: string[] = [];
+    const tags = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+    const name = 'istio-revision-tag-default';
+    api.put(tags, { metadata: { name, labels: { 'istio.io/tag': 'default', 'istio.io/rev': 'gone' } } });
+    start({}, loggerInto(log));
+    const said = await eventually(() => log.find((line) => line.includes('tag "default"')));
+    expect(said).toContain('Gateways without istio.io/rev are left alone');
+    expect(said).toContain('stands for revision "gone"');
+    expect(said).toContain('kubectl delete mutatingwebhookconfiguration istio-revision-tag-default');
+    api.put(tags, {
+      metadata: { name, labels: { 'istio.io/tag': 'default', 'istio.io/rev': 'gone', other: 'label' } },
+    });
+    await quiet();
+    expect(log.filter((line) => line.includes('tag "default"'))).toHaveLength(1);
+    api.remove(tags, '', name);
+    await eventually(() => log.some((line) => line.includes('are this control plane’s again')));
+  });
+
+  test('of which nobody may tell whose they are: nothing is made, and that is said', async () => {
+    const log: string[] = [];
+    api.intercept = (_, path) =>
+      path.includes('mutatingwebhookconfigurations')
+        ? {
+            status: 403,
+            body: { reason: 'Forbidden', message: 'mutatingwebhookconfigurations is forbidden' },
+          }
+        : undefined;
+    const soon = { ...systemClock, after: (ms: number, run: () => void) => systemClock.after(ms / 50, run) };
+    start({}, loggerInto(log), soon);
+    putGateway('w');
+    await eventually(() => log.some((line) => line.includes('waypoints are left as they are until')));
+    await eventually(() => log.some((line) => line.includes('mutatingwebhookconfigurations is forbidden')));
+    expect([made('w'), condition('w', 'Accepted')]).toEqual([0, undefined]);
+    api.intercept = undefined;
+    await eventually(() => made('w') === 5);
   });
 
   test('ended, it changes nothing any more', async () => {

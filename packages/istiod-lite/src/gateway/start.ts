@@ -13,6 +13,7 @@ import { GatewayClasses } from './classes.ts';
 import { TAG_LABEL } from './decide/management.ts';
 import { PARTS } from './decide/manifest.ts';
 import type { RenderSettings } from './decide/render.ts';
+import { tellDefaultTag } from './default-tag.ts';
 import { GatewayDeployments } from './deployments.ts';
 import { GatewayStatuses } from './statuses.ts';
 import { DEFAULTS_LABEL, deriveWanted, parameterReferences } from './wanted.ts';
@@ -69,6 +70,7 @@ export function startGatewayController(options: GatewayControllerOptions): Async
       trim: ({ metadata }) => ({ metadata: pick(metadata, ['name', 'uid', 'resourceVersion', 'labels']) }),
     }),
   );
+  scope.use(tellDefaultTag({ tags, revision: settings.revision, clock, log: watch.log }));
   const wanted = scope.use(deriveWanted({ ...options, defaults, parameters, tags }));
   const deployments = scope.use(new GatewayDeployments({ ...common, wanted }));
   if (statuses)

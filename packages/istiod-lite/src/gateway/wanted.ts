@@ -63,7 +63,7 @@ export function deriveWanted(options: WantedOptions): Wanted {
       compute: () =>
         revisionNames(
           settings.revision,
-          [...options.tags.values()].map(({ metadata }) => metadata.labels),
+          [...options.tags.values()].map(({ metadata }) => metadata),
         ),
       equals: sameContent,
     }),

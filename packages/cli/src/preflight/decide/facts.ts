@@ -32,6 +32,18 @@ export interface ClusterFacts {
   /** `global.platform` of the installation that is there. */
   readonly platform: string;
   readonly commandVersion: string;
+  /** Of the control plane that is there, or would be installed. */
+  readonly revision: string;
+  /** What says which revision is the default one. */
+  readonly defaultTags: readonly DefaultTag[];
+}
+
+/** A MutatingWebhookConfiguration that makes a revision the default one, as `istioctl tag set` does. */
+export interface DefaultTag {
+  readonly name: string;
+  readonly revision: string;
+  /** `namespace/name` of the Service of that control plane, which is not there; `undefined`: it is, or none is named. */
+  readonly missingService: string | undefined;
 }
 
 /** A NetworkPolicy as far as it says what may come in. */

@@ -26,6 +26,8 @@ const CLUSTER: ClusterFacts = {
   installed: [],
   platform: '',
   commandVersion: '0.2.0',
+  revision: 'default',
+  defaultTags: [],
 };
 type Looked = Extract<Probe, { readonly kind: 'looked' }>;
 const LOOKED: Looked = {
@@ -65,6 +67,7 @@ function facts(
 }
 
 const policy = { namespace: 'shop', name: 'tight', excludesMesh: true };
+const tag = { name: 'istio-revision-tag-default', revision: '1-20', missingService: undefined };
 const shop = { name: 'shop', enrolled: true, sidecars: false };
 const installed = [
   { component: 'istiod', version: '0.2.0' },
@@ -163,6 +166,19 @@ const cases: Record<string, { facts: PreflightFacts; want: readonly string[]; sa
     want: ['note cluster network-policy'],
     says: '1 NetworkPolicies of namespaces that are not enrolled',
   },
+  'a tag of a control plane that is gone': {
+    facts: facts({
+      defaultTags: [{ ...tag, missingService: 'istio-system/istiod-1-20' }],
+    }),
+    want: ['warning cluster default-tag'],
+    says: 'kubectl delete mutatingwebhookconfiguration istio-revision-tag-default',
+  },
+  'a tag of one that is there': {
+    facts: facts({ defaultTags: [tag] }),
+    want: ['note cluster default-tag'],
+    says: 'makes revision "1-20" the default one, so Gateways without istio.io/rev are left to it',
+  },
+  'a tag of this one': { facts: facts({ revision: '1-20', defaultTags: [tag] }), want: [] },
   'both kinds of mesh in one namespace': {
     facts: facts({ namespaces: [{ ...shop, sidecars: true }] }),
     want: ['warning cluster sidecars'],

@@ -39,6 +39,7 @@ export function findingsOf(facts: PreflightFacts): readonly Finding[] {
     ...clusterFindings(cluster),
     ...(cluster.cilium ? ciliumFindings(cluster.cilium) : []),
     ...policyFindings(cluster),
+    ...tagFindings(cluster),
     ...namespaceFindings(cluster),
     ...(notProbed === undefined
       ? []
@@ -158,6 +159,29 @@ function clusterFindings(cluster: ClusterFacts): readonly Finding[] {
       ),
     );
   return found;
+}
+
+/** A tag outlives the control plane that it stood for, and takes Gateways without a label from this one meanwhile. */
+function tagFindings({ defaultTags, revision: own }: ClusterFacts): readonly Finding[] {
+  return defaultTags
+    .filter(({ revision }) => revision !== '' && revision !== own)
+    .map(({ name, revision, missingService }) => {
+      const says = `MutatingWebhookConfiguration ${name} makes revision "${revision}" the default one`;
+      const fix = `kubectl delete mutatingwebhookconfiguration ${name}`;
+      return missingService === undefined
+        ? note(
+            'cluster',
+            'default-tag',
+            `${says}, so Gateways without istio.io/rev are left to it`,
+            `once that control plane is gone: ${fix}`,
+          )
+        : warning(
+            'cluster',
+            'default-tag',
+            `${says}, whose Service ${missingService} is not there, so nobody makes waypoints for Gateways without istio.io/rev`,
+            fix,
+          );
+    });
 }
 
 /** Settings of Cilium that take pods' traffic past a mesh, by its ConfigMap. */

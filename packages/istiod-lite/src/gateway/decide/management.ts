@@ -5,6 +5,7 @@
  * without one it is the default's, whoever that is. One that names where it is reached (`spec.addresses`) is run by its user.
  */
 import type { Labels } from '@ambit/kube/label-selector';
+import type { ObjectMeta } from '@ambit/kube/resource';
 import type { Gateway, GatewayClass } from '@ambit/kube/resources/gateway';
 import { WAYPOINT_CONTROLLER } from '../../translate/waypoint.ts';
 
@@ -52,24 +53,42 @@ export function managementOf({
 /** By labels: a tag, and the revision that it stands for. `istioctl tag set` makes an object with both. */
 export const TAG_LABEL = 'istio.io/tag';
 
+/** What makes a tag. */
+export type TagMaker = Pick<ObjectMeta, 'name' | 'labels'>;
+
 /**
  * What labels call this control plane: its revision, and the tags that stand for it. Where tag `default` stands for another
  * revision, that one is the default, and what has no label is not ours: two would make one waypoint in turn.
  *
- * @param revision - Empty is the default. @param tags - Labels of what makes tags.
+ * @param revision - Empty is the default.
  */
-export function revisionNames(revision: string, tags: Iterable<Labels | undefined>): ReadonlySet<string> {
+export function revisionNames(revision: string, tags: Iterable<TagMaker>): ReadonlySet<string> {
   const own = revisionName(revision);
+  const all = [...tags];
   const names = new Set([own]);
-  let ofDefault = own;
-  for (const labels of tags) {
-    const [tag, of] = [labels?.[TAG_LABEL], labels?.[REVISION_LABEL]];
-    if (!tag || !of) continue;
-    if (of === own) names.add(tag);
-    if (tag === DEFAULT_REVISION) ofDefault = of;
+  for (const { labels } of all) {
+    const tag = labels?.[TAG_LABEL];
+    if (tag && labels?.[REVISION_LABEL] === own) names.add(tag);
   }
-  if (own === DEFAULT_REVISION && ofDefault !== own) names.delete(own);
+  if (takenDefault(revision, all)) names.delete(own);
   return names;
+}
+
+/** By which object, and by which revision, a control plane that is called `default` is the default no longer. */
+export interface TakenDefault {
+  readonly by: string;
+  readonly revision: string;
+}
+
+export function takenDefault(revision: string, tags: Iterable<TagMaker>): TakenDefault | undefined {
+  const own = revisionName(revision);
+  if (own !== DEFAULT_REVISION) return undefined;
+  let last: TakenDefault | undefined;
+  for (const { name, labels } of tags) {
+    const of = labels?.[REVISION_LABEL];
+    if (labels?.[TAG_LABEL] === DEFAULT_REVISION && of) last = { by: name, revision: of };
+  }
+  return last?.revision === own ? undefined : last;
 }
 
 /** As labels and Leases spell it. */
