@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { MIN_KUBERNETES } from '@ambit/cli/install/decide/checks';
-import { applyValues } from '@ambit/cli/install/decide/edits';
+import { applyValues, doubledVariables } from '@ambit/cli/install/decide/edits';
 import { CHART_ONLY, VALUES } from '@ambit/cli/install/decide/value-table';
 import { type ChosenValues, isProblem, mergeChosen, parseSet } from '@ambit/cli/install/decide/values';
 import { readManifest } from '@ambit/cli/install/manifest';
@@ -151,6 +151,33 @@ describe('the values of ambit install', () => {
     expect(checksumOf(applied) === checksumOf(MANIFESTS)).toBe(
       checksumOf(rendered) === checksumOf(MANIFESTS),
     );
+  });
+
+  test.each([
+    'istiod.env.TRUST_DOMAIN',
+    'istiod.env.POD_NAME',
+    'ztunnel.env.RUST_LOG',
+    'ztunnel.env.NODE_NAME',
+    'cni.env.AMBIENT_IPV6',
+    'cni.env.AMBIT_LOG',
+  ])('%s, which the chart sets, is refused by both', async (key) => {
+    const name = key.slice(key.lastIndexOf('.') + 1);
+    expect(doubledVariables(MANIFESTS, chosenBy([`${key}=x`]), version)).toEqual([key]);
+    await expect(program.template('--set', `${key}=x`)).rejects.toThrow(
+      `${key}: the chart sets ${name} itself, and a variable cannot be there twice; use the value that it comes from`,
+    );
+  });
+
+  test.each([
+    ['istiod.taint.enabled', 'istiod.env.PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS'],
+    ['ztunnel.resources.limits.cpu', 'ztunnel.env.ZTUNNEL_RESOURCE_CPU_LIMIT'],
+  ])('one that comes with %s alone is taken without it', async (value, key) => {
+    const sets = [`${key}=true`];
+    expect(doubledVariables(MANIFESTS, chosenBy(sets), version)).toEqual([]);
+    await program.template('--set', `${key}=true`);
+    const both = [...sets, `${value}=true`];
+    expect(doubledVariables(MANIFESTS, chosenBy(both), version)).toEqual([key]);
+    await expect(program.template(...both.flatMap((set) => ['--set', set]))).rejects.toThrow(key);
   });
 
   test('many at once', async () => {

@@ -39,9 +39,25 @@ imagePullSecrets:
 istiod.{{ .Release.Namespace }}.svc:15012
 {{- end }}
 
-{{/* Environment variables of a map, in the order of their names. */}}
-{{- define "ambit.env" -}}
-{{- range $name, $value := . -}}
+{{/* Refuses variables that are set already, since Kubernetes does not take one twice: a list of the value's name, its map, and the names that are taken. */}}
+{{- define "ambit.notTaken" -}}
+{{- $path := index . 0 -}}
+{{- $taken := index . 2 -}}
+{{- range $name, $_ := index . 1 -}}
+{{- if has $name $taken -}}
+{{- fail (printf "%s.%s: the chart sets %s itself, and a variable cannot be there twice; use the value that it comes from" $path $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Variables of a map in the order of their names, after those that a container has: a list of the value's name, its map, and the container's own as YAML. */}}
+{{- define "ambit.moreEnv" -}}
+{{- $taken := list -}}
+{{- range index . 2 | fromYamlArray -}}
+{{- $taken = append $taken .name -}}
+{{- end -}}
+{{- include "ambit.notTaken" (list (index . 0) (index . 1) $taken) -}}
+{{- range $name, $value := index . 1 -}}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}
 {{ end }}
@@ -96,8 +112,8 @@ openshift:
 {{ merge dict $own $defaults | toYaml }}
 {{- end }}
 
-{{/* What the node agent is told: the data of ConfigMap istio-cni-config. */}}
-{{- define "ambit.cniConfig" -}}
+{{/* What the chart itself tells the node agent. */}}
+{{- define "ambit.cniOwnConfig" -}}
 {{- $platform := include "ambit.platform" . | fromYaml -}}
 AMBIENT_ENABLED: {{ .Values.cni.ambient.enabled | quote }}
 AMBIENT_ENABLEMENT_SELECTOR: |
@@ -111,6 +127,17 @@ EXCLUDE_NAMESPACES: {{ .Values.cni.excludeNamespaces | join "," | quote }}
 ISTIO_OWNED_CNI_CONFIG: {{ .Values.cni.istioOwnedCNIConfig | quote }}
 ISTIO_OWNED_CNI_CONFIG_FILENAME: {{ .Values.cni.istioOwnedCNIConfigFileName | quote }}
 NATIVE_NFTABLES: {{ .Values.global.nativeNftables | quote }}
+{{- end }}
+
+{{/* What the node agent is told: the data of ConfigMap istio-cni-config. */}}
+{{- define "ambit.cniConfig" -}}
+{{- $own := include "ambit.cniOwnConfig" . -}}
+{{- $taken := keys ($own | fromYaml) -}}
+{{- range include "ambit.cniEnv" . | fromYamlArray -}}
+{{- $taken = append $taken .name -}}
+{{- end -}}
+{{- include "ambit.notTaken" (list "cni.env" .Values.cni.env $taken) -}}
+{{ $own }}
 {{- range $name, $value := .Values.cni.env }}
 {{ $name }}: {{ $value | toString | quote }}
 {{- end }}

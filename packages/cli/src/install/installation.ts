@@ -21,7 +21,7 @@ import {
 import { COMPONENTS, type ComponentName } from './components.ts';
 import { type CheckOutcome, checkInstall } from './decide/checks.ts';
 import { isOfLab, stamped } from './decide/ownership.ts';
-import { applyValues } from './decide/edits.ts';
+import { applyValues, doubledVariables } from './decide/edits.ts';
 import { type ChosenValues, effective, mergeChosen } from './decide/values.ts';
 import { type Part, partsOf, readManifest } from './manifest.ts';
 import type { Shipped } from './shipped.ts';
@@ -54,7 +54,13 @@ export async function targetOf(context: Context, given: Shipped): Promise<Target
   const chosen = await readChosenValues(options.valuesFiles, options.set);
   const recorded = options.resetValues ? {} : await recordedValues(context);
   const values = mergeChosen(recorded, chosen);
-  const objects = applyValues(readManifest(given.manifests), values, given.version, digestOf);
+  const manifest = readManifest(given.manifests);
+  const [doubled] = doubledVariables(manifest, values, given.version);
+  if (doubled !== undefined)
+    throw new UsageError(
+      `${doubled}: the chart sets ${doubled.slice(doubled.lastIndexOf('.') + 1)} itself, and a variable cannot be there twice; use the value that it comes from`,
+    );
+  const objects = applyValues(manifest, values, given.version, digestOf);
   const parts = partsOf(
     [...objects, recordOf(given, values)].map((object) => stamped(object, given.version)),
   );

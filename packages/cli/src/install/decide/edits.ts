@@ -32,6 +32,28 @@ export function applyValues(
   return edited.objects as unknown as readonly KubeObject[];
 }
 
+/**
+ * Variables that a value `X.env` sets and the chart does as well: a container has each once, and the API server refuses a
+ * list of them that does not.
+ */
+export function doubledVariables(
+  objects: readonly KubeObject[],
+  values: ChosenValues,
+  version: string,
+): readonly string[] {
+  const withoutEnv = Object.fromEntries(Object.entries(values).filter(([key]) => !/^[^.]+\.env$/.test(key)));
+  const edited = new Edited(structuredClone(objects) as unknown as readonly Draft[], withoutEnv, version);
+  edited.istiod();
+  edited.cni(() => '');
+  edited.ztunnel();
+  return WORKLOADS.flatMap(([name, kind, objectName, container]) => {
+    const taken = edited.variables(kind, objectName, container);
+    return sorted(effective(values, `${name}.env`)).flatMap(([variable]) =>
+      taken.has(variable) ? [`${name}.env.${variable}`] : [],
+    );
+  });
+}
+
 /** Folders of the node that differ between platforms. */
 const FOLDERS = { cniBinDir: '/opt/cni/bin', cniConfDir: '/etc/cni/net.d', cniNetnsDir: '/var/run/netns' };
 const PLATFORM_FOLDERS: Readonly<Record<string, Partial<typeof FOLDERS>>> = {
@@ -146,6 +168,18 @@ class Edited {
     this.#processors(env);
     const dnsPolicy = this.#text('ztunnel.dnsPolicy');
     if (dnsPolicy !== '') podSpec['dnsPolicy'] = dnsPolicy;
+  }
+
+  /** Names of all that a container is told, also by a ConfigMap. */
+  variables(kind: string, objectName: string, container: string): ReadonlySet<string> {
+    const podSpec = podSpecOf(this.#object(kind, objectName));
+    const maps = draftsIn(containerOf(podSpec, container), 'envFrom').map(({ configMapRef }) =>
+      isObject(configMapRef) ? this.#object('ConfigMap', String(configMapRef['name'])) : {},
+    );
+    return new Set([
+      ...envOf(podSpec, container).map(({ name }) => name),
+      ...maps.flatMap((map) => Object.keys(draftIn(map, 'data'))),
+    ]);
   }
 
   /** What the three workloads have in common. */
