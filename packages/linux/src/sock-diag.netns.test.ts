@@ -25,8 +25,11 @@ describe('what a namespace holds', () => {
     const client = new net.Socket({ fd: tcpSocket({ netnsFd: pod.fd, family, mark: 0x539 }) });
     client.connect({ host, port });
     const [inside] = (await arrives) as [net.Socket];
-    const ends = listTcpConnections(pod.fd);
-    expect(ends).toHaveLength(2);
+    const { connections: ends, isAll } = listTcpConnections(pod.fd);
+    expect([ends.length, isAll]).toEqual([2, true]);
+    const part = listTcpConnections(pod.fd, undefined, 1);
+    expect([part.connections.length, part.isAll]).toEqual([1, false]);
+    expect(listTcpConnections(pod.fd, undefined, 2).isAll).toBe(true);
     const ours = ends.find(({ remote }) => remote.port === port);
     expect(ours).toMatchObject({ state: 'established', remote: { ip: host, port }, mark: 0x539 });
     expect(ends.find(({ local }) => local.port === port)).toMatchObject({
@@ -40,15 +43,16 @@ describe('what a namespace holds', () => {
     const codes = (await Promise.all(errors)).map(([error]) => (error as NodeJS.ErrnoException).code);
     expect(codes).toEqual(['ECONNABORTED', 'ECONNRESET']);
     expect(destroyTcpConnection(pod.fd, ours.handle)).toBe(false);
-    expect(listTcpConnections(pod.fd)).toEqual([]);
+    expect(listTcpConnections(pod.fd)).toEqual({ connections: [], isAll: true });
     server.close();
   });
 
   test('listening sockets are listed when asked for', () => {
     const server = net.createServer().listen({ fd: listenTcp({ netnsFd: pod.fd, ip: '::', port: 8080 }).fd });
-    expect(listTcpConnections(pod.fd, ['listen'])).toMatchObject([
-      { state: 'listen', local: { port: 8080 } },
-    ]);
+    expect(listTcpConnections(pod.fd, ['listen'])).toMatchObject({
+      connections: [{ state: 'listen', local: { port: 8080 } }],
+      isAll: true,
+    });
     server.close();
   });
 

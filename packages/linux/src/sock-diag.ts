@@ -1,4 +1,5 @@
 /** The TCP connections of a network namespace: which there are, and cutting one of them. */
+import { LimitError } from '@ambit/core/errors';
 import { formatIp, type Endpoint, type Family } from '@ambit/core/ip';
 import { ENOENT } from './errno.ts';
 import { LinuxError } from './errors.ts';
@@ -58,13 +59,23 @@ export interface SocketHandle {
   readonly id: Uint8Array;
 }
 
-/** @throws {@link LinuxError} when the kernel has no socket diagnostics. */
+export interface TcpListing {
+  readonly connections: readonly TcpConnection[];
+  /** Otherwise there are more, and which of them are missing nobody knows. */
+  readonly isAll: boolean;
+}
+
+/**
+ * @param maxConnections - Default: {@link MAX_LISTED_CONNECTIONS}.
+ * @throws {@link LinuxError} when the kernel has no socket diagnostics.
+ */
 export function listTcpConnections(
   netnsFd: number,
   states: readonly TcpState[] = OPEN_STATES,
-): readonly TcpConnection[] {
+  maxConnections: number = MAX_LISTED_CONNECTIONS,
+): TcpListing {
   const mask = states.reduce((bits, state) => bits | (1 << TCP_STATES[state]), 0);
-  const found: TcpConnection[] = [];
+  const connections: TcpConnection[] = [];
   for (const family of [4, 6] as const) {
     const request = {
       netnsFd,
@@ -74,12 +85,17 @@ export function listTcpConnections(
       payload: encodeRequest(family, mask),
       purpose: 'listing TCP connections',
     };
-    askNetlink(request, MAX_LISTED_CONNECTIONS, (answer) => {
-      const connection = decodeConnection(answer, family);
-      if (connection) found.push(connection);
-    });
+    try {
+      askNetlink(request, maxConnections - connections.length, (answer) => {
+        const connection = decodeConnection(answer, family);
+        if (connection) connections.push(connection);
+      });
+    } catch (error) {
+      if (error instanceof LimitError) return { connections, isAll: false };
+      throw error;
+    }
   }
-  return found;
+  return { connections, isAll: true };
 }
 
 /**

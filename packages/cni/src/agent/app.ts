@@ -209,7 +209,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     installReady.set(installer?.installed.value === false ? 0 : 1);
     connected.set(zds.connections.value);
     enrolled.set(held.heldCount);
-    clear.set(held.clearConnections().length);
+    clear.set(held.clearConnections().filter((one) => !('untold' in one)).length);
   });
   const answer = (request: HttpRequest) => page(request, { pending, metrics, runtime, held });
   const serve = async (name: string, port: number) => {

@@ -10,7 +10,12 @@ import { isLoopback } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
 import type { Pod } from '@ambit/kube/resources/core';
 import { clearConnections as connectionsInClear } from '@ambit/linux/clear-connections';
-import { destroyTcpConnection, listTcpConnections, type TcpConnection } from '@ambit/linux/sock-diag';
+import {
+  destroyTcpConnection,
+  listTcpConnections,
+  type TcpConnection,
+  type TcpListing,
+} from '@ambit/linux/sock-diag';
 import type { Netns } from '@ambit/linux/netns';
 import type { ZdsPod } from '@ambit/zds/messages';
 import type { PodRulesBackend } from '../rules/backend.ts';
@@ -78,12 +83,14 @@ export async function enrol(
   held.stage = 'enrolled';
   held.sinceMs = deps.clock.monotonicMs();
   const clear = clearConnections(fd);
-  if (clear.length > 0) {
+  const name = `${held.pod.namespace}/${held.pod.name}`;
+  if (clear === undefined)
+    deps.log.warn('a pod has too many sockets to tell which connections go on in clear', { pod: name });
+  else if (clear.length > 0)
     deps.log.info('connections older than enrolment go on in clear', {
-      pod: `${held.pod.namespace}/${held.pod.name}`,
+      pod: name,
       connections: clear.length,
     });
-  }
 }
 
 /**
@@ -109,7 +116,7 @@ export async function releaseStep(
       held.sinceMs = nowMs;
       return RELEASE_POLL_MS;
     case 'draining':
-      if (elapsedMs < RELEASE_DRAIN_MS && proxyConnections(fd).length > 0) return RELEASE_POLL_MS;
+      if (elapsedMs < RELEASE_DRAIN_MS && usesProxy(fd)) return RELEASE_POLL_MS;
       cut(held, deps);
       deps.unforgotten.tell(held.pod, await deps.rules.remove(fd));
       await deps.probes.remove(held.pod.uid, held.ips);
@@ -130,30 +137,53 @@ export async function forget(held: HeldPod, deps: EnrolmentDeps, signal: AbortSi
   await deps.annotate(held.pod, undefined, signal);
 }
 
-function proxyConnections(netnsFd: number): readonly TcpConnection[] {
-  return listTcpConnections(netnsFd).filter(isOfProxy);
+/** Those of the proxy; of more than one listing holds, some, and perhaps others that it does not hold. */
+function proxyConnections(netnsFd: number): TcpListing {
+  const { connections, isAll } = listTcpConnections(netnsFd);
+  return { connections: connections.filter(isOfProxy), isAll };
+}
+
+function usesProxy(netnsFd: number): boolean {
+  const { connections, isAll } = proxyConnections(netnsFd);
+  return connections.length > 0 || !isAll;
 }
 
 /** Whether a connection of the pod's programs goes through the proxy; tunnels that are kept for later do not count. */
 function servesProgram({ netns, ips }: HeldPod): boolean {
-  return proxyConnections(netns.fd).some(
-    ({ local, remote }) => REDIRECTED_TO.has(local.port) || isLoopback(remote.ip) || ips.includes(remote.ip),
+  const { connections, isAll } = proxyConnections(netns.fd);
+  return (
+    !isAll ||
+    connections.some(
+      ({ local, remote }) =>
+        REDIRECTED_TO.has(local.port) || isLoopback(remote.ip) || ips.includes(remote.ip),
+    )
   );
 }
 
 function cut(held: HeldPod, { log }: EnrolmentDeps): void {
-  const left = proxyConnections(held.netns.fd);
-  if (left.length === 0) return;
+  let count = 0;
+  // What was cut is in the next listing no more, so that one shows what this one had no room for.
+  for (;;) {
+    const { connections, isAll } = proxyConnections(held.netns.fd);
+    const gone = connections.filter(({ handle }) => destroyTcpConnection(held.netns.fd, handle));
+    count += gone.length;
+    if (isAll || gone.length === 0) break;
+  }
+  if (count === 0) return;
   log.warn('connections through the proxy are cut, the pod has left the mesh', {
     pod: `${held.pod.namespace}/${held.pod.name}`,
-    connections: left.length,
+    connections: count,
   });
-  for (const { handle } of left) destroyTcpConnection(held.netns.fd, handle);
 }
 
-/** Connections of the pod's programs with the outside that no proxy sees. */
-export function clearConnections(netnsFd: number): readonly TcpConnection[] {
-  return connectionsInClear(listTcpConnections(netnsFd), { isOfProxy, redirectedTo: REDIRECTED_TO });
+/**
+ * Connections of the pod's programs with the outside that no proxy sees.
+ *
+ * @returns `undefined` if there are too many sockets to tell: the proxy's end may be among those that are not listed.
+ */
+export function clearConnections(netnsFd: number): readonly TcpConnection[] | undefined {
+  const { connections, isAll } = listTcpConnections(netnsFd);
+  return isAll ? connectionsInClear(connections, { isOfProxy, redirectedTo: REDIRECTED_TO }) : undefined;
 }
 
 const REDIRECTED_TO: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PLAINTEXT_PORT, DNS_CAPTURE_PORT]);

@@ -8,6 +8,7 @@ import { messageOf, MeshError } from '@ambit/core/errors';
 import type { EventTeller, ObjectEvent } from '@ambit/kube/event-teller';
 import { type Namespace, type Pod, pods as podResource } from '@ambit/kube/resources/core';
 import { canonicalNames } from '@ambit/kube/workload-name';
+import { MAX_LISTED_CONNECTIONS } from '@ambit/linux/limits';
 import type { ZdsPod } from '@ambit/zds/messages';
 import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
 import { type Eligibility, eligibility, type EligibilityRules } from './decide/eligibility.ts';
@@ -64,6 +65,12 @@ export interface ClearConnection {
   readonly pod: string;
   readonly local: string;
   readonly remote: string;
+}
+
+/** A pod with too many sockets to tell which of them go on in clear. */
+export interface UntoldPod {
+  readonly pod: string;
+  readonly untold: string;
 }
 
 export class NodePods implements AsyncDisposable {
@@ -176,15 +183,18 @@ export class NodePods implements AsyncDisposable {
   }
 
   /** What goes on in clear, of pods that are enrolled. */
-  clearConnections(): readonly ClearConnection[] {
-    return [...this.#held.values()].flatMap(({ pod, netns }) =>
-      clearConnections(netns.fd)
-        .slice(0, MAX_CLEAR_CONNECTIONS_LISTED)
-        .map(({ local, remote }) => ({
-          pod: `${pod.namespace}/${pod.name}`,
+  clearConnections(): readonly (ClearConnection | UntoldPod)[] {
+    return [...this.#held.values()].flatMap(
+      ({ pod: { namespace, name }, netns }): readonly (ClearConnection | UntoldPod)[] => {
+        const pod = `${namespace}/${name}`;
+        const clear = clearConnections(netns.fd);
+        if (clear === undefined) return [{ pod, untold: `more than ${MAX_LISTED_CONNECTIONS} sockets` }];
+        return clear.slice(0, MAX_CLEAR_CONNECTIONS_LISTED).map(({ local, remote }) => ({
+          pod,
           local: `${local.ip}:${local.port}`,
           remote: `${remote.ip}:${remote.port}`,
-        })),
+        }));
+      },
     );
   }
 

@@ -165,7 +165,7 @@ describe('connections that are older than enrolment', () => {
     ]);
     await clock.advance(SECOND_LOOK_MS);
     expect([probe, loopback, tunnel].map(({ ended }) => ended())).toEqual([[], [], []]);
-    expect(listTcpConnections(pod.fd)).toHaveLength(4);
+    expect(listTcpConnections(pod.fd).connections).toHaveLength(4);
   });
 
   test('are all cut where the operator says so, but probes, the pod’s own and the proxy’s', async () => {
@@ -296,12 +296,15 @@ workloads:
   ] as const)
     expect(await (await network.connect(from, to, 8080)).ask('there?', 6)).toContain('there?');
   const clear = (place: Place) =>
-    inboundClearConnections(listTcpConnections(network.netns(place).fd, [...OPEN_STATES, 'listen']), {
-      isOfProxy: (socket) => socket.mark === MARK || [15_001, 15_006, 15_008].includes(socket.local.port),
-      redirectedTo: new Set([15_001, 15_006]),
-    });
+    inboundClearConnections(
+      listTcpConnections(network.netns(place).fd, [...OPEN_STATES, 'listen']).connections,
+      {
+        isOfProxy: (socket) => socket.mark === MARK || [15_001, 15_006, 15_008].includes(socket.local.port),
+        redirectedTo: new Set([15_001, 15_006]),
+      },
+    );
   expect([clear('alice'), clear('bob')]).toEqual([[], []]);
-  expect(listTcpConnections(network.netns('bob').fd).length).toBeGreaterThan(9);
+  expect(listTcpConnections(network.netns('bob').fd).connections.length).toBeGreaterThan(9);
 });
 
 test.each([

@@ -9,7 +9,7 @@
  * mean another pod's.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
-import { messageOf } from '@ambit/core/errors';
+import { LimitError, messageOf } from '@ambit/core/errors';
 import { formatHostPort } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
 import type { Counter, MetricRegistry } from '@ambit/core/metrics';
@@ -20,6 +20,7 @@ import {
   OPEN_STATES,
   type TcpConnection,
 } from '@ambit/linux/sock-diag';
+import { MAX_LISTED_CONNECTIONS } from '@ambit/linux/limits';
 import { authorize, type AuthorizeOptions, refusalOf } from '@ambit/model/decide/authorize';
 import type { MeshChange, MeshStore } from '@ambit/model/store';
 import { PORTS } from '../config.ts';
@@ -179,15 +180,20 @@ export class ClearConnections implements Disposable {
   }
 
   #list({ netnsFd }: WatchedPod): readonly TcpConnection[] {
-    return inboundClearConnections(
-      listTcpConnections(netnsFd, [...OPEN_STATES, 'listen']),
-      this.#proxy,
-    ).filter(({ remote }) => !PROBE_SOURCES.has(remote.ip));
+    const { connections, isAll } = listTcpConnections(netnsFd, [...OPEN_STATES, 'listen']);
+    // Else one of the proxy's own might be cut, whose other end is among those that are not listed.
+    if (!isAll) throw new LimitError('listing TCP connections', MAX_LISTED_CONNECTIONS, 'sockets');
+    return inboundClearConnections(connections, this.#proxy).filter(
+      ({ remote }) => !PROBE_SOURCES.has(remote.ip),
+    );
   }
 
   #forgetEnded({ netnsFd, found }: WatchedPod): void {
     if (found.size === 0) return;
-    const open = new Set(listTcpConnections(netnsFd).map(keyOf));
+    const { connections, isAll } = listTcpConnections(netnsFd);
+    // Of those that are not listed nobody knows whether they have ended; to cut one that has is nothing.
+    if (!isAll) return;
+    const open = new Set(connections.map(keyOf));
     for (const key of found.keys()) if (!open.has(key)) found.delete(key);
   }
 
