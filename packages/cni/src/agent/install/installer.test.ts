@@ -228,3 +228,33 @@ test('scripts are started by the Node that comes with them, which goes when they
   await installer.uninstall();
   expect(readdirSync(bin)).toEqual([]);
 });
+
+test('a list of our own goes when the node’s own is chained again, and not before', async () => {
+  write('10-net.conflist', LIST);
+  const before = await start({ mode: 'owned' });
+  expect(readdirSync(net)).toEqual(['02-istio-cni.conflist', '10-net.conflist']);
+  await before.drain();
+  // Written since: the copy is no longer what the node's network is.
+  const now = { ...LIST, plugins: [{ type: 'bridge' }] };
+  write('10-net.conflist', now);
+  const installer = await start();
+  expect(installer.installed.value).toBe(true);
+  expect(readdirSync(net)).toEqual(['10-net.conflist']);
+  expect(read('10-net.conflist')).toEqual({ ...now, plugins: [...now.plugins, PLUGIN] });
+  await installer.uninstall();
+  expect(read('10-net.conflist')).toEqual(now);
+});
+
+test.each([
+  ['while there is no other', { '02-istio-cni.conflist': CHAINED }, {}],
+  [
+    'that the operator has named as the node’s',
+    { '02-istio-cni.conflist': CHAINED, '10-net.conflist': LIST },
+    { configName: '02-istio-cni.conflist' },
+  ],
+])('a list of that name stays %s', async (_, files, over) => {
+  for (const [name, list] of Object.entries(files)) write(name, list);
+  const installer = await start(over);
+  expect(installer.installed.value).toBe(true);
+  expect(readdirSync(net)).toEqual(Object.keys(files));
+});

@@ -236,10 +236,26 @@ export class Installer implements Service {
       configMode,
       configName = `YYY-${PLUGIN_TYPE}.conf`,
     } = this.#options;
-    if (mode === 'standalone') return this.#write({ name: configName, text: standalone(plugin) });
     const files = readConfigs(configDirectory);
-    const target = mode === 'owned' ? this.#ownedConfig(files) : this.#chainedConfig(files);
-    if (target === 'in place') return target;
+    const former = formerList(files, this.#options);
+    const others = files.filter((file) => file !== former);
+    const dropFormer = () => {
+      if (!former) return;
+      rmSync(join(configDirectory, former.name), { force: true });
+      this.#options.log.info('a list of our own from before is gone, the node’s own counts again', {
+        file: former.name,
+      });
+    };
+    if (mode === 'standalone') {
+      const done = this.#write({ name: configName, text: standalone(plugin) });
+      dropFormer();
+      return done;
+    }
+    const target = mode === 'owned' ? this.#ownedConfig(files) : this.#chainedConfig(others);
+    if (target === 'in place') {
+      dropFormer();
+      return target;
+    }
     if (target === undefined) {
       if (!this.#waiting)
         this.#options.log.info('waiting for a CNI configuration', { directory: configDirectory });
@@ -248,11 +264,14 @@ export class Installer implements Service {
     }
     this.#waiting = false;
     const { replaces } = target;
-    if (replaces === undefined) return this.#write(target);
     // The list first: a runtime that looks in between finds either of two that work.
-    this.#write(target, modeOf(join(configDirectory, replaces), configMode));
-    rmSync(join(configDirectory, replaces), { force: true });
-    return 'written';
+    const done = this.#write(
+      target,
+      replaces === undefined ? undefined : modeOf(join(configDirectory, replaces), configMode),
+    );
+    if (replaces !== undefined) rmSync(join(configDirectory, replaces), { force: true });
+    dropFormer();
+    return replaces === undefined ? done : 'written';
   }
 
   #chainedConfig(files: readonly ConfigFile[]): WantedConfig | 'in place' | undefined {
@@ -285,6 +304,19 @@ export class Installer implements Service {
     writeAtomically(path, file.text, mode ?? modeOf(path, this.#options.configMode));
     return 'written';
   }
+}
+
+/**
+ * The list that an agent left which was told to have one of its own, where this one is not: it sorts first, so runtimes
+ * would go on with a copy that nobody keeps up. Where it is all there is, it is somebody's.
+ */
+function formerList(
+  files: readonly ConfigFile[],
+  { mode, ownedName, configName }: InstallerOptions,
+): ConfigFile | undefined {
+  if (mode === 'owned' || (configName !== undefined && sameStem(ownedName, configName))) return undefined;
+  const found = files.find(({ name }) => name === ownedName);
+  return found && withoutPlugin(found) && primaryConfig(files, [ownedName]) ? found : undefined;
 }
 
 /** The text of a script; `undefined` for every other file. */
