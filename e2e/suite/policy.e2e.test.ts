@@ -3,6 +3,7 @@ import { PORTS } from '../echo/ports.ts';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { linesWith } from './kit/access-log.ts';
+import { SYSTEM } from './kit/mesh.ts';
 import { authorizationPolicy, peerAuthentication, serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
@@ -112,6 +113,13 @@ describe('PeerAuthentication', () => {
     const strict = peerAuthentication(home.name, 'default', { mode: 'STRICT' });
     await expectAdmitted([strict], { [PORTS.http]: MESHED });
     await expectAdmitted([strict, ...mtls({ mode: 'PERMISSIVE' })], { [PORTS.http]: CALLERS });
+  });
+
+  test('of the mesh, in the root namespace, counts everywhere, and one of a namespace overrides it', async () => {
+    const strict = peerAuthentication(SYSTEM, 'default', { mode: 'STRICT' });
+    await expectAdmitted([strict], { [PORTS.http]: MESHED });
+    const own = peerAuthentication(home.name, 'default', { mode: 'PERMISSIVE' });
+    await expectAdmitted([strict, own], { [PORTS.http]: CALLERS });
   });
 
   test('when it is gone, everybody is served', () => eventuallyAdmitted(PORTS.http, CALLERS));
@@ -247,6 +255,23 @@ describe('AuthorizationPolicy', () => {
       rules: [source({ principals: [principal('friend')] })],
     });
     await expectAdmitted([allow, deny], { [PORTS.http]: ['other', 'neighbour', 'outsider'] });
+  });
+
+  test('of the root namespace counts in the whole mesh, beside those of the namespace', async () => {
+    const mesh = (name: string, action: 'ALLOW' | 'DENY', rules: readonly object[]) =>
+      authorizationPolicy(SYSTEM, name, { action, rules });
+    const neighbours = source({ namespaces: [next.name] });
+    await expectAdmitted([mesh('e2e-mesh', 'DENY', [neighbours])], {
+      [PORTS.http]: ['friend', 'other', 'outsider'],
+    });
+    const friends = source({ principals: [principal('friend')] });
+    await expectAdmitted(
+      [
+        mesh('e2e-mesh', 'ALLOW', [neighbours]),
+        authorizationPolicy(home.name, 'own', { app: 'server', rules: [friends] }),
+      ],
+      { [PORTS.http]: ['friend', 'neighbour'] },
+    );
   });
 
   test('what it refuses is in the access log, with the policy’s name', async () => {
