@@ -1,57 +1,19 @@
 import { beforeAll, expect, test } from '@jest/globals';
-import { daemonSets, type Pod, pods } from '@ambit/kube/resources/core';
+import { linesWith } from './kit/access-log.ts';
+import { takeAway } from './kit/away.ts';
 import { events } from './kit/events.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
-import { isReady, PARTS, SYSTEM } from './kit/mesh.ts';
+import { isReady } from './kit/mesh.ts';
+import { NodeLists, PLUGIN, typesOf, withoutOurs } from './kit/node-list.ts';
 import { echoPod } from './kit/objects.ts';
 import { isEnrolled, type Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { eventually, throughout, until } from './kit/wait.ts';
+import { eventually, throughout } from './kit/wait.ts';
 
 const suite = useSuite('agent');
-/** What a node cannot fetch: the agent's pod is replaced by one that does not start, as when an upgrade goes wrong. */
-const NO_IMAGE = 'ambit.invalid/install-cni:none';
-
 let inside: Space;
 let outside: Space;
 let client: EchoPod;
-
-type Away = 'agent' | 'ztunnel';
-const CONTAINERS: Readonly<Record<Away, string>> = { agent: 'install-cni', ztunnel: 'istio-proxy' };
-
-/** Gives a part an image; only a pod that is deleted gets it while the strategy is OnDelete. */
-async function setImage(part: Away, image: string, updateStrategy: object): Promise<void> {
-  const containers = [{ name: CONTAINERS[part], image }];
-  await suite.mesh.patch(part, { spec: { updateStrategy, template: { spec: { containers } } } });
-}
-
-/** Takes a part away from a node. @returns what brings it back; that is done when the suite ends, in any case. */
-async function takeAway(part: Away, node: string): Promise<() => Promise<void>> {
-  const { metadata, spec } = await suite.mesh.podOf(part, node);
-  const image = spec?.containers?.[0]?.image ?? '';
-  const at = { namespace: SYSTEM, name: PARTS[part].name };
-  const { spec: as } = await suite.cluster.client.get(daemonSets, at);
-  const { updateStrategy = {} } = as as { readonly updateStrategy?: object };
-  const bringBack = async () => {
-    await setImage(part, image, updateStrategy);
-    await suite.mesh.rolledOut(part);
-  };
-  suite.atEnd(bringBack);
-  await setImage(part, NO_IMAGE, { type: 'OnDelete', rollingUpdate: null });
-  // Else the pod that comes next may be one of before.
-  await until('the controller has seen it', async () => {
-    const { metadata: wanted, status } = await suite.cluster.client.get(daemonSets, at);
-    return (status?.observedGeneration ?? 0) >= (wanted.generation ?? 0);
-  });
-  await suite.cluster.client.delete(pods, { namespace: metadata.namespace, name: metadata.name });
-  await until(
-    `no ${part}`,
-    async () =>
-      (await suite.mesh.podsOf(part)).every((pod) => pod.spec?.nodeName !== node || !isRunning(pod)),
-    { timeoutMs: 90_000 },
-  );
-  return bringBack;
-}
 
 /** What the event of a pod that cannot start says that the plugin said. */
 async function saidOf(pod: string): Promise<string> {
@@ -70,8 +32,6 @@ async function saidOf(pod: string): Promise<string> {
   return said ?? '';
 }
 
-const isRunning = ({ status }: Pod) => status?.phase === 'Running';
-
 beforeAll(async () => {
   inside = await suite.space('in', 'ambient');
   outside = await suite.space('out');
@@ -81,7 +41,7 @@ beforeAll(async () => {
 
 test('without the agent: what runs goes on, outsiders start, a pod of the mesh waits and says for what', async () => {
   const load = await client.load({ host: inside.host('server'), connections: 'new', requestsPerSecond: 20 });
-  const bringBack = await takeAway('agent', suite.nodes[0]);
+  const bringBack = await takeAway(suite, 'agent', suite.nodes[0]);
   const options = { name: 'guarded', namespace: inside.name, node: suite.nodes[0] };
   await inside.apply(echoPod(suite.cluster.file.images, options));
   await outside.run({ name: 'free', node: suite.nodes[0] });
@@ -101,7 +61,7 @@ test('without the agent: what runs goes on, outsiders start, a pod of the mesh w
 });
 
 test('without the ztunnel: a pod of the mesh waits and says for what, and starts when it is back', async () => {
-  const bringBack = await takeAway('ztunnel', suite.nodes[0]);
+  const bringBack = await takeAway(suite, 'ztunnel', suite.nodes[0]);
   await inside.apply(
     echoPod(suite.cluster.file.images, { name: 'early', namespace: inside.name, node: suite.nodes[0] }),
   );
@@ -112,4 +72,41 @@ test('without the ztunnel: a pod of the mesh waits and says for what, and starts
 
   await bringBack();
   await (await inside.ready('early')).mustReach({ host: inside.host('server') });
+});
+
+test('a pod that started past agent and plugin is taken in once there is an agent, and told; what it had open goes on', async () => {
+  const lists = new NodeLists(await suite.cluster.needs('node-exec'), suite.nodes[0]);
+  const bringBack = await takeAway(suite, 'agent', suite.nodes[0]);
+  // As on a node that was set up anew: with the list of plugins from before the mesh.
+  const { path, list } = await lists.first();
+  await lists.write(path, JSON.stringify(withoutOurs(list)));
+  const [late] = (await inside.run({ name: 'late', node: suite.nodes[0] })) as [EchoPod];
+  expect(isEnrolled(await inside.pod('late'))).toBe(false);
+  const open = await late.load({ host: inside.host('server'), connections: 1, requestsPerSecond: 10 });
+  await open.hasServed(5);
+
+  await bringBack();
+  await inside.enrolled(true, 'late');
+  expect(typesOf((await lists.first()).list)).toEqual([...typesOf(withoutOurs(list)), PLUGIN]);
+  const { items } = await suite.cluster.client.list(events, {
+    namespace: inside.name,
+    fieldSelector: 'involvedObject.name=late,reason=EnrolledLate',
+  });
+  expect(items.map(({ message }) => message)).toEqual([
+    expect.stringContaining('the CNI plugin was not asked when this pod started'),
+  ]);
+  const { ok } = await open.report();
+  await open.hasServed(ok + 5);
+  expect(await open.end()).toMatchObject({ failed: 0, reopened: 0 });
+  await late.mustReach({ host: inside.host('server') });
+  await eventually(
+    'what it asks now is in the mesh',
+    async () =>
+      linesWith(await suite.mesh.accessLogOf(client.node), {
+        direction: 'outbound',
+        'src.workload': 'late',
+        'src.namespace': inside.name,
+      }),
+    (lines) => lines.length > 0,
+  );
 });

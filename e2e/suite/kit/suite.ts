@@ -17,7 +17,7 @@ import { Space } from './space.ts';
 /** For what a cluster may have to start, on a machine with two cores and other work. */
 const TEST_TIMEOUT_MS = 180_000;
 
-class Suite {
+export class Suite {
   readonly #name: string;
   readonly #spaces: Space[] = [];
   readonly #undo: (() => Promise<void>)[] = [];
