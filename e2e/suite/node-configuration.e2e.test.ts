@@ -1,76 +1,80 @@
-/** The plugin in a node's network configuration, beside others who write there. */
+/** The plugin in a node's network configuration, beside others who write there; and in a list of its own. */
 import { beforeAll, expect, test } from '@jest/globals';
-import type { Cluster as Machine } from '../cluster/provider.ts';
+import { runAmbit } from './kit/ambit.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
+import { install, installWith } from './kit/installation.ts';
+import { NodeLists, PLUGIN, typesOf, withoutOurs } from './kit/node-list.ts';
 import { isEnrolled, type Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { eventually } from './kit/wait.ts';
 
 const suite = useSuite('node-configuration');
-const FOLDER = '/etc/cni/net.d';
-const PLUGIN = 'istio-cni';
 const NOTE = 'written anew';
 const PUT_BACK = { timeoutMs: 60_000, everyMs: 500 };
-
-interface NetworkList {
-  /** Of nobody: what is not known is let be. */
-  readonly note?: string;
-  readonly plugins: readonly { readonly type: string }[];
-}
+const OWN_LIST = '02-istio-cni.conflist';
+/** A mesh installed with it, taken away, and installed again. */
+const OWN_LIST_TIMEOUT_MS = 420_000;
 
 let space: Space;
 let server: EchoPod;
-let machine: Machine;
+let lists: NodeLists;
 
 beforeAll(async () => {
-  machine = await suite.cluster.needs('node-exec');
+  const machine = await suite.cluster.needs('node-exec');
   space = await suite.space('app', 'ambient');
   [server] = (await space.run({ name: 'server', node: suite.nodes[1] })) as [EchoPod];
   await space.enrolled(true, 'server');
+  lists = new NodeLists(machine, server.node);
 });
 
-async function onNode(command: string): Promise<string> {
-  const { exitCode, stdout, stderr } = await machine.nodeExec(server.node, ['sh', '-c', command]);
-  expect([exitCode, stderr]).toEqual([0, '']);
-  return stdout;
+async function startsEnrolled(name: string): Promise<void> {
+  const [newcomer] = (await space.run({ name, node: server.node })) as [EchoPod];
+  expect(isEnrolled(await space.pod(name))).toBe(true);
+  await newcomer.mustReach({ host: space.host('server') });
 }
-
-/** The runtime takes the first file of the folder. */
-async function firstList(): Promise<{
-  readonly path: string;
-  readonly text: string;
-  readonly list: NetworkList;
-}> {
-  const path = (await onNode(`ls ${FOLDER}/*.conflist | head -n 1`)).trim();
-  const text = await onNode(`cat ${path}`);
-  return { path, text, list: JSON.parse(text) as NetworkList };
-}
-
-/** The whole file at once, so that no runtime reads half of it. */
-async function write(path: string, text: string): Promise<void> {
-  const encoded = Buffer.from(text).toString('base64');
-  await onNode(`printf '%s' ${encoded} | base64 -d > ${path}.new && mv ${path}.new ${path}`);
-}
-
-const types = ({ plugins }: NetworkList) => plugins.map(({ type }) => type);
 
 test('the plugin is the last of the chain; who writes the file anew finds it put back, and what was written kept', async () => {
-  const { path, text, list } = await firstList();
-  suite.atEnd(() => write(path, text));
-  expect(types(list).at(-1)).toBe(PLUGIN);
-  const others = list.plugins.filter(({ type }) => type !== PLUGIN);
+  const { path, text, list } = await lists.first();
+  suite.atEnd(() => lists.write(path, text));
+  expect(typesOf(list).at(-1)).toBe(PLUGIN);
+  const others = withoutOurs(list);
   // As an operator of the cluster's network would: the whole file, in its own words, with something changed.
-  const rewritten = { ...list, plugins: others, note: NOTE };
-  await write(path, JSON.stringify(rewritten));
+  await lists.write(path, JSON.stringify({ ...others, note: NOTE }));
   const after = await eventually(
     'the plugin put back',
-    firstList,
-    (now) => types(now.list).at(-1) === PLUGIN,
+    () => lists.first(),
+    (now) => typesOf(now.list).at(-1) === PLUGIN,
     PUT_BACK,
   );
-  expect(types(after.list)).toEqual([...others.map(({ type }) => type), PLUGIN]);
+  expect(typesOf(after.list)).toEqual([...typesOf(others), PLUGIN]);
   expect(after.list.note).toBe(NOTE);
-  const [newcomer] = (await space.run({ name: 'newcomer', node: server.node })) as [EchoPod];
-  expect(isEnrolled(await space.pod('newcomer'))).toBe(true);
-  await newcomer.mustReach({ host: space.host('server') });
+  await startsEnrolled('newcomer');
 });
+
+test(
+  'a list of the mesh’s own comes first while it is wanted, and goes with the mesh; the node’s is as before',
+  async () => {
+    const { path, list } = await lists.first();
+    await installWith(suite, 'cni.istioOwnedCNIConfig');
+    const owned = await lists.first();
+    expect(owned.path.endsWith(`/${OWN_LIST}`)).toBe(true);
+    expect(typesOf(owned.list)).toEqual(typesOf(list));
+    await startsEnrolled('by-own-list');
+
+    const removed = await runAmbit(suite.cluster, 'uninstall', '--yes', '--release', '--keep-labels');
+    expect(removed).toMatchObject({ status: 0 });
+    expect(await lists.names()).not.toContain(OWN_LIST);
+    const bare = await lists.first();
+    expect([bare.path, typesOf(bare.list)]).toEqual([path, typesOf(withoutOurs(list))]);
+    const [outside] = (await space.run({ name: 'bare', node: server.node })) as [EchoPod];
+    expect(isEnrolled(await space.pod('bare'))).toBe(false);
+    await outside.mustReach({ host: space.host('server') });
+
+    await install(suite, 'cni.istioOwnedCNIConfig=false');
+    expect(await lists.names()).not.toContain(OWN_LIST);
+    expect(typesOf((await lists.first()).list)).toEqual(typesOf(list));
+    await space.enrolled(true, 'server', 'bare');
+    await startsEnrolled('by-chain');
+  },
+  OWN_LIST_TIMEOUT_MS,
+);
