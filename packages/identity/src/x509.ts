@@ -144,16 +144,22 @@ export async function createAuthority(options: AuthorityOptions): Promise<string
   return `${certificate.toString('pem')}\n`;
 }
 
-/** A CRL that revokes `serials` (hexadecimal), in PEM; for operators' tools and tests. */
+/**
+ * A CRL that revokes `serials` (hexadecimal), in PEM; for operators' tools and tests.
+ *
+ * @param untilMs - When there should be another. Default: it does not say.
+ */
 export async function createRevocationList(
   serials: readonly string[],
   nowMs: number,
   signer: Signer,
+  untilMs?: number,
 ): Promise<string> {
   const list = await x509.X509CrlGenerator.create(
     {
       issuer: new x509.X509Certificate(signer.certificatePem).subjectName,
       thisUpdate: new Date(nowMs),
+      ...(untilMs === undefined ? {} : { nextUpdate: new Date(untilMs) }),
       entries: serials.map((serialNumber) => ({ serialNumber, revocationDate: new Date(nowMs) })),
       signingKey: await importKey(signer.privateKey),
       signingAlgorithm: signatureAlgorithm(signer.privateKey),

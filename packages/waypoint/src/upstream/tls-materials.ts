@@ -11,6 +11,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
+import { pemBlocks } from '@ambit/identity/pem';
 import { TLS_FILES_CHECK_MS } from '../limits.ts';
 import type { TlsSource, UpstreamTls } from '../resources/destination-policy.ts';
 
@@ -199,10 +200,16 @@ function contextFrom({ ca, crl, cert, key }: Material): SecureContext {
   return createSecureContext({
     ca: [ca].flat(),
     minVersion: 'TLSv1.2',
-    ...(crl !== undefined && { crl }),
+    ...(crl !== undefined && { crl: listsIn(crl) }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   });
+}
+
+/** Node reads the first list of a text alone, and every authority needs one. */
+function listsIn(crl: string): string[] {
+  const lists = pemBlocks(crl, 'X509 CRL');
+  return lists.length === 0 ? [crl] : [...lists];
 }
 
 /** Tells whether anything was renewed, without keeping what it was. */
