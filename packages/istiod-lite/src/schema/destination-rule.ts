@@ -1,6 +1,17 @@
 /** `DestinationRule` of networking.istio.io: how the endpoints of a host are used. */
 import { selector } from './common.ts';
-import { flag, integer, list, map, number, object, oneOf, type StructuralSchema, text } from './openapi.ts';
+import {
+  flag,
+  integer,
+  list,
+  map,
+  NO_EFFECT,
+  number,
+  object,
+  oneOf,
+  type StructuralSchema,
+  text,
+} from './openapi.ts';
 import { portNumber } from './workload-entry.ts';
 
 const MAX_UINT32 = 4_294_967_295;
@@ -36,7 +47,7 @@ const loadBalancer = object({
         name: text('Of the cookie.'),
         path: text('Of the cookie, when it is made.'),
         ttl: duration('Of the cookie, when it is made; 0s for a session. Absent: it is not made.'),
-        attributes: list(object({ name: text(), value: text() }, { required: ['name'] }), 'Have no effect.'),
+        attributes: list(object({ name: text(), value: text() }, { required: ['name'] }), NO_EFFECT),
       },
       { required: ['name'], description: 'Cookie that the hash is of.' },
     ),
@@ -54,14 +65,14 @@ const loadBalancer = object({
       failoverPriority: list(text()),
       minClusterSize: integer(undefined, { minimum: 1 }),
     },
-    { description: 'Has no effect.' },
+    { description: NO_EFFECT },
   ),
   warmupDurationSecs: duration('Older form of warmup.'),
   warmup: object(
     {
       duration: duration('Over how long a new endpoint comes to its share.'),
-      minimumPercent: number('Has no effect.', { minimum: 0, maximum: 100 }),
-      aggression: number('Has no effect.', { minimum: 0 }),
+      minimumPercent: number(NO_EFFECT, { minimum: 0, maximum: 100 }),
+      aggression: number(NO_EFFECT, { minimum: 0 }),
     },
     { required: ['duration'] },
   ),
@@ -73,11 +84,11 @@ const connectionPool = object({
     connectTimeout: duration('Default 10s.'),
     tcpKeepalive: object(
       {
-        probes: uint32('Has no effect.'),
-        time: duration('Has no effect.'),
-        interval: duration('Has no effect.'),
+        probes: uint32(NO_EFFECT),
+        time: duration(NO_EFFECT),
+        interval: duration(NO_EFFECT),
       },
-      { description: 'Has no effect.' },
+      { description: NO_EFFECT },
     ),
     maxConnectionDuration: duration('How long a connection lives at most.'),
     idleTimeout: duration('How long a connection may be idle.'),
@@ -92,8 +103,8 @@ const connectionPool = object({
     useClientProtocol: flag('Whether the endpoint gets the version that the client speaks.'),
     maxConcurrentStreams: count('Requests of one connection at a time.'),
     http2KeepAlive: object(
-      { interval: duration('Has no effect.'), timeout: duration('Has no effect.') },
-      { description: 'Has no effect.' },
+      { interval: duration(NO_EFFECT), timeout: duration(NO_EFFECT) },
+      { description: NO_EFFECT },
     ),
   }),
 });
@@ -108,7 +119,7 @@ const outlierDetection = object({
   baseEjectionTime: duration('How long an endpoint is left out the first time. Default 30s.'),
   maxEjectionPercent: perCent('Endpoints that may be left out. Default 10.'),
   minHealthPercent: perCent('Below this share of healthy endpoints nobody is left out. Default 0.'),
-  outlierDetectionHttpErrorCodes: list(integer(undefined, { minimum: 100, maximum: 599 }), 'Have no effect.'),
+  outlierDetectionHttpErrorCodes: list(integer(undefined, { minimum: 100, maximum: 599 }), NO_EFFECT),
 });
 
 const tls = object({
@@ -147,7 +158,7 @@ const trafficPolicy: StructuralSchema = object({
   retryBudget: object({
     percent: number('Retries under way, per cent of requests.', { minimum: 0, maximum: 100 }),
     minRetryConcurrency: uint32('Retries that are always allowed.'),
-    budgetInterval: duration('Has no effect.'),
+    budgetInterval: duration(NO_EFFECT),
   }),
 });
 

@@ -103,6 +103,29 @@ export function oneOf(words: readonly string[], description?: string): Structura
   return { type: 'string', ...(description && { description }), enum: words };
 }
 
+/** The description of a field that is taken, as Istio takes it, and that nobody heeds. */
+export const NO_EFFECT = 'Has no effect.';
+
+/** Paths of what `value`, which fits `schema`, says and nobody heeds. */
+export function* withoutEffect(schema: StructuralSchema, value: unknown, path: string): Generator<string> {
+  if (value === undefined) return;
+  if (schema.description === NO_EFFECT) {
+    yield path;
+    return;
+  }
+  if (Array.isArray(value)) {
+    if (schema.items)
+      for (const [i, item] of value.entries()) yield* withoutEffect(schema.items, item, `${path}[${i}]`);
+    return;
+  }
+  if (typeof value !== 'object' || value === null) return;
+  const { properties = {}, additionalProperties } = schema;
+  for (const [name, field] of Object.entries(value)) {
+    const of = Object.hasOwn(properties, name) ? properties[name] : additionalProperties;
+    if (of) yield* withoutEffect(of, field, `${path}.${name}`);
+  }
+}
+
 /** What of `value` does not fit `schema`, each as `path: problem`. Unknown fields are problems too. */
 export function schemaProblems(schema: StructuralSchema, value: unknown, path: string): readonly string[] {
   return [...problems(schema, value, path)].slice(0, MAX_PROBLEMS);

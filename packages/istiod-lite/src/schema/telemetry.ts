@@ -1,6 +1,17 @@
 /** `Telemetry` of telemetry.istio.io: what waypoints report of requests. */
 import { oneAttachment, selector, targetRef, targetRefs } from './common.ts';
-import { flag, list, map, number, object, oneOf, type StructuralSchema, text, withRules } from './openapi.ts';
+import {
+  flag,
+  list,
+  map,
+  NO_EFFECT,
+  number,
+  object,
+  oneOf,
+  type StructuralSchema,
+  text,
+  withRules,
+} from './openapi.ts';
 
 const providers = list(
   object({ name: text('As the mesh’s settings call it.', { minLength: 1 }) }, { required: ['name'] }),
@@ -81,7 +92,7 @@ export const telemetrySpec = withRules(
           }),
           'Changes of metrics.',
         ),
-        reportingInterval: text('Has no effect.'),
+        reportingInterval: text(NO_EFFECT),
       }),
       'Metrics.',
     ),

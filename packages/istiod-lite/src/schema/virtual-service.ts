@@ -1,5 +1,16 @@
 /** `VirtualService` of networking.istio.io: how requests and connections to hosts go on. */
-import { flag, integer, list, map, number, object, oneOf, type StructuralSchema, text } from './openapi.ts';
+import {
+  flag,
+  integer,
+  list,
+  map,
+  NO_EFFECT,
+  number,
+  object,
+  oneOf,
+  type StructuralSchema,
+  text,
+} from './openapi.ts';
 import { portNumber } from './workload-entry.ts';
 
 const MAX_UINT32 = 4_294_967_295;
@@ -60,7 +71,7 @@ const httpMatch = object(
     gateways: texts('A waypoint heeds matches for mesh alone.'),
     sourceLabels: map(text(), 'Never match at a waypoint.'),
     sourceNamespace: text('Namespace of the client.'),
-    statPrefix: text('Has no effect.'),
+    statPrefix: text(NO_EFFECT),
   },
   { description: 'All of the given parts must match.' },
 );

@@ -11,13 +11,14 @@ import { schemaProblems } from '../schema/openapi.ts';
 import { MAX_LOCALITY_PARTS } from '../limits.ts';
 import { goDurationMs } from '../translate/go-duration.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
-import { Collector, type Findings } from './problems.ts';
+import { Collector, type Findings, warnOfNoEffect } from './problems.ts';
 import { secretName } from './secret-name.ts';
 
 export function validateDestinationRule({ spec = {} }: DestinationRule): Findings {
   const found = new Collector();
   found.errors.push(...schemaProblems(destinationRuleSpec, spec, 'spec'));
   if (found.errors.length > 0) return found;
+  warnOfNoEffect(destinationRuleSpec, spec, found);
   const { host = '', trafficPolicy, subsets = [] } = spec;
   const problem = host === '*' ? undefined : wildcardHostnameProblem(host);
   if (problem !== undefined) found.error('spec.host', problem);
@@ -59,8 +60,6 @@ function validateSettings(settings: TrafficPolicySettings, path: string, into: C
   const { tcp = {}, http = {} } = settings.connectionPool ?? {};
   const { connectTimeout, maxConnectionDuration } = tcp;
   validateDurations({ connectTimeout, maxConnectionDuration }, `${path}.connectionPool.tcp`, into);
-  if (tcp.tcpKeepalive !== undefined)
-    into.warn(`${path}.connectionPool.tcp.tcpKeepalive`, 'has no effect at a waypoint');
   // 0s turns these off.
   validateDurations({ idleTimeout: tcp.idleTimeout }, `${path}.connectionPool.tcp`, into, true);
   validateDurations({ idleTimeout: http.idleTimeout }, `${path}.connectionPool.http`, into, true);

@@ -3,6 +3,7 @@
  * admission without changing what it does where it is already; warnings are shown to whoever applies it.
  */
 import { MAX_PROBLEMS } from '../limits.ts';
+import { type StructuralSchema, withoutEffect } from '../schema/openapi.ts';
 
 export interface Findings {
   readonly errors: readonly string[];
@@ -31,4 +32,9 @@ export class Collector implements Findings {
 
 function add(to: string[], path: string, problem: string): void {
   if (to.length < MAX_PROBLEMS) to.push(`${path}: ${problem}`);
+}
+
+/** Of each field that its definition calls one without effect. @param spec - Fits `schema`. */
+export function warnOfNoEffect(schema: StructuralSchema, spec: unknown, into: Collector): void {
+  for (const path of withoutEffect(schema, spec, 'spec')) into.warn(path, 'has no effect at a waypoint');
 }

@@ -3,7 +3,7 @@ import type { Telemetry } from '@ambit/kube/resources/telemetry';
 import { expressionProblem } from '@ambit/model/expression/names';
 import { schemaProblems } from '../schema/openapi.ts';
 import { METRICS, telemetrySpec } from '../schema/telemetry.ts';
-import { Collector, type Findings } from './problems.ts';
+import { Collector, type Findings, warnOfNoEffect } from './problems.ts';
 import { validateAttachment } from './selector.ts';
 
 /** A custom metric may be one of these by its name as well. */
@@ -15,6 +15,7 @@ export function validateTelemetry({ spec = {} }: Telemetry): Findings {
   const found = new Collector();
   found.errors.push(...schemaProblems(telemetrySpec, spec, 'spec'));
   if (found.errors.length > 0) return found;
+  warnOfNoEffect(telemetrySpec, spec, found);
   validateAttachment(spec, found);
   if (spec.selector !== undefined)
     found.warn('spec.selector', 'no waypoint heeds a Telemetry for certain pods; use targetRefs');

@@ -17,7 +17,7 @@ import { retryWords } from '../translate/virtual-services/actions.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { wildcardHostnameProblem } from './hostname.ts';
 import { patternsProblem } from './patterns.ts';
-import { Collector, type Findings } from './problems.ts';
+import { Collector, type Findings, warnOfNoEffect } from './problems.ts';
 
 export function validateVirtualService(virtualService: VirtualService): Findings {
   const { spec = {} } = virtualService;
@@ -27,6 +27,7 @@ export function validateVirtualService(virtualService: VirtualService): Findings
   const patterns = patternsProblem(spec);
   if (patterns !== undefined) found.error('spec', patterns);
   if (found.errors.length > 0) return found;
+  warnOfNoEffect(virtualServiceSpec, spec, found);
   const hedging = hedgingProblem(virtualService);
   if (hedging !== undefined) found.warn(`metadata.annotations[${HEDGE_ANNOTATION}]`, hedging);
   const { hosts = [], http = [], tls = [], tcp = [] } = spec;
