@@ -37,7 +37,7 @@ import { type BackendContext, backendOf } from './backends.ts';
 import { gatewayDurationMs } from './durations.ts';
 import { type FilterContext, translateFilters } from './filters.ts';
 import { grpcMatch, httpMatch, isPrefixMatch } from './matches.ts';
-import { hedgeAfterMs } from './hedging.ts';
+import { HEDGE_ANNOTATION, hedgeAfterMs, hedgingProblem } from './hedging.ts';
 import { type ParentLookup, parentsOf } from './parents.ts';
 import { References, type RuleProblem, RuleRefusal } from './problems.ts';
 import { token } from './texts.ts';
@@ -110,6 +110,7 @@ function translate<Rule extends HttpRouteRule | GrpcRouteRule>(
   const unreadable = read.find(({ matched }) => !matched)?.problem?.message ?? '';
   const rules = read.map(({ rule }) => rule);
   const origin = originOf(dialect.kind, route);
+  const hedging = hedgingProblem(route);
   const resources = parentGroups(parents, namespace).map(({ suffix, consumerNamespace, services }) => ({
     type: 'HttpRoute' as const,
     name: `${dialect.kind}/${namespace}/${name}${suffix}`,
@@ -128,6 +129,7 @@ function translate<Rule extends HttpRouteRule | GrpcRouteRule>(
     uses: references.services,
     references: references.problems,
     rules: read.flatMap(({ problem }) => problem ?? []),
+    unheeded: hedging === undefined ? [] : [`metadata.annotations[${HEDGE_ANNOTATION}] ${hedging}`],
     generation,
   };
 }

@@ -54,7 +54,7 @@ export function wantedParents(
 }
 
 function accepted(
-  { rules }: TranslatedRoute,
+  { rules, unheeded }: TranslatedRoute,
   { refusal, services }: Parent,
   refused: string | undefined,
 ): WantedCondition {
@@ -72,9 +72,9 @@ function accepted(
       reason: 'UnsupportedValue',
       message: `all requests are refused: ${refused}`,
     };
-  const message =
+  const valid =
     services.length > 1 ? `Route was valid, bound to ${services.length} parents` : 'Route was valid';
-  return { type, isTrue: true, reason: 'Accepted', message };
+  return { type, isTrue: true, reason: 'Accepted', message: [valid, ...unheeded].join('; ') };
 }
 
 function resolvedRefs({ references }: TranslatedRoute): WantedCondition {

@@ -49,6 +49,7 @@ function translate(
     uses: references.services,
     references: references.problems,
     rules: read.flatMap(({ problem }) => problem ?? []),
+    unheeded: [],
     generation,
   };
 }

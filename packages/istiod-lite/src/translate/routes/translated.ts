@@ -19,6 +19,8 @@ export interface TranslatedRoute {
   readonly uses: readonly string[];
   readonly references: readonly ReferenceProblem[];
   readonly rules: readonly RuleProblem[];
+  /** What it says and nobody heeds. */
+  readonly unheeded: readonly string[];
   readonly generation: number | undefined;
 }
 
