@@ -138,7 +138,7 @@ export function buildGraph({ inputs: all, revision, ...options }: GraphOptions):
     routes,
     virtualServices,
     policies: targeted,
-    destinations: [...destinations, backendTls.destinations, deriveHealthChecks(context, relevant)],
+    destinations: [...destinations, backendTls.destinations, ...deriveHealthChecks(context, relevant)],
   });
   const refusals = deriveRefusals(context, { routes, virtualServices, destinations, policies: targeted });
   const routeStatuses = deriveRouteStatuses(context, routes, waypoints, refusals);

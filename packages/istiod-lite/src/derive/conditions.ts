@@ -6,7 +6,11 @@ import type { ObjectMeta } from '@ambit/kube/resource';
 import type { DestinationRule, VirtualService } from '@ambit/kube/resources/networking';
 import type { AuthorizationPolicy, RequestAuthentication } from '@ambit/kube/resources/security';
 import type { WantedCondition } from '../translate/condition.ts';
-import { healthCheckConditions } from '../translate/destinations/health-check.ts';
+import {
+  checkedEntry,
+  checkedService,
+  healthCheckConditions,
+} from '../translate/destinations/health-check.ts';
 import { targetConditions, targetsOf, WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
 import { INGRESS_USE_WAYPOINT_LABEL } from '../translate/service.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
@@ -34,7 +38,10 @@ export type WantedConditions = Collection<string, readonly WantedCondition[]>;
 export interface Conditions {
   /** `istio.io/WaypointBound` and `ambit.mesh/HealthCheckAccepted` of Services. */
   readonly ofServices: WantedConditions;
-  /** `istio.io/WaypointBound`, `istio.io/WaypointMissing` and `istio.io/VisibilityApplied` of ServiceEntries. */
+  /**
+   * `istio.io/WaypointBound`, `istio.io/WaypointMissing`, `ambit.mesh/HealthCheckAccepted` and `istio.io/VisibilityApplied` of
+   * ServiceEntries.
+   */
   readonly ofServiceEntries: WantedConditions;
   /** `istio.io/WaypointBound` of WorkloadEntries. */
   readonly ofWorkloadEntries: WantedConditions;
@@ -73,7 +80,7 @@ export function deriveConditions(
         binding &&
         someOf([
           ...waypointConditions(binding, binding.waypoint && ingressOf(service.metadata, fetch)),
-          ...(binding.waypoint ? healthCheckConditions(service) : []),
+          ...(binding.waypoint ? healthCheckConditions(checkedService(service)) : []),
         ])
       );
     },
@@ -92,6 +99,7 @@ export function deriveConditions(
           ...waypointConditions(binding, binding.waypoint && ingressOf(entry.metadata, fetch)),
           ...missingWaypointConditions(entry, binding),
           ...supportConditions(entry),
+          ...(binding.waypoint ? healthCheckConditions(checkedEntry(entry)) : []),
           ...(visibilities.isSaid(fetch)
             ? visibilityConditions(visibilities.of(entry.metadata.namespace ?? '', fetch))
             : []),

@@ -67,7 +67,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: serviceEntries,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, SUPPORTED, VISIBILITY_APPLIED],
+      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, SUPPORTED, HEALTH_CHECKED, VISIBILITY_APPLIED],
       objects: inputs.serviceEntries,
       wanted: conditions.ofServiceEntries,
     }),

@@ -362,6 +362,46 @@ describe('an update', () => {
     expect(review(bad(spec), bad({}))?.allowed).toBe(false);
   });
 
+  const withAnnotations = (kind: string, spec: object, annotations: object) => {
+    const object = bad(spec, { annotations });
+    const request = { uid: 'u', operation: 'UPDATE', kind: { kind }, object, oldObject: bad(spec) };
+    return answerReview({ request }, context)?.response;
+  };
+  const host = { hosts: ['x.test'], resolution: 'STATIC', ports: [{ number: 80, name: 'http' }] };
+  const rules = { hosts: ['behind'], http: RULES };
+
+  test.each<[string, string, object, object, readonly string[] | undefined]>([
+    [
+      'a health check that cannot be read',
+      'ServiceEntry',
+      host,
+      { 'ambit.mesh/health-check': 'ping' },
+      ['metadata.annotations: No health check: ambit.mesh/health-check must be http, grpc or tcp'],
+    ],
+    ['one that can', 'ServiceEntry', host, { 'ambit.mesh/health-check': 'tcp' }, undefined],
+    [
+      'hedging that cannot be read',
+      'VirtualService',
+      rules,
+      { 'ambit.mesh/hedge-after': 'soon' },
+      ['metadata.annotations[ambit.mesh/hedge-after]: must be a duration from 1ms to 1m: it has no effect'],
+    ],
+    ['an annotation of somebody else', 'VirtualService', rules, { 'a.test/b': 'soon' }, undefined],
+    [
+      'one of what is wrong already',
+      'ServiceEntry',
+      { hosts: [] },
+      { 'ambit.mesh/health-check': 'tcp' },
+      undefined,
+    ],
+  ])('of annotations alone is warned about: %s', (_, kind, spec, annotations, warnings) => {
+    expect(withAnnotations(kind, spec, annotations)).toEqual({
+      uid: 'u',
+      allowed: true,
+      ...(warnings && { warnings }),
+    });
+  });
+
   test('of what is being deleted and is in force until then is looked at like any other', () => {
     const spec = { action: 'DENY' };
     const going = { deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: ['a/b'] };

@@ -3,6 +3,7 @@ import { parseCidr } from '@ambit/core/ip';
 import type { ServiceEntry, ServiceEntrySpec } from '@ambit/kube/resources/networking';
 import { schemaProblems } from '../schema/openapi.ts';
 import { serviceEntrySpec } from '../schema/service-entry.ts';
+import { checkedEntry, healthCheckProblem } from '../translate/destinations/health-check.ts';
 import { isProtocol } from '../translate/app-protocol.ts';
 import {
   isWildcard,
@@ -31,6 +32,8 @@ export function validateServiceEntry(entry: ServiceEntry, options: ServiceEntryV
   validateWorkloadSelector(spec, found);
   validateEndpoints(spec, found);
   validateResolution(entry, spec, found);
+  const check = healthCheckProblem(checkedEntry(entry));
+  if (check !== undefined) found.warn('metadata.annotations', check);
   if ((spec.exportTo ?? []).length > 0)
     found.warn('spec.exportTo', 'has no effect in ambient mode; see meshConfig.serviceEntryVisibility');
   return found;

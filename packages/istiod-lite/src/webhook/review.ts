@@ -11,6 +11,7 @@ import type {
   VirtualService,
   WorkloadEntry,
 } from '@ambit/kube/resources/networking';
+import type { Service } from '@ambit/kube/resources/core';
 import type { Telemetry } from '@ambit/kube/resources/telemetry';
 import type {
   AuthorizationPolicy,
@@ -29,6 +30,7 @@ import {
   adviceOnTelemetry,
   adviceOnWaypoint,
 } from '../validate/advice.ts';
+import { checkedService, healthCheckProblem } from '../translate/destinations/health-check.ts';
 import { isForMesh } from '../translate/virtual-services/scope.ts';
 import { validateAuthorizationPolicy } from '../validate/authorization-policy.ts';
 import { validateDestinationRule } from '../validate/destination-rule.ts';
@@ -81,9 +83,17 @@ export function findingsFor(object: unknown, kind: string, settings: ReviewSetti
       return validateTelemetry(object as Telemetry);
     case 'WorkloadEntry':
       return validateWorkloadEntry(object as WorkloadEntry);
+    case 'Service':
+      return validateService(object as Service);
     default:
       return NOTHING;
   }
+}
+
+/** Of what is ours of it: nothing keeps a Service from being written. */
+function validateService(service: Service): Findings {
+  const problem = healthCheckProblem(checkedService(service));
+  return problem === undefined ? NOTHING : { ...NOTHING, warnings: [`${ANNOTATIONS}: ${problem}`] };
 }
 
 /** `undefined` if `review` is no AdmissionReview. */
@@ -91,8 +101,10 @@ export function answerReview(review: unknown, context: ReviewContext): Admission
   const request = requestOf(review);
   if (!request) return undefined;
   const { uid, kind, object } = request;
-  const relevant = isRelevant(request);
-  const findings = relevant ? findingsFor(object, kind, context.settings) : NOTHING;
+  const change = changeIn(request);
+  const relevant = change === 'all';
+  const found = change === 'none' ? NOTHING : findingsFor(object, kind, context.settings);
+  const findings = relevant ? found : aboutAnnotations(found);
   const errors = [
     ...(isCheck(object) ? [CHECKED] : []),
     ...findings.errors,
@@ -158,17 +170,31 @@ export function adviceOn(object: unknown, kind: string, world: World): readonly 
 }
 
 /**
- * One that is wrong already may still be labelled, and lose its finalizers. One that is being deleted is in force until it
+ * One that is wrong already may still be labelled, annotated, and lose its finalizers. One that is being deleted is in force until it
  * is gone, so what it says is looked at all the same.
  */
-function isRelevant({ operation, kind, object, oldObject }: ReviewRequest): boolean {
-  if (operation === 'CREATE') return true;
-  if (operation !== 'UPDATE') return false;
+function changeIn({ operation, kind, object, oldObject }: ReviewRequest): 'all' | 'annotations' | 'none' {
+  if (operation === 'CREATE') return 'all';
+  if (operation !== 'UPDATE') return 'none';
   const counts = (of: unknown) =>
     kind === 'Namespace' || kind === 'Service'
       ? fieldOf(fieldOf(of, 'metadata'), 'labels')
       : fieldOf(of, 'spec');
-  return oldObject === undefined || !isDeepStrictEqual(counts(object), counts(oldObject));
+  if (oldObject === undefined || !isDeepStrictEqual(counts(object), counts(oldObject))) return 'all';
+  return isDeepStrictEqual(ourAnnotations(object), ourAnnotations(oldObject)) ? 'none' : 'annotations';
+}
+
+const ANNOTATIONS = 'metadata.annotations';
+
+function ourAnnotations(object: unknown): readonly (readonly [string, unknown])[] {
+  const annotations = fieldOf(fieldOf(object, 'metadata'), 'annotations');
+  return Object.entries(annotations ?? {})
+    .filter(([name]) => name.startsWith('ambit.mesh/'))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function aboutAnnotations({ warnings }: Findings): Findings {
+  return { ...NOTHING, warnings: warnings.filter((warning) => warning.startsWith(ANNOTATIONS)) };
 }
 
 /** On an object that is always refused: so we find out whether the API server asks us; see registration.ts. */

@@ -29,7 +29,7 @@ import { HttpPool, type HttpVersion } from './http-pool.ts';
 import { probeOf } from './probe.ts';
 import { proxyPreamble } from './proxy-preamble.ts';
 import { Resolution } from './resolution.ts';
-import { samePolicy, type UpstreamSettings } from './settings.ts';
+import { samePolicy, type UpstreamSettings, upstreamVersion } from './settings.ts';
 
 export interface ClusterDeps {
   /** Of the service's endpoints; empty: all of them. */
@@ -307,6 +307,8 @@ export class Cluster implements EndpointOwner, Disposable {
           connector.transport(endpoint, this.#about(undefined, undefined), waiter),
         clock,
         hostname,
+        version: () =>
+          upstreamVersion(this.appProtocol, this.#destination, { version: '1.1', isGrpc: false }),
       });
       const checked = (isWell: boolean) => {
         if (isWell) this.counts.passedChecks += 1;

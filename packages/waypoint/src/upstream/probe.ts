@@ -5,6 +5,7 @@ import { askEndpoint } from './ask-endpoint.ts';
 import type { TransportWaiter } from './connector.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { Probe } from './health-checks.ts';
+import type { HttpVersion } from './http-pool.ts';
 
 /** `grpc.health.v1.HealthCheckRequest` for the whole server: an empty message. */
 const WHOLE_SERVER = grpcFrame(new Uint8Array(0));
@@ -18,9 +19,11 @@ export interface ProbeDeps {
   readonly connect: (endpoint: UpstreamEndpoint, waiter: TransportWaiter) => Disposable;
   readonly clock: Clock;
   readonly hostname: string;
+  /** That a request of HTTP/1.1 would be sent in. */
+  readonly version: () => HttpVersion;
 }
 
-export function probeOf({ connect, clock, hostname }: ProbeDeps): Probe {
+export function probeOf({ connect, clock, hostname, version }: ProbeDeps): Probe {
   return async (endpoint, { kind, path, timeoutMs }, signal) => {
     const late = new AbortController();
     const timer = clock.after(timeoutMs, () => late.abort(new Error('too late')));
@@ -31,7 +34,7 @@ export function probeOf({ connect, clock, hostname }: ProbeDeps): Probe {
       const answer = await askEndpoint(
         endpoint,
         {
-          version: isGrpc ? '2' : '1.1',
+          version: isGrpc ? '2' : version(),
           method: isGrpc ? 'POST' : 'GET',
           authority: hostname,
           path: isGrpc ? '/grpc.health.v1.Health/Check' : path,

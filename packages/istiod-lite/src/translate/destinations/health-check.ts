@@ -1,11 +1,13 @@
 /**
- * How waypoints ask the endpoints of a Service how they are, by annotations of ours: neither the Gateway API nor Istio has a
- * word for it. Pure.
+ * How waypoints ask the endpoints of a Service or of a ServiceEntry how they are, by annotations of ours: neither the Gateway
+ * API nor Istio has a word for it. Pure.
  *
- * What cannot be read is nothing: endpoints are then as well as Kubernetes says, and the Service's status says why.
+ * What cannot be read is nothing: endpoints are then as well as Kubernetes or the entry says, and the status says why.
  */
 import type { DestinationPolicy, HealthCheck, WaypointFields } from '@ambit/api/waypoint';
+import type { KubeObject } from '@ambit/kube/resource';
 import type { Service } from '@ambit/kube/resources/core';
+import type { ServiceEntry } from '@ambit/kube/resources/networking';
 import type { WantedCondition } from '../condition.ts';
 import { goDurationMs } from '../go-duration.ts';
 import { originOf } from '../routes/translated.ts';
@@ -19,6 +21,23 @@ const HEALTHY = { least: 1, most: 10, otherwise: 1 };
 const UNHEALTHY = { least: 1, most: 10, otherwise: 3 };
 const MAX_PATH_CHARS = 1_024;
 
+/** What both kinds have. */
+export interface CheckedService {
+  readonly kind: 'Service' | 'ServiceEntry';
+  readonly metadata: KubeObject['metadata'];
+  readonly ports: readonly { readonly number: number | undefined; readonly name: string | undefined }[];
+}
+
+export function checkedService({ metadata, spec = {} }: Service): CheckedService {
+  const ports = (spec.ports ?? []).map(({ port: number, name }) => ({ number, name }));
+  return { kind: 'Service', metadata, ports };
+}
+
+export function checkedEntry({ metadata, spec = {} }: ServiceEntry): CheckedService {
+  const ports = (spec.ports ?? []).map(({ number, name }) => ({ number, name }));
+  return { kind: 'ServiceEntry', metadata, ports };
+}
+
 interface Bounds {
   readonly least: number;
   readonly most: number;
@@ -29,13 +48,13 @@ export type ReadHealthCheck =
   | {
       readonly kind: 'check';
       readonly check: WaypointFields<HealthCheck>;
-      /** Of the Service; `undefined`: all. */
+      /** Of the service; `undefined`: all. */
       readonly port: number | undefined;
     }
   | { readonly kind: 'problem'; readonly problem: string };
 
 /** @returns `undefined` where none is asked for. */
-export function readHealthCheck({ metadata, spec = {} }: Service): ReadHealthCheck | undefined {
+export function readHealthCheck({ kind, metadata, ports }: CheckedService): ReadHealthCheck | undefined {
   const { annotations = {} } = metadata;
   const how = annotations[HEALTH_CHECK_ANNOTATION];
   if (how === undefined) return undefined;
@@ -61,9 +80,12 @@ export function readHealthCheck({ metadata, spec = {} }: Service): ReadHealthChe
   else if (path !== undefined && (path.length > MAX_PATH_CHARS || !/^\/[\x21\x22\x24-\x7e]*$/.test(path)))
     say('path', `must be a path of ASCII that begins with /, of at most ${MAX_PATH_CHARS} characters`);
   const named = given('port');
-  const port = spec.ports?.find(({ port: number, name }) => named === String(number) || named === name)?.port;
+  const port =
+    named === undefined
+      ? undefined
+      : ports.find(({ number, name }) => named === String(number) || named === name)?.number;
   if (named !== undefined && port === undefined)
-    say('port', 'must be the number or name of a port of the Service');
+    say('port', `must be the number or name of a port of the ${kind}`);
   const intervalMs = duration('interval', INTERVAL_MS);
   const timeoutMs = duration('timeout', TIMEOUT_MS);
   const healthyThreshold = count('healthy-threshold', HEALTHY);
@@ -82,22 +104,28 @@ export function readHealthCheck({ metadata, spec = {} }: Service): ReadHealthChe
 }
 
 export function healthCheckDestination(
-  service: Service,
+  service: CheckedService,
   hostname: string,
 ): WaypointFields<DestinationPolicy> | undefined {
   const read = readHealthCheck(service);
   if (read?.kind !== 'check') return undefined;
   const policy = { healthCheck: read.check };
   return {
-    origin: originOf('Service', service),
+    origin: originOf(service.kind, service),
     hostname,
     serviceNamespace: service.metadata.namespace ?? '',
     ...(read.port === undefined ? { policy } : { ports: [{ port: read.port, policy }] }),
   };
 }
 
-/** What the status of a Service that has a waypoint says of its annotations. */
-export function healthCheckConditions(service: Service): readonly WantedCondition[] {
+/** What is wrong with the annotations, if they are there. */
+export function healthCheckProblem(service: CheckedService): string | undefined {
+  const read = readHealthCheck(service);
+  return read?.kind === 'problem' ? read.problem : undefined;
+}
+
+/** What the status of a service that has a waypoint says of its annotations. */
+export function healthCheckConditions(service: CheckedService): readonly WantedCondition[] {
   const read = readHealthCheck(service);
   if (!read) return [];
   const isTrue = read.kind === 'check';
