@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { RequestListener, ServerResponse } from 'node:http';
+import type { Http2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +18,7 @@ import { generateKeys } from '@ambit/identity/keys';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { createLeaf } from '@ambit/identity/x509';
 import { UPSTREAM_SWEEP_MS } from '../limits.ts';
-import { type Backend, httpBackend, startNode, tcpBackend } from '../testing/backend.ts';
+import { type Backend, http2Backend, httpBackend, startNode, tcpBackend } from '../testing/backend.ts';
 import type { Client } from '../testing/client.ts';
 import { testScope } from '../testing/scope.ts';
 import { until } from '../testing/until.ts';
@@ -107,6 +108,41 @@ describe('endpoints', () => {
     await until(async () => (await bodies(client, 10)).size === 1, 'it is left out');
     isIll = false;
     await until(async () => (await bodies(client, 10)).size === 2, 'it is in again');
+  });
+
+  test.each<[string, NonNullable<Policy['outlierDetection']>, boolean, number]>([
+    [
+      'apart: who answers badly stays, where failures to connect alone are counted',
+      { splitExternalLocalOriginErrors: true, consecutive5xx: 0, consecutiveLocalOriginFailures: 1 },
+      true,
+      1,
+    ],
+    [
+      'apart: who cannot be connected with stays, where answers alone are counted',
+      { splitExternalLocalOriginErrors: true, consecutive5xx: 1, consecutiveLocalOriginFailures: 0 },
+      false,
+      1,
+    ],
+    ['together otherwise', { consecutive5xx: 1, consecutiveLocalOriginFailures: 0 }, false, 2],
+  ])('have their failures counted %s', async (_, parts, isIllAsked, ejected) => {
+    const ill = await web('127.0.0.2', (__, response) => response.writeHead(503).end('ill'));
+    const network = await networkOf([ill, await web('127.0.0.3', (__, response) => response.end('well'))]);
+    // Requests for it are tried again, elsewhere.
+    network.endpoint({ name: 'web-2', service: 'web', ip: '127.0.0.4', port: 1 });
+    await policy(network, {
+      outlierDetection: { intervalMs: 50, baseEjectionMs: 60_000, maxEjectionPercent: 100, ...parts },
+    });
+    const client = await network.client();
+    const ejections = async () => {
+      const { body } = await network.page('stats', '/metrics');
+      return Number(/^ambit_waypoint_endpoints\{[^}]*state="ejected"\} (\d+)$/m.exec(body)?.[1] ?? 0);
+    };
+    await until(async () => {
+      await bodies(client, 10);
+      return (await ejections()) === ejected;
+    }, `${ejected} are out`);
+    expect((await bodies(client, 30)).has('ill')).toBe(isIllAsked);
+    expect(await ejections()).toBe(ejected);
   });
 
   test('are asked for their health in their tunnels, as the waypoint, beside what a DestinationRule says', async () => {
@@ -516,6 +552,38 @@ describe('the PROXY protocol', () => {
 });
 
 describe('connections', () => {
+  test('carry no more requests at a time than the policy says', async () => {
+    const open = new Map<Http2Session, number>();
+    let most = 0;
+    const waiting: (() => void)[] = [];
+    const backend = use(
+      await http2Backend('127.0.0.2', (stream) => {
+        const { session } = stream;
+        if (!session) return;
+        const now = (open.get(session) ?? 0) + 1;
+        open.set(session, now);
+        most = Math.max(most, now);
+        waiting.push(() => {
+          open.set(session, (open.get(session) ?? 1) - 1);
+          stream.respond({ ':status': 200 });
+          stream.end('done');
+        });
+      }),
+    );
+    const network = use(await startWaypoint());
+    network.service({ name: 'web', vip: '10.9.0.1', protocol: AppProtocol.HTTP2 });
+    network.endpoint({ name: 'web-0', service: 'web', ip: backend.ip, port: backend.port });
+    await policy(network, { connectionPool: { maxConcurrentStreams: 2 } });
+    const client = await network.client();
+    const asked = Array.from({ length: 6 }, () => client.request(WEB));
+    await until(() => waiting.length === 6, 'all six are there');
+    expect([most, open.size]).toEqual([2, 3]);
+    for (const answer of waiting) answer();
+    expect((await Promise.all(asked)).map(({ body }) => body)).toEqual(
+      Array.from({ length: 6 }, () => 'done'),
+    );
+  });
+
   test('end when their destination changes how they are made, with what is under way', async () => {
     const waiting: ServerResponse[] = [];
     const backend = await web('127.0.0.2', (request, response) => {
