@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import { configMaps } from '@ambit/kube/resources/core';
 import { gateways } from '@ambit/kube/resources/gateway';
+import { httpRoutes } from '@ambit/kube/resources/routes';
 import { type ServiceEntry, serviceEntries } from '@ambit/kube/resources/networking';
 import type { RequestOutcome } from '../echo/messages.ts';
 import { PORTS } from '../echo/ports.ts';
@@ -337,6 +338,107 @@ describe('a service that authorizes', () => {
       );
     });
     await until('nobody is asked', async () => answered(await guarded({}))?.status === 200, patience);
+  });
+});
+
+describe('a service that a rule of a route has asked (ExternalAuth)', () => {
+  const over = {
+    HTTP: {
+      protocol: 'HTTP',
+      backendRef: { name: 'keeper', port: PORTS.http },
+      http: {
+        path: '/authorize',
+        allowedHeaders: ['x-allow'],
+        allowedResponseHeaders: ['x-authorized-by'],
+      },
+    },
+    GRPC: {
+      protocol: 'GRPC',
+      backendRef: { name: 'keeper', port: PORTS.grpc },
+      grpc: { allowedHeaders: ['x-allow'] },
+    },
+  } as const;
+  const asking = (externalAuth: object, more: RouteRule = {}) =>
+    route('HTTPRoute', space.name, 'asking', 'quick', PORTS.http, [
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/guarded' } }],
+        filters: [{ type: 'ExternalAuth', externalAuth }],
+        backendRefs: [to('quick')],
+        ...more,
+      },
+      { backendRefs: [to('quick')] },
+    ]);
+  const guarded = (asked: Partial<Asked> = {}) =>
+    ask('quick', { path: '/guarded', wantsAnswer: true, ...asked });
+  const allowed = { headers: { 'x-allow': 'yes' } };
+  const statusOf = async (asked?: Partial<Asked>) => answered(await guarded(asked))?.status;
+  const resolved = async () => {
+    const { status } = await suite.cluster.client.get(httpRoutes, { namespace: space.name, name: 'asking' });
+    const [parent] = status?.parents ?? [];
+    return parent?.conditions?.find(({ type }) => type === 'ResolvedRefs');
+  };
+  const gone = () =>
+    until('nobody is asked', async () => (await guarded()).ok && (await statusOf()) === 200, patience);
+
+  test.each(['HTTP', 'GRPC'] as const)('over %s: its no is the answer, its yes goes on', async (protocol) => {
+    await space.having([asking({ ...over[protocol], forwardBody: { maxSize: 64 } })], async () => {
+      await until('its no', async () => (await statusOf()) === 403, patience);
+      expect(await guarded({ headers: { 'x-allow': 'no' } })).toMatchObject({
+        answer: { status: 403, headers: { 'x-authorized-by': 'keeper' } },
+      });
+      expect(await guarded(allowed)).toMatchObject({
+        answer: { status: 200 },
+        server: { pod: 'quick', headers: { 'x-authorized-by': 'keeper', 'x-allow': 'yes' } },
+      });
+      // What the rule does not match is nobody's affair.
+      const { server } = (await ask('quick')) as { readonly server?: { readonly headers?: object } };
+      expect(server?.headers).not.toHaveProperty('x-authorized-by');
+      expect(await resolved()).toMatchObject({ status: 'True' });
+      const said = await ambit(
+        ...['why', `${space.name}/client`, `${space.name}/quick:${PORTS.http}`, '--path', '/guarded'],
+      );
+      expect(said.text).toContain('keeper');
+    });
+    await gone();
+  });
+
+  test('before a redirect, which tells only whom it may', async () => {
+    const redirect = {
+      type: 'RequestRedirect',
+      requestRedirect: { hostname: 'secret.test', statusCode: 302 },
+    };
+    const filters = [redirect, { type: 'ExternalAuth', externalAuth: over.HTTP }];
+    await space.having([asking({}, { filters, backendRefs: [] })], async () => {
+      await until('its no', async () => (await statusOf()) === 403, patience);
+      expect(await guarded(allowed)).toMatchObject({
+        answer: { status: 302, headers: { location: expect.stringContaining('secret.test') } },
+      });
+    });
+    await gone();
+  });
+
+  test('that is not there, or hangs, lets nobody through', async () => {
+    await space.having(
+      [asking({ ...over.HTTP, backendRef: { name: 'nobody', port: PORTS.http } })],
+      async () => {
+        await until('a refusal', async () => (await statusOf(allowed)) === 500, patience);
+        expect(await resolved()).toMatchObject({ status: 'False', reason: 'BackendNotFound' });
+      },
+    );
+    await gone();
+    await space.having(
+      [
+        asking(
+          { ...over.HTTP, backendRef: { name: 'slow', port: PORTS.http } },
+          { timeouts: { request: '1s' } },
+        ),
+      ],
+      async () => {
+        await until('a refusal', async () => (await statusOf(allowed)) === 504, patience);
+        expect(await resolved()).toMatchObject({ status: 'True' });
+      },
+    );
+    await gone();
   });
 });
 
