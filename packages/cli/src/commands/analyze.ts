@@ -1,7 +1,8 @@
 /**
  * `ambit analyze`: every object that does not do what it says, or perhaps not what was meant, and why.
  *
- * The control plane finds it out, as it does for statuses and at admission; this command asks and shows.
+ * The control plane finds it out, as it does for statuses and at admission; this command asks and shows, and adds what
+ * the control plane does not read.
  */
 import { namespaces } from '@ambit/kube/resources/core';
 import { byTexts, type Context } from '../context.ts';
@@ -12,6 +13,7 @@ import { type JsonObject, textOf } from '../json-value.ts';
 import { MAX_FINDING_CHARS } from '../limits.ts';
 import { similarOf } from '../similar-names.ts';
 import { printable } from '../table.ts';
+import { type UnreadObject, unreadObjects } from '../unread-kinds.ts';
 
 interface FindingRow {
   readonly kind: string;
@@ -28,9 +30,11 @@ export async function analyze(context: Context): Promise<ExitCode> {
   const { namespace } = options;
   if (namespace !== undefined) await checkNamespace(context, namespace);
   const asked = namespace === undefined ? {} : { namespace };
-  const rows = (await itemsOfOne(context, '/debug/findings', asked))
-    .map(rowOf)
-    .sort(byTexts(({ namespace: of, kind, name, level }) => [of, kind, name, level]));
+  const found = (await itemsOfOne(context, '/debug/findings', asked)).map(rowOf);
+  const unread = (await unreadObjects(context, namespace)).map(unreadRow);
+  const rows = [...found, ...unread].sort(
+    byTexts(({ namespace: of, kind, name, level }) => [of, kind, name, level]),
+  );
   print(options.output === 'json' ? `${JSON.stringify(rows, undefined, 2)}\n` : render(rows, namespace));
   return rows.some(({ level }) => level === 'error') ? EXIT.unknown : EXIT.ok;
 }
@@ -50,6 +54,18 @@ function rowOf(item: JsonObject): FindingRow {
     level: textOf(item['level']) === 'error' ? 'error' : 'warning',
     reason: textOf(item['reason']),
     message: textOf(item['message']),
+  };
+}
+
+function unreadRow({ kind, object: { metadata } }: UnreadObject): FindingRow {
+  const message = 'nothing in this mesh reads objects of this kind';
+  return {
+    kind,
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    level: 'error',
+    reason: 'NotRead',
+    message,
   };
 }
 

@@ -668,6 +668,24 @@ AuthorizationPolicy shop/only-web
     expect(cluster.asked).toEqual(['istiod-1 /debug/findings?limit=50000']);
   });
 
+  test('names what nobody reads', async () => {
+    cluster.istiod('istiod-1', findings());
+    const filter = { metadata: { namespace: 'shop', name: 'lua' } };
+    cluster.api.put('/apis/networking.istio.io/v1alpha3/envoyfilters', filter);
+    cluster.api.put('/apis/networking.istio.io/v1/sidecars', {
+      metadata: { namespace: 'outside', name: 'x' },
+    });
+    expect(await cluster.run('analyze', '-n', 'shop')).toEqual({
+      code: 4,
+      err: '',
+      out: `EnvoyFilter shop/lua
+  ✗ NotRead: nothing in this mesh reads objects of this kind
+
+1 object does not do what it says (✗).
+`,
+    });
+  });
+
   test('warnings alone are no failure', async () => {
     cluster.istiod('istiod-1', findings(finding({})));
     expect((await cluster.run('analyze')).code).toBe(0);

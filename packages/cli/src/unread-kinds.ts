@@ -1,0 +1,44 @@
+/** Istio's kinds that nothing here reads: who brings objects of them from there must hear that they do nothing. */
+import { isNotFound, statusOf } from '@ambit/kube/errors';
+import type { KubeObject, Resource } from '@ambit/kube/resource';
+import type { Context } from './context.ts';
+
+const resource = (group: string, version: string, kind: string, plural: string): Resource<KubeObject> => ({
+  group,
+  version,
+  kind,
+  plural,
+  namespaced: true,
+});
+
+const UNREAD = [
+  resource('networking.istio.io', 'v1alpha3', 'EnvoyFilter', 'envoyfilters'),
+  resource('networking.istio.io', 'v1beta1', 'ProxyConfig', 'proxyconfigs'),
+  resource('networking.istio.io', 'v1', 'Sidecar', 'sidecars'),
+  resource('networking.istio.io', 'v1', 'WorkloadGroup', 'workloadgroups'),
+  resource('extensions.istio.io', 'v1alpha1', 'WasmPlugin', 'wasmplugins'),
+];
+
+export interface UnreadObject {
+  readonly kind: string;
+  readonly object: KubeObject;
+}
+
+/** Objects that nobody reads. None of a kind that the cluster does not know, or that may not be listed. */
+export async function unreadObjects(
+  { client, signal }: Context,
+  namespace: string | undefined,
+): Promise<readonly UnreadObject[]> {
+  const found = await Promise.all(
+    UNREAD.map(async (of) => {
+      try {
+        const { items } = await client.list(of, { namespace }, signal);
+        return items.map((object) => ({ kind: of.kind, object }));
+      } catch (error) {
+        if (isNotFound(error) || statusOf(error) === 403) return [];
+        throw error;
+      }
+    }),
+  );
+  return found.flat();
+}
