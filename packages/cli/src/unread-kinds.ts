@@ -1,7 +1,7 @@
 /** Istio's kinds that nothing here reads: who brings objects of them from there must hear that they do nothing. */
-import { isNotFound, statusOf } from '@ambit/kube/errors';
 import type { KubeObject, Resource } from '@ambit/kube/resource';
 import type { Context } from './context.ts';
+import { listed } from './listed.ts';
 
 const resource = (group: string, version: string, kind: string, plural: string): Resource<KubeObject> => ({
   group,
@@ -26,19 +26,13 @@ export interface UnreadObject {
 
 /** Objects that nobody reads. None of a kind that the cluster does not know, or that may not be listed. */
 export async function unreadObjects(
-  { client, signal }: Context,
+  context: Context,
   namespace: string | undefined,
 ): Promise<readonly UnreadObject[]> {
   const found = await Promise.all(
-    UNREAD.map(async (of) => {
-      try {
-        const { items } = await client.list(of, { namespace }, signal);
-        return items.map((object) => ({ kind: of.kind, object }));
-      } catch (error) {
-        if (isNotFound(error) || statusOf(error) === 403) return [];
-        throw error;
-      }
-    }),
+    UNREAD.map(async (of) =>
+      (await listed(context, of, namespace)).map((object) => ({ kind: of.kind, object })),
+    ),
   );
   return found.flat();
 }

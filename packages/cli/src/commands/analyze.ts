@@ -2,15 +2,19 @@
  * `ambit analyze`: every object that does not do what it says, or perhaps not what was meant, and why.
  *
  * The control plane finds it out, as it does for statuses and at admission; this command asks and shows, and adds what
- * the control plane does not read.
+ * the control plane does not read: kinds that nothing here heeds, and NetworkPolicies.
  */
 import { namespaces } from '@ambit/kube/resources/core';
 import { byTexts, type Context } from '../context.ts';
 import { itemsOfOne } from '../control-plane.ts';
 import { NotFoundError } from '../errors.ts';
+import { isEnrolled } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { type JsonObject, textOf } from '../json-value.ts';
+import { listed } from '../listed.ts';
 import { MAX_FINDING_CHARS } from '../limits.ts';
+import { networkPolicies } from '../preflight/cluster.ts';
+import { policyViewOf } from '../preflight/decide/network-policy.ts';
 import { similarOf } from '../similar-names.ts';
 import { printable } from '../table.ts';
 import { type UnreadObject, unreadObjects } from '../unread-kinds.ts';
@@ -32,7 +36,7 @@ export async function analyze(context: Context): Promise<ExitCode> {
   const asked = namespace === undefined ? {} : { namespace };
   const found = (await itemsOfOne(context, '/debug/findings', asked)).map(rowOf);
   const unread = (await unreadObjects(context, namespace)).map(unreadRow);
-  const rows = [...found, ...unread].sort(
+  const rows = [...found, ...unread, ...(await closedPolicies(context, namespace))].sort(
     byTexts(({ namespace: of, kind, name, level }) => [of, kind, name, level]),
   );
   print(options.output === 'json' ? `${JSON.stringify(rows, undefined, 2)}\n` : render(rows, namespace));
@@ -67,6 +71,27 @@ function unreadRow({ kind, object: { metadata } }: UnreadObject): FindingRow {
     reason: 'NotRead',
     message,
   };
+}
+
+/** NetworkPolicies of namespaces of the mesh that keep out what arrives by it, whatever port the application has. */
+async function closedPolicies(
+  context: Context,
+  namespace: string | undefined,
+): Promise<readonly FindingRow[]> {
+  const all = await listed(context, namespaces, undefined);
+  const enrolled = new Set(all.filter(isEnrolled).map(({ metadata }) => metadata.name));
+  return (await listed(context, networkPolicies, namespace))
+    .map(policyViewOf)
+    .filter((policy) => policy.excludesMesh && enrolled.has(policy.namespace))
+    .map(({ namespace: of, name }) => ({
+      kind: 'NetworkPolicy',
+      namespace: of,
+      name,
+      level: 'warning',
+      reason: 'Advice',
+      message:
+        'no rule lets in TCP port 15008, where connections of the mesh arrive: where it is enforced, they fail',
+    }));
 }
 
 const SIGNS = { error: '✗', warning: '·' } as const;

@@ -668,6 +668,28 @@ AuthorizationPolicy shop/only-web
     expect(cluster.asked).toEqual(['istiod-1 /debug/findings?limit=50000']);
   });
 
+  test('names NetworkPolicies of the mesh that keep its port out', async () => {
+    cluster.istiod('istiod-1', findings());
+    const put = (namespace: string, name: string, spec: object) =>
+      cluster.api.put('/apis/networking.k8s.io/v1/networkpolicies', {
+        metadata: { namespace, name },
+        spec,
+      } as KubeObject);
+    put('shop', 'only-8080', { ingress: [{ ports: [{ port: 8080 }] }] });
+    put('shop', 'both', { ingress: [{ ports: [{ port: 8080 }, { port: 15_008 }] }] });
+    put('shop', 'way-out', { policyTypes: ['Egress'] });
+    put('outside', 'only-8080', { ingress: [{ ports: [{ port: 8080 }] }] });
+    expect(await cluster.run('analyze')).toEqual({
+      code: 0,
+      err: '',
+      out: `NetworkPolicy shop/only-8080
+  · no rule lets in TCP port 15008, where connections of the mesh arrive: where it is enforced, they fail
+
+1 object may not do what was meant (·).
+`,
+    });
+  });
+
   test('names what nobody reads', async () => {
     cluster.istiod('istiod-1', findings());
     const filter = { metadata: { namespace: 'shop', name: 'lua' } };

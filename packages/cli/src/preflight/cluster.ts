@@ -23,7 +23,7 @@ import type { ClusterFacts, DefaultTag, NodeView } from './decide/facts.ts';
 import { policyViewOf } from './decide/network-policy.ts';
 import { platformOf } from './decide/platform.ts';
 
-const networkPolicies: Resource = {
+export const networkPolicies: Resource = {
   group: 'networking.k8s.io',
   version: 'v1',
   kind: 'NetworkPolicy',

@@ -1,0 +1,18 @@
+/** Objects of a kind that the cluster may not know, and the user may not see: then there are none. */
+import { isNotFound, statusOf } from '@ambit/kube/errors';
+import type { KubeObject, Resource } from '@ambit/kube/resource';
+import type { Context } from './context.ts';
+
+/** @param namespace - `undefined`: of all. */
+export async function listed<T extends KubeObject>(
+  { client, signal }: Pick<Context, 'client' | 'signal'>,
+  resource: Resource<T>,
+  namespace: string | undefined,
+): Promise<readonly T[]> {
+  try {
+    return (await client.list(resource, { namespace }, signal)).items;
+  } catch (error) {
+    if (isNotFound(error) || statusOf(error) === 403) return [];
+    throw error;
+  }
+}
