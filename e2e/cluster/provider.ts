@@ -18,6 +18,8 @@
  * and it ends with `nft delete table inet block` there, or with the pod. {@link blockPortCommand} is that command.
  */
 
+import type { Taint } from '@ambit/kube/resources/core';
+
 /** What not every cluster can do. */
 export type Capability =
   /** Run a command on a node, as root, in the node's own namespaces. */
@@ -76,8 +78,11 @@ export interface Cluster {
   load(archives: readonly string[]): Promise<void>;
   /** A command that ends with another status than 0 is no error: the caller reads `exitCode`. */
   nodeExec(node: string, command: readonly string[], options?: ExecOptions): Promise<CommandOutput>;
-  /** @returns the name of the new node, which is Ready. */
-  addNode(): Promise<string>;
+  /**
+   * @param taints - What it has from its first moment on, as a node group's configuration would give it.
+   * @returns the name of the new node, which is Ready.
+   */
+  addNode(taints?: readonly Taint[]): Promise<string>;
   /** The machine goes away at once, as when its power fails; then its Node object and the pods on it are deleted. */
   removeNode(node: string): Promise<void>;
   /** Ends it without grace. */

@@ -17,7 +17,7 @@ import {
 import { basename, join } from 'node:path';
 import { KubeClient } from '@ambit/kube/client';
 import { isNotFound } from '@ambit/kube/errors';
-import { deployments, nodes as nodeResource, pods } from '@ambit/kube/resources/core';
+import { deployments, nodes as nodeResource, pods, type Taint } from '@ambit/kube/resources/core';
 import { applyAll } from '@ambit/lab/apply';
 import { collectObjects } from '../collect.ts';
 import { mustRun, until } from '../command.ts';
@@ -112,7 +112,7 @@ export class LocalCluster implements Cluster {
     this.#startControl('kube-controller-manager');
     this.#startControl('kube-scheduler');
     await this.#withClient(async (client) => {
-      for (const number of numbers) await this.#createNodeObject(client, number, signal);
+      for (const number of numbers) await this.#createNodeObject(client, number, [], signal);
       await applyAll(client, baseObjects(settings), signal);
     });
     const nodes = await machines;
@@ -148,7 +148,7 @@ export class LocalCluster implements Cluster {
     return await this.#machine(node).exec(command, options);
   }
 
-  async addNode(): Promise<string> {
+  async addNode(taints: readonly Taint[] = []): Promise<string> {
     const record = this.#record();
     const number = Array.from({ length: MAX_NODES }, (_, index) => index + 1).find(
       (one) => !record.nodes.includes(one) && !existsSync(places(this.#settings).node(one)),
@@ -156,7 +156,7 @@ export class LocalCluster implements Cluster {
     if (number === undefined) throw new ProviderError(`a local cluster has at most ${MAX_NODES} nodes`);
     this.#records.write({ ...record, nodes: [...record.nodes, number] });
     try {
-      await this.#bringUp(number);
+      await this.#bringUp(number, taints);
     } catch (error) {
       await this.removeNode(nodeName(number)).catch(() => undefined);
       throw error;
@@ -164,10 +164,10 @@ export class LocalCluster implements Cluster {
     return nodeName(number);
   }
 
-  async #bringUp(number: number): Promise<void> {
+  async #bringUp(number: number, taints: readonly Taint[]): Promise<void> {
     const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
     const node = await this.#startNode(readClusterCa(this.#settings), number, this.#keptArchives(), signal);
-    await this.#withClient((client) => this.#createNodeObject(client, number, signal));
+    await this.#withClient((client) => this.#createNodeObject(client, number, taints, signal));
     await node.join(signal);
     await this.#untilReady([number], signal);
   }
@@ -266,8 +266,13 @@ export class LocalCluster implements Cluster {
     return node;
   }
 
-  async #createNodeObject(client: KubeClient, number: number, signal: AbortSignal): Promise<void> {
-    await client.create(nodeResource, nodeObject(this.#settings, number), {}, signal);
+  async #createNodeObject(
+    client: KubeClient,
+    number: number,
+    taints: readonly Taint[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    await client.create(nodeResource, nodeObject(this.#settings, number, taints), {}, signal);
     const status = { type: 'merge', body: nodeStatus(this.#settings, number) } as const;
     await client.patch(nodeResource, { name: nodeName(number) }, status, { subresource: 'status' }, signal);
   }

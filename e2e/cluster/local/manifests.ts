@@ -1,5 +1,6 @@
 /** The objects that a cluster begins with: its nodes, who may proxy, and DNS. Pure. */
 import type { KubeObject } from '@ambit/kube/resource';
+import type { Taint } from '@ambit/kube/resources/core';
 import { type LocalSettings, nodeName } from './settings.ts';
 
 export const COREDNS_IMAGE = 'ambit.local/coredns:1';
@@ -10,14 +11,18 @@ const RBAC = 'rbac.authorization.k8s.io';
 const DNS_LABELS = { 'k8s-app': 'kube-dns' };
 
 /** Before its kubelet runs, with its addresses: kube-proxy starts earlier and would wait half a minute for them. */
-export function nodeObject({ families }: LocalSettings, number: number): KubeObject {
+export function nodeObject(
+  { families }: LocalSettings,
+  number: number,
+  taints: readonly Taint[],
+): KubeObject {
   const name = nodeName(number);
   const podCIDRs = families.map(({ nodePods }) => nodePods(number));
   return {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' } },
-    ...{ spec: { podCIDR: podCIDRs[0], podCIDRs } },
+    ...{ spec: { podCIDR: podCIDRs[0], podCIDRs, taints } },
   };
 }
 
