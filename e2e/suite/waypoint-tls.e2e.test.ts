@@ -12,6 +12,7 @@ import { askPod, logsOf } from './kit/pod-http.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { eventually, until } from './kit/wait.ts';
+import { overlays } from './kit/waypoint-objects.ts';
 
 const suite = useSuite('waypoint-tls');
 const patience = { timeoutMs: 60_000 };
@@ -28,6 +29,8 @@ const STRICT = 'bank.test';
 let space: Space;
 let client: EchoPod;
 let authority: SuiteAuthority;
+/** Of the endpoints. */
+let proof: string;
 let cases = 0;
 let nudges = 0;
 
@@ -110,6 +113,21 @@ async function refused(name: string, reason: RegExp): Promise<void> {
   expect(line).toMatch(new RegExp(`"GET ${path} HTTP/1.1" 503 \\S*UF`));
 }
 
+/** Waits until the endpoint hears this name, `undefined`: nothing, in both replicas. */
+async function proven(commonName: string | undefined): Promise<void> {
+  await until(
+    `${STRICT} hears ${commonName ?? 'nobody'}`,
+    async () => {
+      await nudge();
+      const all = await Promise.all(
+        Array.from({ length: 6 }, () => client.ask({ host: STRICT, port: OVER.http, timeoutMs: 10_000 })),
+      );
+      return all.every((seen) => (seen.ok ? seen.server?.tls?.client : undefined) === commonName);
+    },
+    { timeoutMs: 120_000, everyMs: 1_000 },
+  );
+}
+
 beforeAll(async () => {
   const [one, two] = suite.nodes;
   space = await suite.space('app', 'ambient');
@@ -117,6 +135,7 @@ beforeAll(async () => {
   authority = await suiteAuthority('right');
   const stranger = await suiteAuthority('wrong');
   const { certificate, key } = await authority.issue({ dnsNames: [NAME] });
+  proof = certificate;
   const env = { TLS_CERTIFICATE: certificate, TLS_KEY: key };
   [client] = (await space.run({ name: 'client', node: one }, { name: 'server', node: two, env })) as [
     EchoPod,
@@ -239,21 +258,6 @@ describe('a certificate of its own', () => {
     return object('v1', 'Secret', 'bank', { type: 'Opaque', stringData });
   }
 
-  /** Waits until the endpoint hears this name, `undefined`: nothing, in both replicas. */
-  async function proven(commonName: string | undefined): Promise<void> {
-    await until(
-      `${STRICT} hears ${commonName ?? 'nobody'}`,
-      async () => {
-        await nudge();
-        const all = await Promise.all(
-          Array.from({ length: 6 }, () => client.ask({ host: STRICT, port: OVER.http, timeoutMs: 10_000 })),
-        );
-        return all.every((seen) => (seen.ok ? seen.server?.tls?.client : undefined) === commonName);
-      },
-      { timeoutMs: 120_000, everyMs: 1_000 },
-    );
-  }
-
   test('by a Secret: refused while it is missing; made, renewed and deleted without a restart', async () => {
     const { client: api } = suite.cluster;
     const annotations = { 'ambit.mesh/credentials': 'bank' };
@@ -289,6 +293,84 @@ describe('a certificate of its own', () => {
       await api.delete(secrets, { namespace: space.name, name: 'bank' });
       await proven(undefined);
       await refused(STRICT, /Secret_bank_has_no/);
+    });
+    const names = (await replicas()).map(({ metadata }) => metadata.name).sort();
+    expect(names).toEqual(rolled.map(({ metadata }) => metadata.name).sort());
+  });
+});
+
+describe('files that an overlay mounts', () => {
+  const FOLDER = '/etc/files-of-bank';
+  const files = {
+    mode: 'MUTUAL',
+    sni: NAME,
+    clientCertificate: `${FOLDER}/mine.crt`,
+    privateKey: `${FOLDER}/mine.key`,
+    caCertificates: `${FOLDER}/theirs.crt`,
+    caCrl: `${FOLDER}/theirs.crl`,
+  };
+  const ruled = () =>
+    object('networking.istio.io/v1', 'DestinationRule', 'tls', {
+      spec: {
+        host: STRICT,
+        trafficPolicy: { tls: files, connectionPool: { http: { maxRequestsPerConnection: 1 } } },
+      },
+    });
+  const overlay = `spec:
+  template:
+    metadata: {annotations: {ambit.e2e/files: mounted}}
+    spec:
+      volumes: [{name: files-of-bank, secret: {secretName: files-of-bank}}]
+      containers: [{name: istio-proxy, volumeMounts: [{name: files-of-bank, mountPath: ${FOLDER}, readOnly: true}]}]
+`;
+
+  async function mounted(commonName: string, ...takenBack: readonly string[]): Promise<KubeObject> {
+    const { certificate, key } = await authority.issue({ commonName });
+    const stringData = {
+      'mine.crt': certificate,
+      'mine.key': key,
+      'theirs.crt': authority.certificate,
+      'theirs.crl': await authority.revoking(...takenBack),
+    };
+    return object('v1', 'Secret', 'files-of-bank', { type: 'Opaque', stringData });
+  }
+
+  test('are read, and read anew under load without a failure; whom a list takes back is refused', async () => {
+    const { client: api } = suite.cluster;
+    await space.apply(await mounted('files-one'), overlays(space.name, 'tls-files', { deployment: overlay }));
+    const at = { namespace: space.name, name: 'waypoint' };
+    const parametersRef = { group: '', kind: 'ConfigMap', name: 'tls-files' };
+    await api.patch(gateways, at, {
+      type: 'merge',
+      body: { spec: { infrastructure: { parametersRef } } },
+    });
+    const rolled = await eventually(
+      'pods with the files',
+      replicas,
+      (all) =>
+        all.length === 2 &&
+        all.every((pod) => isReady(pod) && pod.metadata.annotations?.['ambit.e2e/files'] === 'mounted'),
+      { timeoutMs: 120_000, everyMs: 500 },
+    );
+    await space.having([ruled()], async () => {
+      await proven('files-one');
+      const load = await client.load({
+        host: STRICT,
+        port: OVER.http,
+        connections: 4,
+        requestsPerSecond: 20,
+      });
+      await load.hasServed(40);
+      await space.apply(await mounted('files-two'));
+      await proven('files-two');
+      const { ok, failed, errors } = await load.end();
+      expect([failed, errors]).toEqual([0, []]);
+      expect(ok).toBeGreaterThan(100);
+      await space.apply(await mounted('files-two', proof));
+      await proven(undefined);
+      await refused(STRICT, /CERT_REVOKED|certificate_revoked/i);
+      await space.apply(await mounted('files-three'));
+      await proven('files-three');
     });
     const names = (await replicas()).map(({ metadata }) => metadata.name).sort();
     expect(names).toEqual(rolled.map(({ metadata }) => metadata.name).sort());

@@ -1,6 +1,13 @@
 /** An authority of a suite's own, and certificates of it: what applications outside the mesh would have. */
+import { X509Certificate } from 'node:crypto';
 import { generateKeys } from '@ambit/identity/keys';
-import { createAuthority, createLeaf, type SubjectNames, type Validity } from '@ambit/identity/x509';
+import {
+  createAuthority,
+  createLeaf,
+  createRevocationList,
+  type SubjectNames,
+  type Validity,
+} from '@ambit/identity/x509';
 
 const HOUR_MS = 3_600_000;
 
@@ -14,6 +21,8 @@ export interface SuiteAuthority {
   /** In PEM. */
   readonly certificate: string;
   issue(names: SubjectNames): Promise<Certified>;
+  /** A list that takes these back, in PEM. */
+  revoking(...certificates: readonly string[]): Promise<string>;
 }
 
 export async function suiteAuthority(commonName: string): Promise<SuiteAuthority> {
@@ -26,6 +35,11 @@ export async function suiteAuthority(commonName: string): Promise<SuiteAuthority
       const { publicKey, privateKey } = await generateKeys();
       const certificate = await createLeaf({ names, publicKey, ...validity() }, signer);
       return { certificate, key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+    },
+    revoking: async (...certificates) => {
+      const { notBeforeMs, notAfterMs } = validity();
+      const serials = certificates.map((pem) => new X509Certificate(pem).serialNumber);
+      return await createRevocationList(serials, notBeforeMs, signer, notAfterMs);
     },
   };
 }
