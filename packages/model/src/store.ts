@@ -210,8 +210,9 @@ export class MeshStore implements MeshView {
 
   /** What is held of the same workloads is older. */
   #insertRoll(roll: Roll, touched: Touched): void {
-    for (const uid of [...this.#rolls.uids(), ...this.#workloads.byUid.keys()])
+    for (const uid of [...this.#workloads.byUid.keys()])
       if (roll.has(uid)) this.#removeWorkload(uid, touched);
+    for (const service of this.#rolls.removeAllOf(roll)) touched.services.add(service);
     for (const service of roll.services()) touched.services.add(service);
     const contested = this.#rolls.isFull ? undefined : this.#contested(roll);
     const apart = contested?.size === 0 ? [] : [...roll.uids()].filter((uid) => contested?.has(uid) ?? true);

@@ -2,7 +2,7 @@
  * One instance of an application: a pod, a virtual machine, an endpoint outside, or a gateway to another network.
  *
  * Values are immutable and shared: strings and parts that many workloads have in common are one object (intern.ts),
- * because each worker thread holds every workload of the mesh. Enumerations are spelled as in `/config_dump`.
+ * because each thread may come to hold every workload of the mesh. Enumerations are spelled as in `/config_dump`.
  */
 import type { GatewayAddress, ServiceKey } from './address.ts';
 

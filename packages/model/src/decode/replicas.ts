@@ -2,7 +2,7 @@
  * Takes apart the bytes of a workload that differs from others of its kind only in what each replica has for itself.
  *
  * Most workloads are replicas: all that they say beside name, uid, addresses and node they say with the same bytes. A mesh is
- * read much sooner, by each thread, if that is decoded once. Whatever is not plainly so (text beyond ASCII, encodings that
+ * read much sooner if that is decoded once. Whatever is not plainly so (text beyond ASCII, encodings that
  * a protobuf writer of today does not choose, anything malformed) is left to those who decode it in full.
  */
 import { formatIp } from '@ambit/core/ip';

@@ -37,12 +37,15 @@ export class Rolls {
     for (const roll of this.#rolls) yield* roll.services();
   }
 
-  *uids(): Generator<string> {
-    for (const roll of this.#rolls) yield* roll.uids();
-  }
-
   *values(): Generator<Workload> {
     for (const roll of this.#rolls) yield* roll.values();
+  }
+
+  /** Removes what `newer` tells anew. The services that may have lost endpoints by that. */
+  removeAllOf(newer: Roll): readonly ServiceKey[] {
+    const concerned = this.#rolls.filter((roll) => roll.removeAllOf(newer));
+    this.#rolls = this.#rolls.filter((roll) => roll.size > 0);
+    return concerned.flatMap((roll) => [...roll.services()]);
   }
 
   remove(uid: string): Workload | undefined {

@@ -22,9 +22,10 @@ export class WorkloadIndex {
     return this.byUid.get(uid) ?? this.#rolls.get(uid);
   }
 
+  /** Those that are decoded come first: among them are all of this node, which is whom most look for. */
   *values(): Generator<Workload> {
-    yield* this.#rolls.values();
     yield* this.byUid.values();
+    yield* this.#rolls.values();
   }
 
   /** The caller has removed what had this uid before. */

@@ -94,10 +94,22 @@ export class Roll {
     const record = this.#recordOf(uid);
     if (record === undefined) return undefined;
     const workload = this.#workload(record);
+    this.#leave(record);
+    return workload;
+  }
+
+  /** Removes those that `newer` has, undecoded; whether there were any. */
+  removeAllOf(newer: Roll): boolean {
+    const before = this.#size;
+    for (let record = 0; record < this.#image.count; record++)
+      if (this.#left[record] === 0 && newer.has(this.#uid(record))) this.#leave(record);
+    return this.#size < before;
+  }
+
+  #leave(record: number): void {
     this.#decoded.delete(record);
     this.#left[record] = 1;
     this.#size -= 1;
-    return workload;
   }
 
   #recordOf(uid: string): number | undefined {
