@@ -16,10 +16,20 @@ import { ProviderError } from './errors.ts';
 import type { Report } from './provider.ts';
 
 const MODULE = 'sigs.k8s.io/gateway-api';
-/** As the conformance suite's. */
+/** As the conformance suite's; `AMBIT_E2E_GATEWAY_API` names another of {@link RELEASES}. */
 export const GATEWAY_API_VERSION = 'v1.6.3';
-/** Of the module's files, as Go's checksum database has it. */
-const SUM = 'h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=';
+
+interface Release {
+  /** Of the module's files, as Go's checksum database has it. */
+  readonly sum: string;
+  /** That the module asks for, though it is only downloaded. */
+  readonly toolchain?: string;
+}
+
+const RELEASES: Readonly<Record<string, Release>> = {
+  [GATEWAY_API_VERSION]: { sum: 'h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=' },
+  'v1.7.0': { sum: 'h1:duVnm7nO6oXfMMUWfcDoBph47CYR/ME3NGxccOVglaY=', toolchain: 'go1.27.3' },
+};
 /** It only downloads. */
 const WANTED = { major: 1, minor: 21 };
 const CRD_FOLDER = 'config/crd/experimental';
@@ -31,16 +41,23 @@ const KNOWN_BY = 'gateways.gateway.networking.k8s.io';
 
 /** Definitions alone: its policy that guards upgrades is for those who upgrade. */
 export async function gatewayApiDefinitions(report: Report): Promise<readonly KubeObject[]> {
+  const version = wantedVersion();
+  const release = RELEASES[version];
+  if (!release)
+    throw new ProviderError(
+      `AMBIT_E2E_GATEWAY_API is ${version}, and must be one of ${Object.keys(RELEASES).join(', ')}`,
+    );
   const go = await goCommand(WANTED, report);
-  const answer = await mustRun([...go, 'mod', 'download', '-json', `${MODULE}@${GATEWAY_API_VERSION}`], {
-    env: { ...process.env, GOFLAGS: '-mod=mod' },
+  const { toolchain } = release;
+  const answer = await mustRun([...go, 'mod', 'download', '-json', `${MODULE}@${version}`], {
+    env: { ...process.env, GOFLAGS: '-mod=mod', ...(toolchain && { GOTOOLCHAIN: toolchain }) },
     timeoutMs: DOWNLOAD_TIMEOUT_MS,
     cwd: '/',
   });
   const { Dir: folder, Sum: sum } = JSON.parse(answer) as { readonly Dir?: string; readonly Sum?: string };
-  if (folder === undefined || sum !== SUM)
+  if (folder === undefined || sum !== release.sum)
     throw new ProviderError(
-      `${MODULE}@${GATEWAY_API_VERSION} is not what it was: ${sum ?? 'no checksum'}, not ${SUM}`,
+      `${MODULE}@${version} is not what it was: ${sum ?? 'no checksum'}, not ${release.sum}`,
     );
   const definitions = join(folder, CRD_FOLDER);
   return readdirSync(definitions)
@@ -48,6 +65,10 @@ export async function gatewayApiDefinitions(report: Report): Promise<readonly Ku
     .sort()
     .flatMap((name) => parseManifests(readFileSync(join(definitions, name), 'utf8')))
     .filter(({ kind }) => kind === 'CustomResourceDefinition');
+}
+
+function wantedVersion(): string {
+  return process.env['AMBIT_E2E_GATEWAY_API'] || GATEWAY_API_VERSION;
 }
 
 /** Resolves when the API server serves them. */
@@ -76,5 +97,5 @@ export async function installGatewayApi(
     if (performance.now() > endMs) throw new ProviderError(`not served: ${waiting.join(', ')}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  report(`the Gateway API ${GATEWAY_API_VERSION} is installed`);
+  report(`the Gateway API ${wantedVersion()} is installed`);
 }

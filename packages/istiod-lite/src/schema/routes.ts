@@ -21,7 +21,8 @@ const reference = {
 const backend = object(reference, { required: ['name'] });
 
 const MAX_AUTHORIZER_PATH_LENGTH = 1_024;
-const MAX_FORWARDED_BODY_BYTES = 65_535;
+/** As many as a waypoint keeps; until release 1.7 the Gateway API has none above 65,535. */
+const MAX_FORWARDED_BODY_BYTES = 4_194_304;
 
 const nameAndValue = object(
   { name: text(undefined, { minLength: 1 }), value: text() },
@@ -93,11 +94,20 @@ const MAX_WEIGHT = 1_000_000;
 const weight = integer(undefined, { minimum: 0, maximum: MAX_WEIGHT });
 const filteredBackend = object({ ...reference, weight, filters: list(filter) }, { required: ['name'] });
 
+const MAX_COOKIE_PATH_LENGTH = 1_024;
+
 const sessionPersistence = object({
-  sessionName: text(),
   absoluteTimeout: text(),
   idleTimeout: text(),
   type: text(),
+  cookie: object({
+    name: text(),
+    path: text(undefined, { maxLength: MAX_COOKIE_PATH_LENGTH }),
+    lifetimeType: text(),
+  }),
+  header: object({ name: text(undefined, { minLength: 1 }) }, { required: ['name'] }),
+  // These two until release 1.6.
+  sessionName: text(),
   cookieConfig: object({ lifetimeType: text() }),
 });
 

@@ -61,6 +61,7 @@ const HTTP = {
       retry: { codes: [503], attempts: 2, backoff: '1s' },
       sessionPersistence: {
         sessionName: 's',
+        cookie: { name: 't', path: '/a', lifetimeType: 'Permanent' },
         absoluteTimeout: '1h',
         type: 'Cookie',
         cookieConfig: { lifetimeType: 'Session' },

@@ -136,11 +136,20 @@ export interface FilteredBackend extends WeightedBackend {
 }
 
 export interface SessionPersistence {
-  readonly sessionName?: string;
   readonly absoluteTimeout?: string;
   readonly idleTimeout?: string;
   /** Default `Cookie`. */
   readonly type?: string;
+  readonly cookie?: {
+    readonly name?: string;
+    /** Default `/`. */
+    readonly path?: string;
+    readonly lifetimeType?: string;
+  };
+  readonly header?: { readonly name: string };
+  /** Until release 1.6 of the Gateway API: the name of either. */
+  readonly sessionName?: string;
+  /** Until release 1.6, where it is now `cookie`. */
   readonly cookieConfig?: { readonly lifetimeType?: string };
 }
 

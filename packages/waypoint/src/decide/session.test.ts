@@ -9,6 +9,7 @@ const COOKIE: SessionPersistence = {
   absoluteTimeoutMs: undefined,
   idleTimeoutMs: undefined,
   permanentCookie: false,
+  cookiePath: '/',
 };
 const HEADER: SessionPersistence = { ...COOKIE, name: 'x-session', kind: 'header' };
 const BEGAN_MS = 1_700_000_000_000;
@@ -59,6 +60,13 @@ describe('session persistence', () => {
     );
     expect(sessionField(COOKIE, undefined, '10.0.0.1:80', BEGAN_MS)?.[1]).toMatch(
       /^sess="[^"]+"; Path=\/; HttpOnly; SameSite=Strict$/,
+    );
+  });
+
+  test('a cookie is for the path that the policy says', () => {
+    const policy = { ...COOKIE, cookiePath: '/shop' };
+    expect(sessionField(policy, undefined, '10.0.0.1:80', BEGAN_MS)?.[1]).toMatch(
+      /^sess="[^"]+"; Path=\/shop; HttpOnly; SameSite=Strict$/,
     );
   });
 

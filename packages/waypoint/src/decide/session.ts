@@ -55,7 +55,10 @@ export function sessionField(
   const age = policy.permanentCookie && policy.absoluteTimeoutMs !== undefined;
   const leftMs = age ? beganMs + (policy.absoluteTimeoutMs ?? 0) - nowMs : 0;
   const lifetime = age ? `; Max-Age=${Math.max(0, Math.ceil(leftMs / 1_000))}` : '';
-  return ['set-cookie', `${policy.name}="${value}"; Path=/; HttpOnly; SameSite=Strict${lifetime}`];
+  return [
+    'set-cookie',
+    `${policy.name}="${value}"; Path=${policy.cookiePath}; HttpOnly; SameSite=Strict${lifetime}`,
+  ];
 }
 
 function parse(value: string): (Session & { readonly seenMs: number }) | undefined {

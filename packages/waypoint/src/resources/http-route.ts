@@ -218,6 +218,7 @@ export interface SessionPersistence {
   readonly idleTimeoutMs: number | undefined;
   /** The cookie lives until the absolute timeout; otherwise as long as the browser's session. */
   readonly permanentCookie: boolean;
+  readonly cookiePath: string;
 }
 
 export interface Fault {

@@ -189,6 +189,7 @@ export interface SessionPersistence {
   readonly absoluteTimeoutMs: bigint;
   readonly idleTimeoutMs: bigint;
   readonly permanentCookie: boolean;
+  readonly cookiePath: string;
 }
 
 export const SessionPersistence_Kind = { COOKIE: 0, HEADER: 1 } as const;
@@ -3036,7 +3037,7 @@ export const RetryPolicy: MessageFns<RetryPolicy> = {
 };
 
 function createBaseSessionPersistence(): SessionPersistence {
-  return { sessionName: "", kind: 0, absoluteTimeoutMs: 0n, idleTimeoutMs: 0n, permanentCookie: false };
+  return { sessionName: "", kind: 0, absoluteTimeoutMs: 0n, idleTimeoutMs: 0n, permanentCookie: false, cookiePath: "" };
 }
 
 export const SessionPersistence: MessageFns<SessionPersistence> = {
@@ -3061,6 +3062,9 @@ export const SessionPersistence: MessageFns<SessionPersistence> = {
     }
     if (message.permanentCookie !== false) {
       writer.uint32(40).bool(message.permanentCookie);
+    }
+    if (message.cookiePath !== "") {
+      writer.uint32(50).string(message.cookiePath);
     }
     return writer;
   },
@@ -3118,6 +3122,14 @@ export const SessionPersistence: MessageFns<SessionPersistence> = {
             message.permanentCookie = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cookiePath = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -3145,6 +3157,7 @@ export const SessionPersistence: MessageFns<SessionPersistence> = {
       ? BigInt(object.idleTimeoutMs)
       : 0n;
     message.permanentCookie = object.permanentCookie ?? false;
+    message.cookiePath = object.cookiePath ?? "";
     return message;
   },
 };

@@ -40,7 +40,7 @@ import { grpcMatch, httpMatch, isPrefixMatch } from './matches.ts';
 import { HEDGE_ANNOTATION, hedgeAfterMs, hedgingProblem } from './hedging.ts';
 import { type ParentLookup, parentsOf } from './parents.ts';
 import { References, type RuleProblem, RuleRefusal } from './problems.ts';
-import { token } from './texts.ts';
+import { cookiePath, token } from './texts.ts';
 import { originOf, parentGroups, type TranslatedRoute } from './translated.ts';
 
 type WireRule = WaypointFields<HttpRule>;
@@ -235,18 +235,25 @@ function sessionOf(given: GivenSession | undefined, place: string): WireRule {
   return given ? { session: sessionPersistence(given, place) } : {};
 }
 
+/** As release 1.7 of the Gateway API spells it, or as those before it do. */
 function sessionPersistence(
-  { sessionName = '', absoluteTimeout, idleTimeout, type = 'Cookie', cookieConfig = {} }: GivenSession,
+  { absoluteTimeout, idleTimeout, type = 'Cookie', ...given }: GivenSession,
   place: string,
 ): WaypointFields<SessionPersistence> {
   if (type !== 'Cookie' && type !== 'Header')
     throw new RuleRefusal(`session persistence of type ${type} is not supported`);
+  if (type === 'Header' && given.cookie)
+    throw new RuleRefusal('session persistence: cookie is for type Cookie alone');
+  if (type === 'Cookie' && given.header)
+    throw new RuleRefusal('session persistence: header is for type Header alone');
+  const { name, path = '', lifetimeType } = { ...given.cookieConfig, ...given.cookie, ...given.header };
   return {
-    sessionName: token(sessionName || `session-${fingerprint(place)}`),
+    sessionName: token(name || given.sessionName || `session-${fingerprint(place)}`),
     kind: type === 'Cookie' ? SessionKind.COOKIE : SessionKind.HEADER,
     absoluteTimeoutMs: BigInt(durationMs(absoluteTimeout)),
     idleTimeoutMs: BigInt(durationMs(idleTimeout)),
-    permanentCookie: cookieConfig.lifetimeType === 'Permanent',
+    permanentCookie: lifetimeType === 'Permanent',
+    cookiePath: cookiePath(path),
   };
 }
 

@@ -2,7 +2,7 @@
  * Texts that end up in a request or a response: what HTTP would not take is refused here, where the status can say so.
  * Upstream's definitions let hardly any of it in.
  */
-import { isToken } from '@ambit/core/http-text';
+import { isCookiePath, isToken } from '@ambit/core/http-text';
 import { RuleRefusal } from './problems.ts';
 
 /** In lower case. @throws {@link RuleRefusal} */
@@ -15,6 +15,18 @@ export function headerName(name: string): string {
 export function token(text: string): string {
   if (!isToken(text)) throw new RuleRefusal(`"${text}" is not a name`);
   return text;
+}
+
+/**
+ * The path that a cookie is for. Empty is left to the waypoint; a browser that is told one without a slash before it takes
+ * the path of the request instead.
+ *
+ * @throws {@link RuleRefusal}
+ */
+export function cookiePath(path: string): string {
+  if (path !== '' && !(path.startsWith('/') && isCookiePath(path)))
+    throw new RuleRefusal(`"${path}" is no path of a cookie`);
+  return path;
 }
 
 /** @throws {@link RuleRefusal} */

@@ -16,7 +16,7 @@ import type {
 } from '@ambit/api/waypoint';
 import { grpcStatusNumber, type RetryWord, retryWordOf, SessionKind } from '@ambit/api/waypoint';
 import { messageOf } from '@ambit/core/errors';
-import { asciiLowerCase, isToken } from '@ambit/core/http-text';
+import { asciiLowerCase, isCookiePath, isToken } from '@ambit/core/http-text';
 import { atMost, nameOf, pick, portOf, Problem } from '@ambit/model/decode/problem';
 import {
   DEFAULT_RETRY,
@@ -206,12 +206,15 @@ function sessionOf(message: SessionPersistenceMessage): SessionPersistence {
   if (kind === 'cookie' && !isToken(name)) {
     throw new Problem(`session: ${name} is no name of a cookie`);
   }
+  const cookiePath = message.cookiePath || '/';
+  if (!isCookiePath(cookiePath)) throw new Problem('session: a path of a cookie that is none');
   return {
     name: kind === 'header' ? headerNameOf(name, 'session') : name,
     kind,
     absoluteTimeoutMs: durationOf(message.absoluteTimeoutMs, 'session'),
     idleTimeoutMs: durationOf(message.idleTimeoutMs, 'session'),
     permanentCookie: message.permanentCookie,
+    cookiePath,
   };
 }
 
