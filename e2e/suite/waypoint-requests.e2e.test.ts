@@ -1,15 +1,16 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
+import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
 import { configMaps } from '@ambit/kube/resources/core';
 import { gateways } from '@ambit/kube/resources/gateway';
 import { httpRoutes } from '@ambit/kube/resources/routes';
-import { type ServiceEntry, serviceEntries } from '@ambit/kube/resources/networking';
+import { serviceEntries } from '@ambit/kube/resources/networking';
 import type { RequestOutcome } from '../echo/messages.ts';
 import { PORTS } from '../echo/ports.ts';
 import { runAmbit } from './kit/ambit.ts';
 import type { Asked, EchoPod } from './kit/echo-pod.ts';
 import { type LabelMatch, total } from './kit/metrics.ts';
-import { service, serviceAccount } from './kit/objects.ts';
+import { echoPod, service, serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { TokenIssuer } from './kit/tokens.ts';
@@ -22,6 +23,8 @@ const patience = { timeoutMs: 60_000 };
 /** Far longer than any request of this suite waits. */
 const SLOW_MS = 30_000;
 const ASK_TIMEOUT_MS = 8_000;
+/** Of the ports of an application in the network of its node, which others use as well. */
+const HOST_PORT_OFFSET = 21_000;
 const OVER_HTTP = 'suite-over-http';
 const OVER_GRPC = 'suite-over-grpc';
 const issuer = new TokenIssuer('https://issuer.test');
@@ -39,8 +42,11 @@ const podOf = (outcome: RequestOutcome) => (outcome.ok ? outcome.server?.pod : u
 const counted = async (metric: string, name: string, labels: LabelMatch = {}) =>
   total(await waypoint.metrics(), `ambit_waypoint_${metric}`, { destination: space.host(name), ...labels });
 
-function conditionsOf({ status }: ServiceEntry): readonly string[] {
-  return (status?.conditions ?? []).map(({ type, status: is }) => `${type} ${is}`);
+/** Whether this cluster's Gateway API has `cookie` in sessions, as from release 1.7 on, or `sessionName`. */
+async function spellsCookies(): Promise<boolean> {
+  const name = 'httproutes.gateway.networking.k8s.io';
+  const { spec } = await suite.cluster.client.get(customResourceDefinitions, { name });
+  return !JSON.stringify(spec).includes('"sessionName"');
 }
 
 async function inTurn<T>(count: number, act: (index: number) => Promise<T>): Promise<readonly T[]> {
@@ -208,10 +214,13 @@ describe('who is served by whom', () => {
     ],
     [
       'a session of a route',
-      () => httpRoute('healthy', { sessionPersistence: { sessionName: 'stick', type: 'Cookie' } }),
+      async () => {
+        const named = (await spellsCookies()) ? { cookie: { name: 'stick' } } : { sessionName: 'stick' };
+        return httpRoute('healthy', { sessionPersistence: { type: 'Cookie', ...named } });
+      },
     ],
   ])('one cookie, one endpoint: %s', async (_, made) => {
-    await space.having([made()], async () => {
+    await space.having([await made()], async () => {
       const first = await eventually(
         'a cookie',
         () => ask('healthy', { wantsAnswer: true }),
@@ -526,38 +535,57 @@ describe('tokens', () => {
   });
 });
 
-test('names below a wildcard lead nowhere, and status, warning and explanation say so', async () => {
-  const entry = object('networking.istio.io/v1', 'ServiceEntry', 'wild', {
-    hosts: ['*.wild.test'],
-    location: 'MESH_EXTERNAL',
-    resolution: 'DYNAMIC_DNS',
-    ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
-  });
-  await space.having([entry], async () => {
-    const at = { namespace: space.name, name: 'wild' };
-    const { status } = await eventually(
-      'a status and an address',
-      () => suite.cluster.client.get(serviceEntries, at),
-      (seen) =>
-        (seen.status?.addresses ?? []).length > 0 &&
-        conditionsOf(seen).includes('ambit.mesh/Supported False'),
-      patience,
+describe('names below a wildcard', () => {
+  /** The cluster's DNS has an address for a name that says one. */
+  const named = (ip: string) => `${ip.replaceAll('.', '-')}.${space.name}.pod.cluster.local`;
+
+  test('lead where they lead outside of the mesh, and to nobody whom the mesh knows', async () => {
+    const port = PORTS.http + HOST_PORT_OFFSET;
+    await space.apply(
+      echoPod(suite.cluster.file.images, {
+        name: 'on-host',
+        namespace: space.name,
+        node: suite.nodes[1],
+        hostNetwork: true,
+        env: { PORT_OFFSET: String(HOST_PORT_OFFSET) },
+        probes: {},
+      }),
     );
-    const refused = await eventually(
-      'a refusal by the waypoint',
-      () => client.ask({ host: 'a.wild.test', port: 80, timeoutMs: ASK_TIMEOUT_MS, wantsAnswer: true }),
-      (outcome) => answered(outcome) !== undefined,
-      patience,
-    );
-    expect(answered(refused)?.status).toBe(503);
-    const said = await ambit(
-      'why',
-      `${space.name}/client`,
-      `${status?.addresses?.[0]?.value ?? ''}:80`,
-      '--path',
-      '/',
-    );
-    expect(said).toMatchObject({ status: 3, text: expect.stringContaining('resolution DYNAMIC_DNS') });
+    const { ip: outside } = await space.ready('on-host');
+    const { status: ofGood } = await space.pod('good');
+    const entry = object('networking.istio.io/v1', 'ServiceEntry', 'wild', {
+      hosts: [`*.${space.name}.pod.cluster.local`],
+      location: 'MESH_EXTERNAL',
+      resolution: 'DYNAMIC_DNS',
+      ports: [{ number: port, name: 'http', protocol: 'HTTP' }],
+    });
+    await space.having([entry], async () => {
+      const at = { namespace: space.name, name: 'wild' };
+      const { status } = await eventually(
+        'an address',
+        () => suite.cluster.client.get(serviceEntries, at),
+        (seen) => (seen.status?.addresses ?? []).length > 0,
+        patience,
+      );
+      const reach = (ip: string) =>
+        client.ask({ host: named(ip), port, timeoutMs: ASK_TIMEOUT_MS, wantsAnswer: true });
+      const reached = await eventually(
+        'an answer from outside, through the waypoint',
+        () => reach(outside),
+        (outcome) => outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined,
+        patience,
+      );
+      expect(podOf(reached)).toBe('on-host');
+      const good = ofGood?.podIP ?? '';
+      expect(answered(await reach(good))?.status).toBe(503);
+      const vip = status?.addresses?.[0]?.value ?? '';
+      const about = async (ip: string) =>
+        await ambit('why', `${space.name}/client`, `${vip}:${port}`, '--path', '/', '--authority', named(ip));
+      expect(await about(good)).toMatchObject({
+        status: 3,
+        text: expect.stringContaining(`is at ${good}, which the mesh knows as`),
+      });
+    });
   });
 });
 

@@ -11,7 +11,7 @@ import { HttpServer } from '@ambit/core/http-server';
 import type { LogRoot } from '@ambit/core/log';
 import { MetricRegistry } from '@ambit/core/metrics';
 import { metricsHandler, processMetrics } from '@ambit/core/metrics-process';
-import { Names } from '@ambit/core/names';
+import { type Lookup, Names } from '@ambit/core/names';
 import { Readiness, readinessHandler } from '@ambit/core/readiness';
 import { until } from '@ambit/core/watch';
 import { Deadlines } from '@ambit/http/deadlines';
@@ -49,6 +49,7 @@ import { PolicyReport } from './exchange/policy-report.ts';
 import { HttpService } from './inbound/http-service.ts';
 import { Inbound } from './inbound/inbound.ts';
 import { hashOf } from './decide/balance/hash-key.ts';
+import { mayBeAsked } from './decide/outside.ts';
 import { hasHttpRules } from './decide/port-rules.ts';
 import { decideRetry } from './decide/retry.ts';
 import { createSecurity } from './security/security.ts';
@@ -62,6 +63,7 @@ import { destinationLines } from './telemetry/metrics/destination-lines.ts';
 import { WaypointTelemetry } from './telemetry/telemetry.ts';
 import { askService } from './upstream/ask-service.ts';
 import { Connector } from './upstream/connector.ts';
+import { outsideLookup } from './upstream/outside-names.ts';
 import { readTlsFile } from './upstream/read-tls-file.ts';
 import { TlsMaterials } from './upstream/tls-materials.ts';
 import { Tunnels } from './upstream/tunnels.ts';
@@ -85,6 +87,8 @@ export interface AppDeps {
   readonly accessLog?: LogOutputs;
   /** Where Secrets are mounted, if not where pods have them: for tests. */
   readonly credentials?: string;
+  /** Who is asked for names that clients bring, and which addresses are believed, if not as always: for tests. */
+  readonly outside?: { readonly lookUp: Lookup; readonly mayBeAsked: (ip: string) => boolean };
 }
 
 export interface App extends AsyncDisposable {
@@ -194,6 +198,10 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       resources,
       connector,
       names: new Names(clock),
+      outside: {
+        names: new Names(clock, deps.outside?.lookUp ?? outsideLookup()),
+        mayBeAsked: deps.outside?.mayBeAsked ?? mayBeAsked,
+      },
       clock,
       self,
       random,
@@ -324,7 +332,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         snapshot: () => resources.snapshot,
         self: identity,
         place: self,
-        cluster: (backend) => upstreams.cluster(backend),
+        cluster: (backend, host) => upstreams.clusterFor(backend, () => host),
         authenticate: security.authenticate,
         version: VERSION,
       }),

@@ -105,10 +105,15 @@ export const UPSTREAM_CONNECTIONS = 16_384;
 export const PENDING_REQUESTS = 4_096;
 /** Retries of a destination under way at a time, whatever its budget. */
 export const CONCURRENT_RETRIES = 1_024;
-/** Ports of workloads, which clients name at will: beyond so many, those that nobody uses are forgotten at once. */
+/** Ports of workloads and names below wildcards, which clients name at will: beyond so many, those that nobody uses are forgotten at once. */
 export const FLEETING_DESTINATIONS = 8_192;
 /** And otherwise when they were not used for so long. */
 export const FLEETING_KEPT_MS = 60_000;
+/** Of a name below a wildcard, which clients bring: addresses that are used. */
+export const OUTSIDE_ADDRESSES = 16;
+/** And how long a name server is waited for, and how often it is asked. */
+export const OUTSIDE_LOOKUP_TIMEOUT_MS = 2_000;
+export const OUTSIDE_LOOKUP_TRIES = 2;
 /** Addresses of a destination that clients choose for themselves (ServiceEntries without resolution). */
 export const CHOSEN_ADDRESSES = 1_024;
 

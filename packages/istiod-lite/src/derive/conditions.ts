@@ -17,7 +17,6 @@ import { isForMesh } from '../translate/virtual-services/scope.ts';
 import {
   type IngressUse,
   missingWaypointConditions,
-  supportConditions,
   visibilityConditions,
   waypointConditions,
 } from '../translate/waypoint-status.ts';
@@ -98,7 +97,6 @@ export function deriveConditions(
         someOf([
           ...waypointConditions(binding, binding.waypoint && ingressOf(entry.metadata, fetch)),
           ...missingWaypointConditions(entry, binding),
-          ...supportConditions(entry),
           ...(binding.waypoint ? healthCheckConditions(checkedEntry(entry)) : []),
           ...(visibilities.isSaid(fetch)
             ? visibilityConditions(visibilities.of(entry.metadata.namespace ?? '', fetch))

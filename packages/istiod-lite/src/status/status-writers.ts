@@ -22,12 +22,7 @@ import { MESH_CONTROLLER } from '../translate/destinations/backend-tls-status.ts
 import { WAYPOINT_ACCEPTED } from '../translate/policy-targets.ts';
 import { ROUTE_CONTROLLER, type WantedParent } from '../translate/routes/route-status.ts';
 import { HEALTH_CHECKED } from '../translate/destinations/health-check.ts';
-import {
-  SUPPORTED,
-  VISIBILITY_APPLIED,
-  WAYPOINT_BOUND,
-  WAYPOINT_MISSING,
-} from '../translate/waypoint-status.ts';
+import { VISIBILITY_APPLIED, WAYPOINT_BOUND, WAYPOINT_MISSING } from '../translate/waypoint-status.ts';
 import { ConditionWriter } from './condition-writer.ts';
 import type { Conditioned } from './conditions.ts';
 import { ANCESTORS, PARENTS } from './controller-entries.ts';
@@ -67,7 +62,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: serviceEntries,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, SUPPORTED, HEALTH_CHECKED, VISIBILITY_APPLIED],
+      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, HEALTH_CHECKED, VISIBILITY_APPLIED],
       objects: inputs.serviceEntries,
       wanted: conditions.ofServiceEntries,
     }),

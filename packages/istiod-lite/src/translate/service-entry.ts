@@ -109,10 +109,6 @@ export function translateServiceEntry(entry: CheckedEntry, context: ServiceEntry
   });
 }
 
-/** What is told of resolution DYNAMIC_DNS. */
-export const NO_DYNAMIC_NAMES =
-  'is not supported: no waypoint looks names up that requests bring, so requests to these hosts get 503, and connections are closed';
-
 export function isWildcard(host: string): boolean {
   return host.startsWith('*');
 }

@@ -2,15 +2,13 @@
 import type { ServiceEntry } from '@ambit/kube/resources/networking';
 import type { EntryVisibility } from '../mesh-config/read.ts';
 import type { WantedCondition } from './condition.ts';
-import { isWildcard, NO_DYNAMIC_NAMES, resolutionOf } from './service-entry.ts';
+import { isWildcard, resolutionOf } from './service-entry.ts';
 import { waypointKey } from './waypoint.ts';
 import type { WaypointBinding } from './waypoint-binding.ts';
 
 export const WAYPOINT_BOUND = 'istio.io/WaypointBound';
 export const VISIBILITY_APPLIED = 'istio.io/VisibilityApplied';
 export const WAYPOINT_MISSING = 'istio.io/WaypointMissing';
-/** Ours: Istio has no word for what it can do. */
-export const SUPPORTED = 'ambit.mesh/Supported';
 const CONNECT_STRATEGY_ANNOTATION = 'istio.io/connect-strategy';
 const RACING = 'RACE_FIRST_TCP_CONNECT';
 
@@ -68,13 +66,6 @@ export function missingWaypointConditions(
       'ServiceEntry has a non-default connect strategy but no waypoint bound. A waypoint is required for connect strategies to take effect for ambient clients.',
     );
   return [];
-}
-
-/** What a ServiceEntry asks for that no waypoint of ours does. Nothing at all, where it asks for nothing of that kind. */
-export function supportConditions({ spec }: ServiceEntry): readonly WantedCondition[] {
-  if (!spec || resolutionOf(spec) !== 'DYNAMIC_DNS') return [];
-  const message = `resolution DYNAMIC_DNS ${NO_DYNAMIC_NAMES}`;
-  return [{ type: SUPPORTED, isTrue: false, reason: 'UnsupportedResolution', message }];
 }
 
 /** What the mesh's settings make of a ServiceEntry. One that nobody may see has no status. */

@@ -1,4 +1,3 @@
-import { NO_DYNAMIC_NAMES } from '../translate/service-entry.ts';
 import { describe, expect, test } from '@jest/globals';
 import type { ServiceEntry, WorkloadEntry } from '@ambit/kube/resources/networking';
 import { parse } from 'yaml';
@@ -27,10 +26,7 @@ describe('entries that must not get in', () => {
     expect(findingsOf(kind, spec).errors).toContain(webhook);
   });
   test.each(Object.entries(ACCEPTED_ENTRIES))('but %s is fine', (_, { kind, spec }) => {
-    // What nobody does yet is warned of, and stored all the same.
-    const isUnsupported = 'resolution' in spec && spec.resolution === 'DYNAMIC_DNS';
-    const warnings = isUnsupported ? [`spec.resolution: DYNAMIC_DNS ${NO_DYNAMIC_NAMES}`] : [];
-    expect(findingsOf(kind, spec)).toMatchObject({ errors: [], refusals: [], warnings });
+    expect(findingsOf(kind, spec)).toMatchObject({ errors: [], refusals: [], warnings: [] });
   });
 });
 
@@ -43,7 +39,6 @@ describe('validateServiceEntry', () => {
     'a wildcard, resolved by a waypoint': {
       of: `{hosts: ["*.example.com", "*-x.example.com"], ${http}, resolution: DYNAMIC_DNS, location: MESH_EXTERNAL}`,
       labels: { 'istio.io/use-waypoint': 'egress' },
-      warnings: [`spec.resolution: DYNAMIC_DNS ${NO_DYNAMIC_NAMES}`],
     },
     'blocks of addresses that pass through': {
       of: '{hosts: [a.example.com, b.example.com], addresses: [192.0.2.0/24, "fd00::/8", 192.0.2.1], ports: [{number: 1, name: tcp}]}',
@@ -163,7 +158,6 @@ describe('validateServiceEntry', () => {
         'spec.ports[0].protocol: must be HTTP, HTTP2, GRPC or TLS with resolution DYNAMIC_DNS',
         'spec.location: must be MESH_EXTERNAL with resolution DYNAMIC_DNS and a waypoint',
       ],
-      warnings: [`spec.resolution: DYNAMIC_DNS ${NO_DYNAMIC_NAMES}`],
     },
     'several hosts and a plain port': {
       of: '{hosts: [a.example.com, b.example.com], ports: [{number: 1, name: a, protocol: https}, {number: 2, name: b, protocol: TCP}], resolution: DNS}',

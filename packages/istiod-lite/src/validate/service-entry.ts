@@ -5,12 +5,7 @@ import { schemaProblems } from '../schema/openapi.ts';
 import { serviceEntrySpec } from '../schema/service-entry.ts';
 import { checkedEntry, healthCheckProblem } from '../translate/destinations/health-check.ts';
 import { isProtocol } from '../translate/app-protocol.ts';
-import {
-  isWildcard,
-  NO_DYNAMIC_NAMES,
-  resolutionOf,
-  wantsAllottedAddresses,
-} from '../translate/service-entry.ts';
+import { isWildcard, resolutionOf, wantsAllottedAddresses } from '../translate/service-entry.ts';
 import type { MeshSettings } from '../translate/settings.ts';
 import { hostnameProblem, isDnsLabel, wildcardHostnameProblem } from './hostname.ts';
 import { Collector, type Findings } from './problems.ts';
@@ -121,7 +116,6 @@ function validateResolution(entry: ServiceEntry, spec: ServiceEntrySpec, into: C
       break;
     case 'DYNAMIC_DNS':
       validateDynamic(entry, spec, into);
-      into.warn('spec.resolution', `DYNAMIC_DNS ${NO_DYNAMIC_NAMES}`);
       break;
     default:
   }

@@ -15,6 +15,7 @@ import {
   decideDestination,
   type WaypointIdentity,
 } from '../decide/destination.ts';
+import { forwardedRequest } from '../decide/filters.ts';
 import type { ConnectionView, RequestView, TokenClaims } from '../decide/request-view.ts';
 import type { Forward } from '../decide/route-decision.ts';
 import {
@@ -40,9 +41,11 @@ export interface WhySources {
   readonly self: WaypointIdentity;
   /** This waypoint, as a client of services. */
   readonly place: () => Workload;
+  /** @param host - That the request is sent for. */
   readonly cluster: (
     backend: Forward['backend'],
-  ) => Pick<Cluster, 'endpoints' | 'problem' | 'isChosenByClient'>;
+    host: string,
+  ) => Pick<Cluster, 'endpoints' | 'pending' | 'problem' | 'isChosenByClient'>;
   /** As tokens of requests are looked at. */
   readonly authenticate: Authenticator['authenticate'];
   readonly version: string;
@@ -221,7 +224,10 @@ async function requestSteps(
     authorizes: authorizesIn(snapshot),
     keptFrom: kept,
     destination,
-    endpoints: (decision) => endpointsOf(decision, destination(decision), snapshot, sources),
+    endpoints: (decision) => {
+      const { authority } = forwardedRequest(decision, question.request);
+      return endpointsOf(decision, authority, destination(decision), snapshot, sources);
+    },
   });
 }
 
@@ -272,11 +278,13 @@ function destinationStep(asked: Asked): Step {
 
 function endpointsOf(
   { backend }: Forward,
+  host: string,
   { loadBalancer, outlierDetection }: ReturnType<Snapshot['destination']>,
   { settings: { locality } }: Snapshot,
   { mesh, place, cluster }: WhySources,
 ): EndpointsTrace {
-  const { problem, isChosenByClient, endpoints } = cluster(backend);
+  const { pending, problem, isChosenByClient, endpoints } = cluster(backend, host);
+  if (pending) return { kind: 'awaited' };
   if (problem) return { kind: 'none', problem: problem.message };
   if (isChosenByClient) return { kind: 'chosen' };
   const levels = levelsOf([...endpoints], {

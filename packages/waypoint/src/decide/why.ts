@@ -37,6 +37,8 @@ export type EndpointsTrace =
   | { readonly kind: 'all'; readonly all: readonly EndpointTrace[] }
   /** The service leaves it to the client. */
   | { readonly kind: 'chosen' }
+  /** A name server is being asked. */
+  | { readonly kind: 'awaited' }
   | { readonly kind: 'none'; readonly problem: string };
 
 /** Endpoints of a backend, as whoever holds them tells. */
@@ -303,6 +305,8 @@ function endpointStep({ endpoints }: WhyQuestion, decision: Forwarded): WhyStep 
   const found = endpoints(decision);
   if (found.kind === 'chosen')
     return { step: 'endpoint', outcome: 'ok', message: 'where the client itself wants to go' };
+  if (found.kind === 'awaited')
+    return { step: 'endpoint', outcome: 'unknown', message: 'its name is being looked up: ask again' };
   if (found.kind === 'none') return { step: 'endpoint', outcome: 'refuse', message: found.problem };
   const { all } = found;
   const usable = all.filter(({ healthy, weight }) => healthy && weight > 0);

@@ -47,7 +47,7 @@ async function recordOf(verdicts: Readonly<Record<string, ExternalVerdict>>): Pr
       bodyBytes: () => 0,
       check: ({ provider }: ExternalCheck) => Promise.resolve(verdicts[provider]),
     },
-    upstreams: { cluster: () => clusterOf(store.destination(key, 80, ''), () => request.onAbort(gone)) },
+    upstreams: { clusterFor: () => clusterOf(store.destination(key, 80, ''), () => request.onAbort(gone)) },
   });
   const gone = { kind: 'reset', message: 'gone' } as never;
   const destination = { kind: 'service', service: { key }, port: 80, address: { ip: '', port: 80 } };

@@ -30,7 +30,7 @@ function silentDestination() {
     destination: {},
     pick: () => endpoint,
   } as unknown as Cluster;
-  const context = { clock, budget, upstreams: { cluster: () => cluster } } as unknown as ExchangeContext;
+  const context = { clock, budget, upstreams: { clusterFor: () => cluster } } as unknown as ExchangeContext;
   const head = {
     method: 'POST',
     scheme: 'http' as const,

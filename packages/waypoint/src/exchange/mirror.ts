@@ -33,7 +33,7 @@ export function startMirror(
   backend: BackendService,
   request: MirroredRequest,
 ): Mirror | undefined {
-  const cluster = context.upstreams.cluster(backend);
+  const cluster = context.upstreams.clusterFor(backend, () => request.sent.authority);
   return cluster.mirrors < MIRRORS_AT_A_TIME ? new Mirror(context, downstream, cluster, request) : undefined;
 }
 

@@ -431,7 +431,9 @@ export class ProxiedRequest
     const { upstreams } = this.#context;
     const { destination } = this.#downstream;
     const cluster =
-      destination.kind === 'workload' ? upstreams.workload(destination) : upstreams.cluster(decision.backend);
+      destination.kind === 'workload'
+        ? upstreams.workload(destination)
+        : upstreams.clusterFor(decision.backend, () => forwardedRequest(decision, this.#view).authority);
     const pending = cluster.pending;
     if (!pending) {
       this.#send(decision, cluster);

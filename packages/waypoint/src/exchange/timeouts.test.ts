@@ -57,7 +57,7 @@ function setup(kind: 'HTTPRoute' | 'VirtualService', head: Partial<RequestHead> 
   const cluster = clusterOf(store.destination(`shop/${HOSTNAME}`, 80, ''), () => events.push('sent'));
   const context = contextWith(store, {
     security: { authenticate: () => token.promise },
-    upstreams: { cluster: () => cluster },
+    upstreams: { clusterFor: () => cluster },
     clock,
   });
   const downstream = {

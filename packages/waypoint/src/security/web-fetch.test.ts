@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
-import { mayBeAsked, webFetcher } from './web-fetch.ts';
+import { mayBeAsked } from '../decide/outside.ts';
+import { webFetcher } from './web-fetch.ts';
 
 interface Served extends AsyncDisposable {
   readonly port: number;

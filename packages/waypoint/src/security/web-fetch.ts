@@ -10,28 +10,8 @@ import { get as getInClear } from 'node:http';
 import { get as getOverTls } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
-import { bytesOfIp, type Cidr, cidrContains, formatIp, parseCidr, parseIp } from '@ambit/core/ip';
+import { mayBeAsked } from '../decide/outside.ts';
 import { FetchError, type WebFetch } from './fetch-document.ts';
-
-const blocks = (...texts: readonly string[]): readonly Cidr[] =>
-  texts.flatMap((text) => parseCidr(text) ?? []);
-/** Unspecified, loopback, link-local, multicast; and where clouds tell their machines of themselves beside that. */
-const OUT_OF_BOUNDS = blocks(
-  '0.0.0.0/8',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '224.0.0.0/4',
-  '::/127',
-  'fe80::/10',
-  'ff00::/8',
-  'fd00:ec2::254/128', // Amazon
-  'fd20:ce::254/128', // Google
-  '168.63.129.16/32', // Azure
-  '100.100.100.200/32', // Alibaba
-  '192.0.0.192/32', // Oracle
-);
-/** An address of IPv4 is at their end: NAT64's well-known prefix (RFC 6052), and IPv4-compatible addresses. */
-const CARRYING_IPV4 = blocks('64:ff9b::/96', '::/96');
 
 /** Statuses of a whole answer; a server may write anything from 0 to 999. */
 const FIRST_STATUS = 200;
@@ -64,17 +44,6 @@ export function webFetcher(mayAsk: (ip: string) => boolean = mayBeAsked): WebFet
         resolve(new Response(isBodiless ? null : Readable.toWeb(answer), { status, headers: location }));
       }).on('error', reject);
     });
-}
-
-export function mayBeAsked(ip: string): boolean {
-  const canonical = parseIp(ip);
-  if (canonical === undefined || isOutOfBounds(canonical)) return false;
-  const bytes = CARRYING_IPV4.some((range) => cidrContains(range, canonical)) && bytesOfIp(canonical);
-  return !bytes || !isOutOfBounds(formatIp(bytes.subarray(12)) ?? '');
-}
-
-function isOutOfBounds(ip: string): boolean {
-  return OUT_OF_BOUNDS.some((range) => cidrContains(range, ip));
 }
 
 function outOfBounds(what: string): FetchError {

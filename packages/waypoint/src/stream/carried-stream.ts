@@ -94,7 +94,7 @@ export class CarriedStream {
       this.#refuse('NR', 'not_configured_yet');
       return;
     }
-    const areNamesAsked = hasNameRules(config);
+    const areNamesAsked = hasNameRules(config) || this.#leadsWhereNamesLead;
     if (areNamesAsked || this.#carried.carrier === 'tls') this.#peek(areNamesAsked);
     else this.#admit();
   }
@@ -175,6 +175,14 @@ export class CarriedStream {
     return configOf(this.#context.snapshot(), this.#downstream.destination);
   }
 
+  /** The name that TLS asks for is where the connection goes. */
+  get #leadsWhereNamesLead(): boolean {
+    const { destination } = this.#downstream;
+    if (destination.kind !== 'service' || this.#carried.carrier !== 'tls') return false;
+    const to = { service: destination.service.key, port: destination.port };
+    return this.#context.upstreams.cluster({ to, subset: '' }).wildcard !== undefined;
+  }
+
   get #subject(): AuthorizationSubject {
     return { request: undefined, connection: this.#connection, token: undefined };
   }
@@ -234,7 +242,7 @@ export class CarriedStream {
       return;
     }
     this.#lead = decision;
-    this.#connect(() => upstreams.cluster(decision.backend));
+    this.#connect(() => upstreams.clusterFor(decision.backend, () => this.#connection.sni));
   }
 
   #connect(find: () => Cluster): void {

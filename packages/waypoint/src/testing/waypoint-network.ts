@@ -3,7 +3,7 @@ import { AppProtocol, TunnelProtocol } from '@ambit/api/workload';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { bytesOfIp } from '@ambit/core/ip';
 import { LogRoot } from '@ambit/core/log';
-import { type App, startApp } from '../app.ts';
+import { type App, type AppDeps, startApp } from '../app.ts';
 import { type Config, configFrom } from '../config.ts';
 import { LogOutputs } from '../telemetry/access-log/log-outputs.ts';
 import { type Client, type ClientOptions, openClient } from './client.ts';
@@ -12,7 +12,7 @@ import { ControlPlane } from './control-plane.ts';
 export const NAMESPACE = 'shop';
 export const WAYPOINT_IDENTITY = `spiffe://cluster.local/ns/${NAMESPACE}/sa/waypoint`;
 export const ALICE = `spiffe://cluster.local/ns/${NAMESPACE}/sa/alice`;
-const WAYPOINT = {
+export const WAYPOINT = {
   destination: {
     $case: 'hostname',
     value: { namespace: NAMESPACE, hostname: `waypoint.${NAMESPACE}.svc.cluster.local` },
@@ -110,6 +110,8 @@ export interface NetworkOptions {
   readonly hbonePort?: number;
   /** Where Secrets are mounted. */
   readonly credentials?: string;
+  /** Who is asked for names that clients bring, and which addresses are believed. */
+  readonly outside?: AppDeps['outside'];
   /** What the control plane knows before the waypoint starts. */
   readonly before?: (controlPlane: ControlPlane) => void;
 }
@@ -141,6 +143,7 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
         })),
         ...(options.hbonePort === undefined ? {} : { hbonePort: options.hbonePort }),
         ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+        ...(options.outside && { outside: options.outside }),
       },
       AbortSignal.timeout(10_000),
     ),

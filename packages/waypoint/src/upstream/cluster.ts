@@ -145,6 +145,12 @@ export class Cluster implements EndpointOwner, Disposable {
     return this.#view.chosen !== undefined;
   }
 
+  /** Clients bring names below this, and each is a destination of its own. */
+  get wildcard(): string | undefined {
+    this.#refresh();
+    return this.#view.wildcard;
+  }
+
   get endpoints(): Iterable<UpstreamEndpoint> {
     this.#refresh();
     return this.#endpoints.values();
@@ -284,7 +290,7 @@ export class Cluster implements EndpointOwner, Disposable {
   #watch(): void {
     const { clock, random, log, connector } = this.#deps;
     const { outlierDetection, healthCheck } = this.#destination;
-    const { name, hostname = '' } = this.source;
+    const { name, calledName = '' } = this.source;
     const changed = () => this.#balancer?.healthChanged();
     if (this.#ejections && !samePolicy(this.#ejections.policy, outlierDetection)) {
       this.#ejections[Symbol.dispose]();
@@ -306,7 +312,7 @@ export class Cluster implements EndpointOwner, Disposable {
         connect: (endpoint, waiter) =>
           connector.transport(endpoint, this.#about(undefined, undefined), waiter),
         clock,
-        hostname,
+        hostname: calledName,
         version: () =>
           upstreamVersion(this.appProtocol, this.#destination, { version: '1.1', isGrpc: false }),
       });
@@ -407,11 +413,11 @@ export class Cluster implements EndpointOwner, Disposable {
 
   #about(version: HttpVersion | undefined, client: ConnectionView | undefined): ConnectAbout {
     const { tls: policy, proxyProtocol } = this.#destination;
-    const { hostname } = this.source;
+    const { hostname, calledName } = this.source;
     return {
       hostname,
       settings: this.#settings,
-      tls: policy && { policy, version, hostname },
+      tls: policy && { policy, version, hostname: calledName },
       preamble: proxyProtocol && proxyPreamble(proxyProtocol, client),
     };
   }

@@ -233,11 +233,6 @@ describe('endpoints', () => {
       fields: { network: 'far', addresses: [Uint8Array.of(127, 0, 0, 1)] },
       why: 'is in network far, and this waypoint is not',
     },
-    {
-      what: 'below a wildcard',
-      fields: { hostname: '*.example.test' },
-      why: 'names below *.example.test are not looked up (resolution DYNAMIC_DNS)',
-    },
   ])('$what are not reached, and it is said why', async ({ fields, why }) => {
     const backend = await web('127.0.0.1');
     const network = await networkOf([]);

@@ -22,6 +22,7 @@ workloads:
     resources: new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' }),
     connector: {} as Connector,
     names: new Names(clock),
+    outside: { names: new Names(clock), mayBeAsked: () => true },
     clock,
     self: () => workload,
     random: systemRandom,

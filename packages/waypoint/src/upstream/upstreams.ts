@@ -2,7 +2,8 @@
  * Every destination that requests are sent to.
  *
  * A destination is made when a request first needs it, told of changes that concern it, and goes with its service. Ports of
- * workloads are what clients name, so a destination of that kind goes when it has not been used for a while.
+ * workloads and names below a wildcard are what clients name, so a destination of that kind goes when it has not been used
+ * for a while.
  */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
@@ -10,12 +11,13 @@ import type { Names } from '@ambit/core/names';
 import type { MeshStore } from '@ambit/model/store';
 import type { Workload } from '@ambit/model/workload';
 import type { WorkloadDestination } from '../decide/destination.ts';
+import { nameBelow } from '../decide/outside.ts';
 import type { BackendService } from '../decide/route-decision.ts';
 import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS, UPSTREAM_SWEEP_MS } from '../limits.ts';
 import { type Destination, NO_TRAFFIC_POLICY } from '../resources/destination-policy.ts';
 import type { ResourceStore } from '../resources/store.ts';
 import { Cluster } from './cluster.ts';
-import { type ClusterSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
+import { type ClusterSource, NamedSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
 import type { Connector } from './connector.ts';
 import { upstreamSettings } from './settings.ts';
 
@@ -24,6 +26,8 @@ export interface UpstreamsOptions {
   readonly resources: Pick<ResourceStore, 'snapshot' | 'changes'>;
   readonly connector: Connector;
   readonly names: Names;
+  /** Those that clients bring. */
+  readonly outside: { readonly names: Names; readonly mayBeAsked: (ip: string) => boolean };
   readonly clock: Clock;
   /** This waypoint, as a client of the service. */
   readonly self: () => Workload;
@@ -34,7 +38,7 @@ export interface UpstreamsOptions {
 export class Upstreams implements Disposable {
   readonly #options: UpstreamsOptions;
   readonly #clusters = new Map<string, Cluster>();
-  /** Of those, the ones that clients' choice of a port has made. */
+  /** Of those, the ones that clients' choice of a port or a name has made. */
   #fleeting = 0;
   readonly #disposables = new DisposableStack();
 
@@ -57,25 +61,52 @@ export class Upstreams implements Disposable {
 
   /** A service's port, or a subset of its endpoints. */
   cluster({ to, subset }: BackendService): Cluster {
-    const { mesh, self, resources } = this.#options;
+    const { mesh, self, resources, names } = this.#options;
     const { service, port } = to;
-    return this.#cluster(
-      `${service} ${port} ${subset}`,
+    return this.#cluster(`${service} ${port} ${subset}`, {
       subset,
-      () => new ServiceSource(mesh, self, service, port),
-      () => resources.snapshot.destination(service, port, subset),
-    );
+      names,
+      source: () => new ServiceSource(mesh, self, service, port),
+      destination: () => resources.snapshot.destination(service, port, subset),
+    });
+  }
+
+  /**
+   * The same; where clients bring the names, what is behind the one that is asked for.
+   *
+   * @param host - That a client asks for, with or without a port.
+   */
+  clusterFor(backend: BackendService, host: () => string | undefined): Cluster {
+    const whole = this.cluster(backend);
+    const { wildcard } = whole;
+    if (wildcard === undefined) return whole;
+    const name = nameBelow(wildcard, host() ?? '');
+    if (name === undefined) return whole;
+    const { mesh, self, resources, outside } = this.#options;
+    const { to, subset } = backend;
+    const { service, port } = to;
+    return this.#cluster(`${service} ${port} ${subset} ${name}`, {
+      subset,
+      names: outside.names,
+      source: () =>
+        new NamedSource(new ServiceSource(mesh, self, service, port), name, {
+          mesh,
+          self,
+          mayBeAsked: outside.mayBeAsked,
+        }),
+      destination: () => resources.snapshot.destination(service, port, subset),
+    });
   }
 
   /** A workload by its own address. */
   workload({ workload, address, protocol }: WorkloadDestination): Cluster {
-    const { mesh } = this.#options;
-    return this.#cluster(
-      `${workload.uid} ${address.ip} ${address.port}`,
-      '',
-      () => new WorkloadSource(mesh, workload.uid, address, protocol),
-      () => NO_POLICY,
-    );
+    const { mesh, names } = this.#options;
+    return this.#cluster(`${workload.uid} ${address.ip} ${address.port}`, {
+      subset: '',
+      names,
+      source: () => new WorkloadSource(mesh, workload.uid, address, protocol),
+      destination: () => NO_POLICY,
+    });
   }
 
   clusters(): Iterable<Cluster> {
@@ -88,15 +119,10 @@ export class Upstreams implements Disposable {
     this.#clusters.clear();
   }
 
-  #cluster(
-    key: string,
-    subset: string,
-    source: () => ClusterSource,
-    destination: () => Destination,
-  ): Cluster {
+  #cluster(key: string, { subset, names, source, destination }: NewCluster): Cluster {
     const known = this.#clusters.get(key);
     if (known) return known;
-    const { resources, connector, names, clock, random, log, self } = this.#options;
+    const { resources, connector, clock, random, log, self } = this.#options;
     const made = new Cluster(source(), {
       subset,
       clock,
@@ -138,6 +164,13 @@ export class Upstreams implements Disposable {
     if (cluster.source.isFleeting) this.#fleeting -= 1;
     cluster[Symbol.dispose]();
   }
+}
+
+interface NewCluster {
+  readonly subset: string;
+  readonly names: Names;
+  readonly source: () => ClusterSource;
+  readonly destination: () => Destination;
 }
 
 /** Policies are for services. */

@@ -15,7 +15,7 @@ export function dumpDestination(cluster: Cluster): unknown {
     ...policy
   } = cluster.destination;
   return shown({
-    destination: source.hostname ?? source.name,
+    destination: source.calledName ?? source.name,
     port: source.port,
     subset: subset === '' ? undefined : subset,
     protocol: appProtocol,
