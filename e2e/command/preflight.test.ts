@@ -101,7 +101,7 @@ test('looks at each node from a pod on it, and leaves nothing', async () => {
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expect(out).toContain('; 2 of 2 nodes looked at from inside.\n');
   expect(out).toContain('note     cluster  the Gateway API is not installed, which waypoints need\n');
-  expect(out).toContain('0 errors, 0 warnings, 2 notes.\n');
+  expect(out).toContain('0 errors, 0 warnings, 2 notes: nothing keeps the mesh from working.\n');
   expect(await namespaces()).toEqual(before);
 });
 

@@ -7,6 +7,7 @@ import { type Pod, pods } from '@ambit/kube/resources/core';
 import type { Context } from './context.ts';
 import { NotFoundError, ProxyError } from './errors.ts';
 import { listOf, type JsonObject, objectOf } from './json-value.ts';
+import { hasMesh, noMesh } from './mesh-presence.ts';
 import { isReady } from './pod-ready.ts';
 import { proxyPage } from './proxy-page.ts';
 
@@ -26,6 +27,8 @@ export async function itemsOfOne(
 ): Promise<readonly JsonObject[]> {
   const { meshNamespace } = context.options;
   const ready = await replicas(context);
+  if (ready.length === 0 && (await hasMesh(context)) === false)
+    throw new NotFoundError(noMesh(meshNamespace));
   if (ready.length === 0)
     throw new NotFoundError(
       `no istiod is ready in namespace ${meshNamespace}; "ambit status" says what runs there`,

@@ -742,6 +742,10 @@ AuthorizationPolicy shop/only-web
   });
 
   test('says who could not be asked', async () => {
+    expect((await cluster.run('analyze')).err).toBe(
+      'ambit: no mesh is installed in namespace istio-system; "ambit install" installs one\n',
+    );
+    cluster.workload('daemonsets', 'istio-cni-node', '0.1.0');
     expect(await cluster.run('analyze')).toEqual({
       code: 1,
       err: 'ambit: no istiod is ready in namespace istio-system; "ambit status" says what runs there\n',

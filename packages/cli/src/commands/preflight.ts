@@ -77,7 +77,12 @@ function textOf({ nodes, notProbed, cluster }: PreflightFacts, findings: readonl
   const looked = nodes.filter(({ probe }) => probe?.kind === 'looked').length;
   const head = `Kubernetes ${cluster.version ?? 'of unknown version'}; ${looked} of ${nodes.length} nodes looked at from inside${notProbed === undefined ? '' : ` (${notProbed})`}.\n`;
   const count = (severity: Finding['severity']) => findings.filter((one) => one.severity === severity).length;
-  const verdict = `${count('error')} errors, ${count('warning')} warnings, ${count('note')} notes.\n`;
+  const counted = (['error', 'warning', 'note'] as const).map(
+    (severity) => `${count(severity)} ${severity}${count(severity) === 1 ? '' : 's'}`,
+  );
+  const blocked =
+    count('error') === 0 ? 'nothing keeps the mesh from working' : 'errors keep the mesh from working';
+  const verdict = `${counted.join(', ')}: ${blocked}.\n`;
   if (findings.length === 0) return `${head}\nNothing stands in the way.\n`;
   const width = Math.max(...findings.map(({ where }) => where.length));
   const rows = findings.map(({ severity, where, text, fix }) => {
