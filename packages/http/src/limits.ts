@@ -47,6 +47,8 @@ export const RECENTLY_RESET_STREAMS = 256;
 
 export const KEEPALIVE_INTERVAL_MS = 10_000;
 export const KEEPALIVE_TIMEOUT_MS = 20_000;
+/** How long an answer may wait for what is said behind it, where the client does not. */
+export const LATE_ANSWER_MS = 100;
 /** How long a graceful GOAWAY waits for its PING before it names the last stream. */
 export const GOAWAY_CONFIRM_MS = 1_000;
 

@@ -57,6 +57,7 @@ export const DEFAULT_HTTP2_OPTIONS: Omit<Http2Options, 'deadlines' | 'clock'> = 
   headerListBytes: limits.HEAD_BYTES,
   extendedConnect: true,
   takesEarlyData: false,
+  earlyDataBytes: 0,
   idleTimeoutMs: limits.IDLE_TIMEOUT_MS,
 };
 

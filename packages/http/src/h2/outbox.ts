@@ -19,6 +19,8 @@ export class Outbox {
   /** The last turn brought several frames, so this one may too. */
   #busy = false;
   #scheduled = false;
+  /** The first of what is queued goes out at the end of this event, with what follows it. */
+  #following = false;
 
   constructor(transport: Transport) {
     this.#transport = transport;
@@ -49,14 +51,23 @@ export class Outbox {
     }
     this.#queue.append(bytes);
     if (isUrgent) {
-      if (moreFollows) queueMicrotask(() => this.#queue.flush());
+      if (moreFollows) this.#awaitFollowing();
       else this.#queue.flush();
       return;
     }
     this.#gathered++;
-    if (this.#scheduled) return;
+    if (this.#scheduled || (this.#following && this.#gathered === 1)) return;
     this.#scheduled = true;
     if (dirty.push(this) === 1) setImmediate(flushAll);
+  }
+
+  #awaitFollowing(): void {
+    this.#following = true;
+    queueMicrotask(() => {
+      this.#following = false;
+      if (!this.#scheduled) this.#gathered = 0;
+      this.#queue.flush();
+    });
   }
 
   /** The loop's turn is over: nothing more comes that could be gathered. */

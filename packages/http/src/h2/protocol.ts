@@ -35,8 +35,9 @@ export const SETTING = {
   /**
    * Ours, of those that are free for private use (RFC 9113 §11.3): 1 from a server that keeps what follows a CONNECT until it
    * has answered. Others may refuse a client that says something before (Envoy can be told to), so it must be asked for.
+   * From a client, after how many octets it waits for the answer: until then it goes on without.
    */
-  takesEarlyData: 0xf0_ea,
+  earlyData: 0xf0_ea,
 } as const;
 
 export const H2 = {

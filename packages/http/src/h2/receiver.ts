@@ -36,6 +36,8 @@ export interface ReceiverHost {
   /** A frame for a stream that the session does not know any more. */
   refuse(streamId: number, h2Code: number): void;
   remoteEnded(stream: H2Stream): void;
+  /** The peer says more on a stream than came with its request. */
+  sendLateAnswer(stream: H2Stream): void;
   resetByPeer(stream: H2Stream, error: StreamResetError): void;
   applySettings(payload: Buffer): void;
   widen(stream: H2Stream | undefined, bytes: number): void;
@@ -101,6 +103,8 @@ export class Receiver implements FrameSink {
     }
     this.#data = stream;
     this.#isEmpty = length === 0;
+    if (stream.lateAnswer && stream.receivedBytes > 0) this.#host.sendLateAnswer(stream);
+    stream.receivedBytes += length;
   }
 
   onDataSize(bytes: number): void {

@@ -1,12 +1,13 @@
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
-import { systemClock } from '@ambit/core/clock';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { HpackEncoder } from '../hpack/encoder.ts';
-import { FLOOD, OUTBOX_HARD_BYTES, MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
+import { FLOOD, LATE_ANSWER_MS, OUTBOX_HARD_BYTES, MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
 import { DuplexTransport } from '../transport/duplex-transport.ts';
 import { frame, numbersFrame } from './frame-writer.ts';
-import { DEFAULT_WINDOW_BYTES, FLAG, FRAME, H2, PREFACE } from './protocol.ts';
+import { DEFAULT_WINDOW_BYTES, FLAG, FRAME, H2, PREFACE, SETTING } from './protocol.ts';
 import { DEFAULT_SESSION_OPTIONS, H2Session } from './session.ts';
+import { encodeSettings } from './settings.ts';
 import type { H2Stream, StreamHandler } from './stream.ts';
 
 /** The bytes that a peer sends, and what it gets for them; it may stop to read. */
@@ -66,7 +67,7 @@ const request = (streamId: number) => frame(FRAME.headers, FLAG.endHeaders, stre
 /** For what is counted by the second: all of it comes at once, however long that takes here. */
 const clock = { ...systemClock, monotonicMs: () => 0 };
 
-function serve(onOpened: (stream: H2Stream) => void = () => undefined) {
+function serve(onOpened: (stream: H2Stream) => void = () => undefined, time: Clock = clock) {
   const peer = new Peer();
   const streams: H2Stream[] = [];
   let closed: Error | undefined;
@@ -83,7 +84,7 @@ function serve(onOpened: (stream: H2Stream) => void = () => undefined) {
         closed = error;
       },
     },
-    { ...DEFAULT_SESSION_OPTIONS, clock },
+    { ...DEFAULT_SESSION_OPTIONS, clock: time },
   );
   return { peer, session, streams, closed: () => closed };
 }
@@ -370,5 +371,90 @@ describe('windows', () => {
     peer.say(ack);
     await turns();
     expect(streams[0]?.receiveWindow).toBe(100_000);
+  });
+});
+
+describe('an answer that may wait for what follows it', () => {
+  const goesOnUntil = (octets: number) =>
+    frame(FRAME.settings, 0, 0, encodeSettings([[SETTING.earlyData, octets]]));
+  const data = (words: string, flags = 0) => frame(FRAME.data, flags, 1, Buffer.from(words));
+  const OK = [{ name: ':status', value: '200', indexed: true }];
+
+  /** A client that asks and says `words` with it; what it gets on its stream then. */
+  async function ask(settingsOfPeer: Uint8Array, ...words: readonly Uint8Array[]) {
+    const timers: [ms: number, run: () => void][] = [];
+    const after = (ms: number, run: () => void) => {
+      timers.push([ms, run]);
+      return { cancel() {} };
+    };
+    const { peer, streams } = serve((opened) => opened.respondLate(OK), { ...clock, after });
+    peer.say(PREFACE, settingsOfPeer);
+    await turns();
+    peer.received.length = 0;
+    peer.say(Buffer.concat([request(1), ...words]));
+    await turns();
+    const [stream] = streams;
+    if (!stream) throw new Error('no stream');
+    const got = () => peer.frames().map(({ type, payload }) => (type === FRAME.data ? `${payload}` : type));
+    const pass = (ms: number) => {
+      for (const [after, run] of timers) if (after === ms) run();
+    };
+    return { peer, stream, got, pass };
+  }
+
+  test('goes out in one write with the first data', async () => {
+    const { peer, stream, got } = await ask(goesOnUntil(100), data('question'));
+    expect(got()).toEqual([]);
+    stream.write(Buffer.from('answer'));
+    await turns();
+    expect([got(), peer.received.length]).toEqual([[FRAME.headers, 'answer'], 1]);
+    stream.write(Buffer.from(', more'));
+    await turns();
+    expect(got()).toEqual([FRAME.headers, 'answer', ', more']);
+  });
+
+  test('goes out before an end without data', async () => {
+    const { stream, got } = await ask(goesOnUntil(100), data('question'));
+    stream.end();
+    await turns();
+    expect(got()).toEqual([FRAME.headers, '']);
+  });
+
+  test.each([
+    ['waits for it', settings, [data('question')]],
+    ['has said nothing yet', goesOnUntil(100), []],
+    ['has said so much that it waits for it', goesOnUntil(8), [data('question')]],
+    ['has ended', goesOnUntil(100), [data('question', FLAG.endStream)]],
+  ])('goes out at once to a client that %s', async (_, settingsOfPeer, words) => {
+    const { got } = await ask(settingsOfPeer, ...words);
+    expect(got()).toEqual([FRAME.headers]);
+  });
+
+  test.each([
+    ['says more', data('another')],
+    ['ends', data('', FLAG.endStream)],
+  ])('goes out as soon as the client %s', async (_, later) => {
+    const { peer, got } = await ask(goesOnUntil(100), data('question'));
+    peer.say(later);
+    await turns();
+    expect(got()).toEqual([FRAME.headers]);
+  });
+
+  test('waits only so long', async () => {
+    const { stream, got, pass } = await ask(goesOnUntil(100), data('question'));
+    pass(LATE_ANSWER_MS);
+    await turns();
+    expect(got()).toEqual([FRAME.headers]);
+    stream.write(Buffer.from('answer'));
+    await turns();
+    expect(got()).toEqual([FRAME.headers, 'answer']);
+  });
+
+  test('is dropped with its stream', async () => {
+    const { stream, got, pass } = await ask(goesOnUntil(100), data('question'));
+    stream.reset(H2.cancel);
+    pass(LATE_ANSWER_MS);
+    await turns();
+    expect(got()).toEqual([FRAME.rstStream]);
   });
 });

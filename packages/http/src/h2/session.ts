@@ -12,6 +12,7 @@ import * as limits from '../limits.ts';
 import { FrameReader } from './frame-reader.ts';
 import { endStreamFrame, frame, numbersFrame, writeFrameHeader } from './frame-writer.ts';
 import { Keepalive, pong } from './keepalive.ts';
+import { LateAnswers, type LateAnswersHost } from './late-answers.ts';
 import { Outbox } from './outbox.ts';
 import { FLAG, FRAME, FRAME_HEADER_BYTES, H2, LARGEST_STREAM_ID, PREFACE, SETTING } from './protocol.ts';
 import { ReceiveWindows } from './receive-windows.ts';
@@ -35,6 +36,8 @@ export interface SessionOptions {
   readonly extendedConnect: boolean;
   /** Server: what follows a CONNECT is kept until it is answered, and clients are told so. */
   readonly takesEarlyData: boolean;
+  /** Client: after how many octets on a stream one waits for its answer; 0: from the start. Servers are told so. */
+  readonly earlyDataBytes: number;
   readonly clock: Clock;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
@@ -48,6 +51,7 @@ export const DEFAULT_SESSION_OPTIONS: Omit<SessionOptions, 'clock'> = {
   headerListBytes: limits.HEADER_LIST_BYTES,
   extendedConnect: false,
   takesEarlyData: false,
+  earlyDataBytes: 0,
   keepaliveIntervalMs: limits.KEEPALIVE_INTERVAL_MS,
   keepaliveTimeoutMs: limits.KEEPALIVE_TIMEOUT_MS,
 };
@@ -66,7 +70,7 @@ export interface SessionHandler {
   onClosed(error: Error | undefined): void;
 }
 
-export class H2Session implements TransportEvents, ReceiverHost {
+export class H2Session implements TransportEvents, ReceiverHost, LateAnswersHost {
   readonly role: 'client' | 'server';
   readonly peer: string;
   /** @internal */
@@ -84,6 +88,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   readonly #outbox: Outbox;
   readonly #settings = new PeerSettings();
   readonly #sender: Sender;
+  readonly #lateAnswers: LateAnswers;
   readonly #keepalive: Keepalive;
   readonly #recentlyReset = new Set<number>();
   #state: 'open' | 'draining' | 'closed' = 'open';
@@ -114,6 +119,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#receiver = new Receiver(this, options.headerListBytes, options.clock);
     this.#reader = new FrameReader(this.#receiver, options, isServer);
     this.#sender = new Sender(transport, this.#outbox, this.#settings, (stream) => this.#finish(stream));
+    this.#lateAnswers = new LateAnswers(this, this.#settings, options.clock);
     this.#keepalive = new Keepalive(options, put, () => this.destroy(H2.noError, new H2SilentError()));
     if (!isServer) this.#put(PREFACE);
     this.#put(frame(FRAME.settings, 0, 0, firstSettings(isServer, options)));
@@ -239,6 +245,17 @@ export class H2Session implements TransportEvents, ReceiverHost {
     this.#sendBlock(stream, this.#encoder.encodeFields(fields), endStream);
   }
 
+  /** @internal */
+  respondLate(stream: H2Stream, fields: readonly HeaderField[]): void {
+    stream.answered = true;
+    this.#lateAnswers.answer(stream, fields);
+  }
+
+  /** @internal */
+  sendLateAnswer(stream: H2Stream): void {
+    this.#lateAnswers.send(stream);
+  }
+
   #sendBlock(stream: H2Stream, block: Buffer, endStream: boolean): void {
     const max = this.#settings.maxFrameBytes;
     if (block.length <= max) {
@@ -265,6 +282,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   /** @internal */
   sendData(stream: H2Stream, buffer: Buffer, from: number, to: number): boolean {
     if (stream.closed || stream.ending) return true;
+    if (stream.lateAnswer) this.#lateAnswers.send(stream);
     this.#receiver.dataSent(to - from);
     return this.#sender.send(stream, buffer, from, to);
   }
@@ -272,6 +290,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
   /** @internal */
   endStream(stream: H2Stream, trailers: HeaderFields | undefined): void {
     if (stream.closed || stream.ending) return;
+    this.#lateAnswers.send(stream);
     stream.ending = true;
     if (trailers && trailers.length > 0) stream.trailers = trailers;
     this.#sender.sendEnd(stream);
@@ -384,6 +403,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
 
   /** @internal */
   remoteEnded(stream: H2Stream): void {
+    this.#lateAnswers.send(stream);
     stream.remoteEnded = true;
     if (stream.localEnded) this.#forget(stream);
     stream.handler.onEnd(stream);
@@ -492,6 +512,7 @@ export class H2Session implements TransportEvents, ReceiverHost {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#keepalive.stop();
+    this.#lateAnswers.stop();
     this.#goawayTimer?.cancel();
     this.#reader.stop();
     const error = this.#error;

@@ -21,6 +21,8 @@ export class PeerSettings {
   extendedConnect = false;
   /** The peer keeps what follows a CONNECT until it has answered. */
   takesEarlyData = false;
+  /** After how many octets on a stream the peer waits for its answer; 0: from the start. */
+  earlyDataBytes = 0;
 
   /** @throws {@link H2ConnectionError} A value is not allowed. */
   apply(payload: Buffer, fromServer: boolean): void {
@@ -63,8 +65,9 @@ export class PeerSettings {
         }
         this.extendedConnect = value === 1;
         break;
-      case SETTING.takesEarlyData:
-        this.takesEarlyData = value === 1;
+      case SETTING.earlyData:
+        if (fromServer) this.takesEarlyData = value === 1;
+        else this.earlyDataBytes = value;
         break;
       default:
     }
@@ -91,6 +94,7 @@ export function firstSettings(
     readonly headerListBytes: number;
     readonly extendedConnect: boolean;
     readonly takesEarlyData: boolean;
+    readonly earlyDataBytes: number;
   },
 ): Buffer {
   return encodeSettings([
@@ -99,6 +103,7 @@ export function firstSettings(
     [SETTING.maxFrameSize, own.maxFrameBytes],
     [SETTING.maxHeaderListSize, own.headerListBytes],
     ...(isServer && own.extendedConnect ? [[SETTING.enableConnectProtocol, 1] as const] : []),
-    ...(isServer && own.takesEarlyData ? [[SETTING.takesEarlyData, 1] as const] : []),
+    ...(isServer && own.takesEarlyData ? [[SETTING.earlyData, 1] as const] : []),
+    ...(!isServer && own.earlyDataBytes > 0 ? [[SETTING.earlyData, own.earlyDataBytes] as const] : []),
   ]);
 }

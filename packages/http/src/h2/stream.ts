@@ -55,6 +55,10 @@ export class H2Stream {
   closed = false;
   /** @internal The final response went out or came in. */
   answered = false;
+  /** @internal Server: the response that waits for what follows it. */
+  lateAnswer: readonly HeaderField[] | undefined;
+  /** @internal Octets of data that came, as flow control counts them. */
+  receivedBytes = 0;
   /** @internal Server: what comes within that turn was sent before an answer can have been seen. */
   openedInTurn = -1;
   /** @internal The owner was told to stop and waits for `onWritable`. */
@@ -98,6 +102,11 @@ export class H2Stream {
   /** Sends the response; with `endStream` nothing may follow. */
   respond(fields: readonly HeaderField[], endStream: boolean): void {
     this.session.sendHeaders(this, fields, endStream);
+  }
+
+  /** As {@link respond}, together with what follows if the client does not wait for it (late-answers.ts). */
+  respondLate(fields: readonly HeaderField[]): void {
+    this.session.respondLate(this, fields);
   }
 
   /** As {@link respond}, of plain fields; `informational` ones are followed by others. */

@@ -24,6 +24,7 @@ const A_WHILE_MS = 50;
 class Told {
   readonly windowBytes = 65_535;
   readonly words: string[] = [];
+  ended = false;
   readonly stream = this as unknown as H2Stream;
 
   writeInPlace(buffer: Buffer, from: number, to: number): boolean {
@@ -33,6 +34,10 @@ class Told {
 
   write(bytes: Buffer): boolean {
     return this.writeInPlace(bytes, 0, bytes.length);
+  }
+
+  end(): void {
+    this.ended = true;
   }
 }
 
@@ -54,7 +59,7 @@ function make(budget: QueueBudget): void {
     onPlainData: (buffer, from, to) => early.read(told.stream, buffer, from, to),
     onPlainEnd: () => {
       ends.push('end');
-      early.end();
+      early.end(told.stream);
     },
     onPlainWritten: () => undefined,
   };
@@ -89,6 +94,17 @@ test('what has arrived is told within the call that opens the stream, a little o
   expect(told.words).toHaveLength(1);
 });
 
+test('what follows is told as it comes, until it is enough', async () => {
+  early.follow(told.stream);
+  const words = ['a', 'b', 'c'.repeat(EARLY_DATA_BYTES), 'd'];
+  for (const piece of words) {
+    application.write(Buffer.from(piece));
+    await systemClock.sleep(A_WHILE_MS);
+  }
+  expect(told.words).toEqual(words.slice(0, 3));
+  expect(early.heldBytes).toBe(EARLY_DATA_BYTES + 2);
+});
+
 test('it is told once to the stream that is agreed to, and again to one that follows a refused one', () => {
   application.write(Buffer.from('hello'));
   early.follow(told.stream);
@@ -117,13 +133,23 @@ test('an application that has gone by then is noticed in that call', async () =>
   expect([told.words, ends, socket.isClosed]).toEqual([[], ['ECONNRESET'], true]);
 });
 
-test('an end without words is told after the answer', async () => {
+test.each([[[]], [['hello']]])('an end after %j is told to each stream, and to the pump', async (words) => {
+  for (const piece of words) application.write(Buffer.from(piece));
   application.end();
   early.follow(told.stream);
-  expect(ends).toEqual([]);
+  expect(told.ended).toBe(false);
   await systemClock.sleep(A_WHILE_MS);
+  expect([told.words, ends, told.ended]).toEqual([words, ['end'], true]);
+  const next = new Told();
+  early.pause();
+  early.follow(next.stream);
+  expect([next.words, next.ended]).toEqual([words, true]);
   const heard: string[] = [];
-  const pump = { attach: () => heard.push('attached'), onPlainEnd: () => heard.push('end') };
-  early.handOver(told.stream, pump as unknown as TunnelPump);
-  expect([told.words, ends, heard]).toEqual([[], ['end'], ['attached', 'end']]);
+  const pump = {
+    sentAhead: () => undefined,
+    attach: () => heard.push('attached'),
+    onPlainEnd: () => heard.push('end'),
+  };
+  early.handOver(next.stream, pump as unknown as TunnelPump);
+  expect(heard).toEqual(['attached', 'end']);
 });

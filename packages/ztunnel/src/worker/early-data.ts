@@ -2,8 +2,9 @@
  * What an application says before its CONNECT is answered: its first words, sent ahead to a peer that takes them.
  *
  * A request then meets its server as soon as that is connected, instead of a round trip between the two ztunnels later. The
- * peer has proved who it is before, and says in its SETTINGS that it keeps early data. One piece is read, at most, and kept
- * here too: if the stream is refused, another one is told the same.
+ * peer has proved who it is before, and says in its SETTINGS that it keeps early data. A little is read, and kept here too:
+ * if the stream is refused, another one is told the same. Until that is full the answer is not waited for, and the peer,
+ * who was told so, may send it with the first words that come back.
  */
 import { HeldTooMuchError } from '@ambit/hbone/errors';
 import type { Holder, QueueBudget } from '@ambit/hbone/queue-budget';
@@ -43,10 +44,12 @@ export class EarlyData implements Holder {
     return this.#bytes?.length ?? 0;
   }
 
-  /** The stream is open, and takes early data: what was said already is said again, else the first words are listened for. */
+  /** The stream is open, and takes early data: what was said already is said again, and more is listened for. */
   follow(stream: H2Stream): void {
-    if (this.#bytes) this.#tell(stream, this.#bytes);
-    else if (!this.#ended) this.#listen();
+    this.#told = stream;
+    if (this.#bytes) stream.write(this.#bytes);
+    if (this.#ended) stream.end();
+    else this.#listen();
   }
 
   /** No stream is open: nothing is read. */
@@ -56,24 +59,24 @@ export class EarlyData implements Holder {
 
   /** Within `onPlainData`. */
   read(stream: H2Stream, buffer: Buffer, from: number, to: number): void {
-    this.#socket.pause();
-    this.#bytes = Buffer.from(buffer.subarray(from, to));
-    this.#budget.add(this, this.#bytes.length);
+    const piece = Buffer.from(buffer.subarray(from, to));
+    this.#bytes = this.#bytes ? Buffer.concat([this.#bytes, piece]) : piece;
+    this.#budget.add(this, piece.length);
     if (!this.#bytes) return;
-    this.#told = stream;
+    if (this.#isFull) this.#socket.pause();
     stream.writeInPlace(buffer, from, to);
-    this.#socket.limitRead(stream.windowBytes);
   }
 
   /** Within `onPlainEnd`. */
-  end(): void {
+  end(stream: H2Stream | undefined): void {
     this.#ended = true;
+    stream?.end();
   }
 
   /** The far end has agreed to the stream: its pump goes on from here. */
   handOver(stream: H2Stream, pump: TunnelPump): void {
     const { heldBytes } = this;
-    if (this.#bytes && this.#told !== stream) this.#tell(stream, this.#bytes);
+    if (this.#bytes && this.#told !== stream) stream.write(this.#bytes);
     this.release();
     if (heldBytes > 0) pump.sentAhead(heldBytes);
     pump.attach(this.#socket);
@@ -93,9 +96,8 @@ export class EarlyData implements Holder {
     this.#onEvicted(new HeldTooMuchError(heldBytes));
   }
 
-  #tell(stream: H2Stream, bytes: Buffer): void {
-    this.#told = stream;
-    stream.write(bytes);
+  get #isFull(): boolean {
+    return this.heldBytes >= EARLY_DATA_BYTES;
   }
 
   /** Words that came with the connection go out together with the request. */
@@ -103,7 +105,7 @@ export class EarlyData implements Holder {
     const isFirst = !this.#asked;
     this.#asked = true;
     if (isFirst) this.#socket.readWaiting(receiveWaiting, EARLY_DATA_BYTES);
-    if (this.#bytes || this.#socket.isClosed) return;
+    if (this.#isFull || this.#socket.isClosed) return;
     if (isFirst) this.#socket.limitFirstRead(EARLY_DATA_BYTES);
     this.#socket.resume();
   }

@@ -124,7 +124,7 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     const { options } = this.pod.worker;
     if (this.isEnded || !this.#socket || !this.#local) return;
     this.#answered = true;
-    this.#stream.respond(acceptFields(options.responseBaggage ? baggageOf(this.#local) : ''), false);
+    this.#stream.respondLate(acceptFields(options.responseBaggage ? baggageOf(this.#local) : ''));
     const target = this.#accepted?.proxyProtocolTarget;
     const { peer, identity } = this.#tunnel;
     this.#pump?.attach(this.#socket, target && proxyHeader(peer, target, identity));

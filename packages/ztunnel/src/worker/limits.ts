@@ -39,7 +39,10 @@ export const MAX_DOUBTS = 1_000;
 /** How long a connection that a waypoint does not know (404) waits for news of where else it leads. */
 export const STALE_ROUTE_WAIT_MS = 1_000;
 
-/** What an application may say before its CONNECT is answered; kept that long, since it may have to be said again. */
+/**
+ * After so much an application waits for its CONNECT to be answered, and each read before brings no more. Kept until then,
+ * since it may have to be said again.
+ */
 export const EARLY_DATA_BYTES = 4 * 1024;
 
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */

@@ -136,7 +136,7 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   }
 
   onPlainEnd(): void {
-    this.#early.end();
+    this.#early.end(this.#stream);
   }
 
   onPlainWritten(): void {}

@@ -1,9 +1,19 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { H2 } from '@ambit/http/h2/protocol';
+import { LATE_ANSWER_MS } from '@ambit/http/limits';
 import { createRevocationList } from '@ambit/identity/x509';
 import { MISSING_POLICY_WAIT_MS } from './limits.ts';
-import { ALICE, ALICE_IP, BOB, BOB_IP, ip6Of, OUTSIDE_IP, WorkerNetwork } from '../testing/worker-network.ts';
+import {
+  ALICE,
+  ALICE_IP,
+  BOB,
+  BOB_IP,
+  ip6Of,
+  OUTSIDE_IP,
+  type Talk,
+  WorkerNetwork,
+} from '../testing/worker-network.ts';
 
 const VIP = '10.96.0.9';
 const MESH = `
@@ -118,6 +128,42 @@ describe('between two pods of the mesh', () => {
     expect(ports).toHaveLength(16);
     expect(Math.max(...ports)).toBeLessThan(32_768);
     expect(Math.min(...ports)).toBeGreaterThanOrEqual(10_240);
+  });
+
+  test('a request in two parts, and one that ends, wait for no answer to their CONNECT', async () => {
+    await meshed();
+    network.serve('bob', 8081, (socket) => {
+      let heard = '';
+      socket.on('data', (chunk) => {
+        heard += chunk.toString();
+        if (heard === 'question') socket.end('answer');
+      });
+      socket.on('end', () => socket.end(`no more than ${heard}`));
+    });
+    const ask = async (say: (talk: Talk) => Promise<void>): Promise<string> => {
+      const talk = await network.connect('alice', BOB_IP, 8081);
+      talk.socket.setNoDelay(true);
+      await say(talk);
+      await talk.ended;
+      return talk.text;
+    };
+    const inTwoParts = () =>
+      ask(async ({ socket }) => {
+        socket.write('ques');
+        await systemClock.sleep(5);
+        socket.write('tion');
+      });
+    const andEnd = () => ask(async ({ socket }) => void socket.end('ques'));
+    expect([await inTwoParts(), await andEnd()]).toEqual(['answer', 'no more than ques']);
+    const times: number[] = [];
+    for (let i = 0; i < 9; i += 1) {
+      const beganAtMs = systemClock.monotonicMs();
+      await inTwoParts();
+      await andEnd();
+      times.push(systemClock.monotonicMs() - beganAtMs);
+    }
+    // Whatever else runs here, one of them was not disturbed.
+    expect(Math.min(...times)).toBeLessThan(LATE_ANSWER_MS);
   });
 
   test('each direction ends by itself', async () => {

@@ -25,7 +25,7 @@ import { WorkerCertificates } from './certificates.ts';
 import type { WorkerContext } from './context.ts';
 import { Demands } from './demands.ts';
 import { EventCounters } from './event-counters.ts';
-import { MAX_DOUBTS, shareOf } from './limits.ts';
+import { EARLY_DATA_BYTES, MAX_DOUBTS, shareOf } from './limits.ts';
 import { MeshFeed } from './mesh-feed.ts';
 import { MeshWaits } from '@ambit/model/mesh-waits';
 import { Names } from '@ambit/core/names';
@@ -84,6 +84,7 @@ export class DataWorker {
         connectionWindowBytes: http2.connectionWindowBytes,
         maxFrameBytes: http2.frameBytes,
         takesEarlyData: true,
+        earlyDataBytes: EARLY_DATA_BYTES,
         clock,
       },
       tls,
