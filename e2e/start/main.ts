@@ -30,11 +30,13 @@ const USAGE = `npm run bench:start -- [--side NAME=FOLDER …] [--rounds N] [--p
   --side NAME=FOLDER  a bundle to start, as --bundle leaves it; several are started in turns (default: one of these sources)
   --rounds N          starts of each side; medians count (default 5)
   --pods N            pods of the state, in a tenth as many services; 0: none (default ${FULL_SIZE.pods})
-  --bundle FOLDER     only make a bundle of these sources
+  --bundle FOLDER     only make a bundle of these sources, in a folder below node_modules
 `;
 
 /** Of a bundle, by which sides may differ. */
 const FLAGS_FILE = 'v8-flags.json';
+/** Where packages that are native are found. */
+const OWN_BUNDLE = new URL('../../node_modules/.cache/ambit/start', import.meta.url).pathname;
 const POLL_MS = 5;
 const READY_TIMEOUT_MS = 30_000;
 /** When garbage has been collected. */
@@ -89,7 +91,7 @@ async function main(): Promise<number> {
   const folder = mkdtempSync('/var/tmp/ambit-start-');
   try {
     const sides = new Map(values.side.map((side) => side.split('=') as [string, string]));
-    if (sides.size === 0) sides.set('ambit', await makeBundle(join(folder, 'bundle')));
+    if (sides.size === 0) sides.set('ambit', await makeBundle(OWN_BUNDLE));
     await using plane = await startPlane(folder, pods);
     const starts = new Map<string, Start[]>([...sides.keys()].map((side) => [side, []]));
     for (let round = 0; round <= rounds; round++)
