@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Endpoint } from '@ambit/core/ip';
 import { FLOOD } from '@ambit/http/limits';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { DRAIN_HANDSHAKE_MS } from './limits.ts';
 import { type Holder, QueueBudget } from './queue-budget.ts';
 import { type ProxiedPath, type PathOptions, proxiedPath } from './testing/proxied-path.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { type CertificateEvent, CertificateStore, type FetchCertificate } from './certificate-store.ts';
 import { MAX_IDENTITIES } from './limits.ts';
-import { FakeClock } from './testing/fake-clock.ts';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { WorkloadCertificate } from './workload-certificate.ts';
 
 const ALICE = 'spiffe://td/ns/shop/sa/alice';

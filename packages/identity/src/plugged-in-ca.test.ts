@@ -9,7 +9,7 @@ import { type AuthorityMaterial, CertificateAuthority } from './certificate-auth
 import { generateKeys } from './keys.ts';
 import { type CaFiles, caSecretFiles, materialOf, readCaFolder, watchCaFolder } from './plugged-in-ca.ts';
 import { createIntermediate, createSelfSignedMaterial, isRenewalDue, renewRoot } from './self-signed-ca.ts';
-import { FakeClock } from './testing/fake-clock.ts';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { handshake } from './testing/handshake.ts';
 import { clientTlsOptions, serverTlsOptions, verifyClientPeer, verifyServerPeer } from './tls-context.ts';
 import type { WorkloadCertificate } from './workload-certificate.ts';

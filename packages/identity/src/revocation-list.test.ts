@@ -8,7 +8,7 @@ import { silentLogger } from '@ambit/core/log';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { parseRevocationLists, Revocations, watchRevocationFile } from './revocation-list.ts';
 import { createSelfSignedCa } from './self-signed-ca.ts';
-import { FakeClock } from './testing/fake-clock.ts';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { handshake } from './testing/handshake.ts';
 import { clientTlsOptions, serverTlsOptions, verifyClientPeer, verifyServerPeer } from './tls-context.ts';
 import type { WorkloadCertificate } from './workload-certificate.ts';

@@ -7,7 +7,7 @@ import { silentLogger } from '@ambit/core/log';
 import { CertificateStore } from './certificate-store.ts';
 import { advance, announce } from './root-rotation.ts';
 import { createSelfSignedCa } from './self-signed-ca.ts';
-import { FakeClock } from './testing/fake-clock.ts';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { clientTlsOptions, serverTlsOptions, verifyClientPeer, verifyServerPeer } from './tls-context.ts';
 
 const ALICE = 'spiffe://td/ns/shop/sa/alice';

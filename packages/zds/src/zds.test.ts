@@ -18,7 +18,7 @@ import { ZdsServer, type ZdsSnapshotEntry } from './agent-side.ts';
 import { decodeAck, decodeRequest, encodeAck, encodeHello, encodeRequest, type ZdsPod } from './messages.ts';
 import { ZdsClient } from './proxy-side.ts';
 import { eventually, settled } from './testing/eventually.ts';
-import { FakeClock } from './testing/fake-clock.ts';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 
 const signal = new AbortController().signal;
 const log = new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'plain' }).scope('zds');
@@ -147,12 +147,12 @@ describe('agent and ztunnel together', () => {
       'ztunnel refused pod busy: failure to start proxy: port 15008 is taken',
     );
     expect(client.state.value).toMatchObject({ ready: false, pending: ['busy'] });
-    clock.advance(5_000);
+    await clock.advance(5_000);
     await eventually('a second attempt', () => proxies.calls.length === 2);
     await settled();
     expect(client.state.value.ready).toBe(false);
     proxies.refuse.clear();
-    clock.advance(5_000);
+    await clock.advance(5_000);
     await eventually('ready', () => client.state.value.ready);
     expect([...proxies.served.keys()]).toEqual(['busy']);
   });
@@ -170,7 +170,7 @@ describe('agent and ztunnel together', () => {
     await eventually('ready', () => client.state.value.ready);
     const added = server.add({ pod: pod('slow'), netnsFd: fd });
     await eventually('the attempt', () => proxies.calls.length === 1);
-    clock.advance(4_000);
+    await clock.advance(4_000);
     await expect(added).rejects.toThrow('not serving after 4000 ms');
     expect(client.state.value.ready).toBe(false);
     release();
@@ -233,7 +233,7 @@ describe('an agent before a bad ztunnel', () => {
     const queued = server.add({ pod: pod('b'), netnsFd: fd });
     expect(await next(connection)).toMatchObject({ kind: 'add' });
     const outcomes = Promise.allSettled([added, queued]);
-    clock.advance(5_000);
+    await clock.advance(5_000);
     const [one, two] = await outcomes;
     expect(one).toMatchObject({
       status: 'rejected',
@@ -301,7 +301,7 @@ describe('an agent before a bad ztunnel', () => {
     await server.start(signal);
     using connection = connectSeqpacket(path);
     await eventually('connected', () => server.connections.value === 1);
-    clock.advance(5_000);
+    await clock.advance(5_000);
     expect(await connection.receive()).toBeUndefined();
   });
 });
@@ -401,13 +401,13 @@ describe('a ztunnel before a bad agent', () => {
     await using client = new ZdsClient({ path, handler: new Proxies(), clock, random: () => 0.5, log });
     await client.start(signal);
     for (let i = 0; i < 12; i++) {
-      clock.advance(15_000);
+      await clock.advance(15_000);
       await settled();
     }
     listener = new SeqpacketListener(path);
-    clock.advance(14_000);
+    await clock.advance(14_000);
     await settled();
-    clock.advance(1_000);
+    await clock.advance(1_000);
     await accepted();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { HttpError } from '@ambit/http/errors';
 import type { ClientExchange, HttpClientConnection, ResponseReceiver } from '@ambit/http/exchange';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { AttemptOutcome } from '../decide/retry.ts';
 import { DROPPED_ANSWER_BYTES, DROPPED_ANSWER_MS } from '../limits.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { messageOf } from '@ambit/core/errors';
 import { HttpError } from '@ambit/http/errors';
 import type { HttpClientConnection, RequestHead, ResponseReceiver } from '@ambit/http/exchange';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { decideRetry } from '../decide/retry.ts';
 import { DEFAULT_RETRY, type RetryPolicy } from '../resources/http-route.ts';
 import { Breakers } from '../upstream/breakers.ts';

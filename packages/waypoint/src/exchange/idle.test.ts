@@ -13,7 +13,7 @@ import type {
   ResponseReceiver,
   RequestHead,
 } from '@ambit/http/exchange';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { CLIENT_READ_IDLE_MS, REQUEST_BODY_IDLE_MS } from '../limits.ts';
 import { ResourceStore } from '../resources/store.ts';
 import type { RequestRecord } from '../telemetry/record.ts';

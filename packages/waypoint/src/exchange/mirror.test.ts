@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { MIRROR_TIMEOUT_MS, MIRRORS_AT_A_TIME } from '../limits.ts';
 import { Breakers } from '../upstream/breakers.ts';
 import type { Cluster } from '../upstream/cluster.ts';

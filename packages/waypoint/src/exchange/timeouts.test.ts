@@ -10,7 +10,7 @@ import {
   type WaypointResources,
 } from '@ambit/api/waypoint';
 import type { RequestHead } from '@ambit/http/exchange';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { ResourceStore } from '../resources/store.ts';
 import type { Authentication } from '../security/authenticate.ts';
 import { clusterOf, contextWith, exchangeOf } from '../testing/exchange.ts';

@@ -6,7 +6,7 @@ import {
   decodeCheckRequest,
   encodeCheckResponse,
 } from '@ambit/api/external-authorization';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { connection, request } from '../decide/testing/requests.ts';
 import type { ExtAuthzGrpc, ExtAuthzHttp } from '../resources/authorizer.ts';

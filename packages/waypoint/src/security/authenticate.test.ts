@@ -5,7 +5,7 @@ import {
   type JwtRule,
   type WaypointFields,
 } from '@ambit/api/waypoint';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { CompactSign, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { decodeResource } from '../resources/decode/decode.ts';
 import type { RequestAuthentication } from '../resources/request-authentication.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { type FetchDocumentDeps, documentFetcher } from './fetch-document.ts';
 
 type Web = (url: string, init: RequestInit) => Response | Promise<Response>;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { MetricRegistry } from '@ambit/core/metrics';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { MeshSettings } from '../resources/mesh-settings.ts';
 import type { Telemetry } from '../resources/telemetry.ts';
 import { LogOutputs } from './access-log/log-outputs.ts';

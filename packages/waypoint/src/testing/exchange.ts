@@ -1,6 +1,6 @@
 /** For tests: the surroundings of one request without a connection, in which the test says when what happens. */
 import type { RequestHead, ResponseHead, ServerExchange } from '@ambit/http/exchange';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { decideRetry } from '../decide/retry.ts';
 import { Admission } from '../exchange/admission.ts';
 import type { ExchangeContext } from '../exchange/context.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { MAX_CHECKS_UNDER_WAY } from '../limits.ts';
 import { UpstreamEndpoint } from './endpoint.ts';
 import { HealthChecks } from './health-checks.ts';

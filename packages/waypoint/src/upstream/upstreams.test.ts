@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { systemRandom } from '@ambit/core/clock';
 import { Names } from '@ambit/core/names';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { meshOf, workloadNamed } from '@ambit/model/testing/mesh-file';
 import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS } from '../limits.ts';
 import { ResourceStore } from '../resources/store.ts';

@@ -5,7 +5,7 @@ import { systemClock } from '@ambit/core/clock';
 import { familyOf } from '@ambit/core/ip';
 import { LogRoot, parseLogFilter, silentLogger } from '@ambit/core/log';
 import { formatMetrics, MetricRegistry } from '@ambit/core/metrics';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { inboundClearConnections } from '@ambit/linux/clear-connections';
 import { listTcpConnections, OPEN_STATES } from '@ambit/linux/sock-diag';
 import { listenTcp, tcpSocket } from '@ambit/linux/sockets';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { createRevocationList } from '@ambit/identity/x509';
 import { CRL_POLL_INTERVAL_MS } from '../limits.ts';

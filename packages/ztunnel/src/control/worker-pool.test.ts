@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { WORKER_ANSWER_TIMEOUT_MS } from '../limits.ts';
 import { FakeWorker, obedient } from '../testing/fake-worker.ts';
 import { type WorkerError, WorkerPool } from './worker-pool.ts';

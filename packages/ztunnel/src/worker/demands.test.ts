@@ -1,5 +1,5 @@
 import { describe, expect, jest, test } from '@jest/globals';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { RouteRequest } from '@ambit/model/decide/route';
 import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { MeshStore } from '@ambit/model/store';
 import type { Connection } from './connection.ts';
 import { FaultError } from './errors.ts';

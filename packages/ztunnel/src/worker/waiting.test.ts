@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { ADDRESS_TYPE_URL, createWorkload, encodeAddress } from '@ambit/api/workload';
 import { systemClock } from '@ambit/core/clock';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
 import { MeshStore } from '@ambit/model/store';

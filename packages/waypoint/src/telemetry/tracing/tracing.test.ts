@@ -7,7 +7,7 @@ import {
   SpanStatus,
 } from '@ambit/api/otlp';
 import { silentLogger } from '@ambit/core/log';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { Tracer } from '../../resources/mesh-settings.ts';
 import type { TracingRule } from '../../resources/telemetry.ts';
 import { beginRequest } from '../begin.ts';

@@ -1,6 +1,6 @@
 /** Time that a test moves: timers fire in their order, and what they start settles before the next one fires. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Clock, Timer } from '@ambit/core/clock';
+import type { Clock, Timer } from '../clock.ts';
 
 interface Pending {
   readonly atMs: number;
@@ -23,8 +23,19 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
-  sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.after(ms, resolve));
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason as Error);
+      const abandon = () => {
+        timer.cancel();
+        reject(signal?.reason as Error);
+      };
+      const timer = this.after(ms, () => {
+        signal?.removeEventListener('abort', abandon);
+        resolve();
+      });
+      signal?.addEventListener('abort', abandon, { once: true });
+    });
   }
 
   after(ms: number, run: () => void): Timer {
