@@ -8,6 +8,7 @@ import { type HeaderFields, NOT_IN_TRAILERS } from '../header-fields.ts';
 import { CHUNK_EXTENSION_BYTES, CHUNK_LINE_BYTES } from '../limits.ts';
 import { FieldSection, malformed, readFields } from './field-section.ts';
 import { CR, HEX, LF, TOKEN, VALUE } from './octets.ts';
+import { Stash } from './stash.ts';
 
 export interface BodySink {
   onBodyData(bytes: Buffer): void;
@@ -49,8 +50,7 @@ export class ChunkedReader {
   /** Within a quoted value of an extension. */
   #isQuoted = false;
   /** The trailer section's lines so far. */
-  #trailers: Buffer[] = [];
-  #trailerBytes = 0;
+  readonly #trailers = new Stash();
   #fields: HeaderFields | undefined;
 
   constructor(limits: TrailerLimits) {
@@ -165,19 +165,18 @@ export class ChunkedReader {
   #gatherTrailer(bytes: Buffer, from: number): number {
     const lf = bytes.indexOf(LF, from);
     const to = lf < 0 ? bytes.length : lf + 1;
-    this.#trailerBytes += to - from;
-    if (this.#trailerBytes > this.#limits.maxHeadBytes)
+    if (this.#trailers.length + to - from > this.#limits.maxHeadBytes)
       throw new HttpError('limit', 'trailers-too-large', { status: 431 });
-    const before = lf > from ? bytes[lf - 1] : this.#trailers.at(-1)?.at(-1);
+    const before = lf > from ? bytes[lf - 1] : this.#trailers.bytes.at(-1);
     if (lf >= 0 && before !== CR) throw malformed('bare-lf');
-    this.#trailers.push(Buffer.from(bytes.subarray(from, to)));
+    this.#trailers.append(bytes.subarray(from, to));
     if (lf >= 0) this.#state = STATE.trailerStart;
     return to;
   }
 
   #parseTrailers(): void {
-    if (this.#trailerBytes === 0) return;
-    const bytes = Buffer.concat(this.#trailers, this.#trailerBytes);
+    const { bytes } = this.#trailers;
+    if (bytes.length === 0) return;
     const section = new FieldSection();
     readFields(section, bytes, 0, bytes.length, bytes.toString('latin1'), 0, this.#limits.maxFields);
     const { fields } = section;

@@ -19,10 +19,9 @@ import type { Transport, TransportEvents } from '../transport/transport.ts';
 import { withWebSocketKey } from '../websocket.ts';
 import type { BodySink } from './chunked.ts';
 import { type ClientExchangeHost, Http1ClientExchange } from './client-exchange.ts';
-import { malformed } from './field-section.ts';
+import { checkLineEnds, malformed } from './field-section.ts';
 import { writeRequest } from './head-writer.ts';
 import { IncomingBody } from './incoming-body.ts';
-import { CR, LF } from './octets.ts';
 import { type ParsedResponse, parseResponse } from './response-head.ts';
 import { Stash } from './stash.ts';
 import { ConnectionTunnel } from './tunnel.ts';
@@ -254,7 +253,8 @@ class Http1ClientConnection
     if (!exchange) throw malformed('unsolicited-response');
     const end = bytes.indexOf(END_OF_HEAD, Math.max(from, searched - END_OF_HEAD.length));
     if (end < 0) {
-      this.#checkPartial(bytes, from);
+      if (bytes.length - from > this.#options.maxHeadBytes) throw new HttpError('limit', 'header-too-large');
+      checkLineEnds(bytes, from, searched);
       return -1;
     }
     const to = end + END_OF_HEAD.length;
@@ -264,13 +264,6 @@ class Http1ClientConnection
       bytes.length - to,
     );
     return to;
-  }
-
-  #checkPartial(bytes: Buffer, from: number): void {
-    if (bytes.length - from > this.#options.maxHeadBytes) throw new HttpError('limit', 'header-too-large');
-    for (let lf = bytes.indexOf(LF, from); lf >= 0; lf = bytes.indexOf(LF, lf + 1)) {
-      if (lf === from || bytes[lf - 1] !== CR) throw malformed('bare-lf');
-    }
   }
 
   #onResponse(exchange: Http1ClientExchange, response: ParsedResponse, followingBytes: number): void {

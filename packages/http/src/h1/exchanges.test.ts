@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, test } from '@jest/globals';
-import { systemClock } from '@ambit/core/clock';
-import { Deadlines } from '../deadlines.ts';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { type Clock, systemClock } from '@ambit/core/clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
+import { DEADLINE_TICK_MS, Deadlines } from '../deadlines.ts';
 import type { HttpError } from '../errors.ts';
 import type {
   BodyReceiver,
@@ -13,7 +14,7 @@ import type {
   ServerExchange,
 } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
-import { PIPELINED_BYTES, SEND_QUEUE_BYTES } from '../limits.ts';
+import { LINGER_MS, PIPELINED_BYTES, SEND_QUEUE_BYTES } from '../limits.ts';
 import { DEFAULT_HTTP1_OPTIONS, DEFAULT_HTTP1_SERVER_OPTIONS, type Http1ServerOptions } from '../options.ts';
 import { MemoryTransport } from '../testing/memory-transport.ts';
 import { connectTransport, listenTransports, type TransportServer } from '../testing/plain-pair.ts';
@@ -118,6 +119,25 @@ const say = (exchange: ServerExchange, body: string) => {
   exchange.write(Buffer.from(body));
   exchange.end();
 };
+/** A server whose only client is the test itself. */
+function alone(answer: (exchange: ServerExchange) => void = () => undefined, clock: Clock = systemClock) {
+  const transport = new MemoryTransport();
+  const refused: string[] = [];
+  serveHttp1(
+    transport,
+    {
+      onRequest(exchange) {
+        const recorder = new Recorder(exchange);
+        answer(exchange);
+        return recorder;
+      },
+      onRefused: (error) => refused.push(error.reason),
+    },
+    { ...DEFAULT_HTTP1_SERVER_OPTIONS, deadlines: new Deadlines(clock) },
+  );
+  return { transport, refused };
+}
+
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n';
 
 describe('a server', () => {
@@ -259,6 +279,66 @@ describe('a server', () => {
       expect(transport.written.toString('latin1').split('HTTP/1.1 200 OK').length).toBe(101);
     },
   );
+
+  test('reads each line of a head that trickles in once', () => {
+    const { transport, refused } = alone();
+    const lines = 500;
+    transport.deliver(Buffer.from(`GET / HTTP/1.1\r\n${'a: b\r\n'.repeat(lines)}`));
+    const looked = jest.spyOn(Buffer.prototype, 'indexOf');
+    const octets = 500;
+    for (let i = 0; i < octets; i++) transport.deliver(Buffer.from('x'));
+    expect(looked.mock.calls.length).toBeLessThan(octets * 4);
+    looked.mockRestore();
+    expect(refused).toEqual([]);
+  });
+
+  test('keeps trailers that trickle in in one place, not in one for each octet', () => {
+    const { transport, refused } = alone();
+    transport.deliver(
+      Buffer.from('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: '),
+    );
+    const copied = jest.spyOn(Buffer, 'from');
+    const octets = 1_000;
+    for (let i = 0; i < octets; i++) transport.deliver(Buffer.alloc(1, 'y'));
+    // One is the delivery's own.
+    expect(copied.mock.calls.length).toBeLessThan(1.5 * octets);
+    copied.mockRestore();
+    expect(refused).toEqual([]);
+  });
+
+  test('still sees a line that ends wrongly where two pieces of a head meet', () => {
+    const { transport, refused } = alone();
+    for (const piece of ['GET / HTTP/1.1\r\nHost: a', '\nX: y']) transport.deliver(Buffer.from(piece));
+    expect(refused).toEqual(['bare-lf']);
+  });
+
+  test('lets a client take the last answer as slowly as it likes, then a moment to end its side', async () => {
+    const clock = new FakeClock();
+    const { transport } = alone((exchange) => say(exchange, 'x'.repeat(100)), clock);
+    transport.reads = false;
+    transport.deliver(Buffer.from('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'));
+    await clock.advance(60_000);
+    expect([transport.ended, transport.destroyed]).toEqual([false, false]);
+    transport.drain();
+    expect(transport.written.toString()).toContain('x'.repeat(100));
+    expect([transport.ended, transport.destroyed]).toEqual([true, false]);
+    await clock.advance(LINGER_MS + 2 * DEADLINE_TICK_MS);
+    expect(transport.left).toBe(true);
+  });
+
+  test('takes nothing back of what it sent to a client that reads late', async () => {
+    const body = 'x'.repeat(1_000_000);
+    const server = await serve((exchange) => {
+      exchange.respond(ok(['content-length', String(body.length)]), false);
+      exchange.write(Buffer.from(body));
+      exchange.end();
+    });
+    const socket = client(server);
+    socket.pause();
+    socket.write(`${GET}Connection: close\r\n\r\n`);
+    await new Promise((resolve) => setTimeout(resolve, LINGER_MS + 3 * DEADLINE_TICK_MS));
+    expect((await text(socket)).length).toBeGreaterThan(body.length);
+  });
 
   test('drops a client that sends far ahead of its turn, after it has answered', async () => {
     const transport = new MemoryTransport();

@@ -195,6 +195,18 @@ function badValue(octet: number): HttpError {
   return malformed('illegal-field-value');
 }
 
+/**
+ * Refuses lines of `bytes[from..)`, a head that is not whole, that end otherwise than in CRLF. What lies before `searched`
+ * was looked at already: a head that trickles in is not read again with each octet.
+ *
+ * @throws {@link HttpError}
+ */
+export function checkLineEnds(bytes: Buffer, from: number, searched: number): void {
+  for (let lf = bytes.indexOf(LF, Math.max(from, searched)); lf >= 0; lf = bytes.indexOf(LF, lf + 1)) {
+    if (lf === from || bytes[lf - 1] !== CR) throw malformed('bare-lf');
+  }
+}
+
 /** A message that no parser should have to guess about. */
 export function malformed(reason: string): HttpError {
   return new HttpError('protocol', reason, { status: 400 });

@@ -16,7 +16,7 @@ import type { Http1ServerOptions } from '../options.ts';
 import { NOWHERE } from '../roster.ts';
 import type { Transport, TransportEvents } from '../transport/transport.ts';
 import type { BodySink } from './chunked.ts';
-import { malformed } from './field-section.ts';
+import { checkLineEnds } from './field-section.ts';
 import { writeResponse } from './head-writer.ts';
 import { IncomingBody } from './incoming-body.ts';
 import { CR, LF } from './octets.ts';
@@ -70,6 +70,8 @@ export class Http1ServerConnection
   /** What is left of a request that was answered, and is being dropped. */
   #discarded = 0;
   #state: 'open' | 'ending' | 'closed' = 'open';
+  /** Ending: the last answer is out, and the end behind it. */
+  #isAllSent = false;
   #isDraining = false;
   /** More came ahead of its turn than may wait. */
   #isPipelineLost = false;
@@ -138,7 +140,7 @@ export class Http1ServerConnection
     this.#countHeld();
     if (queue.queuedBytes > 0) return;
     if (this.#state === 'ending') {
-      this.wire.end();
+      this.#endWhenSent();
       return;
     }
     if (this.#isPaused) {
@@ -187,7 +189,8 @@ export class Http1ServerConnection
   /** @internal */
   onDeadline(): void {
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    if (this.#state !== 'open') this.wire.transport.destroy();
+    if (this.#isAllSent) this.wire.transport.leave();
+    else if (this.#state !== 'open') this.wire.transport.destroy();
     else if (this.#isHeadPending) this.#refuse(new HttpError('timeout', 'header-timeout', { status: 408 }));
     else this.#end();
   }
@@ -312,7 +315,7 @@ export class Http1ServerConnection
       if (from === bytes.length) return from;
       const end = bytes.indexOf(END_OF_HEAD, Math.max(from, searched - END_OF_HEAD.length));
       if (end < 0) {
-        this.#awaitHead(bytes, from);
+        this.#awaitHead(bytes, from, searched);
         return at;
       }
       at = end + END_OF_HEAD.length;
@@ -347,14 +350,11 @@ export class Http1ServerConnection
   }
 
   /** A head that is not whole must still look like one, and be no longer than it may. */
-  #awaitHead(bytes: Buffer, from: number): void {
+  #awaitHead(bytes: Buffer, from: number, searched: number): void {
     const { maxHeadBytes, maxLineBytes, deadlines, headerTimeoutMs } = this.#options;
     if (bytes.length - from > maxHeadBytes) throw headTooLong();
-    const first = bytes.indexOf(LF, from);
-    if (first < 0 && bytes.length - from > maxLineBytes) throw lineTooLong();
-    for (let lf = first; lf >= 0; lf = bytes.indexOf(LF, lf + 1)) {
-      if (lf === from || bytes[lf - 1] !== CR) throw malformed('bare-lf');
-    }
+    if (bytes.length - from > maxLineBytes && bytes.indexOf(LF, from) < 0) throw lineTooLong();
+    checkLineEnds(bytes, from, searched);
     if (this.#isHeadPending) return;
     this.#isHeadPending = true;
     this.deadlineMs = deadlines.nowMs + headerTimeoutMs;
@@ -451,12 +451,18 @@ export class Http1ServerConnection
     this.#end();
   }
 
-  /** No more requests: what was answered goes out, and the client gets a moment to read it. */
+  /** No more requests. */
   #end(): void {
     if (this.#state !== 'open') return;
     this.#state = 'ending';
     this.#body = undefined;
-    this.deadlineMs = this.#options.deadlines.nowMs + LINGER_MS;
-    this.wire.end();
+    this.#endWhenSent();
+  }
+
+  /** What was answered goes out, however slowly the client takes it; then it gets a moment to end its side. */
+  #endWhenSent(): void {
+    const { deadlines, idleTimeoutMs } = this.#options;
+    this.#isAllSent = this.wire.end();
+    this.deadlineMs = deadlines.nowMs + (this.#isAllSent ? LINGER_MS : idleTimeoutMs);
   }
 }

@@ -50,10 +50,13 @@ export class Wire {
     if (!this.#corked) this.queue.flush();
   }
 
-  /** Sends what is queued, then ends the connection, now or from `onIdle`; whether it did. */
+  /**
+   * Ends the connection if what was queued is out; whether it is. If not, the owner asks again from `onIdle`: a transport
+   * that is ended, and then cut because the peer says nothing, loses what it has yet to send.
+   */
   end(): boolean {
     this.queue.flush();
-    if (this.queue.queuedBytes > 0) return false;
+    if (this.queue.queuedBytes > 0 || !this.transport.idle) return false;
     this.transport.end();
     return true;
   }

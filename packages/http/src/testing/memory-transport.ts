@@ -13,6 +13,7 @@ export class MemoryTransport implements Transport {
   uncredited = 0;
   ended = false;
   destroyed = false;
+  left = false;
 
   /** @param lends - As {@link Transport.lends}: what was written is looked at when it is drained. */
   constructor(lends = false) {
@@ -45,6 +46,11 @@ export class MemoryTransport implements Transport {
 
   end(): void {
     this.ended = true;
+  }
+
+  leave(): void {
+    this.left = true;
+    this.destroy();
   }
 
   destroy(): void {

@@ -60,6 +60,10 @@ export class DuplexTransport implements Transport {
     if (!this.#duplex.destroyed) this.#duplex.end(() => this.#duplex.destroy());
   }
 
+  leave(): void {
+    this.#duplex.destroy();
+  }
+
   destroy(): void {
     this.#duplex.destroy();
   }

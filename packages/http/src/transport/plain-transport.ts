@@ -85,6 +85,11 @@ export class PlainTransport implements Transport, PlainSocketEvents {
     else this.#socket.end();
   }
 
+  /** The kernel goes on sending what it has. */
+  leave(): void {
+    this.#close(undefined);
+  }
+
   destroy(): void {
     if (this.#closed) return;
     this.#socket.reset();

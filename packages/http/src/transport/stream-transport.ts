@@ -86,6 +86,13 @@ export class StreamTransport implements Transport, StreamHandler {
     if (this.#peerEnded) this.#close(undefined);
   }
 
+  /** What follows END_STREAM with this code says that no more is wanted, and nothing about what came (RFC 9113 §8.1). */
+  leave(): void {
+    if (this.#closed) return;
+    this.#stream.reset(H2.noError);
+    this.#close(undefined);
+  }
+
   destroy(): void {
     if (this.#closed) return;
     this.#stream.reset(H2.cancel);

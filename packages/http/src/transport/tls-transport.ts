@@ -79,6 +79,11 @@ export class TlsTransport implements Transport, StreamOwner {
     if (!this.#inFlight) this.#socket.destroySoon();
   }
 
+  /** What was written is the kernel's by now. */
+  leave(): void {
+    this.#socket.destroy();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

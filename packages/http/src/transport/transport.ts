@@ -20,6 +20,11 @@ export interface Transport {
   credit(bytes: number): void;
   /** Sends what was written, then no more; the connection is gone when the peer has ended too, or at once. Idempotent. */
   end(): void;
+  /**
+   * After {@link end}, when all of it is out: hears no more of a peer that does not end its side. Nothing that was sent is
+   * taken back, however slowly the peer reads. Idempotent; `onClosed` follows.
+   */
+  leave(): void;
   /** Cuts the connection now, so that the peer sees an error if it can. Idempotent; `onClosed` follows. */
   destroy(): void;
   /** Begins to deliver; called again, hands the connection over: later events go to the new receiver alone. */

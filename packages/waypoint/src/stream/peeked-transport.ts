@@ -84,6 +84,10 @@ export class PeekedTransport implements Transport, TransportEvents {
     this.#inner.end();
   }
 
+  leave(): void {
+    this.#inner.leave();
+  }
+
   destroy(): void {
     this.#inner.destroy();
   }
