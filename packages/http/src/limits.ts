@@ -34,7 +34,7 @@ export const FLOOD = {
   /** One for each frame of data that we send comes on top. */
   ping: { burst: 100, perSecond: 10 },
   settings: { burst: 50, perSecond: 5 },
-  /** Streams that the peer resets before we answered (CVE-2023-44487). */
+  /** Streams that the peer resets, or has us reset by breaking a rule, before we answered (CVE-2023-44487, CVE-2025-8671). */
   rapidReset: { burst: 1_000, perSecond: 200 },
   /** PRIORITY, unknown types, empty DATA, frames for streams that are over. */
   useless: { burst: 1_000, perSecond: 200 },
@@ -49,8 +49,10 @@ export const KEEPALIVE_INTERVAL_MS = 10_000;
 export const KEEPALIVE_TIMEOUT_MS = 20_000;
 /** How long an answer may wait for what is said behind it, where the client does not. */
 export const LATE_ANSWER_MS = 100;
-/** How long a graceful GOAWAY waits for its PING before it names the last stream. */
+/** How long a graceful GOAWAY waits for its PING before it names the last stream; and an ended connection for its peer. */
 export const GOAWAY_CONFIRM_MS = 1_000;
+/** How long the rest of the last answers may take to go out at a time, on a connection that ends in good order. */
+export const FAREWELL_MS = 30_000;
 
 // HTTP/1.1.
 

@@ -62,8 +62,15 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
   /** @internal */
   onInformational(_stream: H2Stream, fields: HeaderFields): void {
     if (this.#isOver) return;
-    if (++this.#informationals > INFORMATIONAL_RESPONSES) this.#break('too-many-informational-responses');
-    else this.#receiver.onInformational(responseOf(fields).head);
+    if (++this.#informationals > INFORMATIONAL_RESPONSES) {
+      this.#break('too-many-informational-responses');
+      return;
+    }
+    try {
+      this.#receiver.onInformational(responseOf(fields).head);
+    } catch (error) {
+      this.#breakBy(error);
+    }
   }
 
   /** @internal The response, then the trailers. */
@@ -77,8 +84,7 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
     try {
       this.#respond(stream, fields, endStream);
     } catch (error) {
-      if (!(error instanceof HttpError)) throw error;
-      this.#break(error.reason);
+      this.#breakBy(error);
     }
   }
 
@@ -150,6 +156,12 @@ export class Http2ClientExchange implements ClientExchange, StreamHandler {
     if (endStream && this.#contentLength > 0) throw new HttpError('protocol', 'content-length-mismatch');
     this.#endsHere = endStream;
     this.#receiver.onResponse(head, endStream);
+  }
+
+  /** A head that cannot be read, or passed on, ends this exchange and nothing else. */
+  #breakBy(error: unknown): void {
+    if (!(error instanceof HttpError)) throw error;
+    this.#break(error.reason);
   }
 
   /** The server broke HTTP on this stream. */

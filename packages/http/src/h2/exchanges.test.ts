@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { Deadlines } from '../deadlines.ts';
 import type { HttpError } from '../errors.ts';
 import type {
@@ -12,6 +13,7 @@ import type {
 } from '../exchange.ts';
 import type { HeaderFields } from '../header-fields.ts';
 import { HpackEncoder } from '../hpack/encoder.ts';
+import { FAREWELL_MS, FLOOD, GOAWAY_CONFIRM_MS } from '../limits.ts';
 import { DEFAULT_HTTP2_CLIENT_OPTIONS, DEFAULT_HTTP2_OPTIONS, type Http2Options } from '../options.ts';
 import { MemoryTransport } from '../testing/memory-transport.ts';
 import { connectHttp2 } from './client.ts';
@@ -198,6 +200,59 @@ describe('a server', () => {
     await turns();
     expect(receivers[0]?.events.at(-1)).toBe('abort protocol content-length-mismatch');
     expect(peer.resets()).toEqual([`1:${H2.protocolError}`]);
+  });
+
+  test('cuts off a client that goes on sending bodies of another length than it said', async () => {
+    const { peer, receivers } = serve();
+    for (let i = 0; i < FLOOD.rapidReset.burst + 500; i++) {
+      const streamId = 2 * i + 1;
+      peer.say(
+        peer.headers(streamId, [...request(), 'content-length', '1']),
+        peer.data(streamId, 'ab', FLAG.endStream),
+      );
+    }
+    await turns();
+    expect(peer.heard(FRAME.goaway).map(({ payload }) => payload.readUInt32BE(4))).toEqual([
+      H2.enhanceYourCalm,
+    ]);
+    expect(receivers.every(({ events }) => events.length === 1)).toBe(true);
+  });
+
+  test('lets a client take the end of the last answer as slowly as it likes, then says goodbye', async () => {
+    const clock = new FakeClock();
+    const { peer, connection } = serve(
+      (exchange) => {
+        exchange.respond({ status: 200, fields: [] }, false);
+        peer.transport.reads = false;
+        exchange.write(Buffer.alloc(10_000));
+        exchange.end();
+      },
+      { clock },
+    );
+    peer.say(peer.headers(1, request(), FLAG.endStream));
+    await turns();
+    connection.drain();
+    await clock.advance(GOAWAY_CONFIRM_MS);
+    expect(connection.openExchanges).toBe(0);
+    await clock.advance(FAREWELL_MS - 1);
+    expect([peer.transport.ended, peer.transport.destroyed]).toEqual([false, false]);
+    peer.transport.drain();
+    expect([peer.transport.ended, peer.transport.destroyed]).toEqual([true, false]);
+    await clock.advance(GOAWAY_CONFIRM_MS);
+    expect(peer.transport.left).toBe(true);
+  });
+
+  test('says at once that trailers cannot be sent, though their turn would come later', async () => {
+    const { peer, receivers } = serve((exchange) => {
+      exchange.respond({ status: 200, fields: [] }, false);
+      expect(exchange.write(Buffer.alloc(100_000))).toBe(false);
+      expect(() => exchange.end(['x', 'a\r\nb'])).toThrow('illegal-outgoing-field');
+      exchange.abort('failed');
+    });
+    peer.say(peer.headers(1, request(), FLAG.endStream), numbersFrame(FRAME.windowUpdate, 0, 1_000_000));
+    peer.say(numbersFrame(FRAME.windowUpdate, 1, 1_000_000));
+    await turns();
+    expect(receivers).toHaveLength(1);
   });
 
   test('asks a client whose request was answered early to stop, without calling it an error', async () => {
@@ -390,6 +445,14 @@ describe('a client', () => {
     'endless informational responses': {
       frames: (peer) => Array.from({ length: 33 }, () => peer.headers(1, [':status', '103'])),
       want: 'abort protocol too-many-informational-responses',
+    },
+    'an informational response with a length that is none': {
+      frames: (peer) => [peer.headers(1, [':status', '103', 'content-length', 'x'])],
+      want: 'abort protocol illegal-content-length',
+    },
+    'a switch of protocols as only HTTP/1.1 has it': {
+      frames: (peer) => [peer.headers(1, [':status', '101'])],
+      want: 'abort protocol malformed-stream',
     },
   };
   test.each(Object.entries(broken))(

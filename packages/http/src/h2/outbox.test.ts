@@ -14,6 +14,7 @@ function taking(write: (bytes: Uint8Array) => void): Transport {
     keep() {},
     credit() {},
     end() {},
+    leave() {},
     destroy() {},
     start() {},
   };

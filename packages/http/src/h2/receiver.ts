@@ -78,6 +78,16 @@ export class Receiver implements FrameSink {
     this.#guards.ping.earn(1 + Math.floor(bytes / DEFAULT_MAX_FRAME_BYTES));
   }
 
+  /**
+   * The peer resets a request, or has us reset it, which frees its place while work on it may go on.
+   *
+   * @throws {@link H2ConnectionError} Too many were, before an answer.
+   */
+  countReset(stream: H2Stream): void {
+    if (this.#host.role === 'server' && (!stream.answered || stream.openedInTurn === thisTurn()))
+      this.#admit('rapidReset', 'streams reset before an answer');
+  }
+
   onDataBegin(streamId: number, length: number): void {
     this.#require(FRAME.data);
     if (streamId === 0) throw new H2ConnectionError(H2.protocolError, 'DATA on stream 0');
@@ -92,7 +102,7 @@ export class Receiver implements FrameSink {
       return;
     }
     if (stream.remoteEnded) {
-      this.#host.reset(stream, H2.streamClosed, true);
+      this.#breach(stream, H2.streamClosed);
       return;
     }
     try {
@@ -199,19 +209,19 @@ export class Receiver implements FrameSink {
 
   #onStreamHeaders(stream: H2Stream, fields: HeaderFields, tooLarge: boolean, endStream: boolean): void {
     if (stream.remoteEnded) {
-      this.#host.reset(stream, H2.streamClosed, true);
+      this.#breach(stream, H2.streamClosed);
       return;
     }
     const isResponse = this.#host.role === 'client' && !stream.answered;
     const problem = isResponse ? responseProblem(fields) : trailersProblem(fields);
     if (tooLarge || problem !== undefined || (!isResponse && !endStream)) {
-      this.#host.reset(stream, tooLarge ? H2.enhanceYourCalm : H2.protocolError, true);
+      this.#breach(stream, tooLarge ? H2.enhanceYourCalm : H2.protocolError);
       return;
     }
     if (isResponse) {
       const informational = fieldValue(fields, ':status')?.startsWith('1') === true;
       if (informational && endStream) {
-        this.#host.reset(stream, H2.protocolError, true);
+        this.#breach(stream, H2.protocolError);
         return;
       }
       if (informational) {
@@ -235,8 +245,7 @@ export class Receiver implements FrameSink {
       }
       return;
     }
-    if (this.#host.role === 'server' && (!stream.answered || stream.openedInTurn === thisTurn()))
-      this.#admit('rapidReset', 'streams reset before an answer');
+    this.countReset(stream);
     this.#host.resetByPeer(stream, new StreamResetError(payload.readUInt32BE(0), 'peer'));
   }
 
@@ -287,7 +296,7 @@ export class Receiver implements FrameSink {
       return;
     }
     if (bytes === 0) {
-      this.#host.reset(stream, H2.protocolError, true);
+      this.#breach(stream, H2.protocolError);
       return;
     }
     try {
@@ -315,7 +324,13 @@ export class Receiver implements FrameSink {
 
   #streamError(stream: H2Stream, error: unknown): void {
     if (!(error instanceof H2StreamError)) throw error;
-    this.#host.reset(stream, error.h2Code, true);
+    this.#breach(stream, error.h2Code);
+  }
+
+  /** The peer broke a rule on this stream. */
+  #breach(stream: H2Stream, h2Code: number): void {
+    this.countReset(stream);
+    this.#host.reset(stream, h2Code, true);
   }
 
   #admit(kind: keyof Guards, what: string): void {

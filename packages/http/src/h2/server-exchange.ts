@@ -142,7 +142,7 @@ export class Http2ServerExchange implements ServerExchange, StreamHandler {
 
   /** The client broke HTTP on this stream. */
   #break(reason: string): void {
-    this.#stream.reset(H2.protocolError);
+    this.#stream.breach(H2.protocolError);
     this.#fail(new HttpError('protocol', reason, { h2Code: H2.protocolError }));
   }
 

@@ -184,6 +184,20 @@ describe('a peer that means ill', () => {
       }),
       want: H2.enhanceYourCalm,
     },
+    'resets that it has us send, by a window of nothing': {
+      frames: many(FLOOD.rapidReset.burst + 20, (i) => {
+        const streamId = 2 * i + 1;
+        return Buffer.concat([request(streamId), numbersFrame(FRAME.windowUpdate, streamId, 0)]);
+      }),
+      want: H2.enhanceYourCalm,
+    },
+    'resets that it has us send, by fields where none may be': {
+      frames: many(FLOOD.rapidReset.burst + 20, (i) => {
+        const streamId = 2 * i + 1;
+        return Buffer.concat([request(streamId), request(streamId)]);
+      }),
+      want: H2.enhanceYourCalm,
+    },
     'CONTINUATION flood': {
       frames: [
         frame(FRAME.headers, 0, 1, connectBlock),

@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '@ambit/core/clock';
 import { H2ConnectionError, H2SilentError, HpackError, StreamResetError, H2ClosedError } from '../errors.ts';
 import type { HeaderFields } from '../header-fields.ts';
-import { type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
+import { checkFields, type HeaderField, HpackEncoder } from '../hpack/encoder.ts';
 import * as limits from '../limits.ts';
 import { FrameReader } from './frame-reader.ts';
 import { endStreamFrame, frame, numbersFrame, writeFrameHeader } from './frame-writer.ts';
@@ -97,6 +97,8 @@ export class H2Session implements TransportEvents, ReceiverHost, LateAnswersHost
   #saidLastStream = false;
   #lastOwnId: number;
   #goawayTimer: Timer | undefined;
+  /** Closed: how long the peer may leave what is still to be sent without taking any of it. */
+  #patienceMs: number = limits.GOAWAY_CONFIRM_MS;
   #error: Error | undefined;
 
   constructor(
@@ -224,9 +226,9 @@ export class H2Session implements TransportEvents, ReceiverHost, LateAnswersHost
     if (this.#state === 'closed') return;
     this.#error ??= error;
     this.#outbox.put(numbersFrame(FRAME.goaway, 0, this.#lastPeerId, h2Code));
+    if (h2Code === H2.noError && error === undefined) this.#patienceMs = limits.FAREWELL_MS;
     this.#close();
     this.#endWhenFlushed();
-    this.#goawayTimer = this.#options.clock.after(limits.GOAWAY_CONFIRM_MS, () => this.#transport.destroy());
   }
 
   // What streams ask.
@@ -291,8 +293,12 @@ export class H2Session implements TransportEvents, ReceiverHost, LateAnswersHost
   endStream(stream: H2Stream, trailers: HeaderFields | undefined): void {
     if (stream.closed || stream.ending) return;
     this.#lateAnswers.send(stream);
+    if (trailers && trailers.length > 0) {
+      // They may go out much later, when nobody is there to be told that they cannot.
+      if (stream.pending.length > 0) checkFields(trailers);
+      stream.trailers = trailers;
+    }
     stream.ending = true;
-    if (trailers && trailers.length > 0) stream.trailers = trailers;
     this.#sender.sendEnd(stream);
   }
 
@@ -388,6 +394,13 @@ export class H2Session implements TransportEvents, ReceiverHost, LateAnswersHost
     this.refuse(stream.id, h2Code);
     this.#forget(stream);
     if (tellOwner) stream.handler.onReset(stream, new StreamResetError(h2Code, 'us'));
+  }
+
+  /** @internal */
+  breach(stream: H2Stream, h2Code: number): void {
+    if (stream.closed) return;
+    this.#receiver.countReset(stream);
+    this.reset(stream, h2Code, false);
   }
 
   /** @internal */
@@ -502,10 +515,17 @@ export class H2Session implements TransportEvents, ReceiverHost, LateAnswersHost
     if (this.#state === 'draining' && this.streams.size === 0 && !this.#goawayTimer) this.destroy();
   }
 
-  /** What was said before the end still goes out. */
+  /** What was said before the end still goes out, if the peer takes it. */
   #endWhenFlushed(): void {
     this.#outbox.flush();
-    if (this.#outbox.empty) this.#transport.end();
+    const isOut = this.#outbox.empty && this.#transport.idle;
+    if (isOut) this.#transport.end();
+    this.#goawayTimer?.cancel();
+    const waitMs = isOut ? limits.GOAWAY_CONFIRM_MS : this.#patienceMs;
+    this.#goawayTimer = this.#options.clock.after(waitMs, () => {
+      if (isOut) this.#transport.leave();
+      else this.#transport.destroy();
+    });
   }
 
   #close(): void {

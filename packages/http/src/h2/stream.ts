@@ -146,6 +146,15 @@ export class H2Stream {
     this.session.reset(this, h2Code, false);
   }
 
+  /**
+   * As {@link reset}, since the peer broke a rule: it may do so only so often.
+   *
+   * @throws {@link H2ConnectionError} It did so too often; the session ends then. For use in calls of the handler alone.
+   */
+  breach(h2Code: number): void {
+    this.session.breach(this, h2Code);
+  }
+
   /** The owner is done with this many bytes of `onData`. */
   credit(bytes: number): void {
     this.session.creditStream(this, bytes);

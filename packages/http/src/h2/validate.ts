@@ -1,4 +1,4 @@
-/** What makes a header section malformed (RFC 9113 §8.2, §8.3, §8.5). Pure; the words go into logs. */
+/** What makes a header section malformed (RFC 9113 §8.2, §8.3, §8.5, §8.6). Pure; the words go into logs. */
 import { fieldValue, type HeaderFields, NOT_IN_TRAILERS } from '../header-fields.ts';
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
@@ -36,9 +36,9 @@ export function requestProblem(fields: HeaderFields, extendedConnect: boolean): 
 export function responseProblem(fields: HeaderFields): string | undefined {
   const problem = sectionProblem(fields, RESPONSE_PSEUDO);
   if (problem !== undefined) return problem;
-  return /^[1-9][0-9]{2}$/.test(fieldValue(fields, ':status') ?? '')
-    ? undefined
-    : 'no :status of three digits';
+  const status = fieldValue(fields, ':status') ?? '';
+  if (status === '101') return ':status 101, which HTTP/2 does not have';
+  return /^[1-9][0-9]{2}$/.test(status) ? undefined : 'no :status of three digits';
 }
 
 /** Why trailers are malformed, or `undefined`. */

@@ -162,7 +162,7 @@ export class HpackEncoder {
     this.#table.resize(0);
     this.#table.resize(maxBytes);
     this.#pendingResize = { smallest: 0, last: maxBytes };
-    return new HttpError('protocol', 'illegal-outgoing-field');
+    return illegal();
   }
 
   #text(text: string): void {
@@ -199,6 +199,18 @@ export class HpackEncoder {
     this.#scratch.copy(larger, 0, 0, this.#at);
     this.#scratch = larger;
   }
+}
+
+/** @throws {@link HttpError} as {@link HpackEncoder.encodeFields}, before anything is encoded. */
+export function checkFields(fields: HeaderFields): void {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    if ((!INFO.has(name) && !NAME.test(name)) || !isFieldValue(fields[i + 1] ?? '')) throw illegal();
+  }
+}
+
+function illegal(): HttpError {
+  return new HttpError('protocol', 'illegal-outgoing-field');
 }
 
 function nameInfo(): Map<string, NameInfo> {
