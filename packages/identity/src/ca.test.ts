@@ -11,8 +11,10 @@ import { CA_SERVICE, type CaCaller, createCaService } from './ca-server.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { createSelfSignedCa } from './self-signed-ca.ts';
 import { identityOfPem } from './workload-certificate.ts';
+import type { SubjectNames } from './x509.ts';
 
 const ZTUNNEL = 'spiffe://td/ns/istio-system/sa/ztunnel';
+const ISTIOD = 'istiod.istio-system.svc';
 const ALICE = 'spiffe://td/ns/shop/sa/alice';
 const HOUR_MS = 3_600_000;
 const never = new AbortController().signal;
@@ -22,12 +24,14 @@ let ca: CertificateAuthority;
 let server: Server;
 let port: number;
 let seen: Metadata | undefined;
+let serverNames: SubjectNames;
 let issued: (chain: readonly string[]) => readonly string[];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ambit-ca-'));
   ca = await createSelfSignedCa({ clock: systemClock });
   issued = (chain) => chain;
+  serverNames = { dnsNames: [ISTIOD] };
   server = await serve(ca, 0);
 });
 
@@ -54,7 +58,7 @@ async function serve(authority: CertificateAuthority, onPort: number): Promise<S
       log: silentLogger,
     }),
   );
-  const { certificatePem, keys } = await authority.issueServer({ dnsNames: ['istiod.istio-system.svc'] });
+  const { certificatePem, keys } = await authority.issueServer(serverNames);
   const pair = {
     cert_chain: Buffer.from(certificatePem),
     private_key: Buffer.from(keys.privateKey.export({ format: 'pem', type: 'pkcs8' })),
@@ -71,7 +75,7 @@ function client(over: Partial<CaClientOptions> = {}): CaClient {
   return new CaClient({
     address: `127.0.0.1:${port}`,
     root: { kind: 'pem', pem: ca.material.rootsPem.join('') },
-    alternativeHost: 'istiod.istio-system.svc',
+    alternativeHost: ISTIOD,
     token: { kind: 'literal', token: 'good' },
     clusterId: 'Kubernetes',
     headers: {},
@@ -95,6 +99,14 @@ describe('asking a CA over the network', () => {
       clusterid: 'Kubernetes',
       'x-tenant': 'blue',
     });
+  });
+
+  test('does not take a common name for the name of the CA', async () => {
+    server.forceShutdown();
+    serverNames = { uris: [ALICE], commonName: ISTIOD };
+    server = await serve(ca, 0);
+    using asking = client();
+    await expect(asking.fetch(ALICE, never)).rejects.toThrow('UNAVAILABLE');
   });
 
   test('uses a new key for each request', async () => {

@@ -84,8 +84,9 @@ export class CertificateAuthority {
       throw new CertificateError(`not a SPIFFE identity: ${JSON.stringify(unusable ?? '')}`);
     const ttlMs = this.#lifetimeMs(request.ttlMs);
     const { createLeaf, readRequest } = await import('./x509.ts');
-    const { publicKey, commonName } = await readRequest(request.csrPem);
-    const names = { uris: request.identities, ...(commonName === undefined ? {} : { commonName }) };
+    const publicKey = await readRequest(request.csrPem);
+    // Nothing else that the asker wrote: some verifiers take a common name for a server's name where no DNS name stands.
+    const names = { uris: request.identities };
     const material = this.#material;
     const leaf = await createLeaf({ names, publicKey, ...this.#validity(material, ttlMs) }, material.signer);
     return [leaf, ...material.chainPem, material.rootsPem.join('')];
@@ -128,7 +129,7 @@ export class CertificateAuthority {
     return requestedMs > 0 ? requestedMs : this.#defaultTtlMs;
   }
 
-  /** A leaf never outlives any certificate above it. */
+  /** A leaf never outlives any certificate above it that is sent along with it. */
   #validity(material: AuthorityMaterial, ttlMs: number) {
     const nowMs = this.#clock.now();
     const above = [material.signer.certificatePem, ...material.chainPem].map((pem) =>

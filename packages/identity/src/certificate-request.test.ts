@@ -1,10 +1,13 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { checkServerIdentity } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { createRequest } from './certificate-request.ts';
-import { derContent, derOf, derValues } from './der.ts';
+import { derContent, derOf, derValues, SEQUENCE } from './der.ts';
 import { createFakeCa } from './fake-ca.ts';
 import { generateKeys } from './keys.ts';
+import { toPem } from './pem.ts';
+import { integerOf, oidOf, signedOf } from './signed-der.ts';
 import { readRequest } from './x509.ts';
 
 const ALICE = 'spiffe://td/ns/shop/sa/alice';
@@ -17,12 +20,31 @@ describe('createRequest', () => {
   ])('of a key of kind %s is read and signed by a CA', async (_, make) => {
     const keys = await make();
     const csrPem = createRequest(ALICE, keys);
-    const { publicKey, commonName } = await readRequest(csrPem);
-    expect(publicKey.equals(keys.publicKey)).toBe(true);
-    expect(commonName).toBeUndefined();
+    expect((await readRequest(csrPem)).equals(keys.publicKey)).toBe(true);
+    expect((await readRequest(csrPem.replaceAll('\n', '\r\n'))).equals(keys.publicKey)).toBe(true);
     const ca = await createFakeCa({ clock: systemClock });
     const [leaf = ''] = await ca.issue({ csrPem, identities: [ALICE], ttlMs: 0 });
     expect(new X509Certificate(leaf).checkPrivateKey(keys.privateKey)).toBe(true);
+  });
+
+  test('gives the CA a key and no name: what else it says is in no certificate', async () => {
+    const { publicKey, privateKey } = await generateKeys();
+    const name = derOf(
+      SEQUENCE,
+      oidOf(0x55, 0x04, 0x03),
+      derOf(0x0c, Buffer.from('istiod.istio-system.svc')),
+    );
+    const subject = derOf(SEQUENCE, derOf(0x31, name));
+    const key = publicKey.export({ format: 'der', type: 'spki' });
+    const info = derOf(SEQUENCE, integerOf(0), subject, key, derOf(0xa0));
+    const csrPem = toPem(signedOf(info, privateKey), 'CERTIFICATE REQUEST');
+    const ca = await createFakeCa({ clock: systemClock });
+    const [leaf = ''] = await ca.issue({ csrPem, identities: [ALICE], ttlMs: 0 });
+    const certificate = new X509Certificate(leaf);
+    expect(certificate.subject).toBeUndefined();
+    expect(checkServerIdentity('istiod.istio-system.svc', certificate.toLegacyObject())?.message).toMatch(
+      'does not match',
+    );
   });
 
   test('is, but for key and signature, these bytes: version 0, no subject, one critical URI name', async () => {

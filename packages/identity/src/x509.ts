@@ -30,7 +30,7 @@ export interface Validity {
   readonly notAfterMs: number;
 }
 
-/** The names a certificate proves; the common name is for old tools alone. */
+/** The names a certificate proves. A common name may be taken for a DNS name: it never comes from who asks. */
 export interface SubjectNames {
   readonly uris?: readonly string[];
   readonly dnsNames?: readonly string[];
@@ -57,24 +57,18 @@ export interface AuthorityOptions extends Validity {
   readonly serial?: string;
 }
 
-/** What a request asks for. Only its key counts; the CA decides the names. */
-export interface CertificateRequest {
-  readonly publicKey: KeyObject;
-  readonly commonName: string | undefined;
-}
-
 /**
- * Reads a PKCS#10 request and checks that its sender holds the key.
+ * The key of a PKCS#10 request, whose sender holds it. Nothing else of it counts; the CA decides the names.
  *
  * @throws {@link CertificateError} if it cannot be read, its key is too weak or of another kind, or its signature
  * is wrong.
  */
-export async function readRequest(pem: string): Promise<CertificateRequest> {
+export async function readRequest(pem: string): Promise<KeyObject> {
   if (pem.length > MAX_PEM_BLOCK_SIZE_BYTES)
     throw new CertificateError(`certificate request of more than ${MAX_PEM_BLOCK_SIZE_BYTES} bytes`);
   const [block] = [...pemBlocks(pem, 'CERTIFICATE REQUEST'), ...pemBlocks(pem, 'NEW CERTIFICATE REQUEST')];
   if (block === undefined) throw new CertificateError('no PEM certificate request');
-  const base64 = block.split('\n').slice(1, -2).join('');
+  const base64 = block.split(/\r?\n/).slice(1, -2).join('');
   const request = attempt('certificate request', () => new x509.Pkcs10CertificateRequest(base64));
   const publicKey = attempt('key of the certificate request', () =>
     createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' }),
@@ -82,7 +76,7 @@ export async function readRequest(pem: string): Promise<CertificateRequest> {
   checkStrength(publicKey);
   const genuine = await request.verify(crypto).catch(() => false);
   if (!genuine) throw new CertificateError('the signature of the certificate request is wrong');
-  return { publicKey, commonName: request.subjectName.getField('CN')[0] };
+  return publicKey;
 }
 
 /** Signs a certificate for a workload or a server; in PEM. */
