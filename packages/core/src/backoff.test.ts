@@ -17,6 +17,16 @@ test('jitter spreads the delay around its value, never above the ceiling', () =>
   expect([at(0, 1), at(1, 1), at(1, 2)]).toEqual([80, 120, 200]);
 });
 
+test('those who wait as long as may be do not all wait the same', () => {
+  const waits = [0.5, 0.6, 0.7, 0.8, 0.9].map((random) => {
+    const backoff = new Backoff({ initialMs: 100, maxMs: 100, jitter: 0.3 }, () => random);
+    backoff.nextMs();
+    return backoff.nextMs();
+  });
+  expect(new Set(waits).size).toBe(waits.length);
+  expect(Math.max(...waits)).toBeLessThanOrEqual(100);
+});
+
 test('a thousand failures do not overflow', () => {
   const backoff = new Backoff({ initialMs: 1, maxMs: 15_000 }, () => 0);
   for (let i = 0; i < 2_000; i++) backoff.nextMs();

@@ -23,7 +23,8 @@ export class Backoff {
   /** The next delay in milliseconds; each call counts as one more failure. */
   nextMs(): number {
     const { initialMs, maxMs, factor = 2, jitter = 0 } = this.#options;
-    const plain = Math.min(maxMs, initialMs * factor ** this.#attempts);
+    // The ceiling is that of the longest draw: were the draws cut off there, half of all would be the same.
+    const plain = Math.min(maxMs / (1 + jitter), initialMs * factor ** this.#attempts);
     this.#attempts += 1;
     return Math.min(maxMs, plain * (1 + jitter * (2 * this.#random() - 1)));
   }

@@ -46,10 +46,23 @@ describe('requests', () => {
     expect([response.status, await response.text()]).toEqual([500, 'no idea\n']);
   });
 
-  test('with too long a body are refused', async () => {
-    const at = await serve(() => ({ status: 200, body: '' }));
-    const response = await fetch(at, { method: 'POST', body: 'x'.repeat(MAX_HTTP_BODY_BYTES + 1) });
-    expect(response.status).toBe(413);
+  test.each([MAX_HTTP_BODY_BYTES + 1, 100 * MAX_HTTP_BODY_BYTES])(
+    'with too long a body, %d bytes, are refused',
+    async (bytes) => {
+      const at = await serve(() => ({ status: 200, body: '' }));
+      const response = await fetch(at, { method: 'POST', body: 'x'.repeat(bytes) });
+      expect(response.status).toBe(413);
+    },
+  );
+
+  test('whose answer cannot be sent are cut off, and the process goes on', async () => {
+    const at = await serve(({ path }) => ({
+      status: 200,
+      headers: path === '/bad' ? { 'x-bad': 'a\nb' } : {},
+      body: 'x',
+    }));
+    await expect(fetch(`${at}/bad`)).rejects.toThrow('fetch failed');
+    expect((await fetch(at)).status).toBe(200);
   });
 
   test('are answered compressed where asked for and worth it', async () => {

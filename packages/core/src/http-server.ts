@@ -134,7 +134,11 @@ export class HttpServer implements Service {
     const server = createServer(
       { requestTimeout: HTTP_REQUEST_TIMEOUT_MS, keepAliveTimeout: 5_000 },
       (request, response) => {
-        void this.#answer(request, response);
+        this.#answer(request, response).catch((error: unknown) => {
+          const path = request.url?.split('?')[0];
+          this.#options.log.warn('answer failed', { server: this.name, path, error: messageOf(error) });
+          response.destroy();
+        });
       },
     );
     server.maxConnections = MAX_HTTP_CONNECTIONS;

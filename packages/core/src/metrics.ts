@@ -220,12 +220,17 @@ export function metricsContentType(accept: string | undefined): string {
     : PLAIN_METRICS_CONTENT_TYPE;
 }
 
-/** OpenMetrics text. Families without samples are left out. */
+/**
+ * OpenMetrics text, which whoever reads Prometheus' older form understands too. Families without samples are left out.
+ *
+ * What is of no type says none: the two forms have different words for that, and refuse the other's.
+ */
 export function formatMetrics(families: Iterable<MetricFamily>): string {
   const parts: string[] = [];
   for (const { name, help, type, samples } of families) {
     if (samples.length === 0) continue;
-    parts.push(`# HELP ${name} ${escapeHelp(help)}.\n# TYPE ${name} ${type}\n`);
+    parts.push(`# HELP ${name} ${escapeHelp(help)}.\n`);
+    if (type !== 'unknown') parts.push(`# TYPE ${name} ${type}\n`);
     for (const sample of samples) {
       parts.push(`${name}${sample.suffix}${formatLabels(sample.labels)} ${formatNumber(sample.value)}\n`);
     }
