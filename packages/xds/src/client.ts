@@ -36,6 +36,7 @@ import {
   RECEIVE_WINDOW_BYTES,
   RECONNECT_INITIAL_MS,
   RECONNECT_MAX_MS,
+  STEADY_STREAM_MS,
 } from './limits.ts';
 
 /** Why a stream ended, in Istio's words for its metric. */
@@ -142,10 +143,11 @@ export class DeltaXdsClient implements Service {
     const backoff = new Backoff(RECONNECT, random);
     while (!this.#stop.signal.aborted) {
       this.#state.set('connecting');
+      const startedMs = clock.monotonicMs();
       const end = await this.#connectOnce();
       this.#state.set('disconnected');
       if (this.#stop.signal.aborted) return;
-      if (end.answered) backoff.reset();
+      if (end.answered && clock.monotonicMs() - startedMs >= STEADY_STREAM_MS) backoff.reset();
       const retryMs = backoff.nextMs();
       this.#options.observer?.terminated?.(end.reason);
       const fields = { address: this.#options.address, reason: end.message, retryMs: Math.round(retryMs) };
@@ -241,7 +243,7 @@ const RECONNECT = { initialMs: RECONNECT_INITIAL_MS, maxMs: RECONNECT_MAX_MS, ji
 interface StreamEnd {
   readonly reason: TerminationReason;
   readonly message: string;
-  /** Whether the control plane said anything, and the next attempt may come at once. */
+  /** Whether the control plane said anything. */
   readonly answered: boolean;
 }
 

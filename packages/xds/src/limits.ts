@@ -52,6 +52,8 @@ export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
 /** Reconnecting, as Istio's ztunnel. */
 export const RECONNECT_INITIAL_MS = 10;
 export const RECONNECT_MAX_MS = 15_000;
+/** A stream that lived for less, whatever was said on it, is a failure as those before it. */
+export const STEADY_STREAM_MS = 15_000;
 
 /** A connection is ended after this long, as Istio's is, so that clients spread over replicas again; streams get some notice. */
 export const MAX_CONNECTION_AGE_MS = 30 * 60_000;

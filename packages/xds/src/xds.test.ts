@@ -2,10 +2,14 @@ import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import {
   createDeltaRequest,
+  createDeltaResponse,
+  createResource,
   decodeDeltaResponse,
   type DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
   DELTA_ADS_PATH,
   encodeDeltaRequest,
+  encodeDeltaResponse,
 } from '@ambit/api/discovery';
 import { systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
@@ -16,12 +20,13 @@ import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
 import { DeltaXdsClient, type DeltaXdsClientOptions } from './client.ts';
-import type { Rejection, ResourceDelta, TypeHandler } from './client/type-state.ts';
-import { bufferOf } from './grpc.ts';
+import { type Rejection, type ResourceDelta, type TypeHandler, TypeState } from './client/type-state.ts';
+import { bufferOf, DELTA_SERVICE } from './grpc.ts';
 import type { ClientNode } from './resource-feed.ts';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from './server.ts';
 import { MemoryFeed } from './testing/memory-feed.ts';
@@ -217,6 +222,30 @@ describe('both ends together', () => {
     expect(xds.clients()).toEqual([]);
   });
 
+  test('what was refused or not taken away is asked for again, whatever its name', () => {
+    const longName = 'x'.repeat(1_000);
+    const state = new TypeState({
+      typeUrl: ADDRESS,
+      apply: ({ removed }) => {
+        if (removed.length > 0) throw new Error('no');
+        return [];
+      },
+    });
+    const response = (over: Partial<DeltaDiscoveryResponse>) =>
+      state.receive(createDeltaResponse({ typeUrl: ADDRESS, ...over }));
+    const resource = { typeUrl: ADDRESS, value: Buffer.from('1') };
+    response({
+      resources: [
+        createResource({ name: 'taken', version: '1', resource }),
+        createResource({ name: longName, version: '1', resource: { ...resource, typeUrl: POLICY } }),
+      ],
+    });
+    expect(response({ removedResources: ['taken'] }).rejections).toEqual([
+      { name: '(removals)', reason: 'internal error: no' },
+    ]);
+    expect(Object.fromEntries(state.initialRequest(NODE).initialResourceVersions)).toEqual({ taken: '' });
+  });
+
   test('a resource of another type, and one without a name, are refused', async () => {
     const feed = new MemoryFeed(ADDRESS);
     feed.set({ '': 'nameless', fine: '1' });
@@ -354,6 +383,39 @@ describe('a control plane that misbehaves', () => {
     expect(new Set(reasons)).toEqual(new Set(['ConnectionError']));
   });
 
+  test('is tried ever more slowly too when it answers something before it fails', async () => {
+    let streams = 0;
+    const server = new Server(XDS_SERVER_OPTIONS);
+    server.addService(DELTA_SERVICE, {
+      deltaAggregatedResources: (call: ServerDuplexStream<DeltaDiscoveryRequest, Buffer>) => {
+        streams += 1;
+        call.resume();
+        call.write(bufferOf(encodeDeltaResponse(createDeltaResponse({ typeUrl: ADDRESS, nonce: '1' }))));
+        const failure = { code: status.INTERNAL, details: 'no more' };
+        setTimeout(() => call.emit('error', Object.assign(new Error(), failure)), 5);
+      },
+    });
+    const port = await new Promise<number>((resolve, reject) =>
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, at) =>
+        error ? reject(error) : resolve(at),
+      ),
+    );
+    cleanups.push(() => server.forceShutdown());
+    const addresses = new Holder(ADDRESS);
+    const waits: number[] = [];
+    const clock = {
+      ...systemClock,
+      sleep: (ms: number, signal?: AbortSignal) => {
+        waits.push(ms);
+        return systemClock.sleep(Math.min(ms, 1), signal);
+      },
+    };
+    await connect(port, [addresses], { clock, random: () => 0.5 });
+    await eventually(() => streams > 5);
+    expect(addresses.deltas.length).toBeGreaterThan(3);
+    expect(waits.slice(0, 5)).toEqual([10, 20, 40, 80, 160]);
+  });
+
   test('a token that cannot be read is a failed attempt, not the end', async () => {
     const feed = new MemoryFeed(ADDRESS);
     const { port } = await serve([feed]);
@@ -488,4 +550,24 @@ test('what restricts goes out first, though what it restricts was told before it
   policies.set({ p: '1' });
   await eventually(() => order.length === 2);
   expect(order).toEqual([POLICY, ADDRESS]);
+});
+
+test('what restricts goes out first, also when it is much and has to wait for its turn', async () => {
+  const addresses = new MemoryFeed(ADDRESS);
+  addresses.set(Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`r${i}`, new Uint8Array(100_000)])));
+  const policies = Object.assign(new MemoryFeed(POLICY), { urgent: true });
+  policies.set({ p: new Uint8Array(100_000) });
+  let pushes = 0;
+  const { port } = await serve([addresses, policies], { observer: { pushed: () => (pushes += 1) } });
+  for (const raw of Array.from({ length: 6 }, () => rawStream(port))) {
+    raw.stream.pause();
+    raw.send({ node: NODE, typeUrl: ADDRESS });
+  }
+  await eventually(() => pushes >= 4);
+  const late = rawStream(port);
+  const initialResourceVersions = new Map([['r0', 'older']]);
+  late.send({ node: NODE, typeUrl: POLICY });
+  late.send({ typeUrl: ADDRESS, initialResourceVersions });
+  await eventually(() => late.received.length === 2);
+  expect(late.received.map(({ typeUrl }) => typeUrl)).toEqual([POLICY, ADDRESS]);
 });

@@ -1,8 +1,8 @@
 /**
  * What a client holds of one type, and what it says about that: pure, and kept across reconnects.
  *
- * A name whose last version was rejected while an older one is still held is named with an empty version, so that the
- * server sends it again or says that it is gone.
+ * A name whose last version was rejected while an older one is still held, or whose removal failed, is named with an
+ * empty version, so that the server sends it again or says that it is gone.
  */
 import {
   createDeltaRequest,
@@ -114,13 +114,17 @@ export class TypeState {
     const { good, bad } = this.#sorted(response);
     this.#version = response.systemVersionInfo.slice(0, MAX_TOLD_LENGTH_CHARS);
     this.#nonce = response.nonce.slice(0, MAX_TOLD_LENGTH_CHARS);
-    const rejections = [...bad, ...this.#applied({ upserts: good, removed: response.removedResources })];
+    const { refused, isDone } = this.#applied({ upserts: good, removed: response.removedResources });
+    const rejections = [...bad, ...refused];
     const rejected = new Set(rejections.map(({ name }) => name));
     for (const { name, version } of response.resources) {
       if (!rejected.has(name)) this.#held.set(name, version);
       else if (this.#held.has(name)) this.#held.set(name, '');
     }
-    for (const name of response.removedResources) this.#held.delete(name);
+    for (const name of response.removedResources) {
+      if (isDone) this.#held.delete(name);
+      else if (this.#held.has(name)) this.#held.set(name, '');
+    }
     const answered = [
       ...response.resources.flatMap(({ name, aliases }) => [name, ...aliases]),
       ...response.removedResources,
@@ -138,22 +142,23 @@ export class TypeState {
           : !resource
             ? 'no resource'
             : resource.typeUrl !== this.handler.typeUrl
-              ? `type ${resource.typeUrl.slice(0, 200)} where ${this.handler.typeUrl} is due`
+              ? `type ${resource.typeUrl.slice(0, MAX_TOLD_LENGTH_CHARS)} where ${this.handler.typeUrl} is due`
               : undefined;
-      if (problem !== undefined) bad.push({ name: name.slice(0, 200), reason: problem });
+      if (problem !== undefined) bad.push({ name, reason: problem });
       else if (resource) good.set(name, { name, value: resource.value });
     }
     return { good: [...good.values()], bad };
   }
 
-  #applied(delta: ResourceDelta): readonly Rejection[] {
+  /** What a handler that throws has done of it is not known: the next stream asks for all of it again. */
+  #applied(delta: ResourceDelta): { readonly refused: readonly Rejection[]; readonly isDone: boolean } {
     try {
-      return this.handler.apply(delta);
+      return { refused: this.handler.apply(delta), isDone: true };
     } catch (error) {
       const reason = `internal error: ${messageOf(error)}`;
-      return delta.upserts.length > 0
-        ? delta.upserts.map(({ name }) => ({ name, reason }))
-        : [{ name: '(removals)', reason }];
+      const refused = delta.upserts.map(({ name }) => ({ name, reason }));
+      if (delta.removed.length > 0) refused.push({ name: '(removals)', reason });
+      return { refused, isDone: false };
     }
   }
 }
@@ -172,7 +177,7 @@ export function acknowledgement(
 function refusalText(rejections: readonly Rejection[]): string {
   let text = '';
   for (const [i, { name, reason }] of rejections.entries()) {
-    const next = `${i === 0 ? '' : '; '}${name}: ${reason}`;
+    const next = `${i === 0 ? '' : '; '}${name.slice(0, MAX_TOLD_LENGTH_CHARS)}: ${reason}`;
     if (text.length + next.length > MAX_NACK_LENGTH_CHARS)
       return `${text}; and ${rejections.length - i} more`;
     text += next;

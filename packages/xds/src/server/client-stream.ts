@@ -229,7 +229,11 @@ export class ClientStream {
     if (this.#sending) return;
     for (const [typeUrl, subscription] of this.#inTurn()) {
       const response = this.#take(typeUrl, subscription);
-      if (!response) continue;
+      if (!response) {
+        // It waits for its turn, and the others for it.
+        if (subscription.feed.urgent && subscription.owesAll) return;
+        continue;
+      }
       subscription.sent(response.nonce);
       const nowMs = this.#options.clock.monotonicMs();
       const waitedMs = nowMs - (this.#changedMs.get(typeUrl) ?? nowMs);

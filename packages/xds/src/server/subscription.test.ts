@@ -162,10 +162,18 @@ describe('acknowledgements', () => {
     take();
     expect(ask({ responseNonce: 'n1' })).toBe('acknowledged');
     expect(subscription.nonceAcknowledged).toBe('n1');
-    expect(ask({ responseNonce: 'older', resourceNamesSubscribe: ['a'] })).toBe('stale');
+    expect(ask({ responseNonce: 'older' })).toBe('stale');
     const errorDetail = { code: 0, message: 'a: bad', details: [] };
     expect(ask({ responseNonce: 'n1', errorDetail })).toBe('refused');
     expect(take()).toBeUndefined();
+  });
+
+  test('names asked for beside an old nonce are answered all the same', () => {
+    const { take, ask, subscription } = follow(feedOf('a'), onDemand);
+    take();
+    expect(ask({ responseNonce: 'older', resourceNamesSubscribe: ['a'] })).toBe('answer');
+    expect(subscription.nonceAcknowledged).toBe('');
+    expect(take()).toEqual({ sent: ['a'], removed: [] });
   });
 });
 

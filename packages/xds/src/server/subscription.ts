@@ -87,11 +87,13 @@ export class Subscription {
       this.#start(request);
       return 'answer';
     }
-    if (nonce !== '' && nonce !== this.#nonceSent) return 'stale';
-    if (nonce !== '') this.#nonceAcknowledged = nonce;
+    const isStale = nonce !== '' && nonce !== this.#nonceSent;
+    if (nonce !== '' && !isStale) this.#nonceAcknowledged = nonce;
+    // What it asks for besides an acknowledgement that came too late is asked for all the same.
     const subscribed = this.#subscribe(request.resourceNamesSubscribe);
     this.#unsubscribe(request.resourceNamesUnsubscribe);
-    return subscribed ? 'answer' : 'acknowledged';
+    if (subscribed) return 'answer';
+    return isStale ? 'stale' : 'acknowledged';
   }
 
   /** @throws {@link ClientLimitError} when the client has not read for so long that it owes too much attention. */
