@@ -48,6 +48,15 @@ describe('KubeClient', () => {
     expect(server.lastAuthorization).toBe('Bearer t');
   });
 
+  test('asks for nothing by a name that is none', async () => {
+    await client.create(configMaps, { metadata: at });
+    for (const name of ['', '.', '..']) {
+      await expect(client.delete(configMaps, { namespace: 'ns', name })).rejects.toThrow('name');
+      await expect(client.get(configMaps, { namespace: 'ns', name })).rejects.toThrow('name');
+    }
+    expect(await client.find(configMaps, at)).toBeDefined();
+  });
+
   test('a refusal carries status, reason and message', async () => {
     const error: unknown = await client.get(pods, at).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(KubeStatusError);

@@ -20,6 +20,7 @@ import {
   isKubeObject,
   type KubeObject,
   type ObjectName,
+  objectPathOf,
   pathOf,
   type Place,
   type Resource,
@@ -84,7 +85,7 @@ export class KubeClient implements Disposable {
 
   /** @throws {@link KubeStatusError} 404 if there is none. */
   async get<T extends KubeObject>(resource: Resource<T>, at: ObjectName, signal?: AbortSignal): Promise<T> {
-    return asObject(await this.request({ method: 'GET', path: pathOf(resource, at) }, signal));
+    return asObject(await this.request({ method: 'GET', path: objectPathOf(resource, at) }, signal));
   }
 
   /** As {@link get}, but `undefined` if there is none. */
@@ -201,7 +202,8 @@ export class KubeClient implements Disposable {
       ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
       ...(propagation !== undefined && { propagationPolicy: propagation }),
     };
-    await this.request({ method: 'DELETE', path: pathOf(resource, at), body: JSON.stringify(body) }, signal);
+    const path = objectPathOf(resource, at);
+    await this.request({ method: 'DELETE', path, body: JSON.stringify(body) }, signal);
   }
 
   /**

@@ -19,6 +19,14 @@ describe('selects', () => {
       },
       want: false,
     },
+    'a label whose name every object has is none': {
+      selector: { matchExpressions: [{ key: 'constructor', operator: 'Exists' }] },
+      want: false,
+    },
+    'nor is it there to be missed': {
+      selector: { matchExpressions: [{ key: 'toString', operator: 'DoesNotExist' }] },
+      want: true,
+    },
     'an unknown operator accepts nothing': {
       selector: { matchExpressions: [{ key: 'app', operator: 'Like' }] },
       want: false,

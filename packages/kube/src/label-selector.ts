@@ -32,7 +32,8 @@ export function holds(
   { key, operator, values = [] }: LabelSelectorRequirement,
   labels: Labels | undefined,
 ): boolean {
-  const value = labels?.[key];
+  // A label may have a name that every object answers to: `constructor`.
+  const value = labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
   switch (operator) {
     case 'In':
       return value !== undefined && values.includes(value);

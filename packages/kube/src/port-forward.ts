@@ -59,7 +59,10 @@ function opened(socket: WebSocket, what: string, signal: AbortSignal): Promise<D
       reject(signal.reason as Error);
       socket.terminate();
     };
-    const fail = (error: Error) => reject(new KubeTransportError(what, messageOf(error), { cause: error }));
+    const fail = (error: Error) => {
+      signal.removeEventListener('abort', abort);
+      reject(new KubeTransportError(what, messageOf(error), { cause: error }));
+    };
     socket.on('error', fail);
     // What the API server says instead of agreeing. Listening for it leaves the end of the request to us.
     socket.on('unexpected-response', (request, { statusCode = 0 }) => {

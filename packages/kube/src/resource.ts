@@ -1,4 +1,5 @@
 /** What a Kubernetes object looks like from outside, how its kind is addressed, and the keys that we give objects. */
+import { KubeProtocolError } from './errors.ts';
 
 export interface OwnerReference {
   readonly apiVersion: string;
@@ -58,7 +59,11 @@ export interface Place {
   readonly subresource?: string | undefined;
 }
 
-/** The path of a collection, an object or a subresource. */
+/**
+ * The path of a collection, an object or a subresource.
+ *
+ * @throws {@link KubeProtocolError} A part is no name, and would lead elsewhere: `..` to all that stands above.
+ */
 export function pathOf(resource: Resource, { namespace, name, subresource }: Place = {}): string {
   const root = resource.group === '' ? ['api', resource.version] : ['apis', resource.group, resource.version];
   const where = resource.namespaced && namespace ? ['namespaces', namespace] : [];
@@ -69,7 +74,19 @@ export function pathOf(resource: Resource, { namespace, name, subresource }: Pla
     ...(name ? [name] : []),
     ...(subresource ? [subresource] : []),
   ];
+  for (const part of parts)
+    if (part === '.' || part === '..') throw new KubeProtocolError(`${JSON.stringify(part)} is no name`);
   return `/${parts.map(encodeURIComponent).join('/')}`;
+}
+
+/**
+ * As {@link pathOf}, of one object, which has a name: without it, to delete would be to delete all of its kind.
+ *
+ * @throws {@link KubeProtocolError}
+ */
+export function objectPathOf(resource: Resource, at: ObjectName & Pick<Place, 'subresource'>): string {
+  if (at.name === '') throw new KubeProtocolError(`a ${resource.kind} without a name`);
+  return pathOf(resource, at);
 }
 
 /** `namespace/name`, or the name alone for cluster-wide kinds: the key of an object in a collection. */
