@@ -11,35 +11,16 @@ const { spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const { existsSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
+const {
+  decide,
+  needsOf,
+  NO_START_POLICY,
+  setsStartPolicy,
+  unfit,
+  wantsNamespaces,
+} = require('./setup-decision.cjs');
 
 const TOP = join(__dirname, '..');
-
-/** What a purpose needs from the system: a program (or library, or file) and the Debian package that brings it. */
-const NEEDS = [
-  { program: 'git', package: 'git', for: ['base', 'demo', 'test', 'bench', 'e2e'] },
-  { library: 'libatomic.so.1', package: 'libatomic1', for: ['base', 'demo', 'test', 'bench', 'e2e'] },
-  { library: 'libstdc++.so.6', package: 'libstdc++6', for: ['base', 'demo', 'test', 'bench', 'e2e'] },
-  { program: 'ip', package: 'iproute2', for: ['demo', 'test', 'bench', 'e2e'] },
-  { program: 'nft', package: 'nftables', for: ['demo', 'test', 'bench', 'e2e'] },
-  { program: 'unshare', package: 'util-linux', for: ['demo', 'test', 'bench', 'e2e'] },
-  { program: 'mount', package: 'mount', for: ['demo', 'test', 'bench', 'e2e'] },
-  { program: 'tcpdump', package: 'tcpdump', for: ['bench'] },
-  { program: 'sysctl', package: 'procps', for: ['demo', 'test', 'bench', 'e2e'] },
-  { program: 'iptables-restore', package: 'iptables', for: ['test', 'e2e'] },
-  { program: 'kubectl', package: 'kubernetes-client', for: ['test', 'e2e'] },
-  { program: 'go', package: 'golang-go', for: ['test', 'bench', 'e2e'] },
-  { program: 'iperf3', package: 'iperf3', for: ['bench'] },
-  { program: 'redis-benchmark', package: 'redis-tools', for: ['bench'] },
-  { program: 'redis-server', package: 'redis-server', for: ['bench'] },
-  { program: 'wrk', package: 'wrk', for: ['bench'] },
-  { program: 'h2load', package: 'nghttp2-client', for: ['bench'] },
-  { program: 'containerd', package: 'containerd', for: ['e2e'] },
-  { program: 'runc', package: 'runc', for: ['e2e'] },
-  { file: '/usr/lib/cni/ptp', package: 'containernetworking-plugins', for: ['e2e'] },
-  { program: 'ipset', package: 'ipset', for: ['e2e'] },
-  { program: 'conntrack', package: 'conntrack', for: ['e2e'] },
-  { program: 'prometheus', package: 'prometheus', for: ['e2e'] },
-];
 
 const SEARCH_PATH = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'];
 
@@ -56,28 +37,19 @@ function hasLibrary(name) {
   return ['/lib', '/usr/lib', '/lib64', '/usr/lib64'].some((folder) => existsSync(join(folder, name)));
 }
 
-function missingNeeds(purpose) {
-  return NEEDS.filter((need) => need.for.includes(purpose) && !isThere(need));
-}
-
 function isThere({ program, library, file }) {
   if (program) return hasProgram(program);
   return library ? hasLibrary(library) : existsSync(file);
 }
 
-/** Network namespaces need root, or a kernel that lets anybody make a user namespace. */
-function privilegeProblem(purpose) {
-  if (purpose === 'base' || process.getuid() === 0 || !hasProgram('unshare')) return undefined;
+/** What keeps an ordinary user from making network namespaces; `undefined`: nothing, or nobody was asked. */
+function namespaceProblem(purpose) {
+  if (!wantsNamespaces(purpose) || process.getuid() === 0 || !hasProgram('unshare')) return undefined;
   const probe = spawnSync('unshare', ['--user', '--map-root-user', '--net', '--mount', 'true'], {
     encoding: 'utf8',
+    env: { ...process.env, PATH: SEARCH_PATH.join(':') },
   });
-  if (probe.status === 0) return undefined;
-  return [
-    'network namespaces without root: the kernel refuses user namespaces here',
-    `  (${(probe.stderr ?? '').trim() || 'unshare failed'})`,
-    '  run as root, or allow them: sysctl kernel.unprivileged_userns_clone=1 (Debian),',
-    '  sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04 and later)',
-  ].join('\n');
+  return probe.status === 0 ? undefined : (probe.stderr ?? '').trim() || 'unshare failed';
 }
 
 function fail(lines) {
@@ -93,19 +65,23 @@ function problemOf(command, args, options = {}) {
     : `${command} ${args.join(' ')} ended with ${result.status ?? result.signal}`;
 }
 
-/** What Debian's packages ask before they start a service; 101 is no. */
 const START_POLICY = '/usr/sbin/policy-rc.d';
 
 /** The programs alone are wanted: a package that would start a service of its own is kept from it. */
 function installSystemPackages(packages) {
   process.stdout.write(`ambit: installing with apt: ${packages.join(' ')}\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const setsPolicy = !existsSync(START_POLICY);
-  if (setsPolicy) writeFileSync(START_POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const present = existsSync(START_POLICY) ? readFileSync(START_POLICY, 'utf8') : undefined;
+  const setsPolicy = setsStartPolicy(present);
+  // Ctrl-C ends apt-get, which is told as its failure, and not this before the policy is gone again.
+  const goOn = () => undefined;
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, goOn);
+  if (setsPolicy) writeFileSync(START_POLICY, NO_START_POLICY, { mode: 0o755 });
   const problem =
     problemOf('apt-get', ['update', '-qq'], { env }) ??
     problemOf('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
   if (setsPolicy) rmSync(START_POLICY, { force: true });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, goOn);
   if (problem !== undefined) fail([problem]);
 }
 
@@ -126,30 +102,17 @@ function installNpmPackages() {
 
 function main() {
   const purpose = process.argv[2] ?? 'base';
-  if (!['base', 'demo', 'test', 'bench', 'e2e'].includes(purpose)) fail([`unknown purpose ${purpose}`]);
-  const problems = [];
-  const [major = 0] = process.versions.node.split('.').map(Number);
-  if (major < 20) problems.push(`Node 20 or later to start with (this is ${process.versions.node})`);
-  if (process.platform !== 'linux') problems.push(`Linux (this is ${process.platform})`);
-  if (!['x64', 'arm64'].includes(process.arch))
-    problems.push(`an x64 or arm64 machine (this is ${process.arch})`);
-  if (problems.length > 0) fail(['Nothing was changed. Missing:', ...problems]);
-
-  const missing = missingNeeds(purpose);
-  const packages = missing.map((need) => need.package);
-  const mayInstall = process.getuid() === 0 && hasProgram('apt-get');
-  const privilege = privilegeProblem(purpose);
-  if (privilege !== undefined) problems.push(privilege);
-  if (missing.length > 0 && !mayInstall) {
-    for (const need of missing)
-      problems.push(
-        `${need.program ?? need.library ?? need.file} (Debian and Ubuntu: package ${need.package})`,
-      );
-    if (hasProgram('apt-get')) problems.push(`all of them: sudo apt-get install ${packages.join(' ')}`);
-  }
-  if (problems.length > 0) fail(['Nothing was changed. Missing:', ...problems]);
-
-  if (packages.length > 0) installSystemPackages(packages);
+  const { platform, arch } = process;
+  const problems = unfit(purpose, { nodeVersion: process.versions.node, platform, arch });
+  if (problems.length > 0) fail(problems);
+  const decision = decide({
+    missing: needsOf(purpose).filter((need) => !isThere(need)),
+    isRoot: process.getuid() === 0,
+    hasApt: hasProgram('apt-get'),
+    namespaceProblem: namespaceProblem(purpose),
+  });
+  if (decision.kind === 'refuse') fail(decision.lines);
+  if (decision.packages.length > 0) installSystemPackages(decision.packages);
   installNpmPackages();
   const pinned = spawnSync(join(TOP, 'node_modules', '.bin', 'node'), ['--version'], { encoding: 'utf8' });
   if (pinned.status !== 0)
