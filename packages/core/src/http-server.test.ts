@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { gunzipSync } from 'node:zlib';
@@ -7,6 +8,7 @@ import {
   type HttpResponse,
   HttpServer,
   MAX_HTTP_BODY_BYTES,
+  MAX_HTTP_CONNECTIONS,
 } from './http-server.ts';
 import { silentLogger } from './log.ts';
 
@@ -54,6 +56,18 @@ describe('requests', () => {
       expect(response.status).toBe(413);
     },
   );
+
+  test('are answered however many connections somebody holds', async () => {
+    const at = await serve(() => ({ status: 200, body: 'ready' }));
+    const { port } = new URL(at);
+    const held = Array.from({ length: MAX_HTTP_CONNECTIONS }, () => connect(Number(port), '127.0.0.1'));
+    let open = held.length;
+    for (const socket of held) socket.on('error', () => undefined).on('close', () => open--);
+    await Promise.all(held.map((socket) => once(socket, 'connect')));
+    expect(await (await fetch(at)).text()).toBe('ready');
+    expect(open).toBeGreaterThanOrEqual(MAX_HTTP_CONNECTIONS - 1);
+    for (const socket of held) socket.destroy();
+  });
 
   test('whose answer cannot be sent are cut off, and the process goes on', async () => {
     const at = await serve(({ path }) => ({

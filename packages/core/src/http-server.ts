@@ -16,7 +16,7 @@ import type { Logger } from './log.ts';
 import { formatHostPort, parseIp } from './ip.ts';
 import type { Service } from './service.ts';
 
-/** Connections of one port at once. */
+/** Connections of one port at once. For one more the oldest ends: who holds them all keeps no probe from its answer. */
 export const MAX_HTTP_CONNECTIONS = 256;
 /** A request's body. */
 export const MAX_HTTP_BODY_BYTES = 65_536;
@@ -84,6 +84,7 @@ export class HttpServer implements Service {
   readonly name: string;
   readonly #options: HttpServerOptions;
   readonly #servers: Server[] = [];
+  /** Oldest first. */
   readonly #sockets = new Set<Socket>();
   #port = 0;
 
@@ -141,10 +142,13 @@ export class HttpServer implements Service {
         });
       },
     );
-    server.maxConnections = MAX_HTTP_CONNECTIONS;
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
+      const [oldest] = this.#sockets;
+      if (this.#sockets.size <= MAX_HTTP_CONNECTIONS || !oldest) return;
+      this.#sockets.delete(oldest);
+      oldest.destroy();
     });
     try {
       await new Promise<void>((resolve, reject) => {
