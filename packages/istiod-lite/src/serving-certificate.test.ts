@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { CertificateAuthority } from '@ambit/identity/certificate-authority';
 import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { configFrom } from './config.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 

@@ -1,8 +1,17 @@
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import { type Clock, systemClock } from '@ambit/core/clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { HpackEncoder } from '../hpack/encoder.ts';
-import { FLOOD, LATE_ANSWER_MS, OUTBOX_HARD_BYTES, MAX_STREAMS, UNACKNOWLEDGED_SETTINGS } from '../limits.ts';
+import {
+  FLOOD,
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  LATE_ANSWER_MS,
+  MAX_STREAMS,
+  OUTBOX_HARD_BYTES,
+  UNACKNOWLEDGED_SETTINGS,
+} from '../limits.ts';
 import { DuplexTransport } from '../transport/duplex-transport.ts';
 import { frame, numbersFrame } from './frame-writer.ts';
 import { DEFAULT_WINDOW_BYTES, FLAG, FRAME, H2, PREFACE, SETTING } from './protocol.ts';
@@ -319,16 +328,16 @@ describe('a peer that means ill', () => {
   test('a connection that goes silent is dropped after the keepalive', async () => {
     const peer = new Peer();
     const reasons: (string | undefined)[] = [];
-    const options = {
-      ...DEFAULT_SESSION_OPTIONS,
-      clock: systemClock,
-      keepaliveIntervalMs: 20,
-      keepaliveTimeoutMs: 40,
-    };
+    const waiting = new FakeClock();
+    const options = { ...DEFAULT_SESSION_OPTIONS, clock: waiting };
     const onClosed = (error: Error | undefined) => void reasons.push(error?.message);
     new H2Session('server', new DuplexTransport(peer, 'test'), { onClosed }, options);
     peer.say(PREFACE, settings);
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await turns();
+    await waiting.advance(KEEPALIVE_INTERVAL_MS + KEEPALIVE_TIMEOUT_MS - 1);
+    expect(reasons).toEqual([]);
+    await waiting.advance(1);
+    await turns();
     expect(reasons).toEqual(['connection closed: no answer to PING']);
   });
 

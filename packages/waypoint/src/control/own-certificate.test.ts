@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { CertificateStore } from '@ambit/identity/certificate-store';
 import { Revocations } from '@ambit/identity/revocation-list';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { DEFAULT_TLS_SETTINGS } from '@ambit/identity/tls-context';
 import { OwnCertificate } from './own-certificate.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { LogRoot } from '@ambit/core/log';
 import { formatMetrics, MetricRegistry } from '@ambit/core/metrics';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { FAULT_LOG_WINDOW_MS, FAULTS_LOGGED_PER_WINDOW, MAX_FAULT_TEXT_LENGTH } from '../limits.ts';
 import { FaultReport } from './fault-report.ts';
 

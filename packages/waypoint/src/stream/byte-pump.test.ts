@@ -24,6 +24,10 @@ class FakeTransport implements Transport {
   start(events: TransportEvents): void {
     this.events = events;
   }
+  leave(): void {
+    this.destroy();
+  }
+
   destroy(): void {
     if (this.isDestroyed) return;
     this.isDestroyed = true;

@@ -1,6 +1,6 @@
 /** A fault of ours in one connection that is no HTTP: it ends that one, and keeps no other from what is due to it. */
 import { expect, test } from '@jest/globals';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { Downstream } from '../exchange/downstream.ts';
 import type { Carried } from '../inbound/context.ts';
 import { boundPolicies } from '../resources/index/policies.ts';

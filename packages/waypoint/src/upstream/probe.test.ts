@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { FakeClock } from '@ambit/identity/testing/fake-clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { HealthCheck } from '../resources/destination-policy.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import type { HttpVersion, PoolWaiter } from './http-pool.ts';
