@@ -8,7 +8,11 @@ export interface Self {
   readonly node: string;
   /** What is wrong with every answer of HTTP but `/ready`. */
   readonly amiss?: Amiss;
+  /** By path; {@link MAX_PATHS_COUNTED} of them. */
+  readonly timesAsked: Map<string, number>;
 }
+
+export const MAX_PATHS_COUNTED = 1_024;
 
 export interface Amiss {
   readonly delayMs: number;
@@ -21,6 +25,7 @@ export function selfFrom(env: NodeJS.ProcessEnv): Self {
     pod: env['POD_NAME'] ?? hostname(),
     namespace: env['POD_NAMESPACE'] ?? '',
     node: env['NODE_NAME'] ?? '',
+    timesAsked: new Map(),
     amiss: { delayMs: Number(env['DELAY_MS'] ?? 0), status: Number(env['STATUS'] ?? 0) },
   };
 }

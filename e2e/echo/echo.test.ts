@@ -22,7 +22,8 @@ import { type SuiteAuthority, suiteAuthority } from '../suite/kit/certificates.t
 import { serveHttp, serveHttp2, serveHttps } from './server/http.ts';
 import { serveTcp } from './server/tcp.ts';
 
-const SELF = { pod: 'here', namespace: 'shop', node: 'one' };
+const PLACE = { pod: 'here', namespace: 'shop', node: 'one' };
+const SELF = { ...PLACE, timesAsked: new Map<string, number>() };
 const host = '127.0.0.1';
 const lifecycle = new Lifecycle(0);
 const ports = new Map<RequestKind | 'control', number>();
@@ -77,7 +78,7 @@ describe.each(['http', 'http2', 'grpc', 'websocket', 'tcp', 'greeting'] as const
     expect(outcome).toMatchObject({ ok: true });
     const server = outcome.ok ? outcome.server : undefined;
     if (kind === 'tcp') expect(server).toBeUndefined();
-    else expect(server).toMatchObject({ ...SELF, source: '127.0.0.1' });
+    else expect(server).toMatchObject({ ...PLACE, source: '127.0.0.1' });
   });
 
   test('nobody there is a failure with its reason', async () => {
@@ -261,7 +262,7 @@ test('the control port takes orders, reports, and says what it does not know', a
   };
   expect(await ask('POST', '/request', { kind: 'http', host, port: portOf('http') })).toMatchObject([
     200,
-    { ok: true, server: SELF },
+    { ok: true, server: PLACE },
   ]);
   expect(await ask('POST', '/loads', order('http', { durationMs: 10_000 }))).toEqual([200, { id: '1' }]);
   expect(await ask('GET', '/loads/1')).toMatchObject([200, { running: true }]);
@@ -282,7 +283,7 @@ test.each(['http', 'http2', 'grpc', 'websocket', 'tcp', 'greeting'] as const)(
 
 test('an IPv4 client of a dual-stack socket is described by its IPv4 address', () => {
   expect(describeSelf(SELF, '::ffff:10.0.0.1', 'TCP')).toEqual({
-    ...SELF,
+    ...PLACE,
     source: '10.0.0.1',
     protocol: 'TCP',
   });

@@ -14,6 +14,8 @@ export interface Target {
   readonly method?: string;
   /** Of HTTP and HTTP/2; names in lower case. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Of HTTP/1.1: over TLS, with this name asked for. Whoever answers is believed. */
+  readonly tlsName?: string;
 }
 
 /** What a server says of itself and of who asks. */
@@ -29,6 +31,8 @@ export interface Description {
   /** Of HTTP: host and path as they came. */
   readonly authority?: string;
   readonly path?: string;
+  /** Of HTTP: how often this pod was asked for that path, without its query, so far. */
+  readonly timesAsked?: number;
   /** Of requests over TLS. */
   readonly tls?: TlsDescription;
 }

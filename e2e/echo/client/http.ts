@@ -9,6 +9,7 @@ import {
 } from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { formatHostPort } from '@ambit/core/ip';
 import type { Description, RequestOrder, Target } from '../messages.ts';
 import {
@@ -23,7 +24,11 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 
 export async function dialHttp(target: RequestOrder, signal: AbortSignal): Promise<Conversation> {
   const { socket, opening } = await openTimed(target, signal);
-  return new HttpConversation(target, socket, opening);
+  if (target.tlsName === undefined) return new HttpConversation(target, socket, opening);
+  const secured = connectTls({ socket, servername: target.tlsName, rejectUnauthorized: false });
+  await once(secured, 'secureConnect', { signal });
+  secured.on('error', () => {});
+  return new HttpConversation(target, secured, opening);
 }
 
 /** A TCP connection, established. */

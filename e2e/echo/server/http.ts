@@ -18,7 +18,7 @@ import {
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
-import { describe, type Self } from '../about.ts';
+import { describe, MAX_PATHS_COUNTED, type Self } from '../about.ts';
 import { ALLOW_HEADER, AUTHORIZED_BY } from './authorizer.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { TlsDescription } from '../messages.ts';
@@ -117,6 +117,7 @@ async function answer(
   protocol: string,
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://echo');
+  const timesAsked = countOf(self, url.pathname);
   const amiss = url.pathname === '/ready' ? undefined : self.amiss;
   const delayMs = Math.min(Number(url.searchParams.get('delayMs') ?? amiss?.delayMs ?? 0), MAX_DELAY_MS);
   if (delayMs > 0) await sleep(delayMs);
@@ -135,9 +136,16 @@ async function answer(
       headers: headersOf(request),
       authority: 'authority' in request ? request.authority : (request.headers.host ?? ''),
       path: request.url ?? '',
+      timesAsked,
       tls: tlsOf(request),
     }),
   );
+}
+
+function countOf({ timesAsked }: Self, path: string): number {
+  const count = (timesAsked.get(path) ?? 0) + 1;
+  if (count > 1 || timesAsked.size < MAX_PATHS_COUNTED) timesAsked.set(path, count);
+  return count;
 }
 
 function tlsOf(request: Request): TlsDescription | undefined {

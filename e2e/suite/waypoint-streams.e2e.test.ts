@@ -1,0 +1,133 @@
+/** Connections that are no HTTP through a waypoint: where TCPRoute and TLSRoute lead. */
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { KubeObject } from '@ambit/kube/resource';
+import { PORTS } from '../echo/ports.ts';
+import { runAmbit } from './kit/ambit.ts';
+import { suiteAuthority } from './kit/certificates.ts';
+import type { EchoPod } from './kit/echo-pod.ts';
+import { service, serviceAccount } from './kit/objects.ts';
+import type { Space } from './kit/space.ts';
+import { useSuite } from './kit/suite.ts';
+import { eventually, until } from './kit/wait.ts';
+import { policyFor, route } from './kit/waypoint-objects.ts';
+
+const suite = useSuite('waypoint-streams');
+const patience = { timeoutMs: 60_000 };
+const TLS_NAMES = ['one.test', 'two.test'] as const;
+
+let space: Space;
+let client: EchoPod;
+
+const ambit = (...args: readonly string[]) => runAmbit(suite.cluster, ...args);
+const to = (name: string, port: number, weight = 1) => ({ name, port, weight });
+
+/** Who greets whoever connects; `undefined`: nobody. */
+async function greeter(name = 'first'): Promise<string | undefined> {
+  const outcome = await client.ask({ kind: 'greeting', host: space.host(name), timeoutMs: 5_000 });
+  return outcome.ok ? outcome.server?.pod : undefined;
+}
+
+/** Who answers over TLS that nobody on the way ends, and for which name; `undefined`: nobody. */
+async function secured(tlsName: string, name = 'first') {
+  const asked = { host: space.host(name), port: PORTS.https, tlsName, timeoutMs: 5_000 };
+  const outcome = await client.ask(asked);
+  return outcome.ok ? [outcome.server?.pod, outcome.server?.tls?.serverName] : undefined;
+}
+
+beforeAll(async () => {
+  const [one, two] = suite.nodes;
+  space = await suite.space('app', 'ambient');
+  const authority = await suiteAuthority('streams');
+  const { certificate, key } = await authority.issue({ dnsNames: [...TLS_NAMES] });
+  const env = { TLS_CERTIFICATE: certificate, TLS_KEY: key };
+  await space.apply(serviceAccount(space.name, 'client'));
+  [client] = (await space.run(
+    { name: 'client', node: one, serviceAccount: 'client' },
+    { name: 'first', node: one, env },
+    { name: 'second', node: two, env },
+  )) as [EchoPod];
+  const ports = [
+    { name: 'http', port: PORTS.http },
+    { name: 'tcp-greeting', port: PORTS.greeting },
+    { name: 'tls-secured', port: PORTS.https },
+  ];
+  await space.apply(
+    ...['first', 'second'].map((name) => service(space.name, name, { selector: { app: name }, ports })),
+  );
+  await space.enrolled(true, 'client', 'first', 'second');
+  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  await until(
+    'requests at L7',
+    async () => {
+      const outcome = await client.ask({ host: space.host('first'), timeoutMs: 5_000 });
+      return outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined;
+    },
+    patience,
+  );
+});
+
+describe('TCPRoute', () => {
+  const tcpRoute = (...backendRefs: readonly object[]): KubeObject =>
+    route('TCPRoute', space.name, 'greeting', 'first', PORTS.greeting, [{ backendRefs }]);
+
+  test('leads connections to another service, by weight, and those of its port alone', async () => {
+    expect(await greeter()).toBe('first');
+    await space.having([tcpRoute(to('second', PORTS.greeting))], async () => {
+      await until('the route', async () => (await greeter()) === 'second', patience);
+      const outcome = await client.ask({ host: space.host('first'), timeoutMs: 5_000 });
+      expect(outcome).toMatchObject({ ok: true, server: { pod: 'first' } });
+      await space.apply(tcpRoute(to('first', PORTS.greeting, 1), to('second', PORTS.greeting, 1)));
+      const greeters = await eventually(
+        'both are greeted by',
+        async () => new Set(await Promise.all(Array.from({ length: 20 }, () => greeter()))),
+        (seen) => seen.size === 2,
+        patience,
+      );
+      expect(greeters).toEqual(new Set(['first', 'second']));
+    });
+    await until('no route', async () => (await greeter()) === 'first', patience);
+  });
+
+  test('to nobody closes connections, and the explanation says so', async () => {
+    await space.having([tcpRoute(to('nobody', PORTS.greeting))], async () => {
+      await until('nobody greets', async () => (await greeter()) === undefined, patience);
+      const said = await ambit('why', `${space.name}/client`, `${space.name}/first:${PORTS.greeting}`);
+      expect([said.status, said.text]).toEqual([3, expect.stringContaining('greeting')]);
+    });
+    await until('no route', async () => (await greeter()) === 'first', patience);
+  });
+
+  test('a policy on the port counts for connections', async () => {
+    const policy = policyFor(space.name, 'no-greeting', 'first', {
+      action: 'DENY',
+      rules: [{ to: [{ operation: { ports: [String(PORTS.greeting)] } }] }],
+    });
+    await space.having([policy], async () => {
+      await until('nobody greets', async () => (await greeter()) === undefined, patience);
+      expect(await greeter('second')).toBe('second');
+    });
+    await until('no policy', async () => (await greeter()) === 'first', patience);
+  });
+});
+
+test('TLSRoute leads by the name that TLS asks for, and ends no TLS', async () => {
+  const [one, two] = TLS_NAMES;
+  expect(await secured(one)).toEqual(['first', one]);
+  const { spec, ...rest } = route('TLSRoute', space.name, 'by-name', 'first', PORTS.https, [
+    { backendRefs: [to('second', PORTS.https)] },
+  ]) as KubeObject & { readonly spec: object };
+  const byName = { ...rest, spec: { ...spec, hostnames: [two] } };
+  await space.having([byName], async () => {
+    const led = await eventually(
+      'the route',
+      () => secured(two),
+      (seen) => seen?.[0] === 'second',
+      patience,
+    );
+    expect(led).toEqual(['second', two]);
+    // Where there are routes by name, a name that none has leads nowhere.
+    expect(await secured(one)).toBeUndefined();
+    expect(await secured(one, 'second')).toEqual(['second', one]);
+  });
+  await until('no route', async () => (await secured(one))?.[0] === 'first', patience);
+});
