@@ -6,13 +6,13 @@ import { sameResource, waypointResource } from '../push/encode.ts';
 import type { WaypointEntry } from '../push/waypoint-feed.ts';
 import {
   checkedEntry,
+  checkedHosts,
   checkedService,
   type CheckedService,
   healthCheckDestination,
 } from '../translate/destinations/health-check.ts';
 import { serviceKey } from '../translate/routes/catalog.ts';
 import { hostnameOf } from '../translate/service.ts';
-import { isWildcard } from '../translate/service-entry.ts';
 import { sameAudience } from './audience.ts';
 import type { GraphContext } from './context.ts';
 import type { RelevantServices } from './relevant-services.ts';
@@ -52,8 +52,6 @@ export function deriveHealthChecks(
     of('health checks of services', inputs.services, checkedService, (service) => [
       hostnameOf(service, settings),
     ]),
-    of('health checks of service entries', inputs.serviceEntries, checkedEntry, ({ spec = {} }) =>
-      [...new Set((spec.hosts ?? []).map((host) => host.toLowerCase()))].filter((host) => !isWildcard(host)),
-    ),
+    of('health checks of service entries', inputs.serviceEntries, checkedEntry, checkedHosts),
   ];
 }

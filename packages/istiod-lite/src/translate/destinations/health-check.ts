@@ -7,10 +7,13 @@
 import type { DestinationPolicy, HealthCheck, WaypointFields } from '@ambit/api/waypoint';
 import type { KubeObject } from '@ambit/kube/resource';
 import type { Service } from '@ambit/kube/resources/core';
-import type { ServiceEntry } from '@ambit/kube/resources/networking';
+import type { ServiceEntry, ServiceEntrySpec } from '@ambit/kube/resources/networking';
+import { schemaProblems } from '../../schema/openapi.ts';
+import { serviceEntrySpec } from '../../schema/service-entry.ts';
 import type { WantedCondition } from '../condition.ts';
 import { goDurationMs } from '../go-duration.ts';
 import { originOf } from '../routes/translated.ts';
+import { isWildcard } from '../service-entry.ts';
 
 export const HEALTH_CHECK_ANNOTATION = 'ambit.mesh/health-check';
 export const HEALTH_CHECKED = 'ambit.mesh/HealthCheckAccepted';
@@ -33,9 +36,21 @@ export function checkedService({ metadata, spec = {} }: Service): CheckedService
   return { kind: 'Service', metadata, ports };
 }
 
-export function checkedEntry({ metadata, spec = {} }: ServiceEntry): CheckedService {
-  const ports = (spec.ports ?? []).map(({ number, name }) => ({ number, name }));
-  return { kind: 'ServiceEntry', metadata, ports };
+export function checkedEntry(entry: ServiceEntry): CheckedService {
+  const ports = (readableSpec(entry).ports ?? []).map(({ number, name }) => ({ number, name }));
+  return { kind: 'ServiceEntry', metadata: entry.metadata, ports };
+}
+
+/** Where checks of it are asked for; the entry need not be a valid one. */
+export function checkedHosts(entry: ServiceEntry): readonly string[] {
+  if (entry.metadata.annotations?.[HEALTH_CHECK_ANNOTATION] === undefined) return [];
+  const hosts = (readableSpec(entry).hosts ?? []).map((host) => host.toLowerCase());
+  return [...new Set(hosts)].filter((host) => !isWildcard(host));
+}
+
+/** What has not the form of one says nothing. */
+function readableSpec({ spec }: ServiceEntry): ServiceEntrySpec {
+  return spec && schemaProblems(serviceEntrySpec, spec, 'spec').length === 0 ? spec : {};
 }
 
 interface Bounds {
