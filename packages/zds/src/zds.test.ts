@@ -15,6 +15,7 @@ import { systemClock, systemRandom } from '@ambit/core/clock';
 import { LogRoot } from '@ambit/core/log';
 import { connectSeqpacket, type SeqpacketConnection, SeqpacketListener } from '@ambit/linux/seqpacket';
 import { ZdsServer, type ZdsSnapshotEntry } from './agent-side.ts';
+import { RECONNECT_MAX_MS } from './limits.ts';
 import { decodeAck, decodeRequest, encodeAck, encodeHello, encodeRequest, type ZdsPod } from './messages.ts';
 import { ZdsClient } from './proxy-side.ts';
 import { eventually, settled } from './testing/eventually.ts';
@@ -397,17 +398,20 @@ describe('a ztunnel before a bad agent', () => {
 
   test('an agent that is not there is dialled ever more slowly', async () => {
     listener.close();
-    const clock = new FakeClock();
+    const waitsMs: number[] = [];
+    const clock = new (class extends FakeClock {
+      override sleep(ms: number, until?: AbortSignal): Promise<void> {
+        waitsMs.push(Math.round(ms));
+        return super.sleep(ms, until);
+      }
+    })();
     await using client = new ZdsClient({ path, handler: new Proxies(), clock, random: () => 0.5, log });
     await client.start(signal);
-    for (let i = 0; i < 12; i++) {
-      await clock.advance(15_000);
-      await settled();
-    }
+    while (waitsMs.length < 7) await clock.advance(RECONNECT_MAX_MS);
+    // The longest is of the middle draw; with jitter it is RECONNECT_MAX_MS at most.
+    expect(waitsMs.slice(0, 7)).toEqual([20, 40, 80, 160, 320, 417, 417]);
     listener = new SeqpacketListener(path);
-    await clock.advance(14_000);
-    await settled();
-    await clock.advance(1_000);
+    await clock.advance(RECONNECT_MAX_MS);
     await accepted();
   });
 });
