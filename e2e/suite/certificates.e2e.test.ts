@@ -1,6 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { configMaps, secrets } from '@ambit/kube/resources/core';
+import { systemClock } from '@ambit/core/clock';
+import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
+import { caSecretFiles } from '@ambit/identity/plugged-in-ca';
+import { createIntermediate, createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
+import type { KubeObject } from '@ambit/kube/resource';
+import { configMaps, pods, secrets } from '@ambit/kube/resources/core';
+import { type Admission, whileAdmitting } from './kit/admission.ts';
 import { type Disturbed, lost, Rows, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { SYSTEM } from './kit/mesh.ts';
@@ -13,9 +19,11 @@ const suite = useSuite('certificates');
 const rows = new Rows();
 /** The CA dates certificates back by this, for clocks that are behind. */
 const BACKDATED_S = 120;
+const HOUR_MS = 3_600_000;
 /** Shorter than what they are dated back by, and renewed at half of what is left of them when they come. */
 const LIFETIME_S = 20;
 const RENEWALS = 8;
+const RENEWALS_TIMEOUT_MS = 300_000;
 /** Of a life, the share after which the earliest renewal comes. */
 const EARLIEST_RENEWAL = 0.45;
 /** Longer than certificates live, and than the kubelet takes to renew a ConfigMap in a pod. */
@@ -23,9 +31,17 @@ const ROOT_OVERLAP_S = 90;
 const ROOT_ROTATION_TIMEOUT_MS = 420_000;
 const CA_SECRET = { namespace: SYSTEM, name: 'istio-ca-secret' };
 const ROOTS = 'istio-ca-root-cert';
+/** Of istiod's own ports, admission among them. */
+const SERVING_LIFETIME_S = 20;
+const OPERATORS_CA = { namespace: SYSTEM, name: 'cacerts' };
+const PLUGGED_IN_TIMEOUT_MS = 420_000;
+/** Whatever the kubelet takes to bring a changed Secret into a pod, and a proxy to renew. */
+const REPLACED = { timeoutMs: 180_000, everyMs: 1_000 };
 
 let space: Space;
 let client: EchoPod;
+/** Of the mesh's own authority, while the operator's signs. */
+let ownRoots: readonly string[] | undefined;
 
 interface Certificate {
   readonly pem: string;
@@ -36,6 +52,8 @@ interface Certificate {
 
 interface Held {
   readonly leaf: Certificate;
+  /** What signed it, up to the root and without it. */
+  readonly behind: readonly Certificate[];
   readonly roots: readonly string[];
 }
 
@@ -50,8 +68,9 @@ async function heldBy(node: string, account: string): Promise<Held | undefined> 
   };
   const identity = `spiffe://cluster.local/ns/${space.name}/sa/${account}`;
   const found = certificates?.find((one) => one.identity === identity);
-  const leaf = found?.certChain?.[0];
-  return leaf && { leaf, roots: (found.rootCerts ?? []).map(({ serialNumber }) => serialNumber).sort() };
+  const [leaf, ...behind] = found?.certChain ?? [];
+  const roots = (found?.rootCerts ?? []).map(({ serialNumber }) => serialNumber).sort();
+  return leaf && { leaf, behind, roots };
 }
 
 async function bothHeld(): Promise<readonly Held[]> {
@@ -61,24 +80,58 @@ async function bothHeld(): Promise<readonly Held[]> {
 }
 
 /** Serial numbers, decimal as proxies show them, of the roots that a namespace is told. */
-async function announcedRoots(): Promise<readonly string[]> {
-  const { data } = await suite.cluster.client.get(configMaps, { namespace: space.name, name: ROOTS });
+async function announcedRoots(namespace = space.name): Promise<readonly string[]> {
+  const { data } = await suite.cluster.client.get(configMaps, { namespace, name: ROOTS });
   const pems = data?.['root-cert.pem']?.match(/-----BEGIN[\s\S]*?END CERTIFICATE-----/g) ?? [];
-  return pems.map((pem) => BigInt(`0x${new X509Certificate(pem).serialNumber}`).toString()).sort();
+  return pems.map(serialOf).sort();
 }
 
-function nothingLost(what: string, disturbed: Disturbed): void {
-  rows.add(what, disturbed);
+async function announced(roots: readonly string[]): Promise<void> {
+  for (const namespace of [SYSTEM, space.name])
+    await eventually(
+      'the root is announced',
+      () => announcedRoots(namespace),
+      (now) => now.join() === roots.join(),
+    );
+}
+
+const serialOf = (pem: string) => BigInt(`0x${new X509Certificate(pem).serialNumber}`).toString();
+
+function nothingLost(what: string, disturbed: Disturbed, besides = ''): void {
+  rows.add(what, disturbed, besides);
   expect(lost(disturbed)).toEqual([]);
+}
+
+/** As {@link underLoad}, with admission asked all the while, which must never fail either. */
+async function disturbing(
+  what: string,
+  disturb: () => Promise<void>,
+): Promise<Admission & { readonly tookMs: number }> {
+  let disturbed: Disturbed | undefined;
+  const admission = await whileAdmitting(suite, space.name, async () => {
+    disturbed = await underLoad(client, space.host('server'), disturb);
+  });
+  if (!disturbed) throw new Error('nothing was done');
+  const { asked, wrong, late, served } = admission;
+  const count = `admission asked ${asked} times, ${wrong.length} wrong, ${late} late, ${served.size} certificates`;
+  nothingLost(what, disturbed, count);
+  expect(wrong).toEqual([]);
+  expect([...served].filter((serial) => serial.startsWith('not served'))).toEqual([]);
+  return { ...admission, tookMs: disturbed.tookMs };
 }
 
 beforeAll(async () => {
   const [first, second] = suite.nodes;
   suite.atEnd(async () => {
+    // In this order: who signs is another again after the last test, and proxies look for its root when they start.
+    await suite.mesh.setEnv('istiod', { AMBIT_ROOT_OVERLAP: undefined, AMBIT_SERVING_CERT_TTL: undefined });
+    if (ownRoots) await announced(ownRoots);
     await suite.mesh.setEnv('ztunnel', { SECRET_TTL: undefined });
-    await suite.mesh.setEnv('istiod', { AMBIT_ROOT_OVERLAP: undefined });
   });
-  await suite.mesh.setEnv('istiod', { AMBIT_ROOT_OVERLAP: `${ROOT_OVERLAP_S}s` });
+  await suite.mesh.setEnv('istiod', {
+    AMBIT_ROOT_OVERLAP: `${ROOT_OVERLAP_S}s`,
+    AMBIT_SERVING_CERT_TTL: `${SERVING_LIFETIME_S}s`,
+  });
   await suite.mesh.setEnv('ztunnel', { SECRET_TTL: `${LIFETIME_S}s` });
   space = await suite.space('short', 'ambient');
   await space.apply(serviceAccount(space.name, 'asker'), serviceAccount(space.name, 'keeper'));
@@ -90,28 +143,33 @@ beforeAll(async () => {
 });
 afterAll(() => rows.print());
 
-test('certificates are renewed before they end, again and again, and nothing is lost', async () => {
-  const seen = new Map<string, Certificate>();
-  const disturbed = await underLoad(client, space.host('server'), async () => {
-    await eventually(
-      `${RENEWALS} renewals on each side`,
-      async () => {
-        for (const { leaf } of await bothHeld()) seen.set(leaf.serialNumber, leaf);
-        return seen.size;
-      },
-      (count) => count >= 2 * (RENEWALS + 1),
-      { timeoutMs: 120_000 },
-    );
-  });
-  nothingLost(`${RENEWALS} renewals of each certificate`, disturbed);
-  // And no more often than they must: besides, each side has its first one, and one on its way.
-  const often = (2 * disturbed.tookMs) / (LIFETIME_S * 1_000 * EARLIEST_RENEWAL);
-  expect(seen.size).toBeLessThanOrEqual(often + 4);
-  for (const { validFrom, expirationTime } of seen.values())
-    expect(Date.parse(expirationTime) - Date.parse(validFrom)).toBeLessThanOrEqual(
-      (LIFETIME_S + BACKDATED_S) * 1_000,
-    );
-});
+test(
+  'certificates are renewed before they end, istiod’s own too, again and again, and nothing is lost',
+  async () => {
+    const seen = new Map<string, Certificate>();
+    const { served, tookMs } = await disturbing(`${RENEWALS} renewals of each certificate`, async () => {
+      await eventually(
+        `${RENEWALS} renewals on each side`,
+        async () => {
+          for (const { leaf } of await bothHeld()) seen.set(leaf.serialNumber, leaf);
+          return seen.size;
+        },
+        (count) => count >= 2 * (RENEWALS + 1),
+        { timeoutMs: 120_000 },
+      );
+    });
+    // Seen once in each pause, which is shorter than the half of a life.
+    expect(served.size).toBeGreaterThanOrEqual(3);
+    // And no more often than they must: besides, each side has its first one, and one on its way.
+    const often = (2 * tookMs) / (LIFETIME_S * 1_000 * EARLIEST_RENEWAL);
+    expect(seen.size).toBeLessThanOrEqual(often + 4);
+    for (const { validFrom, expirationTime } of seen.values())
+      expect(Date.parse(expirationTime) - Date.parse(validFrom)).toBeLessThanOrEqual(
+        (LIFETIME_S + BACKDATED_S) * 1_000,
+      );
+  },
+  RENEWALS_TIMEOUT_MS,
+);
 
 test(
   'the root is rotated: both are trusted for a while, the old one is gone in the end, and nothing is lost',
@@ -150,4 +208,66 @@ test(
     expect(await client.ask({ host: space.host('server') })).toMatchObject({ ok: true });
   },
   ROOT_ROTATION_TIMEOUT_MS,
+);
+
+/** Istio's keys, with the root at the end of the chain as its own tools put it there. */
+function operatorsSecret(material: AuthorityMaterial): KubeObject {
+  const files = caSecretFiles(material);
+  const chain = `${files['cert-chain.pem'] ?? ''}${files['root-cert.pem'] ?? ''}`;
+  const stringData = { ...files, 'cert-chain.pem': chain };
+  return { apiVersion: 'v1', kind: 'Secret', metadata: OPERATORS_CA, ...{ stringData } };
+}
+
+/** Both proxies hold what this intermediate has signed, and trust its root alone. */
+async function bothSignedBy({ signer, rootsPem }: AuthorityMaterial): Promise<void> {
+  const [intermediate, [root = '']] = [new X509Certificate(signer.certificatePem), rootsPem];
+  const isSigned = ({ leaf, behind, roots }: Held) => {
+    const certificate = new X509Certificate(Buffer.from(leaf.pem, 'base64'));
+    return (
+      roots.join() === serialOf(root) &&
+      behind.map(({ serialNumber }) => serialNumber).join() === serialOf(signer.certificatePem) &&
+      certificate.verify(intermediate.publicKey) &&
+      intermediate.verify(new X509Certificate(root).publicKey)
+    );
+  };
+  await eventually(
+    'both proxies hold what this intermediate signed',
+    bothHeld,
+    (held) => held.length === 2 && held.every(isSigned),
+    REPLACED,
+  );
+}
+
+test(
+  'a CA of the operator’s own signs for the mesh, and another intermediate of the same root loses nothing',
+  async () => {
+    const before = await announcedRoots();
+    const { signer } = await createSelfSignedMaterial({ organization: 'operator' }, systemClock);
+    const nowMs = systemClock.now();
+    const validity = { notBeforeMs: nowMs - HOUR_MS, notAfterMs: nowMs + 24 * HOUR_MS };
+    const first = await createIntermediate(signer, 'first', validity);
+    const second = await createIntermediate(signer, 'second', validity);
+    const root = serialOf(signer.certificatePem);
+
+    await suite.applyForNow(operatorsSecret(first));
+    ownRoots = before;
+    await suite.mesh.rollOut('istiod');
+    await announced([root]);
+    await suite.mesh.rollOut('ztunnel');
+    await bothSignedBy(first);
+    await client.eventuallyReaches({ host: space.host('server') });
+
+    const { served } = await disturbing('another intermediate of the operator’s root', async () => {
+      await suite.cluster.apply(operatorsSecret(second));
+      // The kubelet looks at what a pod mounts when the pod changes; else within a minute or two.
+      for (const { metadata } of await suite.mesh.podsOf('istiod')) {
+        const body = { metadata: { annotations: { 'ambit.e2e/looked-at': 'now' } } };
+        await suite.cluster.client.patch(pods, metadata, { type: 'merge', body });
+      }
+      await bothSignedBy(second);
+    });
+    expect(served.size).toBeGreaterThanOrEqual(2);
+    expect(await announcedRoots()).toEqual([root]);
+  },
+  PLUGGED_IN_TIMEOUT_MS,
 );
