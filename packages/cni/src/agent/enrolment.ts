@@ -29,7 +29,13 @@ import {
 import { type RuleDefaults, rulesFor } from './decide/plan.ts';
 import type { HostProbes } from './host-probes.ts';
 import type { UnforgottenConnections } from './unforgotten.ts';
-import { PROPAGATION_MS, RELEASE_DRAIN_MS, RELEASE_POLL_MS, RELEASE_QUIET_MS } from './limits.ts';
+import {
+  MAX_CUT_LISTINGS,
+  PROPAGATION_MS,
+  RELEASE_DRAIN_MS,
+  RELEASE_POLL_MS,
+  RELEASE_QUIET_MS,
+} from './limits.ts';
 
 /** A pod that this agent holds. */
 export interface HeldPod {
@@ -148,6 +154,24 @@ function usesProxy(netnsFd: number): boolean {
   return connections.length > 0 || !isAll;
 }
 
+/**
+ * Cuts what is listed, and then what the listing had no room for, since what was cut is in the next one no more. A pod that
+ * opens others meanwhile is not followed for ever.
+ *
+ * @param destroy - Whether it was still there.
+ * @returns how many were cut.
+ */
+export function cutListed(list: () => TcpListing, destroy: (connection: TcpConnection) => boolean): number {
+  let count = 0;
+  for (let n = 0; n < MAX_CUT_LISTINGS; n++) {
+    const { connections, isAll } = list();
+    const gone = connections.filter(destroy).length;
+    count += gone;
+    if (isAll || gone === 0) break;
+  }
+  return count;
+}
+
 /** Whether a connection of the pod's programs goes through the proxy; tunnels that are kept for later do not count. */
 function servesProgram({ netns, ips }: HeldPod): boolean {
   const { connections, isAll } = proxyConnections(netns.fd);
@@ -161,14 +185,11 @@ function servesProgram({ netns, ips }: HeldPod): boolean {
 }
 
 function cut(held: HeldPod, { log }: EnrolmentDeps): void {
-  let count = 0;
-  // What was cut is in the next listing no more, so that one shows what this one had no room for.
-  for (;;) {
-    const { connections, isAll } = proxyConnections(held.netns.fd);
-    const gone = connections.filter(({ handle }) => destroyTcpConnection(held.netns.fd, handle));
-    count += gone.length;
-    if (isAll || gone.length === 0) break;
-  }
+  const { fd } = held.netns;
+  const count = cutListed(
+    () => proxyConnections(fd),
+    ({ handle }) => destroyTcpConnection(fd, handle),
+  );
   if (count === 0) return;
   log.warn('connections through the proxy are cut, the pod has left the mesh', {
     pod: `${held.pod.namespace}/${held.pod.name}`,

@@ -30,6 +30,8 @@ export const RELEASE_QUIET_MS = 60_000;
 /** How long the proxy's open connections of a released pod may go on before its marks go. */
 export const RELEASE_DRAIN_MS = 10_000;
 export const RELEASE_POLL_MS = 250;
+/** Listings of a released pod's sockets to cut them by, one after the other, in which the agent does nothing else. */
+export const MAX_CUT_LISTINGS = 8;
 /** Namespace files and processes looked at to find a pod's namespace. */
 export const MAX_NETNS_CANDIDATES = 20_000;
 /** Connections that are listed for one pod. */
