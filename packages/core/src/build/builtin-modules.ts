@@ -10,7 +10,10 @@ export const builtinModules: Plugin = {
   name: 'builtin modules',
   setup: ({ onResolve, onLoad }) => {
     onResolve({ filter: /^node:/ }, ({ path, kind }) =>
-      kind === 'import-statement' ? { path, namespace: 'builtin', sideEffects: false } : undefined,
+      // One that this Node does not have is left to the Node that runs the bundle, which says so.
+      kind === 'import-statement' && process.getBuiltinModule(path)
+        ? { path, namespace: 'builtin', sideEffects: false }
+        : undefined,
     );
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({ contents: moduleOf(path) }));
   },

@@ -37,3 +37,9 @@ test('what is made when it is read, and is not imported, is not made', async () 
   `);
   expect(said).toBe('function false\n');
 });
+
+test('a module that there is not is said not to be', async () => {
+  expect(await outputOf("import nothing from 'node:nothing'; console.log(nothing);")).toContain(
+    'No such built-in module: node:nothing',
+  );
+});
