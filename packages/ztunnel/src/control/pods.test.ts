@@ -85,6 +85,17 @@ describe('a pod', () => {
     expect(second.heard).toEqual(['start-pod u1 7']);
   });
 
+  test('is started once on the next worker, however often the one before says that it has begun', async () => {
+    const [first, second] = [new FakeWorker(() => []), new FakeWorker(() => [])];
+    const { pods } = await podsOn([first, second]);
+    const added = pods.add(info, new Netns(7, 1n));
+    await settled();
+    for (let n = 0; n < 2; n++) first.say({ kind: 'pod-started', uid: 'u1' });
+    second.say({ kind: 'pod-started', uid: 'u1' });
+    await added;
+    expect(second.heard).toEqual(['start-pod u1 7']);
+  });
+
   test('that comes again in the same namespace is left alone', async () => {
     const worker = new FakeWorker();
     const { pods } = await podsOn([worker]);

@@ -262,7 +262,7 @@ export class Pods implements Disposable {
     }
   }
 
-  /** @param onSaid - Called when a worker has said it. */
+  /** @param onSaid - Called when a worker has said it, once for each. */
   #await(
     uid: string,
     kind: 'pod-started' | 'pod-stopped',
@@ -282,8 +282,8 @@ export class Pods implements Disposable {
       hear: (event, worker) => {
         if (event.kind === 'pod-failed' && kind === 'pod-started')
           failed.reject(new PodStartError(event.reason));
-        if (event.kind !== kind) return;
-        missing.delete(worker);
+        // A worker that was late with the start before this one says it twice: told again, the next would cut what it has.
+        if (event.kind !== kind || !missing.delete(worker)) return;
         onSaid?.(worker);
         if (missing.size === 0) said.resolve();
       },

@@ -1,8 +1,9 @@
 /**
  * Changes of mesh state on their way from the control thread to the workers, and what a worker does with them.
  *
- * The bytes lie in shared memory once, whatever the number of workers, and so does what finds the workloads of a large one (a roll). What a local file says travels as values in V8's own
- * encoding, since its defaults differ from those of the wire and parsing YAML is slow.
+ * The bytes lie in shared memory once, whatever the number of workers, and so does what finds the workloads of a large one
+ * (a roll). What a local file says travels as values in V8's own encoding, since its defaults differ from those of the wire
+ * and parsing YAML is slow.
  */
 import { deserialize, serialize } from 'node:v8';
 import type { Interner } from '@ambit/model/intern';

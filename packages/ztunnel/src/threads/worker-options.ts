@@ -6,7 +6,7 @@
  */
 
 export interface WorkerOptions {
-  /** From 0; for log lines. */
+  /** From 0. Its place among those that share a port, too: `PodSockets.tunnel`. */
   readonly index: number;
   /** How many share this process, and its bounds. */
   readonly workers: number;

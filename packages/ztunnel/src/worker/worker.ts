@@ -52,6 +52,7 @@ export class DataWorker {
   readonly #pods = new Map<string, Pod>();
   /** Told to stop, with connections that may still go on. */
   readonly #stopping = new Map<string, Pod>();
+  #draining = false;
 
   constructor(deps: DataWorkerDeps) {
     const { options, post, clock, random, log } = deps;
@@ -150,6 +151,11 @@ export class DataWorker {
 
   #start(message: StartPodMessage): void {
     const { uid } = message.pod;
+    // Workers begin one after the other, so this may come later than the end: what it let in then would soon be cut.
+    if (this.#draining) {
+      this.#deps.post({ kind: 'pod-failed', uid, reason: 'the proxy is stopping' });
+      return;
+    }
     void this.#pods.get(uid)?.stop(0);
     try {
       this.#pods.set(uid, new Pod(this.#context, message));
@@ -177,6 +183,7 @@ export class DataWorker {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
+    this.#draining = true;
     await Promise.all([...this.#pods.keys()].map((uid) => this.#stop(uid, deadlineMs)));
     for (const pod of this.#stopping.values()) pod.cut();
     this.#deps.accessLog.flushSync();
