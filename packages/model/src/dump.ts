@@ -32,7 +32,7 @@ export function dumpMesh(mesh: MeshStore): MeshDump {
   return {
     policies: sorted([...mesh.policies()], (policy) => policy.key).map(dumpPolicy),
     services: sorted([...mesh.services()], (service) => service.hostname).map((service) =>
-      dumpService(service, [...mesh.endpointsOf(service.key)]),
+      dumpService(service, [...mesh.shownEndpointsOf(service.key)]),
     ),
     stagedServices: Object.fromEntries(sorted(staged, ([key]) => key)),
     workloads: sorted([...mesh.workloads()], (workload) => workload.uid).map(dumpWorkload),

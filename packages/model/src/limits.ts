@@ -16,7 +16,7 @@ export const MAX_NAME_LENGTH = 1024;
 export const MAX_INTERNED = 65_536;
 /** Workloads that an interner remembers to know their replicas by: some hundred bytes each, 2 KiB at most. */
 export const MAX_ALIKE = 2048;
-/** Resources of one delta, and workloads among them, from which on they are not decoded one by one (roll/roll-up.ts). */
+/** Resources of one delta, or removals, and workloads among them, from which on they are not decoded one by one (roll/roll-up.ts). */
 export const MIN_ROLL = 256;
 /** Rolls that a mesh looks into for each question. What comes in one more is decoded as it comes. */
 export const MAX_ROLLS = 4;

@@ -13,6 +13,7 @@ import { PolicyIndex } from './index/policies.ts';
 import { Rolls } from './index/rolls.ts';
 import { ServiceIndex } from './index/services.ts';
 import { WorkloadIndex } from './index/workloads.ts';
+import { MIN_ROLL } from './limits.ts';
 import type { Policy, UnreadablePolicy } from './policy.ts';
 import type { Roll } from './roll/roll.ts';
 import type { Service, ServiceEndpoint } from './service.ts';
@@ -91,7 +92,7 @@ export class MeshStore implements MeshView {
 
   apply(delta: MeshDelta): MeshChange {
     const touched: Touched = { workloads: new Set(), localWorkloads: new Set(), services: new Set() };
-    for (const name of delta.removedAddresses ?? []) this.#removeAddress(name, touched);
+    this.#removeAddresses(delta.removedAddresses ?? [], touched);
     for (const key of delta.removedPolicies ?? []) this.#policies.remove(key);
     if (delta.roll) this.#insertRoll(delta.roll, touched);
     for (const workload of delta.workloads ?? []) this.#insertWorkload(workload, touched);
@@ -164,7 +165,13 @@ export class MeshStore implements MeshView {
 
   *endpointsOf(key: ServiceKey): Generator<ServiceEndpoint> {
     const service = this.#services.byKey.get(key);
-    if (service) yield* this.#endpoints.accepted(service);
+    if (service) yield* this.#endpoints.accepted(service, true);
+  }
+
+  /** The same for pages, which show everything: what is decoded for it is not kept. */
+  *shownEndpointsOf(key: ServiceKey): Generator<ServiceEndpoint> {
+    const service = this.#services.byKey.get(key);
+    if (service) yield* this.#endpoints.accepted(service, false);
   }
 
   endpointOf(key: ServiceKey, workloadUid: string): ServiceEndpoint | undefined {
@@ -192,10 +199,12 @@ export class MeshStore implements MeshView {
     return this.#policies.byKey.values();
   }
 
-  /** Endpoints of services that have not arrived. */
+  /** Endpoints of services that have not arrived; for pages, too. */
   *stagedEndpoints(): Generator<readonly [ServiceKey, readonly ServiceEndpoint[]]> {
     for (const key of this.#endpoints.keys()) {
-      if (!this.#services.byKey.has(key)) yield [key, [...this.#endpoints.offered(key)]];
+      if (this.#services.byKey.has(key)) continue;
+      const offered = [...this.#endpoints.offered(key, false)];
+      if (offered.length > 0) yield [key, offered];
     }
   }
 
@@ -255,6 +264,15 @@ export class MeshStore implements MeshView {
     touched.workloads.add(workload.uid);
     if (this.#workloads.isLocal(workload)) touched.localWorkloads.add(workload.uid);
     for (const { service } of workload.services) touched.services.add(service);
+  }
+
+  /** Many at once leave rolls as they are: one decoded after the other, they would hold this thread up. */
+  #removeAddresses(names: readonly string[], touched: Touched): void {
+    const undecoded = new Set(names.length < MIN_ROLL ? [] : names.filter((name) => this.#rolls.has(name)));
+    if (undecoded.size > 0)
+      for (const service of this.#rolls.removeAllOf(undecoded)) touched.services.add(service);
+    for (const uid of undecoded) touched.workloads.add(uid);
+    for (const name of names) if (!undecoded.has(name)) this.#removeAddress(name, touched);
   }
 
   #removeAddress(name: string, touched: Touched): void {

@@ -32,8 +32,9 @@ export class EndpointIndex {
     return new Set([...this.#rolls.services(), ...this.#byService.keys()]);
   }
 
-  *offered(service: ServiceKey): Generator<ServiceEndpoint> {
-    for (const workload of this.#rolls.membersOf(service)) {
+  /** @param keep - Whether what is decoded for it is kept. */
+  *offered(service: ServiceKey, keep: boolean): Generator<ServiceEndpoint> {
+    for (const workload of this.#rolls.membersOf(service, keep)) {
       const offer = offerOf(workload, service);
       if (offer) yield offer;
     }
@@ -42,8 +43,8 @@ export class EndpointIndex {
     }
   }
 
-  *accepted(service: Service): Generator<ServiceEndpoint> {
-    for (const endpoint of this.offered(service.key)) if (accepts(service, endpoint)) yield endpoint;
+  *accepted(service: Service, keep: boolean): Generator<ServiceEndpoint> {
+    for (const endpoint of this.offered(service.key, keep)) if (accepts(service, endpoint)) yield endpoint;
   }
 
   acceptedOf(service: Service, workloadUid: string): ServiceEndpoint | undefined {

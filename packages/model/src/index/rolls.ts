@@ -25,12 +25,17 @@ export class Rolls {
     return undefined;
   }
 
+  has(uid: string): boolean {
+    return this.#rolls.some((roll) => roll.has(uid));
+  }
+
   at(network: string, ip: string): readonly Workload[] {
     return this.#rolls.flatMap((roll) => roll.at(network, ip));
   }
 
-  *membersOf(service: ServiceKey): Generator<Workload> {
-    for (const roll of this.#rolls) yield* roll.membersOf(service);
+  /** @param keep - As {@link Roll.membersOf} has it. */
+  *membersOf(service: ServiceKey, keep: boolean): Generator<Workload> {
+    for (const roll of this.#rolls) yield* roll.membersOf(service, keep);
   }
 
   *services(): Generator<ServiceKey> {
@@ -41,9 +46,9 @@ export class Rolls {
     for (const roll of this.#rolls) yield* roll.values();
   }
 
-  /** Removes what `newer` tells anew. The services that may have lost endpoints by that. */
-  removeAllOf(newer: Roll): readonly ServiceKey[] {
-    const concerned = this.#rolls.filter((roll) => roll.removeAllOf(newer));
+  /** Removes what `gone` has, undecoded. The services that may have lost endpoints by that. */
+  removeAllOf(gone: { has(uid: string): boolean }): readonly ServiceKey[] {
+    const concerned = this.#rolls.filter((roll) => roll.removeAllOf(gone));
     this.#rolls = this.#rolls.filter((roll) => roll.size > 0);
     return concerned.flatMap((roll) => [...roll.services()]);
   }

@@ -12,6 +12,7 @@ import {
 } from '@ambit/api/workload';
 import { fuzzing } from '@ambit/core/testing/seeded';
 import type { ServiceKey } from '../address.ts';
+import { dumpMesh } from '../dump.ts';
 import { Interner } from '../intern.ts';
 import { MAX_ROLLS, MIN_ROLL } from '../limits.ts';
 import { type MeshChange, MeshStore } from '../store.ts';
@@ -211,6 +212,50 @@ test('endpoints of a service are asked for one by one, too, and by its health po
     undefined,
     undefined,
   ]);
+});
+
+test('a page that shows everything keeps nothing of it decoded', () => {
+  const { mesh } = storeOf(rolled(onlyUpserts(replicas(MIN_ROLL))), {
+    upserts: [
+      {
+        name: 'a/s0',
+        value: encodeAddress({
+          type: { $case: 'service', value: createService({ namespace: 'a', hostname: 's0' }) },
+        }),
+      },
+    ],
+    removed: [],
+  });
+  const shown = dumpMesh(mesh);
+  expect([
+    Object.keys(shown.services[0]?.['endpoints'] ?? {}).length,
+    Object.keys(shown.stagedServices),
+  ]).toEqual([Math.ceil(MIN_ROLL / 3), ['a/s1', 'a/s2']]);
+  // Of what is kept, both would be the same object.
+  const [first, second] = [[...mesh.workloads()], [...mesh.workloads()]];
+  expect(first.filter((workload, i) => workload === second[i])).toEqual([]);
+});
+
+test('a service whose workloads have all gone has no endpoints that wait for it', () => {
+  const { mesh, apply } = storeOf(rolled(onlyUpserts(replicas(MIN_ROLL))));
+  const ofOne = replicas(MIN_ROLL).filter((_, i) => i % 3 === 1);
+  apply({ upserts: [], removed: ofOne.map(({ name }) => name) });
+  expect([...mesh.stagedEndpoints()].map(([key]) => key).sort()).toEqual(['a/s0', 'a/s2']);
+});
+
+test('many that are removed at once are not decoded for it', () => {
+  const delta = rolled(onlyUpserts(replicas(2 * MIN_ROLL)));
+  const { mesh, apply, changes } = storeOf(delta);
+  // Whoever decodes one now fails.
+  delta.roll?.bytes.fill(255, 0, delta.roll.places[2]);
+  const names = replicas(MIN_ROLL).map(({ name }) => name);
+  apply({ upserts: [], removed: [...names, 'a/s9', 'unknown'] });
+  const change = changes.at(-1);
+  expect([change?.workloads.has('c//Pod/a/w-0'), change?.workloads.has('unknown')]).toEqual([true, false]);
+  expect([...(change?.services ?? [])].sort()).toEqual(['a/s0', 'a/s1', 'a/s2', 'a/s9']);
+  expect([...mesh.workloads()].map(({ uid }) => uid)).toEqual(
+    replicas(MIN_ROLL, MIN_ROLL).map(({ name }) => name),
+  );
 });
 
 test('rolls beyond those that are looked into are decoded as they come', () => {

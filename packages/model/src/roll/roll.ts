@@ -63,13 +63,14 @@ export class Roll {
     return found;
   }
 
-  *membersOf(service: ServiceKey): Generator<Workload> {
+  /** @param keep - Whether what is decoded for it is kept: for who asks again, and not for who only shows it. */
+  *membersOf(service: ServiceKey, keep: boolean): Generator<Workload> {
     const { starts, members } = this.#image;
     const index = this.#services.get(service);
     if (index === undefined) return;
     for (let i = starts[index] ?? 0; i < (starts[index + 1] ?? 0); i++) {
       const record = members[i] ?? 0;
-      if (this.#left[record] === 0) yield this.#workload(record);
+      if (this.#left[record] === 0) yield keep ? this.#workload(record) : this.#shown(record);
     }
   }
 
@@ -86,7 +87,7 @@ export class Roll {
   /** All of them, without keeping what was decoded for it. */
   *values(): Generator<Workload> {
     for (let record = 0; record < this.#image.count; record++)
-      if (this.#left[record] === 0) yield this.#decoded.get(record) ?? this.#decode(record);
+      if (this.#left[record] === 0) yield this.#shown(record);
   }
 
   /** What went, if it was here. */
@@ -98,11 +99,11 @@ export class Roll {
     return workload;
   }
 
-  /** Removes those that `newer` has, undecoded; whether there were any. */
-  removeAllOf(newer: Roll): boolean {
+  /** Removes those that `gone` has, undecoded; whether there were any. */
+  removeAllOf(gone: { has(uid: string): boolean }): boolean {
     const before = this.#size;
     for (let record = 0; record < this.#image.count; record++)
-      if (this.#left[record] === 0 && newer.has(this.#uid(record))) this.#leave(record);
+      if (this.#left[record] === 0 && gone.has(this.#uid(record))) this.#leave(record);
     return this.#size < before;
   }
 
@@ -132,6 +133,10 @@ export class Roll {
     const workload = this.#decode(record);
     this.#decoded.set(record, workload);
     return workload;
+  }
+
+  #shown(record: number): Workload {
+    return this.#decoded.get(record) ?? this.#decode(record);
   }
 
   #decode(record: number): Workload {
