@@ -1,4 +1,4 @@
-/** Connections that are no HTTP through a waypoint: where TCPRoute and TLSRoute lead. */
+/** Connections that are no HTTP, and copies of requests, through a waypoint: where TCPRoute, TLSRoute and mirrors lead. */
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import { PORTS } from '../echo/ports.ts';
@@ -14,6 +14,7 @@ import { policyFor, route } from './kit/waypoint-objects.ts';
 const suite = useSuite('waypoint-streams');
 const patience = { timeoutMs: 60_000 };
 const TLS_NAMES = ['one.test', 'two.test'] as const;
+const MIRRORED_REQUESTS = 200;
 
 let space: Space;
 let client: EchoPod;
@@ -130,4 +131,63 @@ test('TLSRoute leads by the name that TLS asks for, and ends no TLS', async () =
     expect(await secured(one, 'second')).toEqual(['second', one]);
   });
   await until('no route', async () => (await secured(one))?.[0] === 'first', patience);
+});
+
+describe('a mirror', () => {
+  const asked = async (host: string, path: string) =>
+    (await client.ask({ host: space.host(host), path, timeoutMs: 5_000 })) as {
+      readonly server?: { readonly pod: string; readonly timesAsked?: number };
+    };
+  const mirrored = (share: object) =>
+    route('HTTPRoute', space.name, 'mirrored', 'first', PORTS.http, [
+      {
+        filters: [
+          {
+            type: 'RequestMirror',
+            requestMirror: { backendRef: { name: 'second', port: PORTS.http }, ...share },
+          },
+        ],
+        backendRefs: [to('first', PORTS.http)],
+      },
+    ]);
+  /** How many requests for it `second` has had; asking is one itself. */
+  const heard = async (path: string) => ((await asked('second', path)).server?.timesAsked ?? 0) - 1;
+
+  test.each([
+    // Five standard deviations on either side.
+    ['a fraction of requests', 'some', { fraction: { numerator: 1, denominator: 4 } }, [20, 80]],
+    ['none of them', 'none', { percent: 0 }, [0, 0]],
+  ] as const)('copies %s, and no client hears of it', async (_, name, share, [least, most]) => {
+    await space.having([mirrored(share)], async () => {
+      await until(
+        'the route',
+        async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('mirrored'),
+        patience,
+      );
+      // It is in force.
+      if (most > 0)
+        await eventually(
+          'copies',
+          async () => {
+            const before = await heard('/tried');
+            for (let i = 0; i < 40; i++) await asked('first', '/tried');
+            return (await heard('/tried')) - before - 1;
+          },
+          (count) => count > 0,
+          patience,
+        );
+      const pods = new Set<string | undefined>();
+      for (let i = 0; i < MIRRORED_REQUESTS; i++) pods.add((await asked('first', `/${name}`)).server?.pod);
+      expect([...pods]).toEqual(['first']);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const count = await heard(`/${name}`);
+      expect(count).toBeGreaterThanOrEqual(least);
+      expect(count).toBeLessThanOrEqual(most);
+    });
+    await until(
+      'no route',
+      async () => !(await ambit('waypoint', 'routes', '-n', space.name)).text.includes('mirrored'),
+      patience,
+    );
+  });
 });
