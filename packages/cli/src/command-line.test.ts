@@ -80,7 +80,7 @@ describe('parseCommandLine', () => {
 
   const bad: Record<string, [args: string[], message: string | RegExp]> = {
     'an unknown command': [['explain'], 'unknown command "explain"; "ambit help" lists them'],
-    'a word of every object': [['constructor'], 'unknown command "constructor"'],
+    'a word of every object': [['constructor'], 'unknown command "constructor"; "ambit help" lists them'],
     'too few operands': [['why', 'web'], 'why needs SOURCE DESTINATION[:PORT]; "ambit help why" says more'],
     'too many': [['why', 'web', 'api', 'db'], 'why: unexpected "db"'],
     'a namespace without its option': [

@@ -341,22 +341,24 @@ export function optionsHelp({ options, ownHelp }: CommandShape): OptionHelp[] {
 }
 
 /** What other meshes' commands call what is here under another name. */
-const WORDS_OF_OTHERS: Readonly<Record<string, string>> = {
-  check: 'status, and before an installation preflight',
-  precheck: 'preflight',
-  'proxy-status': 'status',
-  ps: 'status',
-  'proxy-config':
-    'workloads, services, policies, certificates, connections, and for waypoints waypoint routes',
-  pc: 'workloads, services, policies, certificates, connections, and for waypoints waypoint routes',
-  'ztunnel-config': 'workloads, services, policies, certificates and connections',
-  zc: 'workloads, services, policies, certificates and connections',
-  describe: 'why, and analyze',
-  diagnostics: 'status, and analyze',
-  tap: 'connections',
-  inject: 'enroll',
-  label: 'enroll',
-};
+const WORDS_OF_OTHERS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    check: 'status, and before an installation preflight',
+    precheck: 'preflight',
+    'proxy-status': 'status',
+    ps: 'status',
+    'proxy-config':
+      'workloads, services, policies, certificates, connections, and for waypoints waypoint routes',
+    pc: 'workloads, services, policies, certificates, connections, and for waypoints waypoint routes',
+    'ztunnel-config': 'workloads, services, policies, certificates and connections',
+    zc: 'workloads, services, policies, certificates and connections',
+    describe: 'why, and analyze',
+    diagnostics: 'status, and analyze',
+    tap: 'connections',
+    inject: 'enroll',
+    label: 'enroll',
+  }),
+);
 
 /** First words of commands that have two. */
 export const GROUPS: readonly string[] = [
@@ -418,7 +420,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const { command, operands } = commandOf(words, values.help ?? false);
   const shape = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
   if (!shape) {
-    const here = WORDS_OF_OTHERS[command.split(' ')[0] ?? ''];
+    const here = WORDS_OF_OTHERS.get(command.split(' ')[0] ?? '');
     const hint =
       here === undefined
         ? didYouMean(command, [...Object.keys(COMMANDS), ...GROUPS])
