@@ -24,14 +24,15 @@ export interface UnreadObject {
   readonly object: KubeObject;
 }
 
-/** Objects that nobody reads. None of a kind that the cluster does not know, or that may not be listed. */
+/** Objects that nobody reads. @param unseen - Gets the kinds that may not be listed. */
 export async function unreadObjects(
   context: Context,
   namespace: string | undefined,
+  unseen: string[],
 ): Promise<readonly UnreadObject[]> {
   const found = await Promise.all(
     UNREAD.map(async (of) =>
-      (await listed(context, of, namespace)).map((object) => ({ kind: of.kind, object })),
+      (await listed(context, of, namespace, unseen)).map((object) => ({ kind: of.kind, object })),
     ),
   );
   return found.flat();

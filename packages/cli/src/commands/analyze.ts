@@ -30,17 +30,20 @@ interface FindingRow {
 }
 
 export async function analyze(context: Context): Promise<ExitCode> {
-  const { options, print } = context;
+  const { options, print, warn } = context;
   const { namespace } = options;
+  const unseen: string[] = [];
   if (namespace !== undefined) await checkNamespace(context, namespace);
   const asked = namespace === undefined ? {} : { namespace };
   const found = (await itemsOfOne(context, '/debug/findings', asked)).map(rowOf);
-  const unread = (await unreadObjects(context, namespace)).map(unreadRow);
-  const rows = [...found, ...unread, ...(await closedPolicies(context, namespace))].sort(
+  const unread = (await unreadObjects(context, namespace, unseen)).map(unreadRow);
+  const closed = await closedPolicies(context, namespace, unseen);
+  const rows = [...found, ...unread, ...closed].sort(
     byTexts(({ namespace: of, kind, name, level }) => [of, kind, name, level]),
   );
   print(options.output === 'json' ? `${JSON.stringify(rows, undefined, 2)}\n` : render(rows, namespace));
-  return rows.some(({ level }) => level === 'error') ? EXIT.unknown : EXIT.ok;
+  if (unseen.length > 0) warn(`you may not list ${unseen.join(', ')}, so what is wrong there is not known`);
+  return unseen.length > 0 || rows.some(({ level }) => level === 'error') ? EXIT.unknown : EXIT.ok;
 }
 
 /** That all is well in a namespace that does not exist would be said of every misspelt one. */
@@ -77,10 +80,11 @@ function unreadRow({ kind, object: { metadata } }: UnreadObject): FindingRow {
 async function closedPolicies(
   context: Context,
   namespace: string | undefined,
+  unseen: string[],
 ): Promise<readonly FindingRow[]> {
-  const all = await listed(context, namespaces, undefined);
+  const all = await listed(context, namespaces, undefined, unseen);
   const enrolled = new Set(all.filter(isEnrolled).map(({ metadata }) => metadata.name));
-  return (await listed(context, networkPolicies, namespace))
+  return (await listed(context, networkPolicies, namespace, unseen))
     .map(policyViewOf)
     .filter((policy) => policy.excludesMesh && enrolled.has(policy.namespace))
     .map(({ namespace: of, name }) => ({

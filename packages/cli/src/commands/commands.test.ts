@@ -708,6 +708,18 @@ AuthorizationPolicy shop/only-web
     });
   });
 
+  test('says what it may not look at, and does not call that well', async () => {
+    cluster.istiod('istiod-1', findings());
+    cluster.api.intercept = (_, path) =>
+      path.includes('networkpolicies') || path.includes('sidecars')
+        ? { status: 403, body: { reason: 'Forbidden' } }
+        : undefined;
+    expect(await cluster.run('analyze', '-n', 'shop')).toMatchObject({
+      code: 4,
+      err: 'ambit: you may not list sidecars, networkpolicies, so what is wrong there is not known\n',
+    });
+  });
+
   test('warnings alone are no failure', async () => {
     cluster.istiod('istiod-1', findings(finding({})));
     expect((await cluster.run('analyze')).code).toBe(0);

@@ -21,8 +21,8 @@ proxies themselves, on what they hold now: the source's ztunnel says where the c
 whether policies let it in. A waypoint on the way says what becomes of the request: --method, --path, --header and
 --jwt say which one.`,
   analyze: `Asks the control plane about every object that it knows: what their statuses say, what kubectl apply would warn of
-if they were written now, labels that mean nothing. ✗ does not do what it says, and gives exit code 4; · may not be what
-was meant.`,
+if they were written now, labels that mean nothing. ✗ does not do what it says, and gives exit code 4, as does a kind
+that you may not list; · may not be what was meant.`,
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured. Of a
 pod whose namespace is enrolled it takes the label istio.io/dataplane-mode=none away instead, so that the namespace's
 counts again.`,
