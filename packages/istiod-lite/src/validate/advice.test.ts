@@ -436,3 +436,29 @@ describe('a ServiceEntry that names an address', () => {
       );
   });
 });
+
+test('pods are gone through once for a policy, however many accounts it names', () => {
+  let looks = 0;
+  const world = {
+    ...context.world,
+    pods: (namespace: string | undefined) => {
+      looks += 1;
+      return context.world.pods(namespace);
+    },
+  };
+  const looksFor = (accounts: number) => {
+    looks = 0;
+    const many = (text: string) => Array.from({ length: accounts }, () => text);
+    const rules = [
+      ...from({ serviceAccounts: many('shop/default') }).rules,
+      ...from({ principals: many(`${world.trustDomain}/ns/shop/sa/default`) }).rules,
+    ];
+    const object = { metadata: { name: 'x', namespace: 'shop' }, spec: { rules } };
+    const request = { uid: 'u', operation: 'CREATE', kind: { kind: 'AuthorizationPolicy' }, object };
+    expect(answerReview({ request }, { ...context, world })?.response.allowed).toBe(true);
+    return looks;
+  };
+  const forOne = looksFor(1);
+  expect(forOne).toBeGreaterThan(0);
+  expect(looksFor(16)).toBe(forOne);
+});

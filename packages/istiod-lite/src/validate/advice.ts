@@ -30,8 +30,9 @@ const INJECTION_LABEL = 'istio-injection';
 
 export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, world: World): Advice {
   const { namespace = '' } = metadata;
+  const accounts = new Accounts(world);
   for (const [i, rule] of (spec.rules ?? []).entries())
-    yield* onRule(rule, namespace, `spec.rules[${i}]`, world);
+    yield* onRule(rule, namespace, `spec.rules[${i}]`, accounts);
   if (targetsOf(spec).length > 0) {
     yield* onTargets('AuthorizationPolicy', namespace, spec, world);
     const provider = spec.action === 'CUSTOM' ? spec.provider?.name : undefined;
@@ -145,54 +146,83 @@ function* selectedPods(namespace: string, matchLabels: Labels | undefined, world
   for (const pod of world.pods(scope)) if (selectsLabels(matchLabels, pod.labels)) yield pod;
 }
 
-function* onRule(rule: PolicyRule, namespace: string, path: string, world: World): Advice {
-  for (const [i, { source = {} }] of (rule.from ?? []).entries())
-    yield* onSource(source, namespace, `${path}.from[${i}].source`, world);
-  for (const [i, condition] of (rule.when ?? []).entries())
-    yield* onCondition(condition, `${path}.when[${i}]`, world);
+/**
+ * Accounts that pods run as, by namespace. Gone through once for a policy: whoever may write one may name thousands of
+ * accounts, and nothing else is done meanwhile.
+ */
+class Accounts {
+  readonly world: World;
+  #byNamespace: Map<string, Set<string>> | undefined;
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  /** `undefined`: it has no pods. */
+  of(namespace: string): ReadonlySet<string> | undefined {
+    this.#byNamespace ??= this.#look();
+    return this.#byNamespace.get(namespace);
+  }
+
+  #look(): Map<string, Set<string>> {
+    const found = new Map<string, Set<string>>();
+    for (const { namespace, account } of this.world.pods(undefined)) {
+      const known = found.get(namespace);
+      if (known) known.add(account);
+      else found.set(namespace, new Set([account]));
+    }
+    return found;
+  }
 }
 
-function* onSource(source: Source, own: string, path: string, world: World): Advice {
-  yield* onIdentities(source.principals, `${path}.principals`, world);
-  yield* onIdentities(source.notPrincipals, `${path}.notPrincipals`, world);
-  yield* onNamespaces(source.namespaces, `${path}.namespaces`, world);
-  yield* onNamespaces(source.notNamespaces, `${path}.notNamespaces`, world);
+function* onRule(rule: PolicyRule, namespace: string, path: string, accounts: Accounts): Advice {
+  for (const [i, { source = {} }] of (rule.from ?? []).entries())
+    yield* onSource(source, namespace, `${path}.from[${i}].source`, accounts);
+  for (const [i, condition] of (rule.when ?? []).entries())
+    yield* onCondition(condition, `${path}.when[${i}]`, accounts);
+}
+
+function* onSource(source: Source, own: string, path: string, accounts: Accounts): Advice {
+  yield* onIdentities(source.principals, `${path}.principals`, accounts);
+  yield* onIdentities(source.notPrincipals, `${path}.notPrincipals`, accounts);
+  yield* onNamespaces(source.namespaces, `${path}.namespaces`, accounts.world);
+  yield* onNamespaces(source.notNamespaces, `${path}.notNamespaces`, accounts.world);
   for (const name of ['serviceAccounts', 'notServiceAccounts'] as const) {
     for (const account of source[name] ?? []) {
       const [first = '', second] = account.split('/');
       const [namespace, of] = second === undefined ? [own, first] : [first, second];
-      yield* onAccount(namespace, of, `${path}.${name}`, world);
+      yield* onAccount(namespace, of, `${path}.${name}`, accounts);
     }
   }
 }
 
-function* onCondition({ key, values, notValues }: PolicyCondition, path: string, world: World): Advice {
+function* onCondition({ key, values, notValues }: PolicyCondition, path: string, accounts: Accounts): Advice {
   for (const [name, given] of Object.entries({ values, notValues })) {
-    if (key === 'source.principal') yield* onIdentities(given, `${path}.${name}`, world);
-    if (key === 'source.namespace') yield* onNamespaces(given, `${path}.${name}`, world);
+    if (key === 'source.principal') yield* onIdentities(given, `${path}.${name}`, accounts);
+    if (key === 'source.namespace') yield* onNamespaces(given, `${path}.${name}`, accounts.world);
   }
 }
 
 const IDENTITY = /^([^/]+)\/ns\/([^/]+)\/sa\/([^/]+)$/;
 
-function* onIdentities(values: readonly string[] | undefined, path: string, world: World): Advice {
+function* onIdentities(values: readonly string[] | undefined, path: string, accounts: Accounts): Advice {
+  const { trustDomain: own } = accounts.world;
   for (const value of values ?? []) {
     if (value.includes('*') || value.startsWith('spiffe://')) continue;
     const [, trustDomain, namespace = '', account = ''] = IDENTITY.exec(value) ?? [];
     if (trustDomain === undefined)
       yield `${path}: "${value}" is not of the form TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, so it matches nobody`;
-    else if (trustDomain !== world.trustDomain)
-      yield `${path}: "${value}" is of another trust domain than this mesh's, which is ${world.trustDomain}`;
-    else yield* onAccount(namespace, account, path, world);
+    else if (trustDomain !== own)
+      yield `${path}: "${value}" is of another trust domain than this mesh's, which is ${own}`;
+    else yield* onAccount(namespace, account, path, accounts);
   }
 }
 
 /** A namespace without pods may get those of that account yet. */
-function* onAccount(namespace: string, account: string, path: string, world: World): Advice {
-  yield* onNamespaces([namespace], path, world);
+function* onAccount(namespace: string, account: string, path: string, accounts: Accounts): Advice {
+  yield* onNamespaces([namespace], path, accounts.world);
   if (namespace.includes('*') || account.includes('*')) return;
-  const pods = [...world.pods(namespace)];
-  if (pods.length > 0 && !pods.some((pod) => pod.account === account))
+  if (accounts.of(namespace)?.has(account) === false)
     yield `${path}: no pod of namespace "${namespace}" runs as service account "${account}" at present`;
 }
 
