@@ -228,9 +228,13 @@ export class Cluster implements EndpointOwner, Disposable {
     return this.#usedMs;
   }
 
-  /** No request is under way, and no connection is kept. */
+  /** No request is under way or waits for a name to be looked up, and no connection is kept. */
   get isUnused(): boolean {
-    return this.#retired.size === 0 && this.#endpoints.values().every((endpoint) => endpoint.isUnused);
+    return (
+      this.#retired.size === 0 &&
+      this.#resolution.pending === undefined &&
+      this.#endpoints.values().every((endpoint) => endpoint.isUnused)
+    );
   }
 
   get isEmpty(): boolean {

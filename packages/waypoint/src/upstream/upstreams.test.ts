@@ -5,6 +5,7 @@ import { Names } from '@ambit/core/names';
 import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { meshOf, workloadNamed } from '@ambit/model/testing/mesh-file';
 import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS } from '../limits.ts';
+import type { MeshStore } from '@ambit/model/store';
 import { ResourceStore } from '../resources/store.ts';
 import type { Connector } from './connector.ts';
 import { Upstreams } from './upstreams.ts';
@@ -16,13 +17,17 @@ function upstreamsWith(clock: FakeClock) {
 workloads:
 - {uid: ${UID}, name: web-0, namespace: shop, serviceAccount: web, workloadIps: [10.0.0.1], services: {}}
 `);
+  return upstreamsOver(mesh, clock, new Names(clock));
+}
+
+function upstreamsOver(mesh: MeshStore, clock: FakeClock, outside: Names) {
   const workload = workloadNamed(mesh, UID);
   const upstreams = new Upstreams({
     mesh,
     resources: new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' }),
     connector: {} as Connector,
     names: new Names(clock),
-    outside: { names: new Names(clock), mayBeAsked: () => true },
+    outside: { names: outside, mayBeAsked: () => true },
     clock,
     self: () => workload,
     random: systemRandom,
@@ -67,4 +72,32 @@ describe('ports of a workload, which clients name', () => {
     expect(most).toBeLessThanOrEqual(FLEETING_DESTINATIONS + 1);
     upstreams[Symbol.dispose]();
   });
+});
+
+test('a name below a wildcard is not forgotten while a request waits for its address', async () => {
+  const clock = new FakeClock();
+  const answers = new Map<string, PromiseWithResolvers<readonly string[]>>();
+  const lookUp = (name: string) => {
+    const answer = Promise.withResolvers<readonly string[]>();
+    answers.set(name, answer);
+    return name.startsWith('slow.') ? answer.promise : Promise.resolve([]);
+  };
+  const mesh = meshOf(`
+services:
+- {name: wild, namespace: shop, hostname: '*.example.test', vips: [/10.9.0.9], ports: {80: 80}}
+workloads:
+- {uid: ${UID}, name: web-0, namespace: shop, serviceAccount: web, workloadIps: [10.0.0.1], services: {}}
+- {uid: wild, name: wild, namespace: shop, hostname: '*.example.test', workloadIps: [], services: {'shop/*.example.test': {80: 80}}}
+`);
+  const { upstreams } = upstreamsOver(mesh, clock, new Names(clock, lookUp));
+  const to = { service: 'shop/*.example.test' as const, port: 80 };
+  const named = (name: string) => upstreams.clusterFor({ to, subset: '' }, () => `${name}.example.test`);
+  const waiting = named('slow');
+  const { pending } = waiting;
+  expect(pending).toBeDefined();
+  for (let i = 0; i <= FLEETING_DESTINATIONS; i++) named(`n${i}`);
+  answers.get('slow.example.test')?.resolve(['192.0.2.1']);
+  await pending;
+  expect(named('slow')).toBe(waiting);
+  upstreams[Symbol.dispose]();
 });
