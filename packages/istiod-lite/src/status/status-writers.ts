@@ -28,6 +28,9 @@ import type { Conditioned } from './conditions.ts';
 import { ANCESTORS, PARENTS } from './controller-entries.ts';
 import { EntriesWriter } from './entries-writer.ts';
 
+/** Said of ServiceEntries before waypoints looked up names below wildcards: what an upgrade finds of it is taken away. */
+const OUTLIVED = 'ambit.mesh/Supported';
+
 /** All that is said of Services: the API server lets istiod say nothing else (the chart's admission-policy.yaml). */
 export const SERVICE_CONDITIONS: readonly string[] = [WAYPOINT_BOUND, HEALTH_CHECKED];
 
@@ -62,7 +65,7 @@ export function startStatusWriters(options: StatusWritersOptions): AsyncDisposab
       ...common,
       resource: serviceEntries,
       fieldManager: 'istio-ambient-service',
-      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, HEALTH_CHECKED, VISIBILITY_APPLIED],
+      types: [WAYPOINT_BOUND, WAYPOINT_MISSING, HEALTH_CHECKED, VISIBILITY_APPLIED, OUTLIVED],
       objects: inputs.serviceEntries,
       wanted: conditions.ofServiceEntries,
     }),
