@@ -2,8 +2,8 @@
  * Frames waiting to be written to a transport.
  *
  * While a connection is busy, the small frames of one turn of the event loop are gathered into one write, however many
- * streams they belong to; else the first goes out at once, which is sooner, or with what follows it in the same event. A large one goes out by itself, uncopied, when
- * nothing is ahead of it and the transport does not hold on to it.
+ * streams they belong to; else the first goes out at once, which is sooner, or with what follows it in the same event. A
+ * large one goes out by itself, uncopied, when nothing is ahead of it and the transport does not hold on to it.
  */
 import { GATHER_BELOW_BYTES, OUTBOX_HARD_BYTES, OUTBOX_SOFT_BYTES } from '../limits.ts';
 import { SendQueue } from '../transport/send-queue.ts';

@@ -18,6 +18,7 @@ import { addressText, PLACE_NUMBERS, type RollImage } from './image.ts';
 /**
  * A delta of addresses that says the same, with a roll if that is worth while.
  *
+ * @param delta - Each name is in it once, as the xDS client sees to.
  * @param nodeName - Whose workloads stay out of it; empty: all of them.
  */
 export function rollUp(delta: XdsDelta, nodeName: string, interner: Interner): XdsDelta {

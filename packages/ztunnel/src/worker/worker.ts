@@ -2,7 +2,7 @@
  * READ FIRST: the data plane of one worker thread, wired from top to bottom.
  *
  * It does what the control thread says (threads/messages.ts), owns the sockets of its share of every pod's connections, and
- * decides with the functions of `@ambit/model` on its own copy of mesh state.
+ * decides with the functions of `@ambit/model` on its own view of mesh state.
  */
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
