@@ -155,7 +155,7 @@ test(
           return seen.size;
         },
         (count) => count >= 2 * (RENEWALS + 1),
-        { timeoutMs: 120_000 },
+        { timeoutMs: 240_000 },
       );
     });
     // Seen once in each pause, which is shorter than the half of a life.
