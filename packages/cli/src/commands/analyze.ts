@@ -14,7 +14,7 @@ import { type JsonObject, textOf } from '../json-value.ts';
 import { listed } from '../listed.ts';
 import { MAX_FINDING_CHARS } from '../limits.ts';
 import { networkPolicies } from '../preflight/cluster.ts';
-import { policyViewOf } from '../preflight/decide/network-policy.ts';
+import { closedToMesh, policyViewOf } from '../preflight/decide/network-policy.ts';
 import { similarOf } from '../similar-names.ts';
 import { printable } from '../table.ts';
 import { type UnreadObject, unreadObjects } from '../unread-kinds.ts';
@@ -84,9 +84,9 @@ async function closedPolicies(
 ): Promise<readonly FindingRow[]> {
   const all = await listed(context, namespaces, undefined, unseen);
   const enrolled = new Set(all.filter(isEnrolled).map(({ metadata }) => metadata.name));
-  return (await listed(context, networkPolicies, namespace, unseen))
-    .map(policyViewOf)
-    .filter((policy) => policy.excludesMesh && enrolled.has(policy.namespace))
+  const policies = (await listed(context, networkPolicies, namespace, unseen)).map(policyViewOf);
+  return closedToMesh(policies)
+    .filter((policy) => enrolled.has(policy.namespace))
     .map(({ namespace: of, name }) => ({
       kind: 'NetworkPolicy',
       namespace: of,

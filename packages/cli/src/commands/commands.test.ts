@@ -676,7 +676,15 @@ AuthorizationPolicy shop/only-web
         spec,
       } as KubeObject);
     put('shop', 'only-8080', { ingress: [{ ports: [{ port: 8080 }] }] });
-    put('shop', 'both', { ingress: [{ ports: [{ port: 8080 }, { port: 15_008 }] }] });
+    put('shop', 'denies-all', { podSelector: {}, policyTypes: ['Ingress'] });
+    put('shop', 'both', {
+      podSelector: { matchLabels: { app: 'batch' } },
+      ingress: [{ ports: [{ port: 8080 }, { port: 15_008 }] }],
+    });
+    put('shop', 'batch-8080', {
+      podSelector: { matchLabels: { app: 'batch' } },
+      ingress: [{ ports: [{ port: 8080 }] }],
+    });
     put('shop', 'way-out', { policyTypes: ['Egress'] });
     put('outside', 'only-8080', { ingress: [{ ports: [{ port: 8080 }] }] });
     expect(await cluster.run('analyze')).toEqual({

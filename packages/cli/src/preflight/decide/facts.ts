@@ -1,4 +1,5 @@
 /** What a preflight knows of a cluster and its nodes: values alone, so that what follows from them is a table. */
+import type { LabelSelector } from '@ambit/kube/label-selector';
 
 /** A reason not to look at nodes from inside that the user gave. */
 export const TOLD_NOT_TO_PROBE = 'told so (--no-probe)';
@@ -50,7 +51,10 @@ export interface DefaultTag {
 export interface PolicyView {
   readonly namespace: string;
   readonly name: string;
-  /** It restricts what comes in, and nothing in it lets port 15008 in. */
+  /** The pods that it is for. */
+  readonly podSelector: LabelSelector;
+  readonly letsMeshIn: boolean;
+  /** It lets something in, and not the mesh. What lets in nothing at all keeps out the same with and without a mesh. */
   readonly excludesMesh: boolean;
 }
 

@@ -4,12 +4,13 @@ import type { Node } from '@ambit/kube/resources/core';
 import {
   type ClusterFacts,
   type NodeView,
+  type PolicyView,
   type PreflightFacts,
   type Probe,
   TOLD_NOT_TO_PROBE,
 } from './facts.ts';
 import { findingsOf } from './findings.ts';
-import { policyViewOf } from './network-policy.ts';
+import { closedToMesh, policyViewOf } from './network-policy.ts';
 import { cniFolderOf, platformOf } from './platform.ts';
 
 const CLUSTER: ClusterFacts = {
@@ -66,7 +67,7 @@ function facts(
   };
 }
 
-const policy = { namespace: 'shop', name: 'tight', excludesMesh: true };
+const policy = { namespace: 'shop', name: 'tight', podSelector: {}, letsMeshIn: false, excludesMesh: true };
 const tag = { name: 'istio-revision-tag-default', revision: '1-20', missingService: undefined };
 const shop = { name: 'shop', enrolled: true, sidecars: false };
 const installed = [
@@ -292,7 +293,7 @@ describe('a NetworkPolicy and port 15008', () => {
   const view = (spec: object) =>
     policyViewOf({ metadata: { namespace: 'shop', name: 'p' }, spec } as KubeObject).excludesMesh;
   test.each<[string, object, boolean]>([
-    ['denies everything', { podSelector: {} }, true],
+    ['denies everything, with or without a mesh', { podSelector: {} }, false],
     ['is about what goes out', { policyTypes: ['Egress'], egress: [] }, false],
     ['lets everything in', { ingress: [{}] }, false],
     ['lets in from some, on all ports', { ingress: [{ from: [{ podSelector: {} }] }] }, false],
@@ -307,6 +308,22 @@ describe('a NetworkPolicy and port 15008', () => {
       false,
     ],
   ])('%s', (_, spec, excludes) => expect(view(spec)).toBe(excludes));
+
+  const named = (name: string, podSelector: object, port?: number, namespace = 'shop') =>
+    policyViewOf({
+      metadata: { namespace, name },
+      spec: { podSelector, ...(port !== undefined && { ingress: [{ ports: [{ port }] }] }) },
+    } as KubeObject);
+  const web = { matchLabels: { app: 'web' } };
+  const old = { matchExpressions: [{ key: 'age', operator: 'Exists' }] };
+  test.each<[string, readonly PolicyView[], readonly string[]]>([
+    ['beside one that denies everything', [named('none', {}), named('tight', web, 8080)], ['tight']],
+    ['which another lets in to all pods', [named('tight', web, 8080), named('mesh', {}, 15_008)], []],
+    ['to the same pods', [named('tight', { ...web, ...old }, 8080), named('mesh', old, 15_008)], []],
+    ['to some of them', [named('tight', {}, 8080), named('mesh', web, 15_008)], ['tight']],
+    ['to other pods', [named('tight', old, 8080), named('mesh', web, 15_008)], ['tight']],
+    ['in another namespace', [named('tight', web, 8080), named('mesh', {}, 15_008, 'bank')], ['tight']],
+  ])('%s', (_, policies, want) => expect(closedToMesh(policies).map(({ name }) => name)).toEqual(want));
 });
 
 describe('the platform of a node', () => {

@@ -13,6 +13,7 @@ import {
   type Probe,
   TOLD_NOT_TO_PROBE,
 } from './facts.ts';
+import { closedToMesh } from './network-policy.ts';
 
 export interface Finding {
   readonly severity: 'error' | 'warning' | 'note';
@@ -222,7 +223,7 @@ function ciliumFindings(config: Readonly<Record<string, string>>): readonly Find
 
 function policyFindings({ policies, namespaces }: ClusterFacts): readonly Finding[] {
   const enrolled = new Set(namespaces.filter((one) => one.enrolled).map(({ name }) => name));
-  const closed = policies.filter(({ excludesMesh }) => excludesMesh);
+  const closed = closedToMesh(policies);
   const fix =
     'add an ingress rule for TCP port 15008; the mesh itself then decides about the ports behind it';
   const others = closed.filter(({ namespace }) => !enrolled.has(namespace)).length;
