@@ -101,7 +101,10 @@ spec:
 kind: Gateway
 metadata: {namespace: shop, name: slow}
 spec: {gatewayClassName: istio-waypoint}
-status: {conditions: [{type: Programmed, status: 'False', reason: AddressNotAssigned, message: nothing is ready}]}
+status:
+  conditions:
+    - {type: Programmed, status: 'False', reason: AddressNotAssigned, message: nothing is ready}
+    - {type: example.org/Degraded, status: 'False', reason: Well, message: said by others}
 ---
 kind: Gateway
 metadata: {namespace: shop, name: ingress}

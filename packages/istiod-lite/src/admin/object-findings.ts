@@ -142,13 +142,18 @@ function kindsOf({ inputs, conditions, routeStatuses, backendTlsStatuses }: Find
   ];
 }
 
+/** Of others of a Gateway, False may be what is well. */
+const OF_GATEWAYS: readonly string[] = ['Accepted', 'Programmed', 'ResolvedRefs'];
+
 /** Another replica may be the one that makes waypoints and writes this, so it is taken from the object. */
 function gatewayConditions(gateway: Gateway | undefined): readonly ConditionSaid[] {
   if (gateway?.spec?.gatewayClassName !== WAYPOINT_CLASS) return [];
-  return (gateway.status?.conditions ?? []).map(({ type, status, reason = '', message = '' }: Condition) => ({
-    type,
-    isTrue: status !== 'False',
-    reason,
-    message,
-  }));
+  return (gateway.status?.conditions ?? [])
+    .filter(({ type }) => OF_GATEWAYS.includes(type))
+    .map(({ type, status, reason = '', message = '' }: Condition) => ({
+      type,
+      isTrue: status !== 'False',
+      reason,
+      message,
+    }));
 }
