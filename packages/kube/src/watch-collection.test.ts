@@ -179,6 +179,26 @@ describe('watchCollection', () => {
     await eventually(() => collection.has('ns/b'));
   });
 
+  test('an object is followed into a newer version of its kind, though nothing else of it has changed', async () => {
+    const group = 'gateway.networking.k8s.io';
+    const path = (version: string) => `/apis/${group}/${version}/tcproutes`;
+    server.unknown.add(path('v1'));
+    const old = server.put(path('v1alpha2'), { ...pod('a'), apiVersion: `${group}/v1alpha2` });
+    const collection = stack.use(watchCollection(client, tcpRoutes, { clock: hurried }));
+    await eventually(() => server.openWatches === 1);
+    expect(collection.get('ns/a')?.apiVersion).toBe(`${group}/v1alpha2`);
+    server.unknown.clear();
+    server.unknown.add(path('v1alpha2'));
+    server.intercept = (_, asked) => {
+      if (asked !== path('v1')) return undefined;
+      server.intercept = undefined;
+      const items = [{ ...old, apiVersion: `${group}/v1` }];
+      return { status: 200, body: { items, metadata: { resourceVersion: old.metadata.resourceVersion } } };
+    };
+    server.dropConnections();
+    await eventually(() => collection.get('ns/a')?.apiVersion === `${group}/v1`);
+  });
+
   test('a custom kind that is defined but not served yet is waited for', async () => {
     server.unknown.add(POLICIES);
     server.put(CRDS, { metadata: { name: 'authorizationpolicies.security.istio.io' } });

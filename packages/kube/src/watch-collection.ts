@@ -246,10 +246,16 @@ export function watchCollection<T extends KubeObject>(
   return new WatchCollection(client, resource, options);
 }
 
-/** An event told twice, or a list after a watch, is no news. */
+/**
+ * An event told twice, or a list after a watch, is no news. The same object in another version of its kind is: who writes to
+ * it does so in the version that it came in. Built-in kinds, which lists do not name, have one.
+ */
 function sameVersion(a: KubeObject, b: KubeObject): boolean {
   const { uid, resourceVersion } = a.metadata;
   return (
-    resourceVersion !== undefined && resourceVersion === b.metadata.resourceVersion && uid === b.metadata.uid
+    resourceVersion !== undefined &&
+    resourceVersion === b.metadata.resourceVersion &&
+    uid === b.metadata.uid &&
+    (a.apiVersion ?? b.apiVersion) === (b.apiVersion ?? a.apiVersion)
   );
 }
