@@ -184,16 +184,26 @@ export class ClientStream implements StreamHandler {
     this.#over = true;
     const transport = new StreamTransport(this.#stream, `${peer.ip}:${peer.port}`, early);
     const { identity } = this.#tunnel;
-    const closed = () => this.#context.admission.endConnection(identity);
-    this.#context.carry({
-      destination,
-      carrier,
-      transport,
-      tunnel: this.#tunnel,
-      toldOfClient: () => parseBaggage(fieldValues(this.#fields, 'baggage')),
-      isFromOtherNetwork: isFromOtherNetwork(this.#fields, this.#context.network),
-      closed,
-    });
+    let isCounted = true;
+    const closed = () => {
+      if (isCounted) this.#context.admission.endConnection(identity);
+      isCounted = false;
+    };
+    try {
+      this.#context.carry({
+        destination,
+        carrier,
+        transport,
+        tunnel: this.#tunnel,
+        toldOfClient: () => parseBaggage(fieldValues(this.#fields, 'baggage')),
+        isFromOtherNetwork: isFromOtherNetwork(this.#fields, this.#context.network),
+        closed,
+      });
+    } catch (error) {
+      // Nobody carries it, so nobody else would say that it is over.
+      closed();
+      throw error;
+    }
   }
 
   /** Goes on. A fault of ours ends this stream, and not the process. */

@@ -7,6 +7,8 @@ import { AppProtocol } from '@ambit/api/workload';
 import { systemClock } from '@ambit/core/clock';
 import { createFakeCa } from '@ambit/identity/fake-ca';
 import { MeshWaits } from '@ambit/model/mesh-waits';
+import { Admission } from '../exchange/admission.ts';
+import { ByteStreams } from '../stream/stream-service.ts';
 import { httpBackend, tcpBackend } from '../testing/backend.ts';
 import { openClient } from '../testing/client.ts';
 import { closed, until } from '../testing/until.ts';
@@ -93,6 +95,25 @@ describe('a tunnel', () => {
       (await client.connect('10.9.0.1:80')).destroy();
     } finally {
       broken.mockRestore();
+    }
+  });
+
+  test('that ends by a fault before somebody carries it counts no longer', async () => {
+    const { network } = await networkWith(AppProtocol.TCP, (socket) => socket.pipe(socket));
+    const client = await network.client();
+    const ended = jest.spyOn(Admission.prototype, 'endConnection');
+    const broken = jest.spyOn(ByteStreams.prototype, 'serve').mockImplementationOnce(() => {
+      throw new TypeError('nobody thought of it');
+    });
+    try {
+      const connecting = client.connect('10.9.0.1:80').then(closed, () => undefined);
+      await until(() => ended.mock.calls.length === 1, 'it is counted no longer');
+      await connecting;
+      (await client.connect('10.9.0.1:80')).destroy();
+      await until(() => ended.mock.calls.length === 2, 'nor the next one');
+    } finally {
+      broken.mockRestore();
+      ended.mockRestore();
     }
   });
 
