@@ -1,8 +1,6 @@
 /** The two programs under test as processes: started, waited for, and what the kernel says they use. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
@@ -10,6 +8,7 @@ import { ZdsServer } from '@ambit/zds/agent-side';
 import { end } from '../bench/topology.ts';
 import { nowMs } from './measure.ts';
 import type { RealApiServer } from './real-api-server.ts';
+import { statusOf } from './status-of.ts';
 
 /** Where the control plane serves xDS and certificates. */
 export const SECURE_ADDRESS = 'localhost:15012';
@@ -114,15 +113,4 @@ async function ready(child: ChildProcess, url: string): Promise<void> {
     await systemClock.sleep(POLL_MS);
   }
   throw new Error(`not ready after ${READY_TIMEOUT_MS} ms`);
-}
-
-/** Of an answer, or 0 without one. Not by `fetch`: a program that starts is asked a hundred times. */
-async function statusOf(url: string): Promise<number> {
-  try {
-    const [answer] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
-    answer.resume();
-    return answer.statusCode ?? 0;
-  } catch {
-    return 0;
-  }
 }

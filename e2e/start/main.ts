@@ -6,9 +6,7 @@
  * so that any build of it can be a side.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
@@ -24,6 +22,7 @@ import { median } from '../bench/report.ts';
 import { end } from '../bench/topology.ts';
 import { nowMs } from '../scale/measure.ts';
 import { FULL_SIZE } from '../scale/population.ts';
+import { statusOf } from '../scale/status-of.ts';
 
 const USAGE = `npm run bench:start -- [--side NAME=FOLDER …] [--rounds N] [--pods N] [--bundle FOLDER]
 
@@ -194,17 +193,6 @@ async function ready(child: ChildProcess, log: readonly string[]): Promise<void>
     await systemClock.sleep(POLL_MS);
   }
   throw new Error(`not ready:\n${log.slice(-20).join('\n')}`);
-}
-
-/** Of an answer, or 0 without one. */
-async function statusOf(url: string): Promise<number> {
-  try {
-    const [answer] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage];
-    answer.resume();
-    return answer.statusCode ?? 0;
-  } catch {
-    return 0;
-  }
 }
 
 /** Threads that are named alike are numbered in the order in which they began. */

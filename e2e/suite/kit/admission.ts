@@ -38,7 +38,8 @@ export async function whileAdmitting(
   const served = new Set<string>();
   const wrong: string[] = [];
   let [asked, late] = [0, 0];
-  const over = new AbortController();
+  const over = Promise.withResolvers<void>();
+  let isOver = false;
   const asking = (async () => {
     for (;;) {
       asked += 1;
@@ -47,14 +48,15 @@ export async function whileAdmitting(
         else wrong.push(answer);
       }
       served.add(await servedBy(suite).catch((error: unknown) => `not served: ${messageOf(error)}`));
-      if (over.signal.aborted) return;
-      await sleep(PAUSE_MS, undefined, { signal: over.signal }).catch(() => undefined);
+      if (isOver) return;
+      await Promise.race([sleep(PAUSE_MS, undefined, { ref: false }), over.promise]);
     }
   })();
   try {
     await during();
   } finally {
-    over.abort();
+    isOver = true;
+    over.resolve();
     await asking;
   }
   return { asked, wrong, late, served };
