@@ -50,4 +50,16 @@ describe('faults', () => {
     faults.tell('a request failed', 'x'.repeat(1_000_000));
     expect(lines).toMatchObject([{ error: 'x'.repeat(MAX_FAULT_TEXT_LENGTH) }]);
   });
+
+  test('of what ends them are told as well, and nothing is thrown', () => {
+    const { faults, lines } = report();
+    const fails = (text: string) => () => {
+      throw new Error(text);
+    };
+    faults.contain('a connection failed', fails('once'), fails('twice'));
+    expect(lines).toMatchObject([
+      { error: expect.stringContaining('once') },
+      { error: expect.stringContaining('twice') },
+    ]);
+  });
 });

@@ -28,13 +28,19 @@ export class FaultReport {
     this.#faults.inc(undefined, 0);
   }
 
-  /** Does `act`. What that throws is a fault: it is told, and `end` ends what it was about. */
+  /**
+   * Does `act`. What that throws is a fault: it is told, and `end` ends what it was about. What `end` throws is told as well.
+   */
   contain(what: string, act: () => void, end: () => void): void {
     try {
       act();
     } catch (error) {
       this.tell(what, error);
-      end();
+      try {
+        end();
+      } catch (another) {
+        this.tell(what, another);
+      }
     }
   }
 

@@ -1,7 +1,8 @@
 /** A fault of the waypoint's own, in the middle of a request: it ends that request, and says so. */
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { HttpError } from '@ambit/http/errors';
-import type { ResponseHead } from '@ambit/http/exchange';
+import type { ResponseHead, ServerExchange } from '@ambit/http/exchange';
 import { ResourceStore } from '../resources/store.ts';
 import { contextWith, exchangeOf } from '../testing/exchange.ts';
 import { Admission } from './admission.ts';
@@ -111,6 +112,48 @@ describe('while bytes are moved', () => {
     event(request);
     expect(told).toEqual([fault]);
     expect(events).toEqual(['respond 500']);
+    expect(admission.requests).toBe(0);
+  });
+});
+
+describe('in a question about a request, and then in its refusal: nobody hears of it but the log', () => {
+  const refused = new Error('no answer');
+  const fault = new TypeError('x is undefined');
+  const breaks = () => {
+    throw fault;
+  };
+  const NO_POLICIES = { deny: [], allow: [], audit: [], custom: [], dryRun: [] };
+  const cases: Record<string, { over: Partial<ServerExchange>; ended?: () => void; want: string[] }> = {
+    'the answer cannot be begun': { over: { respond: breaks }, want: ['abort'] },
+    'nor broken off': { over: { respond: breaks, abort: breaks }, want: [] },
+    'its record cannot be made': { over: {}, ended: breaks, want: ['respond 500'] },
+    'nothing of all that': { over: { respond: breaks, abort: breaks }, ended: breaks, want: [] },
+  };
+  test.each(Object.entries(cases))('%s', async (_, { over, ended = () => undefined, want }) => {
+    const told: unknown[] = [];
+    const events: string[] = [];
+    const admission = new Admission(10, 10);
+    const context = contextWith(new ResourceStore({ namespace: 'shop', gatewayName: 'waypoint' }), {
+      admission,
+      faults: { tell: (_what: string, error: unknown) => told.push(error) },
+      reporter: { begin: () => ({ fields: [] }), ended },
+      snapshot: () => ({
+        complete: true,
+        settings: { pathNormalization: 'NONE' },
+        servicePort: () => ({ authentication: [{}], authorization: NO_POLICIES, http: undefined }),
+      }),
+      security: { authenticate: () => Promise.reject(refused) },
+    });
+    new ProxiedRequest(
+      context,
+      DOWNSTREAM,
+      exchangeOf({ method: 'GET', endsHere: true }, events, over),
+    ).start();
+    // A rejection that nobody handles, which would end the waypoint, fails this test.
+    await setImmediate();
+    expect(events).toEqual(want);
+    expect(told[0]).toBe(refused);
+    expect(told.slice(1)).not.toHaveLength(0);
     expect(admission.requests).toBe(0);
   });
 });

@@ -19,6 +19,7 @@ test('a fault where a wait begins refuses the request, and nothing else', async 
         throw fault;
       },
       refused: resolve,
+      resume: (goOn: () => void) => goOn(),
     } as unknown as GateHost;
     new Gate(context, {} as never, config, view, host).start();
   });

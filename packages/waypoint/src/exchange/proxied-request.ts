@@ -546,7 +546,7 @@ export class ProxiedRequest
     if (this.#timer && this.#stopAtMs <= atMs) return;
     this.#timer?.cancel();
     this.#stopAtMs = atMs;
-    this.#timer = this.#context.clock.after(ms, () => this.#stop(TIMED_OUT));
+    this.#timer = this.#context.clock.after(ms, () => this.#contain(() => this.#stop(TIMED_OUT)));
   }
 
   // What becomes of it.
@@ -714,26 +714,34 @@ export class ProxiedRequest
     }
   }
 
-  /** Something here is wrong, or what was added to the answer: it ends this request, and no other. */
+  /**
+   * Something here is wrong, or what was added to the answer: it ends this request, and no other. Nothing is thrown, whatever
+   * goes wrong in ending it: the second time it is broken off, after which it is over.
+   */
   #fault(error: unknown): void {
     this.#context.faults.tell('a request failed', error);
     if (this.#over) return;
-    this.#extraFields = [];
-    if (this.#hasResponded || this.#isFaulty) {
-      this.#breakOff(undefined, INTERNAL_ERROR.details);
-      return;
-    }
+    const isFirst = !this.#isFaulty;
     this.#isFaulty = true;
-    this.#refuse(INTERNAL_ERROR);
+    this.#extraFields = [];
+    try {
+      if (isFirst && !this.#hasResponded) this.#refuse(INTERNAL_ERROR);
+      else this.#breakOff(undefined, INTERNAL_ERROR.details);
+    } catch (another) {
+      this.#fault(another);
+    }
   }
 
   /** The answer has begun and cannot be finished. */
   #breakOff(flag: ResponseFlag | undefined, details: string): void {
     if (flag) this.#report.flag(flag);
     this.#report.details(details);
-    if (this.#carried) this.#carried.destroy();
-    else this.#exchange.abort('failed');
-    this.#end();
+    try {
+      if (this.#carried) this.#carried.destroy();
+      else this.#exchange.abort('failed');
+    } finally {
+      this.#end();
+    }
   }
 
   #moved(): void {

@@ -53,7 +53,7 @@ export class Questions implements Disposable {
     this.#stop?.abort(new Error('the request is over'));
   }
 
-  /** Whoever asks hears of no refusal: that is told to the host. */
+  /** Never rejects: whatever goes wrong is told to the host. */
   async answer<T>(what: string, promise: Promise<T>, next: (value: T) => void): Promise<void> {
     try {
       this.#wait();
@@ -61,8 +61,11 @@ export class Questions implements Disposable {
       if (!this.#over) this.#host.resume(() => next(value));
     } catch (error) {
       if (this.#over) return;
-      this.#context.faults.tell(`${what} of a request failed`, error);
-      this.refuse(INTERNAL_ERROR);
+      // As after any wait: a refusal may fail as well, and nobody waits for this promise.
+      this.#host.resume(() => {
+        this.#context.faults.tell(`${what} of a request failed`, error);
+        this.refuse(INTERNAL_ERROR);
+      });
     }
   }
 
