@@ -59,17 +59,18 @@ function withQueryOf(path: string, other: string): string {
   return pathOnly(path) + other.slice(pathOnly(other).length);
 }
 
-/** @param request - What the client sent. @param fields - Of the endpoint's response, or of ours. */
+/** @param request - What the client sent. @param fields - Of the endpoint's response. */
 export function forwardedResponse(
   decision: RouteDecision,
   request: RequestView,
   fields: HeaderFields,
 ): HeaderFields {
-  const changed = changeResponse(decision.filters, fields);
+  const changed = changedResponse(decision.filters, fields);
   return decision.cors === undefined ? changed : corsFields(decision.cors, request, changed);
 }
 
-function changeResponse(filters: readonly HttpFilters[], fields: HeaderFields): HeaderFields {
+/** What filters that name headers make of a response's. */
+export function changedResponse(filters: readonly HttpFilters[], fields: HeaderFields): HeaderFields {
   let changed = fields;
   for (const { responseHeaders } of filters.toReversed()) {
     for (const change of responseHeaders) changed = changeFields(change, changed);

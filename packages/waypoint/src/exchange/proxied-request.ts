@@ -19,12 +19,18 @@ import { NOWHERE } from '@ambit/http/roster';
 import type { Holder } from '@ambit/hbone/queue-budget';
 import type { AuthorizationSubject } from '../decide/authorization-facts.ts';
 import { answerPreflight, corsFields } from '../decide/cors.ts';
-import { forwardedRequest, forwardedResponse, type RequestChanges } from '../decide/filters.ts';
+import {
+  changedResponse,
+  forwardedRequest,
+  forwardedResponse,
+  type RequestChanges,
+} from '../decide/filters.ts';
 import { normalizePath } from '../decide/normalize-path.ts';
 import type { RequestView } from '../decide/request-view.ts';
 import { decideRoute, directRoute, timeoutFromFirstByte } from '../decide/route.ts';
 import type { Forward, Lead, Redirected, Responded, RouteDecision } from '../decide/route-decision.ts';
 import { type Session, sessionField, sessionOf } from '../decide/session.ts';
+import type { Cors } from '../resources/http-route.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { AuthorizerMetadata, KeptBody } from '../security/external.ts';
 import type { BegunRequest } from '../telemetry/begun.ts';
@@ -88,6 +94,8 @@ export class ProxiedRequest
   #setCookie: string | undefined;
   /** For the client, whatever is answered. */
   #extraFields: HeaderFields = [];
+  /** Of the route that was chosen: its answers are for scripts of other origins, whoever makes them. */
+  #cors: Cors | undefined;
   #timer: Timer | undefined;
   /** All of the request has come. */
   #isWhole: boolean;
@@ -309,9 +317,7 @@ export class ProxiedRequest
     this.#report.flag('UAEX');
     this.#report.details(failed ? 'ext_authz_error' : 'ext_authz_denied');
     const reply = deniedReply(head, body, isGrpc(this.#exchange.head.fields));
-    const cors = this.#askingFor?.cors;
-    const fields = cors ? corsFields(cors, this.#view, reply.head.fields) : reply.head.fields;
-    this.#respondLocally({ ...reply.head, fields }, reply.body);
+    this.#respondLocally(reply.head, reply.body);
   }
 
   /** @internal */
@@ -342,7 +348,10 @@ export class ProxiedRequest
     if (preflight) {
       this.#report.details('cors_response');
       this.#respondLocally(preflight, NOTHING);
-    } else if (decision.kind === 'respond' || decision.authorizers.length === 0) this.#follow(decision);
+      return;
+    }
+    this.#cors = decision.cors;
+    if (decision.kind === 'respond' || decision.authorizers.length === 0) this.#follow(decision);
     else this.#askForRoute(decision);
   }
 
@@ -393,14 +402,14 @@ export class ProxiedRequest
     const { status } = decision;
     if (decision.kind === 'redirect') {
       this.#report.details('direct_response');
-      const fields = forwardedResponse(decision, this.#view, ['location', decision.location]);
+      const fields = changedResponse(decision.filters, ['location', decision.location]);
       this.#respondLocally({ status, fields }, NOTHING);
       return;
     }
     const { reason, body } = decision;
     if (reason === 'direct-response') {
       this.#report.details('direct_response');
-      const fields = forwardedResponse(decision, this.#view, ['content-length', String(body.length)]);
+      const fields = changedResponse(decision.filters, ['content-length', String(body.length)]);
       this.#respondLocally({ status, fields }, body);
       return;
     }
@@ -680,8 +689,9 @@ export class ProxiedRequest
     this.#respondLocally(reply.head, reply.body);
   }
 
-  #respondLocally(head: ResponseHead, body: Uint8Array): void {
+  #respondLocally({ status, fields }: ResponseHead, body: Uint8Array): void {
     if (this.#over) return;
+    const head = { status, fields: this.#cors ? corsFields(this.#cors, this.#view, fields) : fields };
     const endsHere = body.length === 0 || this.#exchange.head.method === 'HEAD';
     if (!this.#respond(head, endsHere)) return;
     this.#report.response(head, undefined);
@@ -724,6 +734,7 @@ export class ProxiedRequest
     const isFirst = !this.#isFaulty;
     this.#isFaulty = true;
     this.#extraFields = [];
+    this.#cors = undefined;
     try {
       if (isFirst && !this.#hasResponded) this.#refuse(INTERNAL_ERROR);
       else this.#breakOff(undefined, INTERNAL_ERROR.details);
