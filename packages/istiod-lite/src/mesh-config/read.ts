@@ -47,7 +47,6 @@ export interface MeshConfig {
   readonly connectTimeout?: string;
   /** Where nothing else is said of localities. */
   readonly localityLbSetting?: LocalityLbSetting;
-  readonly outboundTrafficPolicy?: { readonly mode?: string };
   /** A namespace that any of these accepts is looked at; without any, every namespace is. */
   readonly discoverySelectors?: readonly LabelSelector[];
   readonly serviceEntryVisibility?: {
@@ -90,7 +89,6 @@ const schema = tolerant(
     pathNormalization: object({ normalization: pathNormalization }),
     connectTimeout: text(),
     localityLbSetting: tolerant(localityLbSetting),
-    outboundTrafficPolicy: tolerant(object({ mode: oneOf(['ALLOW_ANY', 'REGISTRY_ONLY']) })),
     discoverySelectors: list(selector),
     serviceEntryVisibility: tolerant(
       object({

@@ -8,7 +8,6 @@ const settingsOf = (text: string) =>
   createWaypointResource('MeshSettings', waypointMeshSettings(readMeshConfig(text), settings));
 const NOTHING = createWaypointResource('MeshSettings', {
   ...settings,
-  allowAnyOutbound: true,
   defaultMetricsProviders: ['prometheus'],
 });
 const provider = (text: string) => settingsOf(`extensionProviders:\n- ${text}`).extensionProviders[0];
@@ -54,7 +53,6 @@ localityLbSetting:
       defaultMetricsProviders: ['m'],
       pathNormalization: 'MERGE_SLASHES',
       connectTimeoutMs: 1_500,
-      allowAnyOutbound: false,
       locality: {
         enabled: true,
         distribute: [

@@ -35,7 +35,6 @@ export function waypointMeshSettings(
     defaultMetricsProviders: defaultProviders.metrics ?? DEFAULT_METRICS_PROVIDERS,
     pathNormalization: normalization === 'DEFAULT' ? '' : normalization,
     connectTimeoutMs: wireDurationMs(config.connectTimeout),
-    allowAnyOutbound: config.outboundTrafficPolicy?.mode !== 'REGISTRY_ONLY',
     ...(config.localityLbSetting && { locality: meshLocality(config.localityLbSetting) }),
   };
 }

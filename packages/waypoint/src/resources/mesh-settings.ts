@@ -18,8 +18,6 @@ export interface MeshSettings {
   readonly defaultMetricsProviders: readonly string[];
   readonly pathNormalization: PathNormalization;
   readonly connectTimeoutMs: number;
-  /** REGISTRY_ONLY when false. */
-  readonly allowAnyOutbound: boolean;
   /** Where neither a DestinationRule nor the Service says anything of localities. */
   readonly locality: LocalityPreference | undefined;
 }
@@ -67,7 +65,6 @@ export const DEFAULT_MESH_SETTINGS: MeshSettings = {
   defaultMetricsProviders: [],
   pathNormalization: 'BASE',
   connectTimeoutMs: 10_000,
-  allowAnyOutbound: true,
   locality: undefined,
 };
 

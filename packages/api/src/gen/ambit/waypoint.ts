@@ -559,7 +559,6 @@ export interface MeshSettings {
   readonly defaultMetricsProviders: readonly string[];
   readonly pathNormalization: string;
   readonly connectTimeoutMs: number;
-  readonly allowAnyOutbound: boolean;
   readonly locality: LocalityPreference | undefined;
 }
 
@@ -7648,7 +7647,6 @@ function createBaseMeshSettings(): MeshSettings {
     defaultMetricsProviders: [],
     pathNormalization: "",
     connectTimeoutMs: 0,
-    allowAnyOutbound: false,
     locality: undefined,
   };
 }
@@ -7690,9 +7688,6 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     }
     if (message.connectTimeoutMs !== 0) {
       writer.uint32(96).uint32(message.connectTimeoutMs);
-    }
-    if (message.allowAnyOutbound !== false) {
-      writer.uint32(104).bool(message.allowAnyOutbound);
     }
     if (message.locality !== undefined) {
       LocalityPreference.encode(message.locality, writer.uint32(114).fork()).join();
@@ -7809,14 +7804,6 @@ export const MeshSettings: MessageFns<MeshSettings> = {
             message.connectTimeoutMs = reader.uint32();
             continue;
           }
-          case 13: {
-            if (tag !== 104) {
-              break;
-            }
-
-            message.allowAnyOutbound = reader.bool();
-            continue;
-          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -7855,7 +7842,6 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     message.defaultMetricsProviders = object.defaultMetricsProviders?.map((e) => e) || [];
     message.pathNormalization = object.pathNormalization ?? "";
     message.connectTimeoutMs = object.connectTimeoutMs ?? 0;
-    message.allowAnyOutbound = object.allowAnyOutbound ?? false;
     message.locality = (object.locality !== undefined && object.locality !== null)
       ? LocalityPreference.fromPartial(object.locality)
       : undefined;

@@ -42,7 +42,6 @@ export function meshSettingsOf(message: MeshSettingsMessage): MeshSettings {
     defaultMetricsProviders: names(message.defaultMetricsProviders, 'defaultMetricsProviders'),
     pathNormalization: normalizationOf(message.pathNormalization),
     connectTimeoutMs: durationOf(message.connectTimeoutMs, 'connectTimeout') ?? DEFAULT_CONNECT_TIMEOUT_MS,
-    allowAnyOutbound: message.allowAnyOutbound,
     locality: message.locality && localityOf(message.locality),
   };
 }

@@ -79,7 +79,6 @@ export const SETTINGS: MeshSettings = {
   defaultMetricsProviders: ['prometheus'],
   pathNormalization: 'BASE',
   connectTimeoutMs: 10_000,
-  allowAnyOutbound: true,
   locality: undefined,
 };
 
