@@ -34,6 +34,7 @@ import { without, withFields } from '../exchange/fields.ts';
 import type { Authenticator } from '../security/authenticate.ts';
 import { withToken } from '../security/place-token.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import { UpstreamError } from '../upstream/errors.ts';
 
 export interface WhySources {
   readonly mesh: MeshStore;
@@ -45,7 +46,7 @@ export interface WhySources {
   readonly cluster: (
     backend: Forward['backend'],
     host: string,
-  ) => Pick<Cluster, 'endpoints' | 'pending' | 'problem' | 'isChosenByClient'>;
+  ) => Pick<Cluster, 'endpoints' | 'pending' | 'problem' | 'isChosenByClient'> | UpstreamError;
   /** As tokens of requests are looked at. */
   readonly authenticate: Authenticator['authenticate'];
   readonly version: string;
@@ -283,7 +284,9 @@ function endpointsOf(
   { settings: { locality } }: Snapshot,
   { mesh, place, cluster }: WhySources,
 ): EndpointsTrace {
-  const { pending, problem, isChosenByClient, endpoints } = cluster(backend, host);
+  const found = cluster(backend, host);
+  if (found instanceof UpstreamError) return { kind: 'none', problem: found.message };
+  const { pending, problem, isChosenByClient, endpoints } = found;
   if (pending) return { kind: 'awaited' };
   if (problem) return { kind: 'none', problem: problem.message };
   if (isChosenByClient) return { kind: 'chosen' };

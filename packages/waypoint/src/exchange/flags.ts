@@ -3,21 +3,10 @@ import { flagBits } from '../telemetry/response-flags.ts';
 import type { UpstreamFlag } from '../upstream/errors.ts';
 
 /**
- * Besides those of endpoints: no route, client gone, fault injected (delay, abort), authorization by a service, rate limit,
+ * Besides those of endpoints: client gone, fault injected (delay, abort), authorization by a service, rate limit,
  * overload, idle stream, client broke HTTP, and our own reset.
  */
-export type ResponseFlag =
-  | UpstreamFlag
-  | 'NR'
-  | 'DC'
-  | 'DI'
-  | 'FI'
-  | 'UAEX'
-  | 'RL'
-  | 'OM'
-  | 'SI'
-  | 'DPE'
-  | 'LR';
+export type ResponseFlag = UpstreamFlag | 'DC' | 'DI' | 'FI' | 'UAEX' | 'RL' | 'OM' | 'SI' | 'DPE' | 'LR';
 
 /** In Envoy's order, which labels and queries have; '-' is well. */
 export function formatFlags(flags: ReadonlySet<ResponseFlag>): string {

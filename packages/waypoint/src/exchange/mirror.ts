@@ -11,6 +11,7 @@ import type { BackendService } from '../decide/route-decision.ts';
 import type { SentRequest } from '../telemetry/record.ts';
 import { MIRROR_HELD_BYTES, MIRROR_TIMEOUT_MS, MIRRORS_AT_A_TIME } from '../limits.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import { UpstreamError } from '../upstream/errors.ts';
 import type { ExchangeContext } from './context.ts';
 import type { Downstream } from './downstream.ts';
 import { RequestBody } from './request-body.ts';
@@ -26,7 +27,7 @@ export interface MirroredRequest {
   readonly timeoutMs: number | undefined;
 }
 
-/** `undefined`: too many copies are on their way already. */
+/** `undefined`: too many copies are on their way already, or there is nowhere to send one. */
 export function startMirror(
   context: ExchangeContext,
   downstream: Downstream,
@@ -34,6 +35,7 @@ export function startMirror(
   request: MirroredRequest,
 ): Mirror | undefined {
   const cluster = context.upstreams.clusterFor(backend, () => request.sent.authority);
+  if (cluster instanceof UpstreamError) return undefined;
   return cluster.mirrors < MIRRORS_AT_A_TIME ? new Mirror(context, downstream, cluster, request) : undefined;
 }
 

@@ -37,7 +37,7 @@ import type { BegunRequest } from '../telemetry/begun.ts';
 import type { SentRequest } from '../telemetry/record.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
-import type { UpstreamError } from '../upstream/errors.ts';
+import { UpstreamError } from '../upstream/errors.ts';
 import { CLIENT_READ_IDLE_MS, REQUEST_BODY_IDLE_MS } from '../limits.ts';
 import type { ExchangeContext } from './context.ts';
 import { configOf, type Downstream, keptFrom } from './downstream.ts';
@@ -443,6 +443,10 @@ export class ProxiedRequest
       destination.kind === 'workload'
         ? upstreams.workload(destination)
         : upstreams.clusterFor(decision.backend, () => forwardedRequest(decision, this.#view).authority);
+    if (cluster instanceof UpstreamError) {
+      this.onFailed(cluster);
+      return;
+    }
     const pending = cluster.pending;
     if (!pending) {
       this.#send(decision, cluster);

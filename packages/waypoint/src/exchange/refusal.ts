@@ -95,6 +95,8 @@ export function refusalOf(error: UpstreamError): Refusal {
     case 'no_healthy_upstream':
     case 'dns_failure':
       return { status: 503, text: 'no healthy upstream', flag, details: reason };
+    case 'route_not_found':
+      return { status: 404, text: '', flag, details: reason };
     case 'cluster_not_found':
       return { status: 503, text: '', flag, details: reason };
     case 'request_not_sendable':

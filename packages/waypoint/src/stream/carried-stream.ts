@@ -32,6 +32,8 @@ import type { StreamContext } from './stream-service.ts';
 
 /** Of a fault. */
 const FAILED = 'a connection failed';
+/** Envoy's word for a connection that no route takes. */
+const NO_ROUTE = 'filter_chain_not_found';
 
 const NOBODY: ReadonlySet<UpstreamEndpoint> = new Set();
 
@@ -233,7 +235,7 @@ export class CarriedStream {
     const decision = decideStream(config.streams, destination.service.key, destination.port, view, random);
     this.#routeName = routeText(decision.name);
     if (decision.kind === 'close') {
-      this.#refuse('NR', decision.reason === 'no-route' ? 'filter_chain_not_found' : decision.reason);
+      this.#refuse('NR', decision.reason === 'no-route' ? NO_ROUTE : decision.reason);
       return;
     }
     const by = keptFrom(this.#context.snapshot(), destination, decision, this.#subject);
@@ -245,8 +247,12 @@ export class CarriedStream {
     this.#connect(() => upstreams.clusterFor(decision.backend, () => this.#connection.sni));
   }
 
-  #connect(find: () => Cluster): void {
+  #connect(find: () => Cluster | UpstreamError): void {
     const cluster = find();
+    if (cluster instanceof UpstreamError) {
+      this.#failed(cluster);
+      return;
+    }
     const pending = cluster.pending;
     if (pending) {
       void pending.then(() => this.#step(() => this.#connect(find)));
@@ -308,7 +314,7 @@ export class CarriedStream {
 
   #failed(error: UpstreamError): void {
     this.#transportFailure = error.message;
-    this.#refuse(error.flag, error.reason);
+    this.#refuse(error.flag, error.reason === 'route_not_found' ? NO_ROUTE : error.reason);
   }
 
   /** Not a byte of the client goes on. */

@@ -3,9 +3,9 @@ import { MeshError, messageOf } from '@ambit/core/errors';
 
 /**
  * Envoy's response flags, as far as a waypoint has their causes: upstream connection failure, termination, remote reset, broken protocol,
- * overflow, no healthy upstream, request timeout, retry limit, no cluster, DNS failure.
+ * overflow, no healthy upstream, request timeout, retry limit, no cluster, DNS failure, no route.
  */
-export type UpstreamFlag = 'UF' | 'UC' | 'UR' | 'UPE' | 'UO' | 'UH' | 'UT' | 'URX' | 'NC' | 'DF';
+export type UpstreamFlag = 'UF' | 'UC' | 'UR' | 'UPE' | 'UO' | 'UH' | 'UT' | 'URX' | 'NC' | 'DF' | 'NR';
 
 /** Stable words for logs and metrics. */
 export type UpstreamReason =
@@ -25,6 +25,8 @@ export type UpstreamReason =
   | 'no_healthy_upstream'
   | 'cluster_not_found'
   | 'dns_failure'
+  /** A client asked for no name below the wildcard. */
+  | 'route_not_found'
   | 'per_try_timeout';
 
 /** What says nothing of the endpoint. */

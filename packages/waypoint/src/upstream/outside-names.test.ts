@@ -9,6 +9,7 @@ import { systemClock } from '@ambit/core/clock';
 import { bytesOfIp } from '@ambit/core/ip';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { httpBackend, tcpBackend } from '../testing/backend.ts';
+import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
 import { until } from '../testing/until.ts';
 import { NAMESPACE, startWaypoint, WAYPOINT, type WaypointNetwork } from '../testing/waypoint-network.ts';
@@ -19,6 +20,7 @@ const VIP = '10.9.0.9';
 const WILD = '*.example.test';
 const OUTSIDE = '127.0.0.2';
 const POD = '10.0.0.77';
+const NO_ENDPOINT = '503 UH no_healthy_upstream';
 
 interface Outside {
   readonly network: WaypointNetwork;
@@ -41,6 +43,12 @@ async function outside(targetPort: number, protocol: AppProtocol = AppProtocol.H
   ]);
   const network = use(
     await startWaypoint({
+      before: (controlPlane) =>
+        controlPlane.set('MeshSettings', 'default', {
+          ...MESH_SETTINGS,
+          accessLogFile: '/dev/stdout',
+          accessLogFormat: '%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n',
+        }),
       outside: {
         lookUp: (name) => {
           asked.push(name);
@@ -98,28 +106,33 @@ describe('a name that a request brings', () => {
   });
 
   test.each([
-    { host: 'nobody.example.test', why: 'nobody.example.test has no address', flag: 'DF' },
-    { host: 'loop.example.test', why: 'is at 127.0.0.1, where no name may lead', flag: 'UH' },
-    { host: 'mixed.example.test', why: 'is at 127.0.0.1, where no name may lead', flag: 'UH' },
-    { host: 'pod.example.test', why: 'which the mesh knows as Kubernetes//Pod/shop/web-0', flag: 'UH' },
-    {
-      host: 'service.example.test',
-      why: 'which the mesh knows as shop/web.shop.svc.cluster.local',
-      flag: 'UH',
-    },
-    { host: 'other.test', why: 'nothing was asked for below *.example.test', flag: 'UH' },
-    { host: 'example.test', why: 'nothing was asked for below *.example.test', flag: 'UH' },
-    { host: '127.0.0.2', why: 'nothing was asked for below *.example.test', flag: 'UH' },
-  ])('leads nowhere: $host', async ({ host, why, flag }) => {
+    { host: 'nobody', why: 'nobody.example.test has no address', logged: '503 DF dns_failure' },
+    { host: 'loop', why: 'is at 127.0.0.1, where no name may lead', logged: NO_ENDPOINT },
+    { host: 'mixed', why: 'is at 127.0.0.1, where no name may lead', logged: NO_ENDPOINT },
+    { host: 'pod', why: 'which the mesh knows as Kubernetes//Pod/shop/web-0', logged: NO_ENDPOINT },
+    { host: 'service', why: 'which the mesh knows as shop/web.shop.svc.cluster.local', logged: NO_ENDPOINT },
+  ])('leads nowhere: $host', async ({ host, why, logged }) => {
     const backend = use(await httpBackend(OUTSIDE, (_, response) => response.end('outside')));
     const { network, asked } = await outside(backend.port);
     const client = await network.client();
-    expect((await client.request(`${VIP}:80`, { headers: { host } })).status).toBe(503);
+    const name = `${host}.example.test`;
+    expect((await client.request(`${VIP}:80`, { headers: { host: name } })).status).toBe(503);
     expect(backend.connections).toBe(0);
-    expect(asked).toEqual(host.endsWith('.example.test') ? [host] : []);
+    expect(asked).toEqual([name]);
     expect((await network.page('admin', '/config_dump?part=destinations')).body).toContain(why);
-    const { body } = await network.page('stats', '/stats/prometheus');
-    expect(body).toMatch(new RegExp(`istio_requests_total\\{[^}]*response_flags="${flag}`));
+    await until(() => network.lines.join('') === `${logged}\n`, 'it is logged');
+  });
+
+  test.each(['other.test', 'example.test', '127.0.0.2'])('is none below the wildcard: %s', async (host) => {
+    const backend = use(await httpBackend(OUTSIDE, (_, response) => response.end('outside')));
+    const { network, asked } = await outside(backend.port);
+    const client = await network.client();
+    const { status, body } = await client.request(`${VIP}:80`, { headers: { host } });
+    expect([status, body, asked, backend.connections]).toEqual([404, '', [], 0]);
+    const query = new URLSearchParams({ destination: `${VIP}:80`, authority: host }).toString();
+    const why = await network.page('admin', `/debug/why?${query}`);
+    expect(why.body).toContain('no name below *.example.test is asked for');
+    await until(() => network.lines.join('') === '404 NR route_not_found\n', 'it is logged');
   });
 
   test('leads nowhere any more once a pod has its address', async () => {
@@ -192,6 +205,12 @@ describe('TLS', () => {
     for (const name of ['loop.example.test', 'pod.example.test', 'other.test'])
       expect([name, await ask(name)]).toEqual([name, 'closed']);
     expect(names).toEqual(['a.example.test']);
+    const refused = [
+      '0 UH no_healthy_upstream\n',
+      '0 UH no_healthy_upstream\n',
+      '0 NR filter_chain_not_found\n',
+    ];
+    await until(() => refused.every((line) => network.lines.includes(line)), 'they are logged');
   });
 
   test('that the waypoint begins asks for that name, and believes no other', async () => {

@@ -93,6 +93,7 @@ workloads:
   const to = { service: 'shop/*.example.test' as const, port: 80 };
   const named = (name: string) => upstreams.clusterFor({ to, subset: '' }, () => `${name}.example.test`);
   const waiting = named('slow');
+  if (waiting instanceof Error) throw waiting;
   const { pending } = waiting;
   expect(pending).toBeDefined();
   for (let i = 0; i <= FLEETING_DESTINATIONS; i++) named(`n${i}`);

@@ -19,6 +19,7 @@ import type { ResourceStore } from '../resources/store.ts';
 import { Cluster } from './cluster.ts';
 import { type ClusterSource, NamedSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
 import type { Connector } from './connector.ts';
+import { UpstreamError } from './errors.ts';
 import { upstreamSettings } from './settings.ts';
 
 export interface UpstreamsOptions {
@@ -72,16 +73,18 @@ export class Upstreams implements Disposable {
   }
 
   /**
-   * The same; where clients bring the names, what is behind the one that is asked for.
+   * The same; where clients bring the names, what is behind the one that is asked for. Asking for none of them is what a
+   * request for a virtual host that is not there is to Envoy.
    *
    * @param host - That a client asks for, with or without a port.
    */
-  clusterFor(backend: BackendService, host: () => string | undefined): Cluster {
+  clusterFor(backend: BackendService, host: () => string | undefined): Cluster | UpstreamError {
     const whole = this.cluster(backend);
     const { wildcard } = whole;
     if (wildcard === undefined) return whole;
     const name = nameBelow(wildcard, host() ?? '');
-    if (name === undefined) return whole;
+    if (name === undefined)
+      return new UpstreamError('NR', 'route_not_found', `no name below ${wildcard} is asked for`);
     const { mesh, self, resources, outside } = this.#options;
     const { to, subset } = backend;
     const { service, port } = to;
