@@ -192,6 +192,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     http2: { ...DEFAULT_HTTP2_CLIENT_OPTIONS, clock, deadlines, budget },
     hbonePort: deps.hbonePort,
   });
+  const admission = new Admission(config.maxRequests, config.maxConnections);
   const upstreams = scope.use(
     new Upstreams({
       mesh,
@@ -199,7 +200,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       connector,
       names: new Names(clock),
       outside: {
-        names: new Names(clock, deps.outside?.lookUp ?? outsideLookup()),
+        names: new Names(clock, deps.outside?.lookUp ?? outsideLookup(), admission.lookups),
         mayBeAsked: deps.outside?.mayBeAsked ?? mayBeAsked,
       },
       clock,
@@ -240,7 +241,6 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   });
 
   // What becomes of requests and connections.
-  const admission = new Admission(config.maxRequests, config.maxConnections);
   const security = createSecurity({
     settings: () => resources.settings,
     mesh,
@@ -332,7 +332,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
         snapshot: () => resources.snapshot,
         self: identity,
         place: self,
-        cluster: (backend, host) => upstreams.clusterFor(backend, () => host),
+        cluster: (backend, host) => upstreams.clusterFor(backend, () => host, undefined),
         authenticate: security.authenticate,
         version: VERSION,
       }),

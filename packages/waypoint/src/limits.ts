@@ -21,6 +21,10 @@ export const CLIENT_CONNECTIONS = 32_768;
 /** When so much of either is taken, an identity that has half of all is refused more: what is left is for the others. */
 export const SCARCE_SHARE = 0.75;
 export const IDENTITY_SHARE = 0.5;
+/** Names below wildcards, which clients bring, that name servers are asked for at a time. */
+export const LOOKUPS_IN_FLIGHT = 256;
+/** What of these one identity may have, however few others ask: who has slow name servers keeps its questions for long. */
+export const LOOKUP_SHARE = 0.25;
 /** Bytes held for peers that do not read, in the whole process. */
 export const HELD_BYTES = 134_217_728;
 /** Connections that wait in the kernel for the listener to take them. */

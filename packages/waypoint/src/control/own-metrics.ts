@@ -17,7 +17,7 @@ export function ownMetrics(
 ): void {
   const inUse = registry.gauge({
     name: 'ambit_waypoint_in_use',
-    help: 'Requests, and connections of clients, under way now',
+    help: 'Requests, connections of clients, and lookups of names that clients bring, under way now',
     labels: ['what'],
   });
   const limit = registry.gauge({
@@ -27,7 +27,7 @@ export function ownMetrics(
   });
   const refused = registry.counter({
     name: 'ambit_waypoint_refused',
-    help: 'Requests and connections turned away: all places were taken, or few were left and the client had its share',
+    help: 'Requests, connections and lookups turned away: all places were taken, or the client had its share',
     labels: ['what', 'reason'],
   });
   const held = registry.gauge({
@@ -61,9 +61,7 @@ export function ownMetrics(
       refused.inc({ what, reason }, rise(`${what} ${reason}`, count));
   };
   registry.beforeCollect(() => {
-    const { requests, connections } = admission.report();
-    places('requests', requests);
-    places('connections', connections);
+    for (const [what, report] of Object.entries(admission.report())) places(what, report);
     held.set(budget.usedBytes);
     heldLimit.set(budget.limitBytes);
     evicted.inc(undefined, rise('evictions', budget.evictions));

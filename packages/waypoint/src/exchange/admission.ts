@@ -2,15 +2,18 @@
  * How much is under way in this process, and whether more may begin: never a growing process, and never one that a single
  * client has for itself.
  */
-import { IDENTITY_SHARE, SCARCE_SHARE } from '../limits.ts';
+import type { QuestionPlaces } from '@ambit/core/names';
+import { IDENTITY_SHARE, LOOKUP_SHARE, LOOKUPS_IN_FLIGHT, SCARCE_SHARE } from '../limits.ts';
 
 export class Admission {
   readonly #requests: Places;
   readonly #connections: Places;
+  readonly #lookups: Places;
 
-  constructor(maxRequests: number, maxConnections: number) {
-    this.#requests = new Places(maxRequests);
-    this.#connections = new Places(maxConnections);
+  constructor(maxRequests: number, maxConnections: number, maxLookups = LOOKUPS_IN_FLIGHT) {
+    this.#requests = new Places(maxRequests, SHARE_OF_WHAT_IS_SCARCE);
+    this.#connections = new Places(maxConnections, SHARE_OF_WHAT_IS_SCARCE);
+    this.#lookups = new Places(maxLookups, { share: LOOKUP_SHARE, from: 0 });
   }
 
   get requests(): number {
@@ -21,9 +24,18 @@ export class Admission {
     return this.#connections.taken;
   }
 
-  /** How much of either is taken, may be taken, and was turned away; for metrics. */
-  report(): Readonly<Record<'requests' | 'connections', PlacesReport>> {
-    return { requests: this.#requests.report(), connections: this.#connections.report() };
+  /** Questions about names that clients bring. */
+  get lookups(): QuestionPlaces {
+    return this.#lookups;
+  }
+
+  /** How much of each is taken, may be taken, and was turned away; for metrics. */
+  report(): Readonly<Record<'requests' | 'connections' | 'lookups', PlacesReport>> {
+    return {
+      requests: this.#requests.report(),
+      connections: this.#connections.report(),
+      lookups: this.#lookups.report(),
+    };
   }
 
   /** Whoever is admitted says {@link endRequest} once. @param identity - Whose request it is. */
@@ -49,7 +61,7 @@ export class Admission {
 export type AdmissionRefusal =
   /** All places are taken. */
   | 'full'
-  /** Few are left, and the identity has its share. */
+  /** The identity has its share of all, or of what is scarce. */
   | 'share';
 
 export interface PlacesReport {
@@ -58,14 +70,24 @@ export interface PlacesReport {
   readonly refused: Readonly<Record<AdmissionRefusal, number>>;
 }
 
+/** How much of all one identity may have, once so much is taken by anybody. */
+interface ShareRule {
+  readonly share: number;
+  readonly from: number;
+}
+
+const SHARE_OF_WHAT_IS_SCARCE: ShareRule = { share: IDENTITY_SHARE, from: SCARCE_SHARE };
+
 class Places {
   readonly #max: number;
+  readonly #rule: ShareRule;
   readonly #refused: Record<AdmissionRefusal, number> = { full: 0, share: 0 };
   readonly #byIdentity = new Map<string | undefined, number>();
   taken = 0;
 
-  constructor(max: number) {
+  constructor(max: number, rule: ShareRule) {
     this.#max = max;
+    this.#rule = rule;
   }
 
   tryTake(identity: string | undefined): boolean {
@@ -74,8 +96,8 @@ class Places {
       this.#refused.full += 1;
       return false;
     }
-    const isScarce = this.taken >= this.#max * SCARCE_SHARE;
-    if (isScarce && own >= this.#max * IDENTITY_SHARE) {
+    const { share, from } = this.#rule;
+    if (this.taken >= this.#max * from && own >= this.#max * share) {
       this.#refused.share += 1;
       return false;
     }

@@ -34,7 +34,8 @@ export function startMirror(
   backend: BackendService,
   request: MirroredRequest,
 ): Mirror | undefined {
-  const cluster = context.upstreams.clusterFor(backend, () => request.sent.authority);
+  const { identity } = downstream.connection;
+  const cluster = context.upstreams.clusterFor(backend, () => request.sent.authority, identity);
   if (cluster instanceof UpstreamError) return undefined;
   return cluster.mirrors < MIRRORS_AT_A_TIME ? new Mirror(context, downstream, cluster, request) : undefined;
 }

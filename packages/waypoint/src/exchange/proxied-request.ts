@@ -438,11 +438,12 @@ export class ProxiedRequest
 
   #forward(decision: Forward): void {
     const { upstreams } = this.#context;
-    const { destination } = this.#downstream;
+    const { destination, connection } = this.#downstream;
+    const host = () => forwardedRequest(decision, this.#view).authority;
     const cluster =
       destination.kind === 'workload'
         ? upstreams.workload(destination)
-        : upstreams.clusterFor(decision.backend, () => forwardedRequest(decision, this.#view).authority);
+        : upstreams.clusterFor(decision.backend, host, connection.identity);
     if (cluster instanceof UpstreamError) {
       this.onFailed(cluster);
       return;

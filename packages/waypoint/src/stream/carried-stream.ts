@@ -244,7 +244,8 @@ export class CarriedStream {
       return;
     }
     this.#lead = decision;
-    this.#connect(() => upstreams.clusterFor(decision.backend, () => this.#connection.sni));
+    const { sni, identity } = this.#connection;
+    this.#connect(() => upstreams.clusterFor(decision.backend, () => sni, identity));
   }
 
   #connect(find: () => Cluster | UpstreamError): void {

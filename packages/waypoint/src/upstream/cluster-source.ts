@@ -49,7 +49,7 @@ export interface ClusterSource {
   read(destination: Destination, resolution: NameLookup): ClusterView;
 }
 
-export type NameLookup = Pick<Resolution, 'addressesOf' | 'keepOnly'>;
+export type NameLookup = Pick<Resolution, 'addressesOf' | 'knownOf' | 'keepOnly'>;
 
 const NOTHING = {
   protocol: undefined,
@@ -176,7 +176,7 @@ function beyondReach({ uid, network }: Workload): string {
 }
 
 /** Nothing is looked up: whether a service has other endpoints than names that clients bring. */
-const NO_LOOKUP: NameLookup = { addressesOf: () => [], keepOnly: () => undefined };
+const NO_LOOKUP: NameLookup = { addressesOf: () => [], knownOf: () => [], keepOnly: () => undefined };
 
 export interface OutsideAddresses {
   readonly mesh: MeshStore;
@@ -191,6 +191,8 @@ export interface OutsideAddresses {
  * Whoever has the name decides what its addresses are. What this pod or its node alone can reach is not theirs to lead to,
  * nor what the mesh knows by that address: there are policies of its own in front of that. One such address, and the name
  * leads nowhere.
+ *
+ * Reading it asks nobody: a question is some client's, as whose it counts (`Cluster.lookUp`).
  */
 export class NamedSource implements ClusterSource {
   readonly name: string;
@@ -230,7 +232,7 @@ export class NamedSource implements ClusterSource {
   read(destination: Destination, resolution: NameLookup): ClusterView {
     const service = this.#service.read(destination, NO_LOOKUP);
     if (service.wildcard === undefined) return { ...service, endpoints: [], chosen: undefined };
-    const ips = resolution.addressesOf(this.calledName);
+    const ips = resolution.knownOf(this.calledName);
     const view = { ...NOTHING, protocol: service.protocol };
     if (ips.length === 0) return { ...view, problem: this.#problem('dns_failure', 'has no address') };
     const wrong = ips.find((ip) => this.#keptFrom(ip) !== undefined);

@@ -156,6 +156,15 @@ export class Cluster implements EndpointOwner, Disposable {
     return this.#endpoints.values();
   }
 
+  /**
+   * Has the name that a client brought looked up, if that is due.
+   *
+   * @returns `false`: nothing is known of it, and nobody may be asked for this client now.
+   */
+  lookUp(name: string, client: string | undefined): boolean {
+    return this.#resolution.ask(name, client) || this.#resolution.knownOf(name).length > 0;
+  }
+
   /** Names of endpoints are being resolved, and none is known yet: wait before picking. */
   get pending(): Promise<unknown> | undefined {
     this.#refresh();

@@ -12,7 +12,16 @@ import { httpBackend, tcpBackend } from '../testing/backend.ts';
 import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
 import { until } from '../testing/until.ts';
-import { NAMESPACE, startWaypoint, WAYPOINT, type WaypointNetwork } from '../testing/waypoint-network.ts';
+import { LOOKUP_SHARE, LOOKUPS_IN_FLIGHT } from '../limits.ts';
+import {
+  ALICE,
+  identityOf,
+  NAMESPACE,
+  startWaypoint,
+  WAYPOINT,
+  type WaypointNetwork,
+} from '../testing/waypoint-network.ts';
+import type { Client } from '../testing/client.ts';
 import { outsideLookup } from './outside-names.ts';
 
 const use = testScope();
@@ -21,18 +30,21 @@ const WILD = '*.example.test';
 const OUTSIDE = '127.0.0.2';
 const POD = '10.0.0.77';
 const NO_ENDPOINT = '503 UH no_healthy_upstream';
+const OVERFLOW = '503 UO upstream_reset_before_response_started{overflow}\n';
+/** Questions that one client may have out. */
+const SHARE = LOOKUPS_IN_FLIGHT * LOOKUP_SHARE;
 
 interface Outside {
   readonly network: WaypointNetwork;
   /** Names that were asked for. */
   readonly asked: string[];
-  readonly addresses: Map<string, readonly string[]>;
+  readonly addresses: Map<string, readonly string[] | Promise<readonly string[]>>;
 }
 
 /** A service of the wildcard, whose port leads to `targetPort` wherever a name is. */
 async function outside(targetPort: number, protocol: AppProtocol = AppProtocol.HTTP11): Promise<Outside> {
   const asked: string[] = [];
-  const addresses = new Map([
+  const addresses: Outside['addresses'] = new Map([
     ['a.example.test', [OUTSIDE]],
     ['b.example.test', [OUTSIDE]],
     ['loop.example.test', ['127.0.0.1']],
@@ -143,6 +155,25 @@ describe('a name that a request brings', () => {
     expect((await ask()).status).toBe(200);
     network.endpoint({ name: 'web-1', service: 'web', ip: OUTSIDE, port: backend.port });
     await until(async () => (await ask()).status === 503, 'the address is somebody’s');
+  });
+
+  test('is asked for as its client’s, and who has its share of questions gets no further', async () => {
+    const backend = use(await httpBackend(OUTSIDE, (_, response) => response.end('outside')));
+    const { network, asked, addresses } = await outside(backend.port);
+    const silent = new Promise<readonly string[]>(() => undefined);
+    for (let i = 0; i < SHARE; i++) addresses.set(`slow-${i}.example.test`, silent);
+    const alice = await network.client(ALICE);
+    const bob = await network.client(identityOf('bob'));
+    const ask = (client: Client, host: string) => client.request(`${VIP}:80`, { headers: { host } });
+    for (let i = 0; i < SHARE; i++) ask(alice, `slow-${i}.example.test`).catch(() => undefined);
+    await until(() => asked.length === SHARE, 'all are asked for');
+    expect((await ask(alice, 'a.example.test')).status).toBe(503);
+    await until(() => network.lines.includes(OVERFLOW), 'it is logged');
+    expect((await ask(bob, 'a.example.test')).status).toBe(200);
+    expect((await ask(alice, 'a.example.test')).status).toBe(200);
+    const { body } = await network.page('stats', '/stats/prometheus');
+    expect(body).toContain(`ambit_waypoint_in_use{what="lookups"} ${SHARE}\n`);
+    expect(body).toContain('ambit_waypoint_refused_total{what="lookups",reason="share"} 1\n');
   });
 
   test('is that of the route where that rewrites the host', async () => {

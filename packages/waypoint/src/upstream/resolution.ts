@@ -7,12 +7,13 @@
 import type { Clock } from '@ambit/core/clock';
 import type { Names } from '@ambit/core/names';
 
-/** How long an answer is used before the next one is asked for, while there are requests. */
+/** How long an answer (or none) is used before the next one is asked for, while there are requests. */
 export const RENEW_MS = 5_000;
 
 interface Entry {
   ips: readonly string[];
-  askedMs: number;
+  /** Or given up. */
+  answeredMs: number;
   asking: Promise<void> | undefined;
 }
 
@@ -31,22 +32,33 @@ export class Resolution {
 
   /** What is known now; asks for more if there is nothing, or if it is old. */
   addressesOf(hostname: string): readonly string[] {
-    const nowMs = this.#clock.monotonicMs();
-    const entry = this.#entries.get(hostname) ?? {
-      ips: [],
-      askedMs: Number.NEGATIVE_INFINITY,
-      asking: undefined,
-    };
-    this.#entries.set(hostname, entry);
-    if (!entry.asking && nowMs >= entry.askedMs + RENEW_MS) this.#ask(hostname, entry, nowMs);
+    const entry = this.#entryOf(hostname);
+    if (this.#isDue(entry)) this.#await(entry, this.#names.resolve(hostname));
     return entry.ips;
+  }
+
+  /** What is known now. */
+  knownOf(hostname: string): readonly string[] {
+    return this.#entries.get(hostname)?.ips ?? [];
+  }
+
+  /**
+   * Asks for more on behalf of a client, if there is nothing, or if it is old.
+   *
+   * @returns Whether that could be done, or needed none: `false` when the client has too many questions out.
+   */
+  ask(hostname: string, client: string | undefined): boolean {
+    const entry = this.#entryOf(hostname);
+    if (!this.#isDue(entry)) return true;
+    const answer = this.#names.tryResolve(hostname, client);
+    if (answer) this.#await(entry, answer);
+    return answer !== undefined;
   }
 
   /** Whether an answer in use is old: whoever asks again gets a newer one. */
   get isOld(): boolean {
     if (this.#entries.size === 0) return false;
-    const nowMs = this.#clock.monotonicMs();
-    return this.#entries.values().some(({ asking, askedMs }) => !asking && nowMs >= askedMs + RENEW_MS);
+    return this.#entries.values().some((entry) => this.#isDue(entry));
   }
 
   /** Resolves when the questions that are out have been answered; `undefined` when none is. */
@@ -60,10 +72,22 @@ export class Resolution {
     for (const hostname of this.#entries.keys()) if (!hostnames.has(hostname)) this.#entries.delete(hostname);
   }
 
-  #ask(hostname: string, entry: Entry, nowMs: number): void {
-    entry.askedMs = nowMs;
-    entry.asking = this.#names.resolve(hostname).then((ips) => {
+  #entryOf(hostname: string): Entry {
+    const known = this.#entries.get(hostname);
+    if (known) return known;
+    const made = { ips: [], answeredMs: Number.NEGATIVE_INFINITY, asking: undefined };
+    this.#entries.set(hostname, made);
+    return made;
+  }
+
+  #isDue({ asking, answeredMs }: Entry): boolean {
+    return !asking && this.#clock.monotonicMs() >= answeredMs + RENEW_MS;
+  }
+
+  #await(entry: Entry, answer: Promise<readonly string[]>): void {
+    entry.asking = answer.then((ips) => {
       entry.asking = undefined;
+      entry.answeredMs = this.#clock.monotonicMs();
       const isSame = ips.length === entry.ips.length && ips.every((ip) => entry.ips.includes(ip));
       if (ips.length === 0 || isSame) return;
       entry.ips = ips;

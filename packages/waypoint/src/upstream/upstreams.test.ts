@@ -1,13 +1,17 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { systemRandom } from '@ambit/core/clock';
-import { Names } from '@ambit/core/names';
+import { Names, type QuestionPlaces, RESOLVE_TIMEOUT_MS } from '@ambit/core/names';
 import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { meshOf, workloadNamed } from '@ambit/model/testing/mesh-file';
+import { Admission } from '../exchange/admission.ts';
 import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS } from '../limits.ts';
 import type { MeshStore } from '@ambit/model/store';
 import { ResourceStore } from '../resources/store.ts';
 import type { Connector } from './connector.ts';
+import type { Cluster } from './cluster.ts';
+import { RENEW_MS } from './resolution.ts';
 import { Upstreams } from './upstreams.ts';
 
 const UID = 'Kubernetes//Pod/shop/web-0';
@@ -74,31 +78,90 @@ describe('ports of a workload, which clients name', () => {
   });
 });
 
-test('a name below a wildcard is not forgotten while a request waits for its address', async () => {
-  const clock = new FakeClock();
-  const answers = new Map<string, PromiseWithResolvers<readonly string[]>>();
-  const lookUp = (name: string) => {
-    const answer = Promise.withResolvers<readonly string[]>();
-    answers.set(name, answer);
-    return name.startsWith('slow.') ? answer.promise : Promise.resolve([]);
-  };
-  const mesh = meshOf(`
+describe('names below a wildcard, which clients bring', () => {
+  /** Names that are called `slow…` have no answer, until the test has one. */
+  function wildcard(lookups?: QuestionPlaces) {
+    const clock = new FakeClock();
+    const answers = new Map<string, PromiseWithResolvers<readonly string[]>>();
+    const lookUp = (name: string) => {
+      const answer = Promise.withResolvers<readonly string[]>();
+      answers.set(name, answer);
+      return name.startsWith('slow') ? answer.promise : Promise.resolve(['192.0.2.1']);
+    };
+    const mesh = meshOf(`
 services:
 - {name: wild, namespace: shop, hostname: '*.example.test', vips: [/10.9.0.9], ports: {80: 80}}
 workloads:
 - {uid: ${UID}, name: web-0, namespace: shop, serviceAccount: web, workloadIps: [10.0.0.1], services: {}}
 - {uid: wild, name: wild, namespace: shop, hostname: '*.example.test', workloadIps: [], services: {'shop/*.example.test': {80: 80}}}
 `);
-  const { upstreams } = upstreamsOver(mesh, clock, new Names(clock, lookUp));
-  const to = { service: 'shop/*.example.test' as const, port: 80 };
-  const named = (name: string) => upstreams.clusterFor({ to, subset: '' }, () => `${name}.example.test`);
-  const waiting = named('slow');
-  if (waiting instanceof Error) throw waiting;
-  const { pending } = waiting;
-  expect(pending).toBeDefined();
-  for (let i = 0; i <= FLEETING_DESTINATIONS; i++) named(`n${i}`);
-  answers.get('slow.example.test')?.resolve(['192.0.2.1']);
-  await pending;
-  expect(named('slow')).toBe(waiting);
-  upstreams[Symbol.dispose]();
+    const { upstreams } = upstreamsOver(mesh, clock, new Names(clock, lookUp, lookups));
+    const to = { service: 'shop/*.example.test' as const, port: 80 };
+    const find = (name: string, client?: string) =>
+      upstreams.clusterFor({ to, subset: '' }, () => `${name}.example.test`, client);
+    const named = (name: string, client?: string): Cluster => {
+      const found = find(name, client);
+      if (found instanceof Error) throw found;
+      return found;
+    };
+    const pick = (name: string, client?: string) => {
+      const address = { ip: '10.9.0.9', port: 80 };
+      const found = find(name, client);
+      if (found instanceof Error) return found.reason;
+      const picked = found.pick({ hash: undefined, avoid: new Set(), random: systemRandom, address });
+      return picked instanceof Error ? picked.reason : picked.key;
+    };
+    return { upstreams, clock, answers, named, pick };
+  }
+
+  test('are not forgotten while a request waits for their address', async () => {
+    const { upstreams, answers, named } = wildcard();
+    const waiting = named('slow');
+    const { pending } = waiting;
+    expect(pending).toBeDefined();
+    for (let i = 0; i <= FLEETING_DESTINATIONS; i++) {
+      named(`n${i}`);
+      // They are answered, so that there is room for further questions.
+      if (i % 200 === 0) await setImmediate();
+    }
+    answers.get('slow.example.test')?.resolve(['192.0.2.1']);
+    await pending;
+    expect(named('slow')).toBe(waiting);
+    upstreams[Symbol.dispose]();
+  });
+
+  test('are waited for once, however long name servers take', async () => {
+    const { upstreams, clock, named, pick } = wildcard();
+    const { pending } = named('slow');
+    await clock.advance(RESOLVE_TIMEOUT_MS);
+    await pending;
+    expect([named('slow').pending, pick('slow')]).toEqual([undefined, 'dns_failure']);
+    upstreams[Symbol.dispose]();
+  });
+
+  test('are asked for as their client’s: one that has its share keeps nobody else waiting', async () => {
+    const { upstreams, answers, named, pick } = wildcard(new Admission(1, 1, 8).lookups);
+    await named('known', 'bob').pending;
+    for (const name of ['slow-1', 'slow-2']) expect(named(name, 'alice').pending).toBeDefined();
+    expect(pick('slow-3', 'alice')).toBe('overflow');
+    // Nothing is remembered of that: for somebody else it is asked for at once.
+    expect(named('slow-3', 'bob').pending).toBeDefined();
+    expect(named('slow-3', 'alice').pending).toBeDefined();
+    expect(pick('other', 'alice')).toBe('overflow');
+    expect(pick('known', 'alice')).toBe('192.0.2.1:80');
+    answers.get('slow-1.example.test')?.resolve([]);
+    await named('slow-1', 'alice').pending;
+    await named('other', 'alice').pending;
+    expect(pick('other', 'alice')).toBe('192.0.2.1:80');
+    upstreams[Symbol.dispose]();
+  });
+
+  test('lead where they have led while nobody may be asked again', async () => {
+    const { upstreams, clock, named, pick } = wildcard(new Admission(1, 1, 4).lookups);
+    await named('known', 'alice').pending;
+    expect(named('slow', 'alice').pending).toBeDefined();
+    await clock.advance(RENEW_MS);
+    expect(pick('known', 'alice')).toBe('192.0.2.1:80');
+    upstreams[Symbol.dispose]();
+  });
 });

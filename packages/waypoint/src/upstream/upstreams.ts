@@ -77,8 +77,13 @@ export class Upstreams implements Disposable {
    * request for a virtual host that is not there is to Envoy.
    *
    * @param host - That a client asks for, with or without a port.
+   * @param client - Its identity: a lookup counts as its own.
    */
-  clusterFor(backend: BackendService, host: () => string | undefined): Cluster | UpstreamError {
+  clusterFor(
+    backend: BackendService,
+    host: () => string | undefined,
+    client: string | undefined,
+  ): Cluster | UpstreamError {
     const whole = this.cluster(backend);
     const { wildcard } = whole;
     if (wildcard === undefined) return whole;
@@ -88,7 +93,7 @@ export class Upstreams implements Disposable {
     const { mesh, self, resources, outside } = this.#options;
     const { to, subset } = backend;
     const { service, port } = to;
-    return this.#cluster(`${service} ${port} ${subset} ${name}`, {
+    const named = this.#cluster(`${service} ${port} ${subset} ${name}`, {
       subset,
       names: outside.names,
       source: () =>
@@ -99,6 +104,12 @@ export class Upstreams implements Disposable {
         }),
       destination: () => resources.snapshot.destination(service, port, subset),
     });
+    if (named.lookUp(name, client)) return named;
+    return new UpstreamError(
+      'UO',
+      'overflow',
+      `${name} is not looked up: too many names are, or of this client`,
+    );
   }
 
   /** A workload by its own address. */
