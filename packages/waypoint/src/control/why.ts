@@ -119,6 +119,7 @@ function parseQuestion(query: URLSearchParams, mesh: MeshStore): Question | unde
       authority: query.get('authority') ?? host,
       path: query.get('path') ?? '/',
       fields: fields.flatMap((field) => field ?? []),
+      version: '1.1',
     },
   };
 }

@@ -1,4 +1,5 @@
 /** A request and its connection, as decisions see them. `RequestHead` of @ambit/http is a {@link RequestView}. */
+import type { RequestHead } from '@ambit/http/exchange';
 import { type HeaderFields, joinedValue } from '@ambit/http/header-fields';
 import type { Endpoint } from '@ambit/core/ip';
 import { parseIdentity } from '@ambit/model/workload';
@@ -10,6 +11,8 @@ export interface RequestView {
   /** With query. Decisions see none that does not begin with a slash: `*`, and that of CONNECT, are refused before. */
   readonly path: string;
   readonly fields: HeaderFields;
+  /** As the client sent it. */
+  readonly version: RequestHead['version'];
   /** Names that tokens and authorizing services have the say of, whether the field is there or not. Default: none. */
   readonly vouched?: readonly string[];
   /** Where tokens were looked for. Default: nowhere. */
@@ -20,6 +23,11 @@ export interface TokenPlaces {
   /** In lower case; `cookie` for those in cookies. */
   readonly fields: readonly string[];
   readonly isQuery: boolean;
+}
+
+/** What the client spoke, as Envoy names it. */
+export function protocolOf({ version }: Pick<RequestView, 'version'>): string {
+  return version === '2' ? 'HTTP/2' : `HTTP/${version}`;
 }
 
 /** The connection that the request came on, as HBONE told of it. */

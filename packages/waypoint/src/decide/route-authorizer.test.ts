@@ -131,6 +131,7 @@ describe('what policies of the service are asked about', () => {
       authority: 'authz.auth.svc.cluster.local',
       path: '/envoy.service.auth.v3.Authorization/Check',
       fields: [],
+      version: '2',
     });
   });
 });

@@ -27,7 +27,7 @@ export function questionView({ authorizer, backend }: Asked, request: RequestVie
       fields: fieldsToAsk(authorizer, request.fields),
     };
   const authority = splitServiceKey(backend.to.service)?.hostname ?? '';
-  return { method: 'POST', scheme, authority, path: AUTHORIZATION_CHECK_PATH, fields: [] };
+  return { method: 'POST', scheme, authority, path: AUTHORIZATION_CHECK_PATH, fields: [], version: '2' };
 }
 
 /** The request with what the service changed of it; of that, nobody else of the route has the say from then on. */

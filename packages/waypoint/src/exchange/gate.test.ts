@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import type { RequestView } from '../decide/request-view.ts';
 import type { PortConfig } from '../resources/snapshot.ts';
 import type { ExchangeContext } from './context.ts';
 import { Gate, type GateHost } from './gate.ts';
@@ -11,7 +12,14 @@ test('a fault where a wait begins refuses the request, and nothing else', async 
     faults: { tell: (_: string, error: unknown) => faults.push(error) },
   } as unknown as ExchangeContext;
   const config = { authentication: [{}] } as unknown as PortConfig;
-  const view = { method: 'GET', scheme: 'http', authority: 'web', path: '/', fields: [] } as const;
+  const view: RequestView = {
+    method: 'GET',
+    scheme: 'http',
+    authority: 'web',
+    path: '/',
+    fields: [],
+    version: '1.1',
+  };
   const fault = new Error('no such route');
   const refused = await new Promise<Refusal>((resolve) => {
     const host = {

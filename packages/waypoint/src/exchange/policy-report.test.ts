@@ -8,7 +8,14 @@ import { boundPolicies } from '../resources/index/policies.ts';
 import { PolicyReport } from './policy-report.ts';
 
 const SUBJECT: AuthorizationSubject = {
-  request: { method: 'GET', scheme: 'http', authority: 'app', path: '/cart?token=secret', fields: [] },
+  request: {
+    method: 'GET',
+    scheme: 'http',
+    authority: 'app',
+    path: '/cart?token=secret',
+    fields: [],
+    version: '1.1',
+  },
   connection: {
     identity: 'spiffe://cluster.local/ns/shop/sa/alice',
     sourceIp: '10.1.0.1',

@@ -174,7 +174,7 @@ export class ProxiedRequest
       this.#refuse(pathRefusal(normalized.reason));
       return;
     }
-    const { method, scheme, authority, fields } = head;
+    const { method, scheme, authority, fields, version } = head;
     const told = clientFields(this.#downstream.connection.identity);
     this.#view = {
       method,
@@ -182,6 +182,7 @@ export class ProxiedRequest
       authority,
       path: normalized.path,
       fields: withFields(withoutForged(fields), told),
+      version,
     };
     const gate = new Gate(this.#context, this.#downstream.connection, config, this.#view, this);
     this.#gate = gate;

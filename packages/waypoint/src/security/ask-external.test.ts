@@ -254,6 +254,18 @@ describe('over gRPC', () => {
     });
   });
 
+  test.each([
+    ['1.0', 'HTTP/1.0'],
+    ['1.1', 'HTTP/1.1'],
+    ['2', 'HTTP/2'],
+  ] as const)('what the client spoke, HTTP of version %s', async (version, protocol) => {
+    const subject = { ...ASKED, request: { ...request('/'), version } };
+    const { asked } = await check(GRPC, () => grpcAnswer({}), { subject });
+    const http = decodeCheckRequest(grpcMessage(asked?.body ?? new Uint8Array(0)) ?? new Uint8Array(0))
+      .attributes?.request?.http;
+    expect(http?.protocol).toBe(protocol);
+  });
+
   test('headers that are named, where any are; what the protocol has fields for goes all the same', async () => {
     const { asked } = await check({ ...GRPC, includeRequestHeadersInCheck: ['x-ask'] }, () => grpcAnswer({}));
     const http = decodeCheckRequest(grpcMessage(asked?.body ?? new Uint8Array(0)) ?? new Uint8Array(0))

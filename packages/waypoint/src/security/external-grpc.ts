@@ -9,7 +9,7 @@ import {
   type OkHttpResponse,
 } from '@ambit/api/external-authorization';
 import { type HeaderFields, textOfOctets } from '@ambit/http/header-fields';
-import { headerOf, pathOnly, type RequestView } from '../decide/request-view.ts';
+import { headerOf, pathOnly, protocolOf, type RequestView } from '../decide/request-view.ts';
 import { fieldsToAsk, PARTIAL_BODY } from '../decide/selected-fields.ts';
 import type { ExtAuthzGrpc } from '../resources/authorizer.ts';
 import { isForOthers } from '../resources/protected-fields.ts';
@@ -58,7 +58,7 @@ function httpRequest(provider: ExtAuthzGrpc, request: RequestView, body: KeptBod
     scheme,
     query: path.slice(only.length + 1),
     size: length !== undefined && /^[0-9]{1,15}$/.test(length) ? BigInt(length) : -1n,
-    protocol: 'HTTP/1.1',
+    protocol: protocolOf(request),
     ...bodyFields(provider, body),
   };
 }

@@ -29,6 +29,7 @@ export function request(path: string, parts: RequestParts = {}): RequestView {
     authority: parts.authority ?? 'cart',
     path,
     fields: Object.entries(parts.headers ?? {}).flat(),
+    version: '1.1',
   };
 }
 

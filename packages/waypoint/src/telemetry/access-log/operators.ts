@@ -6,14 +6,9 @@
  */
 import { parseHostPort } from '@ambit/core/ip';
 import { fieldValue, textOfOctets } from '@ambit/http/header-fields';
-import {
-  type AnyRecord,
-  isRequest,
-  protocolOf,
-  recordAttributes,
-  type LocalNames,
-} from '../expression/attributes.ts';
+import { type AnyRecord, isRequest, recordAttributes, type LocalNames } from '../expression/attributes.ts';
 import { compileExpression, textOf } from '@ambit/model/expression/compile';
+import { protocolOf } from '../../decide/request-view.ts';
 import { grpcStatusName, grpcStatusOf } from '../grpc-status.ts';
 import type { RequestRecord } from '../record.ts';
 import { flagWords } from '../response-flags.ts';
@@ -49,7 +44,7 @@ const PLAIN: Readonly<Record<string, ReadValue>> = {
   REQUESTED_SERVER_NAME: ({ serverName }) => filled(serverName),
   ROUTE_NAME: ({ routeName }) => filled(routeName),
   CONNECTION_ID: ({ connectionId }) => connectionId,
-  PROTOCOL: ofRequest(protocolOf),
+  PROTOCOL: ofRequest(({ request }) => protocolOf(request)),
   RESPONSE_CODE: (record) => (isRequest(record) ? record.status : 0),
   BYTES_RECEIVED: (record) => (isRequest(record) ? record.requestBodyBytes : record.receivedBytes),
   BYTES_SENT: (record) => (isRequest(record) ? record.responseBodyBytes : record.sentBytes),

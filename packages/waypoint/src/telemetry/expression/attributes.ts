@@ -6,6 +6,7 @@
 import { fieldValue } from '@ambit/http/header-fields';
 import { parseHostPort } from '@ambit/core/ip';
 import type { NameOfAny, NameOfParty, NameOfRequest } from '@ambit/model/expression/names';
+import { protocolOf } from '../../decide/request-view.ts';
 import { grpcStatusOf } from '../grpc-status.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
 import type { ConnectionRecord, RequestRecord } from '../record.ts';
@@ -59,7 +60,7 @@ const OF_REQUEST: Readonly<Record<NameOfRequest, (record: RequestRecord) => Valu
   'request.host': (record) => (record.sent ?? record.request).authority,
   'request.scheme': (record) => record.request.scheme,
   'request.method': (record) => record.request.method,
-  'request.protocol': (record) => protocolOf(record),
+  'request.protocol': ({ request }) => protocolOf(request),
   'request.id': (record) => filled(record.begun.requestId),
   'request.referer': (record) => fieldValue(record.request.fields, 'referer'),
   'request.useragent': (record) => fieldValue(record.request.fields, 'user-agent'),
@@ -151,11 +152,6 @@ function nodeField(path: readonly string[], local: LocalNames): Read | undefined
 
 export function isRequest(record: AnyRecord): record is RequestRecord {
   return 'request' in record;
-}
-
-/** As Envoy names it. */
-export function protocolOf({ request }: RequestRecord): string {
-  return request.version === '2' ? 'HTTP/2' : `HTTP/${request.version}`;
 }
 
 function filled(text: string | undefined): string | undefined {

@@ -1,7 +1,8 @@
 /** What is told of a traced request: Envoy's and Istio's tags under their names. Pure. */
 import { fieldValue } from '@ambit/http/header-fields';
 import { parseHostPort } from '@ambit/core/ip';
-import { type LocalNames, protocolOf } from '../expression/attributes.ts';
+import type { LocalNames } from '../expression/attributes.ts';
+import { protocolOf } from '../../decide/request-view.ts';
 import { grpcStatusOf } from '../grpc-status.ts';
 import { type Party, UNKNOWN_PARTY } from '../party.ts';
 import { grpcField, isGrpc } from '../../grpc.ts';
@@ -68,7 +69,7 @@ function requestTags(record: RequestRecord, local: LocalNames): Tags {
     ['guid:x-request-id', record.begun.requestId],
     ['http.url', `${request.scheme}://${request.authority}${path}`],
     ['http.method', request.method],
-    ['http.protocol', protocolOf(record)],
+    ['http.protocol', protocolOf(record.request)],
     ['user_agent', fieldValue(request.fields, 'user-agent') ?? '-'],
     ['peer.address', parseHostPort(addresses.downstreamRemote)?.ip ?? addresses.downstreamRemote],
     ['downstream_cluster', fieldValue(request.fields, 'x-envoy-downstream-service-cluster') ?? '-'],
