@@ -10,7 +10,6 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
 import { COMPILE_CACHE, compileAhead } from '@ambit/core/build/compile-ahead';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
@@ -23,6 +22,7 @@ import { end } from '../bench/topology.ts';
 import { nowMs } from '../scale/measure.ts';
 import { FULL_SIZE } from '../scale/population.ts';
 import { statusOf } from '../scale/status-of.ts';
+import { type Plane, startPlane } from './plane.ts';
 
 const USAGE = `npm run bench:start -- [--side NAME=FOLDER …] [--rounds N] [--pods N] [--bundle FOLDER]
 
@@ -36,6 +36,7 @@ const USAGE = `npm run bench:start -- [--side NAME=FOLDER …] [--rounds N] [--p
 const FLAGS_FILE = 'v8-flags.json';
 /** Where packages that are native are found. */
 const OWN_BUNDLE = new URL('../../node_modules/.cache/ambit/start', import.meta.url).pathname;
+const CONTROL_PLANE = new URL('control-plane-main.ts', import.meta.url).pathname;
 const POLL_MS = 5;
 const READY_TIMEOUT_MS = 30_000;
 /** When garbage has been collected. */
@@ -61,13 +62,6 @@ interface Start {
   readonly settledResidentMib: number;
 }
 
-interface Plane {
-  readonly address: string;
-  readonly rootPath: string;
-  /** Of what was said since `clear`. */
-  readonly said: Map<string, number>;
-}
-
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -91,7 +85,8 @@ async function main(): Promise<number> {
   try {
     const sides = new Map(values.side.map((side) => side.split('=') as [string, string]));
     if (sides.size === 0) sides.set('ambit', await makeBundle(OWN_BUNDLE));
-    await using plane = await startPlane(folder, pods);
+    const args = [CONTROL_PLANE, pods, pods / 10].map(String);
+    await using plane = await startPlane(args, folder);
     const starts = new Map<string, Start[]>([...sides.keys()].map((side) => [side, []]));
     for (let round = 0; round <= rounds; round++)
       for (const [side, bundle] of sides) {
@@ -113,28 +108,6 @@ async function makeBundle(folder: string): Promise<string> {
   compileAhead(folder, { node: process.execPath, flags: V8_FLAGS });
   writeFileSync(join(folder, FLAGS_FILE), JSON.stringify(V8_FLAGS));
   return folder;
-}
-
-async function startPlane(folder: string, pods: number): Promise<Plane & AsyncDisposable> {
-  const args = [new URL('control-plane-main.ts', import.meta.url).pathname, pods, pods / 10].map(String);
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const said = new Map<string, number>();
-  const { promise, resolve } = Promise.withResolvers<{ address: string; rootsPem: string }>();
-  createInterface({ input: child.stdout }).on('line', (text) => {
-    const line = JSON.parse(text) as {
-      address: string;
-      rootsPem: string;
-      atMs: number;
-      said: string;
-      typeUrl: string;
-    };
-    if (line.address) resolve(line);
-    else if (line.typeUrl === ADDRESS_TYPE_URL) said.set(line.said, line.atMs);
-  });
-  const { address, rootsPem } = await promise;
-  const rootPath = join(folder, 'root.pem');
-  writeFileSync(rootPath, rootsPem);
-  return { address, rootPath, said, [Symbol.asyncDispose]: () => end(child) };
 }
 
 async function startOnce(bundle: string, plane: Plane, folder: string): Promise<Start> {
@@ -176,7 +149,7 @@ async function startOnce(bundle: string, plane: Plane, folder: string): Promise<
     const [mark] = MARKS.find(([name, pattern]) => !marks.has(name) && pattern.test(line)) ?? [];
     if (mark !== undefined) marks.set(mark, nowMs() - startedMs);
   });
-  await ready(child, log);
+  await ready(child, plane, log);
   marks.set('ready', nowMs() - startedMs);
   const pid = child.pid ?? 0;
   const cpuMs = cpuByThread(pid);
@@ -186,10 +159,11 @@ async function startOnce(bundle: string, plane: Plane, folder: string): Promise<
   return { marks, cpuMs, readyResidentMib, settledResidentMib: memory(pid).residentBytes / MIB };
 }
 
-async function ready(child: ChildProcess, log: readonly string[]): Promise<void> {
+async function ready(child: ChildProcess, plane: Plane, log: readonly string[]): Promise<void> {
   const deadlineMs = nowMs() + READY_TIMEOUT_MS;
   while (nowMs() < deadlineMs && child.exitCode === null && child.signalCode === null) {
     if ((await statusOf(READY_URL)) === 200) return;
+    plane.check();
     await systemClock.sleep(POLL_MS);
   }
   throw new Error(`not ready:\n${log.slice(-20).join('\n')}`);
