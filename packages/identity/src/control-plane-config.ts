@@ -3,6 +3,7 @@
  *
  * The same variables for every proxy, with Istio's names. Nothing here opens a file to read it: what exists is asked for.
  */
+import { isLoopback } from '@ambit/core/ip';
 import { durationMs, flag, type Infer, text } from '@ambit/core/config/schema';
 import type { RootSource, TokenSource } from './control-plane-tls.ts';
 
@@ -14,7 +15,7 @@ export const controlPlaneVariables = {
   xdsAddress: text({
     env: 'XDS_ADDRESS',
     default: undefined,
-    doc: 'The control plane, as URI or host:port. Empty: none. Default: istiod.istio-system.svc:15012 on Kubernetes.',
+    doc: 'The control plane, as URI or host:port. Empty: none. http:// is for loopback, or for whoever has no token. Default: istiod.istio-system.svc:15012 on Kubernetes.',
   }),
   caAddress: text({
     env: 'CA_ADDRESS',
@@ -60,7 +61,7 @@ export const controlPlaneVariables = {
     env: 'AUTH_TOKEN',
     default: undefined,
     secret: true,
-    doc: 'Token for control plane and CA: a file, read for each request, or the token. Default ./var/run/secrets/tokens/istio-token if that exists.',
+    doc: 'Token for control plane and CA: a file, read for each request, or the token. Empty: none. Default ./var/run/secrets/tokens/istio-token if that exists.',
   }),
 };
 
@@ -101,7 +102,19 @@ export function controlPlaneConfig(
 ): ControlPlaneConfig {
   const fallback =
     values.kubernetesServiceHost === undefined ? 'localhost:15012' : 'istiod.istio-system.svc:15012';
-  const xds = serverAddress(problems, 'XDS_ADDRESS', values.xdsAddress ?? discoveryAddress ?? fallback);
+  const token = tokenSource(values.authToken, files);
+  const xdsHeaders = headers(problems, env, 'XDS_HEADER_');
+  const told = values.xdsAddress === undefined && discoveryAddress !== undefined;
+  const xdsVariable = told ? 'discoveryAddress' : 'XDS_ADDRESS';
+  const xds = serverAddress(problems, xdsVariable, values.xdsAddress ?? discoveryAddress ?? fallback);
+  if (
+    xds &&
+    isInClear(xds) &&
+    (token.kind !== 'none' || xdsHeaders.some(([name]) => name === 'authorization'))
+  )
+    problems.push(
+      `${xdsVariable}=${xds.uri}: want https, since a token goes there; without one, AUTH_TOKEN is empty`,
+    );
   const ca = serverAddress(problems, 'CA_ADDRESS', values.caAddress ?? fallback);
   if (ca && !ca.tls && !values.fakeCa)
     problems.push(`CA_ADDRESS=${ca.uri}: want https, since a token goes there`);
@@ -110,11 +123,11 @@ export function controlPlaneConfig(
     clusterId: values.metaClusterId ?? values.clusterId,
     xds,
     xdsRoot: rootSource(values.xdsRootCa, files),
-    xdsHeaders: headers(problems, env, 'XDS_HEADER_'),
+    xdsHeaders,
     ca,
     caRoot: rootSource(values.caRootCa, files),
     caHeaders: headers(problems, env, 'CA_HEADER_'),
-    token: tokenSource(values.authToken, files),
+    token,
   };
 }
 
@@ -149,6 +162,12 @@ function serverAddress(problems: string[], variable: string, address: string): S
   return { uri, authority: `${url.hostname}:${url.port || (tls ? 443 : 80)}`, tls };
 }
 
+/** What is sent there, others may read. */
+function isInClear({ tls, authority }: ServerAddress): boolean {
+  const host = authority.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return !tls && host !== 'localhost' && !isLoopback(host);
+}
+
 /** A file that does not exist yet may still come: only what looks like PEM is taken for PEM. */
 function rootSource(value: string, files: { exists(path: string): boolean }): RootSource {
   if (value === 'SYSTEM' && !files.exists(value)) return { kind: 'system' };
@@ -159,5 +178,6 @@ function tokenSource(value: string | undefined, files: { exists(path: string): b
   if (value === undefined) {
     return files.exists(DEFAULT_TOKEN_FILE) ? { kind: 'file', path: DEFAULT_TOKEN_FILE } : { kind: 'none' };
   }
+  if (value === '') return { kind: 'none' };
   return files.exists(value) ? { kind: 'file', path: value } : { kind: 'literal', token: value };
 }

@@ -87,6 +87,14 @@ describe('what follows from the environment', () => {
           token: { kind: 'literal', token: 'abc' },
         },
       },
+      'a control plane in clear, for whoever has no token': {
+        env: { XDS_ADDRESS: 'http://istiod:15010', AUTH_TOKEN: '' },
+        files: { [token]: 'TOKEN' },
+        want: {
+          xds: { uri: 'http://istiod:15010', authority: 'istiod:15010', tls: false },
+          token: { kind: 'none' },
+        },
+      },
       'no control plane, a local file, a fake CA': {
         env: { XDS_ADDRESS: '', CA_ADDRESS: '', FAKE_CA: 'true', LOCAL_XDS_PATH: 'mesh.yaml' },
         want: { xds: undefined, ca: undefined, localSource: { kind: 'file', value: 'mesh.yaml' } },
@@ -246,6 +254,19 @@ describe('what cannot be', () => {
     'an address that is none': {
       env: { XDS_ADDRESS: 'https://' },
       want: 'XDS_ADDRESS=https://: invalid uri',
+    },
+    'a token in clear': {
+      env: { XDS_ADDRESS: 'http://istiod:15010', AUTH_TOKEN: 'hush' },
+      want: 'XDS_ADDRESS=http://istiod:15010: want https, since a token goes there',
+    },
+    'a token of a file in clear': {
+      env: { XDS_ADDRESS: 'http://10.0.0.1:15010' },
+      files: { './var/run/secrets/tokens/istio-token': 'TOKEN' },
+      want: 'XDS_ADDRESS=http://10.0.0.1:15010: want https',
+    },
+    'a token in clear, to an address of a ProxyConfig': {
+      env: { PROXY_CONFIG: 'discoveryAddress: http://[fd00::1]:15010', XDS_HEADER_AUTHORIZATION: 'Bearer x' },
+      want: 'discoveryAddress=http://[fd00::1]:15010: want https',
     },
     'a binary header': { env: { XDS_HEADER_X_BIN: 'a', 'XDS_HEADER_A-bin': 'b' }, want: 'XDS_HEADER_A-bin' },
     'a DNS address that is none': {
