@@ -57,6 +57,7 @@ const CHANNEL_OPTIONS = {
   'grpc.initial_reconnect_backoff_ms': 500,
   'grpc.max_reconnect_backoff_ms': 5_000,
   'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_http_proxy': 0,
 };
 
 export class CaClient implements Disposable {

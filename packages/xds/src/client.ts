@@ -255,6 +255,8 @@ const CHANNEL_OPTIONS = {
   'grpc.keepalive_permit_without_calls': 1,
   'grpc-node.flow_control_window': RECEIVE_WINDOW_BYTES,
   'grpc.enable_retries': 0,
+  // Nobody stands between, whatever `http_proxy` a pod was given: not even loopback is left out of that.
+  'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,
   'grpc.use_local_subchannel_pool': 1,
 };

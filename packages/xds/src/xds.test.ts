@@ -139,6 +139,15 @@ describe('both ends together', () => {
     expect(addresses.last).toEqual({ upserts: ['b', 'c'], removed: ['a'] });
   });
 
+  test('nobody stands between them, whatever proxy the environment names', async () => {
+    process.env['http_proxy'] = 'http://127.0.0.1:1';
+    cleanups.push(() => {
+      delete process.env['http_proxy'];
+    });
+    const { port } = await serve([new MemoryFeed(ADDRESS)]);
+    await synced(await connect(port, [new Holder(ADDRESS)]));
+  });
+
   test('a bad resource is refused by name and the others are used', async () => {
     const feed = new MemoryFeed(ADDRESS);
     feed.set({ good: '1', worse: 'bad', worst: 'bad too' });
