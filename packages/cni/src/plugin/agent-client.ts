@@ -1,5 +1,10 @@
-/** One HTTP request to the agent over its Unix socket. */
-import { request } from 'node:http';
+/**
+ * One HTTP request to the agent over its Unix socket.
+ *
+ * In HTTP/1.0, and by hand: the answer's body then is what comes until the connection ends, and the plugin is a program that
+ * starts for every pod, of whose work loading Node's HTTP client was a quarter.
+ */
+import { connect } from 'node:net';
 import { codeOf, MeshError, messageOf } from '@ambit/core/errors';
 import { AGENT_ANSWER_MAX_BYTES } from '../limits.ts';
 
@@ -27,37 +32,35 @@ export type AskAgent = (asked: AgentRequest) => Promise<AgentAnswer>;
 
 export const askAgent: AskAgent = ({ socketPath, path, body, timeoutMs }) =>
   new Promise((resolve, reject) => {
-    const silent = (problem: string, cause?: unknown) => reject(new AgentSilentError(problem, { cause }));
-    const outgoing = request(
-      {
-        socketPath,
-        path,
-        method: 'POST',
-        headers: {
-          host: 'unix',
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(body),
-        },
-        signal: AbortSignal.timeout(timeoutMs),
-        agent: false,
-      },
-      (incoming) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        incoming.on('data', (chunk: Buffer) => {
-          size += chunk.length;
-          if (size <= AGENT_ANSWER_MAX_BYTES) chunks.push(chunk);
-          else incoming.destroy(new Error(`its answer has more than ${AGENT_ANSWER_MAX_BYTES} bytes`));
-        });
-        incoming.once('error', (error) => silent(problemOf(error, timeoutMs), error));
-        incoming.once('end', () =>
-          resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8').trim() }),
-        );
-      },
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const socket = connect({ path: socketPath, signal: AbortSignal.timeout(timeoutMs) });
+    socket.once('error', (error) =>
+      reject(new AgentSilentError(problemOf(error, timeoutMs), { cause: error })),
     );
-    outgoing.once('error', (error) => silent(problemOf(error, timeoutMs), error));
-    outgoing.end(body);
+    socket.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= AGENT_ANSWER_MAX_BYTES) chunks.push(chunk);
+      else socket.destroy(new Error(`its answer has more than ${AGENT_ANSWER_MAX_BYTES} bytes`));
+    });
+    socket.once('end', () => {
+      const answer = parseAnswer(Buffer.concat(chunks).toString('utf8'));
+      if (answer) resolve(answer);
+      else reject(new AgentSilentError('it ended the connection without an answer'));
+    });
+    socket.write(
+      `POST ${path} HTTP/1.0\r\nhost: unix\r\ncontent-type: application/json\r\n` +
+        `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
   });
+
+/** @returns `undefined` for what is no answer, or not all of its head. */
+function parseAnswer(text: string): AgentAnswer | undefined {
+  const headEnd = text.indexOf('\r\n\r\n');
+  const status = /^HTTP\/1\.[01] (\d{3})\b/.exec(text)?.[1];
+  if (headEnd === -1 || status === undefined) return undefined;
+  return { status: Number(status), body: text.slice(headEnd + 4).trim() };
+}
 
 function problemOf(error: Error, timeoutMs: number): string {
   if (error.name === 'TimeoutError' || error.name === 'AbortError')
