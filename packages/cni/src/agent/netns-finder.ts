@@ -42,19 +42,23 @@ export class NetnsFinder {
 
   /** @throws {@link NetnsNotFoundError} saying where was looked. The caller closes what it gets. */
   find(pod: WantedPod): Netns {
-    const candidates = [
-      ...(pod.reportedPath === undefined ? [] : [pod.reportedPath]),
-      ...this.#pinned(),
-      ...this.#ofProcesses(pod.uid),
-    ];
-    for (const path of candidates) {
+    let looked = 0;
+    for (const path of this.#candidates(pod)) {
       const netns = openIfCarries(path, pod.ips);
       if (netns) return netns;
+      looked += 1;
     }
     const { pinnedFolder, procFolder } = this.#options;
     throw new NetnsNotFoundError(
-      `no network namespace with ${pod.ips.join(' or ')} for pod ${pod.uid}: looked at ${candidates.length} of ${pinnedFolder} and ${procFolder}`,
+      `no network namespace with ${pod.ips.join(' or ')} for pod ${pod.uid}: looked at ${looked} of ${pinnedFolder} and ${procFolder}`,
     );
+  }
+
+  /** The likeliest first. Each way costs more than the one before, and is gone only if that has led nowhere. */
+  *#candidates({ uid, reportedPath }: WantedPod): Generator<string> {
+    if (reportedPath !== undefined) yield reportedPath;
+    yield* this.#pinned();
+    yield* this.#ofProcesses(uid);
   }
 
   #pinned(): readonly string[] {
