@@ -40,7 +40,6 @@ export interface ImageDefinition {
 export const PACKAGES: readonly string[] = [
   'ca-certificates',
   'ipset',
-  'iproute2',
   'iptables',
   'libatomic1',
   'libc6',
@@ -54,7 +53,6 @@ const RULE_TOOLS: readonly string[] = [
   '/usr/sbin/xtables-nft-multi',
   '/usr/sbin/xtables-legacy-multi',
   '/usr/lib/*/xtables/*.so',
-  '/usr/{bin,sbin}/ip',
   '/usr/sbin/ipset',
 ];
 

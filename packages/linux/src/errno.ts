@@ -8,8 +8,19 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     .reverse(),
 );
 
-export const { EPERM, ENOENT, EINTR, EAGAIN, EINVAL, ENETDOWN, ENODEV, EADDRNOTAVAIL, EINPROGRESS } =
-  constants.errno;
+export const {
+  EPERM,
+  ENOENT,
+  ESRCH,
+  EEXIST,
+  EINTR,
+  EAGAIN,
+  EINVAL,
+  ENETDOWN,
+  ENODEV,
+  EADDRNOTAVAIL,
+  EINPROGRESS,
+} = constants.errno;
 
 export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;

@@ -18,5 +18,8 @@ export const MAX_LISTED_CONNECTIONS = 100_000;
 /** Addresses that one listing of a namespace returns. */
 export const MAX_LISTED_ADDRESSES = 10_000;
 
+/** Tables of nftables that one listing of a namespace returns. */
+export const MAX_LISTED_TABLES = 10_000;
+
 /** A frame with everything that segmentation offload puts together. */
 export const MAX_FRAME_BYTES = 128 * 1024;

@@ -14,6 +14,9 @@ export const NETLINK_SOCK_DIAG = 4;
 export const NETLINK_NETFILTER = 12;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP = 0x300;
+export const NLM_F_REPLACE = 0x100;
+export const NLM_F_EXCL = 0x200;
+export const NLM_F_CREATE = 0x400;
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
@@ -34,6 +37,8 @@ interface NetlinkAsked {
 
 export interface NetlinkOrders extends NetlinkAsked {
   readonly type: number;
+  /** Besides the request for an acknowledgement. Default: none. */
+  readonly flags?: number;
   readonly payloads: readonly Uint8Array[];
 }
 
@@ -71,7 +76,7 @@ export function askNetlink(
  * @throws {@link LinuxError} with the first other one that the kernel answered. What is behind it in the same batch is done.
  */
 export function orderNetlink(
-  { payloads, type, ...asked }: NetlinkOrders,
+  { payloads, type, flags = 0, ...asked }: NetlinkOrders,
   mayFail: (errno: number) => boolean,
 ): void {
   if (payloads.length === 0) return;
@@ -80,7 +85,9 @@ export function orderNetlink(
     const buffer = memory(NETLINK_READ_BYTES);
     for (let from = 0; from < payloads.length; from += ORDERS_AT_A_TIME) {
       const batch = payloads.slice(from, from + ORDERS_AT_A_TIME);
-      const text = Buffer.concat(batch.map((payload) => padded(encode({ type, flags: NLM_F_ACK, payload }))));
+      const text = Buffer.concat(
+        batch.map((payload) => padded(encode({ type, flags: flags | NLM_F_ACK, payload }))),
+      );
       check(libc.send(fd, text, text.length, 0), 'send', asked.purpose);
       readAcknowledgements(fd, asked.purpose, buffer, batch.length, mayFail);
     }

@@ -56,7 +56,7 @@ export class NftHostProbes implements HostProbes {
     const { ipv6 } = this.#options.rules;
     const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')));
     if (wanted.length === 0) return;
-    await this.#apply(renderProbeAddition(wanted));
+    await this.#apply(renderProbeAddition(wanted, (ip) => this.#owners.has(ip)));
     for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
   }
 

@@ -3,7 +3,7 @@ import { systemClock } from '@ambit/core/clock';
 import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
 import { type Conversation, Peers } from '../testing/peers.ts';
 import type { PodRulesBackend } from './backend.ts';
-import { runCommand } from './command.ts';
+import { type Command, type RunCommand, runCommand } from './command.ts';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6, ZTUNNEL_MARK } from './constants.ts';
 import { detectBackend } from './detect.ts';
 import { IptablesBackend } from './iptables-backend.ts';
@@ -462,6 +462,39 @@ test.each(['iptables-nft', 'iptables-legacy'] as const)(
     expect(await peers.whoAnswers(client.fd, POD[6], APP)).toBe('app');
   },
 );
+
+test('the first rules of a pod are the work of one program, which deletes nothing', async () => {
+  const started: Command[] = [];
+  const run: RunCommand = (command) => {
+    started.push(command);
+    return runCommand(command);
+  };
+  const backend = new NftBackend(run, systemClock);
+  await backend.apply(pod.fd, rules());
+  expect(started.map(({ file, args }) => [file, ...args].join(' '))).toEqual(['nft -f -']);
+  expect(started[0]?.stdin).not.toMatch(/delete|flush/);
+  const first = stateOf(pod);
+  await backend.apply(pod.fd, rules());
+  expect(started).toHaveLength(2);
+  expect(stateOf(pod)).toBe(first);
+});
+
+test('the first rules of a pod replace others of ours that came between looking and writing', async () => {
+  const before = async () => await new NftBackend(runCommand, systemClock).apply(pod.fd, rules());
+  let others = 1;
+  const run: RunCommand = async (command) => {
+    if (others-- > 0) await before();
+    return await runCommand(command);
+  };
+  await new NftBackend(run, systemClock).apply(pod.fd, rules({ dnsCapture: false, bypassInbound: true }));
+  const replaced = stateOf(pod);
+  await new NftBackend(runCommand, systemClock).remove(pod.fd);
+  await new NftBackend(runCommand, systemClock).apply(
+    pod.fd,
+    rules({ dnsCapture: false, bypassInbound: true }),
+  );
+  expect(stateOf(pod)).toBe(replaced);
+});
 
 /** Somebody else's transaction in the moment between looking and writing, `times` times. */
 function meeting(script: string, times: number): typeof runCommand {

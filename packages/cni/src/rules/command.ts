@@ -1,5 +1,5 @@
 /**
- * Running `nft`, `iptables-restore` and `ip` inside a pod's network namespace.
+ * Running `nft`, `iptables-restore` and their like inside a pod's network namespace.
  *
  * A child is in the namespace that the thread which starts it is in at that moment, so only the start happens inside,
  * and nothing but the kernel's own namespace file is needed: no `nsenter`, no path, no process of the pod.

@@ -16,7 +16,7 @@ import {
   type SavedTables,
 } from './render-iptables.ts';
 import { retried } from './retry.ts';
-import { applyRoutes, removeRoutes, usableFamilies } from './routes.ts';
+import { applyRoutes, removeRoutes } from './routes.ts';
 
 export class IptablesBackend implements PodRulesBackend {
   readonly name = 'iptables';
@@ -37,7 +37,7 @@ export class IptablesBackend implements PodRulesBackend {
   }
 
   async apply(netnsFd: number, rules: PodRules): Promise<void> {
-    await applyRoutes(this.#run, netnsFd, usableFamilies(netnsFd, familiesOf(rules)));
+    applyRoutes(netnsFd, familiesOf(rules));
     for (const family of familiesOf(rules))
       await this.#restore(netnsFd, family, (saved) => renderPodIptables(rules, family, saved));
     await this.#removeOthers(netnsFd);
@@ -51,7 +51,7 @@ export class IptablesBackend implements PodRulesBackend {
   async remove(netnsFd: number): Promise<Unforgotten | undefined> {
     for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
     const unforgotten = forgetConnections(netnsFd);
-    await removeRoutes(this.#run, netnsFd, usableFamilies(netnsFd, this.#families));
+    removeRoutes(netnsFd, this.#families);
     return unforgotten;
   }
 

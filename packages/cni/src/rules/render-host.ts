@@ -56,15 +56,15 @@ export function renderHostNftRemoval(): string {
   return `add table inet ${NFT_NAT}\ndelete table inet ${NFT_NAT}\n`;
 }
 
-/** Adding, deleting, adding: an element that is there keeps its old comment otherwise. */
-export function renderProbeAddition(pods: readonly ProbedPod[]): string {
+/**
+ * @param isThere - Whether an address may be in its set: it goes first then, since it would keep its old comment. Others are
+ * only added: the kernel has nft wait for what a transaction deletes.
+ */
+export function renderProbeAddition(pods: readonly ProbedPod[], isThere: (ip: string) => boolean): string {
   return pods
     .map((pod) => {
-      const set = `inet ${NFT_NAT} ${setOf(familyOf(pod.ip))}`;
-      return (
-        `add element ${set} { ${pod.ip} }\ndelete element ${set} { ${pod.ip} }\n` +
-        `add element ${set} { ${elementText(pod)} }\n`
-      );
+      const removal = isThere(pod.ip) ? renderProbeRemoval([pod.ip]) : '';
+      return `${removal}add element inet ${NFT_NAT} ${setOf(familyOf(pod.ip))} { ${elementText(pod)} }\n`;
     })
     .join('');
 }

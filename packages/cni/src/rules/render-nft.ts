@@ -59,8 +59,21 @@ const NAT_HOOKS = {
 
 /** Redirection in force, in place of whatever stood in the tables before. */
 export function renderPodNft(rules: PodRules): string {
-  const tables = [mangleTable(rules), ...(rules.dnsCapture ? [rawTable(rules)] : []), natTable(rules)];
-  return `${dropTables()}${tables.map(tableText).join('')}`;
+  return `${dropTables()}${tablesOf(rules).map(tableText).join('')}`;
+}
+
+/**
+ * The same where none of the tables stands; it fails if one does. The kernel lets go of what a transaction deletes only when
+ * every processor has passed a point of rest, and has nft wait for that; this one deletes nothing.
+ */
+export function renderFirstPodNft(rules: PodRules): string {
+  return tablesOf(rules)
+    .map((table) => `create table inet ${table.name}\n${tableText(table)}`)
+    .join('');
+}
+
+function tablesOf(rules: PodRules): readonly Table[] {
+  return [mangleTable(rules), ...(rules.dnsCapture ? [rawTable(rules)] : []), natTable(rules)];
 }
 
 /**

@@ -18,8 +18,12 @@ import {
   renderPodIptablesRemoval,
   renderPodIptablesWithoutRedirects,
 } from './render-iptables.ts';
-import { renderPodNft, renderPodNftRemoval, renderPodNftWithoutRedirects } from './render-nft.ts';
-import { renderRoutes, renderRoutesRemoval } from './render-routes.ts';
+import {
+  renderFirstPodNft,
+  renderPodNft,
+  renderPodNftRemoval,
+  renderPodNftWithoutRedirects,
+} from './render-nft.ts';
 import { findResidue, renderResidueRemoval } from './residue.ts';
 
 const TESTDATA = new URL('testdata/', import.meta.url);
@@ -54,6 +58,8 @@ const SAVED = [
 describe('golden files', () => {
   const cases: Record<string, string> = {
     'pod.nft': renderPodNft(pod()),
+    'pod-first.nft': renderFirstPodNft(pod()),
+    'pod-first-without-dns.nft': renderFirstPodNft(pod({ dnsCapture: false })),
     'pod-ipv4.nft': renderPodNft(pod({ ipv6: false })),
     'pod-without-dns.nft': renderPodNft(pod({ dnsCapture: false })),
     'pod-ingress.nft': renderPodNft(pod({ bypassInbound: true })),
@@ -70,11 +76,10 @@ describe('golden files', () => {
     'pod-replaced.iptables': renderPodIptables(pod({ dnsCapture: false }), 4, parseSaved(SAVED)),
     'pod-without-redirects.iptables': renderPodIptablesWithoutRedirects(),
     'pod-removal.iptables': renderPodIptablesRemoval(parseSaved(SAVED)),
-    'routes.txt': [4, 6].map((family) => renderRoutes(family as 4 | 6)).join(''),
-    'routes-removal.txt': [4, 6].map((family) => renderRoutesRemoval(family as 4 | 6)).join(''),
     'host.nft': renderHostNft(host, pods),
     'host-kubelet-uid-ipv4.nft': renderHostNft({ ipv6: false, probeSources, kubeletUid: 0 }, []),
-    'host-add.nft': renderProbeAddition(pods),
+    'host-add.nft': renderProbeAddition(pods, () => false),
+    'host-replace.nft': renderProbeAddition(pods, () => true),
     'host-remove.nft': renderProbeRemoval(['10.1.0.7', 'fd00:1::7']),
     'host.ipset': renderIpsets(host, pods),
     'host-remove.ipset': renderIpsetRemoval(['10.1.0.7']),

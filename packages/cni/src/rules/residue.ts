@@ -7,6 +7,9 @@
  */
 import { RulesError } from './errors.ts';
 
+/** Of the tables that today's iptables keeps its rules in. */
+export const RESIDUE_FAMILIES: readonly string[] = ['ip', 'ip6'];
+
 interface Chain {
   readonly family: string;
   readonly table: string;
@@ -37,7 +40,7 @@ export function findResidue(json: string): Residue {
     const rule = recordOf(item['rule']);
     const place = chain ?? rule;
     const [family, table] = [textOf(place?.['family']), textOf(place?.['table'])];
-    if ((family !== 'ip' && family !== 'ip6') || !SAFE_NAME.test(table)) continue;
+    if (!RESIDUE_FAMILIES.includes(family) || !SAFE_NAME.test(table)) continue;
     const name = textOf(chain?.['name']);
     if (isIstioChain(name)) chains.push({ family, table, name });
     const within = textOf(rule?.['chain']);

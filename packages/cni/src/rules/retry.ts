@@ -17,7 +17,7 @@ export async function retried(clock: Clock, attempt: () => Promise<void>): Promi
 
 /** Whether what a program said is that of one which met another. */
 export function isRace({ stderr }: CommandError): boolean {
-  return /Resource temporarily unavailable|Device or resource busy|Interrupted|No such file|xtables lock|in use by a kernel component/i.test(
+  return /Resource temporarily unavailable|Device or resource busy|Interrupted|No such file|File exists|xtables lock|in use by a kernel component/i.test(
     stderr,
   );
 }

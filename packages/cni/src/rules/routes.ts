@@ -1,36 +1,29 @@
-/** The route and the `ip rule` that bring marked packets back to ztunnel, in a pod's namespace. */
+/** The route and the rule of routing that bring marked packets back to ztunnel, in a pod's namespace. */
 import { readFileSync } from 'node:fs';
 import type { Family } from '@ambit/core/ip';
+import { type MarkedRoute, routeMarkedToSelf, unrouteMarked } from '@ambit/linux/marked-routes';
 import { runInNetns } from '@ambit/linux/netns';
-import type { RunCommand } from './command.ts';
-import { CommandError } from './errors.ts';
-import { renderRoutes, renderRoutesRemoval } from './render-routes.ts';
+import { MARK_MASK, RETURN_MARK, RETURN_RULE_PRIORITY, RETURN_TABLE } from './constants.ts';
 
-/** Safe to repeat: a rule that is there already is no error. */
-export async function applyRoutes(
-  run: RunCommand,
-  netnsFd: number,
-  families: readonly Family[],
-): Promise<void> {
-  await Promise.all(
-    families.map((family) => ipBatch(run, netnsFd, family, renderRoutes(family), /File exists/)),
-  );
+const RETURN: MarkedRoute = {
+  mark: RETURN_MARK,
+  mask: MARK_MASK,
+  priority: RETURN_RULE_PRIORITY,
+  table: RETURN_TABLE,
+};
+
+/** Safe to repeat. @throws LinuxError */
+export function applyRoutes(netnsFd: number, families: readonly Family[]): void {
+  for (const family of usable(netnsFd, families)) routeMarkedToSelf(netnsFd, family, RETURN);
 }
 
-/** Safe to repeat, and without either: what is not there is no error. */
-export async function removeRoutes(
-  run: RunCommand,
-  netnsFd: number,
-  families: readonly Family[],
-): Promise<void> {
-  const gone = /No such (process|file or directory)|does not exist/;
-  await Promise.all(
-    families.map((family) => ipBatch(run, netnsFd, family, renderRoutesRemoval(family), gone)),
-  );
+/** Safe to repeat, and without either: what is not there is no error. @throws LinuxError */
+export function removeRoutes(netnsFd: number, families: readonly Family[]): void {
+  for (const family of usable(netnsFd, families)) unrouteMarked(netnsFd, family, RETURN);
 }
 
 /** IPv6 is often off inside a pod although the node has it; then its loopback has no addresses and takes no routes. */
-export function usableFamilies(netnsFd: number, families: readonly Family[]): readonly Family[] {
+function usable(netnsFd: number, families: readonly Family[]): readonly Family[] {
   return families.filter((family) => family === 4 || !ipv6Disabled(netnsFd));
 }
 
@@ -43,19 +36,4 @@ function ipv6Disabled(netnsFd: number): boolean {
   } catch {
     return false;
   }
-}
-
-async function ipBatch(
-  run: RunCommand,
-  netnsFd: number,
-  family: Family,
-  lines: string,
-  harmless: RegExp,
-): Promise<void> {
-  const args = [`-${family}`, '-force', '-batch', '-'];
-  const { exitCode, stderr } = await run({ file: 'ip', args, stdin: lines, netnsFd, accept: [0, 1] });
-  if (exitCode === 0) return;
-  const errors = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('Command failed'));
-  const real = errors.filter((line) => !harmless.test(line));
-  if (real.length > 0 || errors.length === 0) throw new CommandError('ip', exitCode, stderr.trim());
 }
