@@ -87,17 +87,18 @@ function setup({ head = {}, streamIdleMs = STREAM_IDLE_MS, isEndpointStalled = f
     answer,
     goOn,
     events,
-    details: () => records.map(({ details }) => details),
+    /** Status, flags and details of what was told. */
+    told: () => records.map(({ status, flags, details }) => `${status} ${flags} ${details}`),
   };
 }
 
 describe('a client that owes the rest of its request', () => {
   test('is answered 408 when it has sent nothing for a while', async () => {
-    const { passes, events, details } = setup();
+    const { passes, events, told } = setup();
     await passes(REQUEST_BODY_IDLE_MS - 4 * DEADLINE_TICK_MS);
     expect(events).toEqual([]);
     await passes(4 * DEADLINE_TICK_MS);
-    expect([events, details()]).toEqual([['respond 408'], ['request_body_idle_timeout']]);
+    expect([events, told()]).toEqual([['respond 408'], ['408 SI request_body_idle_timeout']]);
   });
 
   test('is given the time anew with each piece of it', async () => {
@@ -113,11 +114,11 @@ describe('a client that owes the rest of its request', () => {
 
   test('may be silent for as long as a stream may, if it speaks gRPC', async () => {
     const fields = ['content-type', 'application/grpc'];
-    const { passes, events, details } = setup({ head: { fields } });
+    const { passes, events, told } = setup({ head: { fields } });
     await passes(STREAM_IDLE_MS - 2 * REQUEST_BODY_IDLE_MS);
     expect(events).toEqual([]);
     await passes(2 * REQUEST_BODY_IDLE_MS);
-    expect([events, details()]).toEqual([['respond 200'], ['stream_idle_timeout']]);
+    expect([events, told()]).toEqual([['respond 200'], ['200 SI stream_idle_timeout']]);
   });
 
   test('is not blamed once its answer has begun', async () => {
@@ -136,12 +137,12 @@ describe('a client that is owed something', () => {
   });
 
   test('waits for its answer until the stream has been idle for too long', async () => {
-    const { request, passes, events, details } = setup();
+    const { request, passes, events, told } = setup();
     request.onEnd(undefined);
     await passes(STREAM_IDLE_MS - 2 * REQUEST_BODY_IDLE_MS);
     expect(events).toEqual([]);
     await passes(2 * REQUEST_BODY_IDLE_MS);
-    expect([events, details()]).toEqual([['respond 504'], ['stream_idle_timeout']]);
+    expect([events, told()]).toEqual([['respond 504'], ['504 SI stream_idle_timeout']]);
   });
 
   test('waits for ever where streams may be idle for ever', async () => {
@@ -154,14 +155,14 @@ describe('a client that is owed something', () => {
 
 describe('a client that does not read its answer', () => {
   test('is cut off after a while, sooner than a stream that is idle', async () => {
-    const { request, client, passes, answer, events, details } = setup();
+    const { request, client, passes, answer, events, told } = setup();
     request.onEnd(undefined);
     client.reads = false;
     answer();
     await passes(CLIENT_READ_IDLE_MS - REQUEST_BODY_IDLE_MS - 4 * DEADLINE_TICK_MS);
     expect(events).toEqual(['respond 200']);
     await passes(2 * REQUEST_BODY_IDLE_MS);
-    expect([events, details()]).toEqual([['respond 200', 'abort'], ['stream_idle_timeout']]);
+    expect([events, told()]).toEqual([['respond 200', 'abort'], ['200 SI stream_idle_timeout']]);
   });
 
   test('is given the time anew whenever it reads', async () => {

@@ -232,20 +232,32 @@ async function webNetwork() {
 
 describe('octets of a request that are no UTF-8', () => {
   const get = (path: string, ...fields: string[]) => [`GET ${path} HTTP/1.1`, ...fields, '', ''].join('\r\n');
-  const refused: Record<string, string> = {
-    'in the path': get('/\xff', 'host: web'),
-    'in the query': get('/?a=\xc3\x28', 'host: web'),
-    'in the host': get('/', 'host: w\xffb'),
-    'in the target’s authority': get('http://w\xffb/', 'host: web'),
-    'in a name': get('/', 'host: web', 'x-\xff: a'),
-    'in the method': 'G\xffT / HTTP/1.1\r\nhost: web\r\n\r\n',
-    'that decode to NUL': get('/%00', 'host: web'),
+  const refused: Record<string, [request: string, flags: string, details: string]> = {
+    'in the path': [get('/\xff', 'host: web'), 'DPE', 'http1.codec_error{illegal-target}'],
+    'in the query': [get('/?a=\xc3\x28', 'host: web'), 'DPE', 'http1.codec_error{illegal-target}'],
+    'in the host': [get('/', 'host: w\xffb'), 'DPE', 'http1.codec_error{illegal-host}'],
+    'in the target’s authority': [
+      get('http://w\xffb/', 'host: web'),
+      'DPE',
+      'http1.codec_error{illegal-target}',
+    ],
+    'in a name': [get('/', 'host: web', 'x-\xff: a'), 'DPE', 'http1.codec_error{illegal-field-name}'],
+    'in the method': ['G\xffT / HTTP/1.1\r\nhost: web\r\n\r\n', 'DPE', 'http1.codec_error{illegal-method}'],
+    'that decode to NUL': [get('/%00', 'host: web'), '-', 'path_normalization_failed{nul-in-path}'],
   };
-  test.each(Object.entries(refused))('%s: refused, and nobody is asked', async (_, request) => {
-    const { network, seen, statusOf } = await webNetwork();
-    expect([await statusOf(request), seen.length]).toEqual([400, 0]);
-    expect(told(network)).toMatchObject([{ status: 400 }]);
-  });
+  test.each(Object.entries(refused))(
+    '%s: refused, and nobody is asked',
+    async (_, [request, flags, details]) => {
+      const { network, seen, statusOf } = await webNetwork();
+      expect([await statusOf(request), seen.length]).toEqual([400, 0]);
+      expect(told(network)).toMatchObject([{ status: 400, flags, details }]);
+      const { body } = await network.page('stats', '/stats/prometheus');
+      expect(body).toContain(`ambit_waypoint_failed_requests_total{reason="${details}"} 1\n`);
+      expect(body).toMatch(
+        new RegExp(`^istio_requests_total\\{.*response_code="400".*response_flags="${flags}".* 1$`, 'm'),
+      );
+    },
+  );
 
   const carried: Record<string, { request: string; url?: string; value?: string; logged?: string }> = {
     'written as escapes in the path': { request: get('/%ff%C3%28', 'host: web'), url: '/%ff%C3%28' },
@@ -282,7 +294,10 @@ describe('octets of a request that are no UTF-8', () => {
     };
     expect([await ask('/%ff', '\xff\xfe'), await ask('/\xff', '')]).toEqual([200, 400]);
     expect(seen.map(({ url, headers }) => [url, headers['x-value']])).toEqual([['/%ff', '\xff\xfe']]);
-    expect(told(network)).toMatchObject([{ value: '\ufffd\ufffd' }, { status: 400, flags: 'DPE' }]);
+    expect(told(network)).toMatchObject([
+      { value: '\ufffd\ufffd' },
+      { status: 400, flags: 'DPE', details: 'http2.codec_error{illegal-target}' },
+    ]);
   });
 });
 

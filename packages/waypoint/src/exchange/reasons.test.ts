@@ -1,14 +1,17 @@
 /** Why requests did not end well, as the access log and the metrics of a whole waypoint say it. */
+import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
-import { describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import {
   AuthorizationAction,
   type PolicyTarget,
   type WaypointFields,
   type WaypointResources,
 } from '@ambit/api/waypoint';
+import { AppProtocol } from '@ambit/api/workload';
+import { type TokenIssuer, tokenIssuer } from '../security/testing/token-issuer.ts';
 import type { Client, ClientRequest } from '../testing/client.ts';
-import { httpBackend, tcpBackend } from '../testing/backend.ts';
+import { http2Backend, httpBackend, tcpBackend } from '../testing/backend.ts';
 import { MESH_SETTINGS } from '../testing/control-plane.ts';
 import { testScope } from '../testing/scope.ts';
 import { until } from '../testing/until.ts';
@@ -36,7 +39,9 @@ interface Case {
   readonly endpoint?: RequestListener | 'nobody' | 'hangs-up' | 'none';
   /** Answers questions of the provider `asker`. */
   readonly authorizes?: RequestListener;
-  readonly request?: ClientRequest;
+  /** The same over gRPC, and nothing ever comes of it. */
+  readonly hangsOverGrpc?: boolean;
+  readonly request?: ClientRequest | (() => Promise<ClientRequest>);
   /** Instead of one request. */
   readonly ask?: (client: Client, network: WaypointNetwork) => Promise<unknown>;
   /** What is logged, in its order. */
@@ -76,14 +81,27 @@ const asking = (parts: object = {}): NonNullable<Rule['filters']>[number] => ({
     },
   },
 });
-const once = { retry: { attempts: 0 } };
+const triedOnce = { retry: { attempts: 0 } };
 const custom = (set: SetOwn) =>
   set('AuthorizationPolicy', { action: AuthorizationAction.CUSTOM, provider: 'asker', rules: [{}] });
-const tokens = (set: SetOwn) => {
+
+const ISSUER = 'https://issuer.example';
+const CLAIMS = { iss: ISSUER, sub: 'alice', aud: 'shop' };
+let issuer: TokenIssuer;
+let stranger: TokenIssuer;
+beforeAll(async () => {
+  [issuer, stranger] = await Promise.all([tokenIssuer('k'), tokenIssuer('k')]);
+});
+const tokens = (set: SetOwn) =>
   set('RequestAuthentication', {
-    rules: [{ issuer: 'https://issuer.example', jwks: '{"keys":[{"kty":"EC","crv":"P-256","kid":"k"}]}' }],
+    rules: [{ issuer: ISSUER, audiences: ['shop'], jwks: issuer.jwks }],
   });
-};
+const encoded = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');
+
+/** A request with a token of the issuer's own, unless another is named. */
+async function bearer(claims: object, kid = 'k', by = issuer): Promise<ClientRequest> {
+  return { headers: { authorization: `Bearer ${await by.sign({ ...CLAIMS, ...claims }, kid)}` } };
+}
 
 const cases: Record<string, Case> = {
   'answered by an endpoint': { lines: ['200 - via_upstream'] },
@@ -99,17 +117,61 @@ const cases: Record<string, Case> = {
       }),
     lines: ['403 - rbac_access_denied_matched_policy[none]'],
   },
+  'a token that is believed': {
+    resources: tokens,
+    request: () => bearer({}),
+    lines: ['200 - via_upstream'],
+  },
   'a token that is none': {
     resources: tokens,
     request: { headers: { authorization: 'Bearer a.b.c' } },
     lines: ['401 - jwt_authn_access_denied{Jwt_header_is_an_invalid_Base64url_encoded}'],
+  },
+  'a token that has expired': {
+    resources: tokens,
+    request: () => bearer({ exp: 1_000_000_000 }),
+    lines: ['401 - jwt_authn_access_denied{Jwt_is_expired}'],
+  },
+  'a token of another key': {
+    resources: tokens,
+    request: () => bearer({}, 'k', stranger),
+    lines: ['401 - jwt_authn_access_denied{Jwt_verification_fails}'],
+  },
+  'a token of a key that nobody knows': {
+    resources: tokens,
+    request: () => bearer({}, 'other'),
+    lines: ["401 - jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"],
+  },
+  'a token for somebody else': {
+    resources: tokens,
+    request: () => bearer({ aud: 'elsewhere' }),
+    lines: ['403 - jwt_authn_access_denied{Audiences_in_Jwt_are_not_allowed}'],
+  },
+  'a token of another issuer': {
+    resources: tokens,
+    request: () => bearer({ iss: 'https://other.example' }),
+    lines: ['401 - jwt_authn_access_denied{Jwt_issuer_is_not_configured}'],
+  },
+  'a token that nobody signed': {
+    resources: tokens,
+    request: {
+      headers: { authorization: `Bearer ${encoded({ alg: 'none', kid: 'k' })}.${encoded(CLAIMS)}.` },
+    },
+    lines: ['401 - jwt_authn_access_denied{Jwt_signature_is_an_invalid_Base64url_encoded}'],
+  },
+  'a token with a signature, and an algorithm that is none': {
+    resources: tokens,
+    request: {
+      headers: { authorization: `Bearer ${encoded({ alg: 'none', kid: 'k' })}.${encoded(CLAIMS)}.AA` },
+    },
+    lines: ["401 - jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}"],
   },
   'a token whose keys cannot be had': {
     resources: (set) =>
       set('RequestAuthentication', { rules: [{ issuer: 'i', jwksUri: 'http://127.0.0.1:1/keys' }] }),
     request: {
       headers: {
-        authorization: `Bearer ${[{ alg: 'ES256', kid: 'k' }, { iss: 'i' }].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')}.eA`,
+        authorization: `Bearer ${encoded({ alg: 'ES256', kid: 'k' })}.${encoded({ iss: 'i' })}.eA`,
       },
     },
     lines: ['401 - jwt_authn_access_denied{Jwks_remote_fetch_is_failed}'],
@@ -122,6 +184,11 @@ const cases: Record<string, Case> = {
   'a service that authorizes hangs': {
     resources: custom,
     authorizes: never,
+    lines: ['403 UAEX ext_authz_error'],
+  },
+  'a service that authorizes over gRPC hangs': {
+    resources: custom,
+    hangsOverGrpc: true,
     lines: ['403 UAEX ext_authz_error'],
   },
   'a body that such a service may not see': {
@@ -161,6 +228,40 @@ const cases: Record<string, Case> = {
     request: { path: '/%00' },
     lines: ['400 - path_normalization_failed{nul-in-path}'],
   },
+  'a method that nobody knows': { request: { method: 'PROPFIND' }, lines: ['200 - via_upstream'] },
+  'a method that nobody knows, and no policy allows': {
+    resources: (set) =>
+      set('AuthorizationPolicy', {
+        action: AuthorizationAction.ALLOW,
+        rules: [{ to: [{ methods: ['GET', 'PUT'] }] }],
+      }),
+    request: { method: 'PROPFIND' },
+    lines: ['403 - rbac_access_denied_matched_policy[none]'],
+  },
+  'a method that no route matches': {
+    resources: route({ matches: [{ method: { kind: { $case: 'exact', value: 'GET' } } }] }),
+    request: { method: 'SUBSCRIBE' },
+    lines: ['404 NR route_not_found'],
+  },
+  'a method that opens a tunnel': {
+    ask: async (client) => {
+      const connection = await client.connect(WEB);
+      connection.write('CONNECT 10.0.0.9:22 HTTP/1.1\r\nhost: 10.0.0.9:22\r\n\r\n');
+      await once(connection, 'data');
+      connection.destroy();
+    },
+    lines: ['405 - connect_not_carried'],
+  },
+  'a handshake for a WebSocket that is no GET': {
+    ask: async (client) => {
+      const connection = await client.connect(WEB);
+      const fields = 'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n';
+      connection.write(`PUT / HTTP/1.1\r\nhost: web\r\n${fields}\r\n`);
+      await once(connection, 'data');
+      connection.destroy();
+    },
+    lines: ['400 - websocket_handshake_not_get'],
+  },
   'no route': {
     resources: route({ matches: [{ path: { kind: { $case: 'exact', value: '/other' } } }] }),
     lines: ['404 NR route_not_found'],
@@ -184,7 +285,7 @@ const cases: Record<string, Case> = {
   'no endpoint': { endpoint: 'none', lines: ['503 UH no_healthy_upstream'] },
   'nobody at the endpoint': {
     endpoint: 'nobody',
-    resources: route(once),
+    resources: route(triedOnce),
     lines: ['503 UF upstream_reset_before_response_started{connection_failure}'],
   },
   'nobody there, tried as often as may be': {
@@ -194,7 +295,7 @@ const cases: Record<string, Case> = {
   },
   'an endpoint that hangs up': {
     endpoint: 'hangs-up',
-    resources: route(once),
+    resources: route(triedOnce),
     lines: ['503 UC upstream_reset_before_response_started{connection_termination}'],
   },
   'an endpoint that fails, tried as often as may be': {
@@ -209,7 +310,7 @@ const cases: Record<string, Case> = {
   },
   'a try that is not answered in time': {
     endpoint: never,
-    resources: route({ backendRequestTimeoutMs: 100, ...once }),
+    resources: route({ backendRequestTimeoutMs: 100, ...triedOnce }),
     lines: ['504 UT upstream_per_try_timeout'],
   },
   'more than a destination takes': {
@@ -265,11 +366,24 @@ async function counted(network: WaypointNetwork): Promise<string[]> {
     });
 }
 
+/** The reasons of `ambit_waypoint_failed_requests_total`, and how often. */
+async function failures(network: WaypointNetwork): Promise<string[]> {
+  const { body } = await network.page('stats', '/metrics');
+  return [...body.matchAll(/^ambit_waypoint_failed_requests_total\{reason="(.*)"\} (\d+)$/gm)].map(
+    ([, reason, count]) => `${reason} ${count}`,
+  );
+}
+/** As in the metric, from that in the log. */
+const failureOf = (line: string) => (line.split(' ')[2] ?? '').replace(/\[\w*\/?\w*\]$/, '');
+
 describe('a request is told of with its reason', () => {
   test.each(Object.entries(cases))(
     '%s',
-    async (_, { resources, endpoint = hello, authorizes, request, ask, lines }) => {
-      const service = authorizes && use(await httpBackend('127.0.0.3', authorizes));
+    async (_, { resources, endpoint = hello, authorizes, hangsOverGrpc, request, ask, lines }) => {
+      const service = hangsOverGrpc
+        ? use(await http2Backend('127.0.0.3', () => undefined))
+        : authorizes && use(await httpBackend('127.0.0.3', authorizes));
+      const about = { service: hostnameOf('authz'), port: 80, timeoutMs: 100 };
       const network = use(
         await startWaypoint({
           before: (controlPlane) => {
@@ -281,10 +395,9 @@ describe('a request is told of with its reason', () => {
                 ...(MESH_SETTINGS.extensionProviders ?? []),
                 {
                   name: 'asker',
-                  kind: {
-                    $case: 'extAuthzHttp',
-                    value: { service: hostnameOf('authz'), port: 80, timeoutMs: 100, maxRequestBytes: 100 },
-                  },
+                  kind: hangsOverGrpc
+                    ? { $case: 'extAuthzGrpc', value: about }
+                    : { $case: 'extAuthzHttp', value: { ...about, maxRequestBytes: 100 } },
                 },
               ],
             });
@@ -302,14 +415,18 @@ describe('a request is told of with its reason', () => {
       network.service({ name: 'web', vip: '10.9.0.1' });
       const backend = await endpointOf(endpoint);
       if (backend) network.endpoint({ name: 'web-0', service: 'web', ip: backend.ip, port: backend.port });
-      network.service({ name: 'authz', vip: '10.9.0.3', attached: false });
+      const protocol = hangsOverGrpc ? AppProtocol.GRPC : AppProtocol.HTTP11;
+      network.service({ name: 'authz', vip: '10.9.0.3', attached: false, protocol });
       if (service)
         network.endpoint({ name: 'authz-0', service: 'authz', ip: service.ip, port: service.port });
       const client = await network.client();
-      await (ask ? ask(client, network) : client.request(WEB, request));
+      const asked = typeof request === 'function' ? await request() : request;
+      await (ask ? ask(client, network) : client.request(WEB, asked));
       await until(() => network.lines.length >= lines.length, 'it is logged');
       expect(network.lines.map((line) => line.trimEnd())).toEqual(lines);
       expect(await counted(network)).toEqual(lines.map((line) => line.split(' ').slice(0, 2).join(' ')));
+      const failed = lines.map(failureOf).filter((reason) => reason !== 'via_upstream');
+      expect(await failures(network)).toEqual(failed.map((reason) => `${reason} 1`));
     },
   );
 });

@@ -69,7 +69,14 @@ async function started(protocol: AppProtocol) {
         return `${label('response_code')} ${label('response_flags')} ${line.split(' ').at(-1)}`;
       });
   };
-  return { network, said, counted, asked: () => asked };
+  /** Why requests failed, and how often each. */
+  const failures = async () => {
+    const { body } = await network.page('stats', '/metrics');
+    return [...body.matchAll(/^ambit_waypoint_failed_requests_total\{reason="(.*)"\} (\d+)$/gm)].map(
+      ([, reason, count]) => `${reason} ${count}`,
+    );
+  };
+  return { network, said, counted, failures, asked: () => asked };
 }
 
 const SAN = 'spiffe://cluster.local/ns/shop/sa/alice';
@@ -83,6 +90,28 @@ describe('HTTP/1.1', () => {
       reason: 'content-length-and-transfer-encoding',
     },
     'two hosts': { bytes: get('host: other'), status: 400, reason: 'duplicate-host' },
+    'two lengths': {
+      bytes: get('content-length: 4', 'content-length: 5'),
+      status: 400,
+      reason: 'duplicate-content-length',
+    },
+    'a coding besides chunked': {
+      bytes: get('transfer-encoding: gzip, chunked'),
+      status: 400,
+      reason: 'illegal-transfer-encoding',
+    },
+    'a host that contradicts an absolute target': {
+      bytes: 'GET http://other/ HTTP/1.1\r\nhost: web\r\n\r\n',
+      status: 400,
+      reason: 'host-mismatch',
+    },
+    'a folded line': { bytes: get('x: a\r\n b'), status: 400, reason: 'folded-line' },
+    'a space before the colon': { bytes: get('x : a'), status: 400, reason: 'space-before-colon' },
+    'a body that names itself of the connection': {
+      bytes: get('content-length: 4', 'connection: content-length'),
+      status: 400,
+      reason: 'illegal-connection-option',
+    },
     'bare LF': { bytes: 'GET / HTTP/1.1\nhost: web\n\n', status: 400, reason: 'bare-lf' },
     'a control octet in a value': { bytes: get('x: a\0b'), status: 400, reason: 'illegal-field-value' },
     'a head that is too large': {
@@ -108,13 +137,14 @@ describe('HTTP/1.1', () => {
   };
 
   test.each(Object.entries(cases))('%s', async (_, { bytes, status, reason }) => {
-    const { network, said, counted, asked } = await started(AppProtocol.HTTP11);
+    const { network, said, counted, failures, asked } = await started(AppProtocol.HTTP11);
     const { connection, answer } = await said(Buffer.from(bytes, 'latin1'));
     await until(() => network.lines.length > 0, 'it is logged');
     await until(() => answer().includes('\r\n\r\n'), 'it is answered');
     expect(answer().slice(0, 12)).toBe(`HTTP/1.1 ${status}`);
     expect(network.lines).toEqual([`- - HTTP/1.1 ${status} DPE http1.codec_error{${reason}} - ${SAN}\n`]);
     expect(await counted()).toEqual([`${status} DPE 1`]);
+    expect(await failures()).toEqual([`http1.codec_error{${reason}} 1`]);
     expect(asked()).toBe(0);
     connection.destroy();
   });
@@ -182,12 +212,13 @@ describe('HTTP/2', () => {
   };
 
   test.each(Object.entries(cases))('%s', async (_, { bytes, status, reason }) => {
-    const { network, said, counted, asked } = await started(AppProtocol.HTTP2);
+    const { network, said, counted, failures, asked } = await started(AppProtocol.HTTP2);
     const settings = frame(FRAME.settings, 0, 0, Buffer.alloc(0));
     const { connection } = await said(Buffer.concat([PREFACE, settings, bytes]));
     await until(() => network.lines.length > 0, 'it is logged');
     expect(network.lines).toEqual([`- - HTTP/2 ${status} DPE http2.codec_error{${reason}} - ${SAN}\n`]);
     expect(await counted()).toEqual([`${status} DPE 1`]);
+    expect(await failures()).toEqual([`http2.codec_error{${reason}} 1`]);
     expect(asked()).toBe(0);
     connection.destroy();
   });

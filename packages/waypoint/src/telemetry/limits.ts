@@ -47,3 +47,5 @@ export const MAX_PROBLEMS_TOLD = 1_000;
 export const MAX_SHARED_PLANS = 1_000;
 /** Destinations that have metrics of their own. */
 export const MAX_DESTINATIONS_TOLD = 1_000;
+/** Reasons of failed requests that are counted apart; there are some 150 words. */
+export const MAX_FAILURE_REASONS = 256;

@@ -17,6 +17,7 @@ import type { BegunRequest } from './begun.ts';
 import type { AnyRecord } from './expression/attributes.ts';
 import { type Identifiers, randomIdentifiers } from './identifiers.ts';
 import { MAX_PROBLEMS_TOLD, MAX_SHARED_PLANS } from './limits.ts';
+import { FailedRequests } from './metrics/failed-requests.ts';
 import { type CountedConnection, TrafficMetrics } from './metrics/traffic-metrics.ts';
 import { type TelemetryPlan, telemetryPlan } from './plan.ts';
 import type { ConnectionRecord, RequestRecord } from './record.ts';
@@ -49,6 +50,7 @@ export class WaypointTelemetry {
   readonly #identifiers: Identifiers;
   readonly #outputs: LogOutputs;
   readonly #metrics = new TrafficMetrics();
+  readonly #failed: FailedRequests;
   readonly #exporters: SpanExporters;
   readonly #plans = new WeakMap<readonly Telemetry[], { settings: MeshSettings; plan: TelemetryPlan }>();
   /** Of the settings that were seen last: most services have the same Telemetries, and then the same plan. */
@@ -64,6 +66,7 @@ export class WaypointTelemetry {
     this.#options = options;
     this.#identifiers = options.identifiers ?? randomIdentifiers();
     this.#outputs = options.outputs ?? new LogOutputs(clock);
+    this.#failed = new FailedRequests(registry);
     const spans = registry.counter({
       name: 'ambit_waypoint_spans',
       help: 'Spans by what became of them: sent to the collector, dropped since the queue was full, or not taken',
@@ -89,6 +92,7 @@ export class WaypointTelemetry {
   ended(record: RequestRecord): void {
     const { plan, span } = record.begun;
     if (plan.metrics) this.#metrics.countRequest(plan.metrics, record);
+    this.#failed.ended(record.details);
     this.#writeLines(plan, record);
     if (!span || !plan.tracing) return;
     const { local } = this.#options.context;
