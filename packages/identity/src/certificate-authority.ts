@@ -5,7 +5,6 @@
  * else. The material may be replaced while it runs: a plugged-in CA is reloaded, a root is rotated. The X.509 library is
  * loaded with the first request: a proxy that is its own CA answers none.
  */
-import { X509Certificate } from 'node:crypto';
 import type { Clock } from '@ambit/core/clock';
 import { AuthorityError, CertificateError } from './errors.ts';
 import { generateKeys } from './keys.ts';
@@ -13,7 +12,8 @@ import { DEFAULT_LEAF_TTL_MS, MAX_LEAF_TTL_MS } from './limits.ts';
 import { parseSpiffeId } from './spiffe-id.ts';
 import { type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
 import { createWorkloadLeaf } from './workload-leaf.ts';
-import type { KeyPair, Signer, SubjectNames } from './x509.ts';
+import { trustedUntilMs } from './trust-path.ts';
+import type { KeyPair, Signer, SubjectNames, Validity } from './x509.ts';
 
 /** What a CA signs with, and what those who verify need. */
 export interface AuthorityMaterial {
@@ -55,9 +55,12 @@ export class CertificateAuthority {
   readonly #defaultTtlMs: number;
   readonly #maxTtlMs: number;
   #material: AuthorityMaterial;
+  /** Of that. */
+  #trustedUntilMs: number;
 
   constructor(material: AuthorityMaterial, options: AuthorityOptions) {
     this.#material = material;
+    this.#trustedUntilMs = trustedUntilMs(material);
     this.#clock = options.clock;
     this.#defaultTtlMs = options.defaultTtlMs ?? DEFAULT_LEAF_TTL_MS;
     this.#maxTtlMs = options.maxTtlMs ?? MAX_LEAF_TTL_MS;
@@ -69,6 +72,7 @@ export class CertificateAuthority {
 
   /** From now on signs with, and announces, `material`. */
   use(material: AuthorityMaterial): void {
+    this.#trustedUntilMs = trustedUntilMs(material);
     this.#material = material;
   }
 
@@ -88,7 +92,7 @@ export class CertificateAuthority {
     // Nothing else that the asker wrote: some verifiers take a common name for a server's name where no DNS name stands.
     const names = { uris: request.identities };
     const material = this.#material;
-    const leaf = await createLeaf({ names, publicKey, ...this.#validity(material, ttlMs) }, material.signer);
+    const leaf = await createLeaf({ names, publicKey, ...this.#validity(ttlMs) }, material.signer);
     return [leaf, ...material.chainPem, material.rootsPem.join('')];
   }
 
@@ -98,7 +102,7 @@ export class CertificateAuthority {
       throw new CertificateError(`not a SPIFFE identity: ${JSON.stringify(identity)}`);
     const keys = await generateKeys();
     const material = this.#material;
-    const validity = this.#validity(material, this.#lifetimeMs(ttlMs));
+    const validity = this.#validity(this.#lifetimeMs(ttlMs));
     const leaf = createWorkloadLeaf({ identity, publicKey: keys.publicKey, ...validity }, material.signer);
     const answer = [leaf, ...material.chainPem, material.rootsPem.join('')];
     return workloadCertificate(identity, keys.privateKey, answer);
@@ -108,7 +112,7 @@ export class CertificateAuthority {
   async issueServer(names: SubjectNames, ttlMs = 0): Promise<ServerCertificate> {
     const keys = await generateKeys();
     const material = this.#material;
-    const validity = this.#validity(material, this.#lifetimeMs(ttlMs));
+    const validity = this.#validity(this.#lifetimeMs(ttlMs));
     const { createLeaf } = await import('./x509.ts');
     const leaf = await createLeaf(
       { names, publicKey: keys.publicKey, usages: ['serverAuth'], ...validity },
@@ -129,15 +133,14 @@ export class CertificateAuthority {
     return requestedMs > 0 ? requestedMs : this.#defaultTtlMs;
   }
 
-  /** A leaf never outlives any certificate above it that is sent along with it. */
-  #validity(material: AuthorityMaterial, ttlMs: number) {
+  /** A leaf never outlives any certificate above it, the root included. */
+  #validity(ttlMs: number): Validity {
     const nowMs = this.#clock.now();
-    const above = [material.signer.certificatePem, ...material.chainPem].map((pem) =>
-      new X509Certificate(pem).validToDate.getTime(),
-    );
-    const expiresMs = Math.min(...above);
+    const expiresMs = this.#trustedUntilMs;
     if (expiresMs <= nowMs)
-      throw new AuthorityError(`the CA certificate has expired (${new Date(expiresMs).toISOString()})`);
+      throw new AuthorityError(
+        `the CA certificate, or one above it, has expired (${new Date(expiresMs).toISOString()})`,
+      );
     return { notBeforeMs: nowMs - CLOCK_SKEW_MS, notAfterMs: Math.min(nowMs + ttlMs, expiresMs) };
   }
 }

@@ -13,7 +13,7 @@ import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { handshake } from './testing/handshake.ts';
 import { clientTlsOptions, serverTlsOptions, verifyClientPeer, verifyServerPeer } from './tls-context.ts';
 import type { WorkloadCertificate } from './workload-certificate.ts';
-import { createAuthority, createLeaf } from './x509.ts';
+import { createAuthority, createLeaf, type KeyPair, type Signer } from './x509.ts';
 
 const ALICE = 'spiffe://td/ns/shop/sa/alice';
 const DAY_MS = 86_400_000;
@@ -161,6 +161,62 @@ describe('a CA from files', () => {
   test.each(Object.entries(wrong))('%s is refused', async (_, [over, message]) => {
     const files = cacerts(await over());
     expect(() => materialOf(files, now)).toThrow(message);
+  });
+});
+
+describe('a leaf outlives nothing above it', () => {
+  const untilDay = (days: number) => ({ notBeforeMs: now - DAY_MS, notAfterMs: now + days * DAY_MS });
+  const sign = (organization: string, days: number, keys: KeyPair, signer?: Signer) =>
+    createAuthority({ organization, keys, ...untilDay(days), ...(signer && { signer }) });
+
+  /** root → upper → lower, which expire after so many days; and the same root with other dates, if there are any. */
+  async function filesOf(days: {
+    root: number;
+    upper: number;
+    lower: number;
+    renewed?: number;
+  }): Promise<CaFiles> {
+    const [top, middle, own] = [await generateKeys(), await generateKeys(), await generateKeys()];
+    const rootPem = await sign('root', days.root, top);
+    const renewed = days.renewed === undefined ? '' : await sign('root', days.renewed, top);
+    const above = { certificatePem: rootPem, privateKey: top.privateKey };
+    const upperPem = await sign('upper', days.upper, middle, above);
+    const below = { certificatePem: upperPem, privateKey: middle.privateKey };
+    return {
+      'ca-cert.pem': await sign('lower', days.lower, own, below),
+      'ca-key.pem': pem(own.privateKey),
+      'cert-chain.pem': upperPem,
+      'root-cert.pem': `${rootPem}${renewed}`,
+    };
+  }
+
+  const cases: Record<string, { days: Parameters<typeof filesOf>[0]; want: number }> = {
+    'what is asked for is sooner than all': { days: { root: 70, upper: 80, lower: 90 }, want: 60 },
+    'what signs expires first': { days: { root: 30, upper: 20, lower: 10 }, want: 10 },
+    'what is above it does': { days: { root: 30, upper: 10, lower: 20 }, want: 10 },
+    'the root does': { days: { root: 10, upper: 20, lower: 30 }, want: 10 },
+    'the root does, and was renewed with its key': {
+      days: { root: 10, upper: 20, lower: 30, renewed: 90 },
+      want: 20,
+    },
+    'the root is about to': { days: { root: 0.001, upper: 20, lower: 30 }, want: 0.001 },
+  };
+  test.each(Object.entries(cases))('%s', async (_, { days, want }) => {
+    const ca = authority(await filesOf(days));
+    const { notAfterMs } = await ca.issueWorkload(ALICE, 60 * DAY_MS);
+    const served = await ca.issueServer({ dnsNames: ['istiod'] }, 60 * DAY_MS);
+    // Certificates count whole seconds.
+    for (const ms of [notAfterMs, served.notAfterMs])
+      expect(Math.abs(ms - (now + want * DAY_MS))).toBeLessThan(60_000);
+  });
+
+  test('and where that has expired nothing is signed, nor are such files taken', async () => {
+    const files = await filesOf({ root: 1, upper: 20, lower: 30 });
+    const material = materialOf(files, now);
+    if (!material) throw new Error('no material');
+    const late = new CertificateAuthority(material, { clock: new FakeClock(now + 2 * DAY_MS) });
+    await expect(late.issueWorkload(ALICE)).rejects.toMatchObject({ code: 'AUTHORITY' });
+    expect(() => materialOf(files, now + 2 * DAY_MS)).toThrow('a certificate above ca-cert.pem expired');
   });
 });
 

@@ -15,6 +15,7 @@ import { AuthorityError } from './errors.ts';
 import { watchFiles } from './file-watch.ts';
 import { MAX_CHAIN_CERTIFICATES } from './limits.ts';
 import { pemBlocks } from './pem.ts';
+import { isIssuer, longestLasting, trustedUntilMs } from './trust-path.ts';
 import { checkStrength } from './x509.ts';
 
 /** Texts by file name. */
@@ -59,11 +60,17 @@ export function materialOf(files: CaFiles, nowMs: number): AuthorityMaterial | u
   if (!signer.checkPrivateKey(privateKey))
     throw new AuthorityError(`${names.key}: does not belong to ${names.certificate}`);
   const known = [...behind, ...(names.chain === undefined ? [] : certificatesIn(files, names.chain))];
-  return {
+  const material: AuthorityMaterial = {
     signer: { certificatePem: signer.toString(), privateKey },
     chainPem: pathToRoot(signer, known, roots).map((certificate) => certificate.toString()),
     rootsPem: roots.map((root) => root.toString()),
   };
+  const untilMs = trustedUntilMs(material);
+  if (untilMs <= nowMs)
+    throw new AuthorityError(
+      `a certificate above ${names.certificate} expired ${new Date(untilMs).toISOString()}`,
+    );
+  return material;
 }
 
 /**
@@ -131,8 +138,8 @@ function pathToRoot(
     path.push(current);
     const child = current;
     if (roots.some((root) => isIssuer(root, child))) return path;
-    const next = known.find(
-      (other) => other.fingerprint256 !== child.fingerprint256 && isIssuer(other, child),
+    const next = longestLasting(
+      known.filter((other) => other.fingerprint256 !== child.fingerprint256 && isIssuer(other, child)),
     );
     if (!next || path.length > MAX_CHAIN_CERTIFICATES)
       throw new AuthorityError(
@@ -141,10 +148,6 @@ function pathToRoot(
     current = next;
   }
   return path;
-}
-
-function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
-  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
 function certificatesIn(files: CaFiles, name: string): readonly X509Certificate[] {

@@ -9,6 +9,7 @@ import type { Clock } from '@ambit/core/clock';
 import { MetricRegistry } from '@ambit/core/metrics';
 import type { CaOutcome } from '@ambit/identity/ca-server';
 import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
+import { rootOf } from '@ambit/identity/trust-path';
 import type { WatchObserver } from '@ambit/kube/watch-collection';
 import type { DeltaXdsServer } from '@ambit/xds/server';
 import type { ServerObserver } from '@ambit/xds/server/client-stream';
@@ -94,7 +95,7 @@ export class ControlPlaneMetrics {
       const now = material();
       if (!now) return;
       const endsMs = (pem: string) => new X509Certificate(pem).validToDate.getTime();
-      const rootMs = endsMs(now.rootsPem[0] ?? now.signer.certificatePem);
+      const rootMs = rootOf(now)?.validToDate.getTime() ?? endsMs(now.signer.certificatePem);
       expiry.set(rootMs / SECOND_MS);
       remaining.set((rootMs - clock.now()) / SECOND_MS);
       chainExpiry.set(endsMs(now.signer.certificatePem) / SECOND_MS);

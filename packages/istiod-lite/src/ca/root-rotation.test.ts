@@ -56,12 +56,12 @@ describe('a rotation of the root that an operator asked for', () => {
   });
 
   const clock = { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() };
-  const rootSecret = () =>
+  const rootSecret = (lifetimeMs: number) =>
     new RootSecret({
       client,
       ...SECRET,
       organization: 'td',
-      lifetimeMs: 87_600 * HOUR_MS,
+      lifetimeMs,
       overlapMs: OVERLAP_MS,
       clock,
       random: () => 0.5,
@@ -75,8 +75,8 @@ describe('a rotation of the root that an operator asked for', () => {
       },
     });
 
-  async function replica() {
-    const secret = rootSecret();
+  async function replica(lifetimeMs = 87_600 * HOUR_MS) {
+    const secret = rootSecret(lifetimeMs);
     const authority = new CertificateAuthority(await secret.load(signal), { clock });
     let changes = 0;
     return {
@@ -163,6 +163,27 @@ describe('a rotation of the root that an operator asked for', () => {
     const again = await replica();
     expect(again.signer()).toBe(restarted.signer());
     expect(again.signer()).toBe(first.roots()[1]);
+  });
+
+  test('a root that would end before the next one signs is renewed, and signs until then', async () => {
+    const lifetimeMs = 4 * OVERLAP_MS;
+    const only = await replica(lifetimeMs);
+    const [endsMs, oldRoot] = [nowMs + lifetimeMs, only.signer()];
+    nowMs += 0.79 * lifetimeMs;
+    await annotate();
+    await only.look();
+    nowMs += 0.02 * lifetimeMs;
+    await only.look();
+    expect([phaseOf(await stored()), only.roots().length]).toEqual(['announced', 2]);
+    const renewed = only.signer();
+    expect(renewed).not.toBe(oldRoot);
+    nowMs = endsMs + 60_000;
+    await only.look();
+    expect([phaseOf(await stored()), only.signer()]).toEqual(['announced', renewed]);
+    expect((await only.leaf()).notAfterMs).toBeGreaterThan(nowMs);
+    nowMs += STEP_MS;
+    await only.look();
+    expect([phaseOf(await stored()), only.roots()]).toEqual(['overlapping', [only.signer(), renewed]]);
   });
 
   test('a second wish waits until the first is done', async () => {

@@ -226,9 +226,9 @@ async function nextState(
   if (step === 'switch')
     return { state: advance(stored, nowMs), what: 'the new root signs, the old one is still trusted' };
   if (step === 'retire') return { state: advance(stored, nowMs), what: 'the old root is trusted no longer' };
+  // While another root is announced too: this one signs until then, and may not last so long.
   const signsItself = stored.material.chainPem.length === 0;
-  if (stored.phase.kind !== 'steady' || !signsItself) return undefined;
-  if (!isRenewalDue(stored.material.signer.certificatePem, nowMs)) return undefined;
+  if (!signsItself || !isRenewalDue(stored.material.signer.certificatePem, nowMs)) return undefined;
   const material = await renewRoot(stored.material, options, clock);
   return { state: { material, phase: stored.phase }, what: 'self-signed root renewed with the same key' };
 }
