@@ -36,6 +36,8 @@ export interface TunnelServerOptions {
   /** The workload's certificate as TLS options, for each handshake anew. */
   tls(): Promise<MeshTlsOptions>;
   verify(socket: TLSSocket): PeerVerdict;
+  /** Before the handshake: what the socket still needs. */
+  onConnection?(fd: number, peer: Endpoint): void;
   onStream(tunnel: ServerTunnel, stream: H2Stream, fields: HeaderFields): StreamHandler;
   /** A connection that came to nothing (no certificate of our own, handshake failed, peer refused, a limit) or broke HTTP/2. */
   onRefused(peer: Endpoint, local: Endpoint, error: MeshError): void;
@@ -102,6 +104,7 @@ export class TunnelServer {
       if (refused) this.#options.onRefused(peer, local, refused);
       return;
     }
+    this.#options.onConnection?.(handle.fd, peer);
     this.#count(peer, 1);
     this.#handshakes.add(socket);
     this.#shake(socket, peer, local).catch((error: unknown) => {

@@ -9,6 +9,7 @@ import { familyOf, formatHostPort } from '@ambit/core/ip';
 import { EAGAIN, EINPROGRESS, EINTR } from './errno.ts';
 import { LinuxError } from './errors.ts';
 import { check, lastErrno, libc } from './libc.ts';
+import { trySetCongestionControl } from './congestion-control.ts';
 import { enterNetns, leaveNetns, NETNS_CURRENT } from './netns.ts';
 import {
   type KeepAlive,
@@ -109,6 +110,8 @@ export interface TcpSocketOptions {
   readonly keepalive?: KeepAlive;
   /** Where the local port is chosen from, on kernels that can; see {@link tryLocalPortRange}. Default: anywhere. */
   readonly localPorts?: { readonly from: number; readonly to: number };
+  /** By the kernel's name, if it has that. Default: the namespace's. */
+  readonly congestionControl?: string;
 }
 
 /**
@@ -118,12 +121,13 @@ export interface TcpSocketOptions {
  * @throws {@link LinuxError} EPERM for a mark or transparency without the capability; EADDRNOTAVAIL for the source.
  */
 export function tcpSocket(options: TcpSocketOptions): number {
-  const { family, mark, bind: source, keepalive, localPorts } = options;
+  const { family, mark, bind: source, keepalive, localPorts, congestionControl } = options;
   const fd = openIn(options.netnsFd, family === 4 ? AF_INET : AF_INET6);
   try {
     if (mark !== undefined) setMark(fd, mark);
     if (keepalive) keepAlive(fd, keepalive);
     if (localPorts) tryLocalPortRange(fd, localPorts.from, localPorts.to);
+    if (congestionControl !== undefined) trySetCongestionControl(fd, congestionControl);
     if (source) {
       if (source.transparent) setTransparent(fd, family);
       if (source.port === 0) setBindAddressNoPort(fd);

@@ -7,6 +7,7 @@
 import { createServer, type Server } from 'node:net';
 import { codeOf, messageOf } from '@ambit/core/errors';
 import { acceptHandles, adoptConnection, type TcpHandle } from '@ambit/http/transport/native';
+import { congestionControl, trySetCongestionControl, withinMachine } from '@ambit/linux/congestion-control';
 import { tryServeByClientPort } from '@ambit/linux/reuse-port';
 import { acceptWaiting, fdOf, listenTcp, type ListenOptions } from '@ambit/linux/sockets';
 import type { WorkerOptions } from '../threads/worker-options.ts';
@@ -20,6 +21,11 @@ export interface Listener {
   readonly loopback?: boolean;
   /** Clients choose by their port which worker serves them, where the kernel can. */
   readonly byClientPort?: boolean;
+  /**
+   * Connections have the congestion control of those that do not leave the machine: all of them, or `onAccepted` gives the
+   * namespace's own to the others. The other way round would be too late.
+   */
+  readonly withinMachine?: boolean;
   readonly onAccepted: (handle: TcpHandle) => void;
 }
 
@@ -28,6 +34,8 @@ export interface Listeners {
   readonly transparent: boolean;
   /** Whether clients choose their worker, wherever they may. */
   readonly byClientPort: boolean;
+  /** The namespace's own, and another one for connections that do not leave the machine, if they should have one. */
+  readonly congestionControl: { readonly own: string; readonly withinMachine: string | undefined };
   /** Takes what waits in the kernel, which would be reset otherwise, and then no more. */
   close(): void;
 }
@@ -45,6 +53,7 @@ export function openListeners(
   const open: { readonly server: Server; readonly listener: Listener }[] = [];
   let transparent = options.originalSource !== 'never';
   let byClientPort = true;
+  let own = '';
   try {
     for (const listener of wanted) {
       const socket = openSocket(netnsFd, listener, options);
@@ -52,6 +61,9 @@ export function openListeners(
       if (listener.byClientPort && options.workers > 1) {
         byClientPort &&= tryServeByClientPort(socket.fd, options.workers);
       }
+      own = congestionControl(socket.fd);
+      const within = withinMachine(own);
+      if (listener.withinMachine && within !== undefined) trySetCongestionControl(socket.fd, within);
       const server = createServer().on('error', () => undefined);
       open.push({ server, listener });
       server.listen({ fd: socket.fd, backlog: LISTEN_BACKLOG });
@@ -67,7 +79,8 @@ export function openListeners(
       server.close();
     }
   };
-  return { transparent, byClientPort, close };
+  const control = { own, withinMachine: withinMachine(own) };
+  return { transparent, byClientPort, congestionControl: control, close };
 }
 
 function takeWaiting(server: Server, { onAccepted }: Listener): void {

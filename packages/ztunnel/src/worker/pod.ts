@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { getSystemErrorName } from 'node:util';
 import { codeOf, messageOf } from '@ambit/core/errors';
-import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import { type Endpoint, formatHostPort, isLoopback } from '@ambit/core/ip';
 import { openTunnel, type Tunnel } from '@ambit/hbone/client';
 import { TunnelConnectError } from '@ambit/hbone/errors';
 import type { SessionHandler } from '@ambit/http/h2/session';
@@ -25,6 +25,7 @@ import {
   verifyClientPeer,
   verifyServerPeer,
 } from '@ambit/identity/tls-context';
+import { trySetCongestionControl } from '@ambit/linux/congestion-control';
 import type { Route } from '@ambit/model/decide/route';
 import { parseIdentity, type Workload } from '@ambit/model/workload';
 import type { PodInfo, StartPodMessage } from '../threads/messages.ts';
@@ -42,7 +43,7 @@ import {
 import { type Listener, openListeners, type Listeners } from './listeners.ts';
 import { OutboundConnection } from './outbound.ts';
 import { PassthroughConnection } from './passthrough.ts';
-import { PodSockets } from './sockets.ts';
+import { PodSockets, type WithinMachine } from './sockets.ts';
 import { acceptSocks } from './socks.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -88,6 +89,7 @@ export class Pod {
       budget: this.budget,
       tls: async () => serverTlsOptions(await worker.certificates.get(this.identity), worker.tls),
       verify: (socket) => this.#verifyClient(socket),
+      onConnection: (fd, peer) => this.#fromAfar(fd, peer),
       onStream: (tunnel, stream, fields) => new InboundConnection(this, tunnel, stream, fields).start(),
       onRefused: (peer, local, error) =>
         worker.accessLog.refused('inbound', text(peer), text(local), messageOf(error)),
@@ -112,6 +114,7 @@ export class Pod {
       options,
       this.#listeners.transparent && !inboundOnly,
       worker.random,
+      this.#withinMachine(),
     );
   }
 
@@ -260,21 +263,50 @@ export class Pod {
     this.#whenEmpty?.();
   }
 
+  #withinMachine(): WithinMachine | undefined {
+    const { withinMachine: congestionControl } = this.#listeners.congestionControl;
+    return congestionControl === undefined
+      ? undefined
+      : { congestionControl, includes: (ip) => this.#isWithinMachine(ip) };
+  }
+
+  /** What is not known is taken to be elsewhere. */
+  #isWithinMachine(ip: string): boolean {
+    if (isLoopback(ip)) return true;
+    const { mesh, options } = this.worker;
+    const workload = mesh.workloadAt(options.network, ip);
+    if (workload === undefined || workload === this.workload) return workload !== undefined;
+    const { nodeName, clusterId } = options;
+    return nodeName !== '' && workload.node === nodeName && workload.clusterId === clusterId;
+  }
+
+  /** The listener gave the connection what those within the machine have. */
+  #fromAfar(fd: number, peer: Endpoint): void {
+    const { own, withinMachine } = this.#listeners.congestionControl;
+    if (withinMachine !== undefined && !this.#isWithinMachine(peer.ip)) trySetCongestionControl(fd, own);
+  }
+
   #wantedListeners(inboundOnly: boolean): readonly Listener[] {
     const { ports } = this.worker.options;
     const inbound: Listener = {
       port: ports.inbound,
       byClientPort: true,
+      withinMachine: true,
       onAccepted: (handle) => this.#tunnels.accept(handle),
     };
     if (inboundOnly) return [inbound];
     const all: Listener[] = [
-      { port: ports.outbound, onAccepted: (handle) => this.#acceptOutbound(handle) },
+      { port: ports.outbound, withinMachine: true, onAccepted: (handle) => this.#acceptOutbound(handle) },
       { port: ports.inboundPlaintext, onAccepted: (handle) => this.#acceptPlaintext(handle) },
       inbound,
     ];
     if (ports.socks5 !== undefined) {
-      all.push({ port: ports.socks5, loopback: true, onAccepted: (handle) => acceptSocks(this, handle) });
+      all.push({
+        port: ports.socks5,
+        loopback: true,
+        withinMachine: true,
+        onAccepted: (handle) => acceptSocks(this, handle),
+      });
     }
     return all;
   }

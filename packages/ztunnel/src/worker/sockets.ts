@@ -34,9 +34,20 @@ const FEW_PORTS = 128;
 /** After so many ports that were taken between the same two, wherever the kernel finds one. */
 const BORNE_PORT_TRIES = 8;
 
+/** Connections that do not leave the machine, where they should have another congestion control than the namespace's. */
+export interface WithinMachine {
+  /** By the kernel's name. */
+  readonly congestionControl: string;
+  /** Whether a connection to `ip` is one of them. */
+  includes(ip: string): boolean;
+}
+
+type ByFamily = Readonly<Record<4 | 6, TcpSocketOptions>>;
+
 export class PodSockets {
-  readonly #v4: TcpSocketOptions;
-  readonly #v6: TcpSocketOptions;
+  readonly #anywhere: ByFamily;
+  readonly #withinMachine: ByFamily;
+  readonly #within: WithinMachine | undefined;
   readonly #random: Random;
   readonly #mustPreserve: boolean;
   readonly #worker: { readonly index: number; readonly workers: number };
@@ -44,15 +55,24 @@ export class PodSockets {
   readonly preservesSource: boolean;
   #closed = false;
 
-  constructor(netnsFd: number | undefined, options: WorkerOptions, preservesSource: boolean, random: Random) {
+  constructor(
+    netnsFd: number | undefined,
+    options: WorkerOptions,
+    preservesSource: boolean,
+    random: Random,
+    within?: WithinMachine,
+  ) {
     this.#random = random;
     const common = {
       ...(netnsFd === undefined ? {} : { netnsFd }),
       ...(options.packetMark === undefined ? {} : { mark: options.packetMark }),
       ...(options.keepalive === undefined ? {} : { keepalive: kernelKeepalive(options.keepalive) }),
     };
-    this.#v4 = { ...common, family: 4 };
-    this.#v6 = { ...common, family: 6 };
+    this.#within = within;
+    this.#anywhere = byFamily(common);
+    this.#withinMachine = byFamily(
+      within ? { ...common, congestionControl: within.congestionControl } : common,
+    );
     this.preservesSource = preservesSource;
     this.#mustPreserve = options.originalSource === 'must';
     this.#worker = options;
@@ -145,8 +165,13 @@ export class PodSockets {
 
   #optionsFor(to: string): TcpSocketOptions {
     if (this.#closed) throw new PodStoppedError();
-    return familyOf(to) === 4 ? this.#v4 : this.#v6;
+    const options = this.#within?.includes(to) ? this.#withinMachine : this.#anywhere;
+    return options[familyOf(to)];
   }
+}
+
+function byFamily(common: Omit<TcpSocketOptions, 'family'>): ByFamily {
+  return { 4: { ...common, family: 4 }, 6: { ...common, family: 6 } };
 }
 
 /**
