@@ -114,6 +114,18 @@ describe('the path that is sent', () => {
   });
 });
 
+test.each([
+  ['the prefix', PREFIX('/backend'), '/backend/bar?a=1'],
+  ['all', FULL('/backend'), '/backend?a=1'],
+])('a backend’s path stands in place of its rule’s: %s', (_, change, want) => {
+  const rewrite = (value: object) => [filter({ $case: 'rewrite', value })] as Filters;
+  const asked = request('/foo/bar?a=1');
+  const backends = [backend(1, 1, { filters: rewrite(change) })];
+  const matches = [prefixPath('/foo')];
+  expect(sent({ matches, backends }, asked).path).toBe(want);
+  expect(sent({ matches, filters: rewrite(PREFIX('/rule')), backends }, asked).path).toBe(want);
+});
+
 describe('the fields that are sent', () => {
   const change = (value: object) => filter({ $case: 'requestHeaders', value });
 

@@ -1,8 +1,9 @@
 /**
  * What filters make of a request and of its response: fields set, added and removed, host and path rewritten.
  *
- * Of a request the rule's filters come first and the backend's then; of a response the other way round. In one filter
- * `remove` comes first, then `set`, then `add`, as in Envoy. Where a filter changes nothing, the fields stay the same
+ * Of a request the rule's filters come first and the backend's then; of a response the other way round. A backend's new path
+ * stands in place of its rule's: both are said of the path that was asked for. In one filter `remove` comes first, then
+ * `set`, then `add`, as in Envoy. Where a filter changes nothing, the fields stay the same
  * list.
  *
  * Envoy has tokens and authorizing services write their headers before, and filters change these like others. Here no filter
@@ -34,7 +35,8 @@ export function forwardedRequest(decision: RequestChanges, request: RequestView)
   const fixed = fixedFields(decision, request);
   for (const { rewrite, requestHeaders } of decision.filters) {
     if (rewrite?.hostname !== undefined) authority = rewrite.hostname;
-    if (rewrite?.path !== undefined) path = changePath(rewrite.path, path, decision.matchedPrefixLength);
+    if (rewrite?.path !== undefined)
+      path = changePath(rewrite.path, request.path, decision.matchedPrefixLength);
     for (const change of requestHeaders) {
       authority = hostOf(change) ?? authority;
       fields = changeFields(change, fields, fixed);
