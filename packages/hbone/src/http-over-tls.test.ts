@@ -8,6 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { createSecureContext, TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { Deadlines } from '@ambit/http/deadlines';
 import type { HttpClientConnection, RequestHead } from '@ambit/http/exchange';
 import { connectHttp1 } from '@ambit/http/h1/client';
@@ -23,13 +24,14 @@ import { dialPlain, dialTls } from '@ambit/http/transport/dial';
 import { TlsTransport } from '@ambit/http/transport/tls-transport';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 
-const deadlines = new Deadlines(systemClock);
-const clock = systemClock;
+/** Nothing is late here but what a test lets be. */
+const clock = new FakeClock();
+const deadlines = new Deadlines(clock);
 let pem = { key: '', cert: '', ca: '' };
 const cleanups: (() => void)[] = [];
 
 beforeAll(async () => {
-  const ca = await createSelfSignedCa({ clock });
+  const ca = await createSelfSignedCa({ clock: systemClock });
   const { chainPem, rootsPem, privateKey } = await ca.issueWorkload('spiffe://td/ns/a/sa/b');
   pem = {
     key: String(privateKey.export({ format: 'pem', type: 'pkcs8' })),
@@ -171,10 +173,8 @@ describe.each(['http/1.1', 'h2'])('%s over TLS', (protocol) => {
 
 describe('who cannot be reached', () => {
   test('is told with its errno, and with the reason of TLS', async () => {
-    const gone = createServer();
-    const port = await listening(gone);
-    gone.close();
-    const dial = { to: { ip: '127.0.0.1', port }, timeoutMs: 5_000, clock };
+    // Where nobody listens, and nobody else does who asks for any port.
+    const dial = { to: { ip: '127.0.0.1', port: 1 }, timeoutMs: 5_000, clock };
     await expect(dialPlain(dial)).rejects.toMatchObject({
       code: 'PLAIN_CONNECTION',
       errno: 'ECONNREFUSED',
@@ -188,9 +188,16 @@ describe('who cannot be reached', () => {
     await expect(dialTls({ ...dial, to: { ip: '127.0.0.1', port: plain }, tls: {} })).rejects.toMatchObject({
       code: 'TLS_CONNECTION',
     });
-    const mute = await listening(createServer((socket) => cleanups.push(() => socket.destroy())));
-    const late = dialTls({ ...dial, to: { ip: '127.0.0.1', port: mute }, timeoutMs: 20, tls: {} });
-    await expect(late).rejects.toThrow('no handshake within 20 ms');
+    const said = Promise.withResolvers<void>();
+    const mute = createServer((socket) => {
+      cleanups.push(() => socket.destroy());
+      socket.once('data', () => said.resolve());
+    });
+    const late = dialTls({ ...dial, to: { ip: '127.0.0.1', port: await listening(mute) }, tls: {} });
+    const told = expect(late).rejects.toThrow('no handshake within 5000 ms');
+    await said.promise;
+    await clock.advance(dial.timeoutMs);
+    await told;
     const server = await listening(createHttpsServer(pem));
     const unwanted = dialTls({
       ...dial,

@@ -1,31 +1,23 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Clock, systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
-import { AccessSource } from '@ambit/kube/access';
-import { KubeClient } from '@ambit/kube/client';
-import type { Lease } from '@ambit/kube/resources/coordination';
-import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
+import { LEASE_DURATION_MS, LEASE_RETRY_MS } from '@ambit/kube/limits';
+import { MemoryLease } from '@ambit/kube/testing/memory-lease';
 import { Leadership } from './leadership.ts';
+import { WRITE_RETRY_MAX_MS } from './limits.ts';
 
-const LEASES = '/apis/coordination.k8s.io/v1/leases';
-/** Time runs fifty times as fast. */
-const fast: Clock = {
-  ...systemClock,
-  monotonicMs: () => systemClock.monotonicMs() * 50,
-  sleep: (ms, signal) => systemClock.sleep(ms / 50, signal),
-  after: (ms, run) => systemClock.after(ms / 50, run),
-};
+/** Between two tries, at most. */
+const TRY_MS = LEASE_RETRY_MS * 1.5;
 
 let scope: AsyncDisposableStack;
-let api: FakeApiServer;
-let client: KubeClient;
+let clock: FakeClock;
+let stored: MemoryLease;
 let log: string[];
 
-beforeEach(async () => {
+beforeEach(() => {
   scope = new AsyncDisposableStack();
-  api = scope.use(new FakeApiServer());
-  const access = { server: new URL(await api.start()), tls: {}, headers: {}, namespace: '' };
-  client = scope.use(new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock)));
+  clock = new FakeClock();
+  stored = new MemoryLease();
   log = [];
 });
 afterEach(() => scope.disposeAsync());
@@ -33,61 +25,58 @@ afterEach(() => scope.disposeAsync());
 const stand = (identity: string) =>
   scope.use(
     new Leadership({
-      client,
+      client: stored.client,
       namespace: 'ns',
       name: 'l',
       identity,
-      clock: fast,
+      clock,
       random: () => 0.5,
       log: silentLogger,
     }),
   );
 const work =
-  (name: string, endsAfterMs = 0) =>
+  (name: string, end: Promise<void> = Promise.resolve()) =>
   (own: AsyncDisposableStack) => {
     log.push(`${name} starts`);
     own.defer(async () => {
-      await systemClock.sleep(endsAfterMs);
+      await end;
       log.push(`${name} ended, lease of ${holder()}`);
     });
   };
-const holder = () => (api.find(LEASES, 'ns', 'l') as Lease | undefined)?.spec?.holderIdentity;
-
-async function eventually(what: () => boolean): Promise<void> {
-  const endMs = performance.now() + 15_000;
-  while (!what()) {
-    if (performance.now() > endMs) throw new Error(`never came true: ${what.toString()} of ${log.join()}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
+const holder = () => stored.lease?.spec?.holderIdentity;
 
 describe('Leadership', () => {
   test('all work of a lease runs at one replica; on a stop it ends, then the lease is given back', async () => {
     const first = stand('a');
-    first.whileLeading(work('a1', 20));
-    await eventually(() => log.length === 1);
+    const end = Promise.withResolvers<void>();
+    first.whileLeading(work('a1', end.promise));
+    await clock.advance(0);
     first.whileLeading(work('a2'));
-    await eventually(() => log.length === 2);
+    await clock.advance(0);
     const second = stand('b');
     second.whileLeading(work('b'));
-    await systemClock.sleep(400);
+    await clock.advance(10 * LEASE_DURATION_MS);
     expect(log).toEqual(['a1 starts', 'a2 starts']);
-    await first[Symbol.asyncDispose]();
-    expect(log.slice(2)).toEqual(['a2 ended, lease of a', 'a1 ended, lease of a']);
-    expect(holder()).not.toBe('a');
-    await eventually(() => log.length === 5);
-    expect(log[4]).toBe('b starts');
+    const stopped = first[Symbol.asyncDispose]();
+    await clock.advance(10 * LEASE_DURATION_MS);
+    expect(log.slice(2)).toEqual(['a2 ended, lease of a']);
+    end.resolve();
+    await stopped;
+    expect(log.slice(3)).toEqual(['a1 ended, lease of a']);
+    expect(holder()).toBe('');
+    await clock.advance(TRY_MS);
+    expect([log.slice(4), holder()]).toEqual([['b starts'], 'b']);
   });
 
   test('who loses the lease stops its work, and starts it again with the lease', async () => {
     stand('a').whileLeading(work('a'));
-    await eventually(() => log.length === 1);
-    const taken = api.find(LEASES, 'ns', 'l') as Lease;
-    api.put(LEASES, { ...taken, spec: { holderIdentity: 'thief', leaseDurationSeconds: 30 } } as Lease);
-    await eventually(() => log.length === 2);
-    expect(log[1]).toBe('a ended, lease of thief');
-    api.put(LEASES, { ...taken, spec: { holderIdentity: '' } } as Lease);
-    await eventually(() => log.length === 3);
+    await clock.advance(0);
+    stored.put({ holderIdentity: 'thief', leaseDurationSeconds: 30 });
+    await clock.advance(TRY_MS);
+    expect(log).toEqual(['a starts', 'a ended, lease of thief']);
+    stored.put({ holderIdentity: '' });
+    await clock.advance(TRY_MS);
+    expect(log.slice(2)).toEqual(['a starts']);
   });
 
   test('work that is ended by itself stays ended; work that fails to start harms no other', async () => {
@@ -97,8 +86,10 @@ describe('Leadership', () => {
     });
     const ended = leadership.whileLeading(work('a'));
     leadership.whileLeading(work('b'));
-    await eventually(() => log.length === 2);
+    await clock.advance(0);
+    expect(log).toEqual(['a starts', 'b starts']);
     await ended[Symbol.asyncDispose]();
+    await clock.advance(WRITE_RETRY_MAX_MS);
     await leadership[Symbol.asyncDispose]();
     expect(log.slice(2)).toEqual(['a ended, lease of a', 'b ended, lease of a']);
   });
@@ -112,7 +103,7 @@ describe('Leadership', () => {
       if (failures <= 3) throw new Error('not yet');
       log.push('whole');
     });
-    await eventually(() => log.includes('whole'));
+    await clock.advance(WRITE_RETRY_MAX_MS);
     const [starts, ends] = ['half starts', 'half ended, lease of a'];
     expect(log).toEqual([starts, ends, starts, ends, starts, ends, starts, 'whole']);
     await leadership[Symbol.asyncDispose]();
@@ -126,10 +117,11 @@ describe('Leadership', () => {
       starts += 1;
       throw new Error('never');
     });
-    await eventually(() => starts > 1);
+    await clock.advance(WRITE_RETRY_MAX_MS);
+    expect(starts).toBeGreaterThan(1);
     await leadership[Symbol.asyncDispose]();
     const before = starts;
-    await systemClock.sleep(100);
+    await clock.advance(10 * WRITE_RETRY_MAX_MS);
     expect(starts).toBe(before);
   });
 });

@@ -10,12 +10,11 @@ import type { Clock, Random, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import type { Watch } from '@ambit/core/watch';
-import type { KubeClient } from '@ambit/kube/client';
-import { LeaderElection } from '@ambit/kube/leader';
+import { LeaderElection, type LeaderOptions } from '@ambit/kube/leader';
 import { WRITE_RETRY_INITIAL_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
 
 export interface LeadershipOptions {
-  readonly client: KubeClient;
+  readonly client: LeaderOptions['client'];
   /** Where the Lease is. */
   readonly namespace: string;
   /** Of the Lease: `istio-status-leader`. */

@@ -1,89 +1,87 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Clock, systemClock } from '@ambit/core/clock';
+import { systemClock, systemRandom } from '@ambit/core/clock';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
+import { until } from '@ambit/core/watch';
 import { AccessSource } from './access.ts';
 import { KubeClient } from './client.ts';
-import { LeaderElection } from './leader.ts';
+import { LeaderElection, type LeaderOptions } from './leader.ts';
+import { LEASE_DURATION_MS, LEASE_RENEW_DEADLINE_MS, LEASE_RETRY_MS } from './limits.ts';
 import type { Lease } from './resources/coordination.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
+import { MemoryLease } from './testing/memory-lease.ts';
 
-const LEASES = '/apis/coordination.k8s.io/v1/leases';
-/** Time runs a hundred times as fast. */
-const fast: Clock = {
-  ...systemClock,
-  monotonicMs: () => systemClock.monotonicMs() * 100,
-  sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
-};
+/** Between two tries, at most. */
+const TRY_MS = LEASE_RETRY_MS * 1.5;
 
-let api: FakeApiServer;
-let client: KubeClient;
+let clock: FakeClock;
+let stored: MemoryLease;
 let stack: AsyncDisposableStack;
 
-beforeEach(async () => {
+beforeEach(() => {
   stack = new AsyncDisposableStack();
-  api = stack.use(new FakeApiServer());
-  const access = { server: new URL(await api.start()), tls: {}, headers: {}, namespace: '' };
-  client = stack.use(new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock)));
+  clock = new FakeClock();
+  stored = new MemoryLease();
 });
 afterEach(() => stack.disposeAsync());
 
-async function eventually(what: () => boolean): Promise<void> {
-  const endMs = performance.now() + 15_000;
-  while (!what()) {
-    if (performance.now() > endMs) throw new Error(`never came true: ${what.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
+const stand = (identity: string, client: LeaderOptions['client'] = stored.client) =>
+  stack.use(new LeaderElection({ client, namespace: 'ns', name: 'l', identity, clock, random: () => 0.5 }));
 
-const stand = (identity: string) =>
-  stack.use(
-    new LeaderElection({ client, namespace: 'ns', name: 'l', identity, clock: fast, random: () => 0.5 }),
-  );
-const lease = () => api.find(LEASES, 'ns', 'l') as Lease | undefined;
+/** In steps, so that what is asked for in between is asked at its time; the time at which it came true. */
+async function passes(what: () => boolean, atMostMs: number): Promise<number> {
+  const startedMs = clock.monotonicMs();
+  while (!what()) {
+    if (clock.monotonicMs() - startedMs > atMostMs) throw new Error(`never came true: ${what.toString()}`);
+    await clock.advance(100);
+  }
+  return clock.monotonicMs() - startedMs;
+}
 
 describe('LeaderElection', () => {
   test('one leads, and the next when it gives the lease back', async () => {
     const first = stand('a');
-    await eventually(() => first.leads.value);
+    await clock.advance(0);
+    expect(first.leads.value).toBe(true);
     const second = stand('b');
-    await systemClock.sleep(400);
+    await clock.advance(10 * LEASE_DURATION_MS);
     expect([first.leads.value, second.leads.value]).toEqual([true, false]);
     await first[Symbol.asyncDispose]();
     expect(first.leads.value).toBe(false);
-    await eventually(() => second.leads.value);
-    expect(lease()?.spec).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 });
+    await passes(() => second.leads.value, TRY_MS);
+    expect(stored.lease?.spec).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 });
+  });
+
+  test('of several that stand at once one leads', async () => {
+    const all = ['a', 'b', 'c'].map((identity) => stand(identity));
+    await clock.advance(10 * LEASE_DURATION_MS);
+    expect(all.filter(({ leads }) => leads.value)).toHaveLength(1);
   });
 
   test('a holder that is gone is waited for, and then replaced', async () => {
-    const metadata = { namespace: 'ns', name: 'l' };
-    api.put(LEASES, { metadata, spec: { holderIdentity: 'gone', leaseDurationSeconds: 30 } } as Lease);
-    const startedMs = fast.monotonicMs();
+    stored.put({ holderIdentity: 'gone', leaseDurationSeconds: LEASE_DURATION_MS / 1_000 });
     const leader = stand('a');
-    await eventually(() => leader.leads.value);
-    expect(fast.monotonicMs() - startedMs).toBeGreaterThan(30_000);
+    const waitedMs = await passes(() => leader.leads.value, LEASE_DURATION_MS + TRY_MS);
+    expect(waitedMs).toBeGreaterThan(LEASE_DURATION_MS);
   });
 
   test('who cannot renew stops leading in time', async () => {
     const leader = stand('a');
-    await eventually(() => leader.leads.value);
-    api.intercept = () => ({ status: 503, body: {} });
-    await eventually(() => !leader.leads.value);
-    api.intercept = undefined;
-    await eventually(() => leader.leads.value);
+    await clock.advance(0);
+    stored.problem = new Error('no');
+    await clock.advance(LEASE_RENEW_DEADLINE_MS - TRY_MS);
+    expect(leader.leads.value).toBe(true);
+    await passes(() => !leader.leads.value, LEASE_RENEW_DEADLINE_MS + TRY_MS);
+    stored.problem = undefined;
+    await passes(() => leader.leads.value, TRY_MS);
   });
 
   test('an answer that comes late does not make a lease last longer', async () => {
-    const clock: Clock = {
-      ...systemClock,
-      monotonicMs: () => systemClock.monotonicMs() * 20,
-      sleep: (ms, signal) => systemClock.sleep(ms / 20, signal),
-      after: (ms, run) => systemClock.after(ms / 20, run),
-    };
     let writtenMs: number | undefined;
     const hanging = (signal: AbortSignal | undefined) =>
       new Promise<never>((_, reject) =>
         signal?.addEventListener('abort', () => reject(signal.reason as Error)),
       );
-    const slow: Pick<KubeClient, 'find' | 'create' | 'replace'> = {
+    const leader = stand('a', {
       find: async (_resource, _name, signal) => (writtenMs === undefined ? undefined : hanging(signal)),
       create: async (_resource, object) => {
         writtenMs = clock.monotonicMs();
@@ -91,31 +89,35 @@ describe('LeaderElection', () => {
         return object;
       },
       replace: (_resource, _object, _options, signal) => hanging(signal),
-    };
-    const leader = stack.use(
-      new LeaderElection({
-        client: slow,
-        namespace: 'ns',
-        name: 'l',
-        identity: 'a',
-        clock,
-        random: () => 0.5,
-      }),
-    );
-    await eventually(() => leader.leads.value);
-    await eventually(() => !leader.leads.value);
+    });
+    await passes(() => leader.leads.value, 5_000);
+    await passes(() => !leader.leads.value, LEASE_DURATION_MS);
     // Others wait 30 s from when it was written, and the first failure after 15 s must be the last.
     expect(clock.monotonicMs() - (writtenMs ?? 0)).toBeLessThan(25_000);
   });
 
   test('who loses the lease to another stops at once', async () => {
     const leader = stand('a');
-    await eventually(() => leader.leads.value);
-    api.put(LEASES, {
-      ...lease(),
-      metadata: { namespace: 'ns', name: 'l' },
-      spec: { holderIdentity: 'thief', leaseDurationSeconds: 30 },
-    } as Lease);
-    await eventually(() => !leader.leads.value);
+    await clock.advance(0);
+    stored.put({ holderIdentity: 'thief', leaseDurationSeconds: 30 });
+    await passes(() => !leader.leads.value, TRY_MS);
+  });
+
+  test('the lease is an object of the API', async () => {
+    const api = stack.use(new FakeApiServer());
+    const access = { server: new URL(await api.start()), tls: {}, headers: {}, namespace: '' };
+    const client = stack.use(new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock)));
+    const holder = () =>
+      (api.find('/apis/coordination.k8s.io/v1/leases', 'ns', 'l') as Lease | undefined)?.spec?.holderIdentity;
+    const options = { client, namespace: 'ns', name: 'l', clock: systemClock, random: systemRandom };
+    const first = new LeaderElection({ ...options, identity: 'a' });
+    const signal = AbortSignal.timeout(20_000);
+    await until(first.leads, (leads) => leads, signal);
+    expect(holder()).toBe('a');
+    await first[Symbol.asyncDispose]();
+    expect(holder()).toBe('');
+    await using second = new LeaderElection({ ...options, identity: 'b' });
+    await until(second.leads, (leads) => leads, signal);
+    expect(holder()).toBe('b');
   });
 });

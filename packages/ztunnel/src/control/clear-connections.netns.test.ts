@@ -27,6 +27,9 @@ const WEB_IP = '10.9.0.2';
 const WORKLOAD = `workloads: [{uid: web, name: web-0, namespace: shop, serviceAccount: web, trustDomain: td, workloadIps: [${WEB_IP}], protocol: HBONE, services: {}}]`;
 const STRICT = `policies: [{name: strict, namespace: shop, scope: Namespace, action: Deny, dryRun: false, rules: [[[{notPrincipals: [!Presence []]}]]]}]`;
 const [FIRST_LOOK_MS, SECOND_LOOK_MS] = CLEAR_LOOKS_MS;
+const START_TIMEOUT_MS = 15_000;
+/** For a test that starts a process, and then waits for it twice. */
+const PROCESS_TEST_TIMEOUT_MS = 120_000;
 
 /** A client and the program it reached. */
 interface Pair {
@@ -110,8 +113,7 @@ class Stage implements Disposable {
 }
 
 const RESET = new Set(['ECONNABORTED', 'ECONNRESET']);
-const isCut = async ({ ended }: Pair) =>
-  await eventually('both ends are reset', () => ended().length === 2, 2_000);
+const isCut = async ({ ended }: Pair) => await eventually('both ends are reset', () => ended().length === 2);
 
 describe('connections that are older than enrolment', () => {
   let stage: Stage;
@@ -235,7 +237,7 @@ describe('connections that are older than enrolment', () => {
     expect(clear.reports()).toHaveLength(1);
     old.client.destroy();
     old.served.destroy();
-    await eventually('it is forgotten', () => clear.reports().length === 0, 2_000);
+    await eventually('it is forgotten', () => clear.reports().length === 0);
   });
 
   test('are let be when the pod is let go, whatever comes after', async () => {
@@ -310,34 +312,38 @@ workloads:
 test.each([
   ['cuts what is older than it, as its policy says', {}],
   ['cuts nothing in a pod that wants no redirection of what comes to it', { inboundBypassed: true }],
-] as const)('a ztunnel %s', async (_, told) => {
-  const errors: (string | undefined)[] = [];
-  const agent = async (path: string, pod: TestNetns) => {
-    const { fd } = listenTcp({ netnsFd: pod.fd, ip: '0.0.0.0', port: APP });
-    const server = createServer((socket) => {
-      socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code)).resume();
-    }).listen({ fd });
-    const client = new Socket().connect({ host: POD_IP, port: APP, localAddress: NEIGHBOUR_IP });
-    client.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code)).resume();
-    await once(client, 'connect');
-    const snapshot = () => [{ pod: { ...POD, ...told }, netnsFd: pod.fd }];
-    const zds = new ZdsServer({ path, snapshot, clock: systemClock, log: silentLogger });
-    await zds.start(AbortSignal.timeout(1_000));
-    return {
-      [Symbol.asyncDispose]: async () => {
-        client.destroy();
-        server.close();
-        await zds[Symbol.asyncDispose]();
-      },
+] as const)(
+  'a ztunnel %s',
+  async (_, told) => {
+    const errors: (string | undefined)[] = [];
+    const agent = async (path: string, pod: TestNetns) => {
+      const { fd } = listenTcp({ netnsFd: pod.fd, ip: '0.0.0.0', port: APP });
+      const server = createServer((socket) => {
+        socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code)).resume();
+      }).listen({ fd });
+      const client = new Socket().connect({ host: POD_IP, port: APP, localAddress: NEIGHBOUR_IP });
+      client.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code)).resume();
+      await once(client, 'connect');
+      const snapshot = () => [{ pod: { ...POD, ...told }, netnsFd: pod.fd }];
+      const zds = new ZdsServer({ path, snapshot, clock: systemClock, log: silentLogger });
+      await zds.start(AbortSignal.timeout(START_TIMEOUT_MS));
+      return {
+        [Symbol.asyncDispose]: async () => {
+          client.destroy();
+          server.close();
+          await zds[Symbol.asyncDispose]();
+        },
+      };
     };
-  };
-  await using proxied = await startProxiedPod({ env: { LOCAL_XDS: MESH }, agent });
-  if ('inboundBypassed' in told) {
-    await systemClock.sleep(FIRST_LOOK_MS + 500);
-    expect(errors).toEqual([]);
-    return;
-  }
-  await proxied.said(/connection in clear cut.*explicitly denied by: shop\/strict/);
-  await eventually('both ends are reset', () => errors.length === 2, 2_000);
-  expect(new Set(errors)).toEqual(RESET);
-});
+    await using proxied = await startProxiedPod({ env: { LOCAL_XDS: MESH }, agent });
+    if ('inboundBypassed' in told) {
+      await systemClock.sleep(FIRST_LOOK_MS + 500);
+      expect(errors).toEqual([]);
+      return;
+    }
+    await proxied.said(/connection in clear cut.*explicitly denied by: shop\/strict/);
+    await eventually('both ends are reset', () => errors.length === 2);
+    expect(new Set(errors)).toEqual(RESET);
+  },
+  PROCESS_TEST_TIMEOUT_MS,
+);

@@ -21,6 +21,8 @@ const MAIN = new URL('../main.ts', import.meta.url).pathname;
 const OWN_MARK = 1337;
 /** For what the machine is slow at; nothing here is measured by it. */
 const PATIENCE_MS = 15_000;
+/** The process compiles its sources first. */
+const START_PATIENCE_MS = 60_000;
 
 export const NEIGHBOUR_IP = '10.77.0.1';
 export const POD_IP = '10.77.0.2';
@@ -87,13 +89,14 @@ export async function startProxiedPod(options: ProxiedPodOptions = {}): Promise<
     await exit;
   });
   const isRunning = () => child.exitCode === null && child.signalCode === null;
-  await eventually('ztunnel is ready', async () => {
+  const isReady = async () => {
     if (!isRunning()) throw new Error(`ztunnel ended:\n${output()}`);
     const answer = await fetch('http://127.0.0.1:15021/healthz/ready', {
       headers: { connection: 'close' },
     }).catch(() => undefined);
     return answer?.status === 200;
-  });
+  };
+  await eventually('ztunnel is ready', isReady, START_PATIENCE_MS);
   const pid = child.pid ?? 0;
   const cleanup = stack.move();
   return {
