@@ -270,12 +270,9 @@ export class ZdsClient implements Service {
     this.#pending.delete(uid);
   }
 
+  /** Whoever serves pods forgets them, too; what is just being started may succeed after all, and nobody would ever stop it. */
   #forgetPending(): void {
-    for (const [uid, { attempting }] of this.#pending) {
-      // What is just being started may succeed after all, and nobody would ever stop it.
-      if (attempting) this.#remove([uid]);
-      else this.#forget(uid);
-    }
+    this.#remove([...this.#pending.keys()]);
   }
 
   #publish(connected: boolean): void {

@@ -185,14 +185,9 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     new Pods({
       ...podDeps,
       observer: {
-        started: (info) => {
-          metrics.pods.started?.(info);
-          certificates.podStarted(identityOf(info));
-        },
-        stopped: (info) => {
-          metrics.pods.stopped?.(info);
-          certificates.podStopped(info);
-        },
+        ...metrics.pods,
+        coming: (info) => certificates.podComing(identityOf(info)),
+        left: (info) => certificates.podLeft(info),
       },
     }),
   );

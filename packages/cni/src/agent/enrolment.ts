@@ -5,6 +5,7 @@
  * everybody is told, the proxy closes its listeners and lets go of its connections, and only then the marks that its
  * replies need go. Each step may be repeated; a failed one leaves the pod as it was or further on, never in between.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '@ambit/core/clock';
 import { isLoopback } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
@@ -77,10 +78,11 @@ export async function enrol(
   signal: AbortSignal,
 ): Promise<void> {
   const { fd } = held.netns;
-  // Probes first or meanwhile: the rules capture those that come from elsewhere.
+  // Probes first or meanwhile: the rules capture those that come from elsewhere. But a turn later: to start a program takes
+  // this thread milliseconds, in which the proxy can begin already.
   const ready = await Promise.allSettled([
     deps.proxy.add({ pod: held.pod, netnsFd: fd }),
-    deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid }))),
+    setImmediate().then(() => deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })))),
   ]);
   for (const one of ready) if (one.status === 'rejected') throw one.reason;
   await deps.rules.apply(fd, rulesFor(pod, deps.defaults));

@@ -101,7 +101,7 @@ describe('certificates', () => {
     mesh.apply({ removedAddresses: ['w2'] });
     expect(store.states()).toHaveLength(2);
     used.delete('a');
-    certificates.podStopped({ uid: 'u', name: 'w2', namespace: 'ns', serviceAccount: 'a' });
+    certificates.podLeft({ uid: 'u', name: 'w2', namespace: 'ns', serviceAccount: 'a' });
     expect(store.states().map(({ identity }) => identity)).toEqual([B]);
   });
 });

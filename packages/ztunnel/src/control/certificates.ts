@@ -61,12 +61,12 @@ export class Certificates implements Disposable {
     return this.#options.store.states();
   }
 
-  /** A pod came: its certificate will be needed soon. */
-  podStarted(identity: string): void {
+  /** Its certificate will be needed soon: it is asked for while the pod's listeners open, and its rules come. */
+  podComing(identity: string): void {
     this.#options.store.prefetch(identity);
   }
 
-  podStopped({ namespace, serviceAccount }: PodInfo): void {
+  podLeft({ namespace, serviceAccount }: PodInfo): void {
     this.#forgetIfUnused({ namespace, serviceAccount });
   }
 

@@ -40,8 +40,10 @@ async function podsOn(workers: readonly FakeWorker[], accompany?: PodsOptions['a
     accompany,
     identityOf: ({ namespace, serviceAccount }) => `spiffe://td/ns/${namespace}/sa/${serviceAccount}`,
     observer: {
+      coming: ({ uid }) => counted.push(`?${uid}`),
       started: ({ uid }) => counted.push(`+${uid}`),
       stopped: ({ uid }) => counted.push(`-${uid}`),
+      left: ({ uid }) => counted.push(`!${uid}`),
     },
     clock,
     log: silentLogger,
@@ -71,7 +73,7 @@ describe('a pod', () => {
       ['start-pod u1 7', 'stop-pod u1 100'],
       ['start-pod u1 7', 'stop-pod u1 100'],
     ]);
-    expect([netns.closed, pods.states(), counted]).toEqual([1, [], ['+u1', '-u1']]);
+    expect([netns.closed, pods.states(), counted]).toEqual([1, [], ['?u1', '+u1', '-u1', '!u1']]);
   });
 
   test('is started on one worker after the other', async () => {
@@ -127,13 +129,26 @@ describe('a pod', () => {
     const netns = new Netns(7, 1n);
     await expect(pods.add(info, netns)).rejects.toThrow('port 15008 is taken');
     expect(good.heard).toEqual(['start-pod u1 7', 'stop-pod u1 0']);
-    expect([netns.closed, pods.states(), counted]).toEqual([1, [{ info, state: 'Pending' }], []]);
+    expect([netns.closed, pods.states(), counted]).toEqual([1, [{ info, state: 'Pending' }], ['?u1']]);
     taken = false;
     await pods.add(info, new Netns(8, 1n));
-    expect([pods.count('Up'), pods.count('Pending')]).toEqual([1, 0]);
+    expect([pods.count('Up'), pods.count('Pending'), counted]).toEqual([1, 0, ['?u1', '?u1', '+u1']]);
     pods.remove('u1');
     await settled();
     expect(pods.states()).toEqual([]);
+  });
+
+  test('that never started has left when it is removed, and was not stopped', async () => {
+    const bad = new FakeWorker((message) =>
+      message.kind === 'start-pod'
+        ? [{ kind: 'pod-failed', uid: message.pod.uid, reason: 'port 15008 is taken' }]
+        : obedient(message),
+    );
+    const { pods, counted } = await podsOn([bad]);
+    await expect(pods.add(info, new Netns(7, 1n))).rejects.toThrow('port 15008 is taken');
+    pods.remove('u1');
+    await settled();
+    expect([pods.states(), counted]).toEqual([[], ['?u1', '!u1']]);
   });
 
   test('that a worker says nothing about is refused in time', async () => {

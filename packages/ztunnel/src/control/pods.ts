@@ -56,8 +56,12 @@ interface Wait {
 
 /** What happens to pods, for metrics and certificates. */
 export interface PodObserver {
+  /** It is to be served; nothing of it is yet. */
+  coming?(info: PodInfo): void;
   started?(info: PodInfo): void;
   stopped?(info: PodInfo): void;
+  /** It is not to be served any more, whether it ever was or not. */
+  left?(info: PodInfo): void;
   changed?(): void;
 }
 
@@ -123,8 +127,8 @@ export class Pods implements Disposable {
         netns?.close();
         return;
       }
-      if (known) await this.#stop(known, 0);
-      if (this.#pods.size >= MAX_PODS) {
+      if (known?.state === 'Up') await this.#stop(known, 0);
+      if (!this.#pods.has(info.uid) && this.#pods.size >= MAX_PODS) {
         netns?.close();
         throw new LimitError('pods of this node', MAX_PODS, 'pods');
       }
@@ -173,6 +177,7 @@ export class Pods implements Disposable {
     const { workers, identityOf, observer, log } = this.#options;
     const { info, netns } = pod;
     this.#pods.set(info.uid, pod);
+    observer?.coming?.(info);
     observer?.changed?.();
     const message: ControlToWorker = {
       kind: 'start-pod',
@@ -219,10 +224,12 @@ export class Pods implements Disposable {
     const { info } = pod;
     this.#pods.delete(info.uid);
     observer?.changed?.();
-    if (pod.state === 'Pending') return;
-    await this.#release(pod, drainMs);
-    log.info('pod stopped', { pod: info.name, namespace: info.namespace, uid: info.uid });
-    observer?.stopped?.(info);
+    if (pod.state === 'Up') {
+      await this.#release(pod, drainMs);
+      log.info('pod stopped', { pod: info.name, namespace: info.namespace, uid: info.uid });
+      observer?.stopped?.(info);
+    }
+    observer?.left?.(info);
   }
 
   /** Never rejects: what cannot be drained is stopped as it is. */
