@@ -43,6 +43,10 @@ test('a socket that is made with one that the kernel has not keeps the default',
   closeFd(made);
 });
 
+test('what is no socket is said to have none', () => {
+  expect(congestionControl(-1)).toBe('');
+});
+
 test('only what paces is replaced within a machine', () => {
   const replaced = ['bbr', 'bbr3', 'cubic', 'reno', 'dctcp'].map((name) => [name, withinMachine(name)]);
   expect(Object.fromEntries(replaced)).toEqual({ bbr: 'reno', bbr3: 'reno' });

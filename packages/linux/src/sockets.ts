@@ -9,7 +9,7 @@ import { familyOf, formatHostPort } from '@ambit/core/ip';
 import { EAGAIN, EINPROGRESS, EINTR } from './errno.ts';
 import { LinuxError } from './errors.ts';
 import { check, lastErrno, libc } from './libc.ts';
-import { trySetCongestionControl } from './congestion-control.ts';
+import { congestionControl, trySetCongestionControl, withinMachine } from './congestion-control.ts';
 import { enterNetns, leaveNetns, NETNS_CURRENT } from './netns.ts';
 import {
   type KeepAlive,
@@ -57,12 +57,16 @@ export interface ListenOptions {
   readonly keepalive?: KeepAlive;
   /** Inherited by accepted connections. Default false. */
   readonly noDelay?: boolean;
+  /** Accepted connections have the congestion control of those that do not leave the machine. Default false. */
+  readonly withinMachine?: boolean;
 }
 
 export interface ListeningSocket {
   readonly fd: number;
   /** Whether foreign addresses work: never true for 'never', always for 'must'. */
   readonly transparent: boolean;
+  /** The namespace's own, and another one for connections that do not leave the machine, if they should have one. */
+  readonly congestionControl: { readonly own: string; readonly withinMachine: string | undefined };
 }
 
 /**
@@ -82,13 +86,19 @@ export function listenTcp(options: ListenOptions): ListeningSocket {
     if (family === 6) setV6Only(fd, options.v6only ?? false);
     if (wish === 'must') setTransparent(fd, family);
     const transparent = wish === 'must' || (wish === 'try' && trySetTransparent(fd, family));
+    const own = congestionControl(fd);
+    const control = { own, withinMachine: withinMachine(own) };
+    // Before the first connection: BBR that has begun leaves its timers behind.
+    if (options.withinMachine && control.withinMachine !== undefined) {
+      trySetCongestionControl(fd, control.withinMachine);
+    }
     bind(fd, options.ip, options.port, family);
     check(
       libc.listen(fd, options.backlog ?? DEFAULT_BACKLOG),
       'listen',
       formatHostPort(options.ip, options.port),
     );
-    return { fd, transparent };
+    return { fd, transparent, congestionControl: control };
   });
 }
 

@@ -40,36 +40,52 @@ export class NftHostProbes implements HostProbes {
   readonly #options: NftHostProbesOptions;
   /** Whose each address is: a pod that goes must not take its successor's. */
   readonly #owners = new Map<string, string>();
+  /** An address passes from one pod to the next, whose tasks are not in turn: one change at a time, and each sees the last. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: NftHostProbesOptions) {
     this.#options = options;
   }
 
-  async start(pods: readonly ProbedPod[]): Promise<void> {
-    const wanted = pods.filter(({ uid }) => isPodUid(uid));
-    await this.#apply(renderHostNft(this.#options.rules, wanted));
-    for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
-    await removeHostResidue({ ...this.#options, program: 'nft' });
+  start(pods: readonly ProbedPod[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const wanted = pods.filter(({ uid }) => isPodUid(uid));
+      await this.#apply(renderHostNft(this.#options.rules, wanted));
+      for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
+      await removeHostResidue({ ...this.#options, program: 'nft' });
+    });
   }
 
-  async add(pods: readonly ProbedPod[]): Promise<void> {
-    const { ipv6 } = this.#options.rules;
-    const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')));
-    if (wanted.length === 0) return;
-    await this.#apply(renderProbeAddition(wanted, (ip) => this.#owners.has(ip)));
-    for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
+  add(pods: readonly ProbedPod[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const { ipv6 } = this.#options.rules;
+      const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')));
+      if (wanted.length === 0) return;
+      await this.#apply(renderProbeAddition(wanted, (ip) => this.#owners.has(ip)));
+      for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
+    });
   }
 
-  async remove(uid: string, ips: readonly string[]): Promise<void> {
-    const own = ips.filter((ip) => this.#owners.get(ip) === uid);
-    if (own.length === 0) return;
-    await this.#apply(renderProbeRemoval(own));
-    for (const ip of own) this.#owners.delete(ip);
+  remove(uid: string, ips: readonly string[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const own = ips.filter((ip) => this.#owners.get(ip) === uid);
+      if (own.length === 0) return;
+      await this.#apply(renderProbeRemoval(own));
+      for (const ip of own) this.#owners.delete(ip);
+    });
   }
 
-  async stop(): Promise<void> {
-    await this.#apply(renderHostNftRemoval());
-    this.#owners.clear();
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#apply(renderHostNftRemoval());
+      this.#owners.clear();
+    });
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const mine = this.#last.then(change);
+    this.#last = mine.catch(() => undefined);
+    return mine;
   }
 
   async #apply(script: string): Promise<void> {

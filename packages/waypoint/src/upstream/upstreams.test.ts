@@ -156,6 +156,18 @@ workloads:
     upstreams[Symbol.dispose]();
   });
 
+  test('are not remembered where they were not looked up, so that no client can drive out what others know', async () => {
+    const { upstreams, named, pick } = wildcard(new Admission(1, 1, 8).lookups);
+    const known = named('known', 'bob');
+    await known.pending;
+    for (const name of ['slow-1', 'slow-2']) named(name, 'alice');
+    const before = [...upstreams.clusters()].length;
+    for (let i = 0; i <= FLEETING_DESTINATIONS; i++) expect(pick(`n${i}`, 'alice')).toBe('overflow');
+    expect([...upstreams.clusters()]).toHaveLength(before);
+    expect(named('known', 'bob')).toBe(known);
+    upstreams[Symbol.dispose]();
+  });
+
   test('lead where they have led while nobody may be asked again', async () => {
     const { upstreams, clock, named, pick } = wildcard(new Admission(1, 1, 4).lookups);
     await named('known', 'alice').pending;

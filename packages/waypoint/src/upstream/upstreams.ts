@@ -93,7 +93,9 @@ export class Upstreams implements Disposable {
     const { mesh, self, resources, outside } = this.#options;
     const { to, subset } = backend;
     const { service, port } = to;
-    const named = this.#cluster(`${service} ${port} ${subset} ${name}`, {
+    const key = `${service} ${port} ${subset} ${name}`;
+    const isKnown = this.#clusters.has(key);
+    const named = this.#cluster(key, {
       subset,
       names: outside.names,
       source: () =>
@@ -105,6 +107,8 @@ export class Upstreams implements Disposable {
       destination: () => resources.snapshot.destination(service, port, subset),
     });
     if (named.lookUp(name, client)) return named;
+    // Refusals cost a client nothing: remembered, they would drive out what others look up.
+    if (!isKnown) this.#forget(key, named);
     return new UpstreamError(
       'UO',
       'overflow',

@@ -7,9 +7,14 @@
 import { createServer, type Server } from 'node:net';
 import { codeOf, messageOf } from '@ambit/core/errors';
 import { acceptHandles, adoptConnection, type TcpHandle } from '@ambit/http/transport/native';
-import { congestionControl, trySetCongestionControl, withinMachine } from '@ambit/linux/congestion-control';
 import { tryServeByClientPort } from '@ambit/linux/reuse-port';
-import { acceptWaiting, fdOf, listenTcp, type ListenOptions } from '@ambit/linux/sockets';
+import {
+  acceptWaiting,
+  fdOf,
+  type ListeningSocket,
+  listenTcp,
+  type ListenOptions,
+} from '@ambit/linux/sockets';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { ListenError } from './errors.ts';
 import { LISTEN_BACKLOG } from './limits.ts';
@@ -34,8 +39,7 @@ export interface Listeners {
   readonly transparent: boolean;
   /** Whether clients choose their worker, wherever they may. */
   readonly byClientPort: boolean;
-  /** The namespace's own, and another one for connections that do not leave the machine, if they should have one. */
-  readonly congestionControl: { readonly own: string; readonly withinMachine: string | undefined };
+  readonly congestionControl: ListeningSocket['congestionControl'];
   /** Takes what waits in the kernel, which would be reset otherwise, and then no more. */
   close(): void;
 }
@@ -53,7 +57,7 @@ export function openListeners(
   const open: { readonly server: Server; readonly listener: Listener }[] = [];
   let transparent = options.originalSource !== 'never';
   let byClientPort = true;
-  let own = '';
+  let congestionControl: ListeningSocket['congestionControl'] = { own: '', withinMachine: undefined };
   try {
     for (const listener of wanted) {
       const socket = openSocket(netnsFd, listener, options);
@@ -61,9 +65,7 @@ export function openListeners(
       if (listener.byClientPort && options.workers > 1) {
         byClientPort &&= tryServeByClientPort(socket.fd, options.workers);
       }
-      own = congestionControl(socket.fd);
-      const within = withinMachine(own);
-      if (listener.withinMachine && within !== undefined) trySetCongestionControl(socket.fd, within);
+      congestionControl = socket.congestionControl;
       const server = createServer().on('error', () => undefined);
       open.push({ server, listener });
       server.listen({ fd: socket.fd, backlog: LISTEN_BACKLOG });
@@ -79,8 +81,7 @@ export function openListeners(
       server.close();
     }
   };
-  const control = { own, withinMachine: withinMachine(own) };
-  return { transparent, byClientPort, congestionControl: control, close };
+  return { transparent, byClientPort, congestionControl, close };
 }
 
 function takeWaiting(server: Server, { onAccepted }: Listener): void {
@@ -94,7 +95,11 @@ function takeWaiting(server: Server, { onAccepted }: Listener): void {
   }
 }
 
-function openSocket(netnsFd: number | undefined, { port, loopback }: Listener, options: WorkerOptions) {
+function openSocket(
+  netnsFd: number | undefined,
+  { port, loopback, withinMachine = false }: Listener,
+  options: WorkerOptions,
+) {
   const ip = loopback ? '127.0.0.1' : options.ipv6 ? '::' : '0.0.0.0';
   const listen: ListenOptions = {
     ...(netnsFd === undefined ? {} : { netnsFd }),
@@ -106,6 +111,7 @@ function openSocket(netnsFd: number | undefined, { port, loopback }: Listener, o
     transparent: loopback ? 'never' : options.originalSource,
     reusePort: options.portReuse,
     noDelay: true,
+    withinMachine,
   };
   try {
     return listenTcp(listen);
