@@ -10,7 +10,7 @@ import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
 import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
 import { applyAll, parseManifests } from '@ambit/lab/apply';
-import { goCommand } from '../go/toolchain.ts';
+import { goCommand, type GoVersion } from '../go/toolchain.ts';
 import { mustRun } from './command.ts';
 import { ProviderError } from './errors.ts';
 import type { Report } from './provider.ts';
@@ -22,16 +22,21 @@ export const GATEWAY_API_VERSION = 'v1.6.3';
 interface Release {
   /** Of the module's files, as Go's checksum database has it. */
   readonly sum: string;
-  /** That the module asks for, though it is only downloaded. */
-  readonly toolchain?: string;
+  /** That downloads it. */
+  readonly go: GoVersion;
 }
 
 const RELEASES: Readonly<Record<string, Release>> = {
-  [GATEWAY_API_VERSION]: { sum: 'h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=' },
-  'v1.7.0': { sum: 'h1:duVnm7nO6oXfMMUWfcDoBph47CYR/ME3NGxccOVglaY=', toolchain: 'go1.27.3' },
+  [GATEWAY_API_VERSION]: {
+    sum: 'h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=',
+    go: { major: 1, minor: 21 },
+  },
+  'v1.7.0': {
+    sum: 'h1:duVnm7nO6oXfMMUWfcDoBph47CYR/ME3NGxccOVglaY=',
+    go: { major: 1, minor: 27 },
+  },
 };
-/** It only downloads. */
-const WANTED = { major: 1, minor: 21 };
+export const GATEWAY_API_RELEASES = Object.keys(RELEASES);
 const CRD_FOLDER = 'config/crd/experimental';
 const DOWNLOAD_TIMEOUT_MS = 5 * 60_000;
 const APPLY_TIMEOUT_MS = 120_000;
@@ -41,16 +46,10 @@ const KNOWN_BY = 'gateways.gateway.networking.k8s.io';
 
 /** Definitions alone: its policy that guards upgrades is for those who upgrade. */
 export async function gatewayApiDefinitions(report: Report): Promise<readonly KubeObject[]> {
-  const version = wantedVersion();
-  const release = RELEASES[version];
-  if (!release)
-    throw new ProviderError(
-      `AMBIT_E2E_GATEWAY_API is ${version}, and must be one of ${Object.keys(RELEASES).join(', ')}`,
-    );
-  const go = await goCommand(WANTED, report);
-  const { toolchain } = release;
+  const { version, release } = wantedRelease();
+  const go = await goCommand(release.go, report);
   const answer = await mustRun([...go, 'mod', 'download', '-json', `${MODULE}@${version}`], {
-    env: { ...process.env, GOFLAGS: '-mod=mod', ...(toolchain && { GOTOOLCHAIN: toolchain }) },
+    env: { ...process.env, GOFLAGS: '-mod=mod' },
     timeoutMs: DOWNLOAD_TIMEOUT_MS,
     cwd: '/',
   });
@@ -67,8 +66,17 @@ export async function gatewayApiDefinitions(report: Report): Promise<readonly Ku
     .filter(({ kind }) => kind === 'CustomResourceDefinition');
 }
 
-function wantedVersion(): string {
-  return process.env['AMBIT_E2E_GATEWAY_API'] || GATEWAY_API_VERSION;
+/** The release that clusters under test get. @throws {@link ProviderError} if none here is called so. */
+export function wantedGatewayApi(): string {
+  return wantedRelease().version;
+}
+
+function wantedRelease(): { readonly version: string; readonly release: Release } {
+  const version = process.env['AMBIT_E2E_GATEWAY_API'] || GATEWAY_API_VERSION;
+  const release = RELEASES[version];
+  if (release) return { version, release };
+  const known = GATEWAY_API_RELEASES.join(', ');
+  throw new ProviderError(`AMBIT_E2E_GATEWAY_API is ${version}, and must be one of ${known}`);
 }
 
 /** Resolves when the API server serves them. */
@@ -97,5 +105,5 @@ export async function installGatewayApi(
     if (performance.now() > endMs) throw new ProviderError(`not served: ${waiting.join(', ')}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  report(`the Gateway API ${wantedVersion()} is installed`);
+  report(`the Gateway API ${wantedGatewayApi()} is installed`);
 }

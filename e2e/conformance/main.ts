@@ -2,8 +2,9 @@
  * `npm run conformance`: the Gateway API's own tests of a mesh, on a cluster of this machine with the mesh installed.
  *
  * The cluster is made first and removed afterwards; `--keep` leaves it, and `--cluster FILE` runs on one that was kept.
- * The report that the Gateway API asks for and a summary are written beside this file when the whole suite ran. A test that
- * is skipped has failed: every feature of a mesh is declared. The last line is plain: `N passed, N failed`.
+ * The report that the Gateway API asks for and a summary are written beside this file when the whole suite ran; those of
+ * another release than the one that the mesh conforms to have its name. A test that is skipped has failed: every feature of
+ * a mesh is declared. The last line is plain: `N passed, N failed`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,6 +14,7 @@ import { join } from 'node:path';
 import { messageOf } from '@ambit/core/errors';
 import { VERSION } from '@ambit/core/gen/version';
 import { mustRun } from '../cluster/command.ts';
+import { GATEWAY_API_VERSION, wantedGatewayApi } from '../cluster/gateway-api.ts';
 import { MachineError } from '../cluster/errors.ts';
 import type { ClusterDescription } from '../cluster/provider.ts';
 import { cacheFolder, providerNamed } from '../cluster/providers.ts';
@@ -20,7 +22,7 @@ import { ClusterUnderTest } from '../run/cluster-under-test.ts';
 import { parseOptions } from '../run/options.ts';
 import { makeSuite, resultsIn, type Suite, summaryOf } from './suite.ts';
 
-const USAGE = `usage: npm run conformance -- [--keep] [--cluster FILE] [arguments of the test program]
+const USAGE = `usage: [AMBIT_E2E_GATEWAY_API=v1.7.0] npm run conformance -- [--keep] [--cluster FILE] [arguments of the test program]
   --keep            leave the cluster; the last lines say how to run on it again
   --cluster FILE    run on a cluster that was kept
   -run-test NAME    one test alone, such as MeshBasic; -test.run and the like are Go's
@@ -62,7 +64,7 @@ async function main(): Promise<number> {
     process.on(name, () => stopped.abort(new Error(`stopped by ${name}`)));
   const outcome: Outcome = { passed: 0, failed: 0, lastWords: [] };
   try {
-    const suite = await makeSuite(cacheFolder(process.env), report, stopped.signal);
+    const suite = await makeSuite(wantedGatewayApi(), cacheFolder(process.env), report, stopped.signal);
     if (options.clusterFile === undefined) await runOnNewCluster(suite, options, outcome, stopped.signal);
     else {
       const description = descriptionIn(options.clusterFile);
@@ -154,7 +156,8 @@ async function runSuite(
   outcome: Outcome,
 ): Promise<void> {
   const isWhole = programArguments.length === 0;
-  const reportFile = join(HERE, 'report.yaml');
+  const suffix = suite.version === GATEWAY_API_VERSION ? '' : `-${suite.version}`;
+  const reportFile = join(HERE, `report${suffix}.yaml`);
   const reported = isWhole ? ['-report', reportFile, '-implementation-version', `v${VERSION}`] : [];
   const child = spawn(
     suite.program,
@@ -179,7 +182,7 @@ async function runSuite(
   if (status !== 0 && passed === results.length) outcome.failed++;
   if (outcome.failed > 0) outcome.lastWords.push(`what the suite said: ${log}`);
   else rmSync(log, { force: true });
-  if (isWhole) writeFileSync(join(HERE, 'summary.md'), summaryOf(suite.version, results));
+  if (isWhole) writeFileSync(join(HERE, `summary${suffix}.md`), summaryOf(suite.version, results));
 }
 
 process.exitCode = await main();

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { GATEWAY_API_VERSION } from '../cluster/gateway-api.ts';
+import { GATEWAY_API_RELEASES } from '../cluster/gateway-api.ts';
 import { imagesIn, resultsIn, suiteVersion, summaryOf } from './suite.ts';
 
 const OUTPUT = `=== RUN   TestMesh
@@ -32,5 +32,7 @@ test('images are found in a manifest, each once', () => {
   ]);
 });
 
-test('the cluster has the definitions that the suite was made for', () =>
-  expect(suiteVersion()).toBe(GATEWAY_API_VERSION));
+test.each(GATEWAY_API_RELEASES)(
+  'a cluster with the definitions of %s gets the suite of that release',
+  (release) => expect(suiteVersion(release)).toBe(release),
+);

@@ -1,6 +1,7 @@
 /** The suite's programs, and what its output says. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { GATEWAY_API_VERSION } from '../cluster/gateway-api.ts';
 import type { Report } from '../cluster/provider.ts';
 import { buildGoPrograms, type GoProgram, goModuleFolder, modulesHash, versionIn } from '../go/programs.ts';
 import { echoImage } from './echo-image.ts';
@@ -10,8 +11,7 @@ const SUITE_MODULE = join(MODULES, 'suite');
 const CONFORMANCE = 'sigs.k8s.io/gateway-api/conformance';
 const ECHO = 'istio.io/istio/pkg/test/echo/cmd';
 
-const PROGRAMS: readonly GoProgram[] = [
-  { name: 'conformance', module: 'suite', package: '.', isTest: true },
+const APPLICATION: readonly GoProgram[] = [
   { name: 'echo-server', module: 'echo', package: `${ECHO}/server` },
   { name: 'echo-client', module: 'echo', package: `${ECHO}/client` },
 ];
@@ -25,21 +25,33 @@ export interface Suite {
   readonly images: readonly string[];
 }
 
-/** Of the Gateway API, too. */
-export function suiteVersion(): string {
-  return versionIn(SUITE_MODULE, CONFORMANCE);
+/** The suite of a release of the Gateway API has modules of its own. */
+function modFileOf(release: string): string {
+  return release === GATEWAY_API_VERSION ? 'go.mod' : `${release}.mod`;
 }
 
-/** Builds what is not in the cache. */
-export async function makeSuite(cache: string, report: Report, signal: AbortSignal): Promise<Suite> {
-  const version = suiteVersion();
-  const folder = join(cache, 'conformance', `${version}-${process.arch}-${modulesHash(MODULES)}`);
-  await buildGoPrograms({ modules: MODULES, programs: PROGRAMS, folder }, report, signal);
-  const manifests = join(await goModuleFolder(SUITE_MODULE, CONFORMANCE, report), 'mesh', 'manifests.yaml');
-  const images = imagesIn(readFileSync(manifests, 'utf8'));
+/** @param release - Of the Gateway API. */
+export function suiteVersion(release: string): string {
+  return versionIn(SUITE_MODULE, CONFORMANCE, modFileOf(release));
+}
+
+/** Builds what is not in the cache. @param release - Of the Gateway API, which the cluster has. */
+export async function makeSuite(
+  release: string,
+  cache: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Suite> {
+  const modFile = modFileOf(release);
+  const name = `conformance-${release}`;
+  const folder = join(cache, 'conformance', `${process.arch}-${modulesHash(MODULES)}`);
+  const suite: GoProgram = { name, module: 'suite', modFile, package: '.', isTest: true };
+  await buildGoPrograms({ modules: MODULES, programs: [suite, ...APPLICATION], folder }, report, signal);
+  const module = await goModuleFolder(SUITE_MODULE, CONFORMANCE, report, modFile);
+  const images = imagesIn(readFileSync(join(module, 'mesh', 'manifests.yaml'), 'utf8'));
   return {
-    version,
-    program: join(folder, 'conformance'),
+    version: suiteVersion(release),
+    program: join(folder, name),
     images: await Promise.all(images.map((reference) => echoImage(folder, reference))),
   };
 }

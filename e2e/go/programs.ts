@@ -13,11 +13,14 @@ import type { Report } from '../cluster/provider.ts';
 import { goCommand, type GoVersion } from './toolchain.ts';
 
 const BUILD_TIMEOUT_MS = 30 * 60_000;
+const GO_MOD = 'go.mod';
 
 export interface GoProgram {
   readonly name: string;
   /** A folder of {@link GoPrograms.modules}. */
   readonly module: string;
+  /** In place of the module's `go.mod`: other versions of what it depends on; its sums stand beside it. */
+  readonly modFile?: string;
   /** What Go is asked for. */
   readonly package: string;
   /** Tests of the package as a program, in place of its main function. */
@@ -45,7 +48,7 @@ export async function buildGoPrograms(
   for (const [index, program] of missing.entries()) {
     const started = performance.now();
     const module = join(modules, program.module);
-    const go = await goCommand(versionWanted(module), report);
+    const go = await goCommand(versionWanted(module, program.modFile), report);
     report(`building ${program.name} (${index + 1} of ${missing.length}; once, kept in ${folder})`);
     await build(program, module, go, folder, signal);
     report(`built ${program.name} in ${Math.round((performance.now() - started) / 1_000)} s`);
@@ -66,7 +69,8 @@ async function build(
     const how = program.isTest ? ['test', '-c'] : ['build'];
     const settings = Object.entries(program.settings ?? {}).map(([name, value]) => `-X ${name}=${value}`);
     const linker = ['-s -w', ...settings].join(' ');
-    const flags = ['-trimpath', '-mod=readonly', '-buildvcs=false', '-ldflags', linker];
+    const modFile = program.modFile === undefined ? [] : [`-modfile=${program.modFile}`];
+    const flags = ['-trimpath', '-mod=readonly', ...modFile, '-buildvcs=false', '-ldflags', linker];
     const { exitCode, stderr } = await runCommand(
       ['nice', '-n', '10', ...go, ...how, ...flags, '-o', target, program.package],
       { cwd: module, env: { ...process.env, CGO_ENABLED: '0' }, timeoutMs: BUILD_TIMEOUT_MS },
@@ -79,9 +83,15 @@ async function build(
 }
 
 /** @returns where a module's files are that a module here depends on; it is downloaded if need be. */
-export async function goModuleFolder(module: string, dependency: string, report: Report): Promise<string> {
-  const go = await goCommand(versionWanted(module), report);
-  const { exitCode, stdout, stderr } = await runCommand([...go, 'mod', 'download', '-json', dependency], {
+export async function goModuleFolder(
+  module: string,
+  dependency: string,
+  report: Report,
+  modFile = GO_MOD,
+): Promise<string> {
+  const go = await goCommand(versionWanted(module, modFile), report);
+  const download = ['mod', 'download', `-modfile=${modFile}`, '-json', dependency];
+  const { exitCode, stdout, stderr } = await runCommand([...go, ...download], {
     cwd: module,
     env: { ...process.env, GOFLAGS: '-mod=readonly' },
     timeoutMs: BUILD_TIMEOUT_MS,
@@ -92,9 +102,9 @@ export async function goModuleFolder(module: string, dependency: string, report:
   return folder;
 }
 
-/** A dependency's version, as a module's go.mod has it. */
-export function versionIn(module: string, dependency: string): string {
-  const lines = readFileSync(join(module, 'go.mod'), 'utf8').split('\n');
+/** A dependency's version, as a module's go.mod has it, or what stands in its place. */
+export function versionIn(module: string, dependency: string, modFile = GO_MOD): string {
+  const lines = readFileSync(join(module, modFile), 'utf8').split('\n');
   const line = lines.find((one) =>
     one
       .replace(/^require/, '')
@@ -102,7 +112,7 @@ export function versionIn(module: string, dependency: string): string {
       .startsWith(`${dependency} v`),
   );
   const version = / (v\S+)/.exec(line ?? '')?.[1];
-  if (version === undefined) throw new ProviderError(`${module}/go.mod does not require ${dependency}`);
+  if (version === undefined) throw new ProviderError(`${module}/${modFile} does not require ${dependency}`);
   return version;
 }
 
@@ -115,9 +125,9 @@ export function modulesHash(modules: string): string {
   return hash.digest('hex').slice(0, 12);
 }
 
-function versionWanted(module: string): GoVersion {
-  const text = readFileSync(join(module, 'go.mod'), 'utf8');
+function versionWanted(module: string, modFile = GO_MOD): GoVersion {
+  const text = readFileSync(join(module, modFile), 'utf8');
   const [, major, minor] = /^go (\d+)\.(\d+)/m.exec(text) ?? [];
-  if (major === undefined || minor === undefined) throw new ProviderError(`${module}/go.mod names no Go`);
+  if (major === undefined || minor === undefined) throw new ProviderError(`${module}/${modFile} names no Go`);
   return { major: Number(major), minor: Number(minor) };
 }

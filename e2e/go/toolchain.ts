@@ -15,8 +15,8 @@ export interface GoVersion {
   readonly minor: number;
 }
 
-/** What is downloaded where PATH's is older: new enough for every module here. */
-const TOOLCHAIN = 'go1.26.8';
+/** What is downloaded where PATH's is older: the first that is new enough. */
+const TOOLCHAINS = ['go1.26.8', 'go1.27.3'];
 const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
 
 /** @param wanted - The oldest that will do. @returns how to call it: `['go']`, or a path. */
@@ -28,9 +28,12 @@ export async function goCommand(wanted: GoVersion, report: Report): Promise<read
   });
   const version = asked.stdout.trim();
   if (isAtLeast(version, wanted)) return ['go'];
-  report(`${version || 'this Go'} is too old: downloading ${TOOLCHAIN}`);
-  if (isAtLeast(version, { major: 1, minor: 21 })) return ['env', `GOTOOLCHAIN=${TOOLCHAIN}`, 'go'];
-  return [join(await downloadedToolchain(), 'bin', 'go')];
+  const toolchain = TOOLCHAINS.find((one) => isAtLeast(one, wanted));
+  if (toolchain === undefined)
+    throw new ProviderError(`no toolchain here is Go ${wanted.major}.${wanted.minor}`);
+  report(`${version || 'this Go'} is too old: downloading ${toolchain}`);
+  if (isAtLeast(version, { major: 1, minor: 21 })) return ['env', `GOTOOLCHAIN=${toolchain}`, 'go'];
+  return [join(await downloadedToolchain(toolchain), 'bin', 'go')];
 }
 
 /** @param version - As Go says it: `go1.26.8`, `devel go1.27-…`. */
@@ -39,9 +42,9 @@ export function isAtLeast(version: string, wanted: GoVersion): boolean {
   return major > wanted.major || (major === wanted.major && minor >= wanted.minor);
 }
 
-async function downloadedToolchain(): Promise<string> {
+async function downloadedToolchain(toolchain: string): Promise<string> {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const module = `golang.org/toolchain@v0.0.1-${TOOLCHAIN}.linux-${arch}`;
+  const module = `golang.org/toolchain@v0.0.1-${toolchain}.linux-${arch}`;
   const answer = await mustRun(['go', 'mod', 'download', '-json', module], {
     env: { ...process.env, GOFLAGS: '-mod=mod' },
     timeoutMs: DOWNLOAD_TIMEOUT_MS,
