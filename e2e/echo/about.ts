@@ -6,8 +6,8 @@ export interface Self {
   readonly pod: string;
   readonly namespace: string;
   readonly node: string;
-  /** What is wrong with every answer of HTTP but `/ready`. */
-  readonly amiss?: Amiss;
+  /** What is wrong with every answer of HTTP but `/ready`; the control port changes it. */
+  amiss?: Amiss;
   /** By path; {@link MAX_PATHS_COUNTED} of them. */
   readonly timesAsked: Map<string, number>;
 }

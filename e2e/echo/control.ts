@@ -5,10 +5,12 @@
  *   POST /loads          a LoadOrder; answers with {id}
  *   GET /loads/ID        its LoadReport, while it runs and afterwards
  *   POST /loads/ID/end   ends it and answers with the last report
+ *   POST /amiss          what is wrong with its own answers from now on: an Amiss, or parts of one
  *   GET /first           the outcome of the request that the process made as it started, once there is one
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Amiss, Self } from './about.ts';
 import { Load } from './client/load.ts';
 import { failureText, requestOnce } from './client/request.ts';
 import type { LoadOrder, RequestOrder, RequestOutcome } from './messages.ts';
@@ -27,12 +29,13 @@ class ControlError extends Error {
 }
 
 export async function serveControl(
+  self: Self,
   port: number,
   first: Promise<RequestOutcome> | undefined,
 ): Promise<Server> {
   const loads = new Map<string, Load>();
   const server = createServer((request, response) => {
-    void handle(request, loads, first).then(
+    void handle(self, request, loads, first).then(
       (answer) => reply(response, 200, answer),
       (error: unknown) =>
         reply(response, error instanceof ControlError ? error.status : 400, { error: failureText(error) }),
@@ -49,6 +52,7 @@ function reply(response: ServerResponse, status: number, body: unknown): void {
 }
 
 async function handle(
+  self: Self,
   request: IncomingMessage,
   loads: Map<string, Load>,
   first: Promise<RequestOutcome> | undefined,
@@ -58,6 +62,9 @@ async function handle(
     case 'GET first':
       if (!first) throw new ControlError(404, 'no first request was ordered');
       return await first;
+    case 'POST amiss':
+      self.amiss = { delayMs: 0, status: 0, ...((await bodyOf(request)) as Partial<Amiss>) };
+      return self.amiss;
     case 'POST request':
       return await requestOnce((await bodyOf(request)) as RequestOrder);
     case 'POST loads':

@@ -8,7 +8,7 @@ import {
   decodeCheckResponse,
   encodeCheckRequest,
 } from '@ambit/api/external-authorization';
-import { describe as describeSelf } from './about.ts';
+import { describe as describeSelf, type Self } from './about.ts';
 import { checkOrder, Load } from './client/load.ts';
 import { requestOnce } from './client/request.ts';
 import { serveControl } from './control.ts';
@@ -23,7 +23,7 @@ import { serveHttp, serveHttp2, serveHttps } from './server/http.ts';
 import { serveTcp } from './server/tcp.ts';
 
 const PLACE = { pod: 'here', namespace: 'shop', node: 'one' };
-const SELF = { ...PLACE, timesAsked: new Map<string, number>() };
+const SELF: Self = { ...PLACE, timesAsked: new Map<string, number>() };
 const host = '127.0.0.1';
 const lifecycle = new Lifecycle(0);
 const ports = new Map<RequestKind | 'control', number>();
@@ -50,7 +50,7 @@ beforeAll(async () => {
   await serveGrpc(SELF, lifecycle, portOf('grpc'));
   await serveTcp(SELF, lifecycle, portOf('tcp'), false);
   await serveTcp(SELF, lifecycle, portOf('greeting'), true);
-  control = await serveControl(portOf('control'), undefined);
+  control = await serveControl(SELF, portOf('control'), undefined);
 });
 afterAll(async () => {
   control.close();
@@ -271,6 +271,16 @@ test('the control port takes orders, reports, and says what it does not know', a
   expect(await ask('GET', '/first')).toEqual([404, { error: 'no first request was ordered' }]);
   expect(await ask('POST', '/loads', order('http', { durationMs: 0 }))).toMatchObject([400, {}]);
   expect(await ask('PUT', '/x')).toMatchObject([404, {}]);
+});
+
+test('the control port makes its answers fail, and be well again', async () => {
+  const becomes = async (amiss: object) =>
+    await fetch(`http://${host}:${portOf('control')}/amiss`, { method: 'POST', body: JSON.stringify(amiss) });
+  const status = async () => (await fetch(`http://${host}:${portOf('http')}/`)).status;
+  await becomes({ status: 503 });
+  expect(await status()).toBe(503);
+  await becomes({});
+  expect(await status()).toBe(200);
 });
 
 test.each(['http', 'http2', 'grpc', 'websocket', 'tcp', 'greeting'] as const)(

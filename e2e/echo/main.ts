@@ -47,7 +47,7 @@ async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     serveGrpc(self, lifecycle, port('grpc')),
     serveTcp(self, lifecycle, port('tcp'), false),
     serveTcp(self, lifecycle, port('greeting'), true),
-    serveControl(port('control'), first),
+    serveControl(self, port('control'), first),
   ]);
   process.stdout.write(`${self.pod} serves\n`);
   const end = () => void lifecycle.end().then(() => process.exit(0));

@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import { customResourceDefinitions } from '@ambit/kube/resources/authentication';
-import { configMaps } from '@ambit/kube/resources/core';
 import { gateways } from '@ambit/kube/resources/gateway';
 import { httpRoutes } from '@ambit/kube/resources/routes';
 import { serviceEntries } from '@ambit/kube/resources/networking';
@@ -9,6 +8,7 @@ import type { RequestOutcome } from '../echo/messages.ts';
 import { PORTS } from '../echo/ports.ts';
 import { runAmbit } from './kit/ambit.ts';
 import type { Asked, EchoPod } from './kit/echo-pod.ts';
+import { useProviders } from './kit/mesh-providers.ts';
 import { type LabelMatch, total } from './kit/metrics.ts';
 import { echoPod, service, serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
@@ -290,14 +290,58 @@ test('a VirtualService aborts, delays, redirects, rewrites and answers preflight
   });
 });
 
-describe('a service that authorizes', () => {
-  const AT = { namespace: 'istio-system', name: 'istio' };
+test('an HTTPRoute rewrites paths for one backend alone, answers preflights, and keeps to its time', async () => {
+  const under = (value: string, rule: RouteRule = {}) => ({
+    matches: [{ path: { type: 'PathPrefix', value } }],
+    backendRefs: [to('quick')],
+    ...rule,
+  });
+  const rewriting = (path: object) => ({
+    backendRefs: [{ ...to('quick'), filters: [{ type: 'URLRewrite', urlRewrite: { path } }] }],
+  });
+  const rules = [
+    under('/full', rewriting({ type: 'ReplaceFullPath', replaceFullPath: '/whole' })),
+    under('/prefix', rewriting({ type: 'ReplacePrefixMatch', replacePrefixMatch: '/part' })),
+    under('/cors', {
+      filters: [
+        { type: 'CORS', cors: { allowOrigins: ['https://a.test'], allowMethods: ['PUT'], maxAge: 60 } },
+      ],
+    }),
+    under('/late', { timeouts: { request: '1s' } }),
+    under('/', {}),
+  ];
+  const whole = (path: string, asked: Partial<Asked> = {}) =>
+    ask('quick', { path, wantsAnswer: true, ...asked });
+  await space.having([route('HTTPRoute', space.name, 'filtering', 'quick', PORTS.http, rules)], async () => {
+    const pathOf = async (path: string) => {
+      const outcome = await whole(path);
+      return outcome.ok ? outcome.server?.path : undefined;
+    };
+    await until('the route', async () => (await pathOf('/full/a')) === '/whole', patience);
+    expect(await pathOf('/prefix/a?b=c')).toBe('/part/a?b=c');
+    expect(await pathOf('/other/a')).toBe('/other/a');
+    const preflight = async (origin: string) =>
+      answered(
+        await whole('/cors', {
+          method: 'OPTIONS',
+          headers: { origin, 'access-control-request-method': 'PUT' },
+        }),
+      )?.headers;
+    expect(await preflight('https://a.test')).toMatchObject({
+      'access-control-allow-origin': 'https://a.test',
+      'access-control-allow-methods': 'PUT',
+      'access-control-max-age': '60',
+    });
+    expect(await preflight('https://b.test')).not.toHaveProperty('access-control-allow-origin');
+    expect(answered(await whole('/late?delayMs=5000'))?.status).toBe(504);
+    expect(answered(await whole('/other?delayMs=1500'))?.status).toBe(200);
+  });
+});
 
+describe('a service that authorizes', () => {
   beforeAll(async () => {
-    const { client: api } = suite.cluster;
-    const before = (await api.find(configMaps, AT))?.data?.['mesh'];
     const provider = (port: number) => ({ service: space.host('keeper'), port, timeout: '5s' });
-    const providers = [
+    await useProviders(suite, [
       {
         name: OVER_HTTP,
         envoyExtAuthzHttp: {
@@ -309,18 +353,7 @@ describe('a service that authorizes', () => {
         },
       },
       { name: OVER_GRPC, envoyExtAuthzGrpc: provider(PORTS.grpc) },
-    ];
-    expect(before ?? '').not.toContain('extensionProviders');
-    const mesh = `${before ?? ''}\nextensionProviders: ${JSON.stringify(providers)}\n`;
-    if (before === undefined) {
-      await suite.applyForNow({ apiVersion: 'v1', kind: 'ConfigMap', metadata: AT, ...{ data: { mesh } } });
-      return;
-    }
-    const set = async (text: string) => {
-      await api.patch(configMaps, AT, { type: 'merge', body: { data: { mesh: text } } });
-    };
-    suite.atEnd(() => set(before));
-    await set(mesh);
+    ]);
   });
 
   test.each([OVER_HTTP, OVER_GRPC])('%s', async (name) => {

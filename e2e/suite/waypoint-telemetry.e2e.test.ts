@@ -3,9 +3,11 @@ import type { KubeObject } from '@ambit/kube/resource';
 import { runAmbit } from './kit/ambit.ts';
 import type { Asked, EchoPod } from './kit/echo-pod.ts';
 import { type LabelMatch, matching, type Sample, total } from './kit/metrics.ts';
+import { useProviders } from './kit/mesh-providers.ts';
 import { serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
+import { PORTS } from '../echo/ports.ts';
 import { eventually, until } from './kit/wait.ts';
 import { WaypointPods } from './kit/waypoint-pods.ts';
 
@@ -52,8 +54,9 @@ beforeAll(async () => {
   [client] = (await space.run(
     { name: 'client', node: first, serviceAccount: 'asker' },
     { name: 'server', node: second, serviceAccount: 'keeper', labels: { version: 'v7' } },
+    { name: 'collector', node: second },
   )) as [EchoPod];
-  await space.enrolled(true, 'client', 'server');
+  await space.enrolled(true, 'client', 'server', 'collector');
   waypoint = new WaypointPods(suite.cluster, space.name);
   await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   await until(
@@ -154,6 +157,85 @@ describe('a Telemetry', () => {
         /^\[\d{4}-\d\d-\d\dT[\d:.]+Z\] "GET \/told HTTP\/1\.1" 200 - via_upstream - "-" \d+ \d+ \d+ \d+ "/,
       );
       expect(lines[0]).toContain(`"${space.host('server')}`);
+    });
+  });
+});
+
+describe('a trace', () => {
+  const TRACE = '0af7651916cd43dd8448eb211c80319c';
+  const PARENT = 'b7ad6b7169203331';
+  const W3C = 'suite-w3c';
+  const ZIPKIN = 'suite-zipkin';
+  const PATHS = { [W3C]: '/v1/traces', [ZIPKIN]: '/api/v2/spans' };
+
+  beforeAll(async () => {
+    const collector = { service: space.host('collector'), port: PORTS.http };
+    await useProviders(suite, [
+      { name: W3C, opentelemetry: { ...collector, http: { path: PATHS[W3C] } } },
+      { name: ZIPKIN, zipkin: collector },
+    ]);
+  });
+
+  const fieldsOf = async (headers: Readonly<Record<string, string>>) =>
+    (await reach({ headers })).server?.headers;
+  /** How many exports a collector has had; asking is a request there itself. */
+  const exports = async (path: string) => {
+    const { server } = await reach({ host: space.host('collector'), path });
+    return (server?.timesAsked ?? 0) - 1;
+  };
+
+  test.each([
+    [
+      W3C,
+      { traceparent: `00-${TRACE}-${PARENT}-01` },
+      'traceparent',
+      new RegExp(`^00-${TRACE}-(?!${PARENT})\\w{16}-01$`),
+    ],
+    [
+      ZIPKIN,
+      { 'x-b3-traceid': TRACE, 'x-b3-spanid': PARENT, 'x-b3-sampled': '1' },
+      'x-b3-traceid',
+      new RegExp(`^${TRACE}$`),
+    ],
+  ] as const)(
+    'by %s: goes on through the waypoint, whose spans the collector gets',
+    async (name, sent, field, want) => {
+      const tracing = [{ providers: [{ name }], randomSamplingPercentage: 0 }];
+      await space.having([telemetry('trace', { tracing })], async () => {
+        const before = await exports(PATHS[name]);
+        await until(
+          'the trace goes on',
+          async () => {
+            const seen = (await fieldsOf(sent))?.[field] ?? '';
+            const span = (await fieldsOf(sent))?.['x-b3-spanid'];
+            return want.test(seen) && span !== PARENT;
+          },
+          patience,
+        );
+        await eventually(
+          'spans at the collector',
+          () => exports(PATHS[name]),
+          (count) => count > before + 1,
+          patience,
+        );
+        await until(
+          'they are counted',
+          async () => total(await waypoint.metrics(), 'ambit_waypoint_spans_total', { fate: 'sent' }) > 0,
+          patience,
+        );
+        expect(total(await waypoint.metrics(), 'ambit_waypoint_spans_total', { fate: 'failed' })).toBe(0);
+      });
+    },
+  );
+
+  test('that nobody asked for is drawn by chance: of none where the share is none', async () => {
+    const tracing = [{ providers: [{ name: ZIPKIN }], randomSamplingPercentage: 100 }];
+    const sampled = async () => (await fieldsOf({}))?.['x-b3-sampled'];
+    await space.having([telemetry('trace', { tracing })], async () => {
+      await until('all', async () => (await sampled()) === '1', patience);
+      await space.apply(telemetry('trace', { tracing: [{ ...tracing[0], randomSamplingPercentage: 0 }] }));
+      await until('none', async () => (await sampled()) !== '1', patience);
+      for (let i = 0; i < 10; i++) expect(await sampled()).not.toBe('1');
     });
   });
 });

@@ -1,5 +1,6 @@
 /** A running application as a suite's hand: it asks, loads, and is described. */
 import type { Pod } from '@ambit/kube/resources/core';
+import type { Amiss } from '../../echo/about.ts';
 import type {
   LoadOrder,
   LoadReport,
@@ -96,6 +97,11 @@ export class EchoPod {
       { timeoutMs },
     );
     return outcome.ok ? '' : outcome.error;
+  }
+
+  /** What is wrong with its own answers of HTTP from now on; with nothing, they are well. */
+  async becomes(amiss: Partial<Amiss>): Promise<void> {
+    await this.#control('POST', '/amiss', amiss);
   }
 
   /** The request that FIRST_REQUEST ordered. */
