@@ -484,6 +484,49 @@ describe('a service that a rule of a route has asked (ExternalAuth)', () => {
   });
 });
 
+describe('a policy counts by what it is attached to', () => {
+  const targets = {
+    Gateway: { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'waypoint' },
+    GatewayClass: { group: 'gateway.networking.k8s.io', kind: 'GatewayClass', name: 'istio-waypoint' },
+    ServiceEntry: { group: 'networking.istio.io', kind: 'ServiceEntry', name: 'attached' },
+  } as const;
+  const ENTRY = () => `attached.${space.name}.example`;
+
+  test.each(Object.entries(targets))('a %s', async (kind, targetRef) => {
+    const { ip: address } = await space.ready('good');
+    const entry = object('networking.istio.io/v1', 'ServiceEntry', 'attached', {
+      hosts: [ENTRY()],
+      location: 'MESH_EXTERNAL',
+      resolution: 'STATIC',
+      ports: [{ number: PORTS.http, name: 'http', protocol: 'HTTP' }],
+      endpoints: [{ address }],
+    });
+    const rules = [{ to: [{ operation: { paths: ['/kept'] } }] }];
+    const policy = {
+      apiVersion: 'security.istio.io/v1',
+      kind: 'AuthorizationPolicy',
+      metadata: {
+        // Of a class, what the whole mesh shall have.
+        namespace: kind === 'GatewayClass' ? 'istio-system' : space.name,
+        name: `e2e-attached-${space.name}`,
+      },
+      ...{ spec: { targetRefs: [targetRef], action: 'DENY', rules } },
+    };
+    const status = async (host: string) =>
+      answered(await client.ask({ host, path: '/kept', wantsAnswer: true, timeoutMs: ASK_TIMEOUT_MS }))
+        ?.status;
+    const reads = async () => [await status(space.host('quick')), await status(ENTRY())].join();
+    await space.having([entry], async () => {
+      await until('nobody is kept', async () => (await reads()) === '200,200', patience);
+      await space.having([policy], async () => {
+        await until('a refusal', async () => (await status(ENTRY())) === 403, patience);
+        expect(await reads()).toBe(kind === 'ServiceEntry' ? '200,403' : '403,403');
+      });
+      await until('nobody is kept any more', async () => (await reads()) === '200,200', patience);
+    });
+  });
+});
+
 test('a policy in dry run lets through, and what it would do is counted and logged', async () => {
   const policy = policyFor(space.name, 'only-tried', 'quick', {
     action: 'DENY',
