@@ -227,8 +227,10 @@ test('subsets of a DestinationRule have the labels that it says; a VirtualServic
       { route: [to('v1')] },
     ],
   });
-  const served = async (asked: Partial<Asked> = {}) =>
-    [...new Set((await inTurn(20, () => ask('placed', asked))).map(podOf))].sort();
+  const served = async (asked: Partial<Asked> = {}) => {
+    const pods = new Set((await inTurn(20, () => ask('placed', asked))).map(podOf));
+    return [...pods].map(String).toSorted((a, b) => a.localeCompare(b));
+  };
   const second = { headers: { 'x-version': 'v2' } };
   await space.having([subsets, rules], async () => {
     await until('the second alone', async () => String(await served(second)) === 'there', patience);
