@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
 import { deployments, namespaces, pods, services } from '@ambit/kube/resources/core';
 import { type Gateway, gateways } from '@ambit/kube/resources/gateway';
+import { horizontalPodAutoscalers, podDisruptionBudgets } from '@ambit/kube/resources/scaling';
 import { PORTS } from '../echo/ports.ts';
 import { runAmbit } from './kit/ambit.ts';
 import { lost, Rows, underLoad } from './kit/disturbance.ts';
@@ -363,6 +364,10 @@ describe('which waypoint', () => {
 });
 
 describe('what istiod keeps', () => {
+  interface Graceful {
+    readonly terminationGracePeriodSeconds?: number;
+  }
+  const at = (name: string) => ({ namespace: space.name, name });
   const template = (annotation: string) =>
     `spec: {template: {metadata: {annotations: {ambit.e2e/template: "${annotation}"}}}}`;
   const named = waypoint('', 'waypoint', { parameters: 'options' });
@@ -396,6 +401,66 @@ describe('what istiod keeps', () => {
     });
     rows.add('deletion of 1 of 2 pods of a waypoint', disturbed);
     expect(lost(disturbed)).toEqual([]);
+  });
+
+  test('of two pods one may be evicted at a time, and no request is lost', async () => {
+    const [first, second] = await running('waypoint');
+    expect(first?.spec?.nodeName).not.toBe(second?.spec?.nodeName);
+    await until(
+      'room in the budget',
+      async () => {
+        const budget = await suite.cluster.client.get(podDisruptionBudgets, at('waypoint'));
+        return (
+          (budget as { readonly status?: { readonly disruptionsAllowed?: number } }).status
+            ?.disruptionsAllowed === 1
+        );
+      },
+      patience,
+    );
+    const disturbed = await underLoad(client, space.host('first'), async () => {
+      await evict(first?.metadata.name);
+      await expect(evict(second?.metadata.name)).rejects.toThrow(/disruption budget/);
+      await until(
+        'the pod gone',
+        async () => (await podsOf('waypoint')).every(({ metadata }) => metadata.uid !== first?.metadata.uid),
+        START,
+      );
+      await running('waypoint');
+    });
+    rows.add('eviction of 1 of 2 pods of a waypoint', disturbed);
+    expect(lost(disturbed)).toEqual([]);
+  });
+
+  test('an overlay may have other replicas, another grace, another budget; and no autoscaler', async () => {
+    const grace = async () =>
+      (await podsOf('waypoint')).map(({ spec }) => (spec as Graceful).terminationGracePeriodSeconds);
+    expect(await grace()).toEqual([30, 30]);
+    await space.apply(
+      overlays(space.name, 'options', {
+        deployment: 'spec: {template: {spec: {terminationGracePeriodSeconds: 45}}}',
+        horizontalPodAutoscaler: 'spec: {minReplicas: 3}',
+        podDisruptionBudget: 'spec: {maxUnavailable: 2}',
+      }),
+    );
+    await running('waypoint', 3);
+    await until('another grace', async () => String(await grace()) === '45,45,45', START);
+    expect((await suite.cluster.client.get(podDisruptionBudgets, at('waypoint'))).spec?.maxUnavailable).toBe(
+      2,
+    );
+    await space.apply(overlays(space.name, 'options', { horizontalPodAutoscaler: '$patch: delete' }));
+    await until(
+      'no autoscaler',
+      async () => (await suite.cluster.client.find(horizontalPodAutoscalers, at('waypoint'))) === undefined,
+      patience,
+    );
+    await until('the grace of all', async () => String(await grace()) === '30,30', START);
+    await running('waypoint');
+    await space.apply(overlays(space.name, 'options', {}));
+    await until(
+      'the autoscaler again',
+      async () => (await suite.cluster.client.find(horizontalPodAutoscalers, at('waypoint'))) !== undefined,
+      patience,
+    );
   });
 
   test('a waypoint that has nothing ready refuses, and says so; with pods again it serves again', async () => {
@@ -433,6 +498,13 @@ describe('what istiod keeps', () => {
       },
     );
   });
+
+  /** As `kubectl drain` asks for it. */
+  async function evict(name = ''): Promise<void> {
+    const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: at(name) };
+    const path = `/api/v1/namespaces/${space.name}/pods/${name}/eviction`;
+    await suite.cluster.client.request({ method: 'POST', path, body: JSON.stringify(body) });
+  }
 
   async function rolled(annotation: string): Promise<void> {
     await eventually(
