@@ -10,6 +10,7 @@ import type { Asked, EchoPod } from './kit/echo-pod.ts';
 import { isReady } from './kit/mesh.ts';
 import { type LabelMatch, total } from './kit/metrics.ts';
 import { service } from './kit/objects.ts';
+import { inTurn, podOf, wasReadOnTheWay } from './kit/outcomes.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { until } from './kit/wait.ts';
@@ -32,15 +33,8 @@ let waypoint: WaypointPods;
 const ambit = (...args: readonly string[]) => runAmbit(suite.cluster, ...args);
 const ask = (name: string, asked: Partial<Asked> = {}) =>
   client.ask({ host: space.host(name), timeoutMs: ASK_TIMEOUT_MS, ...asked });
-const podOf = (outcome: RequestOutcome) => (outcome.ok ? outcome.server?.pod : undefined);
 const countedOf = async (metric: string, destination: string, labels: LabelMatch = {}) =>
   total(await waypoint.metrics(), `ambit_waypoint_${metric}`, { destination, ...labels });
-
-async function inTurn<T>(count: number, act: (index: number) => Promise<T>): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (let i = 0; i < count; i++) all.push(await act(i));
-  return all;
-}
 
 function object(apiVersion: string, kind: string, name: string, spec: object): KubeObject {
   return { apiVersion, kind, metadata: { namespace: space.name, name }, ...{ spec } };
@@ -65,14 +59,7 @@ beforeAll(async () => {
   await space.enrolled(true, 'client', 'good', 'bad', 'there');
   await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   for (const name of ['good', 'placed'])
-    await until(
-      `requests to ${name} at L7`,
-      async () => {
-        const outcome = await ask(name);
-        return outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined;
-      },
-      patience,
-    );
+    await until(`requests to ${name} at L7`, async () => wasReadOnTheWay(await ask(name)), patience);
 });
 
 describe('health checks that annotations ask for', () => {
@@ -134,14 +121,7 @@ describe('health checks that annotations ask for', () => {
       const readsWell = async () =>
         (await status())?.conditions?.find(({ type }) => type === HEALTH_CHECKED)?.status;
       await space.having([made()], async () => {
-        await until(
-          'requests at L7',
-          async () => {
-            const outcome = await one();
-            return outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined;
-          },
-          patience,
-        );
+        await until('requests at L7', async () => wasReadOnTheWay(await one()), patience);
         await until('one that fails', async () => !(await one()).ok, patience);
 
         await checked({ '': 'http', '-interval': '1s' });

@@ -11,6 +11,7 @@ import type { Asked, EchoPod } from './kit/echo-pod.ts';
 import { useProviders } from './kit/mesh-providers.ts';
 import { type LabelMatch, total } from './kit/metrics.ts';
 import { echoPod, service, serviceAccount } from './kit/objects.ts';
+import { inTurn, podOf, wasReadOnTheWay } from './kit/outcomes.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { TokenIssuer } from './kit/tokens.ts';
@@ -37,7 +38,6 @@ const ambit = (...args: readonly string[]) => runAmbit(suite.cluster, ...args);
 const ask = (name: string, asked: Partial<Asked> = {}) =>
   client.ask({ host: space.host(name), timeoutMs: ASK_TIMEOUT_MS, ...asked });
 const answered = (outcome: RequestOutcome) => (outcome.ok ? outcome.answer : undefined);
-const podOf = (outcome: RequestOutcome) => (outcome.ok ? outcome.server?.pod : undefined);
 /** What is counted of one destination, all pods of the waypoint together. */
 const counted = async (metric: string, name: string, labels: LabelMatch = {}) =>
   total(await waypoint.metrics(), `ambit_waypoint_${metric}`, { destination: space.host(name), ...labels });
@@ -47,12 +47,6 @@ async function spellsCookies(): Promise<boolean> {
   const name = 'httproutes.gateway.networking.k8s.io';
   const { spec } = await suite.cluster.client.get(customResourceDefinitions, { name });
   return !JSON.stringify(spec).includes('"sessionName"');
-}
-
-async function inTurn<T>(count: number, act: (index: number) => Promise<T>): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (let i = 0; i < count; i++) all.push(await act(i));
-  return all;
 }
 
 function object(apiVersion: string, kind: string, name: string, spec: object): KubeObject {
@@ -88,14 +82,7 @@ beforeAll(async () => {
   await space.enrolled(true, 'client', 'quick', 'slow', 'good', 'bad', 'keeper');
   await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   for (const name of ['quick', 'good', 'healthy'])
-    await until(
-      `requests to ${name} at L7`,
-      async () => {
-        const outcome = await ask(name);
-        return outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined;
-      },
-      patience,
-    );
+    await until(`requests to ${name} at L7`, async () => wasReadOnTheWay(await ask(name)), patience);
 });
 
 describe('an endpoint that fails', () => {
@@ -648,7 +635,7 @@ describe('names below a wildcard', () => {
       const reached = await eventually(
         'an answer from outside, through the waypoint',
         () => reach(outside),
-        (outcome) => outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined,
+        wasReadOnTheWay,
         patience,
       );
       expect(podOf(reached)).toBe('on-host');

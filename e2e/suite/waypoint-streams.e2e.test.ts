@@ -6,6 +6,7 @@ import { runAmbit } from './kit/ambit.ts';
 import { suiteAuthority } from './kit/certificates.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { service, serviceAccount } from './kit/objects.ts';
+import { wasReadOnTheWay } from './kit/outcomes.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { eventually, until } from './kit/wait.ts';
@@ -59,10 +60,7 @@ beforeAll(async () => {
   await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   await until(
     'requests at L7',
-    async () => {
-      const outcome = await client.ask({ host: space.host('first'), timeoutMs: 5_000 });
-      return outcome.ok && outcome.server?.headers?.['x-request-id'] !== undefined;
-    },
+    async () => wasReadOnTheWay(await client.ask({ host: space.host('first'), timeoutMs: 5_000 })),
     patience,
   );
 });

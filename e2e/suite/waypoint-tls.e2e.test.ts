@@ -8,6 +8,7 @@ import { type SuiteAuthority, suiteAuthority } from './kit/certificates.ts';
 import type { Asked, EchoPod } from './kit/echo-pod.ts';
 import { isReady } from './kit/mesh.ts';
 import { service } from './kit/objects.ts';
+import { wasReadOnTheWay } from './kit/outcomes.ts';
 import { askPod, logsOf } from './kit/pod-http.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
@@ -179,10 +180,7 @@ beforeAll(async () => {
   await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
   await until(
     'requests at L7',
-    async () => {
-      const seen = await client.ask({ host: space.host('server'), timeoutMs: 10_000 });
-      return seen.ok && seen.server?.headers?.['x-request-id'] !== undefined;
-    },
+    async () => wasReadOnTheWay(await client.ask({ host: space.host('server'), timeoutMs: 10_000 })),
     patience,
   );
 });

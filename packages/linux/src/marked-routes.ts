@@ -6,6 +6,7 @@ import type { Family } from '@ambit/core/ip';
 import { EEXIST, ENOENT, ESRCH } from './errno.ts';
 import { memory } from './libc.ts';
 import { NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, orderNetlink } from './netlink.ts';
+import { AF_INET, AF_INET6 } from './socket-address.ts';
 
 /** `fwmark MARK/MASK pref PRIORITY lookup TABLE`. */
 export interface MarkedRoute {
@@ -20,8 +21,6 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_NEWRULE = 32;
 const RTM_DELRULE = 33;
-const AF_INET = 2;
-const AF_INET6 = 10;
 /** Of `struct rtmsg` and of `struct fib_rule_hdr` alike. */
 const HEADER_BYTES = 12;
 const ATTRIBUTE_BYTES = 8;

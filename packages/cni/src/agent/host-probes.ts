@@ -84,6 +84,7 @@ export class NftHostProbes implements HostProbes {
 
   #inTurn(change: () => Promise<void>): Promise<void> {
     const mine = this.#last.then(change);
+    // A failure is told to whoever asked for the change; the next one is made all the same.
     this.#last = mine.catch(() => undefined);
     return mine;
   }

@@ -1,5 +1,6 @@
 /** The route and the rule of routing that bring marked packets back to ztunnel, in a pod's namespace. */
 import { readFileSync } from 'node:fs';
+import { codeOf } from '@ambit/core/errors';
 import type { Family } from '@ambit/core/ip';
 import { type MarkedRoute, routeMarkedToSelf, unrouteMarked } from '@ambit/linux/marked-routes';
 import { runInNetns } from '@ambit/linux/netns';
@@ -33,7 +34,8 @@ function ipv6Disabled(netnsFd: number): boolean {
       runInNetns(netnsFd, () => readFileSync('/proc/sys/net/ipv6/conf/lo/disable_ipv6', 'utf8')).trim() ===
       '1'
     );
-  } catch {
-    return false;
+  } catch (error) {
+    // A kernel without IPv6 has no such file. Whatever else it is, the attempt to use it will say.
+    return codeOf(error) === 'ENOENT';
   }
 }

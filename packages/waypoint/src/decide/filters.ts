@@ -3,8 +3,8 @@
  *
  * Of a request the rule's filters come first and the backend's then; of a response the other way round. A backend's new path
  * stands in place of its rule's: both are said of the path that was asked for. In one filter `remove` comes first, then
- * `set`, then `add`, as in Envoy. Where a filter changes nothing, the fields stay the same
- * list.
+ * `set`, then `add`, as in Envoy. Where a filter changes nothing, the
+ * fields stay the same list.
  *
  * Envoy has tokens and authorizing services write their headers before, and filters change these like others. Here no filter
  * writes one of them: applications believe them, and clients may have routes of their own. The service's own routes may
