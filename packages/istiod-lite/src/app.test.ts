@@ -14,11 +14,13 @@ import { silentLogger } from '@ambit/core/log';
 import { until } from '@ambit/core/watch';
 import { CaClient } from '@ambit/identity/ca-client';
 import { controlPlaneChannel } from '@ambit/identity/control-plane-tls';
+import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
 import { caSecretFiles } from '@ambit/identity/plugged-in-ca';
 import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
 import type { KubeObject } from '@ambit/kube/resource';
+import type { ValidatingWebhookConfiguration } from '@ambit/kube/resources/authentication';
 import type { ConfigMap } from '@ambit/kube/resources/core';
 import type { BackendTlsPolicy } from '@ambit/kube/resources/backend-tls';
 import type { GatewayClass } from '@ambit/kube/resources/gateway';
@@ -614,6 +616,8 @@ async function review(
     method: 'POST',
     ca,
     servername: 'istiod.istio-system.svc',
+    // Each time with a handshake of its own.
+    agent: false,
   });
   outgoing.end(JSON.stringify(body));
   const [response] = (await once(outgoing, 'response')) as [NodeJS.ReadableStream & { statusCode: number }];
@@ -705,6 +709,53 @@ describe('validation', () => {
     );
     expect(find(WEBHOOKS, '', 'istio-validator-istio-system')).toMatchObject({ webhooks: [wanted] });
     expect(find(WEBHOOKS, '', 'not-ours')).toMatchObject({ webhooks: [webhook] });
+  });
+
+  test('another CA is shown to the API server only once its configuration has that root', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'ambit-cacerts-'));
+    scope.defer(() => rm(directory, { recursive: true }));
+    const bring = async (material: AuthorityMaterial) => {
+      for (const [name, content] of Object.entries(caSecretFiles(material)))
+        await writeFile(join(directory, name), content);
+    };
+    const [first, second] = await Promise.all(
+      [1, 2].map(() => createSelfSignedMaterial({ organization: 'operator' }, systemClock)),
+    );
+    const [before = '', after = ''] = [first, second].map((material) => material?.rootsPem.join(''));
+    if (!first || !second) throw new Error('two were asked for');
+    const webhook = { name: 'rev.validation.istio.io', failurePolicy: 'Fail' };
+    const configuration = 'istio-validator-istio-system';
+    api.put(WEBHOOKS, {
+      metadata: { name: configuration },
+      webhooks: [{ ...webhook, clientConfig: { caBundle: btoa(before) } }],
+    } as KubeObject);
+    let refused = 0;
+    api.intercept = (method, path, body) => {
+      if (method !== 'PUT' || !path.startsWith(WEBHOOKS)) return reviewToken(method, path, body);
+      refused += 1;
+      return { status: 500, body: { message: 'not now' } };
+    };
+    await bring(first);
+    const plane = await start({ ROOT_CA_DIR: directory });
+    const asked = (root: string) =>
+      review(plane, admission(bad), root).then(
+        ({ status }) => status,
+        () => 'not believed',
+      );
+    expect([await asked(before), await asked(after)]).toEqual([200, 'not believed']);
+
+    await bring(second);
+    await eventually(() => refused >= 2);
+    expect([await asked(before), await asked(after)]).toEqual([200, 'not believed']);
+
+    api.intercept = reviewToken;
+    const bundle = () =>
+      find<ValidatingWebhookConfiguration>(WEBHOOKS, '', configuration)?.webhooks?.[0]?.clientConfig
+        ?.caBundle;
+    await eventually(() => bundle() === btoa(`${after}${before}`));
+    const endMs = performance.now() + PATIENCE_MS;
+    while ((await asked(after)) !== 200) expect(performance.now()).toBeLessThan(endMs);
+    expect(await asked(before)).toBe('not believed');
   });
 
   test('what got in all the same reaches no proxy as it is: it refuses, and its status says so', async () => {

@@ -16,7 +16,9 @@ import { until, type Watch, Watched } from '@ambit/core/watch';
 import { CA_SERVICE, createCaService } from '@ambit/identity/ca-server';
 import type { KubeClient } from '@ambit/kube/client';
 import { EventTeller } from '@ambit/kube/event-teller';
+import { validatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import type { ConfigMap } from '@ambit/kube/resources/core';
+import { watchCollection } from '@ambit/kube/watch-collection';
 import type { ClientNode } from '@ambit/xds/resource-feed';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from '@ambit/xds/server';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -34,6 +36,7 @@ import { buildGraph, type Graph } from './graph.ts';
 import { RenewedCredentials } from './grpc-credentials.ts';
 import { watchInputs } from './inputs.ts';
 import { Leadership, type StartWork } from './leadership.ts';
+import { BELIEVED_AT_START_MAX_MS } from './limits.ts';
 import { withMeshConfigAtStart } from './mesh-config/at-start.ts';
 import { meshConfigName } from './mesh-config/mesh-config.ts';
 import { MeshConfigProblems } from './mesh-config/problems.ts';
@@ -44,6 +47,7 @@ import { AddressAllotter } from './status/address-allotter.ts';
 import { startStatusWriters } from './status/status-writers.ts';
 import { NodeUntaint } from './untaint/node-untaint.ts';
 import { clusterWorld } from './webhook/cluster-world.ts';
+import { lacking } from './webhook/bundle.ts';
 import { WebhookRegistration } from './webhook/registration.ts';
 import { WebhookServer } from './webhook/server.ts';
 
@@ -169,13 +173,45 @@ export async function startControlPlane(
   const review = { settings, world: clusterWorld(inputs, graph, settings) };
   admin = adminHandler({ notReady, graph, inputs, xds: () => xdsServers, review });
 
-  const ca = scope.use(
-    await startAuthority({ ...common, config, events, observer: metrics.root, log: log.scope('ca') }, signal),
+  const { webhookConfiguration } = config;
+  const configurations = scope.use(
+    watchCollection(client, validatingWebhookConfigurations, { clock, random, log: log.scope('webhook') }),
   );
+  const holdUp = (rootsPem: readonly string[], nextPem: string) => {
+    if (webhookConfiguration === '') return undefined;
+    if (!configurations.synced.value) return 'webhook configurations cannot be read';
+    const names = lacking(configurations.values(), rootsPem, nextPem);
+    return names.length > 0
+      ? `it is not in the caBundle of ${names.join(', ')}, which would refuse all policies`
+      : undefined;
+  };
+  const ca = scope.use(
+    await startAuthority(
+      { ...common, config, events, observer: metrics.root, holdUp, log: log.scope('ca') },
+      signal,
+    ),
+  );
+  const registration =
+    webhookConfiguration === ''
+      ? undefined
+      : scope.use(
+          new WebhookRegistration({
+            ...common,
+            configurations,
+            name: webhookConfiguration,
+            revision,
+            namespace: config.namespace,
+            material: () => ca.authority.material,
+            changed: ca.changed,
+          }),
+        );
+  const believed = async (maxMs: number) => await registration?.believed(maxMs);
   metrics.follow({ graph, servers: () => xdsServers, material: () => ca.authority.material, clock });
   const serving = scope.use(
     await ServingCertificate.create({
       authority: ca.authority,
+      changed: ca.changed,
+      believed,
       dnsNames: [...servingNames(config.namespace, config.revision, config.domain), 'localhost'],
       ips: ['127.0.0.1', '::1'],
       // Nobody gets a longer one, not even we.
@@ -261,8 +297,7 @@ export async function startControlPlane(
     }),
   );
   await webhook.start(signal);
-
-  scope.use(ca.changed.subscribe(() => void serving.renew()));
+  registration?.serves();
 
   const leaderships: Leadership[] = [];
   const onlyOne = (lease: string, start: StartWork) => {
@@ -272,19 +307,17 @@ export async function startControlPlane(
     leaderships.push(leadership);
     leadership.whileLeading(start);
   };
-  onlyOne('istio-namespace-controller-election', (own) => {
-    const rootsPem = () => ca.authority.material.rootsPem.join('');
-    const shared = { ...common, rootsPem, changed: ca.changed };
+  onlyOne('istio-namespace-controller-election', (own) =>
     own.use(
       new RootDistribution({
-        ...shared,
+        ...common,
+        rootsPem: () => ca.authority.material.rootsPem.join(''),
+        changed: ca.changed,
         namespaces: inputs.discoveredNamespaces,
         name: config.rootConfigMap,
       }),
-    );
-    const { webhookConfiguration: name, revision, namespace } = config;
-    if (name !== '') own.use(new WebhookRegistration({ ...shared, name, revision, namespace }));
-  });
+    ),
+  );
   const classStatuses = config.gatewayDeployments && config.gatewayStatus;
   if (config.status || classStatuses)
     // One of all revisions, so what is nobody's revision is here as well.
@@ -339,6 +372,8 @@ export async function startControlPlane(
       ),
     );
   deps.collectGarbage?.();
+  // Who is ready is asked: after a start with another CA, policies would be refused until the API server was told.
+  await believed(BELIEVED_AT_START_MAX_MS);
   ready = true;
   log.info('serving', {
     secure: securePort,

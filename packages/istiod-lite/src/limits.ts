@@ -28,6 +28,20 @@ export const MIN_SERVING_TTL_MS = 10_000;
 export const MAX_SERVING_TTL_MS = 720 * 3_600_000;
 /** How soon it is renewed again, however little of its CA's life is left. */
 export const SERVING_RENEWAL_MIN_MS = 2_000;
+/**
+ * How long a certificate of another root waits for the API server to be told of that root, at most; and how long a start
+ * does. Longer, and a configuration that cannot be written would keep proxies from a certificate that they believe.
+ */
+export const BELIEVED_WAIT_MAX_MS = 600_000;
+export const BELIEVED_AT_START_MAX_MS = 10_000;
+/** How long after one API server has stored a root the others know it, too. */
+export const BELIEVED_EVERYWHERE_MS = 2_000;
+/**
+ * How long a root that is ours no more stays with the API server: longer than the kubelet takes to bring a changed Secret to
+ * every replica. And how many of those.
+ */
+export const DEPARTING_ROOT_MS = 600_000;
+export const MAX_DEPARTING_ROOTS = 16;
 /** What the API server sends for review: an object, and the old one. */
 export const MAX_ADMISSION_BODY_BYTES = 8 * 1024 * 1024;
 export const ADMISSION_REQUEST_TIMEOUT_MS = 10_000;

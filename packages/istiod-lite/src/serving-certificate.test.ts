@@ -4,17 +4,29 @@ import { silentLogger } from '@ambit/core/log';
 import { CertificateAuthority } from '@ambit/identity/certificate-authority';
 import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
 import { FakeClock } from '@ambit/core/testing/fake-clock';
+import { Watched } from '@ambit/core/watch';
 import { configFrom } from './config.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 
 const HOUR_MS = 3_600_000;
 
-async function started(ttlMs: number, caLifetimeMs = 100 * HOUR_MS) {
+async function started(
+  ttlMs: number,
+  caLifetimeMs = 100 * HOUR_MS,
+  believed: (maxMs: number) => Promise<void> = () => Promise.resolve(),
+) {
   const clock = new FakeClock();
   const material = await createSelfSignedMaterial({ organization: 'td', lifetimeMs: caLifetimeMs }, clock);
   const authority = new CertificateAuthority(material, { clock });
+  const changed = new Watched(0);
+  const use = async () => {
+    authority.use(await createSelfSignedMaterial({ organization: 'td' }, clock));
+    changed.set(changed.value + 1);
+  };
   const serving = await ServingCertificate.create({
     authority,
+    changed,
+    believed,
     dnsNames: ['istiod.istio-system.svc'],
     ips: [],
     ttlMs,
@@ -23,7 +35,12 @@ async function started(ttlMs: number, caLifetimeMs = 100 * HOUR_MS) {
   });
   const seen = [serving.pair.value];
   serving.pair.subscribe((pair) => seen.push(pair));
-  return { clock, authority, serving, seen };
+  /** Whether the last one that was shown is signed by who signs now. */
+  const isCurrent = () =>
+    new X509Certificate(serving.pair.value.cert).verify(
+      new X509Certificate(authority.material.signer.certificatePem).publicKey,
+    );
+  return { clock, authority, serving, seen, use, isCurrent };
 }
 
 /** Keys and signatures are made outside the event loop, and the clock does not wait for them. */
@@ -71,6 +88,47 @@ describe('the certificate of our own ports', () => {
     await clock.advance(2_000);
     await until(() => seen.length > before);
     expect(endOf(seen.at(-1)?.cert)).toBe(clock.now() + 20_000);
+  });
+});
+
+describe('the certificate of our own ports, when the CA is another', () => {
+  test('is shown only once it is believed, for which half of what is left is waited', async () => {
+    const asked: number[] = [];
+    const gate = Promise.withResolvers<void>();
+    const { clock, seen, use, isCurrent } = await started(24 * HOUR_MS, 100 * HOUR_MS, (maxMs) => {
+      asked.push(maxMs);
+      return gate.promise;
+    });
+    await clock.advance(4 * HOUR_MS);
+    await use();
+    await clock.advance(19 * HOUR_MS);
+    expect([asked, seen.length, isCurrent()]).toEqual([[10 * HOUR_MS], 1, false]);
+    gate.resolve();
+    await until(() => seen.length === 2);
+    expect(isCurrent()).toBe(true);
+  });
+
+  test('and another again before that one was believed, is of the last one, and made once', async () => {
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let asked = 0;
+    const { seen, use, isCurrent } = await started(24 * HOUR_MS, 100 * HOUR_MS, async () => {
+      asked += 1;
+      await gates[asked - 1]?.promise;
+    });
+    await use();
+    await use();
+    for (const gate of gates.toReversed()) gate.resolve();
+    await until(() => seen.length === 2);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([asked, seen.length, isCurrent()]).toEqual([2, 2, true]);
+  });
+
+  test('and another while it is made, is of the last one', async () => {
+    const { seen, use, isCurrent, serving } = await started(24 * HOUR_MS);
+    const made = serving.renew();
+    await use();
+    await made;
+    await until(() => seen.length >= 2 && isCurrent());
   });
 });
 

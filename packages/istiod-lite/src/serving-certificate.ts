@@ -1,6 +1,8 @@
 /**
  * The certificate of our own ports: signed by the mesh's CA, renewed at half its life and when the CA is another.
  *
+ * One that another signed is not shown before whoever must believe it does; until then the one before is.
+ *
  * Its life may be shorter than was asked for, since it never outlives the CA's own certificates: what it says itself counts.
  */
 import type { Clock, Timer } from '@ambit/core/clock';
@@ -18,6 +20,10 @@ export interface ServingPair {
 
 export interface ServingCertificateOptions {
   readonly authority: CertificateAuthority;
+  /** Turns when the CA is another. */
+  readonly changed: Watch<number>;
+  /** Resolves when who signs now is believed, or after `maxMs`; never rejects. */
+  readonly believed: (maxMs: number) => Promise<void>;
   readonly dnsNames: readonly string[];
   readonly ips: readonly string[];
   readonly ttlMs: number;
@@ -28,6 +34,8 @@ export interface ServingCertificateOptions {
 interface Issued {
   readonly pair: ServingPair;
   readonly notAfterMs: number;
+  /** The certificate of who signed it, PEM. */
+  readonly signerPem: string;
 }
 
 /** A renewal that fails is tried again after this share of a life, or sooner. */
@@ -36,37 +44,58 @@ const TRIES_PER_LIFE = 10;
 export class ServingCertificate implements Disposable {
   readonly #options: ServingCertificateOptions;
   readonly #pair: Watched<ServingPair>;
+  readonly #subscription: Disposable;
+  #issued: Issued;
+  /** Counts renewals that were begun: one that is no longer the last one is dropped, as the CA may have been another. */
+  #renewals = 0;
   #timer: Timer | undefined;
 
   private constructor(options: ServingCertificateOptions, first: Issued) {
     this.#options = options;
+    this.#issued = first;
     this.#pair = new Watched(first.pair);
+    this.#subscription = options.changed.subscribe(() => void this.renew());
     this.#again(this.#halfLifeMs(first));
   }
 
   static async create(options: ServingCertificateOptions): Promise<ServingCertificate> {
-    return new ServingCertificate(options, await issue(options));
+    const before = options.changed.value;
+    const serving = new ServingCertificate(options, await issue(options));
+    if (options.changed.value !== before) void serving.renew();
+    return serving;
   }
 
   get pair(): Watch<ServingPair> {
     return this.#pair;
   }
 
-  /** Makes another one now: the CA is another. A failure is tried again; the old one stays until then. */
+  /** Makes another one now. A failure is tried again; the old one stays until then. */
   async renew(): Promise<void> {
-    const { ttlMs, log } = this.#options;
+    const { authority, believed, ttlMs, clock, log } = this.#options;
+    this.#timer?.cancel();
+    this.#renewals += 1;
+    const own = this.#renewals;
     try {
+      // Half of what is left, so that there is time to try again.
+      if (authority.material.signer.certificatePem !== this.#issued.signerPem)
+        await believed(Math.max(0, this.#issued.notAfterMs - clock.now()) / 2);
+      if (own !== this.#renewals) return;
       const issued = await issue(this.#options);
+      if (own !== this.#renewals) return;
+      this.#issued = issued;
       this.#pair.set(issued.pair);
       this.#again(this.#halfLifeMs(issued));
       log.debug('serving certificate renewed', { notAfter: new Date(issued.notAfterMs).toISOString() });
     } catch (error) {
+      if (own !== this.#renewals) return;
       log.error('serving certificate not renewed', { error: messageOf(error) });
       this.#again(Math.min(WRITE_RETRY_MAX_MS, ttlMs / TRIES_PER_LIFE));
     }
   }
 
   [Symbol.dispose](): void {
+    this.#renewals += 1;
+    this.#subscription[Symbol.dispose]();
     this.#timer?.cancel();
   }
 
@@ -82,9 +111,10 @@ export class ServingCertificate implements Disposable {
 }
 
 async function issue({ authority, dnsNames, ips, ttlMs }: ServingCertificateOptions): Promise<Issued> {
+  const signerPem = authority.material.signer.certificatePem;
   const { certificatePem, keys, notAfterMs } = await authority.issueServer({ dnsNames, ips }, ttlMs);
   const key = keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-  return { pair: { cert: certificatePem, key }, notAfterMs };
+  return { pair: { cert: certificatePem, key }, notAfterMs, signerPem };
 }
 
 /** The names that clients in the cluster reach the control plane by. */

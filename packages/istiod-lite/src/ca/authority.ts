@@ -7,7 +7,7 @@ import { readCaFolder, watchCaFolder } from '@ambit/identity/plugged-in-ca';
 import type { KubeClient } from '@ambit/kube/client';
 import type { EventTeller } from '@ambit/kube/event-teller';
 import type { Config } from '../config.ts';
-import { type RootObserver, RootSecret } from './root-secret.ts';
+import { type RootObserver, RootSecret, type RootSecretOptions } from './root-secret.ts';
 
 export interface AuthorityOptions {
   readonly client: KubeClient;
@@ -18,6 +18,7 @@ export interface AuthorityOptions {
   readonly events: EventTeller;
   /** Of the self-signed root. */
   readonly observer: RootObserver;
+  readonly holdUp: RootSecretOptions['holdUp'];
 }
 
 export interface RunningAuthority extends Disposable {

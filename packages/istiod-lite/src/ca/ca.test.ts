@@ -221,6 +221,7 @@ describe('with an API server', () => {
       organization: 'td',
       lifetimeMs: 10 * YEAR_MS,
       overlapMs: 86_400_000,
+      holdUp: () => undefined,
       clock: { ...systemClock, now: () => nowMs, sleep: () => Promise.resolve() },
       random: () => 0.5,
       log: silentLogger,

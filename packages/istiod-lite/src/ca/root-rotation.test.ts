@@ -40,6 +40,7 @@ describe('a rotation of the root that an operator asked for', () => {
   let client: KubeClient;
   let told: string[];
   let problem: RootProblem | undefined;
+  let heldUp: string | undefined;
   /** Real handshakes look at the real clock: the past is where the rotation begins. */
   let nowMs = Date.now() - 4 * OVERLAP_MS;
 
@@ -47,6 +48,7 @@ describe('a rotation of the root that an operator asked for', () => {
     api = new FakeApiServer();
     told = [];
     problem = undefined;
+    heldUp = undefined;
     const access = { server: new URL(await api.start()), tls: {}, headers: {}, namespace: '' };
     client = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
   });
@@ -63,6 +65,7 @@ describe('a rotation of the root that an operator asked for', () => {
       organization: 'td',
       lifetimeMs,
       overlapMs: OVERLAP_MS,
+      holdUp: () => heldUp,
       clock,
       random: () => 0.5,
       log: silentLogger,
@@ -184,6 +187,29 @@ describe('a rotation of the root that an operator asked for', () => {
     nowMs += STEP_MS;
     await only.look();
     expect([phaseOf(await stored()), only.roots()]).toEqual(['overlapping', [only.signer(), renewed]]);
+  });
+
+  test('the new root does not sign while it is held up, and all else goes on; it does at the first look after', async () => {
+    const only = await replica();
+    const oldRoot = only.signer();
+    await annotate();
+    await only.look();
+    heldUp = 'its caBundle lacks it';
+    expect([problem, told]).toEqual([undefined, []]);
+    for (let step = 0; step < 2; step++) {
+      nowMs += STEP_MS;
+      await only.look();
+      expect([phaseOf(await stored()), only.signer(), only.roots().length]).toEqual([
+        'announced',
+        oldRoot,
+        2,
+      ]);
+    }
+    expect([problem, told[0]]).toEqual(['held-up', 'RootProblem istio-ca-secret']);
+    heldUp = undefined;
+    await only.look();
+    expect([phaseOf(await stored()), problem]).toEqual(['overlapping', undefined]);
+    expect(only.signer()).not.toBe(oldRoot);
   });
 
   test('a second wish waits until the first is done', async () => {

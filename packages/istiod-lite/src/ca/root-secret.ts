@@ -6,6 +6,9 @@
  * operator who wants a new key annotates the Secret; the steps of that rotation are kept in it too, and whichever replica
  * is first takes each, since a write based on an older state is refused.
  *
+ * The new root signs no sooner than the API server would believe it (`holdUp`), however long that takes: a rotation that waits
+ * harms nobody, and one that does not would keep every policy from being written.
+ *
  * What is known is signed with whatever becomes of the Secret: one that was deleted is written back, as the next start
  * would make a root that no proxy trusts; one that cannot be read is left as it is, for it is somebody's work.
  */
@@ -24,8 +27,11 @@ import { type Secret, secrets } from '@ambit/kube/resources/core';
 import { ROOT_CHECK_MS, SECRET_RETRY_MAX_MS, WRITE_RETRY_INITIAL_MS } from '../limits.ts';
 import { newRootSecret, ROTATE_ANNOTATION, rootIn, type StoredRoot, withRoot } from './root-state.ts';
 
-/** What is wrong with the Secret: it is not there; the root cannot be read; the root of a rotation cannot be read. */
-export const ROOT_PROBLEMS = ['gone', 'unreadable', 'next-unreadable'] as const;
+/**
+ * What is wrong with the Secret: it is not there; the root cannot be read; the root of a rotation cannot be read; it may not
+ * sign yet though its time has come.
+ */
+export const ROOT_PROBLEMS = ['gone', 'unreadable', 'next-unreadable', 'held-up'] as const;
 export type RootProblem = (typeof ROOT_PROBLEMS)[number];
 
 export interface RootObserver {
@@ -43,6 +49,8 @@ export interface RootSecretOptions {
   readonly lifetimeMs: number;
   /** How long each step of a rotation lasts: the longest life of a workload's certificate. */
   readonly overlapMs: number;
+  /** Why `next` may not sign yet in the place of what peers trust now; `undefined`: it may. */
+  readonly holdUp: (rootsPem: readonly string[], nextPem: string) => string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -59,6 +67,8 @@ const checkEveryMs = (overlapMs: number) => Math.min(ROOT_CHECK_MS, overlapMs / 
 
 /** How long another replica may go on with the step before, signing with its root: one look that failed, and the next. */
 const replicaLagMs = (overlapMs: number) => 2 * LONGEST_WAIT * checkEveryMs(overlapMs);
+
+const stepMs = (overlapMs: number) => overlapMs + replicaLagMs(overlapMs);
 
 /** One replica's view of the Secret. */
 export class RootSecret {
@@ -126,7 +136,7 @@ export class RootSecret {
     };
     const secret = await client.find(secrets, { namespace, name }, signal);
     if (!secret) return await this.#writeBack(signal);
-    const stored = this.#read(secret);
+    const stored = this.#read(secret, (root) => heldUpBy(root, this.#options));
     use(stored);
     const done = await nextState(stored, secret, this.#options);
     if (!done) return;
@@ -159,8 +169,11 @@ export class RootSecret {
     return made;
   }
 
-  /** @throws {@link AuthorityError} */
-  #read(secret: Secret): StoredRoot {
+  /**
+   * @param heldUp - Why the next step is not taken. Default: nobody is about to take one.
+   * @throws {@link AuthorityError}
+   */
+  #read(secret: Secret, heldUp: (stored: StoredRoot) => string | undefined = () => undefined): StoredRoot {
     let stored: StoredRoot;
     try {
       stored = rootIn(secret, this.#options.clock.now());
@@ -169,13 +182,20 @@ export class RootSecret {
         this.#report('unreadable', secret, `the root cannot be read: ${messageOf(error)}`);
       throw error;
     }
-    if (stored.lostNext === undefined) this.#report(undefined);
-    else
+    const waitsFor = heldUp(stored);
+    if (stored.lostNext !== undefined)
       this.#report(
         'next-unreadable',
         secret,
         `the rotation of the root cannot go on and is given up, the root before it signs on: ${stored.lostNext}; annotate ${ROTATE_ANNOTATION} to begin another`,
       );
+    else if (waitsFor !== undefined)
+      this.#report(
+        'held-up',
+        secret,
+        `the new root does not sign yet, though its time has come, and the one before it signs on: ${waitsFor}`,
+      );
+    else this.#report(undefined);
     this.#known = stored;
     return stored;
   }
@@ -220,10 +240,10 @@ async function nextState(
   const { clock, overlapMs } = options;
   const nowMs = clock.now();
   const wanted = metadata.annotations?.[ROTATE_ANNOTATION] !== undefined;
-  const step = dueStep(stored, wanted, nowMs, overlapMs + replicaLagMs(overlapMs));
+  const step = dueStep(stored, wanted, nowMs, stepMs(overlapMs));
   if (step === 'announce')
     return { state: await announce(stored, options, clock), what: 'new root announced, the old one signs' };
-  if (step === 'switch')
+  if (step === 'switch' && heldUpBy(stored, options) === undefined)
     return { state: advance(stored, nowMs), what: 'the new root signs, the old one is still trusted' };
   if (step === 'retire') return { state: advance(stored, nowMs), what: 'the old root is trusted no longer' };
   // While another root is announced too: this one signs until then, and may not last so long.
@@ -231,6 +251,14 @@ async function nextState(
   if (!signsItself || !isRenewalDue(stored.material.signer.certificatePem, nowMs)) return undefined;
   const material = await renewRoot(stored.material, options, clock);
   return { state: { material, phase: stored.phase }, what: 'self-signed root renewed with the same key' };
+}
+
+/** Why the new root does not sign though its time has come; `undefined`: it may, or has not. */
+function heldUpBy(stored: RotatingRoot, { clock, overlapMs, holdUp }: RootSecretOptions): string | undefined {
+  const { material, phase } = stored;
+  if (phase.kind !== 'announced' || dueStep(stored, false, clock.now(), stepMs(overlapMs)) === undefined)
+    return undefined;
+  return holdUp(material.rootsPem, phase.next.certificatePem);
 }
 
 function sameMaterial(a: AuthorityMaterial, b: AuthorityMaterial): boolean {

@@ -1,11 +1,20 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { systemClock } from '@ambit/core/clock';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
-import { Watched } from '@ambit/core/watch';
+import { until, Watched } from '@ambit/core/watch';
+import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
+import { pemBlocks } from '@ambit/identity/pem';
+import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
+import type { Signer } from '@ambit/identity/x509';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
-import type { ValidatingWebhookConfiguration } from '@ambit/kube/resources/authentication';
+import {
+  type ValidatingWebhookConfiguration,
+  validatingWebhookConfigurations,
+} from '@ambit/kube/resources/authentication';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
+import { watchCollection } from '@ambit/kube/watch-collection';
+import { lacking } from './bundle.ts';
 import { WebhookRegistration } from './registration.ts';
 
 const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
@@ -51,27 +60,81 @@ const install = (name: string, labels = {}) =>
     metadata: { name, labels },
     webhooks: [webhook('rev.validation.istio.io'), webhook('waypoint.validation.istio.io')],
   } as ValidatingWebhookConfiguration);
+/** Of each webhook: its policy, and the names of whom it trusts. */
 const policies = (name = NAME) =>
   (api.find(WEBHOOKS, '', name) as ValidatingWebhookConfiguration).webhooks?.map(
-    ({ failurePolicy, clientConfig }) => `${failurePolicy} ${atob(clientConfig?.caBundle ?? '')}`,
+    ({ failurePolicy, clientConfig }) => `${failurePolicy} ${namesIn(clientConfig?.caBundle)}`,
   );
+const namesIn = (caBundle = '') =>
+  pemBlocks(atob(caBundle), 'CERTIFICATE')
+    .map((pem) => Object.keys(roots).find((name) => roots[name as keyof typeof roots].certificatePem === pem))
+    .join();
 
-let roots = 'root 1';
-function start() {
-  roots = 'root 1';
-  return scope.use(
+let roots: Record<'root 1' | 'root 2' | 'root 3', Signer>;
+beforeAll(async () => {
+  const [one, two, three] = await Promise.all(
+    [1, 2, 3].map(() => createSelfSignedMaterial({ organization: 'td' }, systemClock)),
+  );
+  if (!one || !two || !three) throw new Error('three were asked for');
+  roots = { 'root 1': one.signer, 'root 2': two.signer, 'root 3': three.signer };
+});
+
+type RootName = keyof typeof roots;
+const material = (signer: RootName, ...others: RootName[]): AuthorityMaterial => ({
+  signer: roots[signer],
+  chainPem: [],
+  rootsPem: [signer, ...others].map((name) => roots[name].certificatePem),
+});
+
+/** Time that a test moves on, for what takes minutes; the rest happens as it does. */
+let laterMs: number;
+const longTimers = new Set<() => void>();
+const MINUTE_MS = 60_000;
+const clock: Clock = {
+  ...systemClock,
+  monotonicMs: () => systemClock.monotonicMs() + laterMs,
+  after: (ms, run) => {
+    if (ms < MINUTE_MS) return systemClock.after(ms, run);
+    longTimers.add(run);
+    return { cancel: () => void longTimers.delete(run) };
+  },
+};
+beforeEach(() => {
+  laterMs = 0;
+  longTimers.clear();
+});
+
+async function start(first = material('root 1')) {
+  const configurations = scope.use(watchCollection(client, validatingWebhookConfigurations));
+  let current = first;
+  const changed = new Watched(0);
+  const registration = scope.use(
     new WebhookRegistration({
       client,
+      configurations,
       name: NAME,
       revision: '',
       namespace: 'istio-system',
-      rootsPem: () => roots,
-      changed: new Watched(0),
-      clock: systemClock,
+      material: () => current,
+      changed,
+      clock,
       random: () => 0.5,
       log: silentLogger,
     }),
   );
+  await until(configurations.synced, Boolean, AbortSignal.timeout(8_000));
+  const use = (other: AuthorityMaterial) => {
+    current = other;
+    changed.set(changed.value + 1);
+  };
+  const sees = (policy: string) => configurations.get(NAME)?.webhooks?.[0]?.failurePolicy === policy;
+  return { registration, use, sees };
+}
+
+async function startServing(first?: AuthorityMaterial) {
+  const started = await start(first);
+  started.registration.serves();
+  return started;
 }
 
 async function eventually(what: () => boolean): Promise<void> {
@@ -88,7 +151,7 @@ describe('WebhookRegistration', () => {
     async (first) => {
       asked = first;
       install(NAME);
-      start();
+      await startServing();
       await eventually(() => policies()?.[0] === 'Ignore root 1');
       await eventually(() => checks >= 2);
       expect(policies()).toEqual(['Ignore root 1', 'Ignore root 1']);
@@ -102,21 +165,79 @@ describe('WebhookRegistration', () => {
     },
   );
 
-  test('other roots are given, and it stays closed', async () => {
+  test('closes nothing before there is somebody who answers', async () => {
     asked = 'yes';
     install(NAME);
-    const registration = start();
+    const { registration } = await start();
+    await eventually(() => policies()?.[0] === 'Ignore root 1');
+    await systemClock.sleep(200);
+    expect([checks, policies()?.[0]]).toEqual([0, 'Ignore root 1']);
+    registration.serves();
     await eventually(() => policies()?.[0] === 'Fail root 1');
-    roots = 'root 2';
-    registration.all();
+  });
+
+  test('other roots are given beside those before, which go later; it stays closed', async () => {
+    asked = 'yes';
+    install(NAME);
+    const { use } = await startServing();
+    await eventually(() => policies()?.[0] === 'Fail root 1');
+    use(material('root 2'));
+    await eventually(() => policies()?.[0] === 'Fail root 2,root 1');
+    expect(policies()).toEqual(['Fail root 2,root 1', 'Ignore root 2,root 1']);
+    await eventually(() => longTimers.size === 1);
+    laterMs = 10 * MINUTE_MS;
+    for (const run of longTimers) run();
     await eventually(() => policies()?.[0] === 'Fail root 2');
     expect(policies()).toEqual(['Fail root 2', 'Ignore root 2']);
+  });
+
+  test('replicas with other roots than each other are all believed, for as long as they run', async () => {
+    asked = 'yes';
+    install(NAME);
+    const [first, second] = [await startServing(), await startServing(material('root 2'))];
+    const both = () => ['root 1', 'root 2'].every((name) => policies()?.[0]?.includes(name));
+    await eventually(both);
+    laterMs = 10 * MINUTE_MS;
+    for (const { registration } of [first, second]) registration.all();
+    await systemClock.sleep(500);
+    await eventually(both);
+    expect(policies()?.[0]).toMatch(/^Fail/);
+  });
+
+  test('what is signed by another is believed once the API server was told, and no sooner', async () => {
+    asked = 'yes';
+    install(NAME);
+    const { registration, use, sees } = await startServing();
+    await eventually(() => sees('Fail'));
+    await registration.believed(MINUTE_MS);
+    const writing = api.intercept;
+    api.intercept = (method, path, body) =>
+      method === 'PUT' ? { status: 500, body: {} } : writing?.(method, path, body);
+    use(material('root 2'));
+    let isBelieved = false;
+    const believed = registration.believed(MINUTE_MS).then(() => (isBelieved = true));
+    await systemClock.sleep(500);
+    expect(isBelieved).toBe(false);
+    api.intercept = writing;
+    await believed;
+    expect(policies()?.[0]).toBe('Fail root 2,root 1');
+  });
+
+  test('nobody waits for ever for an API server that cannot be told', async () => {
+    asked = 'yes';
+    install(NAME);
+    const { registration, use, sees } = await startServing();
+    await eventually(() => sees('Fail'));
+    api.intercept = (method) => (method === 'PUT' ? { status: 403, body: {} } : undefined);
+    use(material('root 2'));
+    await registration.believed(300);
+    expect(policies()?.[0]).toBe('Fail root 1');
   });
 
   test('what somebody has opened or emptied is put right', async () => {
     asked = 'yes';
     install(NAME);
-    start();
+    await startServing();
     await eventually(() => policies()?.[0] === 'Fail root 1');
     install(NAME);
     await eventually(() => policies()?.[0] === 'Fail root 1' && policies()?.[1] === 'Ignore root 1');
@@ -126,8 +247,38 @@ describe('WebhookRegistration', () => {
     asked = 'yes';
     install('theirs', { 'istio.io/rev': 'canary' });
     install('ours', { 'istio.io/rev': 'default' });
-    start();
+    await startServing();
     await eventually(() => policies('ours')?.[0] === 'Fail root 1');
     expect(policies('theirs')).toEqual(['Ignore ', 'Ignore ']);
+  });
+});
+
+describe('what would refuse policies if another root signed', () => {
+  const configuration = (name: string, failurePolicy: string, ...trusts: RootName[]) => ({
+    metadata: { name },
+    webhooks: [
+      {
+        ...webhook('rev.validation.istio.io'),
+        failurePolicy,
+        clientConfig: { caBundle: btoa(trusts.map((root) => roots[root].certificatePem).join('')) },
+      },
+    ],
+  });
+  const cases: Record<string, { policy: string; trusts: RootName[]; want: string[] }> = {
+    'trusts the one that signs, and not the next': { policy: 'Fail', trusts: ['root 1'], want: ['it'] },
+    'trusts one that is still trusted, and not the next': {
+      policy: 'Fail',
+      trusts: ['root 3'],
+      want: ['it'],
+    },
+    'trusts both': { policy: 'Fail', trusts: ['root 2', 'root 1'], want: [] },
+    'is open': { policy: 'Ignore', trusts: ['root 1'], want: [] },
+    "trusts nobody of the mesh's: it is not about us": { policy: 'Fail', trusts: [], want: [] },
+  };
+
+  test.each(Object.entries(cases))('what %s', (_, { policy, trusts, want }) => {
+    const current = (['root 1', 'root 3'] as const).map((name) => roots[name].certificatePem);
+    const next = roots['root 2'].certificatePem;
+    expect(lacking([configuration('it', policy, ...trusts)], current, next)).toEqual(want);
   });
 });

@@ -2,34 +2,43 @@
  * Tells the API server how to trust our webhook: its configuration gets the mesh's roots and then, once the API server is
  * seen to ask us, the policy to refuse objects when nobody answers. The chart installs it open, since before that nobody
  * would; a cluster whose API server cannot reach us stays open, and the log says so.
+ *
+ * Every replica does it, not one for all: where their roots differ, while a CA is replaced, each has to be believed. So each
+ * puts its own there and takes a root of others away only when it has been nobody's for a while: whose it still is puts
+ * it there again, before that or after.
  */
 import type { Collection } from '@ambit/collections/collection';
-import type { Clock, Random } from '@ambit/core/clock';
+import type { Clock, Random, Timer } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import { messageOf } from '@ambit/core/errors';
 import type { Watch } from '@ambit/core/watch';
+import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
 import type { KubeClient } from '@ambit/kube/client';
-import { isNotFound } from '@ambit/kube/errors';
+import { isConflict, isNotFound } from '@ambit/kube/errors';
 import { apiVersionOf } from '@ambit/kube/resource';
 import {
   type ValidatingWebhookConfiguration,
   validatingWebhookConfigurations,
 } from '@ambit/kube/resources/authentication';
 import { type AuthorizationPolicy, authorizationPolicies } from '@ambit/kube/resources/security';
-import { watchCollection } from '@ambit/kube/watch-collection';
 import { WebhookNotAskedError } from '../errors.ts';
 import { KeyedWorker } from '../keyed-worker.ts';
+import { BELIEVED_EVERYWHERE_MS, BELIEVED_WAIT_MAX_MS, DEPARTING_ROOT_MS } from '../limits.ts';
+import { closed, doubts, rootsOf, trusted } from './bundle.ts';
 import { ALWAYS_REJECT_ANNOTATION } from './review.ts';
 
 export interface RegistrationOptions {
   readonly client: KubeClient;
+  /** All there are. */
+  readonly configurations: Collection<string, ValidatingWebhookConfiguration>;
   /** One of ours by name; others by label `istio.io/rev`. */
   readonly name: string;
   readonly revision: string;
   /** Of the control plane: where it is tried out whether we are asked. */
   readonly namespace: string;
-  readonly rootsPem: () => string;
-  /** Turns when the roots are others. */
+  /** What signs now, and every root that is trusted now. */
+  readonly material: () => AuthorityMaterial;
+  /** Turns when that is another. */
   readonly changed: Watch<number>;
   readonly clock: Clock;
   readonly random: Random;
@@ -38,81 +47,77 @@ export interface RegistrationOptions {
 
 const REVISION_LABEL = 'istio.io/rev';
 
-/** Of the webhook that only warns: it must never keep a Namespace or a Service from being written. */
-const WARNING_WEBHOOK = 'waypoint.validation.istio.io';
-
-type Webhook = NonNullable<ValidatingWebhookConfiguration['webhooks']>[number];
-
-/** The configuration with our roots in it, or `undefined` when they are there already. Pure. */
-export function trusted(
-  configuration: ValidatingWebhookConfiguration,
-  rootsPem: string,
-): ValidatingWebhookConfiguration | undefined {
-  const caBundle = Buffer.from(rootsPem).toString('base64');
-  return changed(
-    configuration,
-    (webhook) => webhook.clientConfig?.caBundle === caBundle,
-    (webhook) => ({ ...webhook, clientConfig: { ...webhook.clientConfig, caBundle } }),
-  );
-}
-
-/** The configuration that refuses when nobody answers, or `undefined` when it does already. Pure. */
-export function closed(
-  configuration: ValidatingWebhookConfiguration,
-): ValidatingWebhookConfiguration | undefined {
-  return changed(
-    configuration,
-    ({ name, failurePolicy }) => name === WARNING_WEBHOOK || failurePolicy === 'Fail',
-    (webhook) => ({ ...webhook, failurePolicy: 'Fail' }),
-  );
-}
-
-function changed(
-  configuration: ValidatingWebhookConfiguration,
-  isRight: (webhook: Webhook) => boolean,
-  put: (webhook: Webhook) => Webhook,
-): ValidatingWebhookConfiguration | undefined {
-  const webhooks = configuration.webhooks ?? [];
-  if (webhooks.every(isRight)) return undefined;
-  return {
-    ...configuration,
-    webhooks: webhooks.map((webhook) => (isRight(webhook) ? webhook : put(webhook))),
-  };
-}
-
 export class WebhookRegistration implements AsyncDisposable {
   readonly #options: RegistrationOptions;
-  readonly #configurations: Collection<string, ValidatingWebhookConfiguration>;
+  readonly #log: Logger;
   readonly #worker: KeyedWorker;
   readonly #scope = new AsyncDisposableStack();
+  /** Roots in our configurations that are not ours, and since when they have been seen there. */
+  readonly #departing = new Map<string, number>();
+  #departure: Timer | undefined;
+  #serves = false;
 
   constructor(options: RegistrationOptions) {
-    const { client, clock, random } = options;
+    const { configurations, clock, random } = options;
     const log = options.log.scope('webhook');
     this.#options = options;
-    this.#configurations = this.#scope.use(
-      watchCollection(client, validatingWebhookConfigurations, { clock, random, log }),
-    );
+    this.#log = log;
     const work = (key: string, signal: AbortSignal) => this.#write(key, signal);
     this.#worker = this.#scope.use(
       new KeyedWorker({ name: 'webhook registration', work, clock, random, log }),
     );
-    this.#scope.use(this.#configurations.subscribe(() => this.all()));
+    this.#scope.defer(() => this.#departure?.cancel());
+    this.#scope.use(configurations.subscribe(() => this.all()));
     this.#scope.use(options.changed.subscribe(() => this.all()));
+    this.all();
+  }
+
+  /** From now on there is somebody who answers: configurations close. */
+  serves(): void {
+    this.#serves = true;
+    this.all();
   }
 
   /** Looks at every configuration. */
   all(): void {
-    for (const [key, configuration] of this.#configurations.entries())
-      if (
-        this.#isOurs(configuration) &&
-        (trusted(configuration, this.#options.rootsPem()) ?? closed(configuration))
-      )
-        this.#worker.add(key);
+    this.#watchDepartures();
+    for (const configuration of this.#ours())
+      if (this.#withRoots(configuration) ?? (this.#serves && closed(configuration)))
+        this.#worker.add(configuration.metadata.name);
+  }
+
+  /**
+   * Resolves when no configuration of ours would refuse policies because of who signs now: at once where that is so, else a
+   * moment after the API server was told, or after `maxMs` with a warning. Never rejects.
+   */
+  async believed(maxMs: number): Promise<void> {
+    const { configurations, clock } = this.#options;
+    if (this.#doubting() === undefined) return;
+    const limitMs = Math.min(maxMs, BELIEVED_WAIT_MAX_MS);
+    const over = Promise.withResolvers<void>();
+    const look = () => {
+      if (this.#doubting() === undefined) over.resolve();
+    };
+    const timer = clock.after(limitMs, () => over.resolve());
+    const subscriptions = [configurations.subscribe(look), configurations.synced.subscribe(look)];
+    await over.promise;
+    timer.cancel();
+    for (const subscription of subscriptions) subscription[Symbol.dispose]();
+    const doubting = this.#doubting();
+    if (doubting !== undefined)
+      this.#log.warn('the API server could not be told of our root: it refuses policies from now on', {
+        configuration: doubting,
+        waitedMs: limitMs,
+      });
+    else await clock.sleep(Math.min(BELIEVED_EVERYWHERE_MS, limitMs));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope.disposeAsync();
+  }
+
+  #ours(): readonly ValidatingWebhookConfiguration[] {
+    return [...this.#options.configurations.values()].filter((one) => this.#isOurs(one));
   }
 
   #isOurs({ metadata }: ValidatingWebhookConfiguration): boolean {
@@ -120,21 +125,52 @@ export class WebhookRegistration implements AsyncDisposable {
     return metadata.name === name || metadata.labels?.[REVISION_LABEL] === (revision || 'default');
   }
 
+  /** Who would refuse because of who signs now, or that nobody knows; `undefined`: nobody. */
+  #doubting(): string | undefined {
+    const { configurations, material } = this.#options;
+    if (!configurations.synced.value) return 'none is known yet';
+    return this.#ours().find((one) => doubts(one, material()))?.metadata.name;
+  }
+
+  #withRoots(configuration: ValidatingWebhookConfiguration): ValidatingWebhookConfiguration | undefined {
+    const { material, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const isKept = (root: string) => nowMs - (this.#departing.get(root) ?? nowMs) < DEPARTING_ROOT_MS;
+    return trusted(configuration, material().rootsPem, isKept);
+  }
+
+  /** Notes which roots are of others since when, and looks again when the time of the next one is over. */
+  #watchDepartures(): void {
+    const { material, clock } = this.#options;
+    const ours = new Set(material().rootsPem);
+    const others = new Set(this.#ours().flatMap(rootsOf)).difference(ours);
+    const nowMs = clock.monotonicMs();
+    for (const root of this.#departing.keys()) if (!others.has(root)) this.#departing.delete(root);
+    for (const root of others) if (!this.#departing.has(root)) this.#departing.set(root, nowMs);
+    // Those whose time is over already are what the worker is at.
+    const leftMs = [...this.#departing.values()]
+      .map((sinceMs) => sinceMs + DEPARTING_ROOT_MS - nowMs)
+      .filter((ms) => ms > 0);
+    this.#departure?.cancel();
+    this.#departure = leftMs.length > 0 ? clock.after(Math.min(...leftMs), () => this.all()) : undefined;
+  }
+
   async #write(name: string, signal: AbortSignal): Promise<void> {
-    const { client, rootsPem } = this.#options;
+    const { client } = this.#options;
     try {
       const replace = (wanted: ValidatingWebhookConfiguration) =>
         client.replace(validatingWebhookConfigurations, wanted, {}, signal);
       const found = await client.get(validatingWebhookConfigurations, { name }, signal);
-      const withRoots = trusted(found, rootsPem());
+      const withRoots = this.#withRoots(found);
       const current = withRoots ? await replace(withRoots) : found;
       const withPolicy = closed(current);
-      if (!withPolicy) return;
+      if (!withPolicy || !this.#serves) return;
       await this.#check(signal);
       await replace(withPolicy);
-      this.#options.log.info('admission refuses from now on when nobody answers', { configuration: name });
+      this.#log.info('admission refuses from now on when nobody answers', { configuration: name });
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      // Gone, or another replica was first: we are told of that, and look again.
+      if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   }
 
