@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -44,4 +44,14 @@ test('a module that there is not is said not to be', async () => {
   expect(await outputOf("import nothing from 'node:nothing'; console.log(nothing);")).toContain(
     'No such built-in module: node:nothing',
   );
+});
+
+test('functions and classes are called as in the sources, and nothing is done for it while the program runs', async () => {
+  const said = await outputOf(`
+    class Refused extends Error {}
+    const make = (n) => ({ add: (m) => n + m });
+    console.log(new Refused().constructor.name, make(1).add.name, make.name);
+  `);
+  expect(said).toBe('Refused add make\n');
+  expect(readFileSync(join(folder, 'out/program.mjs'), 'utf8')).not.toContain('defineProperty');
 });
