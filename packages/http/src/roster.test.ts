@@ -33,5 +33,8 @@ describe('Roster', () => {
       expect(roster.size).toBe(model.size);
     }
     expect(namesOf(roster)).toEqual([...model].map(({ name }) => name).sort((a, b) => a - b));
+    expect(new Set(roster)).toEqual(model);
+    for (const member of [...roster]) roster.delete(member);
+    expect([roster.size, [...roster]]).toEqual([0, []]);
   });
 });

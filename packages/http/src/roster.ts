@@ -49,6 +49,14 @@ export class Roster<Key extends string, Member extends { [key in Key]: number }>
     }
   }
 
+  /** Each member once. Nobody may come or leave meanwhile: who makes them leave takes a copy first. */
+  *[Symbol.iterator](): IterableIterator<Member> {
+    for (let place = 0; place < this.#size; place++) {
+      const member = this.#members[place];
+      if (member) yield member;
+    }
+  }
+
   #put(member: Member, place: number): void {
     this.#members[place] = member;
     const places: Record<string, number> = member;

@@ -10,6 +10,7 @@
  */
 import { messageOf } from '@ambit/core/errors';
 import { type Endpoint, formatHostPort } from '@ambit/core/ip';
+import { NOWHERE } from '@ambit/http/roster';
 import type { AuthorizationRequest } from '@ambit/model/decide/authorize';
 import type { ConnectionReport } from '../threads/messages.ts';
 import type { AccessRecord } from './access-log.ts';
@@ -34,6 +35,8 @@ export interface ConnectionFacts {
 
 export abstract class Connection {
   readonly pod: Pod;
+  /** @internal Among the pod's. */
+  podPlace = NOWHERE;
   readonly direction: ConnectionReport['direction'];
   #facts: ConnectionFacts | undefined;
   #counted: CountedConnection | undefined;

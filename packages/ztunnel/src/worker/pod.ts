@@ -15,6 +15,7 @@ import type { SessionHandler } from '@ambit/http/h2/session';
 import { QUEUED_BYTES_PER_POD } from '@ambit/hbone/limits';
 import { TunnelPool } from '@ambit/hbone/pool';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
+import { Roster } from '@ambit/http/roster';
 import { TunnelServer } from '@ambit/hbone/server';
 import type { TcpHandle } from '@ambit/http/transport/native';
 import {
@@ -50,7 +51,7 @@ import type { Traffic } from './traffic.ts';
 export class Pod {
   readonly info: PodInfo;
   readonly worker: WorkerContext;
-  readonly connections = new Set<Connection>();
+  readonly connections = new Roster<'podPlace', Connection>('podPlace');
   /** Clients that have not said yet where they want to go. */
   readonly negotiations = new Set<Disposable>();
   readonly budget: QueueBudget;
