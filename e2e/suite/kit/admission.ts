@@ -6,6 +6,7 @@ import { messageOf } from '@ambit/core/errors';
 import { portForward } from '@ambit/kube/port-forward';
 import { validatingWebhookConfigurations } from '@ambit/kube/resources/authentication';
 import { type AuthorizationPolicy, authorizationPolicies } from '@ambit/kube/resources/security';
+import type { Cluster } from './cluster.ts';
 import { isReady, SYSTEM } from './mesh.ts';
 import { authorizationPolicy } from './objects.ts';
 import type { Suite } from './suite.ts';
@@ -17,6 +18,8 @@ const CONFIGURATION = `istio-validator-${SYSTEM}`;
  * then, which its pool of connections would hide.
  */
 const PAUSE_MS = 6_500;
+/** Between two looks at what istiod serves with, which no pool hides. */
+const LOOK_MS = 1_000;
 const TLS_TIMEOUT_MS = 10_000;
 
 export interface Admission {
@@ -25,7 +28,11 @@ export interface Admission {
   readonly wrong: readonly string[];
   /** Answers that took longer than the API server waits: the machine is busy, which is told and not judged. */
   readonly late: number;
-  /** Serial numbers of the certificates that istiod was seen to serve with, each trusted by what the API server is told to trust. */
+  /** Handshakes as the API server makes them, with each replica by itself. */
+  readonly shaken: number;
+  /** Those that failed, and why. */
+  readonly distrusted: readonly string[];
+  /** Serial numbers of the certificates that were trusted, each by what the API server was told to trust just before. */
   readonly served: ReadonlySet<string>;
 }
 
@@ -36,30 +43,39 @@ export async function whileAdmitting(
   during: () => Promise<void>,
 ): Promise<Admission> {
   const served = new Set<string>();
-  const wrong: string[] = [];
-  let [asked, late] = [0, 0];
-  const over = Promise.withResolvers<void>();
-  let isOver = false;
-  const asking = (async () => {
+  const [wrong, distrusted]: [string[], string[]] = [[], []];
+  let [asked, late, shaken] = [0, 0, 0];
+  const over = new AbortController();
+  const again = async (act: () => Promise<void>, pauseMs: number) => {
     for (;;) {
-      asked += 1;
-      for (const answer of await answersOf(suite, namespace)) {
-        if (answer.includes('context deadline exceeded')) late += 1;
-        else wrong.push(answer);
-      }
-      served.add(await servedBy(suite).catch((error: unknown) => `not served: ${messageOf(error)}`));
-      if (isOver) return;
-      await Promise.race([sleep(PAUSE_MS, undefined, { ref: false }), over.promise]);
+      await act();
+      if (over.signal.aborted) return;
+      await sleep(pauseMs, undefined, { signal: over.signal }).catch(() => undefined);
     }
-  })();
+  };
+  const ask = async () => {
+    asked += 1;
+    for (const answer of await answersOf(suite, namespace)) {
+      if (answer.includes('context deadline exceeded')) late += 1;
+      else wrong.push(answer);
+    }
+  };
+  const look = async () => {
+    const shown = await servedBy(suite).catch((error: unknown) => [{ problem: messageOf(error) } as Shown]);
+    for (const { serial, problem } of shown) {
+      shaken += 1;
+      if (problem !== undefined) distrusted.push(problem);
+      if (serial !== undefined) served.add(serial);
+    }
+  };
+  const asking = Promise.all([again(ask, PAUSE_MS), again(look, LOOK_MS)]);
   try {
     await during();
   } finally {
-    isOver = true;
-    over.resolve();
+    over.abort();
     await asking;
   }
-  return { asked, wrong, late, served };
+  return { asked, wrong, late, shaken, distrusted, served };
 }
 
 /** One object that is right and one that is wrong; neither is stored. */
@@ -81,14 +97,36 @@ async function answersOf(suite: Suite, namespace: string): Promise<readonly stri
   ];
 }
 
-/** The serial number of the certificate that a TLS client which trusts what the API server trusts is shown. */
-async function servedBy({ cluster, mesh }: Suite): Promise<string> {
+interface Shown {
+  /** Of a certificate that was trusted. */
+  readonly serial?: string;
+  readonly problem?: string;
+}
+
+/** What each ready replica shows a TLS client that trusts what the API server trusts. */
+async function servedBy({ cluster, mesh }: Suite): Promise<readonly Shown[]> {
   const { webhooks } = await cluster.client.get(validatingWebhookConfigurations, { name: CONFIGURATION });
   const ca = Buffer.from(webhooks?.[0]?.clientConfig?.caBundle ?? '', 'base64').toString();
-  const pod = (await mesh.podsOf('istiod')).find(isReady);
-  const at = { namespace: SYSTEM, name: pod?.metadata.name ?? '', port: WEBHOOK_PORT };
+  const ready = (await mesh.podsOf('istiod')).filter(isReady);
+  return await Promise.all(
+    ready.map(async ({ metadata: { name } }) => {
+      try {
+        return { serial: await shownBy(cluster, name, ca) };
+      } catch (error) {
+        // One that has ended since is asked by nobody.
+        const isThere = (await mesh.podsOf('istiod')).some(
+          (pod) => pod.metadata.name === name && isReady(pod),
+        );
+        return isThere ? { problem: `${name}: ${messageOf(error)}` } : {};
+      }
+    }),
+  );
+}
+
+/** The serial number of its certificate. */
+async function shownBy({ client }: Cluster, name: string, ca: string): Promise<string> {
   const signal = AbortSignal.timeout(TLS_TIMEOUT_MS);
-  const stream = await portForward(cluster.client, at, signal);
+  const stream = await portForward(client, { namespace: SYSTEM, name, port: WEBHOOK_PORT }, signal);
   const socket = connect({ socket: stream, ca, servername: `istiod.${SYSTEM}.svc` });
   try {
     await once(socket, 'secureConnect', { signal });
