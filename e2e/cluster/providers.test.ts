@@ -106,6 +106,42 @@ describe('kind', () => {
     ]);
   });
 
+  test('a worker is added with all images, lets itself in, and is removed', async () => {
+    const like = { Config: { Image: 'kindest/node:v1' }, HostConfig: { NetworkMode: 'kind' } };
+    const networks = { Networks: { kind: { IPAddress: '172.18.0.5' } } };
+    const { commands, provider } = machine({
+      'docker ps': 'mesh-control-plane\nmesh-worker\nmesh-worker2\n',
+      'docker inspect': JSON.stringify([{ ...like, NetworkSettings: networks }]),
+      'docker exec mesh-worker cat': 'kind: JoinConfiguration\ndiscovery: {}\nnodeRegistration: {}\n',
+    });
+    await provider.up({ ...options, archives: Promise.resolve(['/images/echo.tar']) }, silent, never);
+    const cluster = await provider.attach(options);
+    commands.length = 0;
+    expect(await cluster.addNode()).toBe('mesh-worker3');
+    await cluster.removeNode('mesh-worker3');
+    const kubectl = `kubectl --kubeconfig ${folder}/kind-mesh.conf`;
+    expect(commands.filter((command) => !command.startsWith('docker inspect'))).toEqual([
+      'docker ps --all --filter label=io.x-k8s.kind.cluster=mesh --format {{.Names}}',
+      expect.stringMatching(/^docker run .* --name mesh-worker3 .* kindest\/node:v1$/),
+      'docker exec mesh-worker3 systemctl is-active --quiet containerd',
+      'kind load image-archive /images/echo.tar --name mesh --nodes mesh-worker3',
+      'docker exec mesh-control-plane kubeadm token create',
+      'docker exec mesh-worker cat /kind/kubeadm.conf',
+      'docker exec --interactive mesh-worker3 cp /dev/stdin /kind/kubeadm.conf',
+      'docker exec mesh-worker3 kubeadm join --config /kind/kubeadm.conf --skip-phases=preflight',
+      `${kubectl} wait --for=condition=Ready node/mesh-worker3 --timeout=180s`,
+      'docker rm --force --volumes mesh-worker3',
+      `${kubectl} delete node mesh-worker3 --ignore-not-found --wait=false`,
+      `${kubectl} delete pods --all-namespaces --field-selector=spec.nodeName=mesh-worker3 --grace-period=0 --force --wait=false`,
+    ]);
+  });
+
+  test('a worker that does not get in is removed', async () => {
+    const { commands, provider } = machine({ 'docker ps': 'mesh-worker\n', 'docker inspect': '[]' });
+    await expect((await provider.attach(options)).addNode()).rejects.toThrow('no container mesh-worker');
+    expect(commands).toContain('docker rm --force --volumes mesh-worker2');
+  });
+
   test('what was begun is removed when it fails', async () => {
     const { commands, provider } = machine({ 'kind create': 1 });
     await expect(provider.up(options, silent, never)).rejects.toThrow('ended with 1: no');
