@@ -6,6 +6,7 @@
  *   GET /loads/ID        its LoadReport, while it runs and afterwards
  *   POST /loads/ID/end   ends it and answers with the last report
  *   POST /amiss          what is wrong with its own answers from now on: an Amiss, or parts of one
+ *   GET /clock           what the node's clock says: {nowMs}
  *   GET /first           the outcome of the request that the process made as it started, once there is one
  */
 import { once } from 'node:events';
@@ -13,7 +14,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Amiss, Self } from './about.ts';
 import { Load } from './client/load.ts';
 import { failureText, requestOnce } from './client/request.ts';
-import type { LoadOrder, RequestOrder, RequestOutcome } from './messages.ts';
+import type { Clock, LoadOrder, RequestOrder, RequestOutcome } from './messages.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 const MAX_LOADS = 100;
@@ -59,6 +60,8 @@ async function handle(
 ): Promise<unknown> {
   const [, place = '', id = '', verb = ''] = (request.url ?? '').split('/');
   switch (`${request.method} ${place}${id && '/ID'}${verb && `/${verb}`}`) {
+    case 'GET clock':
+      return { nowMs: Date.now() } satisfies Clock;
     case 'GET first':
       if (!first) throw new ControlError(404, 'no first request was ordered');
       return await first;

@@ -268,6 +268,7 @@ test('the control port takes orders, reports, and says what it does not know', a
   expect(await ask('GET', '/loads/1')).toMatchObject([200, { running: true }]);
   expect(await ask('POST', '/loads/1/end')).toMatchObject([200, { running: false, failed: 0 }]);
   expect(await ask('GET', '/loads/7')).toEqual([404, { error: 'no load 7' }]);
+  expect(await ask('GET', '/clock')).toEqual([200, { nowMs: expect.any(Number) }]);
   expect(await ask('GET', '/first')).toEqual([404, { error: 'no first request was ordered' }]);
   expect(await ask('POST', '/loads', order('http', { durationMs: 0 }))).toMatchObject([400, {}]);
   expect(await ask('PUT', '/x')).toMatchObject([404, {}]);

@@ -1,5 +1,10 @@
 /** What a suite and the application say to each other over the control port; JSON both ways. */
 
+/** Milliseconds since the epoch. */
+export interface Clock {
+  readonly nowMs: number;
+}
+
 /** How a request is made; each kind has one port of the table in ports.ts. */
 export type RequestKind = 'http' | 'http2' | 'grpc' | 'websocket' | 'tcp' | 'greeting';
 

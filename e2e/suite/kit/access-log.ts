@@ -1,6 +1,8 @@
 /** Lines of ztunnel's access log, as what they say. */
 
 export interface AccessLine {
+  /** By the clock of the proxy's node: when the connection had ended. */
+  readonly atMs: number;
   readonly level: string;
   readonly message: string;
   /** `src.addr`, `dst.identity`, `direction` and the rest, without quotes. */
@@ -12,7 +14,8 @@ export function parseAccessLog(text: string): readonly AccessLine[] {
     .split('\n')
     .map((line) => line.split('\t'))
     .filter((parts) => parts[2]?.startsWith('access'))
-    .map(([, level = '', , message = '', rest = '']) => ({
+    .map(([time = '', level = '', , message = '', rest = '']) => ({
+      atMs: Date.parse(time),
       level,
       message,
       fields: Object.fromEntries(

@@ -2,6 +2,7 @@
 import type { Pod } from '@ambit/kube/resources/core';
 import type { Amiss } from '../../echo/about.ts';
 import type {
+  Clock,
   LoadOrder,
   LoadReport,
   RequestKind,
@@ -38,6 +39,7 @@ export type Load = Omit<LoadOrder, 'port' | 'kind' | 'durationMs'> & {
 };
 
 const LOAD_DURATION_MS = 300_000;
+const CLOCK_READINGS = 5;
 
 export class EchoPod {
   readonly #cluster: Cluster;
@@ -107,6 +109,18 @@ export class EchoPod {
   /** The request that FIRST_REQUEST ordered. */
   async firstRequest(): Promise<RequestOutcome> {
     return (await this.#control('GET', '/first')) as RequestOutcome;
+  }
+
+  /** How far its node's clock is ahead of ours: 0 if an answer leaves it open whether the two are one. */
+  async clockAheadMs(): Promise<number> {
+    let best = { tookMs: Number.POSITIVE_INFINITY, aheadMs: 0 };
+    for (let n = 0; n < CLOCK_READINGS; n++) {
+      const askedMs = Date.now();
+      const { nowMs } = (await this.#control('GET', '/clock')) as Clock;
+      const tookMs = Date.now() - askedMs;
+      if (tookMs < best.tookMs) best = { tookMs, aheadMs: nowMs - (askedMs + tookMs / 2) };
+    }
+    return Math.abs(best.aheadMs) <= best.tookMs / 2 ? 0 : best.aheadMs;
   }
 
   async load(load: Load): Promise<RunningLoad> {
