@@ -65,6 +65,7 @@ export class CaClient implements Disposable {
   #client: Client | undefined;
   /** The roots that `#client` verifies by, joined. */
   #roots = '';
+  #staysConnected = false;
 
   constructor(options: CaClientOptions) {
     this.#options = options;
@@ -94,9 +95,22 @@ export class CaClient implements Disposable {
     return certificate;
   };
 
+  /**
+   * Has a connection from now on, whether anybody asks or not: a first request would wait for a handshake, and the first
+   * connections of its workload with it. What keeps it from that, the next request says.
+   */
+  connectAhead(): void {
+    this.#staysConnected = true;
+    this.#connected('').then(
+      (client) => this.#stayConnected(client),
+      () => undefined,
+    );
+  }
+
   [Symbol.dispose](): void {
-    this.#client?.close();
+    const client = this.#client;
     this.#client = undefined;
+    client?.close();
   }
 
   /** The channel, made anew when the roots on disk are others than it was made with. */
@@ -124,7 +138,16 @@ export class CaClient implements Disposable {
     });
     this.#roots = roots;
     old?.close();
+    if (this.#staysConnected) this.#stayConnected(this.#client);
     return this.#client;
+  }
+
+  /** gRPC connects again by itself, with pauses, after a failure; not where a connection has come to its end. */
+  #stayConnected(client: Client): void {
+    if (client !== this.#client) return;
+    const channel = client.getChannel();
+    const state = channel.getConnectivityState(true);
+    channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, () => this.#stayConnected(client));
   }
 
   async #call(

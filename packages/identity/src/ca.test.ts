@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -107,6 +108,37 @@ describe('asking a CA over the network', () => {
     server = await serve(ca, 0);
     using asking = client();
     await expect(asking.fetch(ALICE, never)).rejects.toThrow('UNAVAILABLE');
+  });
+
+  test('connects before anybody asks, and again when the connection has come to its end', async () => {
+    const connections: Socket[] = [];
+    const relay = createServer((socket) => {
+      connections.push(socket);
+      socket.on('error', () => undefined);
+      socket.pipe(connect(port, '127.0.0.1').on('error', () => undefined)).pipe(socket);
+    });
+    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+    const { port: relayed } = relay.address() as AddressInfo;
+    const eventually = async (count: number) => {
+      for (let left = 500; connections.length < count; left -= 1) {
+        if (left === 0) throw new Error(`${connections.length} connections`);
+        await systemClock.sleep(10);
+      }
+    };
+    try {
+      using asking = client({ address: `127.0.0.1:${relayed}` });
+      asking.connectAhead();
+      await eventually(1);
+      await asking.fetch(ALICE, never);
+      expect(connections).toHaveLength(1);
+      connections[0]?.end();
+      await eventually(2);
+      await asking.fetch(ALICE, never);
+      expect(connections).toHaveLength(2);
+    } finally {
+      for (const connection of connections) connection.destroy();
+      relay.close();
+    }
   });
 
   test('uses a new key for each request', async () => {

@@ -46,6 +46,8 @@ export async function controlPlaneAccess(
 /** Where certificates come from. */
 export interface CertificateSource extends Disposable {
   readonly fetch: FetchCertificate;
+  /** Certificates will be asked for: what can be there before is there then. */
+  connectAhead(): void;
 }
 
 /** @param impersonate - Whether to ask for certificates of others than whom the token proves. */
@@ -60,6 +62,7 @@ export async function certificateSource(
     const authority = await createFakeCa({ clock });
     return {
       fetch: (identity) => authority.issueWorkload(identity, config.secretTtlMs),
+      connectAhead: () => undefined,
       [Symbol.dispose]: () => undefined,
     };
   }

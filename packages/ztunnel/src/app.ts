@@ -308,6 +308,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   scope.defer(() => stopping.abort(new Error('stopping')));
   followSync(xds, mesh, stopping.signal, () => {
     readiness.done('state manager');
+    source.connectAhead();
     tidying.soon();
   });
   if (xds) answerDemands(workers, xds, clock, deps.log);
