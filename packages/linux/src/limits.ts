@@ -21,5 +21,8 @@ export const MAX_LISTED_ADDRESSES = 10_000;
 /** Tables of nftables that one listing of a namespace returns. */
 export const MAX_LISTED_TABLES = 10_000;
 
+/** Tables, chains or rules of nftables that one namespace may have for some to be copied. */
+export const MAX_COPIED_RULES = 1_000;
+
 /** A frame with everything that segmentation offload puts together. */
 export const MAX_FRAME_BYTES = 128 * 1024;

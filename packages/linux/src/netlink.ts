@@ -21,7 +21,7 @@ export const NLM_F_CREATE = 0x400;
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NLM_F_REQUEST = 0x1;
-const NLMSG_ERROR = 2;
+export const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const HEADER_BYTES = 16;
 /** Their answers have room in what the kernel keeps for a socket. */
@@ -59,7 +59,7 @@ export function askNetlink(
   maxMessages: number,
   message: (payload: DataView) => void,
 ): void {
-  const fd = open(request);
+  const fd = openNetlink(request);
   try {
     const text = encode(request);
     check(libc.send(fd, text, text.length, 0), 'send', request.purpose);
@@ -80,7 +80,7 @@ export function orderNetlink(
   mayFail: (errno: number) => boolean,
 ): void {
   if (payloads.length === 0) return;
-  const fd = open(asked);
+  const fd = openNetlink(asked);
   try {
     const buffer = memory(NETLINK_READ_BYTES);
     for (let from = 0; from < payloads.length; from += ORDERS_AT_A_TIME) {
@@ -118,12 +118,14 @@ function readAcknowledgements(
   if (problem !== 0) throw new LinuxError('netlink', problem, purpose);
 }
 
-function padded(message: Uint8Array): Uint8Array {
+/** To the length at which the next message may begin. */
+export function padded(message: Uint8Array): Uint8Array {
   const rest = -message.length & 3;
   return rest === 0 ? message : Buffer.concat([message, new Uint8Array(rest)]);
 }
 
-function open({ netnsFd, protocol, purpose }: NetlinkAsked): number {
+/** A socket; the caller closes it. */
+export function openNetlink({ netnsFd, protocol, purpose }: NetlinkAsked): number {
   const previous = enterNetns(netnsFd);
   try {
     return check(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol), 'socket', purpose);
@@ -132,7 +134,11 @@ function open({ netnsFd, protocol, purpose }: NetlinkAsked): number {
   }
 }
 
-function encode({ type, flags, payload }: Pick<NetlinkRequest, 'type' | 'flags' | 'payload'>): Uint8Array {
+export function encode({
+  type,
+  flags,
+  payload,
+}: Pick<NetlinkRequest, 'type' | 'flags' | 'payload'>): Uint8Array {
   const { bytes, view } = memory(HEADER_BYTES + payload.length);
   view.setUint32(0, bytes.length, true);
   view.setUint16(4, type, true);
@@ -167,7 +173,7 @@ function readAll(
   }
 }
 
-function* messages(
+export function* messages(
   view: DataView,
   size: number,
 ): Generator<{ readonly type: number; readonly payload: DataView }> {

@@ -13,7 +13,7 @@ import type { Logger } from '@ambit/core/log';
 import { formatMetrics, metricsContentType, MetricRegistry } from '@ambit/core/metrics';
 import { RuntimeMetrics } from '@ambit/core/metrics-runtime';
 import { until } from '@ambit/core/watch';
-import { MeshError } from '@ambit/core/errors';
+import { MeshError, messageOf } from '@ambit/core/errors';
 import type { KubeClient } from '@ambit/kube/client';
 import { isNotFound } from '@ambit/kube/errors';
 import { EventTeller } from '@ambit/kube/event-teller';
@@ -26,7 +26,7 @@ import { runCommand } from '../rules/command.ts';
 import { detectBackend } from '../rules/detect.ts';
 import { AGENT_DAEMON_SET, EVENT_SOCKET, PODS_FILE, REDIRECTION_ANNOTATION } from '../names.ts';
 import type { AgentConfig } from './config.ts';
-import { podIps } from './decide/plan.ts';
+import { podIps, rulesFor } from './decide/plan.ts';
 import type { EnrolmentDeps } from './enrolment.ts';
 import { decideStop } from './install/shutdown.ts';
 import { NetnsFinder } from './netns-finder.ts';
@@ -115,6 +115,11 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   });
   const { backend, because } = detected;
   log.info('rules are applied by', { backend: backend.name, because });
+  const probeSources = { v4: config.probeSourceV4, v6: config.probeSourceV6 };
+  const defaults = { ipv6: config.ipv6, dnsCapture: config.dnsCapture, probeSources };
+  await backend.prepare(rulesFor({ metadata: { name: '' } }, defaults)).catch((error: unknown) => {
+    log.warn('a program has to be started for the rules of each pod', { error: messageOf(error) });
+  });
 
   const followed = { clock, random, log };
   const nodePods = scope.use(
@@ -128,7 +133,6 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
 
   const hostNetns = hostNetnsOf(config);
   if (hostNetns) scope.use(hostNetns);
-  const probeSources = { v4: config.probeSourceV4, v6: config.probeSourceV6 };
   const probes = hostProbesFor(config, detected, hostNetns?.fd ?? NETNS_CURRENT, deps);
   const zds: ZdsServer = new ZdsServer({
     path: config.zdsSocket,
@@ -166,7 +170,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     rules: backend,
     probes,
     annotate,
-    defaults: { ipv6: config.ipv6, dnsCapture: config.dnsCapture, probeSources },
+    defaults,
     unforgotten: new UnforgottenConnections(metrics, log),
     clock,
     random,

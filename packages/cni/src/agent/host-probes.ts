@@ -4,7 +4,11 @@
  */
 import type { Clock } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
+import { bytesOfIp, familyOf } from '@ambit/core/ip';
+import { LinuxError } from '@ambit/linux/errors';
+import { addToInetSet } from '@ambit/linux/nf-transaction';
 import type { RunCommand } from '../rules/command.ts';
+import { NFT_NAT } from '../rules/constants.ts';
 import { removeHostResidue } from '../rules/host-residue.ts';
 import { retried } from '../rules/retry.ts';
 import {
@@ -15,6 +19,7 @@ import {
   renderHostNftRemoval,
   renderProbeAddition,
   renderProbeRemoval,
+  setOf,
 } from '../rules/render-host.ts';
 
 export interface HostProbes {
@@ -61,7 +66,8 @@ export class NftHostProbes implements HostProbes {
       const { ipv6 } = this.#options.rules;
       const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')));
       if (wanted.length === 0) return;
-      await this.#apply(renderProbeAddition(wanted, (ip) => this.#owners.has(ip)));
+      if (!this.#addHere(wanted))
+        await this.#apply(renderProbeAddition(wanted, (ip) => this.#owners.has(ip)));
       for (const { ip, uid } of wanted) this.#owners.set(ip, uid);
     });
   }
@@ -80,6 +86,26 @@ export class NftHostProbes implements HostProbes {
       await this.#apply(renderHostNftRemoval());
       this.#owners.clear();
     });
+  }
+
+  /**
+   * Without a program, where none of them is in its set yet.
+   *
+   * @returns false where nft has to do it, or to say why it cannot be done.
+   */
+  #addHere(wanted: readonly ProbedPod[]): boolean {
+    if (wanted.some(({ ip }) => this.#owners.has(ip))) return false;
+    try {
+      for (const { ip, uid } of wanted) {
+        const key = bytesOfIp(ip);
+        if (!key) return false;
+        addToInetSet(this.#options.hostNetnsFd, NFT_NAT, setOf(familyOf(ip)), [{ key, comment: uid }]);
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof LinuxError) return false;
+      throw error;
+    }
   }
 
   #inTurn(change: () => Promise<void>): Promise<void> {

@@ -9,6 +9,12 @@ import type { PodRules } from './pod-rules.ts';
 
 export interface PodRulesBackend {
   readonly name: 'nftables' | 'iptables';
+  /**
+   * Does once what would have to be done for each pod that gets these rules. They need not be prepared.
+   *
+   * @throws whatever keeps it from that.
+   */
+  prepare(rules: PodRules): Promise<void>;
   /** Routes first, then everything else at once; whatever Istio's agent left is replaced. */
   apply(netnsFd: number, rules: PodRules): Promise<void>;
   /** Nothing new is redirected; what is redirected already goes on. */

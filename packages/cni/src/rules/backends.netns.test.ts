@@ -479,6 +479,67 @@ test('the first rules of a pod are the work of one program, which deletes nothin
   expect(stateOf(pod)).toBe(first);
 });
 
+describe('rules that were prepared', () => {
+  const KINDS = { usual: rules(), 'of IPv4 alone, without DNS': rules({ ipv6: false, dnsCapture: false }) };
+  let started: Command[];
+  let backend: NftBackend;
+
+  beforeEach(() => {
+    started = [];
+    backend = new NftBackend((command) => {
+      started.push(command);
+      return runCommand(command);
+    }, systemClock);
+  });
+
+  test.each(Object.entries(KINDS))(
+    '%s: come without a program, and are what nft makes',
+    async (_, wanted) => {
+      await backend.prepare(wanted);
+      started = [];
+      await backend.apply(pod.fd, wanted);
+      expect(started).toEqual([]);
+      const came = stateOf(pod);
+      expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+      await backend.remove(pod.fd);
+      await new NftBackend(runCommand, systemClock).apply(pod.fd, wanted);
+      expect(came).toBe(stateOf(pod));
+    },
+  );
+
+  test.each([
+    [
+      'has some already',
+      () => new NftBackend(runCommand, systemClock).apply(pod.fd, rules({ dnsCapture: false })),
+    ],
+    [
+      'has an earlier iptables’',
+      () => new IptablesBackend(runCommand, systemClock, 'iptables-nft', true).apply(pod.fd, rules()),
+    ],
+    [
+      'has those of legacy iptables',
+      () => new IptablesBackend(runCommand, systemClock, 'iptables-legacy', true).apply(pod.fd, rules()),
+    ],
+  ])('are for nft to apply where the pod %s', async (_, before) => {
+    await before();
+    await backend.prepare(rules());
+    started = [];
+    await backend.apply(pod.fd, rules());
+    expect(started.length).toBeGreaterThan(0);
+    const came = stateOf(pod);
+    await new NftBackend(runCommand, systemClock).apply(pod.fd, rules());
+    expect(came).toBe(stateOf(pod));
+  });
+
+  test('are for nft to apply where the pod wants others', async () => {
+    await backend.prepare(rules());
+    started = [];
+    await backend.apply(pod.fd, rules({ bypassInbound: true }));
+    expect(started).toHaveLength(1);
+    expect(await peers.whoAnswers(client.fd, POD[4], APP)).toBe('app');
+  });
+});
+
 test('the first rules of a pod replace others of ours that came between looking and writing', async () => {
   const before = async () => await new NftBackend(runCommand, systemClock).apply(pod.fd, rules());
   let others = 1;

@@ -9,7 +9,7 @@ import { listenTcp } from '@ambit/linux/sockets';
 import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces';
 import { type HostProbes, NftHostProbes } from '../agent/host-probes.ts';
 import { Peers } from '../testing/peers.ts';
-import { type RunCommand, runCommand } from './command.ts';
+import { type Command, type RunCommand, runCommand } from './command.ts';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from './constants.ts';
 import { IptablesHostProbes } from './host-iptables.ts';
 import { kubeletUid } from './kubelet-user.ts';
@@ -228,6 +228,28 @@ describe.each(CHANGES)(
       });
   },
 );
+
+test('with nftables, an address is added without a program, unless it may be there', async () => {
+  const started: Command[] = [];
+  const run: RunCommand = (command) => {
+    started.push(command);
+    return runCommand(command);
+  };
+  const probes = new NftHostProbes(common(host.fd, {}, run));
+  await probes.start([]);
+  started.length = 0;
+  await probes.add([
+    { ip: POD[4], uid: 'u-1' },
+    { ip: POD[6], uid: 'u-1' },
+  ]);
+  expect([started, await sourceOf(4), await sourceOf(6)]).toEqual([[], SOURCES[4], SOURCES[6]]);
+  const added = stateOf(host);
+  await probes.add([{ ip: POD[4], uid: 'u-2' }]);
+  expect([started.length, stateOf(host)]).toEqual([
+    1,
+    added.replace(`${POD[4]} comment "u-1"`, `${POD[4]} comment "u-2"`),
+  ]);
+});
 
 test('the kubelet is found by its name', () => {
   const proc = mkdtempSync(join(tmpdir(), 'ambit-proc-'));

@@ -36,6 +36,9 @@ export class IptablesBackend implements PodRulesBackend {
     this.#families = ipv6 ? [4, 6] : [4];
   }
 
+  /** What is written depends on what is read in the pod. */
+  async prepare(): Promise<void> {}
+
   async apply(netnsFd: number, rules: PodRules): Promise<void> {
     applyRoutes(netnsFd, familiesOf(rules));
     for (const family of familiesOf(rules))

@@ -20,6 +20,11 @@ export async function removeLegacyResidue(run: RunCommand, netnsFd: number): Pro
   }
 }
 
+/** Whether a program has to look for some. */
+export function hasLegacyResidue(netnsFd: number): boolean {
+  return hasLegacyTables(netnsFd, 4) || hasLegacyTables(netnsFd, 6);
+}
+
 export function hasLegacyTables(netnsFd: number, family: Family): boolean {
   const path = `/proc/thread-self/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`;
   try {

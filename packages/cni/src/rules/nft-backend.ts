@@ -1,17 +1,21 @@
 /** A pod's rules by `nft`: one transaction, which either happens or does not. */
 import type { Clock } from '@ambit/core/clock';
+import { LinuxError } from '@ambit/linux/errors';
 import { listTables, type NfTable } from '@ambit/linux/nf-tables';
+import { createUnnamedNetns } from '@ambit/linux/netns';
+import { makeTables, type NfTables, readInetTables } from '@ambit/linux/nf-transaction';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
 import { NFT_TABLES } from './constants.ts';
 import { forgetConnections, type Unforgotten } from './forget-connections.ts';
-import { removeLegacyResidue } from './legacy-residue.ts';
+import { hasLegacyResidue, removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
   renderFirstPodNft,
   renderPodNft,
   renderPodNftRemoval,
   renderPodNftWithoutRedirects,
+  tableNamesOf,
 } from './render-nft.ts';
 import { findResidue, renderResidueRemoval, RESIDUE_FAMILIES } from './residue.ts';
 import { retried } from './retry.ts';
@@ -21,14 +25,25 @@ export class NftBackend implements PodRulesBackend {
   readonly name = 'nftables';
   readonly #run: RunCommand;
   readonly #clock: Clock;
+  /** What pods of the node get first, but for annotations: as nft is told, and as the kernel then has it. */
+  #usual: { readonly script: string; readonly tables: NfTables } | undefined;
 
   constructor(run: RunCommand, clock: Clock) {
     this.#run = run;
     this.#clock = clock;
   }
 
+  async prepare(rules: PodRules): Promise<void> {
+    const script = renderFirstPodNft(rules);
+    using netns = createUnnamedNetns();
+    await this.#run({ ...NFT, stdin: script, netnsFd: netns.fd });
+    const tables = readInetTables(netns.fd, tableNamesOf(rules));
+    this.#usual = tables && { script, tables };
+  }
+
   async apply(netnsFd: number, rules: PodRules): Promise<void> {
     applyRoutes(netnsFd, familiesOf(rules));
+    if (this.#applyFirst(netnsFd, rules)) return;
     await this.#replace(netnsFd, (tables) =>
       tables.some(isOurs) ? renderPodNft(rules) : renderFirstPodNft(rules),
     );
@@ -45,25 +60,47 @@ export class NftBackend implements PodRulesBackend {
     return unforgotten;
   }
 
+  /**
+   * Without a program, where the pod has no rules yet and is to have the usual ones.
+   *
+   * @returns false where nft has to do it, or to say why it cannot be done.
+   */
+  #applyFirst(netnsFd: number, rules: PodRules): boolean {
+    if (this.#usual?.script !== renderFirstPodNft(rules) || hasLegacyResidue(netnsFd)) return false;
+    try {
+      if (listTables(netnsFd).some((table) => isOurs(table) || mayBeResidue(table))) return false;
+      makeTables(netnsFd, this.#usual.tables);
+      return true;
+    } catch (error) {
+      if (error instanceof LinuxError) return false;
+      throw error;
+    }
+  }
+
   /** @param render - From the tables that stand there. */
   async #replace(netnsFd: number, render: (tables: readonly NfTable[]) => string): Promise<void> {
     await retried(this.#clock, async () => {
       const tables = listTables(netnsFd);
       const removal = await this.#residueRemoval(netnsFd, tables);
-      await this.#run({ file: 'nft', args: ['-f', '-'], stdin: `${removal}${render(tables)}`, netnsFd });
+      await this.#run({ ...NFT, stdin: `${removal}${render(tables)}`, netnsFd });
     });
     await removeLegacyResidue(this.#run, netnsFd);
   }
 
   /** Nothing is started to look for residue where there cannot be any. */
   async #residueRemoval(netnsFd: number, tables: readonly NfTable[]): Promise<string> {
-    if (!tables.some(({ family }) => RESIDUE_FAMILIES.includes(family))) return '';
+    if (!tables.some(mayBeResidue)) return '';
     const listed = await this.#run({ file: 'nft', args: ['-j', 'list', 'ruleset'], netnsFd });
     return renderResidueRemoval(findResidue(listed.stdout));
   }
 }
 
+const NFT = { file: 'nft', args: ['-f', '-'] };
 const OURS: readonly string[] = NFT_TABLES;
+
+function mayBeResidue({ family }: NfTable): boolean {
+  return RESIDUE_FAMILIES.includes(family);
+}
 
 function isOurs({ family, name }: NfTable): boolean {
   return family === 'inet' && OURS.includes(name);

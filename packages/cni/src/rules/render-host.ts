@@ -133,7 +133,7 @@ function jumpDeletions(count: number): string {
   return `-D POSTROUTING -j ${IPTABLES_POSTROUTING}\n`.repeat(count);
 }
 
-function setOf(family: Family): string {
+export function setOf(family: Family): string {
   return family === 4 ? PROBE_SET_V4 : PROBE_SET_V6;
 }
 

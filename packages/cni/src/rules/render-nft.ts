@@ -72,6 +72,11 @@ export function renderFirstPodNft(rules: PodRules): string {
     .join('');
 }
 
+/** Of the tables that the first rules make. */
+export function tableNamesOf(rules: PodRules): readonly string[] {
+  return tablesOf(rules).map(({ name }) => name);
+}
+
 function tablesOf(rules: PodRules): readonly Table[] {
   return [mangleTable(rules), ...(rules.dnsCapture ? [rawTable(rules)] : []), natTable(rules)];
 }
@@ -203,12 +208,13 @@ function natTable(rules: PodRules): Table {
 function guards(rules: PodRules): readonly Chain[] {
   const families = familiesOf(rules);
   const probe = (family: Family) => (family === 4 ? rules.probeSources.v4 : rules.probeSources.v6);
-  const toZtunnel = `{ ${INBOUND_PLAINTEXT_PORT}, ${INBOUND_HBONE_PORT} }`;
+  // In two comparisons, not in a set: what has sets is not copied from one namespace to another.
+  const notToZtunnel = `tcp dport != ${INBOUND_PLAINTEXT_PORT} tcp dport != ${INBOUND_HBONE_PORT}`;
   const redirected = 'ct status dnat counter return';
   const input = families.map(
     (family) =>
       `iifname != "lo" ${word(family)} saddr != ${probe(family)} ${NOT_FROM_ZTUNNEL} ${SYN} ` +
-      `tcp dport != ${toZtunnel} counter drop`,
+      `${notToZtunnel} counter drop`,
   );
   const output = families.map(
     (family) =>
