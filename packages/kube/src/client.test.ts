@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -128,6 +128,52 @@ describe('KubeClient', () => {
     await client.get(configMaps, at);
     server.dropConnections();
     await expect(client.get(configMaps, at)).resolves.toBeDefined();
+  });
+
+  describe('a connection that is opened ahead', () => {
+    let connections: number;
+    let asked: string[];
+    let api: Server;
+    let hasty: KubeClient;
+
+    beforeEach(async () => {
+      connections = 0;
+      asked = [];
+      api = createServer((request, response) => {
+        asked.push(request.url ?? '');
+        response.setHeader('content-type', 'application/json').end('{"metadata":{"name":"c"}}');
+      });
+      api.on('connection', () => {
+        connections += 1;
+      });
+      await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve));
+      const at = new URL(`http://127.0.0.1:${(api.address() as AddressInfo).port}`);
+      const access = { server: at, tls: {}, headers: {}, namespace: 'default' };
+      hasty = new KubeClient(new AccessSource(() => Promise.resolve(access), systemClock));
+    });
+    afterEach(() => {
+      hasty[Symbol.dispose]();
+      api.closeAllConnections();
+      api.close();
+    });
+    const ahead = () => hasty.transport.connectAhead(AbortSignal.timeout(1_000));
+
+    test('is the one of the next request', async () => {
+      await Promise.all([ahead(), ahead()]);
+      await hasty.get(configMaps, at);
+      expect([connections, asked]).toEqual([1, ['/version', '/api/v1/namespaces/ns/configmaps/c']]);
+    });
+
+    test('is not opened beside one that nobody uses', async () => {
+      await hasty.get(configMaps, at);
+      await ahead();
+      expect([connections, asked.length]).toEqual([1, 1]);
+    });
+
+    test('and cannot be had is nobody’s failure', async () => {
+      api.close();
+      await expect(ahead()).resolves.toBeUndefined();
+    });
   });
 
   test('an answer that does not come ends at the deadline', async () => {

@@ -11,6 +11,7 @@ import { isNotFound, KubeProtocolError, refusal } from './errors.ts';
 import {
   BUSY_RETRIES,
   BUSY_WAIT_MAX_MS,
+  CONNECT_AHEAD_MS,
   LIST_PAGE_ITEMS,
   MAX_LIST_PAGES,
   REQUEST_TIMEOUT_MS,
@@ -81,6 +82,11 @@ export class KubeClient implements Disposable {
   static async load(options: ClientOptions): Promise<KubeClient> {
     const clock = options.clock ?? systemClock;
     return new KubeClient(await accessSource(options, clock), clock);
+  }
+
+  /** A request will come in a moment: a connection that is there by then spares it a handshake. Nobody hears of a failure. */
+  connectAhead(): void {
+    void this.transport.connectAhead(AbortSignal.timeout(CONNECT_AHEAD_MS));
   }
 
   /** @throws {@link KubeStatusError} 404 if there is none. */

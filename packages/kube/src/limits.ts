@@ -18,6 +18,8 @@ export const REQUEST_TIMEOUT_MS = 60_000;
 /** How often a request is sent again that a busy server asked us to send again, and how long at most between two. */
 export const BUSY_RETRIES = 10;
 export const BUSY_WAIT_MAX_MS = 5_000;
+/** How long a connection may take that is opened before anybody needs it. */
+export const CONNECT_AHEAD_MS = 5_000;
 export const TCP_KEEPALIVE_MS = 30_000;
 /** How long a service account token or a kubeconfig's credentials are used before they are read again. */
 export const CREDENTIALS_REUSE_MS = 10_000;

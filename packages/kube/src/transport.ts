@@ -27,6 +27,7 @@ export class HttpTransport implements Disposable {
   /** For the TLS material last seen; `fingerprint` tells whether another reading of it is really another. */
   #agent: { readonly agent: HttpAgent | HttpsAgent; readonly fingerprint: string } | undefined;
   #tls: TlsMaterial | undefined;
+  #isConnectingAhead = false;
 
   constructor(source: AccessSource) {
     this.#source = source;
@@ -51,6 +52,24 @@ export class HttpTransport implements Disposable {
     return answer;
   }
 
+  /** Opens a connection, unless there is one that nobody uses. What keeps it from that, the next request says. */
+  async connectAhead(signal: AbortSignal): Promise<void> {
+    if (this.#isConnectingAhead) return;
+    this.#isConnectingAhead = true;
+    try {
+      const access = await this.#source.current();
+      const { freeSockets } = this.#agentFor(access, isSecure(access));
+      if (Object.values(freeSockets).some((free = []) => free.length > 0)) return;
+      // Whoever has credentials may ask, and the answer is short.
+      const answer = await this.#once({ method: 'GET', path: '/version', signal }, access);
+      await readBody('GET /version', answer);
+    } catch {
+      // As if nobody had tried.
+    } finally {
+      this.#isConnectingAhead = false;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#agent?.agent.destroy();
     this.#agent = undefined;
@@ -58,7 +77,7 @@ export class HttpTransport implements Disposable {
 
   #once(outgoing: Outgoing, access: Access): Promise<IncomingMessage> {
     const { method, path, contentType, body, signal } = outgoing;
-    const secure = access.server.protocol === 'https:';
+    const secure = isSecure(access);
     const what = `${method} ${access.server.origin}${path}`;
     return new Promise((resolve, reject) => {
       const send = secure ? httpsRequest : httpRequest;
@@ -101,6 +120,10 @@ export class HttpTransport implements Disposable {
     }
     return this.#agent.agent;
   }
+}
+
+function isSecure({ server }: Access): boolean {
+  return server.protocol === 'https:';
 }
 
 class StaleConnectionError extends KubeTransportError {}

@@ -170,6 +170,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     rules: backend,
     probes,
     annotate,
+    annotateSoon: () => client.connectAhead(),
     defaults,
     unforgotten: new UnforgottenConnections(metrics, log),
     clock,

@@ -64,6 +64,8 @@ export interface EnrolmentDeps {
   readonly probes: HostProbes;
   /** Writes the redirection annotation; `undefined` takes it off. A pod that is gone is no error. */
   readonly annotate: (pod: ZdsPod, value: 'enabled' | undefined, signal: AbortSignal) => Promise<void>;
+  /** Told a little before: whoever writes can get ready. */
+  readonly annotateSoon: () => void;
   readonly defaults: RuleDefaults;
   readonly unforgotten: Pick<UnforgottenConnections, 'tell'>;
   readonly clock: Clock;
@@ -78,12 +80,20 @@ export async function enrol(
   signal: AbortSignal,
 ): Promise<void> {
   const { fd } = held.netns;
+  let isRefused = false;
+  const listening = deps.proxy.add({ pod: held.pod, netnsFd: fd }).catch((error: unknown) => {
+    isRefused = true;
+    throw error;
+  });
   // Probes first or meanwhile: the rules capture those that come from elsewhere. But a turn later: to start a program takes
-  // this thread milliseconds, in which the proxy can begin already.
-  const ready = await Promise.allSettled([
-    deps.proxy.add({ pod: held.pod, netnsFd: fd }),
-    setImmediate().then(() => deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })))),
-  ]);
+  // this thread milliseconds, in which the proxy can begin already. And whatever else the next steps are to find there.
+  const meanwhile = async () => {
+    await setImmediate();
+    if (isRefused) return;
+    deps.annotateSoon();
+    await deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })));
+  };
+  const ready = await Promise.allSettled([listening, meanwhile()]);
   for (const one of ready) if (one.status === 'rejected') throw one.reason;
   await deps.rules.apply(fd, rulesFor(pod, deps.defaults));
   if (held.stage !== 'enrolled') held.stage = 'redirected';
@@ -130,6 +140,7 @@ export async function releaseStep(
       await deps.probes.remove(held.pod.uid, held.ips);
       return undefined;
     default:
+      deps.annotateSoon();
       await deps.rules.removeRedirects(fd);
       await deps.annotate(held.pod, undefined, signal);
       held.stage = 'leaving';
