@@ -2,6 +2,8 @@ import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:cryp
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { spiffeIdentities } from './alternative-names.ts';
+import { CertificateAuthority } from './certificate-authority.ts';
+import { createRequest } from './certificate-request.ts';
 import { derContent, derValues } from './der.ts';
 import { createFakeCa } from './fake-ca.ts';
 import { generateKeys, insecureKeysFromSeed } from './keys.ts';
@@ -61,6 +63,28 @@ describe('createWorkloadLeaf', () => {
       new X509Certificate(createWorkloadLeaf({ identity: ALICE, publicKey, ...VALIDITY }, signer));
     expect(make().serialNumber).not.toBe(make().serialNumber);
   });
+});
+
+test.each([
+  ['ECDSA P-256', () => generateKeys(), 'ecdsa-with-SHA256'],
+  ['ECDSA P-384', () => generateKeyPairSync('ec', { namedCurve: 'P-384' }), 'ecdsa-with-SHA384'],
+  ['RSA', () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), 'sha256WithRSAEncryption'],
+])('an authority whose key is %s signs requests as its key asks for', async (_, make, algorithm) => {
+  const signer = await signerWith(await make());
+  const ca = new CertificateAuthority(
+    { signer, chainPem: [], rootsPem: [signer.certificatePem] },
+    { clock: systemClock },
+  );
+  const csrPem = createRequest(ALICE, await generateKeys());
+  for (const identities of [[ALICE], [ALICE, `${ALICE}2`]]) {
+    const [pem = ''] = await ca.issue({ csrPem, identities, ttlMs: 0 });
+    const leaf = new X509Certificate(pem);
+    expect([leaf.signatureAlgorithm, leaf.verify(createPublicKey(signer.privateKey))]).toEqual([
+      algorithm,
+      true,
+    ]);
+    expect(spiffeIdentities(leaf.raw)).toEqual(identities);
+  }
 });
 
 test("the fake CA's certificate has the key that everybody knows, and is signed with it", async () => {
