@@ -212,6 +212,7 @@ describe('with tokens that a real API server reviews', () => {
       impersonate,
       ttlMs: 3_600_000,
       clock: systemClock,
+      random: systemRandom,
       log: silentLogger,
     });
     return (await ca.fetch(wanted, AbortSignal.timeout(30_000))).identity;

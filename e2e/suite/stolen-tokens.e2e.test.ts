@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { systemClock } from '@ambit/core/clock';
+import { systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { CaClient } from '@ambit/identity/ca-client';
 import { AccessSource, accessSource } from '@ambit/kube/access';
@@ -67,6 +67,7 @@ async function granted(token: string, wanted: string, impersonate: boolean): Pro
     impersonate,
     ttlMs: 600_000,
     clock: systemClock,
+    random: systemRandom,
     log: silentLogger,
   });
   return await client.fetch(wanted, AbortSignal.timeout(REQUEST_TIMEOUT_MS)).then(

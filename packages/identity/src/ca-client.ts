@@ -13,7 +13,7 @@ import {
   type IstioCertificateRequest,
   type IstioCertificateResponse,
 } from '@ambit/api/ca';
-import type { Clock } from '@ambit/core/clock';
+import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import { Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
@@ -27,6 +27,7 @@ import {
   type TokenSource,
 } from './control-plane-tls.ts';
 import { CertificateRequestError } from './errors.ts';
+import { KeptConnection } from './kept-connection.ts';
 import { generateKeys } from './keys.ts';
 import { MAX_BUNDLE_SIZE_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts';
 import { identityOfPem, type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
@@ -46,6 +47,7 @@ export interface CaClientOptions {
   /** The lifetime to ask for. */
   readonly ttlMs: number;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
 }
 
@@ -66,6 +68,8 @@ export class CaClient implements Disposable {
   /** The roots that `#client` verifies by, joined. */
   #roots = '';
   #staysConnected = false;
+  #kept: KeptConnection | undefined;
+  #disposed = false;
 
   constructor(options: CaClientOptions) {
     this.#options = options;
@@ -102,25 +106,26 @@ export class CaClient implements Disposable {
   connectAhead(): void {
     this.#staysConnected = true;
     this.#connected('').then(
-      (client) => this.#stayConnected(client),
+      () => this.#keep(),
       () => undefined,
     );
   }
 
   [Symbol.dispose](): void {
-    const client = this.#client;
-    this.#client = undefined;
-    client?.close();
+    this.#disposed = true;
+    this.#drop();
   }
 
   /** The channel, made anew when the roots on disk are others than it was made with. */
   async #connected(identity: string): Promise<Client> {
     try {
       const roots = await readRoots(this.#options.root);
+      if (this.#disposed) throw new CertificateRequestError(identity, 'nobody asks any more');
       if (this.#client && this.#roots === roots.join('')) return this.#client;
       const { address, alternativeHost } = this.#options;
       return this.#replace(controlPlaneChannel(address, roots, alternativeHost), roots.join(''));
     } catch (error) {
+      if (error instanceof CertificateRequestError) throw error;
       if (!this.#client)
         throw new CertificateRequestError(identity, `no root to verify the CA by: ${messageOf(error)}`, {
           cause: error,
@@ -131,23 +136,29 @@ export class CaClient implements Disposable {
   }
 
   #replace(channel: ControlPlaneChannel, roots: string): Client {
-    const old = this.#client;
+    this.#drop();
     this.#client = new Client(this.#options.address, channel.credentials, {
       ...CHANNEL_OPTIONS,
       ...channel.options,
     });
     this.#roots = roots;
-    old?.close();
-    if (this.#staysConnected) this.#stayConnected(this.#client);
+    this.#keep();
     return this.#client;
   }
 
-  /** gRPC connects again by itself, with pauses, after a failure; not where a connection has come to its end. */
-  #stayConnected(client: Client): void {
-    if (client !== this.#client) return;
-    const channel = client.getChannel();
-    const state = channel.getConnectivityState(true);
-    channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, () => this.#stayConnected(client));
+  #keep(): void {
+    const { clock, random } = this.#options;
+    if (this.#client && this.#staysConnected)
+      this.#kept ??= new KeptConnection(this.#client.getChannel(), { clock, random });
+  }
+
+  /** Calls that are under way go on. */
+  #drop(): void {
+    this.#kept?.[Symbol.dispose]();
+    this.#kept = undefined;
+    this.#client?.close();
+    this.#client = undefined;
+    this.#roots = '';
   }
 
   async #call(
@@ -167,6 +178,8 @@ export class CaClient implements Disposable {
         { deadline: this.#options.clock.now() + REQUEST_TIMEOUT_MS },
         (error, response) => {
           signal.removeEventListener('abort', cancel);
+          // A connection that nobody used may lead nowhere, and PINGs begin with the first call: the next one has another.
+          if (error?.code === status.DEADLINE_EXCEEDED && client === this.#client) this.#drop();
           if (response) resolve(response);
           else
             reject(

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { IstioCertificateRequest } from '@ambit/api/ca';
-import { systemClock } from '@ambit/core/clock';
+import { systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { type Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import { CaClient, type CaClientOptions } from './ca-client.ts';
 import { CA_SERVICE, type CaCaller, createCaService } from './ca-server.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { createSelfSignedCa } from './self-signed-ca.ts';
+import { REQUEST_TIMEOUT_MS } from './limits.ts';
 import { identityOfPem } from './workload-certificate.ts';
 import type { SubjectNames } from './x509.ts';
 
@@ -83,6 +84,7 @@ function client(over: Partial<CaClientOptions> = {}): CaClient {
     impersonate: true,
     ttlMs: HOUR_MS,
     clock: systemClock,
+    random: systemRandom,
     log: silentLogger,
     ...over,
   });
@@ -126,7 +128,7 @@ describe('asking a CA over the network', () => {
       }
     };
     try {
-      using asking = client({ address: `127.0.0.1:${relayed}` });
+      using asking = client({ address: `127.0.0.1:${relayed}`, random: () => 0 });
       asking.connectAhead();
       await eventually(1);
       await asking.fetch(ALICE, never);
@@ -139,6 +141,38 @@ describe('asking a CA over the network', () => {
       for (const connection of connections) connection.destroy();
       relay.close();
     }
+  });
+
+  test('leaves a connection on which nothing comes back', async () => {
+    let taken = 0;
+    const relay = createServer((socket) => {
+      taken += 1;
+      socket.on('error', () => undefined);
+      const upstream = connect(port, '127.0.0.1').on('error', () => undefined);
+      socket.pipe(upstream);
+      // The first one lets the handshake through, and then nothing.
+      if (taken > 1) upstream.pipe(socket);
+      else upstream.once('data', (bytes: Buffer) => socket.write(bytes));
+    });
+    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+    const { port: relayed } = relay.address() as AddressInfo;
+    try {
+      const clock = { ...systemClock, now: () => Date.now() - REQUEST_TIMEOUT_MS + 500 };
+      using asking = client({ address: `127.0.0.1:${relayed}`, clock });
+      await expect(asking.fetch(ALICE, never)).rejects.toThrow('DEADLINE_EXCEEDED');
+      await expect(asking.fetch(ALICE, never)).resolves.toMatchObject({ identity: ALICE });
+      expect(taken).toBe(2);
+    } finally {
+      relay.close();
+    }
+  });
+
+  test('does not come back when it was disposed of while it began to connect', async () => {
+    const asking = client();
+    asking.connectAhead();
+    const asked = asking.fetch(ALICE, never);
+    asking[Symbol.dispose]();
+    await expect(asked).rejects.toThrow('nobody asks any more');
   });
 
   test('uses a new key for each request', async () => {

@@ -4,7 +4,7 @@
  *
  * What speaks gRPC is loaded only if there is somebody to speak to: it is a tenth of an idle proxy's memory.
  */
-import type { Clock } from '@ambit/core/clock';
+import type { Clock, Random } from '@ambit/core/clock';
 import type { Infer } from '@ambit/core/config/schema';
 import type { Logger } from '@ambit/core/log';
 import type { FetchCertificate } from './certificate-store.ts';
@@ -54,8 +54,7 @@ export interface CertificateSource extends Disposable {
 export async function certificateSource(
   config: AccessConfig,
   impersonate: boolean,
-  clock: Clock,
-  log: Logger,
+  { clock, random, log }: { readonly clock: Clock; readonly random: Random; readonly log: Logger },
 ): Promise<CertificateSource> {
   if (config.fakeCa) {
     log.warn('INSECURE: certificates come from a CA whose key everybody knows (FAKE_CA)');
@@ -77,6 +76,7 @@ export async function certificateSource(
     impersonate,
     ttlMs: config.secretTtlMs,
     clock,
+    random,
     log,
   });
 }

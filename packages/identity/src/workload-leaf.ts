@@ -14,7 +14,7 @@ import {
   OCTET_STRING,
   SEQUENCE,
 } from './der.ts';
-import { CertificateError } from './errors.ts';
+import { AuthorityError } from './errors.ts';
 import { toPem } from './pem.ts';
 import {
   bitsOf,
@@ -64,11 +64,13 @@ const BASIC_CONSTRAINTS = extensionOf(oidOf(0x55, 0x1d, 0x13), derOf(SEQUENCE), 
 /**
  * The certificate in PEM.
  *
- * @throws {@link CertificateError} if the signer's certificate cannot be read or its key is neither ECDSA nor RSA.
+ * @throws {@link AuthorityError} if the signer's certificate cannot be read; {@link CertificateError} if its key is neither
+ * ECDSA nor RSA.
  */
 export function createWorkloadLeaf(options: WorkloadLeafOptions, signer: Signer): string {
   const { identity, publicKey, notBeforeMs, notAfterMs } = options;
-  const issuer = issuerOf(signer.certificatePem);
+  const issuer = readIssuer(signer.certificatePem);
+  if (!issuer) throw new AuthorityError('the CA certificate cannot be read');
   const keyIdentifier = issuer.keyIdentifier && derOf(SEQUENCE, derOf(KEY_IDENTIFIER, issuer.keyIdentifier));
   const extensions = [
     KEY_USAGE,
@@ -107,13 +109,22 @@ function timeOf(timeMs: number): Uint8Array {
     : derOf(GENERALIZED_TIME, Buffer.from(digits));
 }
 
-/** What a certificate says of who signed it: the signer's name and key identifier, as its own certificate has them. */
-function issuerOf(certificatePem: string): { name: Uint8Array; keyIdentifier: Uint8Array | undefined } {
+interface Issuer {
+  readonly name: Uint8Array;
+  readonly keyIdentifier: Uint8Array | undefined;
+}
+
+/**
+ * What a certificate says of who signed it: the signer's name and key identifier, as its own certificate has them.
+ *
+ * @returns `undefined` if that is not the DER that is read here.
+ */
+export function readIssuer(certificatePem: string): Issuer | undefined {
   const certificate = derContent(new X509Certificate(certificatePem).raw, SEQUENCE);
   const signed = certificate && derValues(certificate, 3)?.[0];
   const fields = signed && derValues(signed.content, MAX_FIELDS);
   const subject = fields?.[SUBJECT_FIELD];
-  if (!fields || subject?.tag !== SEQUENCE) throw new CertificateError('the CA certificate cannot be read');
+  if (!fields || subject?.tag !== SEQUENCE) return undefined;
   return { name: subject.content, keyIdentifier: keyIdentifierOf(fields) };
 }
 

@@ -198,6 +198,7 @@ async function requestCertificate(plane: ControlPlane, token: string, identity: 
     impersonate,
     ttlMs: 3_600_000,
     clock: systemClock,
+    random: systemRandom,
     log: silentLogger,
   });
   return await ca.fetch(identity, AbortSignal.timeout(PATIENCE_MS));

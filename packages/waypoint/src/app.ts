@@ -137,7 +137,9 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   const baggage = ownBaggage(self);
 
   // Who it is.
-  const source = scope.use(await certificateSource(config, false, clock, deps.log.scope('ca')));
+  const source = scope.use(
+    await certificateSource(config, false, { clock, random, log: deps.log.scope('ca') }),
+  );
   const store = scope.use(
     new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
   );

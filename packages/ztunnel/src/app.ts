@@ -140,7 +140,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     }),
   );
   const source = scope.use(
-    await certificateSource(config, config.mode === 'shared', clock, deps.log.scope('ca')),
+    await certificateSource(config, config.mode === 'shared', { clock, random, log: deps.log.scope('ca') }),
   );
   signal.throwIfAborted();
   const store = scope.use(

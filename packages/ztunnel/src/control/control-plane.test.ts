@@ -121,7 +121,11 @@ describe('a control plane with TLS', () => {
       XDS_HEADER_X: 'y',
     });
     expect(await firstAnswer(config, 5_000)).toEqual(['w']);
-    using source = await certificateSource(config, true, systemClock, silentLogger);
+    using source = await certificateSource(config, true, {
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLogger,
+    });
     const certificate = await source.fetch(WEB, AbortSignal.timeout(5_000));
     expect([certificate.identity, asked]).toEqual([WEB, ['xds c1 y', `ca ${WEB}`]]);
   });
