@@ -12,7 +12,7 @@ export interface PodRulesBackend {
   /**
    * Does once what would have to be done for each pod that gets these rules. They need not be prepared.
    *
-   * @throws whatever keeps it from that.
+   * @throws whatever keeps it from that; they can be applied all the same.
    */
   prepare(rules: PodRules): Promise<void>;
   /** Routes first, then everything else at once; whatever Istio's agent left is replaced. */

@@ -4,8 +4,9 @@ import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces'
 import { type Conversation, Peers } from '../testing/peers.ts';
 import type { PodRulesBackend } from './backend.ts';
 import { type Command, type RunCommand, runCommand } from './command.ts';
-import { PROBE_SOURCE_V4, PROBE_SOURCE_V6, ZTUNNEL_MARK } from './constants.ts';
+import { NFT_NAT, PROBE_SOURCE_V4, PROBE_SOURCE_V6, ZTUNNEL_MARK } from './constants.ts';
 import { detectBackend } from './detect.ts';
+import { CommandError } from './errors.ts';
 import { IptablesBackend } from './iptables-backend.ts';
 import { NftBackend } from './nft-backend.ts';
 import type { PodRules } from './pod-rules.ts';
@@ -537,6 +538,39 @@ describe('rules that were prepared', () => {
     await backend.apply(pod.fd, rules({ bypassInbound: true }));
     expect(started).toHaveLength(1);
     expect(await peers.whoAnswers(client.fd, POD[4], APP)).toBe('app');
+  });
+
+  test.each(['Resource temporarily unavailable', 'Device or resource busy'])(
+    'are prepared although nft fails once: %s',
+    async (problem) => {
+      let left = 1;
+      const busyOnce = new NftBackend(async (command) => {
+        started.push(command);
+        if (left-- > 0) throw new CommandError('nft', 1, `Error: Could not process rule: ${problem}`);
+        return await runCommand(command);
+      }, systemClock);
+      await busyOnce.prepare(rules());
+      started = [];
+      await busyOnce.apply(pod.fd, rules());
+      expect(started).toEqual([]);
+      expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
+    },
+  );
+
+  test('are not where nft makes a set of them: that is told, and they are for nft to apply', async () => {
+    const more = `add rule inet ${NFT_NAT} prerouting tcp dport { 1, 2 } accept\n`;
+    const withSet = new NftBackend((command) => {
+      started.push(command);
+      return runCommand({ ...command, stdin: `${command.stdin ?? ''}${more}` });
+    }, systemClock);
+    await expect(withSet.prepare(rules())).rejects.toMatchObject({
+      code: 'RULES',
+      message: expect.stringMatching(/cannot be copied: .*istio-ambient-nat have sets/),
+    });
+    started = [];
+    await withSet.apply(pod.fd, rules());
+    expect(started).toHaveLength(1);
+    expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
   });
 });
 

@@ -7,6 +7,7 @@ import { makeTables, type NfTables, readInetTables } from '@ambit/linux/nf-trans
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
 import { NFT_TABLES } from './constants.ts';
+import { RulesError } from './errors.ts';
 import { forgetConnections, type Unforgotten } from './forget-connections.ts';
 import { hasLegacyResidue, removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
@@ -35,10 +36,17 @@ export class NftBackend implements PodRulesBackend {
 
   async prepare(rules: PodRules): Promise<void> {
     const script = renderFirstPodNft(rules);
-    using netns = createUnnamedNetns();
-    await this.#run({ ...NFT, stdin: script, netnsFd: netns.fd });
-    const tables = readInetTables(netns.fd, tableNamesOf(rules));
-    this.#usual = tables && { script, tables };
+    const names = tableNamesOf(rules);
+    await retried(this.#clock, async () => {
+      using netns = createUnnamedNetns();
+      await this.#run({ ...NFT, stdin: script, netnsFd: netns.fd });
+      const tables = readInetTables(netns.fd, names);
+      if (!tables)
+        throw new RulesError(
+          `what nft made cannot be copied: ${names.join(', ')} have sets, or are not all there`,
+        );
+      this.#usual = { script, tables };
+    });
   }
 
   async apply(netnsFd: number, rules: PodRules): Promise<void> {
