@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { addToInetSet, makeTables, readInetTables } from './nf-transaction.ts';
+import { addToInetSets, makeTables, readInetTables } from './nf-transaction.ts';
 import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
 
 const RULES = `table inet first {
@@ -63,27 +63,44 @@ test.each([
   expect(readInetTables(from.fd, names)).toBeUndefined();
 });
 
-describe('a set', () => {
+describe('sets', () => {
+  const element = (set: string, comment: string, ...key: number[]) => ({
+    set,
+    key: Uint8Array.from(key),
+    comment,
+  });
+
   beforeEach(() => {
     to.nft('table inet t { set v4 { type ipv4_addr; }; set v6 { type ipv6_addr; }; }');
   });
 
-  test('gets elements with comments, as if nft had added them', () => {
+  test('get elements with comments, as if nft had added them', () => {
     const want = namespaces.create();
     want.nft('table inet t { set v4 { type ipv4_addr; }; set v6 { type ipv6_addr; }; }');
     want.nft(
       'add element inet t v4 { 10.0.0.1 comment "one", 10.0.0.2 comment "two" }\n' +
         'add element inet t v6 { fd00::1 comment "three" }\n',
     );
-    const element = (comment: string, ...key: number[]) => ({ key: Uint8Array.from(key), comment });
-    addToInetSet(to.fd, 't', 'v4', [element('one', 10, 0, 0, 1), element('two', 10, 0, 0, 2)]);
-    addToInetSet(to.fd, 't', 'v6', [element('three', 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)]);
+    addToInetSets(to.fd, 't', [
+      element('v4', 'one', 10, 0, 0, 1),
+      element('v6', 'three', 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
+      element('v4', 'two', 10, 0, 0, 2),
+    ]);
     expect(listed(to)).toBe(listed(want));
   });
 
-  test('that is not there is an error', () => {
-    expect(() =>
-      addToInetSet(to.fd, 't', 'none', [{ key: Uint8Array.of(1, 2, 3, 4), comment: 'x' }]),
-    ).toThrow(expect.objectContaining({ errnoName: 'ENOENT' }));
+  test.each([
+    ['first', ['none', 'v4']],
+    ['last', ['v4', 'none']],
+  ])('get nothing where one is not there, be it the %s', (_, sets) => {
+    const before = listed(to);
+    const elements = sets.map((set) => element(set, 'x', 1, 2, 3, 4));
+    expect(() => addToInetSets(to.fd, 't', elements)).toThrow(
+      expect.objectContaining({
+        errnoName: 'ENOENT',
+        message: expect.stringContaining(`table t: ${sets.join(', ')}`),
+      }),
+    );
+    expect(listed(to)).toBe(before);
   });
 });

@@ -1,6 +1,6 @@
 /**
  * Tables of nftables as the kernel itself tells and takes them: read in one namespace, made in another, in one transaction;
- * and elements that are added to a set.
+ * and elements that are added to sets.
  *
  * What rules mean is nft's business: nothing here reads an expression. But `nft` is a program, and to start one and wait for
  * its end takes far longer, on a machine that is busy, than all that it asks the kernel to do.
@@ -94,37 +94,41 @@ export function makeTables(netnsFd: number, { messages: all }: NfTables): void {
 }
 
 export interface NfElement {
+  /** Name of the one that gets it. */
+  readonly set: string;
   readonly key: Uint8Array;
   /** As nft shows it. */
   readonly comment: string;
 }
 
 /**
- * Adds to a set of a table of family `inet`; one that is there stays as it is.
+ * Adds to sets of a table of family `inet`, all or none; one that is there stays as it is.
  *
- * @throws {@link LinuxError} ENOENT if there is no such set.
+ * @throws {@link LinuxError} ENOENT if one of the sets is not there.
  */
-export function addToInetSet(
-  netnsFd: number,
-  table: string,
-  set: string,
-  elements: readonly NfElement[],
-): void {
-  const list = elements.map(({ key, comment }) => {
-    const told = Buffer.from(`${comment}\0`, 'utf8');
-    return attribute(
-      1 | NESTED,
-      attribute(1 | NESTED, attribute(1, key)),
-      attribute(6, Uint8Array.of(0, told.length), told),
-    );
-  });
-  const payload = Buffer.concat([
+export function addToInetSets(netnsFd: number, table: string, elements: readonly NfElement[]): void {
+  const additions = elements.map((element) => ({
+    type: NEW.element,
+    flags: NLM_F_CREATE,
+    payload: addition(table, element),
+  }));
+  const sets = new Set(elements.map(({ set }) => set));
+  transact(netnsFd, additions, `adding to sets of table ${table}: ${[...sets].join(', ')}`);
+}
+
+function addition(table: string, { set, key, comment }: NfElement): Uint8Array {
+  const told = zeroEnded(comment);
+  const element = attribute(
+    1 | NESTED,
+    attribute(1 | NESTED, attribute(1, key)),
+    attribute(6, Uint8Array.of(0, told.length), told),
+  );
+  return Buffer.concat([
     header(),
     attribute(1, zeroEnded(table)),
     attribute(2, zeroEnded(set)),
-    attribute(3 | NESTED, ...list),
+    attribute(3 | NESTED, element),
   ]);
-  transact(netnsFd, [{ type: NEW.element, flags: NLM_F_CREATE, payload }], `adding to set ${table} ${set}`);
 }
 
 function transact(netnsFd: number, changes: NfTables['messages'], purpose: string): void {

@@ -6,7 +6,7 @@ import type { Clock } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import { bytesOfIp, familyOf } from '@ambit/core/ip';
 import { LinuxError } from '@ambit/linux/errors';
-import { addToInetSet } from '@ambit/linux/nf-transaction';
+import { addToInetSets } from '@ambit/linux/nf-transaction';
 import type { RunCommand } from '../rules/command.ts';
 import { NFT_NAT } from '../rules/constants.ts';
 import { removeHostResidue } from '../rules/host-residue.ts';
@@ -89,18 +89,19 @@ export class NftHostProbes implements HostProbes {
   }
 
   /**
-   * Without a program, where none of them is in its set yet.
+   * Without a program, where none of them is in its set yet: all or none.
    *
    * @returns false where nft has to do it, or to say why it cannot be done.
    */
   #addHere(wanted: readonly ProbedPod[]): boolean {
     if (wanted.some(({ ip }) => this.#owners.has(ip))) return false;
+    const elements = wanted.flatMap(({ ip, uid }) => {
+      const key = bytesOfIp(ip);
+      return key ? [{ set: setOf(familyOf(ip)), key, comment: uid }] : [];
+    });
+    if (elements.length < wanted.length) return false;
     try {
-      for (const { ip, uid } of wanted) {
-        const key = bytesOfIp(ip);
-        if (!key) return false;
-        addToInetSet(this.#options.hostNetnsFd, NFT_NAT, setOf(familyOf(ip)), [{ key, comment: uid }]);
-      }
+      addToInetSets(this.#options.hostNetnsFd, NFT_NAT, elements);
       return true;
     } catch (error) {
       if (error instanceof LinuxError) return false;

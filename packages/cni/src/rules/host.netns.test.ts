@@ -10,7 +10,7 @@ import { TestNamespaces, type TestNetns } from '@ambit/linux/testing/namespaces'
 import { type HostProbes, NftHostProbes } from '../agent/host-probes.ts';
 import { Peers } from '../testing/peers.ts';
 import { type Command, type RunCommand, runCommand } from './command.ts';
-import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from './constants.ts';
+import { NFT_NAT, PROBE_SET_V6, PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from './constants.ts';
 import { IptablesHostProbes } from './host-iptables.ts';
 import { kubeletUid } from './kubelet-user.ts';
 import type { HostRules } from './render-host.ts';
@@ -249,6 +249,22 @@ test('with nftables, an address is added without a program, unless it may be the
     1,
     added.replace(`${POD[4]} comment "u-1"`, `${POD[4]} comment "u-2"`),
   ]);
+});
+
+test('with nftables, the addresses of a pod are added together or not at all', async () => {
+  const probes = new NftHostProbes(common(host.fd));
+  await probes.start([]);
+  host.nft(`flush chain inet ${NFT_NAT} postrouting; delete set inet ${NFT_NAT} ${PROBE_SET_V6}`);
+  const before = stateOf(host);
+  const added = probes.add([
+    { ip: POD[4], uid: 'u-1' },
+    { ip: POD[6], uid: 'u-1' },
+  ]);
+  await expect(added).rejects.toMatchObject({ code: 'RULES_COMMAND' });
+  expect(stateOf(host)).toBe(before);
+  // Nothing of the first is left to speak for the next one that has the address.
+  await probes.add([{ ip: POD[4], uid: 'u-2' }]);
+  expect(stateOf(host)).toContain(`${POD[4]} comment "u-2"`);
 });
 
 test('the kubelet is found by its name', () => {
