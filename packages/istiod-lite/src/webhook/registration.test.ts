@@ -1,4 +1,6 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Collection } from '@ambit/collections/collection';
+import { MapCollection } from '@ambit/collections/map-collection';
 import { type Clock, systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { until, Watched } from '@ambit/core/watch';
@@ -60,6 +62,14 @@ const install = (name: string, labels = {}) =>
     metadata: { name, labels },
     webhooks: [webhook('rev.validation.istio.io'), webhook('waypoint.validation.istio.io')],
   } as ValidatingWebhookConfiguration);
+/** One that is closed, and whom it trusts. */
+const installClosed = (name: string, trusts: readonly RootName[], labels = {}) => {
+  const caBundle = btoa(trusts.map((root) => roots[root].certificatePem).join(''));
+  api.put(WEBHOOKS, {
+    metadata: { name, labels },
+    webhooks: [{ ...webhook('rev.validation.istio.io'), failurePolicy: 'Fail', clientConfig: { caBundle } }],
+  } as ValidatingWebhookConfiguration);
+};
 /** Of each webhook: its policy, and the names of whom it trusts. */
 const policies = (name = NAME) =>
   (api.find(WEBHOOKS, '', name) as ValidatingWebhookConfiguration).webhooks?.map(
@@ -104,8 +114,25 @@ beforeEach(() => {
   longTimers.clear();
 });
 
-async function start(first = material('root 1')) {
-  const configurations = scope.use(watchCollection(client, validatingWebhookConfigurations));
+/** Configurations as a test shows them: with what comes between two of its looks in one batch. */
+class Shown extends MapCollection<string, ValidatingWebhookConfiguration> {
+  constructor() {
+    super({ name: 'shown' });
+  }
+
+  show(): void {
+    const found = api.find(WEBHOOKS, '', NAME) as ValidatingWebhookConfiguration;
+    this.commit([[NAME, structuredClone(found)]]);
+    this.markSynced();
+  }
+}
+
+async function start(
+  first = material('root 1'),
+  configurations: Collection<string, ValidatingWebhookConfiguration> = scope.use(
+    watchCollection(client, validatingWebhookConfigurations),
+  ),
+) {
   let current = first;
   const changed = new Watched(0);
   const registration = scope.use(
@@ -127,12 +154,18 @@ async function start(first = material('root 1')) {
     current = other;
     changed.set(changed.value + 1);
   };
-  const sees = (policy: string) => configurations.get(NAME)?.webhooks?.[0]?.failurePolicy === policy;
+  const sees = (wanted: string) => {
+    const seen = configurations.get(NAME)?.webhooks?.[0];
+    return `${seen?.failurePolicy} ${namesIn(seen?.clientConfig?.caBundle)}` === wanted;
+  };
   return { registration, use, sees };
 }
 
-async function startServing(first?: AuthorityMaterial) {
-  const started = await start(first);
+async function startServing(
+  first?: AuthorityMaterial,
+  configurations?: Collection<string, ValidatingWebhookConfiguration>,
+) {
+  const started = await start(first, configurations);
   started.registration.serves();
   return started;
 }
@@ -208,7 +241,7 @@ describe('WebhookRegistration', () => {
     asked = 'yes';
     install(NAME);
     const { registration, use, sees } = await startServing();
-    await eventually(() => sees('Fail'));
+    await eventually(() => sees('Fail root 1'));
     await registration.believed(MINUTE_MS);
     const writing = api.intercept;
     api.intercept = (method, path, body) =>
@@ -223,11 +256,44 @@ describe('WebhookRegistration', () => {
     expect(policies()?.[0]).toBe('Fail root 2,root 1');
   });
 
+  test('a root that is put there again stays for as long again, also if its being away was never seen', async () => {
+    asked = 'yes';
+    installClosed(NAME, ['root 1', 'root 2']);
+    const shown = new Shown();
+    shown.show();
+    const { registration } = await startServing(material('root 1'), shown);
+    laterMs = 10 * MINUTE_MS;
+    registration.all();
+    await eventually(() => policies()?.[0] === 'Fail root 1');
+    installClosed(NAME, ['root 1', 'root 2']);
+    shown.show();
+    await systemClock.sleep(500);
+    expect(policies()?.[0]).toBe('Fail root 1,root 2');
+    laterMs = 20 * MINUTE_MS;
+    registration.all();
+    await eventually(() => policies()?.[0] === 'Fail root 1');
+  });
+
+  test('how long a root has been in one configuration says nothing about another', async () => {
+    asked = 'yes';
+    installClosed(NAME, ['root 1']);
+    installClosed('not-written', ['root 1', 'root 2'], { 'istio.io/rev': 'default' });
+    api.intercept = (method, path) =>
+      method === 'PUT' && path.endsWith('not-written') ? { status: 403, body: {} } : undefined;
+    const { sees } = await startServing();
+    await eventually(() => sees('Fail root 1'));
+    laterMs = 10 * MINUTE_MS;
+    installClosed(NAME, ['root 1', 'root 2']);
+    await eventually(() => sees('Fail root 1,root 2'));
+    await systemClock.sleep(500);
+    expect(policies()?.[0]).toBe('Fail root 1,root 2');
+  });
+
   test('nobody waits for ever for an API server that cannot be told', async () => {
     asked = 'yes';
     install(NAME);
     const { registration, use, sees } = await startServing();
-    await eventually(() => sees('Fail'));
+    await eventually(() => sees('Fail root 1'));
     api.intercept = (method) => (method === 'PUT' ? { status: 403, body: {} } : undefined);
     use(material('root 2'));
     await registration.believed(300);

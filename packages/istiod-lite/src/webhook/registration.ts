@@ -52,8 +52,8 @@ export class WebhookRegistration implements AsyncDisposable {
   readonly #log: Logger;
   readonly #worker: KeyedWorker;
   readonly #scope = new AsyncDisposableStack();
-  /** Roots in our configurations that are not ours, and since when they have been seen there. */
-  readonly #departing = new Map<string, number>();
+  /** By configuration: roots in it that are not ours, and since when they have been seen there. */
+  #departing: ReadonlyMap<string, Map<string, number>> = new Map();
   #departure: Timer | undefined;
   #serves = false;
 
@@ -135,7 +135,8 @@ export class WebhookRegistration implements AsyncDisposable {
   #withRoots(configuration: ValidatingWebhookConfiguration): ValidatingWebhookConfiguration | undefined {
     const { material, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    const isKept = (root: string) => nowMs - (this.#departing.get(root) ?? nowMs) < DEPARTING_ROOT_MS;
+    const departing = this.#departing.get(configuration.metadata.name);
+    const isKept = (root: string) => nowMs - (departing?.get(root) ?? nowMs) < DEPARTING_ROOT_MS;
     return trusted(configuration, material().rootsPem, isKept);
   }
 
@@ -143,16 +144,27 @@ export class WebhookRegistration implements AsyncDisposable {
   #watchDepartures(): void {
     const { material, clock } = this.#options;
     const ours = new Set(material().rootsPem);
-    const others = new Set(this.#ours().flatMap(rootsOf)).difference(ours);
     const nowMs = clock.monotonicMs();
-    for (const root of this.#departing.keys()) if (!others.has(root)) this.#departing.delete(root);
-    for (const root of others) if (!this.#departing.has(root)) this.#departing.set(root, nowMs);
+    const before = this.#departing;
+    const departingFrom = (configuration: ValidatingWebhookConfiguration) => {
+      const known = before.get(configuration.metadata.name);
+      const others = new Set(rootsOf(configuration)).difference(ours);
+      return new Map([...others].map((root) => [root, known?.get(root) ?? nowMs]));
+    };
+    this.#departing = new Map(this.#ours().map((one) => [one.metadata.name, departingFrom(one)]));
     // Those whose time is over already are what the worker is at.
     const leftMs = [...this.#departing.values()]
+      .flatMap((departing) => [...departing.values()])
       .map((sinceMs) => sinceMs + DEPARTING_ROOT_MS - nowMs)
       .filter((ms) => ms > 0);
     this.#departure?.cancel();
     this.#departure = leftMs.length > 0 ? clock.after(Math.min(...leftMs), () => this.all()) : undefined;
+  }
+
+  /** Of what was taken away: who puts it there again has it there for as long again, also if we see both at once. */
+  #forgetDepartures(before: ValidatingWebhookConfiguration, after: ValidatingWebhookConfiguration): void {
+    const departing = this.#departing.get(before.metadata.name);
+    for (const root of new Set(rootsOf(before)).difference(new Set(rootsOf(after)))) departing?.delete(root);
   }
 
   async #write(name: string, signal: AbortSignal): Promise<void> {
@@ -163,6 +175,7 @@ export class WebhookRegistration implements AsyncDisposable {
       const found = await client.get(validatingWebhookConfigurations, { name }, signal);
       const withRoots = this.#withRoots(found);
       const current = withRoots ? await replace(withRoots) : found;
+      if (withRoots) this.#forgetDepartures(found, withRoots);
       const withPolicy = closed(current);
       if (!withPolicy || !this.#serves) return;
       await this.#check(signal);
