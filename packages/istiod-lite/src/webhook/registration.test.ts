@@ -256,6 +256,24 @@ describe('WebhookRegistration', () => {
     expect(policies()?.[0]).toBe('Fail root 2,root 1');
   });
 
+  test('nobody waits for a configuration that is ours by label alone and may not be written', async () => {
+    asked = 'yes';
+    const others = 'istiod-default-validator';
+    install(NAME);
+    installClosed(others, ['root 3'], { 'istio.io/rev': 'default' });
+    const writing = api.intercept;
+    api.intercept = (method, path, body) =>
+      method === 'PUT' && path.endsWith(others)
+        ? { status: 403, body: { reason: 'Forbidden' } }
+        : writing?.(method, path, body);
+    const { registration, use, sees } = await startServing();
+    await eventually(() => sees('Fail root 1'));
+    await registration.believed(MINUTE_MS);
+    use(material('root 2'));
+    await registration.believed(MINUTE_MS);
+    expect([policies()?.[0], policies(others)?.[0]]).toEqual(['Fail root 2,root 1', 'Fail root 3']);
+  });
+
   test('a root that is put there again stays for as long again, also if its being away was never seen', async () => {
     asked = 'yes';
     installClosed(NAME, ['root 1', 'root 2']);

@@ -31,7 +31,7 @@ export interface RegistrationOptions {
   readonly client: KubeClient;
   /** All there are. */
   readonly configurations: Collection<string, ValidatingWebhookConfiguration>;
-  /** One of ours by name; others by label `istio.io/rev`. */
+  /** The one that is waited for. Others that are ours by label `istio.io/rev` are written where we may. */
   readonly name: string;
   readonly revision: string;
   /** Of the control plane: where it is tried out whether we are asked. */
@@ -87,7 +87,7 @@ export class WebhookRegistration implements AsyncDisposable {
   }
 
   /**
-   * Resolves when no configuration of ours would refuse policies because of who signs now: at once where that is so, else a
+   * Resolves when our configuration would not refuse policies because of who signs now: at once where that is so, else a
    * moment after the API server was told, or after `maxMs` with a warning. Never rejects.
    */
   async believed(maxMs: number): Promise<void> {
@@ -125,11 +125,15 @@ export class WebhookRegistration implements AsyncDisposable {
     return metadata.name === name || metadata.labels?.[REVISION_LABEL] === (revision || 'default');
   }
 
-  /** Who would refuse because of who signs now, or that nobody knows; `undefined`: nobody. */
+  /**
+   * Who would refuse because of who signs now, or that nobody knows; `undefined`: nobody. Those that are ours by label alone
+   * do not count: an Istio beside us labels its own so, which trusts another and which we may not write.
+   */
   #doubting(): string | undefined {
-    const { configurations, material } = this.#options;
+    const { configurations, name, material } = this.#options;
     if (!configurations.synced.value) return 'none is known yet';
-    return this.#ours().find((one) => doubts(one, material()))?.metadata.name;
+    const configuration = configurations.get(name);
+    return configuration && doubts(configuration, material()) ? name : undefined;
   }
 
   #withRoots(configuration: ValidatingWebhookConfiguration): ValidatingWebhookConfiguration | undefined {
