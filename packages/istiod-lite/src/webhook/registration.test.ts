@@ -16,6 +16,7 @@ import {
 } from '@ambit/kube/resources/authentication';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { watchCollection } from '@ambit/kube/watch-collection';
+import { BELIEVED_EVERYWHERE_MS } from '../limits.ts';
 import { lacking } from './bundle.ts';
 import { WebhookRegistration } from './registration.ts';
 
@@ -99,6 +100,8 @@ const material = (signer: RootName, ...others: RootName[]): AuthorityMaterial =>
 /** Time that a test moves on, for what takes minutes; the rest happens as it does. */
 let laterMs: number;
 const longTimers = new Set<() => void>();
+/** What was slept, which takes no time here. */
+let sleptMs: number[];
 const MINUTE_MS = 60_000;
 const clock: Clock = {
   ...systemClock,
@@ -108,10 +111,15 @@ const clock: Clock = {
     longTimers.add(run);
     return { cancel: () => void longTimers.delete(run) };
   },
+  sleep: (ms) => {
+    sleptMs.push(ms);
+    return Promise.resolve();
+  },
 };
 beforeEach(() => {
   laterMs = 0;
   longTimers.clear();
+  sleptMs = [];
 });
 
 /** Configurations as a test shows them: with what comes between two of its looks in one batch. */
@@ -254,6 +262,33 @@ describe('WebhookRegistration', () => {
     api.intercept = writing;
     await believed;
     expect(policies()?.[0]).toBe('Fail root 2,root 1');
+  });
+
+  test('what another replica has just told the API server is believed a moment after that, and only then', async () => {
+    asked = 'yes';
+    install(NAME);
+    const [first, second] = [await startServing(), await startServing()];
+    await eventually(() => second.sees('Fail root 1'));
+    first.use(material('root 2'));
+    await eventually(() => second.sees('Fail root 2,root 1'));
+    second.use(material('root 2'));
+    await second.registration.believed(MINUTE_MS);
+    expect(sleptMs).toEqual([expect.any(Number)]);
+    expect(sleptMs[0]).toBeGreaterThan(0);
+    expect(sleptMs[0]).toBeLessThanOrEqual(BELIEVED_EVERYWHERE_MS);
+    laterMs = BELIEVED_EVERYWHERE_MS;
+    await second.registration.believed(MINUTE_MS);
+    expect(sleptMs).toHaveLength(1);
+  });
+
+  test.each<[string, RootName[], number]>([
+    ['beside those of others, which somebody may have changed just now', ['root 2', 'root 1'], 1],
+    ['and no others', ['root 2'], 0],
+  ])('a start that finds its roots %s', async (_, found, sleeps) => {
+    installClosed(NAME, found);
+    const { registration } = await start(material('root 2'));
+    await registration.believed(MINUTE_MS);
+    expect(sleptMs).toHaveLength(sleeps);
   });
 
   test('nobody waits for a configuration that is ours by label alone and may not be written', async () => {

@@ -54,6 +54,8 @@ export class WebhookRegistration implements AsyncDisposable {
   readonly #scope = new AsyncDisposableStack();
   /** By configuration: roots in it that are not ours, and since when they have been seen there. */
   #departing: ReadonlyMap<string, Map<string, number>> = new Map();
+  /** What the configuration that is waited for trusts, and since when it has been seen so. */
+  #bundle: { readonly roots: string; readonly sinceMs: number } | undefined;
   #departure: Timer | undefined;
   #serves = false;
 
@@ -81,35 +83,32 @@ export class WebhookRegistration implements AsyncDisposable {
   /** Looks at every configuration. */
   all(): void {
     this.#watchDepartures();
+    this.#watchBundle();
     for (const configuration of this.#ours())
       if (this.#withRoots(configuration) ?? (this.#serves && closed(configuration)))
         this.#worker.add(configuration.metadata.name);
   }
 
   /**
-   * Resolves when our configuration would not refuse policies because of who signs now: at once where that is so, else a
-   * moment after the API server was told, or after `maxMs` with a warning. Never rejects.
+   * Resolves when our configuration would not refuse policies because of who signs now: at once where that has been so for
+   * a while, else a moment after the API server was told, or after `maxMs` with a warning. Never rejects.
    */
   async believed(maxMs: number): Promise<void> {
-    const { configurations, clock } = this.#options;
-    if (this.#doubting() === undefined) return;
+    const { clock } = this.#options;
     const limitMs = Math.min(maxMs, BELIEVED_WAIT_MAX_MS);
-    const over = Promise.withResolvers<void>();
-    const look = () => {
-      if (this.#doubting() === undefined) over.resolve();
-    };
-    const timer = clock.after(limitMs, () => over.resolve());
-    const subscriptions = [configurations.subscribe(look), configurations.synced.subscribe(look)];
-    await over.promise;
-    timer.cancel();
-    for (const subscription of subscriptions) subscription[Symbol.dispose]();
+    await this.#undoubted(limitMs);
     const doubting = this.#doubting();
-    if (doubting !== undefined)
+    if (doubting !== undefined) {
       this.#log.warn('the API server could not be told of our root: it refuses policies from now on', {
         configuration: doubting,
         waitedMs: limitMs,
       });
-    else await clock.sleep(Math.min(BELIEVED_EVERYWHERE_MS, limitMs));
+      return;
+    }
+    // Whoever told it: another replica may have, just now.
+    const toldMs = this.#bundle?.sinceMs ?? Number.NEGATIVE_INFINITY;
+    const leftMs = toldMs + BELIEVED_EVERYWHERE_MS - clock.monotonicMs();
+    if (leftMs > 0) await clock.sleep(Math.min(leftMs, limitMs));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -125,6 +124,22 @@ export class WebhookRegistration implements AsyncDisposable {
     return metadata.name === name || metadata.labels?.[REVISION_LABEL] === (revision || 'default');
   }
 
+  /** Waits until nobody doubts, for `limitMs` at most. */
+  async #undoubted(limitMs: number): Promise<void> {
+    const { configurations, clock } = this.#options;
+    if (this.#doubting() === undefined) return;
+    const over = Promise.withResolvers<void>();
+    const look = () => {
+      if (this.#doubting() === undefined) over.resolve();
+    };
+    using waiting = new DisposableStack();
+    waiting.use(configurations.subscribe(look));
+    waiting.use(configurations.synced.subscribe(look));
+    const timer = clock.after(limitMs, () => over.resolve());
+    waiting.defer(() => timer.cancel());
+    await over.promise;
+  }
+
   /**
    * Who would refuse because of who signs now, or that nobody knows; `undefined`: nobody. Those that are ours by label alone
    * do not count: an Istio beside us labels its own so, which trusts another and which we may not write.
@@ -134,6 +149,19 @@ export class WebhookRegistration implements AsyncDisposable {
     if (!configurations.synced.value) return 'none is known yet';
     const configuration = configurations.get(name);
     return configuration && doubts(configuration, material()) ? name : undefined;
+  }
+
+  /** Notes since when the configuration that is waited for trusts whom it trusts. */
+  #watchBundle(): void {
+    const { configurations, name, material, clock } = this.#options;
+    const configuration = configurations.get(name);
+    if (!configuration) return;
+    const found = rootsOf(configuration);
+    const roots = found.join('');
+    if (roots === this.#bundle?.roots) return;
+    // Others' roots beside ours stay for a while after a change: a start that finds none has nothing to wait for.
+    const isSettled = this.#bundle === undefined && found.every((root) => material().rootsPem.includes(root));
+    this.#bundle = { roots, sinceMs: isSettled ? Number.NEGATIVE_INFINITY : clock.monotonicMs() };
   }
 
   #withRoots(configuration: ValidatingWebhookConfiguration): ValidatingWebhookConfiguration | undefined {
