@@ -759,6 +759,32 @@ describe('validation', () => {
     expect(await asked(before)).toBe('not believed');
   });
 
+  test('a start that waits for the API server to be told ends when it is told to', async () => {
+    const { rootsPem } = await createSelfSignedMaterial({ organization: 'another' }, systemClock);
+    const webhook = { name: 'rev.validation.istio.io', failurePolicy: 'Fail' };
+    api.put(WEBHOOKS, {
+      metadata: { name: 'istio-validator-istio-system' },
+      webhooks: [{ ...webhook, clientConfig: { caBundle: btoa(rootsPem.join('')) } }],
+    } as KubeObject);
+    api.intercept = (method, path, body) =>
+      method === 'PUT' && path.startsWith(WEBHOOKS)
+        ? { status: 403, body: { message: 'not you' } }
+        : reviewToken(method, path, body);
+    const told = new AbortController();
+    const deps = {
+      client,
+      version: 'test',
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLogger,
+      // The last step before it waits.
+      collectGarbage: () => void systemClock.after(100, () => told.abort(new Error('SIGTERM'))),
+    };
+    const config = configFrom({ ...ANY_PORTS, ROOT_CA_DIR: '/nonexistent' });
+    const starting = startControlPlane(config, deps, told.signal).then((plane) => scope.use(plane));
+    await expect(starting).rejects.toThrow('SIGTERM');
+  });
+
   test('what got in all the same reaches no proxy as it is: it refuses, and its status says so', async () => {
     api.put(POLICIES, bad);
     const { held } = await follow(await start(), 'ztunnel-n1');

@@ -205,13 +205,12 @@ export async function startControlPlane(
             changed: ca.changed,
           }),
         );
-  const believed = async (maxMs: number) => await registration?.believed(maxMs);
   metrics.follow({ graph, servers: () => xdsServers, material: () => ca.authority.material, clock });
   const serving = scope.use(
     await ServingCertificate.create({
       authority: ca.authority,
       changed: ca.changed,
-      believed,
+      believed: async (maxMs) => await registration?.believed(maxMs),
       dnsNames: [...servingNames(config.namespace, config.revision, config.domain), 'localhost'],
       ips: ['127.0.0.1', '::1'],
       // Nobody gets a longer one, not even we.
@@ -373,7 +372,7 @@ export async function startControlPlane(
     );
   deps.collectGarbage?.();
   // Who is ready is asked: after a start with another CA, policies would be refused until the API server was told.
-  await believed(BELIEVED_AT_START_MAX_MS);
+  await registration?.believed(BELIEVED_AT_START_MAX_MS, signal);
   ready = true;
   log.info('serving', {
     secure: securePort,

@@ -309,6 +309,20 @@ describe('WebhookRegistration', () => {
     expect([policies()?.[0], policies(others)?.[0]]).toEqual(['Fail root 2,root 1', 'Fail root 3']);
   });
 
+  test('who is told to end does not go on waiting', async () => {
+    asked = 'yes';
+    install(NAME);
+    const { registration, use, sees } = await startServing();
+    await eventually(() => sees('Fail root 1'));
+    api.intercept = (method) => (method === 'PUT' ? { status: 403, body: {} } : undefined);
+    use(material('root 2'));
+    const end = new AbortController();
+    const waiting = registration.believed(MINUTE_MS, end.signal);
+    end.abort(new Error('SIGTERM'));
+    await expect(waiting).rejects.toThrow('SIGTERM');
+    await expect(registration.believed(MINUTE_MS, end.signal)).rejects.toThrow('SIGTERM');
+  });
+
   test('a root that is put there again stays for as long again, also if its being away was never seen', async () => {
     asked = 'yes';
     installClosed(NAME, ['root 1', 'root 2']);

@@ -91,12 +91,14 @@ export class WebhookRegistration implements AsyncDisposable {
 
   /**
    * Resolves when our configuration would not refuse policies because of who signs now: at once where that has been so for
-   * a while, else a moment after the API server was told, or after `maxMs` with a warning. Never rejects.
+   * a while, else a moment after the API server was told, or after `maxMs` with a warning.
+   *
+   * @throws The reason of `signal`, and nothing else.
    */
-  async believed(maxMs: number): Promise<void> {
+  async believed(maxMs: number, signal?: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const limitMs = Math.min(maxMs, BELIEVED_WAIT_MAX_MS);
-    await this.#undoubted(limitMs);
+    await this.#undoubted(limitMs, signal);
     const doubting = this.#doubting();
     if (doubting !== undefined) {
       this.#log.warn('the API server could not be told of our root: it refuses policies from now on', {
@@ -108,7 +110,7 @@ export class WebhookRegistration implements AsyncDisposable {
     // Whoever told it: another replica may have, just now.
     const toldMs = this.#bundle?.sinceMs ?? Number.NEGATIVE_INFINITY;
     const leftMs = toldMs + BELIEVED_EVERYWHERE_MS - clock.monotonicMs();
-    if (leftMs > 0) await clock.sleep(Math.min(leftMs, limitMs));
+    if (leftMs > 0) await clock.sleep(Math.min(leftMs, limitMs), signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -125,18 +127,22 @@ export class WebhookRegistration implements AsyncDisposable {
   }
 
   /** Waits until nobody doubts, for `limitMs` at most. */
-  async #undoubted(limitMs: number): Promise<void> {
+  async #undoubted(limitMs: number, signal?: AbortSignal): Promise<void> {
     const { configurations, clock } = this.#options;
+    signal?.throwIfAborted();
     if (this.#doubting() === undefined) return;
     const over = Promise.withResolvers<void>();
     const look = () => {
       if (this.#doubting() === undefined) over.resolve();
     };
+    const abandon = () => over.reject(signal?.reason as Error);
     using waiting = new DisposableStack();
     waiting.use(configurations.subscribe(look));
     waiting.use(configurations.synced.subscribe(look));
     const timer = clock.after(limitMs, () => over.resolve());
     waiting.defer(() => timer.cancel());
+    signal?.addEventListener('abort', abandon, { once: true });
+    waiting.defer(() => signal?.removeEventListener('abort', abandon));
     await over.promise;
   }
 
