@@ -292,6 +292,7 @@ test(
     });
     say(`\nan authority of the operator's in the place of the mesh's own: ${counts(admission)}\n`);
     nothingWrong(admission);
+    expect(admission.served.size).toBeGreaterThanOrEqual(REPLICAS);
     await eventuallyMounted('ztunnel', () => bothSignedBy(first));
     await client.eventuallyReaches({ host: space.host('server') });
 
