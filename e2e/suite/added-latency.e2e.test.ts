@@ -83,9 +83,10 @@ async function compare(what: string): Promise<void> {
   );
 }
 
-/** By the command, which keeps what it has set: a patch would take the field away from it. */
+/** By the command, which keeps what it has set: a patch, as of suites before this one, takes the field away from it. */
 async function ztunnel(image: string): Promise<void> {
-  const change = ['upgrade', '--yes', '--component', 'ztunnel', '--set', `ztunnel.image=${image}`];
+  const which = ['--component', 'ztunnel', '--set', `ztunnel.image=${image}`];
+  const change = ['upgrade', '--yes', '--force-conflicts', ...which];
   const { status, text } = await runAmbit(suite.cluster, ...change);
   if (status !== 0) throw new Error(`ambit ${change.join(' ')} ended with ${status}: ${text}`);
   await suite.mesh.rolledOut('ztunnel');
