@@ -29,7 +29,7 @@ import {
 import { CertificateRequestError } from './errors.ts';
 import { KeptConnection } from './kept-connection.ts';
 import { generateKeys } from './keys.ts';
-import { MAX_BUNDLE_SIZE_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts';
+import { CHANNEL_MIN_AGE_MS, MAX_BUNDLE_SIZE_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts';
 import { identityOfPem, type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
 
 export interface CaClientOptions {
@@ -67,6 +67,8 @@ export class CaClient implements Disposable {
   #client: Client | undefined;
   /** The roots that `#client` verifies by, joined. */
   #roots = '';
+  #madeAtMs = 0;
+  #isDoubtful = false;
   #staysConnected = false;
   #kept: KeptConnection | undefined;
   #disposed = false;
@@ -121,7 +123,7 @@ export class CaClient implements Disposable {
     try {
       const roots = await readRoots(this.#options.root);
       if (this.#disposed) throw new CertificateRequestError(identity, 'nobody asks any more');
-      if (this.#client && this.#roots === roots.join('')) return this.#client;
+      if (this.#client && this.#roots === roots.join('') && this.#isUsable) return this.#client;
       const { address, alternativeHost } = this.#options;
       return this.#replace(controlPlaneChannel(address, roots, alternativeHost), roots.join(''));
     } catch (error) {
@@ -141,6 +143,8 @@ export class CaClient implements Disposable {
       ...CHANNEL_OPTIONS,
       ...channel.options,
     });
+    this.#madeAtMs = this.#options.clock.monotonicMs();
+    this.#isDoubtful = false;
     this.#roots = roots;
     this.#keep();
     return this.#client;
@@ -150,6 +154,21 @@ export class CaClient implements Disposable {
     const { clock, random } = this.#options;
     if (this.#client && this.#staysConnected)
       this.#kept ??= new KeptConnection(this.#client.getChannel(), { clock, random });
+  }
+
+  /**
+   * The next request has another channel: a connection that nobody used may lead nowhere, since PINGs begin with the first
+   * call; and where none could be made, gRPC makes pauses of its own, in which every request fails at once, though whoever
+   * asks makes pauses, too, and the control plane may be there by now.
+   */
+  #doubt(client: Client, code: status): void {
+    if (client !== this.#client) return;
+    this.#isDoubtful ||= code === status.DEADLINE_EXCEEDED || code === status.UNAVAILABLE;
+  }
+
+  get #isUsable(): boolean {
+    const ageMs = this.#options.clock.monotonicMs() - this.#madeAtMs;
+    return !this.#isDoubtful || ageMs < CHANNEL_MIN_AGE_MS;
   }
 
   /** Calls that are under way go on. */
@@ -178,8 +197,7 @@ export class CaClient implements Disposable {
         { deadline: this.#options.clock.now() + REQUEST_TIMEOUT_MS },
         (error, response) => {
           signal.removeEventListener('abort', cancel);
-          // A connection that nobody used may lead nowhere, and PINGs begin with the first call: the next one has another.
-          if (error?.code === status.DEADLINE_EXCEEDED && client === this.#client) this.#drop();
+          if (error) this.#doubt(client, error.code);
           if (response) resolve(response);
           else
             reject(

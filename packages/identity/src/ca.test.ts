@@ -11,7 +11,7 @@ import { CaClient, type CaClientOptions } from './ca-client.ts';
 import { CA_SERVICE, type CaCaller, createCaService } from './ca-server.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { createSelfSignedCa } from './self-signed-ca.ts';
-import { REQUEST_TIMEOUT_MS } from './limits.ts';
+import { CHANNEL_MIN_AGE_MS, REQUEST_TIMEOUT_MS } from './limits.ts';
 import { identityOfPem } from './workload-certificate.ts';
 import type { SubjectNames } from './x509.ts';
 
@@ -165,6 +165,18 @@ describe('asking a CA over the network', () => {
     } finally {
       relay.close();
     }
+  });
+
+  test('dials a CA that was away as soon as it is asked again, whatever gRPC waits for', async () => {
+    server.forceShutdown();
+    using asking = client();
+    // Each failure makes gRPC's own pause longer.
+    for (let attempt = 0; attempt < 4; attempt++) {
+      await expect(asking.fetch(ALICE, never)).rejects.toThrow('UNAVAILABLE');
+      await systemClock.sleep(CHANNEL_MIN_AGE_MS);
+    }
+    server = await serve(ca, port);
+    await expect(asking.fetch(ALICE, never)).resolves.toMatchObject({ identity: ALICE });
   });
 
   test('does not come back when it was disposed of while it began to connect', async () => {

@@ -26,6 +26,8 @@ export const MAX_IDENTITIES = 4_096;
 export const MAX_REQUESTS_IN_FLIGHT = 8;
 /** A request that takes longer counts as failed. */
 export const REQUEST_TIMEOUT_MS = 15_000;
+/** However many requests fail, a CA is not dialled anew more often than this. */
+export const CHANNEL_MIN_AGE_MS = 250;
 /** Clients that lose their connection to a CA at once are back within this. */
 export const RECONNECT_SPREAD_MS = 5_000;
 /** However short certificates live, they are not renewed more often, unless they would be gone by then. */
