@@ -4,8 +4,7 @@
  * server, which asks each replica about every policy: a webhook of its own leads to each.
  */
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
@@ -18,17 +17,16 @@ import { caSecretFiles } from '@ambit/identity/plugged-in-ca';
 import { createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
 import { type ControlPlane, startControlPlane } from '@ambit/istiod-lite/app';
 import { configFrom } from '@ambit/istiod-lite/config';
+import { ANY_PORTS } from '@ambit/istiod-lite/testing/any-ports';
 import {
   type ValidatingWebhookConfiguration,
   validatingWebhookConfigurations,
 } from '@ambit/kube/resources/authentication';
 import { secrets } from '@ambit/kube/resources/core';
 import { type AuthorizationPolicy, authorizationPolicies } from '@ambit/kube/resources/security';
-import { clusterBinaries } from '../cluster/local/binaries.ts';
 import { installBase, SYSTEM_NAMESPACE } from './fill.ts';
-import { type RealApiServer, startApiServer } from './real-api-server.ts';
+import { apiServerFor, BUILD_TIMEOUT_MS, type RealApiServer } from './real-api-server.ts';
 
-const BUILD_TIMEOUT_MS = 30 * 60_000;
 jest.setTimeout(180_000);
 
 const CONFIGURATION = { name: `istio-validator-${SYSTEM_NAMESPACE}` };
@@ -55,11 +53,7 @@ let folder: string;
 let running: AsyncDisposableStack;
 
 beforeAll(async () => {
-  const cache = process.env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit');
-  const binaries = await clusterBinaries(cache, () => undefined, AbortSignal.timeout(BUILD_TIMEOUT_MS));
-  folder = mkdtempSync(join(tmpdir(), 'ambit-admission-'));
-  scope.defer(() => rmSync(folder, { recursive: true, force: true }));
-  api = scope.use(await startApiServer(binaries, folder));
+  ({ api, folder } = await apiServerFor(scope));
   await installBase(api.admin);
 }, BUILD_TIMEOUT_MS);
 afterAll(() => scope.disposeAsync());
@@ -71,14 +65,7 @@ afterEach(() => running.disposeAsync());
 async function replica(name: string, caFolder: string): Promise<ControlPlane> {
   const env = {
     POD_NAME: name,
-    AMBIT_BIND_ADDRESS: '127.0.0.1',
-    AMBIT_SECURE_GRPC_PORT: '0',
-    AMBIT_GRPC_PORT: '0',
-    AMBIT_WEBHOOK_PORT: '0',
-    AMBIT_HTTP_PORT: '0',
-    AMBIT_MONITORING_PORT: '0',
-    AMBIT_DRAIN_NOTICE: '0',
-    AMBIT_DRAIN_SPREAD: '0',
+    ...ANY_PORTS,
     AMBIT_ROOT_OVERLAP: `${OVERLAP_S}s`,
     ROOT_CA_DIR: caFolder,
   };

@@ -2,9 +2,6 @@
  * The control plane before a real API server, without nodes: what only a real one does to it (forgetting history, dying,
  * reviewing bound tokens). Everything runs in this process but etcd and the API server.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { AUTHORIZATION_TYPE_URL } from '@ambit/api/authorization';
 import { ADDRESS_TYPE_URL } from '@ambit/api/workload';
@@ -15,13 +12,12 @@ import { CaClient } from '@ambit/identity/ca-client';
 import { controlPlaneChannel } from '@ambit/identity/control-plane-tls';
 import { type ControlPlane, startControlPlane } from '@ambit/istiod-lite/app';
 import { configFrom } from '@ambit/istiod-lite/config';
+import { ANY_PORTS } from '@ambit/istiod-lite/testing/any-ports';
 import { configMaps, namespaces, nodes, type Pod, pods, serviceAccounts } from '@ambit/kube/resources/core';
 import { DeltaXdsClient } from '@ambit/xds/client';
-import { clusterBinaries } from '../cluster/local/binaries.ts';
 import { boundTokenOf, installBase, tokenOf } from './fill.ts';
-import { type RealApiServer, startApiServer } from './real-api-server.ts';
+import { apiServerFor, BUILD_TIMEOUT_MS, type RealApiServer } from './real-api-server.ts';
 
-const BUILD_TIMEOUT_MS = 30 * 60_000;
 const AWAY_MS = 4_000;
 jest.setTimeout(180_000);
 
@@ -31,11 +27,7 @@ let plane: ControlPlane;
 let root: string;
 
 beforeAll(async () => {
-  const cache = process.env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit');
-  const binaries = await clusterBinaries(cache, () => undefined, AbortSignal.timeout(BUILD_TIMEOUT_MS));
-  const folder = mkdtempSync(join(tmpdir(), 'ambit-real-api-'));
-  scope.defer(() => rmSync(folder, { recursive: true, force: true }));
-  api = scope.use(await startApiServer(binaries, folder));
+  ({ api } = await apiServerFor(scope));
   await installBase(api.admin);
   await api.admin.create(namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
   for (const name of ['n1', 'n2'])
@@ -51,13 +43,7 @@ beforeAll(async () => {
   await run('shop', 'web', 'web', 'n1', '10.0.1.2');
   await run('shop', 'db', 'db', 'n2', '10.0.2.2');
   const env = {
-    AMBIT_BIND_ADDRESS: '127.0.0.1',
-    AMBIT_SECURE_GRPC_PORT: '0',
-    AMBIT_GRPC_PORT: '0',
-    AMBIT_WEBHOOK_PORT: '0',
-    AMBIT_HTTP_PORT: '0',
-    AMBIT_MONITORING_PORT: '0',
-    AMBIT_DRAIN_NOTICE: '0',
+    ...ANY_PORTS,
     ROOT_CA_DIR: '/nonexistent',
   };
   const deps = {

@@ -7,14 +7,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@ambit/core/clock';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { AccessSource } from '@ambit/kube/access';
 import { KubeClient } from '@ambit/kube/client';
+import { clusterBinaries } from '../cluster/local/binaries.ts';
 
+/** How long it may take to build etcd and the API server, which is done once. */
+export const BUILD_TIMEOUT_MS = 30 * 60_000;
 const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
@@ -42,6 +46,17 @@ export interface RealApiServer extends AsyncDisposable {
 
 export interface EtcdAnswer {
   readonly header?: { readonly revision?: string };
+}
+
+/** One for a suite: built if need be, in a folder that goes with `scope`. */
+export async function apiServerFor(
+  scope: AsyncDisposableStack,
+): Promise<{ readonly api: RealApiServer; readonly folder: string }> {
+  const cache = process.env['AMBIT_CACHE'] ?? join(homedir(), '.cache', 'ambit');
+  const binaries = await clusterBinaries(cache, () => undefined, AbortSignal.timeout(BUILD_TIMEOUT_MS));
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-real-api-'));
+  scope.defer(() => rmSync(folder, { recursive: true, force: true }));
+  return { api: scope.use(await startApiServer(binaries, folder)), folder };
 }
 
 /**

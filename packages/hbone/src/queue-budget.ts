@@ -116,7 +116,7 @@ export class QueueBudget {
     const look = (holder: Holder | undefined) => {
       if (holder && holder.heldBytes > (largest?.heldBytes ?? 0)) largest = holder;
     };
-    this.#holders.forEach(look);
+    for (const holder of this.#holders) look(holder);
     for (const child of this.#children) look(child.#largest());
     return largest;
   }

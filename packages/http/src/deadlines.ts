@@ -49,9 +49,7 @@ export class Deadlines {
   #tick(): void {
     this.#nowMs = this.#clock.monotonicMs();
     const due: Watched[] = [];
-    this.#watched.forEach((watched) => {
-      if (watched.deadlineMs <= this.#nowMs) due.push(watched);
-    });
+    for (const watched of this.#watched) if (watched.deadlineMs <= this.#nowMs) due.push(watched);
     for (const watched of due) if (watched.watchPlace !== NOWHERE) watched.onDeadline();
   }
 }

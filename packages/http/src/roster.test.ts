@@ -11,9 +11,7 @@ class Member {
 }
 
 function namesOf(roster: Roster<'place', Member>): number[] {
-  const names: number[] = [];
-  roster.forEach(({ name }) => void names.push(name));
-  return names.sort((a, b) => a - b);
+  return [...roster].map(({ name }) => name).sort((a, b) => a - b);
 }
 
 describe('Roster', () => {

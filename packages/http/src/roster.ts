@@ -41,14 +41,6 @@ export class Roster<Key extends string, Member extends { [key in Key]: number }>
     this.#leave(member);
   }
 
-  /** Calls `visit` with each member. Nobody may come or leave meanwhile. */
-  forEach(visit: (member: Member) => void): void {
-    for (let place = 0; place < this.#size; place++) {
-      const member = this.#members[place];
-      if (member) visit(member);
-    }
-  }
-
   /** Each member once. Nobody may come or leave meanwhile: who makes them leave takes a copy first. */
   *[Symbol.iterator](): IterableIterator<Member> {
     for (let place = 0; place < this.#size; place++) {

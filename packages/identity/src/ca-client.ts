@@ -177,7 +177,6 @@ export class CaClient implements Disposable {
     this.#kept = undefined;
     this.#client?.close();
     this.#client = undefined;
-    this.#roots = '';
   }
 
   async #call(

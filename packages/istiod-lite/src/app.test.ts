@@ -30,6 +30,7 @@ import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { DeltaXdsClient } from '@ambit/xds/client';
 import { type ControlPlane, startControlPlane } from './app.ts';
 import { type Config, configFrom } from './config.ts';
+import { ANY_PORTS } from './testing/any-ports.ts';
 
 const PODS = '/api/v1/pods';
 const SERVICES = '/api/v1/services';
@@ -38,17 +39,6 @@ const CONFIG_MAPS = '/api/v1/configmaps';
 const SECRETS = '/api/v1/secrets';
 const POLICIES = '/apis/security.istio.io/v1/authorizationpolicies';
 const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
-
-const ANY_PORTS = {
-  AMBIT_BIND_ADDRESS: '127.0.0.1',
-  AMBIT_SECURE_GRPC_PORT: '0',
-  AMBIT_GRPC_PORT: '0',
-  AMBIT_WEBHOOK_PORT: '0',
-  AMBIT_HTTP_PORT: '0',
-  AMBIT_MONITORING_PORT: '0',
-  AMBIT_DRAIN_NOTICE: '0',
-  AMBIT_DRAIN_SPREAD: '0',
-};
 
 /** Whom the API server takes the bearers of these tokens for. */
 const BEARERS: Record<string, { account: string; pod?: string }> = {

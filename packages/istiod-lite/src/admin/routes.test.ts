@@ -7,15 +7,10 @@ import type { Pod } from '@ambit/kube/resources/core';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { startControlPlane } from '../app.ts';
 import { configFrom } from '../config.ts';
+import { ANY_PORTS } from '../testing/any-ports.ts';
 
 const ENV = {
-  AMBIT_BIND_ADDRESS: '127.0.0.1',
-  AMBIT_SECURE_GRPC_PORT: '0',
-  AMBIT_GRPC_PORT: '0',
-  AMBIT_WEBHOOK_PORT: '0',
-  AMBIT_HTTP_PORT: '0',
-  AMBIT_MONITORING_PORT: '0',
-  AMBIT_DRAIN_NOTICE: '0',
+  ...ANY_PORTS,
   ROOT_CA_DIR: '/nonexistent',
 };
 

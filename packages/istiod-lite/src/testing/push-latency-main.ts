@@ -14,6 +14,7 @@ import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { DeltaXdsClient } from '@ambit/xds/client';
 import { startControlPlane } from '../app.ts';
 import { configFrom } from '../config.ts';
+import { ANY_PORTS } from './any-ports.ts';
 
 const PODS = '/api/v1/pods';
 const [podCount = 10_000, serviceCount = 1_000] = process.argv.slice(2).map(Number);
@@ -47,20 +48,11 @@ const source = new AccessSource(
   systemClock,
 );
 const client = scope.use(new KubeClient(source));
-const any = {
-  AMBIT_SECURE_GRPC_PORT: '0',
-  AMBIT_GRPC_PORT: '0',
-  AMBIT_WEBHOOK_PORT: '0',
-  AMBIT_HTTP_PORT: '0',
-  AMBIT_MONITORING_PORT: '0',
-};
 const deps = { client, version: 'bench', clock: systemClock, random: systemRandom, log: silentLogger };
 
 const startedMs = performance.now();
 const never = new AbortController().signal;
-const plane = scope.use(
-  await startControlPlane(configFrom({ ...any, AMBIT_BIND_ADDRESS: '127.0.0.1' }), deps, never),
-);
+const plane = scope.use(await startControlPlane(configFrom(ANY_PORTS), deps, never));
 console.log(
   `started with ${podCount} pods, ${serviceCount} services in ${(performance.now() - startedMs).toFixed(0)} ms`,
 );

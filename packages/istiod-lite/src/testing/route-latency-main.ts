@@ -16,6 +16,7 @@ import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { DeltaXdsClient } from '@ambit/xds/client';
 import { startControlPlane } from '../app.ts';
 import { configFrom } from '../config.ts';
+import { ANY_PORTS } from './any-ports.ts';
 
 const GATEWAY_API = '/apis/gateway.networking.k8s.io/v1';
 const [routeCount = 1_000, serviceCount = 200, waypointCount = 10] = process.argv.slice(2).map(Number);
@@ -61,12 +62,7 @@ const client = scope.use(
 );
 const never = new AbortController().signal;
 const config = configFrom({
-  AMBIT_BIND_ADDRESS: '127.0.0.1',
-  AMBIT_SECURE_GRPC_PORT: '0',
-  AMBIT_GRPC_PORT: '0',
-  AMBIT_WEBHOOK_PORT: '0',
-  AMBIT_HTTP_PORT: '0',
-  AMBIT_MONITORING_PORT: '0',
+  ...ANY_PORTS,
   // Writing statuses is another matter.
   AMBIENT_ENABLE_STATUS: 'false',
 });

@@ -178,6 +178,17 @@ async function startServing(
   return started;
 }
 
+/** One whose configuration may not be written any more, and should have another root. */
+async function startForbidden() {
+  asked = 'yes';
+  install(NAME);
+  const started = await startServing();
+  await eventually(() => started.sees('Fail root 1'));
+  api.intercept = (method) => (method === 'PUT' ? { status: 403, body: {} } : undefined);
+  started.use(material('root 2'));
+  return started;
+}
+
 async function eventually(what: () => boolean): Promise<void> {
   const endMs = performance.now() + 8_000;
   while (!what()) {
@@ -310,12 +321,7 @@ describe('WebhookRegistration', () => {
   });
 
   test('who is told to end does not go on waiting', async () => {
-    asked = 'yes';
-    install(NAME);
-    const { registration, use, sees } = await startServing();
-    await eventually(() => sees('Fail root 1'));
-    api.intercept = (method) => (method === 'PUT' ? { status: 403, body: {} } : undefined);
-    use(material('root 2'));
+    const { registration } = await startForbidden();
     const end = new AbortController();
     const waiting = registration.believed(MINUTE_MS, end.signal);
     end.abort(new Error('SIGTERM'));
@@ -357,12 +363,7 @@ describe('WebhookRegistration', () => {
   });
 
   test('nobody waits for ever for an API server that cannot be told', async () => {
-    asked = 'yes';
-    install(NAME);
-    const { registration, use, sees } = await startServing();
-    await eventually(() => sees('Fail root 1'));
-    api.intercept = (method) => (method === 'PUT' ? { status: 403, body: {} } : undefined);
-    use(material('root 2'));
+    const { registration } = await startForbidden();
     await registration.believed(300);
     expect(policies()?.[0]).toBe('Fail root 1');
   });
