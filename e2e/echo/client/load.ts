@@ -8,7 +8,8 @@
  */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { type LoadError, type LoadOrder, type LoadReport, SLOW_MS } from '../messages.ts';
-import { type Answer, ClosedWhileIdleError, type Conversation, type Opening } from './conversation.ts';
+import type { Answer, Opening } from './conversation.ts';
+import { HeldConnection } from './held-connection.ts';
 import { DEFAULT_TIMEOUT_MS, dial, failureText, within } from './request.ts';
 
 const MAX_ERRORS_KEPT = 20;
@@ -188,70 +189,4 @@ async function askOnce(order: LoadOrder): Promise<Answer & { readonly opening: O
       conversation.close();
     }
   });
-}
-
-/** One place of a load that holds connections: questions wait for those before them. */
-class HeldConnection {
-  readonly #order: LoadOrder;
-  #conversation: Conversation | undefined;
-  #last: Promise<unknown> = Promise.resolve();
-  #opened = 0;
-  #crossed = 0;
-
-  constructor(order: LoadOrder) {
-    this.#order = order;
-  }
-
-  get reopened(): number {
-    return Math.max(0, this.#opened - 1);
-  }
-
-  get crossed(): number {
-    return this.#crossed;
-  }
-
-  ask(): Promise<Answer> {
-    const answer = this.#last.then(() => this.#ask());
-    this.#last = answer.catch(() => undefined);
-    return answer;
-  }
-
-  close(): void {
-    this.#conversation?.close();
-  }
-
-  async #ask(): Promise<Answer> {
-    return await within(this.#order.timeoutMs ?? DEFAULT_TIMEOUT_MS, async (signal) => {
-      try {
-        return await this.#askOn(signal);
-      } catch (error) {
-        if (!(error instanceof ClosedWhileIdleError)) throw error;
-        this.#crossed++;
-        return await this.#askOn(signal);
-      }
-    });
-  }
-
-  async #askOn(signal: AbortSignal): Promise<Answer> {
-    const conversation = await this.#open(signal);
-    try {
-      return await conversation.ask(signal);
-    } catch (error) {
-      this.#drop();
-      throw error;
-    }
-  }
-
-  async #open(signal: AbortSignal): Promise<Conversation> {
-    if (this.#conversation?.isClosed) this.#drop();
-    if (this.#conversation) return this.#conversation;
-    this.#opened++;
-    this.#conversation = await dial(this.#order, true, signal);
-    return this.#conversation;
-  }
-
-  #drop(): void {
-    this.#conversation?.close();
-    this.#conversation = undefined;
-  }
 }
