@@ -4,11 +4,10 @@
  * The kernel keeps what it tracked for minutes, TCP that was not seen to end for days, also when nothing in the namespace
  * needs tracking any more; and goes by it once something does.
  */
-import { LimitError } from '@ambit/core/errors';
 import { ENOENT } from './errno.ts';
 import { memory } from './libc.ts';
 import { MAX_LISTED_CONNECTIONS } from './limits.ts';
-import { askNetlink, attributes, NETLINK_NETFILTER, NLM_F_DUMP, orderNetlink } from './netlink.ts';
+import { attributes, type Dumped, dumpNetlink, NETLINK_NETFILTER, orderNetlink } from './netlink.ts';
 
 const CTNETLINK_GET = (1 << 8) | 1;
 const CTNETLINK_DELETE = (1 << 8) | 2;
@@ -59,38 +58,26 @@ export function forgetOpenTcp(netnsFd: number, maxListed = MAX_LISTED_CONNECTION
 }
 
 /** Names of connections, as the kernel is told which to forget. */
-function openTcp(
-  netnsFd: number,
-  maxListed: number,
-): { readonly found: readonly Uint8Array[]; readonly isAll: boolean } {
-  const found: Uint8Array[] = [];
+function openTcp(netnsFd: number, maxListed: number): Dumped<Uint8Array> {
   const request = {
     netnsFd,
     protocol: NETLINK_NETFILTER,
     type: CTNETLINK_GET,
-    flags: NLM_F_DUMP,
     payload: encode(0, []),
     purpose: 'listing tracked connections',
   };
-  const take = (answer: DataView) => {
+  return dumpNetlink(request, maxListed, (answer) => {
     const all = new Map([...attributes(answer, NFGENMSG_BYTES)].map(({ type, value }) => [type, value]));
     const status = all.get(CTA_STATUS)?.getUint32(0) ?? 0;
     const state = tcpStateIn(all.get(CTA_PROTOINFO));
     if (state === undefined || ENDED_STATES.has(state) || (status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0)
-      return;
+      return undefined;
     const names = [CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID].flatMap((type): Attribute[] => {
       const value = all.get(type);
       return value ? [[type === CTA_TUPLE_ORIG ? type | NLA_F_NESTED : type, bytesOf(value)]] : [];
     });
-    found.push(encode(answer.getUint8(0), names));
-  };
-  try {
-    askNetlink(request, maxListed, take);
-  } catch (error) {
-    if (error instanceof LimitError) return { found, isAll: false };
-    throw error;
-  }
-  return { found, isAll: true };
+    return encode(answer.getUint8(0), names);
+  });
 }
 
 type Attribute = readonly [type: number, value: Uint8Array];

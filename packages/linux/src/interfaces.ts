@@ -2,7 +2,7 @@
 import { formatIp } from '@ambit/core/ip';
 import { memory } from './libc.ts';
 import { MAX_LISTED_ADDRESSES } from './limits.ts';
-import { askNetlink, attributes, NETLINK_ROUTE, NLM_F_DUMP, orderNetlink } from './netlink.ts';
+import { attributes, dumpAllNetlink, NETLINK_ROUTE, orderNetlink } from './netlink.ts';
 
 const RTM_NEWLINK = 16;
 const IFINFOMSG_BYTES = 16;
@@ -23,20 +23,14 @@ export interface InterfaceAddress {
 
 /** All addresses, of interfaces that are up and of those that are not, loopback included. */
 export function interfaceAddresses(netnsFd: number): readonly InterfaceAddress[] {
-  const found: InterfaceAddress[] = [];
   const request = {
     netnsFd,
     protocol: NETLINK_ROUTE,
     type: RTM_GETADDR,
-    flags: NLM_F_DUMP,
     payload: memory(IFADDRMSG_BYTES).bytes,
     purpose: 'listing interface addresses',
   };
-  askNetlink(request, MAX_LISTED_ADDRESSES, (answer) => {
-    const address = decodeAddress(answer);
-    if (address) found.push(address);
-  });
-  return found;
+  return dumpAllNetlink(request, MAX_LISTED_ADDRESSES, decodeAddress);
 }
 
 /** Addresses of loopback work from then on. In a new namespace they do not. */

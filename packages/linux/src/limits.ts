@@ -12,6 +12,9 @@ export const SEQPACKET_BACKLOG = 16;
 /** What one netlink answer may bring in one read. */
 export const NETLINK_READ_BYTES = 256 * 1024;
 
+/** A list of the kernel's that changes while it is read is read so often in all. */
+export const MAX_DUMP_READINGS = 5;
+
 /** Connections that one listing of a namespace returns. */
 export const MAX_LISTED_CONNECTIONS = 100_000;
 

@@ -6,14 +6,13 @@ import { LimitError } from '@ambit/core/errors';
 import { EINTR } from './errno.ts';
 import { LinuxError } from './errors.ts';
 import { check, lastErrno, libc, memory } from './libc.ts';
-import { NETLINK_READ_BYTES } from './limits.ts';
+import { MAX_DUMP_READINGS, NETLINK_READ_BYTES } from './limits.ts';
 import { enterNetns, leaveNetns } from './netns.ts';
 
 export const NETLINK_ROUTE = 0;
 export const NETLINK_SOCK_DIAG = 4;
 export const NETLINK_NETFILTER = 12;
 export const NLM_F_ACK = 0x4;
-export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
@@ -21,6 +20,8 @@ export const NLM_F_CREATE = 0x400;
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NLM_F_REQUEST = 0x1;
+const NLM_F_DUMP = 0x300;
+const NLM_F_DUMP_INTR = 0x10;
 export const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const HEADER_BYTES = 16;
@@ -42,31 +43,58 @@ export interface NetlinkOrders extends NetlinkAsked {
   readonly payloads: readonly Uint8Array[];
 }
 
-export interface NetlinkRequest extends NetlinkAsked {
+export interface NetlinkDump extends NetlinkAsked {
   readonly type: number;
-  readonly flags: number;
   readonly payload: Uint8Array;
 }
 
+export interface Dumped<T> {
+  readonly found: readonly T[];
+  /** Otherwise there were more answers than are read. */
+  readonly isAll: boolean;
+}
+
 /**
- * Sends one request and calls `message` with each answer's payload until the kernel says that this was all.
+ * Asks for all there is of something. What changes while the kernel tells it may be missing, or told twice: then it is asked
+ * again, {@link MAX_DUMP_READINGS} times in all.
  *
- * @param maxMessages - More answers than this are an error, not a longer list.
- * @throws {@link LinuxError} with what the kernel answered.
+ * @param maxMessages - So many answers are read.
+ * @param read - What an answer says; `undefined` leaves it out. Its memory is the next one's: nothing may point into it.
+ * @throws {@link LinuxError} with what the kernel answered; EINTR if it changed during every reading.
  */
-export function askNetlink(
-  request: NetlinkRequest,
+export function dumpNetlink<T>(
+  request: NetlinkDump,
   maxMessages: number,
-  message: (payload: DataView) => void,
-): void {
-  const fd = openNetlink(request);
-  try {
-    const text = encode(request);
-    check(libc.send(fd, text, text.length, 0), 'send', request.purpose);
-    readAll(fd, request.purpose, maxMessages, message);
-  } finally {
-    libc.close(fd);
+  read: (payload: DataView) => T | undefined,
+): Dumped<T> {
+  const text = encode({ ...request, flags: NLM_F_DUMP });
+  for (let n = 0; n < MAX_DUMP_READINGS; n++) {
+    const fd = openNetlink(request);
+    try {
+      check(libc.send(fd, text, text.length, 0), 'send', request.purpose);
+      const dumped = readDump(fd, request.purpose, maxMessages, read);
+      if (dumped) return dumped;
+    } finally {
+      libc.close(fd);
+    }
   }
+  const why = `${request.purpose}: it changed during each of ${MAX_DUMP_READINGS} readings`;
+  throw new LinuxError('netlink', EINTR, why);
+}
+
+/**
+ * {@link dumpNetlink} where a part is of no use.
+ *
+ * @throws {@link LimitError} if there are more answers than `maxMessages`.
+ */
+export function dumpAllNetlink<T>(
+  request: NetlinkDump,
+  maxMessages: number,
+  read: (payload: DataView) => T | undefined,
+): readonly T[] {
+  const { found, isAll } = dumpNetlink(request, maxMessages, read);
+  if (!isAll) throw new LimitError(request.purpose, maxMessages, 'answers');
+  return found;
 }
 
 /**
@@ -138,7 +166,11 @@ export function encode({
   type,
   flags,
   payload,
-}: Pick<NetlinkRequest, 'type' | 'flags' | 'payload'>): Uint8Array {
+}: {
+  readonly type: number;
+  readonly flags: number;
+  readonly payload: Uint8Array;
+}): Uint8Array {
   const { bytes, view } = memory(HEADER_BYTES + payload.length);
   view.setUint32(0, bytes.length, true);
   view.setUint16(4, type, true);
@@ -148,27 +180,27 @@ export function encode({
   return bytes;
 }
 
-function readAll(
+/** `undefined`: it changed meanwhile. */
+function readDump<T>(
   fd: number,
   purpose: string,
   maxMessages: number,
-  message: (payload: DataView) => void,
-): void {
+  read: (payload: DataView) => T | undefined,
+): Dumped<T> | undefined {
   const buffer = memory(NETLINK_READ_BYTES);
+  const found: T[] = [];
   let count = 0;
   for (;;) {
     const size = libc.recv(fd, buffer.bytes, buffer.bytes.length, 0);
     if (size === -1 && lastErrno() === EINTR) continue;
     check(size, 'recv', purpose);
-    for (const { type, payload } of messages(buffer.view, size)) {
-      if (type === NLMSG_DONE) return;
-      if (type === NLMSG_ERROR) {
-        const errno = -payload.getInt32(0, true);
-        if (errno !== 0) throw new LinuxError('netlink', errno, purpose);
-        return;
-      }
-      if (++count > maxMessages) throw new LimitError(purpose, maxMessages, 'answers');
-      message(payload);
+    for (const { type, flags, payload } of messages(buffer.view, size)) {
+      if ((flags & NLM_F_DUMP_INTR) !== 0) return undefined;
+      if (type === NLMSG_DONE) return { found, isAll: true };
+      if (type === NLMSG_ERROR) throw new LinuxError('netlink', -payload.getInt32(0, true), purpose);
+      if (++count > maxMessages) return { found, isAll: false };
+      const one = read(payload);
+      if (one !== undefined) found.push(one);
     }
   }
 }
@@ -176,12 +208,12 @@ function readAll(
 export function* messages(
   view: DataView,
   size: number,
-): Generator<{ readonly type: number; readonly payload: DataView }> {
+): Generator<{ readonly type: number; readonly flags: number; readonly payload: DataView }> {
   for (let at = 0; at + HEADER_BYTES <= size; ) {
     const length = view.getUint32(at, true);
     if (length < HEADER_BYTES || at + length > size) return;
     const payload = new DataView(view.buffer, at + HEADER_BYTES, length - HEADER_BYTES);
-    yield { type: view.getUint16(at + 4, true), payload };
+    yield { type: view.getUint16(at + 4, true), flags: view.getUint16(at + 6, true), payload };
     at += (length + 3) & ~3;
   }
 }

@@ -2,7 +2,7 @@
 import { LinuxError } from './errors.ts';
 import { memory } from './libc.ts';
 import { MAX_LISTED_TABLES } from './limits.ts';
-import { askNetlink, attributes, NETLINK_NETFILTER, NLM_F_DUMP } from './netlink.ts';
+import { attributes, dumpAllNetlink, NETLINK_NETFILTER } from './netlink.ts';
 
 export interface NfTable {
   /** By the name that nft gives it: `inet`, `ip`, `ip6`, … */
@@ -32,27 +32,24 @@ const CANNOT: ReadonlySet<string> = new Set(['EINVAL', 'EOPNOTSUPP', 'EPROTONOSU
  * @throws {@link LinuxError} EPERM without CAP_NET_ADMIN.
  */
 export function listTables(netnsFd: number): readonly NfTable[] {
-  const found: NfTable[] = [];
   const { bytes } = memory(NFGENMSG_BYTES);
   bytes[0] = NFPROTO_UNSPEC;
   const request = {
     netnsFd,
     protocol: NETLINK_NETFILTER,
     type: NFT_MSG_GETTABLE,
-    flags: NLM_F_DUMP,
     payload: bytes,
     purpose: 'listing tables of nftables',
   };
   try {
-    askNetlink(request, MAX_LISTED_TABLES, (answer) => {
+    return dumpAllNetlink(request, MAX_LISTED_TABLES, (answer) => {
       const family = answer.getUint8(0);
-      found.push({ family: FAMILY_NAMES.get(family) ?? `family ${family}`, name: nameIn(answer) });
+      return { family: FAMILY_NAMES.get(family) ?? `family ${family}`, name: nameIn(answer) };
     });
   } catch (error) {
     if (error instanceof LinuxError && CANNOT.has(error.errnoName)) return [];
     throw error;
   }
-  return found;
 }
 
 /** It ends with a zero byte. */

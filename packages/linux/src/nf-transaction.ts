@@ -10,14 +10,13 @@ import { LinuxError } from './errors.ts';
 import { check, lastErrno, libc, memory } from './libc.ts';
 import { MAX_COPIED_RULES, NETLINK_READ_BYTES } from './limits.ts';
 import {
-  askNetlink,
   attributes,
+  dumpAllNetlink,
   encode,
   messages,
   NETLINK_NETFILTER,
   NLM_F_ACK,
   NLM_F_CREATE,
-  NLM_F_DUMP,
   NLM_F_EXCL,
   NLMSG_ERROR,
   openNetlink,
@@ -172,20 +171,17 @@ function answers(fd: number, purpose: string): { readonly first: number; readonl
 }
 
 function dump(netnsFd: number, kind: number): readonly DataView[] {
-  const found: DataView[] = [];
   const request = {
     netnsFd,
     protocol: NETLINK_NETFILTER,
     type: (SUBSYSTEM << 8) | kind,
-    flags: NLM_F_DUMP,
     payload: header(),
     purpose: 'reading tables of nftables',
   };
-  askNetlink(request, MAX_COPIED_RULES, (answer) => {
+  return dumpAllNetlink(request, MAX_COPIED_RULES, (answer) => {
     const own = Uint8Array.from(new Uint8Array(answer.buffer, answer.byteOffset, answer.byteLength));
-    found.push(new DataView(own.buffer));
+    return new DataView(own.buffer);
   });
-  return found;
 }
 
 function kept(kind: Kind, payload: DataView): Uint8Array {

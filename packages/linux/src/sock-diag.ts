@@ -1,11 +1,10 @@
 /** The TCP connections of a network namespace: which there are, and cutting one of them. */
-import { LimitError } from '@ambit/core/errors';
 import { formatIp, type Endpoint, type Family } from '@ambit/core/ip';
 import { ENOENT } from './errno.ts';
 import { LinuxError } from './errors.ts';
 import { memory } from './libc.ts';
 import { MAX_LISTED_CONNECTIONS } from './limits.ts';
-import { askNetlink, attributes, NETLINK_SOCK_DIAG, NLM_F_ACK, NLM_F_DUMP } from './netlink.ts';
+import { attributes, dumpNetlink, NETLINK_SOCK_DIAG, orderNetlink } from './netlink.ts';
 import { AF_INET, AF_INET6 } from './socket-address.ts';
 
 const SOCK_DIAG_BY_FAMILY = 20;
@@ -81,19 +80,14 @@ export function listTcpConnections(
       netnsFd,
       protocol: NETLINK_SOCK_DIAG,
       type: SOCK_DIAG_BY_FAMILY,
-      flags: NLM_F_DUMP,
       payload: encodeRequest(family, mask),
       purpose: 'listing TCP connections',
     };
-    try {
-      askNetlink(request, maxConnections - connections.length, (answer) => {
-        const connection = decodeConnection(answer, family);
-        if (connection) connections.push(connection);
-      });
-    } catch (error) {
-      if (error instanceof LimitError) return { connections, isAll: false };
-      throw error;
-    }
+    const { found, isAll } = dumpNetlink(request, maxConnections - connections.length, (answer) =>
+      decodeConnection(answer, family),
+    );
+    for (const connection of found) connections.push(connection);
+    if (!isAll) return { connections, isAll };
   }
   return { connections, isAll: true };
 }
@@ -105,10 +99,13 @@ export function listTcpConnections(
  * @throws {@link LinuxError} EPERM without CAP_NET_ADMIN, EOPNOTSUPP if the kernel cannot.
  */
 export function destroyTcpConnection(netnsFd: number, { family, id }: SocketHandle): boolean {
-  const payload = encodeRequest(family, 0xffff_ffff, id);
-  const common = { netnsFd, protocol: NETLINK_SOCK_DIAG, flags: NLM_F_ACK, payload };
+  const payloads = [encodeRequest(family, 0xffff_ffff, id)];
+  const purpose = 'destroying a TCP connection';
   try {
-    askNetlink({ ...common, type: SOCK_DESTROY, purpose: 'destroying a TCP connection' }, 1, () => undefined);
+    orderNetlink(
+      { netnsFd, protocol: NETLINK_SOCK_DIAG, type: SOCK_DESTROY, payloads, purpose },
+      () => false,
+    );
     return true;
   } catch (error) {
     if (error instanceof LinuxError && error.errno === ENOENT) return false;

@@ -1,0 +1,81 @@
+/** Lists of the kernel's that change while they are read: each change is made between the first answer and those not yet told. */
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { interfaceAddresses } from './interfaces.ts';
+import { memory } from './libc.ts';
+import { MAX_DUMP_READINGS } from './limits.ts';
+import { dumpNetlink, NETLINK_ROUTE } from './netlink.ts';
+import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
+
+const RTM_GETADDR = 22;
+/** What the kernel tells in several parts, of which it prepares two before the first is read. */
+const MANY = 2_000;
+
+let namespaces: TestNamespaces;
+let pod: TestNetns;
+beforeEach(() => {
+  namespaces = new TestNamespaces();
+  pod = namespaces.create();
+});
+afterEach(() => namespaces[Symbol.dispose]());
+
+function addMany(): void {
+  const lines = Array.from({ length: MANY }, (_, n) => `addr add 10.1.${n >> 8}.${n & 255}/32 dev lo\n`);
+  pod.run('sh', '-c', `printf '${lines.join('').replaceAll('\n', '\\n')}' | ip -batch -`);
+}
+
+/** @param atFirst - Runs at the first answer of each reading, with the reading's number. */
+function readAddresses(atFirst: (reading: number) => void): {
+  readonly count: number;
+  readonly readings: number;
+} {
+  let readings = 0;
+  const request = {
+    netnsFd: pod.fd,
+    protocol: NETLINK_ROUTE,
+    type: RTM_GETADDR,
+    payload: memory(8).bytes,
+    purpose: 'listing addresses',
+  };
+  const { found } = dumpNetlink(request, 100_000, (answer) => {
+    const prefixLength = answer.getUint8(1);
+    // The kernel tells of 127.0.0.1/8 first.
+    if (prefixLength === 8) {
+      readings += 1;
+      atFirst(readings);
+    }
+    return prefixLength;
+  });
+  return { count: found.length, readings };
+}
+
+function change(reading: number): void {
+  pod.run('ip', 'addr', 'add', `10.9.0.${reading}/32`, 'dev', 'lo');
+}
+
+describe('a list that changes while it is read', () => {
+  beforeEach(addMany);
+
+  test('is read again, and then whole', () => {
+    const before = interfaceAddresses(pod.fd).length;
+    const read = readAddresses((reading) => {
+      if (reading < MAX_DUMP_READINGS) change(reading);
+    });
+    expect(read).toEqual({ count: before + MAX_DUMP_READINGS - 1, readings: MAX_DUMP_READINGS });
+  });
+
+  test('is an error that names it when it changes each time', () => {
+    let readings = 0;
+    const read = () =>
+      readAddresses((reading) => {
+        readings = reading;
+        change(reading);
+      });
+    expect(read).toThrow(
+      expect.objectContaining({
+        errnoName: 'EINTR',
+        message: `netlink (listing addresses: it changed during each of ${MAX_DUMP_READINGS} readings): EINTR`,
+      }),
+    );
+    expect(readings).toBe(MAX_DUMP_READINGS);
+  });
+});
