@@ -1,12 +1,16 @@
-/** Lists of the kernel's that change while they are read: each change is made between the first answer and those not yet told. */
+/**
+ * Lists that the kernel tells: those that change while they are read (each change is made between the first answer and those
+ * not yet told), and those that fail.
+ */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { interfaceAddresses } from './interfaces.ts';
 import { memory } from './libc.ts';
 import { MAX_DUMP_READINGS } from './limits.ts';
-import { dumpNetlink, NETLINK_ROUTE } from './netlink.ts';
+import { dumpNetlink, NETLINK_ROUTE, NETLINK_SOCK_DIAG } from './netlink.ts';
 import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
 
 const RTM_GETADDR = 22;
+const SOCK_DIAG_BY_FAMILY = 20;
 /** What the kernel tells in several parts, of which it prepares two before the first is read. */
 const MANY = 2_000;
 
@@ -78,4 +82,20 @@ describe('a list that changes while it is read', () => {
     );
     expect(readings).toBe(MAX_DUMP_READINGS);
   });
+});
+
+test('what the kernel cannot list is an error, not an empty list', () => {
+  const { bytes, view } = memory(56);
+  bytes[0] = 2;
+  // No such protocol: as TCP is to a kernel without tcp_diag.
+  bytes[1] = 200;
+  view.setUint32(4, 0xffff_ffff, true);
+  const request = {
+    netnsFd: pod.fd,
+    protocol: NETLINK_SOCK_DIAG,
+    type: SOCK_DIAG_BY_FAMILY,
+    payload: bytes,
+    purpose: 'listing sockets',
+  };
+  expect(() => dumpNetlink(request, 100, () => undefined)).toThrow('netlink (listing sockets): ENOENT');
 });

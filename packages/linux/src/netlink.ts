@@ -196,8 +196,12 @@ function readDump<T>(
     check(size, 'recv', purpose);
     for (const { type, flags, payload } of messages(buffer.view, size)) {
       if ((flags & NLM_F_DUMP_INTR) !== 0) return undefined;
-      if (type === NLMSG_DONE) return { found, isAll: true };
-      if (type === NLMSG_ERROR) throw new LinuxError('netlink', -payload.getInt32(0, true), purpose);
+      if (type === NLMSG_DONE || type === NLMSG_ERROR) {
+        // What went wrong, the kernel mostly tells at the end of a list, be it an empty one.
+        const errno = payload.byteLength < 4 ? 0 : -payload.getInt32(0, true);
+        if (errno > 0) throw new LinuxError('netlink', errno, purpose);
+        return { found, isAll: true };
+      }
       if (++count > maxMessages) return { found, isAll: false };
       const one = read(payload);
       if (one !== undefined) found.push(one);
