@@ -1,16 +1,17 @@
 /**
  * Lists that the kernel tells: those that change while they are read (each change is made between the first answer and those
- * not yet told), and those that fail.
+ * not yet told), and those that fail; and orders that it does not answer.
  */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { interfaceAddresses } from './interfaces.ts';
 import { memory } from './libc.ts';
 import { MAX_DUMP_READINGS } from './limits.ts';
-import { dumpNetlink, NETLINK_ROUTE, NETLINK_SOCK_DIAG } from './netlink.ts';
+import { dumpNetlink, encode, NETLINK_ROUTE, NETLINK_SOCK_DIAG, orderInBatches } from './netlink.ts';
 import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
 
 const RTM_GETADDR = 22;
 const SOCK_DIAG_BY_FAMILY = 20;
+const RTM_NEWLINK = 16;
 /** What the kernel tells in several parts, of which it prepares two before the first is read. */
 const MANY = 2_000;
 
@@ -98,4 +99,16 @@ test('what the kernel cannot list is an error, not an empty list', () => {
     purpose: 'listing sockets',
   };
   expect(() => dumpNetlink(request, 100, () => undefined)).toThrow('netlink (listing sockets): ENOENT');
+});
+
+test('an order that the kernel does not answer is an error, and is not waited for', () => {
+  // It is done, and nobody asked to be told.
+  const silent = encode({
+    type: RTM_NEWLINK,
+    flags: 0,
+    payload: Uint8Array.of(0, 0, 0, 0, 1, ...Array(11).fill(0)),
+  });
+  const asked = { netnsFd: pod.fd, protocol: NETLINK_ROUTE, purpose: 'changing nothing' };
+  const order = () => orderInBatches(asked, [{ text: silent, orders: 1 }], () => false);
+  expect(order).toThrow('netlink (changing nothing): EAGAIN');
 });

@@ -3,7 +3,7 @@
  * The socket lives in the namespace that is asked about and is closed before the function returns.
  */
 import { LimitError } from '@ambit/core/errors';
-import { EINTR } from './errno.ts';
+import { EAGAIN, EINTR } from './errno.ts';
 import { LinuxError } from './errors.ts';
 import { check, lastErrno, libc, memory } from './libc.ts';
 import { MAX_DUMP_READINGS, NETLINK_READ_BYTES } from './limits.ts';
@@ -22,8 +22,9 @@ const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NLM_F_REQUEST = 0x1;
 const NLM_F_DUMP = 0x300;
 const NLM_F_DUMP_INTR = 0x10;
-export const NLMSG_ERROR = 2;
+const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+const MSG_DONTWAIT = 0x40;
 const HEADER_BYTES = 16;
 /** Their answers have room in what the kernel keeps for a socket. */
 const ORDERS_AT_A_TIME = 64;
@@ -107,23 +108,52 @@ export function orderNetlink(
   { payloads, type, flags = 0, ...asked }: NetlinkOrders,
   mayFail: (errno: number) => boolean,
 ): void {
-  if (payloads.length === 0) return;
+  const batches = function* () {
+    for (let from = 0; from < payloads.length; from += ORDERS_AT_A_TIME) {
+      const batch = payloads.slice(from, from + ORDERS_AT_A_TIME);
+      yield {
+        text: Buffer.concat(
+          batch.map((payload) => padded(encode({ type, flags: flags | NLM_F_ACK, payload }))),
+        ),
+        orders: batch.length,
+      };
+    }
+  };
+  orderInBatches(asked, batches(), mayFail);
+}
+
+export interface OrderBatch {
+  /** Messages as the kernel reads them in one system call. */
+  readonly text: Uint8Array;
+  /** How many of them ask for an acknowledgement. */
+  readonly orders: number;
+}
+
+/**
+ * Sends one batch after the other, up to one that has a problem.
+ *
+ * @param mayFail - Errors of single orders that do not matter.
+ * @throws {@link LinuxError} with the first other one that the kernel answered; EAGAIN if there are orders that it did not
+ * answer.
+ */
+export function orderInBatches(
+  asked: NetlinkAsked,
+  batches: Iterable<OrderBatch>,
+  mayFail: (errno: number) => boolean,
+): void {
   const fd = openNetlink(asked);
   try {
     const buffer = memory(NETLINK_READ_BYTES);
-    for (let from = 0; from < payloads.length; from += ORDERS_AT_A_TIME) {
-      const batch = payloads.slice(from, from + ORDERS_AT_A_TIME);
-      const text = Buffer.concat(
-        batch.map((payload) => padded(encode({ type, flags: flags | NLM_F_ACK, payload }))),
-      );
+    for (const { text, orders } of batches) {
       check(libc.send(fd, text, text.length, 0), 'send', asked.purpose);
-      readAcknowledgements(fd, asked.purpose, buffer, batch.length, mayFail);
+      readAcknowledgements(fd, asked.purpose, buffer, orders, mayFail);
     }
   } finally {
     libc.close(fd);
   }
 }
 
+/** The kernel answers within `send`, so nothing is waited for: a transaction that it refuses may have one answer in all. */
 function readAcknowledgements(
   fd: number,
   purpose: string,
@@ -132,9 +162,12 @@ function readAcknowledgements(
   mayFail: (errno: number) => boolean,
 ): void {
   let problem = 0;
-  for (let count = 0; count < wanted; ) {
-    const size = libc.recv(fd, buffer.bytes, buffer.bytes.length, 0);
-    if (size === -1 && lastErrno() === EINTR) continue;
+  let count = 0;
+  for (;;) {
+    const size = libc.recv(fd, buffer.bytes, buffer.bytes.length, MSG_DONTWAIT);
+    const why = size === -1 ? lastErrno() : 0;
+    if (why === EINTR) continue;
+    if (why === EAGAIN) break;
     check(size, 'recv', purpose);
     for (const { type, payload } of messages(buffer.view, size)) {
       if (type !== NLMSG_ERROR) continue;
@@ -143,6 +176,7 @@ function readAcknowledgements(
       if (errno !== 0 && problem === 0 && !mayFail(errno)) problem = errno;
     }
   }
+  if (problem === 0 && count < wanted) problem = EAGAIN;
   if (problem !== 0) throw new LinuxError('netlink', problem, purpose);
 }
 
@@ -153,7 +187,7 @@ export function padded(message: Uint8Array): Uint8Array {
 }
 
 /** A socket; the caller closes it. */
-export function openNetlink({ netnsFd, protocol, purpose }: NetlinkAsked): number {
+function openNetlink({ netnsFd, protocol, purpose }: NetlinkAsked): number {
   const previous = enterNetns(netnsFd);
   try {
     return check(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol), 'socket', purpose);
@@ -209,7 +243,7 @@ function readDump<T>(
   }
 }
 
-export function* messages(
+function* messages(
   view: DataView,
   size: number,
 ): Generator<{ readonly type: number; readonly flags: number; readonly payload: DataView }> {

@@ -5,21 +5,17 @@
  * What rules mean is nft's business: nothing here reads an expression. But `nft` is a program, and to start one and wait for
  * its end takes far longer, on a machine that is busy, than all that it asks the kernel to do.
  */
-import { EAGAIN, EINTR } from './errno.ts';
-import { LinuxError } from './errors.ts';
-import { check, lastErrno, libc, memory } from './libc.ts';
-import { MAX_COPIED_RULES, NETLINK_READ_BYTES } from './limits.ts';
+import { memory } from './libc.ts';
+import { MAX_COPIED_RULES } from './limits.ts';
 import {
   attributes,
   dumpAllNetlink,
   encode,
-  messages,
   NETLINK_NETFILTER,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_EXCL,
-  NLMSG_ERROR,
-  openNetlink,
+  orderInBatches,
   padded,
 } from './netlink.ts';
 
@@ -27,7 +23,6 @@ const SUBSYSTEM = 10;
 const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
 const NLM_F_APPEND = 0x800;
-const MSG_DONTWAIT = 0x40;
 const NFPROTO_INET = 1;
 const NFGENMSG_BYTES = 4;
 const NESTED = 0x8000;
@@ -133,41 +128,15 @@ function addition(table: string, { set, key, comment }: NfElement): Uint8Array {
 function transact(netnsFd: number, changes: NfTables['messages'], purpose: string): void {
   const mark = (type: number) =>
     encode({ type, flags: 0, payload: Uint8Array.of(0, 0, SUBSYSTEM >> 8, SUBSYSTEM) });
-  const batch = Buffer.concat([
+  const text = Buffer.concat([
     mark(BATCH_BEGIN),
     ...changes.map(({ type, flags, payload }) =>
       padded(encode({ type: (SUBSYSTEM << 8) | type, flags: flags | NLM_F_ACK, payload })),
     ),
     mark(BATCH_END),
   ]);
-  const fd = openNetlink({ netnsFd, protocol: NETLINK_NETFILTER, purpose });
-  try {
-    check(libc.send(fd, batch, batch.length, 0), 'send', purpose);
-    const { first, count } = answers(fd, purpose);
-    if (first !== 0) throw new LinuxError('netlink', first, purpose);
-    // It answers within `send`, to each or with an error.
-    if (count < changes.length) throw new LinuxError('netlink', EAGAIN, purpose);
-  } finally {
-    libc.close(fd);
-  }
-}
-
-/** The first error, or 0; and to how many it has answered. */
-function answers(fd: number, purpose: string): { readonly first: number; readonly count: number } {
-  const buffer = memory(NETLINK_READ_BYTES);
-  let first = 0;
-  let count = 0;
-  for (;;) {
-    const size = libc.recv(fd, buffer.bytes, buffer.bytes.length, MSG_DONTWAIT);
-    if (size === -1 && lastErrno() === EINTR) continue;
-    if (size === -1 && lastErrno() === EAGAIN) return { first, count };
-    check(size, 'recv', purpose);
-    for (const { type, payload } of messages(buffer.view, size)) {
-      if (type !== NLMSG_ERROR) continue;
-      count += 1;
-      first ||= -payload.getInt32(0, true);
-    }
-  }
+  const asked = { netnsFd, protocol: NETLINK_NETFILTER, purpose };
+  orderInBatches(asked, [{ text, orders: changes.length }], () => false);
 }
 
 function dump(netnsFd: number, kind: number): readonly DataView[] {
