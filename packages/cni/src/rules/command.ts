@@ -30,17 +30,22 @@ export interface CommandOutput {
 /** @throws {@link CommandError} if it cannot be started, fails, takes too long or prints too much. */
 export type RunCommand = (command: Command) => Promise<CommandOutput>;
 
-export const runCommand: RunCommand = (command) => {
+export const runCommand: RunCommand = async (command) => {
   const { file, args, stdin = '', netnsFd = NETNS_CURRENT, accept = [0] } = command;
   const { promise, resolve, reject } = Promise.withResolvers<CommandOutput>();
-  const child = runInNetns(netnsFd, () =>
-    spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout: COMMAND_TIMEOUT_MS }),
-  );
+  const fail = (error: unknown) => new CommandError(file, undefined, messageOf(error), { cause: error });
+  const child = runInNetns(netnsFd, () => {
+    try {
+      return spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], timeout: COMMAND_TIMEOUT_MS });
+    } catch (error) {
+      throw fail(error);
+    }
+  });
+  child.once('error', (error) => reject(fail(error)));
+  // Not started; where descriptors are what is missing, it has no pipes either.
+  if (child.pid === undefined) return promise;
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
-  child.once('error', (error) =>
-    reject(new CommandError(file, undefined, messageOf(error), { cause: error })),
-  );
   child.once('close', (exitCode, signal) => {
     const said = stderr().trim() || (signal === null ? 'it said nothing' : `ended by ${signal}`);
     if (exitCode === null || !accept.includes(exitCode))

@@ -4,13 +4,14 @@ import { messageOf } from '@ambit/core/errors';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
 import { PROBE_SOURCE_V4, PROBE_SOURCE_V6 } from './constants.ts';
-import { RulesError } from './errors.ts';
+import { CommandError, RulesError } from './errors.ts';
 import { IptablesBackend } from './iptables-backend.ts';
 import { type IptablesProgram, programFor } from './iptables-program.ts';
 import { NftBackend } from './nft-backend.ts';
 import type { PodRules } from './pod-rules.ts';
 import { renderPodIptables } from './render-iptables.ts';
 import { renderPodNft } from './render-nft.ts';
+import { retried } from './retry.ts';
 
 export interface DetectOptions {
   /** `auto` prefers nftables and falls back to iptables. */
@@ -27,17 +28,22 @@ export interface Detected {
   readonly because?: string;
 }
 
-/** @throws {@link RulesError} naming every program tried and what it said. */
+/**
+ * @throws {@link RulesError} naming every program tried and what it said; the {@link CommandError} of one that could not be
+ * started for want of what passes: a node must not get another program for that.
+ */
 export async function detectBackend(
   run: RunCommand,
   clock: Clock,
   options: DetectOptions,
 ): Promise<Detected> {
   const { wanted, ipv6, iptablesProgram = 'iptables' } = options;
-  const nft = wanted === 'iptables' ? 'not wanted' : await problemOf(() => tryNft(run, ipv6));
+  const nft = wanted === 'iptables' ? 'not wanted' : await problemOf(clock, () => tryNft(run, ipv6));
   if (nft === undefined) return { backend: new NftBackend(run, clock), iptablesProgram };
   const iptables =
-    wanted === 'nftables' ? 'not wanted' : await problemOf(() => tryIptables(run, iptablesProgram, ipv6));
+    wanted === 'nftables'
+      ? 'not wanted'
+      : await problemOf(clock, () => tryIptables(run, iptablesProgram, ipv6));
   if (iptables !== undefined)
     throw new RulesError(
       `no program here can apply redirection rules; nft: ${nft}; ${iptablesProgram}: ${iptables}`,
@@ -69,11 +75,12 @@ async function tryIptables(run: RunCommand, program: IptablesProgram, ipv6: bool
   await run({ file: `${programFor(program, 6)}-restore`, args, stdin: stdin6 });
 }
 
-async function problemOf(attempt: () => Promise<void>): Promise<string | undefined> {
+async function problemOf(clock: Clock, attempt: () => Promise<void>): Promise<string | undefined> {
   try {
-    await attempt();
+    await retried(clock, attempt);
     return undefined;
   } catch (error) {
+    if (error instanceof CommandError && error.isHindered) throw error;
     return messageOf(error);
   }
 }

@@ -7,6 +7,8 @@ export class RulesError extends MeshError {
   readonly side = 'internal';
 }
 
+const HINDRANCES: ReadonlySet<string> = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
+
 /** A program failed; its message is what it wrote to standard error. */
 export class CommandError extends RulesError {
   override readonly code = 'RULES_COMMAND';
@@ -24,5 +26,10 @@ export class CommandError extends RulesError {
   /** There is no such program. */
   get isMissing(): boolean {
     return codeOf(this.cause) === 'ENOENT';
+  }
+
+  /** It was not started for want of processes, memory or descriptors, which others give back. */
+  get isHindered(): boolean {
+    return HINDRANCES.has(codeOf(this.cause) ?? '');
   }
 }

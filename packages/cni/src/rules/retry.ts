@@ -1,4 +1,4 @@
-/** Trying a transaction again that met another one. */
+/** Trying a transaction again that met another one, or whose program could not be started just then. */
 import type { Clock } from '@ambit/core/clock';
 import { RULES_ATTEMPTS, RULES_RETRY_MS } from '../limits.ts';
 import { CommandError } from './errors.ts';
@@ -9,10 +9,14 @@ export async function retried(clock: Clock, attempt: () => Promise<void>): Promi
     try {
       return await attempt();
     } catch (error) {
-      if (left === 0 || !(error instanceof CommandError) || !isRace(error)) throw error;
+      if (left === 0 || !(error instanceof CommandError) || !isPassing(error)) throw error;
       await clock.sleep(RULES_RETRY_MS);
     }
   }
+}
+
+function isPassing(error: CommandError): boolean {
+  return error.isHindered || isRace(error);
 }
 
 /** Whether what a program said is that of one which met another. */
