@@ -3,7 +3,8 @@
  *
  * A change is written to the journal before it counts, so that it survives the process. When it reaches the disk is the
  * policy's: `always`, before it is answered; `batched`, within 100 ms, so that a power failure may take that much. A
- * write that fails is undone, and the change does not happen. Snapshots are written beside the old one and renamed.
+ * write that fails is undone, and the change does not happen. When the disk fails, nothing is written any more: what was
+ * kept can be read until somebody has looked at it. Snapshots are written beside the old one and renamed.
  */
 import {
   closeSync,
@@ -100,13 +101,19 @@ export class FolderLog implements ChangeLog, Disposable, StoreState {
     const line = encodeChange(change);
     try {
       writeAll(this.#descriptor, line);
-      if (this.#sync === 'always') fsyncSync(this.#descriptor);
     } catch (error) {
       this.#undo();
       throw new StorageError(this.#journalPath, 'the change cannot be kept', { cause: error });
     }
-    this.#size += line.length;
     this.#dirty = true;
+    if (this.#sync === 'always') {
+      this.#flush();
+      if (this.#broken !== undefined) {
+        this.#undo();
+        throw new StorageError(this.#journalPath, this.#broken);
+      }
+    }
+    this.#size += line.length;
   }
 
   [Symbol.dispose](): void {
@@ -202,12 +209,12 @@ export class FolderLog implements ChangeLog, Disposable, StoreState {
     }
   }
 
-  /** Takes back half a line. */
+  /** Takes back a change that does not happen, or half of it. */
   #undo(): void {
     try {
       ftruncateSync(this.#descriptor, this.#size);
     } catch (error) {
-      this.#broken = `half a change is in the journal and cannot be taken back: ${messageOf(error)}`;
+      this.#broken ??= `half a change is in the journal and cannot be taken back: ${messageOf(error)}`;
     }
   }
 }

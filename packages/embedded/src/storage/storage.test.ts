@@ -1,9 +1,10 @@
-import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import type { JsonObject } from '../json.ts';
 import { type FolderLog, openFolder } from './folder.ts';
 import { type Change, History } from './history.ts';
@@ -191,6 +192,29 @@ describe('a folder', () => {
     expect(second.store.get('x', 'a')).toMatchObject({ i: 19 });
     expect(second.store.revision).toBe(20);
     second.kept[Symbol.dispose]();
+  });
+
+  test('takes no change after its disk failed, and goes on giving back what it has', async () => {
+    // Takes what is written, and cannot sync it.
+    await symlink('/dev/null', join(folder, 'journal'));
+    const { kept, store } = opened();
+    for (const name of ['a', 'b'])
+      expect(() => store.put('x', name, object(name))).toThrow(/journal: the disk failed: .*fsync/);
+    expect([store.list('x'), store.revision]).toEqual([[], 0]);
+    kept[Symbol.dispose]();
+  });
+
+  test('finds that out soon where changes are synced in batches', async () => {
+    await symlink('/dev/null', join(folder, 'journal'));
+    const clock = new FakeClock();
+    const kept = openFolder(folder, silentLogger);
+    const store = new ObjectStore(kept, kept);
+    kept.follow(store, 'batched', clock);
+    store.put('x', 'a', object('a'));
+    await clock.advance(100);
+    expect(() => store.put('x', 'b', object('b'))).toThrow(/the disk failed/);
+    expect(store.list('x')).toHaveLength(1);
+    kept[Symbol.dispose]();
   });
 
   test('refuses damage rather than to lose what came after it', async () => {
