@@ -109,8 +109,13 @@ export const UPSTREAM_CONNECTIONS = 16_384;
 export const PENDING_REQUESTS = 4_096;
 /** Retries of a destination under way at a time, whatever its budget. */
 export const CONCURRENT_RETRIES = 1_024;
-/** Ports of workloads and names below wildcards, which clients name at will: beyond so many, those that nobody uses are forgotten at once. */
+/**
+ * Ports of workloads and names below wildcards, which clients name at will. Of so many, or of the half of them that one
+ * identity may have ({@link IDENTITY_SHARE}), those that nobody uses are forgotten at once; while all are used, there are no more.
+ */
 export const FLEETING_DESTINATIONS = 8_192;
+/** Where all were used, nobody looks again for one that is not before so long. */
+export const FLEETING_LOOK_MS = 100;
 /** And otherwise when they were not used for so long. */
 export const FLEETING_KEPT_MS = 60_000;
 /** Of a name below a wildcard, which clients bring: addresses that are used. */

@@ -443,7 +443,7 @@ export class ProxiedRequest
     const host = () => forwardedRequest(decision, this.#view).authority;
     const cluster =
       destination.kind === 'workload'
-        ? upstreams.workload(destination)
+        ? upstreams.workload(destination, connection.identity)
         : upstreams.clusterFor(decision.backend, host, connection.identity);
     if (cluster instanceof UpstreamError) {
       this.onFailed(cluster);

@@ -223,13 +223,14 @@ export class CarriedStream {
   #route(config: PortConfig): void {
     const { upstreams, random } = this.#context;
     const { destination } = this.#downstream;
+    const { sni, identity } = this.#connection;
     if (destination.kind === 'workload') {
-      this.#connect(() => upstreams.workload(destination));
+      this.#connect(() => upstreams.workload(destination, identity));
       return;
     }
     const view = {
       isTls: this.#isTls,
-      sni: this.#connection.sni,
+      sni,
       sourceNamespace: sourceNamespaceOf(this.#connection),
     };
     const decision = decideStream(config.streams, destination.service.key, destination.port, view, random);
@@ -244,7 +245,6 @@ export class CarriedStream {
       return;
     }
     this.#lead = decision;
-    const { sni, identity } = this.#connection;
     this.#connect(() => upstreams.clusterFor(decision.backend, () => sni, identity));
   }
 

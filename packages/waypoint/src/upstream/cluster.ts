@@ -246,6 +246,15 @@ export class Cluster implements EndpointOwner, Disposable {
     );
   }
 
+  /** No request is under way or waits for a name to be looked up; connections may be kept. */
+  get isIdle(): boolean {
+    return (
+      this.#retired.size === 0 &&
+      this.#resolution.pending === undefined &&
+      this.#endpoints.values().every(({ activeRequests }) => activeRequests === 0)
+    );
+  }
+
   get isEmpty(): boolean {
     return this.#endpoints.size === 0 && this.#retired.size === 0;
   }

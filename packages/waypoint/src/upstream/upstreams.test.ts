@@ -6,7 +6,7 @@ import { Names, type QuestionPlaces, RESOLVE_TIMEOUT_MS } from '@ambit/core/name
 import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { meshOf, workloadNamed } from '@ambit/model/testing/mesh-file';
 import { Admission } from '../exchange/admission.ts';
-import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS } from '../limits.ts';
+import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS, FLEETING_LOOK_MS, IDENTITY_SHARE } from '../limits.ts';
 import type { MeshStore } from '@ambit/model/store';
 import { ResourceStore } from '../resources/store.ts';
 import type { Connector } from './connector.ts';
@@ -37,9 +37,11 @@ function upstreamsOver(mesh: MeshStore, clock: FakeClock, outside: Names) {
     random: systemRandom,
     log: silentLogger,
   });
-  const use = (port: number) => {
+  const use = (port: number, client?: string) => {
     const address = { ip: '10.0.0.1', port };
-    const cluster = upstreams.workload({ kind: 'workload', workload, address, port, protocol: undefined });
+    const to = { kind: 'workload', workload, address, port, protocol: undefined } as const;
+    const cluster = upstreams.workload(to, client);
+    if (cluster instanceof Error) throw cluster;
     const endpoint = cluster.pick({ hash: undefined, avoid: new Set(), random: systemRandom, address });
     if (endpoint instanceof Error) throw endpoint;
     return { cluster, endpoint };
@@ -73,7 +75,24 @@ describe('ports of a workload, which clients name', () => {
       use(port);
       most = Math.max(most, count());
     }
-    expect(most).toBeLessThanOrEqual(FLEETING_DESTINATIONS + 1);
+    expect(most).toBeLessThanOrEqual(FLEETING_DESTINATIONS);
+    upstreams[Symbol.dispose]();
+  });
+
+  test('of one client leave room for others while all are used, until some are not', async () => {
+    const clock = new FakeClock();
+    const { upstreams, use } = upstreamsWith(clock);
+    const busy = Array.from({ length: FLEETING_DESTINATIONS * IDENTITY_SHARE }, (_, port) =>
+      use(port, 'alice'),
+    );
+    for (const { endpoint } of busy) endpoint.activeRequests += 1;
+    expect(() => use(50_000, 'alice')).toThrow('too many ports and names are in use, or of this client');
+    expect(use(1, 'alice').cluster).toBe(busy[1]?.cluster);
+    use(50_000, 'bob');
+    for (const { endpoint } of busy) endpoint.activeRequests -= 1;
+    expect(() => use(50_001, 'alice')).toThrow('too many');
+    await clock.advance(FLEETING_LOOK_MS);
+    use(50_001, 'alice');
     upstreams[Symbol.dispose]();
   });
 });
@@ -165,6 +184,19 @@ workloads:
     for (let i = 0; i <= FLEETING_DESTINATIONS; i++) expect(pick(`n${i}`, 'alice')).toBe('overflow');
     expect([...upstreams.clusters()]).toHaveLength(before);
     expect(named('known', 'bob')).toBe(known);
+    upstreams[Symbol.dispose]();
+  });
+
+  test('are not driven out by clients that look up others, however many', async () => {
+    const { upstreams, named } = wildcard();
+    const known = named('known', 'bob');
+    await known.pending;
+    for (let i = 0; i < 2 * FLEETING_DESTINATIONS; i++) {
+      named(`n${i}`, i % 2 === 0 ? 'alice' : 'carol');
+      if (i % 200 === 0) await setImmediate();
+    }
+    expect(named('known', 'bob')).toBe(known);
+    expect([...upstreams.clusters()].length).toBeLessThanOrEqual(FLEETING_DESTINATIONS + 1);
     upstreams[Symbol.dispose]();
   });
 

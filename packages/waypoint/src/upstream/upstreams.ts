@@ -3,7 +3,7 @@
  *
  * A destination is made when a request first needs it, told of changes that concern it, and goes with its service. Ports of
  * workloads and names below a wildcard are what clients name, so a destination of that kind goes when it has not been used
- * for a while.
+ * for a while, and there are only so many of one client.
  */
 import type { Clock, Random } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
@@ -13,13 +13,14 @@ import type { Workload } from '@ambit/model/workload';
 import type { WorkloadDestination } from '../decide/destination.ts';
 import { nameBelow } from '../decide/outside.ts';
 import type { BackendService } from '../decide/route-decision.ts';
-import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS, UPSTREAM_SWEEP_MS } from '../limits.ts';
+import { FLEETING_KEPT_MS, UPSTREAM_SWEEP_MS } from '../limits.ts';
 import { type Destination, NO_TRAFFIC_POLICY } from '../resources/destination-policy.ts';
 import type { ResourceStore } from '../resources/store.ts';
 import { Cluster } from './cluster.ts';
 import { type ClusterSource, NamedSource, ServiceSource, WorkloadSource } from './cluster-source.ts';
 import type { Connector } from './connector.ts';
 import { UpstreamError } from './errors.ts';
+import { Fleeting } from './fleeting.ts';
 import { upstreamSettings } from './settings.ts';
 
 export interface UpstreamsOptions {
@@ -40,7 +41,7 @@ export class Upstreams implements Disposable {
   readonly #options: UpstreamsOptions;
   readonly #clusters = new Map<string, Cluster>();
   /** Of those, the ones that clients' choice of a port or a name has made. */
-  #fleeting = 0;
+  readonly #fleeting = new Fleeting<Cluster>();
   readonly #disposables = new DisposableStack();
 
   constructor(options: UpstreamsOptions) {
@@ -77,7 +78,7 @@ export class Upstreams implements Disposable {
    * request for a virtual host that is not there is to Envoy.
    *
    * @param host - That a client asks for, with or without a port.
-   * @param client - Its identity: a lookup counts as its own.
+   * @param client - Its identity: a lookup counts as its own, and so does what is remembered of the name.
    */
   clusterFor(
     backend: BackendService,
@@ -95,7 +96,7 @@ export class Upstreams implements Disposable {
     const { service, port } = to;
     const key = `${service} ${port} ${subset} ${name}`;
     const isKnown = this.#clusters.has(key);
-    const named = this.#cluster(key, {
+    const named = this.#named(key, client, {
       subset,
       names: outside.names,
       source: () =>
@@ -106,7 +107,7 @@ export class Upstreams implements Disposable {
         }),
       destination: () => resources.snapshot.destination(service, port, subset),
     });
-    if (named.lookUp(name, client)) return named;
+    if (named instanceof UpstreamError || named.lookUp(name, client)) return named;
     // Refusals cost a client nothing: remembered, they would drive out what others look up.
     if (!isKnown) this.#forget(key, named);
     return new UpstreamError(
@@ -116,10 +117,17 @@ export class Upstreams implements Disposable {
     );
   }
 
-  /** A workload by its own address. */
-  workload({ workload, address, protocol }: WorkloadDestination): Cluster {
+  /**
+   * A workload by its own address.
+   *
+   * @param client - Its identity: what is remembered of the port counts as its own.
+   */
+  workload(
+    { workload, address, protocol }: WorkloadDestination,
+    client: string | undefined,
+  ): Cluster | UpstreamError {
     const { mesh, names } = this.#options;
-    return this.#cluster(`${workload.uid} ${address.ip} ${address.port}`, {
+    return this.#named(`${workload.uid} ${address.ip} ${address.port}`, client, {
       subset: '',
       names,
       source: () => new WorkloadSource(mesh, workload.uid, address, protocol),
@@ -135,6 +143,18 @@ export class Upstreams implements Disposable {
     this.#disposables.dispose();
     for (const cluster of this.#clusters.values()) cluster[Symbol.dispose]();
     this.#clusters.clear();
+  }
+
+  /** One that a client has named. */
+  #named(key: string, client: string | undefined, wanted: NewCluster): Cluster | UpstreamError {
+    const known = this.#clusters.get(key);
+    if (known) return known;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (!this.#fleeting.hasRoom(client, nowMs, (other, cluster) => this.#forget(other, cluster)))
+      return new UpstreamError('UO', 'overflow', 'too many ports and names are in use, or of this client');
+    const made = this.#cluster(key, wanted);
+    this.#fleeting.add(key, made, client);
+    return made;
   }
 
   #cluster(key: string, { subset, names, source, destination }: NewCluster): Cluster {
@@ -153,7 +173,6 @@ export class Upstreams implements Disposable {
       settings: (policy) => upstreamSettings(policy, resources.snapshot.settings),
     });
     this.#clusters.set(key, made);
-    if (made.source.isFleeting && ++this.#fleeting > FLEETING_DESTINATIONS) this.#forgetUnused(0, made);
     return made;
   }
 
@@ -164,22 +183,14 @@ export class Upstreams implements Disposable {
       cluster.retire();
       if (cluster.isEmpty) this.#forget(key, cluster);
     }
-    this.#forgetUnused(FLEETING_KEPT_MS);
-  }
-
-  /** @param ms - For so long. */
-  #forgetUnused(ms: number, except?: Cluster): void {
-    if (this.#fleeting === 0) return;
-    const beforeMs = this.#options.clock.monotonicMs() - ms;
-    for (const [key, cluster] of this.#clusters) {
-      const isUnused = cluster.source.isFleeting && cluster.usedMs <= beforeMs && cluster.isUnused;
-      if (isUnused && cluster !== except) this.#forget(key, cluster);
-    }
+    const beforeMs = this.#options.clock.monotonicMs() - FLEETING_KEPT_MS;
+    for (const [key, cluster] of this.#fleeting.entries())
+      if (cluster.usedMs <= beforeMs && cluster.isUnused) this.#forget(key, cluster);
   }
 
   #forget(key: string, cluster: Cluster): void {
     this.#clusters.delete(key);
-    if (cluster.source.isFleeting) this.#fleeting -= 1;
+    this.#fleeting.delete(key);
     cluster[Symbol.dispose]();
   }
 }
