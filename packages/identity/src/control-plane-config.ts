@@ -5,6 +5,7 @@
  */
 import { isLoopback } from '@ambit/core/ip';
 import { durationMs, flag, type Infer, text } from '@ambit/core/config/schema';
+import { isSecretName } from '@ambit/core/secret-names';
 import type { RootSource, TokenSource } from './control-plane-tls.ts';
 
 const DEFAULT_TOKEN_FILE = './var/run/secrets/tokens/istio-token';
@@ -15,7 +16,7 @@ export const controlPlaneVariables = {
   xdsAddress: text({
     env: 'XDS_ADDRESS',
     default: undefined,
-    doc: 'The control plane, as URI or host:port. Empty: none. http:// is for loopback, or for whoever has no token. Default: istiod.istio-system.svc:15012 on Kubernetes.',
+    doc: 'The control plane, as URI or host:port. Empty: none. http:// is for loopback, or for whoever has no token and no header that is one. Default: istiod.istio-system.svc:15012 on Kubernetes.',
   }),
   caAddress: text({
     env: 'CA_ADDRESS',
@@ -107,14 +108,13 @@ export function controlPlaneConfig(
   const told = values.xdsAddress === undefined && discoveryAddress !== undefined;
   const xdsVariable = told ? 'discoveryAddress' : 'XDS_ADDRESS';
   const xds = serverAddress(problems, xdsVariable, values.xdsAddress ?? discoveryAddress ?? fallback);
-  if (
-    xds &&
-    isInClear(xds) &&
-    (token.kind !== 'none' || xdsHeaders.some(([name]) => name === 'authorization'))
-  )
-    problems.push(
-      `${xdsVariable}=${xds.uri}: want https, since a token goes there; without one, AUTH_TOKEN is empty`,
-    );
+  if (xds && isInClear(xds)) {
+    const header = xdsHeaders.find(([name]) => isSecretName(name))?.[0];
+    const uri = `${xdsVariable}=${xds.uri}`;
+    if (token.kind !== 'none')
+      problems.push(`${uri}: want https, since a token goes there; without one, AUTH_TOKEN is empty`);
+    else if (header !== undefined) problems.push(`${uri}: want https, since a header ${header} goes there`);
+  }
   const ca = serverAddress(problems, 'CA_ADDRESS', values.caAddress ?? fallback);
   if (ca && !ca.tls && !values.fakeCa)
     problems.push(`CA_ADDRESS=${ca.uri}: want https, since a token goes there`);

@@ -266,7 +266,15 @@ describe('what cannot be', () => {
     },
     'a token in clear, to an address of a ProxyConfig': {
       env: { PROXY_CONFIG: 'discoveryAddress: http://[fd00::1]:15010', XDS_HEADER_AUTHORIZATION: 'Bearer x' },
-      want: 'discoveryAddress=http://[fd00::1]:15010: want https',
+      want: 'discoveryAddress=http://[fd00::1]:15010: want https, since a header authorization goes there',
+    },
+    'a cookie in clear': {
+      env: { XDS_ADDRESS: 'http://istiod:15010', XDS_HEADER_cookie: 'session=x', XDS_HEADER_A: 'b' },
+      want: 'XDS_ADDRESS=http://istiod:15010: want https, since a header cookie goes there',
+    },
+    'a key in clear': {
+      env: { XDS_ADDRESS: 'http://istiod:15010', XDS_HEADER_X_API_KEY: 'x' },
+      want: 'XDS_ADDRESS=http://istiod:15010: want https, since a header x_api_key goes there',
     },
     'a binary header': { env: { XDS_HEADER_X_BIN: 'a', 'XDS_HEADER_A-bin': 'b' }, want: 'XDS_HEADER_A-bin' },
     'a DNS address that is none': {

@@ -17,7 +17,7 @@ import { AuthorizationFacts, type AuthorizationSubject } from './authorization-f
 import { externalChecks, shadowVerdict, verdictOf } from './authorize.ts';
 import { MAX_EXPLAINED, MAX_EXPLAINED_TEXT, MAX_EXPLAINED_VALUES } from './explain-limits.ts';
 import { failingCondition, failingPart, matchingRule } from './match-policy.ts';
-import { isSecretHeader, NOT_SHOWN } from './secret-headers.ts';
+import { isSecretName, NOT_SHOWN } from '@ambit/core/secret-names';
 import type { ExternalCheck, Verdict } from './verdict.ts';
 
 /** A condition that did not hold. */
@@ -109,7 +109,7 @@ function traceCondition(
 ): ConditionTrace {
   const shown = (texts: readonly string[]) =>
     texts.slice(0, MAX_EXPLAINED_VALUES).map((text) => text.slice(0, MAX_EXPLAINED_TEXT));
-  const isSecret = test.attribute === 'request-header' && isSecretHeader(test.name);
+  const isSecret = test.attribute === 'request-header' && isSecretName(test.name);
   const wants = isSecret ? [NOT_SHOWN] : shown(written);
   return { field, negated, wants, has: shown(valuesOf(test, facts)) };
 }
@@ -123,7 +123,7 @@ function valuesOf(test: AttributeTest, facts: AuthorizationFacts): readonly stri
     case 'request-header': {
       const value = facts.header(test.name);
       if (value === undefined) return [];
-      return [isSecretHeader(test.name) ? NOT_SHOWN : value];
+      return [isSecretName(test.name) ? NOT_SHOWN : value];
     }
     case 'claim':
       return facts.claim(test.path);

@@ -5,7 +5,7 @@ import { MAX_EXPLAINED, MAX_EXPLAINED_TEXT } from './explain-limits.ts';
 import { failingPart, type MatchFailure, type RequestFacts } from './match-request.ts';
 import { findEntry, groupFor } from './route.ts';
 import type { RouteEntry, RouteGroup, RouteTable } from './route-table.ts';
-import { isSecretHeader, NOT_SHOWN } from './secret-headers.ts';
+import { isSecretName, NOT_SHOWN } from '@ambit/core/secret-names';
 
 export interface RouteTrace {
   /** Whose routes were asked: the producer's, or those of the client's namespace. */
@@ -101,7 +101,7 @@ export function formatMatch(match: HttpMatch, grpc: boolean): string {
 }
 
 function formatNamed({ name, value }: NamedMatch): string {
-  return `${name} ${isSecretHeader(name) ? NOT_SHOWN : formatTextMatch(value)}`;
+  return `${name} ${isSecretName(name) ? NOT_SHOWN : formatTextMatch(value)}`;
 }
 
 function formatPath(path: PathMatch): string {

@@ -1,5 +1,5 @@
 /** Resources of the control plane as `/config_dump` shows them: as they were written, without keys and credentials. */
-import { isSecretHeader } from '../../decide/secret-headers.ts';
+import { isSecretName } from '@ambit/core/secret-names';
 import type { AuthorizationPolicy } from '../../resources/authorization-policy.ts';
 import type { ExtensionProvider, MeshSettings } from '../../resources/mesh-settings.ts';
 import type { JwtRule, RequestAuthentication } from '../../resources/request-authentication.ts';
@@ -17,7 +17,7 @@ export function dumpAuthorizationPolicy(policy: AuthorizationPolicy): unknown {
   }: AuthorizationPolicy['rules'][number]['when'][number]) => ({
     field,
     negated,
-    values: isSecretHeader(HEADER_CONDITION.exec(field)?.[1] ?? '') ? [HIDDEN] : values,
+    values: isSecretName(HEADER_CONDITION.exec(field)?.[1] ?? '') ? [HIDDEN] : values,
   });
   const rules = policy.rules.map(({ from, to, when }) => ({
     from: from.map((conditions) => conditions.map(written)),

@@ -3,7 +3,7 @@
  * is secret.
  */
 import { LinearRegex } from '@ambit/core/linear-regex';
-import { isSecretHeader } from '../../decide/secret-headers.ts';
+import { isSecretName } from '@ambit/core/secret-names';
 import { MAX_SHOWN_CHARS, MAX_SHOWN_ITEMS } from './limits.ts';
 
 /** In the place of what is not shown. */
@@ -28,7 +28,7 @@ function shownObject(value: object): unknown {
   if (Array.isArray(value) || value instanceof Set) return shownList([...value]);
   if (value instanceof Map)
     return Object.fromEntries(shownEntries([...value].map(([key, inner]) => [String(key), inner] as const)));
-  if ('name' in value && 'value' in value && isSecretHeader(String(value.name)))
+  if ('name' in value && 'value' in value && isSecretName(String(value.name)))
     return { ...value, value: HIDDEN };
   return Object.fromEntries(shownEntries(Object.entries(value)));
 }

@@ -32,7 +32,15 @@ policies:
   - {name: p, namespace: shop, scope: Namespace, action: Allow, dryRun: false, rules: [[[{principals: [!Exact cluster.local/ns/shop/sa/web]}]]]}
 `;
 const config = configFrom(
-  { PROXY_MODE: 'shared', NODE_NAME: 'alpha', AUTH_TOKEN: 'hush', XDS_HEADER_KEY: 'secret' },
+  {
+    PROXY_MODE: 'shared',
+    NODE_NAME: 'alpha',
+    AUTH_TOKEN: 'hush',
+    XDS_HEADER_KEY: 'secret',
+    XDS_HEADER_COOKIE: 'session=hush',
+    ISTIO_META_ROLE: 'edge',
+    ISTIO_META_API_TOKEN: 'hush',
+  },
   { exists: () => false, read: () => undefined, machineCpus: 2 },
 );
 const connection: ConnectionReport = {
@@ -170,6 +178,11 @@ describe('/config_dump', () => {
       proxyArgs: 'proxy ztunnel',
       packetMark: 1337,
       socks5Addr: null,
+      xdsHeaders: [
+        ['key', '(hidden)'],
+        ['cookie', '(hidden)'],
+      ],
+      proxyMetadata: { ROLE: 'edge', API_TOKEN: '(hidden)' },
     });
     expect(JSON.stringify(shown)).not.toMatch(/hush|secret"/);
   });

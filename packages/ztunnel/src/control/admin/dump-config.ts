@@ -2,9 +2,12 @@
  * `config` of `/config_dump`: Istio's names and encodings. Where the configuration came from, and every credential, is
  * left out. What only Istio's own libraries have is null.
  */
+import { isSecretName } from '@ambit/core/secret-names';
 import type { ServerAddress } from '@ambit/identity/control-plane-config';
 import { type Config, PORTS } from '../../config.ts';
 import type { RootSource } from '@ambit/identity/control-plane-tls';
+
+const HIDDEN = '(hidden)';
 
 export function dumpConfig(config: Config, args: readonly string[]): Readonly<Record<string, unknown>> {
   const localhost = (port: number) => ({ Localhost: [config.ipv6, port] });
@@ -50,7 +53,12 @@ export function dumpConfig(config: Config, args: readonly string[]): Readonly<Re
     fakeCa: config.fakeCa,
     fakeSelfInbound: false,
     selfTerminationDeadline: duration(config.terminationDeadlineMs),
-    proxyMetadata: config.proxyMetadata,
+    proxyMetadata: Object.fromEntries(
+      Object.entries(config.proxyMetadata).map(([name, value]) => [
+        name,
+        isSecretName(name) ? HIDDEN : value,
+      ]),
+    ),
     numWorkerThreads: config.workers,
     requireOriginalSource: config.requireOriginalSource ?? null,
     proxyArgs: args.join(' '),
@@ -67,8 +75,8 @@ export function dumpConfig(config: Config, args: readonly string[]): Readonly<Re
       userTimeoutEnabled: config.userTimeoutEnabled,
     },
     // Values may be credentials; names say enough.
-    xdsHeaders: config.xdsHeaders.map(([name]) => [name, '(hidden)']),
-    caHeaders: config.caHeaders.map(([name]) => [name, '(hidden)']),
+    xdsHeaders: config.xdsHeaders.map(([name]) => [name, HIDDEN]),
+    caHeaders: config.caHeaders.map(([name]) => [name, HIDDEN]),
     localhostAppTunnel: config.localhostApplicationTunnel,
     ztunnelIdentity: config.self ? identityOf(config, config.self) : null,
     ztunnelWorkload: config.self ?? null,

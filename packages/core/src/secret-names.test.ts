@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { isSecretHeader } from './secret-headers.ts';
+import { isSecretName } from './secret-names.ts';
 
 describe('what a header says is hidden', () => {
   test.each([
@@ -25,7 +25,7 @@ describe('what a header says is hidden', () => {
     'x-forwarded-client-cert',
     'password',
   ])('%s', (name) => {
-    expect(isSecretHeader(name)).toBe(true);
+    expect(isSecretName(name)).toBe(true);
   });
 });
 
@@ -45,6 +45,6 @@ describe('what a header says is shown', () => {
     'x-user',
     'x-forwarded-for',
   ])('%s', (name) => {
-    expect(isSecretHeader(name)).toBe(false);
+    expect(isSecretName(name)).toBe(false);
   });
 });

@@ -1,4 +1,7 @@
-/** Which headers let somebody in, by their names: whoever looks into a waypoint is not shown what they say. */
+/**
+ * Which headers and settings let somebody in, by their names: whoever looks into a program is not shown what they say, and
+ * they go nowhere in clear.
+ */
 
 /** In an explanation, in the place of it. */
 export const NOT_SHOWN = '(not shown)';
@@ -51,8 +54,8 @@ const SECRET_PAIRS: ReadonlySet<string> = new Set([
   'functions key',
 ]);
 
-/** Whether what a header of this name says lets somebody in. Rather one too many is hidden than one too few. */
-export function isSecretHeader(name: string): boolean {
+/** Whether what is called so lets somebody in. Rather one too many is taken for it than one too few. */
+export function isSecretName(name: string): boolean {
   const lower = name.toLowerCase();
   if (SECRET_HEADERS.has(lower)) return true;
   const words = lower.split(/[-_.]/);
