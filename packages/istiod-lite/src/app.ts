@@ -205,7 +205,13 @@ export async function startControlPlane(
             changed: ca.changed,
           }),
         );
-  metrics.follow({ graph, servers: () => xdsServers, material: () => ca.authority.material, clock });
+  metrics.follow({
+    graph,
+    servers: () => xdsServers,
+    material: () => ca.authority.material,
+    registration,
+    clock,
+  });
   const serving = scope.use(
     await ServingCertificate.create({
       authority: ca.authority,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
-import { silentLogger } from '@ambit/core/log';
+import { type Logger, silentLogger } from '@ambit/core/log';
 import { KeyedWorker } from './keyed-worker.ts';
-import { WRITE_AGAIN_MS, WRITE_CONCURRENCY } from './limits.ts';
+import { WRITE_AGAIN_MS, WRITE_CONCURRENCY, WRITE_FAILURE_TOLD_MS } from './limits.ts';
 
 const quick = { ...systemClock, after: (_: number, run: () => void) => systemClock.after(1, run) };
 const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -25,6 +25,36 @@ describe('KeyedWorker', () => {
     subject.add('a');
     await succeeded;
     expect(done).toEqual(['a', 'a', 'a', 'a']);
+  });
+
+  test('says a failure that repeats once an hour, and another at once', async () => {
+    let laterMs = 0;
+    const clock = { ...quick, monotonicMs: () => laterMs };
+    const said: string[] = [];
+    const failures = ['no', 'no', 'no', 'never', 'never', undefined, 'no'];
+    const log: Logger = {
+      ...silentLogger,
+      warn: (_, fields) => said.push(String(fields?.['error'])),
+    };
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    await using subject: KeyedWorker = new KeyedWorker({
+      name: 'test',
+      work: async () => {
+        if (failures.length === 3) laterMs += WRITE_FAILURE_TOLD_MS;
+        const failure = failures.shift();
+        if (failures.length === 0) resolve();
+        if (failure !== undefined) throw new Error(failure);
+        if (failures.length > 0) subject.add('a');
+      },
+      clock,
+      random: () => 0.5,
+      log,
+    });
+    subject.add('a');
+    await done;
+    await soon();
+    expect(said).toEqual(['no', 'never', 'never', 'no']);
+    expect([...subject.failing]).toEqual([]);
   });
 
   test('a key added while it is worked on is worked on once more, and never twice at once', async () => {

@@ -3,13 +3,19 @@
  *
  * A key that is added while it waits is not added twice; one that is added while it is worked on is worked on again
  * afterwards, a moment later: there may be somebody who undoes what we do whenever we do it. Failures wait longer each
- * time. The queue is bounded by the number of keys.
+ * time; one that repeats is a warning once and then each hour. The queue is bounded by the number of keys.
  */
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random, Timer } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
-import { WRITE_AGAIN_MS, WRITE_CONCURRENCY, WRITE_RETRY_INITIAL_MS, WRITE_RETRY_MAX_MS } from './limits.ts';
+import {
+  WRITE_AGAIN_MS,
+  WRITE_CONCURRENCY,
+  WRITE_FAILURE_TOLD_MS,
+  WRITE_RETRY_INITIAL_MS,
+  WRITE_RETRY_MAX_MS,
+} from './limits.ts';
 
 export interface KeyedWorkerOptions {
   /** Names the work in the log. */
@@ -20,17 +26,31 @@ export interface KeyedWorkerOptions {
   readonly log: Logger;
 }
 
+/** What has failed and is tried again. */
+interface Failing {
+  readonly backoff: Backoff;
+  timer: Timer | undefined;
+  /** The last warning, and when it was given. */
+  told: string;
+  toldMs: number;
+}
+
 export class KeyedWorker implements AsyncDisposable {
   readonly #options: KeyedWorkerOptions;
   readonly #waiting = new Set<string>();
   readonly #running = new Map<string, Promise<void>>();
-  readonly #failing = new Map<string, { readonly backoff: Backoff; timer: Timer }>();
+  readonly #failing = new Map<string, Failing>();
   /** Keys that were worked on just now. */
   readonly #resting = new Map<string, Timer>();
   readonly #abort = new AbortController();
 
   constructor(options: KeyedWorkerOptions) {
     this.#options = options;
+  }
+
+  /** Keys that have failed and are tried again. */
+  get failing(): Iterable<string> {
+    return this.#failing.keys();
   }
 
   add(key: string): void {
@@ -42,7 +62,7 @@ export class KeyedWorker implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
     this.#waiting.clear();
-    for (const { timer } of this.#failing.values()) timer.cancel();
+    for (const { timer } of this.#failing.values()) timer?.cancel();
     for (const timer of this.#resting.values()) timer.cancel();
     await Promise.all(this.#running.values());
   }
@@ -57,17 +77,14 @@ export class KeyedWorker implements AsyncDisposable {
   }
 
   async #work(key: string): Promise<void> {
-    const { work, name, log } = this.#options;
+    const { work } = this.#options;
     const { signal } = this.#abort;
     try {
       await work(key, signal);
-      this.#failing.get(key)?.timer.cancel();
+      this.#failing.get(key)?.timer?.cancel();
       this.#failing.delete(key);
     } catch (error) {
-      if (!signal.aborted) {
-        const waitMs = this.#retryLater(key);
-        log.warn('not done, trying again', { work: name, key, error: messageOf(error), waitMs });
-      }
+      if (!signal.aborted) this.#failed(key, messageOf(error));
     }
     this.#running.delete(key);
     if (signal.aborted) return;
@@ -83,15 +100,26 @@ export class KeyedWorker implements AsyncDisposable {
     this.#resting.set(key, timer);
   }
 
-  #retryLater(key: string): number {
-    const { clock, random } = this.#options;
-    const known = this.#failing.get(key);
-    const backoff =
-      known?.backoff ??
-      new Backoff({ initialMs: WRITE_RETRY_INITIAL_MS, maxMs: WRITE_RETRY_MAX_MS, jitter: 0.2 }, random);
-    const waitMs = backoff.nextMs();
-    known?.timer.cancel();
-    this.#failing.set(key, { backoff, timer: clock.after(waitMs, () => this.add(key)) });
-    return waitMs;
+  #failed(key: string, error: string): void {
+    const { clock, random, name, log } = this.#options;
+    const failing: Failing = this.#failing.get(key) ?? {
+      backoff: new Backoff(
+        { initialMs: WRITE_RETRY_INITIAL_MS, maxMs: WRITE_RETRY_MAX_MS, jitter: 0.2 },
+        random,
+      ),
+      timer: undefined,
+      told: '',
+      toldMs: 0,
+    };
+    this.#failing.set(key, failing);
+    const waitMs = failing.backoff.nextMs();
+    failing.timer?.cancel();
+    failing.timer = clock.after(waitMs, () => this.add(key));
+    const nowMs = clock.monotonicMs();
+    const isNews = error !== failing.told || nowMs - failing.toldMs >= WRITE_FAILURE_TOLD_MS;
+    log[isNews ? 'warn' : 'debug']('not done, trying again', { work: name, key, error, waitMs });
+    if (!isNews) return;
+    failing.told = error;
+    failing.toldMs = nowMs;
   }
 }

@@ -15,6 +15,7 @@ import type { DeltaXdsServer } from '@ambit/xds/server';
 import type { ServerObserver } from '@ambit/xds/server/client-stream';
 import { ROOT_PROBLEMS, type RootObserver } from './ca/root-secret.ts';
 import type { Graph } from './graph.ts';
+import type { WebhookRegistration } from './webhook/registration.ts';
 
 const SECOND_MS = 1_000;
 /** Upper bounds in seconds. */
@@ -47,6 +48,8 @@ export class ControlPlaneMetrics {
     readonly graph: Graph;
     readonly servers: () => readonly DeltaXdsServer[];
     readonly material: () => AuthorityMaterial | undefined;
+    /** `undefined`: no webhook configuration is ours. */
+    readonly registration: Pick<WebhookRegistration, 'unwritten'> | undefined;
     readonly clock: Clock;
   }): void {
     const { registry } = this;
@@ -83,8 +86,18 @@ export class ControlPlaneMetrics {
       name: 'ambit_istiod_trusted_roots',
       help: 'Roots that proxies are told to trust: more than one while a root is rotated',
     });
+    const unwritten = registry.gauge({
+      name: 'ambit_istiod_webhook_configurations_unwritten',
+      help: 'Webhook configurations that are ours, by name or by label alone, and could not be written; they are tried again',
+      labels: ['by'],
+    });
     registry.beforeCollect(() => {
-      const { graph, servers, material, clock } = sources;
+      const { graph, servers, material, registration, clock } = sources;
+      if (registration) {
+        const { name, label } = registration.unwritten();
+        unwritten.set(name, { by: 'name' });
+        unwritten.set(label, { by: 'label' });
+      }
       resources.set(graph.addresses.size, { type: 'address' });
       resources.set([...graph.authorizationFeed.all()].length, { type: 'authorization' });
       for (const { kind, size } of graph.waypointFeeds) resources.set(size, { type: kind.toLowerCase() });

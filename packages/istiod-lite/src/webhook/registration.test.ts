@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/
 import type { Collection } from '@ambit/collections/collection';
 import { MapCollection } from '@ambit/collections/map-collection';
 import { type Clock, systemClock } from '@ambit/core/clock';
-import { silentLogger } from '@ambit/core/log';
+import { type LogFields, type Logger, silentLogger } from '@ambit/core/log';
 import { until, Watched } from '@ambit/core/watch';
 import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
 import { pemBlocks } from '@ambit/identity/pem';
@@ -16,7 +16,7 @@ import {
 } from '@ambit/kube/resources/authentication';
 import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { watchCollection } from '@ambit/kube/watch-collection';
-import { BELIEVED_EVERYWHERE_MS } from '../limits.ts';
+import { BELIEVED_EVERYWHERE_MS, WRITE_CONCURRENCY } from '../limits.ts';
 import { lacking } from './bundle.ts';
 import { WebhookRegistration } from './registration.ts';
 
@@ -122,6 +122,16 @@ beforeEach(() => {
   sleptMs = [];
 });
 
+let warnings: LogFields[];
+const log: Logger = {
+  ...silentLogger,
+  warn: (_, fields) => warnings.push(fields ?? {}),
+  scope: () => log,
+};
+beforeEach(() => {
+  warnings = [];
+});
+
 /** Configurations as a test shows them: with what comes between two of its looks in one batch. */
 class Shown extends MapCollection<string, ValidatingWebhookConfiguration> {
   constructor() {
@@ -154,7 +164,7 @@ async function start(
       changed,
       clock,
       random: () => 0.5,
-      log: silentLogger,
+      log,
     }),
   );
   await until(configurations.synced, Boolean, AbortSignal.timeout(8_000));
@@ -302,22 +312,29 @@ describe('WebhookRegistration', () => {
     expect(sleptMs).toHaveLength(sleeps);
   });
 
-  test('nobody waits for a configuration that is ours by label alone and may not be written', async () => {
+  test('nobody waits for configurations that are ours by label alone and may not be written', async () => {
     asked = 'yes';
-    const others = 'istiod-default-validator';
+    const others = Array.from({ length: 2 * WRITE_CONCURRENCY }, (_, n) => `istiod-${n}-validator`);
     install(NAME);
-    installClosed(others, ['root 3'], { 'istio.io/rev': 'default' });
+    for (const name of others) installClosed(name, ['root 3'], { 'istio.io/rev': 'default' });
     const writing = api.intercept;
-    api.intercept = (method, path, body) =>
-      method === 'PUT' && path.endsWith(others)
-        ? { status: 403, body: { reason: 'Forbidden' } }
-        : writing?.(method, path, body);
+    let refused = 0;
+    api.intercept = (method, path, body) => {
+      if (method !== 'PUT' || path.endsWith(NAME)) return writing?.(method, path, body);
+      refused += 1;
+      return { status: 403, body: { reason: 'Forbidden', message: 'not yours' } };
+    };
     const { registration, use, sees } = await startServing();
     await eventually(() => sees('Fail root 1'));
     await registration.believed(MINUTE_MS);
     use(material('root 2'));
     await registration.believed(MINUTE_MS);
-    expect([policies()?.[0], policies(others)?.[0]]).toEqual(['Fail root 2,root 1', 'Fail root 3']);
+    expect([policies()?.[0], policies(others[0])?.[0]]).toEqual(['Fail root 2,root 1', 'Fail root 3']);
+    // Said once of each, with its cause, however often it is tried.
+    await eventually(() => refused >= 4 * others.length);
+    const told = warnings.map(({ key, error }) => `${key}: ${/403.*/.exec(String(error))?.[0]}`);
+    expect(told.toSorted()).toEqual(others.map((name) => `${name}: 403 Forbidden: not yours`));
+    expect(registration.unwritten()).toEqual({ name: 0, label: others.length });
   });
 
   test('who is told to end does not go on waiting', async () => {
@@ -366,6 +383,7 @@ describe('WebhookRegistration', () => {
     const { registration } = await startForbidden();
     await registration.believed(300);
     expect(policies()?.[0]).toBe('Fail root 1');
+    await eventually(() => registration.unwritten().name === 1);
   });
 
   test('what somebody has opened or emptied is put right', async () => {

@@ -113,6 +113,14 @@ export class WebhookRegistration implements AsyncDisposable {
     if (leftMs > 0) await clock.sleep(Math.min(leftMs, limitMs), signal);
   }
 
+  /** How many could not be written and are tried again: by name the one that is waited for, the others by label alone. */
+  unwritten(): Readonly<Record<'name' | 'label', number>> {
+    const { name } = this.#options;
+    const all = [...this.#worker.failing];
+    const own = all.filter((key) => key === name).length;
+    return { name: own, label: all.length - own };
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#scope.disposeAsync();
   }
