@@ -891,9 +891,9 @@ describe('the process', () => {
         workloads: unknown[];
       };
       expect(mesh.workloads).toHaveLength(1);
-      expect(await (await fetch(`http://127.0.0.1:${monitoring}/metrics`)).text()).toContain(
-        'ambit_istiod_resources{type="address"} 1',
-      );
+      const metrics = await (await fetch(`http://127.0.0.1:${monitoring}/metrics`)).text();
+      expect(metrics).toContain('ambit_istiod_resources{type="address"} 1\n');
+      expect(metrics).toContain('ambit_istiod_webhook_configurations_unwritten{by="name"} 0\n');
       expect(output).not.toContain('PRIVATE KEY');
       child.kill('SIGTERM');
       const [code] = (await once(child, 'exit')) as [number];
