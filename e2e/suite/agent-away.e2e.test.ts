@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { linesWith } from './kit/access-log.ts';
 import { takeAway } from './kit/away.ts';
-import { events } from './kit/events.ts';
+import { events, toldOf } from './kit/events.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
 import { isReady } from './kit/mesh.ts';
 import { NodeLists, PLUGIN, typesOf, withoutOurs } from './kit/node-list.ts';
@@ -16,21 +16,8 @@ let outside: Space;
 let client: EchoPod;
 
 /** What the event of a pod that cannot start says that the plugin said. */
-async function saidOf(pod: string): Promise<string> {
-  const said = await eventually(
-    'an event of the pod says why it does not start',
-    async () => {
-      const { items } = await suite.cluster.client.list(events, {
-        namespace: inside.name,
-        fieldSelector: `involvedObject.name=${pod},reason=FailedCreatePodSandBox`,
-      });
-      return items.map(({ message }) => message ?? '').find((text) => text.includes('istio-cni'));
-    },
-    (text) => text !== undefined,
-    { timeoutMs: 90_000 },
-  );
-  return said ?? '';
-}
+const saidOf = (pod: string) =>
+  toldOf(suite.cluster, { namespace: inside.name, pod }, 'FailedCreatePodSandBox', 'istio-cni');
 
 beforeAll(async () => {
   inside = await suite.space('in', 'ambient');

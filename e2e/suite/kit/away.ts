@@ -1,5 +1,5 @@
 /** A part of the mesh that is not there: its pods are replaced by ones that do not start, as when an upgrade goes wrong. */
-import { daemonSets, type Pod, pods } from '@ambit/kube/resources/core';
+import { daemonSets, deployments, type Pod, pods } from '@ambit/kube/resources/core';
 import { PARTS, SYSTEM } from './mesh.ts';
 import type { Suite } from './suite.ts';
 import { until } from './wait.ts';
@@ -51,6 +51,23 @@ export async function takeAway(suite: Suite, part: Away, node: string): Promise<
       (await suite.mesh.podsOf(part)).every((pod) => pod.spec?.nodeName !== node || !isRunning(pod)),
     { timeoutMs: 90_000 },
   );
+  return bringBack;
+}
+
+/** Scales the control plane to nothing. @returns as {@link keepFromStarting}. */
+export async function takeControlPlaneAway(suite: Suite): Promise<() => Promise<void>> {
+  const at = { namespace: SYSTEM, name: PARTS.istiod.name };
+  const { spec } = await suite.cluster.client.get(deployments, at);
+  const { replicas = 1 } = spec as { readonly replicas?: number };
+  const bringBack = async () => {
+    await suite.mesh.patch('istiod', { spec: { replicas } });
+    await suite.mesh.rolledOut('istiod');
+  };
+  suite.atEnd(bringBack);
+  await suite.mesh.patch('istiod', { spec: { replicas: 0 } });
+  await until('no control plane', async () => (await suite.mesh.podsOf('istiod')).length === 0, {
+    timeoutMs: 90_000,
+  });
   return bringBack;
 }
 

@@ -16,7 +16,9 @@ export const AGENT_ANSWER_TIMEOUT_MS = 5_000;
 /** How long a pod of the mesh waits for an agent that cannot enrol it now, if the configuration does not say. */
 export const AGENT_WAIT_MS = 10_000;
 export const AGENT_WAIT_MAX_MS = 60_000;
+/** Its pauses between two questions double, from the first to the last. */
 export const AGENT_RETRY_MS = 100;
+export const AGENT_RETRY_MAX_MS = 800;
 /** For what is told and needs no answer: a runtime that deletes a pod must not wait for us. */
 export const AGENT_NOTICE_TIMEOUT_MS = 1_000;
 export const AGENT_ANSWER_MAX_BYTES = 1024 * 1024;

@@ -49,6 +49,8 @@ export interface CaClientOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Called when the CA can be reached, first or again. Only of a client that stays connected. */
+  readonly onConnected?: () => void;
 }
 
 /** Every 30 s a PING, and 10 s for its answer: as Istio's ztunnel. */
@@ -151,9 +153,17 @@ export class CaClient implements Disposable {
   }
 
   #keep(): void {
-    const { clock, random } = this.#options;
-    if (this.#client && this.#staysConnected)
-      this.#kept ??= new KeptConnection(this.#client.getChannel(), { clock, random });
+    if (!this.#client || !this.#staysConnected) return;
+    const { clock, random, onConnected } = this.#options;
+    this.#kept ??= new KeptConnection(this.#client.getChannel(), {
+      clock,
+      random,
+      onConnected: () => {
+        // What was doubted is another connection.
+        this.#isDoubtful = false;
+        onConnected?.();
+      },
+    });
   }
 
   /**

@@ -66,6 +66,77 @@ describe('CertificateStore', () => {
     expect(store.states()).toMatchObject([{ identity: ALICE, state: 'Available' }]);
   });
 
+  describe('when the CA may be there again', () => {
+    const nobody = () => new Error('nobody there');
+    const names = Array.from({ length: 20 }, (_, n) => `spiffe://td/ns/shop/sa/${n}`);
+    /** Some that could not be had for a minute. */
+    async function outage(ca: ScriptedCa, store: CertificateStore): Promise<void> {
+      ca.policy = nobody;
+      for (const name of names) store.prefetch(name);
+      await ca.clock.advance(60_000);
+      ca.asked.length = 0;
+    }
+
+    test('it is asked for one, and when that comes, soon for all others', async () => {
+      const ca = new ScriptedCa();
+      using store = ca.store();
+      await outage(ca, store);
+      ca.policy = undefined;
+      store.tryAgain();
+      await ca.clock.advance(0);
+      expect(ca.asked).toHaveLength(1);
+      ca.policy = () => 'certificate';
+      ca.open[0]?.answer(ca.certificate(ca.open[0].identity));
+      // A few at a time; time stands still while they are.
+      await ca.clock.advance(2_000);
+      for (let n = 0; n < names.length; n++) await ca.clock.advance(0);
+      expect(ca.asked.map(({ identity }) => identity).toSorted()).toEqual(names.toSorted());
+      for (const name of names) expect(store.standing(name)).toBe('available');
+    });
+
+    test('and is not, that was one question', async () => {
+      const ca = new ScriptedCa();
+      using store = ca.store();
+      await outage(ca, store);
+      const before = ca.clock.now();
+      store.tryAgain();
+      await ca.clock.advance(100);
+      expect(ca.asked).toEqual([{ identity: expect.any(String), atMs: before }]);
+      expect(store.standing(names[0] ?? '')).toMatchObject({
+        message: expect.stringContaining('nobody there'),
+      });
+    });
+
+    test('whose life ends first is asked for first: one that could not be renewed comes after those that never came', async () => {
+      const ca = new ScriptedCa();
+      using store = ca.store();
+      await store.get(ALICE, 'real-time', forever);
+      ca.policy = nobody;
+      await ca.clock.advance(12 * HOUR_MS + 1_000);
+      ca.asked.length = 0;
+      ca.policy = () => 'certificate';
+      store.tryAgain();
+      await ca.clock.advance(0);
+      expect(ca.asked.map(({ identity }) => identity)).toEqual([ALICE]);
+      await outage(ca, store);
+      ca.policy = nobody;
+      store.tryAgain();
+      await ca.clock.advance(0);
+      expect(names).toContain(ca.asked[0]?.identity);
+    });
+
+    test('a question that is still open does not hold another one up', async () => {
+      const ca = new ScriptedCa();
+      using store = ca.store();
+      await outage(ca, store);
+      ca.policy = undefined;
+      store.tryAgain();
+      store.tryAgain();
+      await ca.clock.advance(0);
+      expect(new Set(ca.asked.map(({ identity }) => identity)).size).toBe(2);
+    });
+  });
+
   test('a certificate of somebody else is a failure', async () => {
     const ca = new ScriptedCa();
     const fetch: FetchCertificate = () => Promise.resolve(ca.certificate('spiffe://td/ns/shop/sa/bob'));

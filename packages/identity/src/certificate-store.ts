@@ -16,6 +16,7 @@ import {
   MAX_REQUESTS_IN_FLIGHT,
   MAX_TIMER_MS,
   NEAR_RETRY_MS,
+  RECOVERY_SPREAD_MS,
   REQUEST_TIMEOUT_MS,
   RETRY_INITIAL_MS,
   RETRY_MAX_MS,
@@ -51,16 +52,22 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** What is known of one identity. `error` is the last failure since the last success; `refuses`, that nobody is to wait for the next try. */
+/**
+ * What is known of one identity. `error` is the last failure since the last success, while there is no certificate; `fails`, that
+ * the last request failed, whether there is one or not; `refuses`, that nobody is to wait for the next try.
+ */
 interface Entry {
   readonly identity: string;
   readonly backoff: Backoff;
   readonly waiters: Set<Waiter>;
   certificate: WorkloadCertificate | undefined;
   error: Error | undefined;
+  fails: boolean;
   refuses: boolean;
   request: AbortController | undefined;
   timer: Timer | undefined;
+  /** When `timer` asks again. */
+  dueAtMs: number;
 }
 
 export class CertificateStore implements Disposable {
@@ -101,6 +108,43 @@ export class CertificateStore implements Disposable {
     const entry = this.#create(identity);
     if (entry) this.#enqueue(entry, 'warmup');
     else this.#options.log.warn('too many identities to prefetch another', { identity });
+  }
+
+  /**
+   * Whether whoever wants the certificate of `identity` would get it: or the last failure; `undefined` while the first answer is
+   * awaited, and if nobody has asked.
+   */
+  standing(identity: string): 'available' | Error | undefined {
+    const { certificate, error } = this.#entries.get(identity) ?? {};
+    return certificate && this.#isValid(certificate) ? 'available' : error;
+  }
+
+  /**
+   * Whatever was in the way of certificates may be gone: asks at once for one of those that could not be had or renewed, whose
+   * life ends first. When it comes, the others are asked for as well, within {@link RECOVERY_SPREAD_MS}.
+   */
+  tryAgain(): void {
+    const [first] = this.#failing()
+      .filter(({ request }) => !request)
+      .sort((a, b) => endOf(a) - endOf(b));
+    if (!first) return;
+    first.timer?.cancel();
+    this.#enqueue(first, 'warmup');
+  }
+
+  #failing(): Entry[] {
+    return [...this.#entries.values()].filter(({ fails }) => fails);
+  }
+
+  /** The CA gives certificates again. */
+  #recovered(): void {
+    const { clock, random } = this.#options;
+    for (const entry of this.#failing()) {
+      entry.backoff.reset();
+      const atMs = clock.now() + random() * RECOVERY_SPREAD_MS;
+      // Others that come meanwhile do not put it off.
+      if (!entry.request && atMs < entry.dueAtMs) this.#schedule(entry, atMs, 'warmup');
+    }
   }
 
   /** Drops all that is known of `identity`; a request under way is abandoned and those who wait are refused. */
@@ -148,9 +192,11 @@ export class CertificateStore implements Disposable {
       waiters: new Set(),
       certificate: undefined,
       error: undefined,
+      fails: false,
       refuses: false,
       request: undefined,
       timer: undefined,
+      dueAtMs: 0,
     };
     this.#entries.set(identity, entry);
     return entry;
@@ -225,9 +271,11 @@ export class CertificateStore implements Disposable {
 
   #succeed(entry: Entry, certificate: WorkloadCertificate): void {
     const { clock, random, log } = this.#options;
+    const hadFailed = entry.fails;
     entry.backoff.reset();
     entry.certificate = certificate;
     entry.error = undefined;
+    entry.fails = false;
     entry.refuses = false;
     const { identity, serial } = certificate;
     const expires = new Date(certificate.notAfterMs).toISOString();
@@ -235,6 +283,7 @@ export class CertificateStore implements Disposable {
     this.#schedule(entry, refreshAtMs(certificate, clock.now(), random()));
     for (const waiter of [...entry.waiters]) waiter.resolve(certificate);
     this.#emit({ kind: 'available', certificate });
+    if (hadFailed) this.#recovered();
   }
 
   #fail(entry: Entry, cause: unknown): void {
@@ -243,6 +292,7 @@ export class CertificateStore implements Disposable {
       cause instanceof CertificateRequestError
         ? cause
         : new CertificateRequestError(entry.identity, messageOf(cause), { cause });
+    entry.fails = true;
     const backoffMs = entry.backoff.nextMs();
     const retryAtMs = clock.now() + backoffMs;
     const { certificate } = entry;
@@ -264,12 +314,14 @@ export class CertificateStore implements Disposable {
     this.#emit({ kind: 'failed', identity: entry.identity, reason: error.message });
   }
 
-  #schedule(entry: Entry, atMs: number): void {
+  #schedule(entry: Entry, atMs: number, priority: Priority = 'background'): void {
     const { clock } = this.#options;
     const remainingMs = Math.max(0, atMs - clock.now());
+    entry.timer?.cancel();
+    entry.dueAtMs = atMs;
     entry.timer = clock.after(Math.min(remainingMs, MAX_TIMER_MS), () => {
-      if (clock.now() < atMs) this.#schedule(entry, atMs);
-      else this.#enqueue(entry, 'background');
+      if (clock.now() < atMs) this.#schedule(entry, atMs, priority);
+      else this.#enqueue(entry, priority);
     });
   }
 
@@ -285,4 +337,9 @@ export class CertificateStore implements Disposable {
   #emit(event: CertificateEvent): void {
     for (const listener of [...this.#listeners]) listener(event);
   }
+}
+
+/** Those without one first. */
+function endOf({ certificate }: Entry): number {
+  return certificate?.notAfterMs ?? 0;
 }

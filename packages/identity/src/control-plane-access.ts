@@ -50,15 +50,23 @@ export interface CertificateSource extends Disposable {
   connectAhead(): void;
 }
 
+export interface CertificateSourceDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Called when the CA can be reached, first or again, if `connectAhead` was called. */
+  readonly onConnected?: () => void;
+}
+
 /** @param impersonate - Whether to ask for certificates of others than whom the token proves. */
 export async function certificateSource(
   config: AccessConfig,
   impersonate: boolean,
-  { clock, random, log }: { readonly clock: Clock; readonly random: Random; readonly log: Logger },
+  deps: CertificateSourceDeps,
 ): Promise<CertificateSource> {
   if (config.fakeCa) {
-    log.warn('INSECURE: certificates come from a CA whose key everybody knows (FAKE_CA)');
-    const authority = await createFakeCa({ clock });
+    deps.log.warn('INSECURE: certificates come from a CA whose key everybody knows (FAKE_CA)');
+    const authority = await createFakeCa({ clock: deps.clock });
     return {
       fetch: (identity) => authority.issueWorkload(identity, config.secretTtlMs),
       connectAhead: () => undefined,
@@ -75,8 +83,6 @@ export async function certificateSource(
     headers: Object.fromEntries(config.caHeaders),
     impersonate,
     ttlMs: config.secretTtlMs,
-    clock,
-    random,
-    log,
+    ...deps,
   });
 }

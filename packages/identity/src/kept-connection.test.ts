@@ -38,7 +38,13 @@ class FakeChannel {
 function keep(random = () => 0.5) {
   const channel = new FakeChannel();
   const clock = new FakeClock();
-  const options = { clock, random, spreadMs: SPREAD_MS };
+  const connected: number[] = [];
+  const options = {
+    clock,
+    random,
+    spreadMs: SPREAD_MS,
+    onConnected: () => connected.push(channel.dials),
+  };
   const kept = new KeptConnection(channel as unknown as ChannelInterface, options);
   const become = async (...states: readonly connectivityState[]) => {
     for (const state of states) {
@@ -46,7 +52,7 @@ function keep(random = () => 0.5) {
       await clock.advance(0);
     }
   };
-  return { channel, clock, kept, become };
+  return { channel, clock, kept, become, connected };
 }
 
 test('a connection that has come to its end is made again, each time by one watcher alone', async () => {
@@ -74,6 +80,15 @@ test('gRPC itself connects again after a failure', async () => {
   await become(TRANSIENT_FAILURE, CONNECTING, TRANSIENT_FAILURE);
   await clock.advance(SPREAD_MS);
   expect([channel.dials, channel.watchers.length]).toEqual([1, 1]);
+});
+
+test('each new connection is told of, once', async () => {
+  const { clock, become, connected } = keep();
+  await become(READY, IDLE);
+  expect(connected).toEqual([1]);
+  await clock.advance(SPREAD_MS);
+  await become(TRANSIENT_FAILURE, CONNECTING, READY);
+  expect(connected).toEqual([1, 2]);
 });
 
 test.each([

@@ -13,6 +13,8 @@ export interface KeptConnectionOptions {
   readonly random: Random;
   /** Default {@link RECONNECT_SPREAD_MS}. */
   readonly spreadMs?: number;
+  /** Called when there is a connection: once for one that is there already, and for each that is made later. */
+  readonly onConnected?: () => void;
 }
 
 export class KeptConnection implements Disposable {
@@ -35,7 +37,9 @@ export class KeptConnection implements Disposable {
   }
 
   #connect(): void {
-    this.#watch(this.#channel.getConnectivityState(true));
+    const state = this.#channel.getConnectivityState(true);
+    this.#watch(state);
+    if (state === connectivityState.READY) this.#options.onConnected?.();
   }
 
   /**
@@ -55,11 +59,12 @@ export class KeptConnection implements Disposable {
     if (this.#disposed) return;
     const state = this.#channel.getConnectivityState(false);
     if (state === connectivityState.SHUTDOWN) return;
+    const { clock, random, onConnected, spreadMs = RECONNECT_SPREAD_MS } = this.#options;
     if (state !== connectivityState.IDLE) {
       this.#watch(state);
+      if (state === connectivityState.READY) onConnected?.();
       return;
     }
-    const { clock, random, spreadMs = RECONNECT_SPREAD_MS } = this.#options;
     this.#timer = clock.after(random() * spreadMs, () => {
       if (!this.#disposed) this.#connect();
     });

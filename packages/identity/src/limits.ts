@@ -41,6 +41,8 @@ export const RETRY_INITIAL_MS = 500;
 /** Who waits for a certificate is not refused while the next try is this near: a control plane that starts needs a moment. */
 export const NEAR_RETRY_MS = 1_250;
 export const RETRY_MAX_MS = 150_000;
+/** When a CA that failed gives a certificate, all others that could not be had are asked for within this. */
+export const RECOVERY_SPREAD_MS = 2_000;
 /** Long waits are cut into pieces of this length, since timers overflow and machines sleep. */
 export const MAX_TIMER_MS = 3_600_000;
 /** A service-account token; Kubernetes' are about 1 KiB. */

@@ -9,12 +9,11 @@ import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
 import type { Service } from '@ambit/core/service';
 import { type Watch, Watched } from '@ambit/core/watch';
-import { closeFd, duplicateFd } from '@ambit/linux/descriptors';
 import { type SeqpacketConnection, SeqpacketListener } from '@ambit/linux/seqpacket';
 import { AgentConnection } from './agent-connection.ts';
 import { NackError, NoZtunnelError, ZdsConnectionError } from './errors.ts';
 import { ACCEPT_INTERVAL_MS, MAX_CONNECTIONS } from './limits.ts';
-import type { ZdsPod } from './messages.ts';
+import type { ZdsPod, ZdsRequest } from './messages.ts';
 
 /** An enrolled pod; `netnsFd` is missing when its namespace could not be found, so that ztunnel keeps what it has. */
 export interface ZdsSnapshotEntry {
@@ -25,7 +24,7 @@ export interface ZdsSnapshotEntry {
 export interface ZdsServerOptions {
   /** Of the socket; a file that is left there is replaced. */
   readonly path: string;
-  /** All enrolled pods, now. The descriptors are duplicated before it returns to anybody else. */
+  /** All enrolled pods, now. The descriptors are duplicated before anybody else can close them. */
   readonly snapshot: () => readonly ZdsSnapshotEntry[];
   readonly clock: Clock;
   readonly log: Logger;
@@ -58,15 +57,16 @@ export class ZdsServer implements Service {
   }
 
   /**
-   * Tells the newest ztunnel of a pod; resolves when its listeners are up.
+   * Tells the newest ztunnel of a pod; resolves when its listeners are up and, if it waits outside, its connections can be
+   * carried.
    *
-   * @param entry - The caller keeps `netnsFd` open until this settles.
+   * @param entry - `netnsFd` is duplicated before this returns.
    * @throws {@link NoZtunnelError}, {@link NackError}, {@link ZdsConnectionError}: all worth another attempt.
    */
   async add({ pod, netnsFd }: { readonly pod: ZdsPod; readonly netnsFd: number }): Promise<void> {
     const newest = this.#live.at(-1);
     if (!newest) throw new NoZtunnelError(this.#options.path);
-    const reason = await newest.queue(() => newest.ask({ kind: 'add', pod }, netnsFd));
+    const reason = await newest.ask({ kind: 'add', pod }, netnsFd);
     if (reason !== '') throw new NackError(pod.uid, reason);
   }
 
@@ -77,7 +77,7 @@ export class ZdsServer implements Service {
    */
   async remove(uid: string): Promise<void> {
     const told = await Promise.allSettled(
-      this.#live.map((connection) => connection.queue(() => connection.ask({ kind: 'del', uid }))),
+      this.#live.map((connection) => connection.ask({ kind: 'del', uid })),
     );
     const problems = told.filter((one) => one.status === 'rejected').map(({ reason }) => messageOf(reason));
     if (problems.length > 0)
@@ -118,11 +118,15 @@ export class ZdsServer implements Service {
       return;
     }
     const ztunnel = new AgentConnection(connection, clock);
-    // Queued before anything else can be, so that no change overtakes the snapshot.
-    const snapshot = ztunnel.queue(() => this.#sendSnapshot(ztunnel));
+    // Asked for before anything else can be, so that no change overtakes the snapshot.
+    const snapshot = this.#sendSnapshot(ztunnel);
     this.#setLive([...this.#live, ztunnel]);
     log.info('ztunnel connected', { connections: this.#live.length });
-    snapshot.catch((error: unknown) => log.warn('the snapshot was not sent', { error: messageOf(error) }));
+    snapshot.catch((error: unknown) => {
+      log.warn('the snapshot was not sent', { error: messageOf(error) });
+      // It dials again, and hears all of it.
+      ztunnel.close();
+    });
     void ztunnel.closed.then((reason) => {
       this.#setLive(this.#live.filter((one) => one !== ztunnel));
       log.info('ztunnel disconnected', { reason, connections: this.#live.length });
@@ -130,27 +134,28 @@ export class ZdsServer implements Service {
   }
 
   async #sendSnapshot(ztunnel: AgentConnection): Promise<void> {
-    // Own descriptors: while this waits for answers, a pod may leave and its number may come to mean another's.
-    using owned = new DisposableStack();
-    const entries = this.#options.snapshot().map(({ pod, netnsFd }) => {
-      if (netnsFd === undefined) return { pod, fd: undefined };
-      const fd = owned.adopt(duplicateFd(netnsFd), closeFd);
-      return { pod, fd };
-    });
-    for (const { pod, fd } of entries) {
-      const reason = await ztunnel.ask(
-        fd === undefined ? { kind: 'keep', uid: pod.uid } : { kind: 'add', pod },
-        fd,
-      );
-      if (reason !== '')
-        this.#options.log.warn('ztunnel refused a pod of the snapshot', { uid: pod.uid, reason });
+    const entries = this.#options.snapshot();
+    const end = { request: { kind: 'snapshot-sent' }, fd: undefined } as const;
+    const answers = ztunnel.askAll([...entries.map(messageOfEntry), end]);
+    const reasons = await Promise.all(answers);
+    for (const [index, reason] of reasons.entries()) {
+      if (reason === '') continue;
+      const what = entries[index] ? `pod ${entries[index].pod.uid}` : 'the end';
+      this.#options.log.warn('ztunnel refused a part of the snapshot', { what, reason });
     }
-    const reason = await ztunnel.ask({ kind: 'snapshot-sent' });
-    if (reason !== '') this.#options.log.warn('ztunnel refused the end of the snapshot', { reason });
   }
 
   #setLive(live: readonly AgentConnection[]): void {
     this.#live = live;
     this.#count.set(live.length);
   }
+}
+
+function messageOfEntry({ pod, netnsFd }: ZdsSnapshotEntry): {
+  readonly request: ZdsRequest;
+  readonly fd: number | undefined;
+} {
+  return netnsFd === undefined
+    ? { request: { kind: 'keep', uid: pod.uid }, fd: undefined }
+    : { request: { kind: 'add', pod }, fd: netnsFd };
 }

@@ -18,7 +18,10 @@ export class NoZtunnelError extends MeshError {
   }
 }
 
-/** ztunnel understood and could not do it; it keeps trying by itself. */
+/**
+ * ztunnel understood and could not do it. What keeps the pod from being served it tries again by itself; one that is served
+ * and waits outside must be asked about again.
+ */
 export class NackError extends MeshError {
   readonly code = 'ZDS_NACK';
   readonly side = 'internal';

@@ -25,6 +25,11 @@ export interface ZdsPod {
   readonly serviceAccount: string;
   /** Connections to the pod are not redirected, on purpose. Only our agent says so. */
   readonly inboundBypassed?: true;
+  /**
+   * Its connections are redirected when it is acknowledged, and not before: it is refused as long as they could not be carried,
+   * and comes again. Only our agent says so.
+   */
+  readonly waitsOutside?: true;
   /** How reports name what the pod is an instance of. Only our agent says so, where there is room for it. */
   readonly names?: WorkloadNames;
 }
@@ -54,11 +59,12 @@ export function decodeHello(bytes: Uint8Array): number {
 export function encodeRequest(request: ZdsRequest): Uint8Array {
   switch (request.kind) {
     case 'add': {
-      const { uid, name, namespace, serviceAccount, inboundBypassed = false, names } = request.pod;
+      const { uid, name, namespace, serviceAccount, names } = request.pod;
+      const { inboundBypassed = false, waitsOutside = false } = request.pod;
       const workloadInfo = { name, namespace, serviceAccount };
       const encodedWith = (told: WorkloadNames | undefined) =>
         encodeWorkloadRequest({
-          payload: { $case: 'add', value: { uid, workloadInfo, inboundBypassed, names: told } },
+          payload: { $case: 'add', value: { uid, workloadInfo, inboundBypassed, waitsOutside, names: told } },
         });
       const bytes = encodedWith(names);
       return bytes.length <= MAX_ZDS_MESSAGE_BYTES ? bytes : encodedWith(undefined);
@@ -78,7 +84,7 @@ export function decodeRequest(bytes: Uint8Array): ZdsRequest {
   const { payload } = decoded(() => decodeWorkloadRequest(bytes));
   switch (payload?.$case) {
     case 'add': {
-      const { workloadInfo, inboundBypassed, names } = payload.value;
+      const { workloadInfo, inboundBypassed, waitsOutside, names } = payload.value;
       if (!workloadInfo) throw new ZdsProtocolError('AddWorkload without workload_info');
       const { name, namespace, serviceAccount } = workloadInfo;
       const pod: ZdsPod = {
@@ -87,6 +93,7 @@ export function decodeRequest(bytes: Uint8Array): ZdsRequest {
         namespace,
         serviceAccount,
         ...(inboundBypassed && { inboundBypassed }),
+        ...(waitsOutside && { waitsOutside }),
         ...(names && { names }),
       };
       return { kind: 'add', pod };

@@ -1,9 +1,11 @@
 /**
  * ztunnel's end: dials the agent for ever, and turns what it says into pods to serve.
  *
- * Messages are handled one after another and each is answered exactly once, because the agent matches answers to messages
- * by order alone. A pod that cannot be served is refused, kept, and tried again. What breaks the protocol ends the
- * connection, never the process: pods that are served stay served, and readiness says that the agent is not heard.
+ * Each message is answered exactly once and in order, because the agent matches answers to messages by order alone; an agent
+ * that does not wait for answers has several pods started at the same time. A pod that cannot be served is refused, kept,
+ * and tried again; one that waits outside while its connections could not be carried is refused, too, until the agent asks again.
+ * What breaks the protocol ends the connection, never the process: pods that are served stay served, and readiness says
+ * that the agent is not heard.
  */
 import { fstatSync } from 'node:fs';
 import { Backoff } from '@ambit/core/backoff';
@@ -14,8 +16,15 @@ import type { Service } from '@ambit/core/service';
 import { type Watch, Watched } from '@ambit/core/watch';
 import { closeFd, duplicateFd } from '@ambit/linux/descriptors';
 import { connectSeqpacket, type ReceivedMessage, type SeqpacketConnection } from '@ambit/linux/seqpacket';
+import { Answers } from './answers.ts';
 import { ZdsProtocolError } from './errors.ts';
-import { RECONNECT_INITIAL_MS, RECONNECT_MAX_MS, RETRY_INTERVAL_MS, START_TIMEOUT_MS } from './limits.ts';
+import {
+  ADMISSION_TIMEOUT_MS,
+  RECONNECT_INITIAL_MS,
+  RECONNECT_MAX_MS,
+  RETRY_INTERVAL_MS,
+  START_TIMEOUT_MS,
+} from './limits.ts';
 import { decodeRequest, encodeAck, encodeHello, type ZdsPod, type ZdsRequest } from './messages.ts';
 import { type NetnsId, ZdsSession } from './session.ts';
 
@@ -28,6 +37,13 @@ export interface ZdsHandler {
    * @throws Any error: the agent is told its message, and the same pod comes again some seconds later.
    */
   add(pod: ZdsPod, netnsFd: number): Promise<void>;
+  /**
+   * Resolves when the connections of a pod that waits outside can be carried; its agent redirects them then.
+   *
+   * @param signal - Aborts when the agent must be told something.
+   * @throws Any error: the agent is told its message. The pod's listeners stay.
+   */
+  admit(pod: ZdsPod, signal: AbortSignal): Promise<void>;
   /** Stops serving. Nobody waits for the result; a rejection is logged. */
   remove(uid: string): Promise<void>;
 }
@@ -57,6 +73,8 @@ interface PendingPod {
   readonly fd: number;
   attempting: boolean;
 }
+
+const YES = Promise.resolve('');
 
 export class ZdsClient implements Service {
   readonly name = 'zds';
@@ -137,28 +155,35 @@ export class ZdsClient implements Service {
     connection.send(encodeHello());
     this.#publish(true);
     this.#options.log.info('connected to the node agent', { path: this.#options.path });
+    const answers = new Answers(connection);
     for (;;) {
-      const message = await this.#receive(connection);
+      await answers.room();
+      const message = await this.#receive(connection, answers);
       if (!message) return;
-      const answer = await this.#handle(connection, message);
+      const { answer } = await this.#handle(connection, message, answers);
+      answers.add(answer);
       // Only what was understood counts: an agent that speaks nonsense is not dialled in a loop.
       heard();
       this.#publish(true);
-      connection.send(encodeAck(answer));
     }
   }
 
-  async #receive(connection: SeqpacketConnection): Promise<ReceivedMessage | undefined> {
+  async #receive(connection: SeqpacketConnection, answers: Answers): Promise<ReceivedMessage | undefined> {
     try {
       return await connection.receive();
     } catch (error) {
+      await answers.sent();
       refuse(connection, `failure to read message: ${messageOf(error)}`);
       throw error;
     }
   }
 
-  /** The text of the ack. */
-  async #handle(connection: SeqpacketConnection, message: ReceivedMessage): Promise<string> {
+  /** @returns the text of the ack, within a value, since it may not be known yet. It never rejects. */
+  async #handle(
+    connection: SeqpacketConnection,
+    message: ReceivedMessage,
+    answers: Answers,
+  ): Promise<{ readonly answer: Promise<string> }> {
     let request: ZdsRequest;
     try {
       request = decodeRequest(message.bytes);
@@ -168,36 +193,42 @@ export class ZdsClient implements Service {
         throw new ZdsProtocolError(`${request.kind} message with a descriptor`);
     } catch (error) {
       if (message.fd !== undefined) closeFd(message.fd);
+      await answers.sent();
       refuse(connection, `failure to read message: ${messageOf(error)}`);
       throw error;
     }
     try {
-      return await this.#apply(request, message.fd ?? -1);
+      return { answer: this.#apply(request, message.fd ?? -1) };
     } catch (error) {
+      await answers.sent();
       refuse(connection, `failure to process message: ${messageOf(error)}`);
       throw error;
     }
   }
 
-  async #apply(request: ZdsRequest, fd: number): Promise<string> {
+  /** @throws {@link ZdsProtocolError} at once. */
+  #apply(request: ZdsRequest, fd: number): Promise<string> {
     switch (request.kind) {
       case 'add':
-        return await this.#add(request.pod, fd);
+        return this.#add(request.pod, fd);
       case 'keep':
         this.#session.keep(request.uid);
-        return '';
+        return YES;
       case 'del':
         this.#remove(this.#session.delete(request.uid));
-        return '';
+        return YES;
       case 'snapshot-sent':
         this.#remove(this.#session.snapshotSent());
-        return '';
+        return YES;
       default:
         return request satisfies never;
     }
   }
 
-  async #add(pod: ZdsPod, fd: number): Promise<string> {
+  #add(pod: ZdsPod, fd: number): Promise<string> {
+    // An agent does nothing about answers to its snapshot, and asks again about those that wait outside.
+    const isAsked = pod.waitsOutside === true && this.#session.snapshotReceived;
+    const answerByMs = this.#options.clock.monotonicMs() + START_TIMEOUT_MS;
     let netns: NetnsId;
     let decision: ReturnType<ZdsSession['add']>;
     try {
@@ -210,14 +241,36 @@ export class ZdsClient implements Service {
     }
     if (decision === 'running') {
       closeFd(fd);
-      return '';
+      return isAsked ? this.#admit(pod, answerByMs) : YES;
     }
     if (decision === 'restart' || this.#pending.get(pod.uid)?.attempting) this.#remove([pod.uid]);
     this.#forget(pod.uid);
     const pending: PendingPod = { pod, netns, fd, attempting: false };
     this.#pending.set(pod.uid, pending);
+    return this.#start(pending, isAsked, answerByMs);
+  }
+
+  async #start(pending: PendingPod, isAsked: boolean, answerByMs: number): Promise<string> {
     const problem = await this.#attempt(pending);
-    return problem === undefined ? '' : `failure to start proxy: ${problem}`;
+    if (problem !== undefined) return `failure to start proxy: ${problem}`;
+    return isAsked ? await this.#admit(pending.pod, answerByMs) : '';
+  }
+
+  async #admit(pod: ZdsPod, answerByMs: number): Promise<string> {
+    const { clock, handler, log } = this.#options;
+    const patience = new AbortController();
+    const waitMs = Math.max(0, Math.min(ADMISSION_TIMEOUT_MS, answerByMs - clock.monotonicMs()));
+    const timer = clock.after(waitMs, () => patience.abort(new Error(`still waited for after ${waitMs} ms`)));
+    try {
+      await handler.admit(pod, patience.signal);
+      return '';
+    } catch (error) {
+      const problem = messageOf(error);
+      log.debug('a pod is not let into the mesh yet', { ...fieldsOf(pod), error: problem });
+      return problem;
+    } finally {
+      timer.cancel();
+    }
   }
 
   /** What kept it from starting within the time that the agent waits; a slower start may still succeed. */

@@ -34,6 +34,7 @@ function linkOf(fd: string): string {
     return '';
   }
 }
+const waiting = (uid: string): ZdsPod => ({ ...pod(uid), waitsOutside: true });
 const pod = (uid: string): ZdsPod => ({
   uid,
   name: `pod-${uid}`,
@@ -68,6 +69,16 @@ class Proxies {
   readonly calls: string[] = [];
   refuse = new Map<string, string>();
   hang: Promise<void> | undefined;
+  /** By UID: those that are not let in yet, and until when. */
+  readonly barred = new Map<string, Promise<void>>();
+
+  async admit({ uid }: ZdsPod, patience: AbortSignal): Promise<void> {
+    this.calls.push(`admit ${uid}`);
+    const abandoned = new Promise<never>((_, reject) => {
+      patience.addEventListener('abort', () => reject(patience.reason as Error), { once: true });
+    });
+    await Promise.race([this.barred.get(uid), abandoned]);
+  }
 
   async add({ uid }: ZdsPod, fd: number): Promise<void> {
     this.calls.push(`add ${uid}`);
@@ -178,6 +189,68 @@ describe('agent and ztunnel together', () => {
     await eventually('ready', () => client.state.value.ready);
   });
 
+  test('pods that come together start together, and are answered in order', async () => {
+    const proxies = new Proxies();
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    await using server = serverOf(() => []);
+    await server.start(signal);
+    await using client = clientOf(proxies);
+    await client.start(signal);
+    await eventually('ready', () => client.state.value.ready);
+    const answered: string[] = [];
+    const add = async (uid: string) => {
+      await server.add({ pod: waiting(uid), netnsFd: namespaceFile(uid) });
+      answered.push(uid);
+    };
+    proxies.hang = promise;
+    const first = add('first');
+    await eventually('the first', () => proxies.calls.length === 1);
+    proxies.hang = undefined;
+    const others = Array.from({ length: 20 }, (_, n) => add(`other-${n}`));
+    await eventually('as many as may be under way', () => proxies.calls.includes('admit other-6'));
+    await settled();
+    expect(answered).toEqual([]);
+    expect(proxies.calls).not.toContain('add other-7');
+    release();
+    await Promise.all([first, ...others]);
+    expect(answered).toEqual(['first', ...others.map((_, n) => `other-${n}`)]);
+  });
+
+  test('a pod that cannot be let in yet is refused with the reason, though it is served, and let in when it comes again', async () => {
+    const proxies = new Proxies();
+    proxies.barred.set('early', Promise.reject(new Error('no certificate')));
+    const [old, fd] = [namespaceFile('old'), namespaceFile('early')];
+    await using server = serverOf(() => [{ pod: waiting('old'), netnsFd: old }]);
+    await server.start(signal);
+    await using client = clientOf(proxies);
+    await client.start(signal);
+    await eventually('ready', () => client.state.value.ready);
+    const early = { pod: waiting('early'), netnsFd: fd };
+    await expect(server.add(early)).rejects.toThrow('ztunnel refused pod early: no certificate');
+    expect(client.state.value.ready).toBe(true);
+    proxies.barred.clear();
+    await server.add(early);
+    await server.add({ pod: pod('redirected'), netnsFd: fd });
+    // Nobody is asked about those of a snapshot, and those that are redirected already.
+    expect(proxies.calls).toEqual(['add old', 'add early', 'admit early', 'admit early', 'add redirected']);
+  });
+
+  test('a pod that is not let in is not waited for longer than an agent waits', async () => {
+    const clock = new FakeClock();
+    const proxies = new Proxies();
+    proxies.barred.set('early', new Promise(() => undefined));
+    await using server = serverOf(() => []);
+    await server.start(signal);
+    await using client = clientOf(proxies, clock);
+    await client.start(signal);
+    await eventually('ready', () => client.state.value.ready);
+    const added = server.add({ pod: waiting('early'), netnsFd: namespaceFile('early') });
+    const outcome = expect(added).rejects.toThrow('still waited for after 500 ms');
+    await eventually('asked', () => proxies.calls.includes('admit early'));
+    await clock.advance(500);
+    await outcome;
+  });
+
   test('two ztunnels: both hear removals, the newest alone hears additions, and the older takes over', async () => {
     const fd = namespaceFile('x');
     await using server = serverOf(() => [{ pod: pod('x'), netnsFd: fd }]);
@@ -231,14 +304,16 @@ describe('an agent before a bad ztunnel', () => {
     expect(await next(connection)).toEqual({ kind: 'snapshot-sent' });
     connection.send(encodeAck(''));
     const added = server.add({ pod: pod('a'), netnsFd: fd });
-    const queued = server.add({ pod: pod('b'), netnsFd: fd });
-    expect(await next(connection)).toMatchObject({ kind: 'add' });
-    const outcomes = Promise.allSettled([added, queued]);
-    await clock.advance(5_000);
+    const behind = server.add({ pod: pod('b'), netnsFd: fd });
+    expect(await next(connection)).toMatchObject({ kind: 'add', pod: { uid: 'a' } });
+    expect(await next(connection)).toMatchObject({ kind: 'add', pod: { uid: 'b' } });
+    const outcomes = Promise.allSettled([added, behind]);
+    // Twice as long: the time for the first begins when the answer to the snapshot has been read.
+    await clock.advance(10_000);
     const [one, two] = await outcomes;
     expect(one).toMatchObject({
       status: 'rejected',
-      reason: { message: 'no answer from ztunnel within 5000 ms' },
+      reason: { message: 'the connection to ztunnel ended: no answer from ztunnel within 5000 ms' },
     });
     expect(two).toMatchObject({ status: 'rejected', reason: { code: 'ZDS_CONNECTION' } });
     expect(await connection.receive()).toBeUndefined();
@@ -255,7 +330,7 @@ describe('an agent before a bad ztunnel', () => {
     await next(connection);
     connection.send(encodeAck(''));
     const added = server.add({ pod: pod('a'), netnsFd: fd });
-    const outcome = expect(added).rejects.toThrow('telling ztunnel (add) failed');
+    const outcome = expect(added).rejects.toThrow('the connection to ztunnel ended');
     await next(connection);
     connection.send(bytes);
     await outcome;
@@ -379,6 +454,23 @@ describe('a ztunnel before a bad agent', () => {
     expect(client.state.value.ready).toBe(false);
     expect(proxies.calls).toEqual(['add served']);
     (await accepted()).close();
+  });
+
+  test('what breaks the protocol is told after the answers to what came before', async () => {
+    const proxies = new Proxies();
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    proxies.hang = promise;
+    await using client = clientOf(proxies);
+    await client.start(signal);
+    using connection = await accepted();
+    connection.send(encodeRequest({ kind: 'add', pod: pod('slow') }), namespaceFile('slow'));
+    connection.send(Uint8Array.from([0xff, 0xff]));
+    await eventually('the attempt', () => proxies.calls.length === 1);
+    await settled();
+    release();
+    expect(await ackOf(connection)).toBe('');
+    expect(await ackOf(connection)).toContain('failure to read message');
+    expect(await connection.receive()).toBeUndefined();
   });
 
   test('not ready before the end of the snapshot, whatever runs', async () => {

@@ -26,6 +26,7 @@ import { configDump } from './control/admin/config-dump.ts';
 import { dumpConfig } from './control/admin/dump-config.ts';
 import { adminHandler } from './control/admin/routes.ts';
 import { handleWhy } from './control/admin/why.ts';
+import { namespacesAhead } from './control/admission.ts';
 import { Certificates } from './control/certificates.ts';
 import { ClearConnections } from './control/clear-connections.ts';
 import { xdsClient } from './control/control-plane.ts';
@@ -140,10 +141,15 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     }),
   );
   const source = scope.use(
-    await certificateSource(config, config.mode === 'shared', { clock, random, log: deps.log.scope('ca') }),
+    await certificateSource(config, config.mode === 'shared', {
+      clock,
+      random,
+      log: deps.log.scope('ca'),
+      onConnected: () => store.tryAgain(),
+    }),
   );
   signal.throwIfAborted();
-  const store = scope.use(
+  const store: CertificateStore = scope.use(
     new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
   );
   const identityOf = (info: PodInfo) =>
@@ -201,6 +207,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
       prefetchNode: config.mode === 'shared' ? (config.nodeName ?? '') : undefined,
       podUses: (namespace, serviceAccount) =>
         pods.uses(namespace, serviceAccount) || own.uses(namespace, serviceAccount),
+      clock,
       log: deps.log.scope('identity'),
     }),
   );
@@ -319,7 +326,12 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     readiness.done('proxy');
     readiness.done('dns proxy');
   }
-  const zds = config.mode === 'shared' ? scope.use(zdsClient(config, pods, clear, deps)) : undefined;
+  const ahead = namespacesAhead({ podNamespace: config.podNamespace, caAuthority: config.ca?.authority });
+  const certified = async (info: PodInfo, until: AbortSignal) => {
+    if (!ahead.has(info.namespace)) await certificates.available(identityOf(info), until);
+  };
+  const zds =
+    config.mode === 'shared' ? scope.use(zdsClient(config, { pods, clear, certified }, deps)) : undefined;
   zds?.state.subscribe(({ ready }) => readiness.set('workload proxy manager', ready));
   signal.throwIfAborted();
   await zds?.start(signal);
@@ -398,12 +410,24 @@ function answerDemands(workers: WorkerPool, xds: DeltaXdsClient, clock: Clock, r
   });
 }
 
-function zdsClient(config: Config, pods: Pods, clear: ClearConnections, deps: AppDeps): ZdsClient {
+interface PodService {
+  readonly pods: Pods;
+  readonly clear: ClearConnections;
+  /** Resolves when the pod has a certificate, if it is to wait for one. */
+  readonly certified: (info: PodInfo, signal: AbortSignal) => Promise<void>;
+}
+
+function zdsClient(config: Config, { pods, clear, certified }: PodService, deps: AppDeps): ZdsClient {
   return new ZdsClient({
     path: config.agentSocket,
     handler: {
-      add: async ({ inboundBypassed, ...pod }, fd) => {
+      add: async ({ inboundBypassed, waitsOutside, ...pod }, fd) => {
         await pods.add(pod, netnsOfFd(fd));
+        if (!inboundBypassed && !waitsOutside) clear.enrolled(pod.uid);
+      },
+      // Into the mesh without a certificate means that every connection is refused: it is better served outside.
+      admit: async ({ inboundBypassed, ...pod }, patience) => {
+        await certified(pod, patience);
         if (!inboundBypassed) clear.enrolled(pod.uid);
       },
       remove: async (uid) => pods.remove(uid),

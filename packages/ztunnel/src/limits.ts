@@ -24,6 +24,9 @@ export const DEMAND_TIMEOUT_MS = 5_000;
 /** Time beyond the drain deadline in which workers must be gone. */
 export const DRAIN_GRACE_MS = 1_000;
 
+/** How long a certificate that never came is asked for after its last pod has left: the kubelet makes a sandbox anew in less. */
+export const FORGET_UNANSWERED_MS = 30_000;
+
 /** A file of revocation lists. */
 export const MAX_CRL_BYTES = 16_777_216;
 

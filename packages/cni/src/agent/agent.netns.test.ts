@@ -146,11 +146,13 @@ async function start(env: Record<string, string> = {}): Promise<Agent> {
 interface FakeZtunnel {
   readonly served: Map<string, ZdsPod>;
   refuses: string | undefined;
+  /** Serves pods, and lets none in. */
+  bars: string | undefined;
 }
 
 /** Opens the proxy's ports in each pod's namespace, as ztunnel does, and forwards nothing. */
 async function ztunnel(): Promise<FakeZtunnel> {
-  const fake: FakeZtunnel = { served: new Map(), refuses: undefined };
+  const fake: FakeZtunnel = { served: new Map(), refuses: undefined, bars: undefined };
   const proxies = new Map<string, Peers>();
   const zds = new ZdsClient({
     path: join(folder, 'ztunnel.sock'),
@@ -177,6 +179,7 @@ async function ztunnel(): Promise<FakeZtunnel> {
           closeFd(netnsFd);
         }
       },
+      admit: () => (fake.bars === undefined ? Promise.resolve() : Promise.reject(new Error(fake.bars))),
       remove: async (uid) => {
         fake.served.delete(uid);
         await proxies.get(uid)?.[Symbol.asyncDispose]();
@@ -251,7 +254,7 @@ test('a namespace is labelled and unlabelled: its running pods come and go, and 
   await eventually('the pod is marked', () => annotation() === 'enabled');
   const names = { workloadName: 'web', canonicalName: 'web', canonicalRevision: 'latest' };
   expect([...proxy.served.values()]).toEqual([
-    { uid: 'u-1', name: 'web', namespace: 'shop', serviceAccount: 'web', names },
+    { uid: 'u-1', name: 'web', namespace: 'shop', serviceAccount: 'web', names, waitsOutside: true },
   ]);
   expect([await metrics(), events]).toEqual([
     expect.stringContaining('ambit_cni_enrolments_total{way="label"} 1'),
@@ -409,6 +412,49 @@ test('a proxy that cannot serve a pod leaves it as it was, until it can', async 
   ]);
   proxy.refuses = undefined;
   await eventually('the pod is marked', () => annotation() === 'enabled');
+}, 30_000);
+
+test('a pod that the proxy does not let in yet goes on in clear, and is told why, until it does', async () => {
+  putPod();
+  const proxy = await ztunnel();
+  proxy.bars = 'no certificate for spiffe://td/ns/shop/sa/web: nobody there';
+  await start();
+  putNamespace('shop', AMBIENT);
+  await eventually('it is said why', () => events.length > 0);
+  expect([proxy.served.size, annotation(), await isClear(), pod.run('nft', 'list', 'tables')]).toEqual([
+    1,
+    undefined,
+    true,
+    '',
+  ]);
+  expect(events).toEqual([
+    expect.objectContaining({
+      reason: 'EnrolmentFailed',
+      message: expect.stringContaining('no certificate for spiffe://td/ns/shop/sa/web: nobody there'),
+    }),
+  ]);
+  // The kubelet's probes of it are left alone, as those of any pod outside.
+  expect(onNode('nft', 'list', 'ruleset')).not.toContain(`${POD} comment`);
+  proxy.bars = undefined;
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  expect(onNode('nft', 'list', 'ruleset')).toContain(`${POD} comment "u-1"`);
+}, 30_000);
+
+test('a pod that is in the mesh stays in it with a new agent, whether the proxy would let it in or not', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod();
+  const proxy = await ztunnel();
+  const first = await start();
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  await first[Symbol.asyncDispose]();
+  pod.nft('delete table inet istio-ambient-raw');
+  proxy.bars = 'no certificate for spiffe://td/ns/shop/sa/web: nobody there';
+  await start();
+  await eventually('rules are put right', () =>
+    pod.run('nft', 'list', 'tables').includes('istio-ambient-raw'),
+  );
+  const failures = events.filter((event) => JSON.stringify(event).includes('EnrolmentFailed'));
+  expect([await isCaptured(), proxy.served.size, failures]).toEqual([true, 1, []]);
 }, 30_000);
 
 test('a pod that is deleted is forgotten, on the node too', async () => {

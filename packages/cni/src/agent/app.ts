@@ -93,6 +93,10 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   });
   const connected = metrics.gauge({ name: 'ztunnel_connected', help: 'Connected ztunnels' });
   const enrolled = metrics.gauge({ name: 'ambit_cni_enrolled_pods', help: 'Pods of this node in the mesh' });
+  const refused = metrics.gauge({
+    name: 'ambit_cni_refused_pods',
+    help: 'Pods of this node that belong into the mesh and that ztunnel has not let in yet',
+  });
   const enrolments = metrics.counter({
     name: 'ambit_cni_enrolments',
     help: 'Pods that came into the mesh, by how',
@@ -213,7 +217,8 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
   metrics.beforeCollect(() => {
     installReady.set(installer?.installed.value === false ? 0 : 1);
     connected.set(zds.connections.value);
-    enrolled.set(held.heldCount);
+    enrolled.set(held.heldCount - held.refusedCount);
+    refused.set(held.refusedCount);
     clear.set(held.clearConnections().filter((one) => !('untold' in one)).length);
   });
   const answer = (request: HttpRequest) => page(request, { pending, metrics, runtime, held });

@@ -27,7 +27,7 @@ import {
   OUTBOUND_PORT,
   ZTUNNEL_MARK,
 } from '../rules/constants.ts';
-import { type RuleDefaults, rulesFor } from './decide/plan.ts';
+import { isMarked, type RuleDefaults, rulesFor } from './decide/plan.ts';
 import type { HostProbes } from './host-probes.ts';
 import type { UnforgottenConnections } from './unforgotten.ts';
 import {
@@ -50,6 +50,8 @@ export interface HeldPod {
   stage: 'listening' | 'redirected' | 'enrolled' | 'leaving' | 'draining';
   /** When it was enrolled, or its stage on the way out began, on the monotonic clock. */
   sinceMs: number;
+  /** ztunnel did not let it in when it was asked last, so it is outside the mesh. */
+  isRefused: boolean;
   /** The wait for the next step out. */
   timer: Timer | undefined;
 }
@@ -72,7 +74,11 @@ export interface EnrolmentDeps {
   readonly log: Logger;
 }
 
-/** @throws whatever a step throws; `held.stage` says how far it came, and calling again goes on from there. */
+/**
+ * A pod that is outside until then, and whose connections could not be carried, ztunnel refuses: it goes on as it is.
+ *
+ * @throws whatever a step throws; `held.stage` says how far it came, and calling again goes on from there.
+ */
 export async function enrol(
   held: HeldPod,
   pod: Pod,
@@ -80,20 +86,24 @@ export async function enrol(
   signal: AbortSignal,
 ): Promise<void> {
   const { fd } = held.netns;
-  let isRefused = false;
-  const listening = deps.proxy.add({ pod: held.pod, netnsFd: fd }).catch((error: unknown) => {
-    isRefused = true;
+  let hasFailed = false;
+  const listening = deps.proxy.add({ pod: announced(held, pod), netnsFd: fd }).catch((error: unknown) => {
+    hasFailed = true;
     throw error;
   });
   // Probes first or meanwhile: the rules capture those that come from elsewhere. But a turn later: to start a program takes
   // this thread milliseconds, in which the proxy can begin already. And whatever else the next steps are to find there.
   const meanwhile = async () => {
     await setImmediate();
-    if (isRefused) return;
+    if (hasFailed) return;
     deps.annotateSoon();
     await deps.probes.add(held.ips.map((ip) => ({ ip, uid: held.pod.uid })));
   };
+  // Who was refused is likely to be again, and is probed like any pod outside until it is not.
+  if (held.isRefused) await listening;
   const ready = await Promise.allSettled([listening, meanwhile()]);
+  held.isRefused = hasFailed && isOutside(held, pod);
+  if (held.isRefused) await deps.probes.remove(held.pod.uid, held.ips);
   for (const one of ready) if (one.status === 'rejected') throw one.reason;
   await deps.rules.apply(fd, rulesFor(pod, deps.defaults));
   if (held.stage !== 'enrolled') held.stage = 'redirected';
@@ -109,6 +119,17 @@ export async function enrol(
       pod: name,
       connections: clear.length,
     });
+}
+
+/** The pod as ztunnel is told of it. @param pod - Unknown while the runtime starts it. */
+export function announced(held: HeldPod, pod: Pod | undefined): ZdsPod {
+  return isOutside(held, pod) ? { ...held.pod, waitsOutside: true } : held.pod;
+}
+
+/** Whether nothing is redirected. One that an earlier agent has marked is in the mesh, though this one has done nothing yet. */
+function isOutside({ stage }: HeldPod, pod: Pod | undefined): boolean {
+  if (stage === 'leaving' || stage === 'draining') return true;
+  return stage === 'listening' && !(pod && isMarked(pod));
 }
 
 /**

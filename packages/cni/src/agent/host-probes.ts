@@ -64,7 +64,9 @@ export class NftHostProbes implements HostProbes {
   add(pods: readonly ProbedPod[]): Promise<void> {
     return this.#inTurn(async () => {
       const { ipv6 } = this.#options.rules;
-      const wanted = pods.filter(({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')));
+      const wanted = pods.filter(
+        ({ uid, ip }) => isPodUid(uid) && (ipv6 || !ip.includes(':')) && this.#owners.get(ip) !== uid,
+      );
       if (wanted.length === 0) return;
       if (!this.#addHere(wanted))
         await this.#apply(renderProbeAddition(wanted, (ip) => this.#owners.has(ip)));

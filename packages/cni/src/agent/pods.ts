@@ -14,6 +14,7 @@ import type { ZdsSnapshotEntry } from '@ambit/zds/agent-side';
 import { type Eligibility, eligibility, type EligibilityRules } from './decide/eligibility.ts';
 import { bypassesInbound, hasEnded, isMarked, planFor, podIps } from './decide/plan.ts';
 import {
+  announced,
   clearConnections,
   enrol,
   type EnrolmentDeps,
@@ -105,6 +106,11 @@ export class NodePods implements AsyncDisposable {
     return this.#held.size;
   }
 
+  /** Of those, how many ztunnel has not let in yet. */
+  get refusedCount(): number {
+    return this.#held.values().reduce((sum, { isRefused }) => sum + (isRefused ? 1 : 0), 0);
+  }
+
   /**
    * Takes up what an earlier agent had enrolled, without touching a connection: these pods are in the first snapshot of ZDS,
    * and once pods are followed their rules are applied again, unless `reconcile` says to trust them.
@@ -156,7 +162,10 @@ export class NodePods implements AsyncDisposable {
         isMarked(pod) && !hasEnded(pod) && !this.#isZtunnel(pod) && !this.#held.has(pod.metadata.uid ?? ''),
     );
     return [
-      ...[...this.#held.values()].map(({ pod, netns }) => ({ pod, netnsFd: netns.fd })),
+      ...[...this.#held.values()].map((held) => {
+        const { pod, netns } = held;
+        return { pod: announced(held, pods.get(`${pod.namespace}/${pod.name}`)), netnsFd: netns.fd };
+      }),
       ...unknown.map((pod) => ({ pod: zdsPodOf(pod) })),
     ];
   }
@@ -185,7 +194,8 @@ export class NodePods implements AsyncDisposable {
   /** What goes on in clear, of pods that are enrolled. */
   clearConnections(): readonly (ClearConnection | UntoldPod)[] {
     return [...this.#held.values()].flatMap(
-      ({ pod: { namespace, name }, netns }): readonly (ClearConnection | UntoldPod)[] => {
+      ({ pod: { namespace, name }, netns, isRefused }): readonly (ClearConnection | UntoldPod)[] => {
+        if (isRefused) return [];
         const pod = `${namespace}/${name}`;
         const clear = clearConnections(netns.fd);
         if (clear === undefined) return [{ pod, untold: `more than ${MAX_LISTED_CONNECTIONS} sockets` }];
@@ -223,7 +233,9 @@ export class NodePods implements AsyncDisposable {
     if (eligible.eligible && held && !isMarked(pod) && this.#waitForMark(held, key)) return;
     const plan = planFor(pod, eligible, held?.stage === 'enrolled');
     if (plan.action === 'nothing' && !eligible.eligible) this.#seenOutside.add(uid);
-    const isHalfWay = held !== undefined && held.stage !== 'enrolled';
+    // A pod whose sandbox is being made has no address yet, and its way in goes on when the plugin asks again.
+    const isComing = eligible.eligible && held?.stage === 'listening' && !hasEnded(pod);
+    const isHalfWay = held !== undefined && held.stage !== 'enrolled' && !isComing;
     const out = hasEnded(pod) ? 'forget' : 'release';
     const action = plan.action === 'nothing' && isHalfWay ? out : plan.action;
     if (action === 'enrol')
@@ -316,7 +328,15 @@ export class NodePods implements AsyncDisposable {
     }
     // The sandbox of a pod may be made anew under the same UID.
     if (known) this.#letGoOfSandbox(known, ips);
-    const held: HeldPod = { pod: zdsPod, netns, ips, stage: 'listening', sinceMs: 0, timer: undefined };
+    const held: HeldPod = {
+      pod: zdsPod,
+      netns,
+      ips,
+      stage: 'listening',
+      sinceMs: 0,
+      isRefused: false,
+      timer: undefined,
+    };
     this.#held.set(zdsPod.uid, held);
     return held;
   }

@@ -173,10 +173,11 @@ describe('ADD', () => {
       });
       return [exitCode, asked.length];
     };
-    expect(await once(50)).toEqual([0, 52]);
-    expect(await once(1_000)).toEqual([1, 101]);
-    expect(await once(1_000, { ambit_agent_wait_ms: 1_000 })).toEqual([1, 11]);
-    expect(await once(1_000, { ambit_agent_wait_ms: 'x' })).toEqual([1, 101]);
+    expect(await once(10)).toEqual([0, 12]);
+    // After 0.1, 0.3, 0.7, 1.5 s, and then each 0.8 s.
+    expect(await once(1_000)).toEqual([1, 15]);
+    expect(await once(1_000, { ambit_agent_wait_ms: 1_000 })).toEqual([1, 4]);
+    expect(await once(1_000, { ambit_agent_wait_ms: 'x' })).toEqual([1, 15]);
     expect((await run({ namespaces: { shop: 'outside' } })).asked).toHaveLength(1);
   });
 

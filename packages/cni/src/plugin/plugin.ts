@@ -8,7 +8,12 @@ import { join } from 'node:path';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { JsonRecord } from '../json.ts';
-import { AGENT_ANSWER_TIMEOUT_MS, AGENT_NOTICE_TIMEOUT_MS, AGENT_RETRY_MS } from '../limits.ts';
+import {
+  AGENT_ANSWER_TIMEOUT_MS,
+  AGENT_NOTICE_TIMEOUT_MS,
+  AGENT_RETRY_MAX_MS,
+  AGENT_RETRY_MS,
+} from '../limits.ts';
 import { AGENT_DAEMON_SET, EVENT_SOCKET, NODE_FILE } from '../names.ts';
 import { decodeNodeFile } from '../node-file.ts';
 import { encodeEvent } from '../plugin-event.ts';
@@ -131,13 +136,13 @@ async function settle(request: CniRequest, deps: PluginDependencies, path: strin
   };
   const { clock } = deps;
   const untilMs = clock.monotonicMs() + config.agentWaitMs;
-  for (;;) {
+  for (let pauseMs = AGENT_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, AGENT_RETRY_MAX_MS)) {
     try {
       return await ask();
     } catch (error) {
       const isPassing = error instanceof CniError && error.cniCode === CNI_CODES.tryAgainLater;
-      if (!isPassing || clock.monotonicMs() + AGENT_RETRY_MS > untilMs) throw error;
-      await clock.sleep(AGENT_RETRY_MS);
+      if (!isPassing || clock.monotonicMs() + pauseMs > untilMs) throw error;
+      await clock.sleep(pauseMs);
     }
   }
 }

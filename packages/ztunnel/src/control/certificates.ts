@@ -5,12 +5,15 @@
  * In shared mode a workload that mesh state places on this node is asked for before its first connection, and an identity
  * is forgotten with the last workload and pod that used it.
  */
+import type { Clock, Timer } from '@ambit/core/clock';
 import type { Logger } from '@ambit/core/log';
 import { messageOf } from '@ambit/core/errors';
 import type { CertificateState, CertificateStore } from '@ambit/identity/certificate-store';
+import { CertificateRequestError } from '@ambit/identity/errors';
 import type { WorkloadCertificate } from '@ambit/identity/workload-certificate';
 import type { MeshStore } from '@ambit/model/store';
 import { formatIdentity, type Workload } from '@ambit/model/workload';
+import { FORGET_UNANSWERED_MS } from '../limits.ts';
 import type { CertificateMessage, ControlToWorker, PodInfo } from '../threads/messages.ts';
 import type { WorkerEvent } from './worker-pool.ts';
 
@@ -27,6 +30,7 @@ export interface CertificatesOptions {
   /** Prefetch what mesh state places here. `undefined`: nothing. Empty: every workload is local. */
   readonly prefetchNode: string | undefined;
   readonly podUses: (namespace: string, serviceAccount: string) => boolean;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -35,6 +39,10 @@ export class Certificates implements Disposable {
   readonly #disposables = new DisposableStack();
   /** Local workloads that were asked for: uid → identity. */
   readonly #local = new Map<string, Workload>();
+  /** Identities whose first answer was waited for in vain. */
+  readonly #overdue = new Set<string>();
+  /** By account: when it is forgotten if nobody uses it again. */
+  readonly #leaving = new Map<string, Timer>();
   readonly #stop = new AbortController();
 
   constructor(options: CertificatesOptions) {
@@ -42,6 +50,7 @@ export class Certificates implements Disposable {
     const { store, mesh, workers, prefetchNode } = options;
     this.#disposables.use(
       store.subscribe((event) => {
+        this.#overdue.delete(event.kind === 'available' ? event.certificate.identity : event.identity);
         if (event.kind === 'available') workers.broadcast(certificateMessage(event.certificate));
         if (event.kind === 'forgotten')
           workers.broadcast({ kind: 'forget-certificate', identity: event.identity });
@@ -66,12 +75,51 @@ export class Certificates implements Disposable {
     this.#options.store.prefetch(identity);
   }
 
-  podLeft({ namespace, serviceAccount }: PodInfo): void {
-    this.#forgetIfUnused({ namespace, serviceAccount });
+  /**
+   * Resolves when `identity` has a certificate. The first answer about it is waited for, by one caller once; whoever comes
+   * later, or after a failure, hears at once.
+   *
+   * @throws {@link CertificateRequestError} with the last failure; or with what is waited for, when `signal` aborts.
+   */
+  async available(identity: string, signal: AbortSignal): Promise<void> {
+    const { store } = this.#options;
+    const known = store.standing(identity);
+    if (known instanceof Error) throw known;
+    if (known === 'available') return;
+    if (this.#overdue.has(identity)) throw overdue(identity);
+    try {
+      await store.get(identity, 'real-time', signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      const soFar = store.standing(identity);
+      if (soFar instanceof Error) throw soFar;
+      this.#overdue.add(identity);
+      throw overdue(identity);
+    }
+  }
+
+  /**
+   * What was never had is asked for a while longer: a pod that does not start for want of it is made anew again and again, and
+   * with it each request would be.
+   */
+  podLeft(info: PodInfo): void {
+    const { clock, store } = this.#options;
+    if (identitiesOf(info, store).every((identity) => store.standing(identity) === 'available')) {
+      this.#forgetIfUnused(info);
+      return;
+    }
+    const account = `${info.namespace}/${info.serviceAccount}`;
+    this.#leaving.get(account)?.cancel();
+    const timer = clock.after(FORGET_UNANSWERED_MS, () => {
+      this.#leaving.delete(account);
+      this.#forgetIfUnused(info);
+    });
+    this.#leaving.set(account, timer);
   }
 
   [Symbol.dispose](): void {
     this.#stop.abort(new Error('stopping'));
+    for (const timer of this.#leaving.values()) timer.cancel();
     this.#disposables.dispose();
   }
 
@@ -113,9 +161,24 @@ export class Certificates implements Disposable {
     const isSame = (workload: Workload) =>
       workload.namespace === namespace && workload.serviceAccount === serviceAccount;
     if (podUses(namespace, serviceAccount) || this.#local.values().some(isSame)) return;
-    const suffix = formatIdentity({ trustDomain: '', namespace, serviceAccount }).slice('spiffe://'.length);
-    for (const { identity } of store.states()) if (identity.endsWith(suffix)) store.forget(identity);
+    for (const identity of identitiesOf({ namespace, serviceAccount }, store)) store.forget(identity);
   }
+}
+
+/** In whatever trust domains they were asked for. */
+function identitiesOf(
+  { namespace, serviceAccount }: Pick<Workload, 'namespace' | 'serviceAccount'>,
+  store: CertificateStore,
+): readonly string[] {
+  const suffix = formatIdentity({ trustDomain: '', namespace, serviceAccount }).slice('spiffe://'.length);
+  return store
+    .states()
+    .map(({ identity }) => identity)
+    .filter((identity) => identity.endsWith(suffix));
+}
+
+function overdue(identity: string): CertificateRequestError {
+  return new CertificateRequestError(identity, 'the CA has not answered yet');
 }
 
 export function certificateMessage(certificate: WorkloadCertificate): CertificateMessage {

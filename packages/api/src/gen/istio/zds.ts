@@ -29,6 +29,7 @@ export interface AddWorkload {
   readonly workloadInfo: WorkloadInfo | undefined;
   readonly inboundBypassed: boolean;
   readonly names: WorkloadNames | undefined;
+  readonly waitsOutside: boolean;
 }
 
 export interface KeepWorkload {
@@ -276,7 +277,7 @@ export const WorkloadNames: MessageFns<WorkloadNames> = {
 };
 
 function createBaseAddWorkload(): AddWorkload {
-  return { uid: "", workloadInfo: undefined, inboundBypassed: false, names: undefined };
+  return { uid: "", workloadInfo: undefined, inboundBypassed: false, names: undefined, waitsOutside: false };
 }
 
 export const AddWorkload: MessageFns<AddWorkload> = {
@@ -292,6 +293,9 @@ export const AddWorkload: MessageFns<AddWorkload> = {
     }
     if (message.names !== undefined) {
       WorkloadNames.encode(message.names, writer.uint32(8010).fork()).join();
+    }
+    if (message.waitsOutside !== false) {
+      writer.uint32(8016).bool(message.waitsOutside);
     }
     return writer;
   },
@@ -341,6 +345,14 @@ export const AddWorkload: MessageFns<AddWorkload> = {
             message.names = WorkloadNames.decode(reader, reader.uint32());
             continue;
           }
+          case 1002: {
+            if (tag !== 8016) {
+              break;
+            }
+
+            message.waitsOutside = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           throw new globalThis.Error('illegal protobuf tag');
@@ -367,6 +379,7 @@ export const AddWorkload: MessageFns<AddWorkload> = {
     message.names = (object.names !== undefined && object.names !== null)
       ? WorkloadNames.fromPartial(object.names)
       : undefined;
+    message.waitsOutside = object.waitsOutside ?? false;
     return message;
   },
 };
