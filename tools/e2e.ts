@@ -105,11 +105,11 @@ async function runOnCluster(
       outcome.lastWords.push(`FAILED: ${messageOf(error)}`);
     }
   }
-  if (outcome.failed > 0) {
+  if (outcome.failed > 0 && cluster.isThere) {
     await cluster.collectLogs(logs);
     outcome.lastWords.push(`logs of the cluster: ${logs}`);
   }
-  if (options.keep && !signal.aborted) {
+  if (options.keep && cluster.isThere && !signal.aborted) {
     outcome.lastWords.push(
       `kept: ${cluster.name}; ${CLUSTER_VARIABLE}=${cluster.file} npm run e2e -- [jest's arguments] runs suites on it again`,
       `to remove it: ${provider.removal(cluster.name)}`,

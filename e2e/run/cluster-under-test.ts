@@ -65,6 +65,11 @@ export class ClusterUnderTest {
     report('the mesh is Ready');
   }
 
+  /** Whether there is one to keep, or to ask for logs: of a start that failed nothing is left. */
+  get isThere(): boolean {
+    return this.#cluster !== undefined;
+  }
+
   /** Never rejects: the failure that it is about counts. */
   async collectLogs(folder: string): Promise<void> {
     const { report } = this.#making;
