@@ -237,20 +237,20 @@ export class Cluster implements EndpointOwner, Disposable {
     return this.#usedMs;
   }
 
-  /** No request is under way or waits for a name to be looked up, and no connection is kept. */
+  /** {@link isIdle}, and no connection is kept. */
   get isUnused(): boolean {
-    return (
-      this.#retired.size === 0 &&
-      this.#resolution.pending === undefined &&
-      this.#endpoints.values().every((endpoint) => endpoint.isUnused)
-    );
+    return this.isIdle && this.#endpoints.values().every((endpoint) => endpoint.isUnused);
   }
 
-  /** No request is under way or waits for a name to be looked up; connections may be kept. */
+  /**
+   * No request is under way, waits for its next try, or for a name to be looked up; connections may be kept. Breakers count a
+   * request from its first try to its end, endpoints what carries bytes.
+   */
   get isIdle(): boolean {
     return (
       this.#retired.size === 0 &&
       this.#resolution.pending === undefined &&
+      this.breakers.used('requests') === 0 &&
       this.#endpoints.values().every(({ activeRequests }) => activeRequests === 0)
     );
   }

@@ -150,7 +150,9 @@ export class UpstreamEndpoint implements BalancedEndpoint, Disposable {
     this.#pools.clear();
   }
 
+  /** Cuts its connections; who has it still in hand gets no further ones, which nobody would close. */
   [Symbol.dispose](): void {
+    this.#hasLeft = true;
     for (const pool of this.#pools.values()) pool[Symbol.dispose]();
     this.#pools.clear();
   }

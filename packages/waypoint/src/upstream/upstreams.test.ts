@@ -97,6 +97,37 @@ describe('ports of a workload, which clients name', () => {
   });
 });
 
+test('a destination is not forgotten while a request of it waits for its next try', async () => {
+  const clock = new FakeClock();
+  const { upstreams, use } = upstreamsWith(clock);
+  const { cluster } = use(1);
+  cluster.breakers.tryTake('requests');
+  const forgetIdle = async () => {
+    for (let port = 2; port <= FLEETING_DESTINATIONS; port++) use(port);
+    await clock.advance(FLEETING_KEPT_MS * 2);
+  };
+  await forgetIdle();
+  expect(use(1).cluster).toBe(cluster);
+  cluster.breakers.release('requests');
+  await forgetIdle();
+  expect(use(1).cluster).not.toBe(cluster);
+  upstreams[Symbol.dispose]();
+});
+
+test('of a destination that was forgotten no connection is made any more', async () => {
+  const clock = new FakeClock();
+  const { upstreams, use } = upstreamsWith(clock);
+  const { endpoint } = use(1);
+  await clock.advance(FLEETING_KEPT_MS * 2);
+  const failures: string[] = [];
+  endpoint.http('1.1').acquire({
+    onConnection: () => undefined,
+    onFailed: ({ reason }) => failures.push(reason),
+  });
+  expect(failures).toEqual(['endpoint_gone']);
+  upstreams[Symbol.dispose]();
+});
+
 describe('names below a wildcard, which clients bring', () => {
   /** Names that are called `slow…` have no answer, until the test has one. */
   function wildcard(lookups?: QuestionPlaces) {
