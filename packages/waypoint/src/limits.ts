@@ -112,9 +112,10 @@ export const CONCURRENT_RETRIES = 1_024;
 /**
  * Ports of workloads and names below wildcards, which clients name at will. Of so many, or of the half of them that one
  * identity may have ({@link IDENTITY_SHARE}), those that nobody uses are forgotten at once; while all are used, there are no more.
+ * Of its own half, what others have used within {@link FLEETING_KEPT_MS} stays.
  */
 export const FLEETING_DESTINATIONS = 8_192;
-/** Where all were used, nobody looks again for one that is not before so long. */
+/** Those of one identity are not looked through again for what may go before so long. */
 export const FLEETING_LOOK_MS = 100;
 /** And otherwise when they were not used for so long. */
 export const FLEETING_KEPT_MS = 60_000;

@@ -2,9 +2,10 @@
  * Destinations that clients have made by naming a port or a name, and whose they are: the client's that named it first. One
  * client may name as many as it likes, so it has a share of all, and what has to make room is its own, or of whoever has most.
  *
- * Room is made by what nobody uses at the moment: kept connections do not hold a place.
+ * Room is made by what nobody uses at the moment: kept connections do not hold a place. What another client has used lately
+ * is not the owner's to drive out: it goes only when all are taken, after everything else.
  */
-import { FLEETING_DESTINATIONS, FLEETING_LOOK_MS, IDENTITY_SHARE } from '../limits.ts';
+import { FLEETING_DESTINATIONS, FLEETING_KEPT_MS, FLEETING_LOOK_MS, IDENTITY_SHARE } from '../limits.ts';
 
 /** What a place is for. */
 interface Held {
@@ -12,35 +13,56 @@ interface Held {
   readonly isIdle: boolean;
 }
 
-interface Owned<T> {
-  readonly held: Map<string, T>;
-  /** When none of these was idle; milliseconds of the monotonic clock. */
-  busyMs: number;
+interface Place<T> {
+  readonly key: string;
+  readonly one: T;
+  /** Who named it first, by identity. */
+  readonly client: string | undefined;
+  /** When anybody else last named it; milliseconds of the monotonic clock, as all here. */
+  othersMs: number;
 }
 
+interface Owned<T> {
+  readonly places: Set<Place<T>>;
+  /** When they were last looked through for what the owner alone uses, and for anything idle. */
+  readonly lookedMs: Record<Kind, number>;
+}
+
+type Kind = 'own' | 'any';
+
 export class Fleeting<T extends Held> {
-  /** By the client's identity. */
+  readonly #places = new Map<string, Place<T>>();
   readonly #byClient = new Map<string | undefined, Owned<T>>();
-  /** Whose each is. */
-  readonly #clients = new Map<string, string | undefined>();
 
   add(key: string, one: T, client: string | undefined): void {
-    const owned = this.#byClient.get(client) ?? { held: new Map(), busyMs: Number.NEGATIVE_INFINITY };
+    const never = Number.NEGATIVE_INFINITY;
+    const place: Place<T> = { key, one, client, othersMs: never };
+    const owned = this.#byClient.get(client) ?? {
+      places: new Set(),
+      lookedMs: { own: never, any: never },
+    };
     this.#byClient.set(client, owned);
-    owned.held.set(key, one);
-    this.#clients.set(key, client);
+    owned.places.add(place);
+    this.#places.set(key, place);
+  }
+
+  /** `client` names what is there already. */
+  used(key: string, client: string | undefined, nowMs: number): void {
+    const place = this.#places.get(key);
+    if (place && place.client !== client) place.othersMs = nowMs;
   }
 
   delete(key: string): void {
-    const client = this.#clients.get(key);
-    if (!this.#clients.delete(key)) return;
-    const owned = this.#byClient.get(client);
-    owned?.held.delete(key);
-    if (owned?.held.size === 0) this.#byClient.delete(client);
+    const place = this.#places.get(key);
+    if (!place) return;
+    this.#places.delete(key);
+    const owned = this.#byClient.get(place.client);
+    owned?.places.delete(place);
+    if (owned?.places.size === 0) this.#byClient.delete(place.client);
   }
 
   *entries(): Generator<readonly [key: string, one: T]> {
-    for (const { held } of this.#byClient.values()) yield* held;
+    for (const { key, one } of this.#places.values()) yield [key, one];
   }
 
   /**
@@ -49,28 +71,34 @@ export class Fleeting<T extends Held> {
    * @param forget - Has to {@link delete} it.
    */
   hasRoom(client: string | undefined, nowMs: number, forget: (key: string, one: T) => void): boolean {
-    const isFull = () => this.#clients.size >= FLEETING_DESTINATIONS;
-    const own = () => this.#byClient.get(client)?.held.size ?? 0;
+    const isFull = () => this.#places.size >= FLEETING_DESTINATIONS;
+    const own = () => this.#byClient.get(client)?.places.size ?? 0;
     const hasItsShare = () => own() >= FLEETING_DESTINATIONS * IDENTITY_SHARE;
-    if (hasItsShare()) forgetIdle(this.#byClient.get(client), nowMs, forget);
+    if (hasItsShare()) forgetIdle(this.#byClient.get(client), 'own', nowMs, forget);
     else if (isFull()) {
-      for (const owned of [...this.#byClient.values()].sort((a, b) => b.held.size - a.held.size)) {
-        forgetIdle(owned, nowMs, forget);
-        if (!isFull()) break;
+      const all = [...this.#byClient.values()].sort((a, b) => b.places.size - a.places.size);
+      for (const kind of ['own', 'any'] as const) {
+        for (const owned of all) {
+          if (!isFull()) break;
+          forgetIdle(owned, kind, nowMs, forget);
+        }
       }
     }
     return !hasItsShare() && !isFull();
   }
 }
 
-/** To look through them costs more than a refusal may: not again at once where all were busy. */
+/** To look through them costs more than a refusal may: not again at once, however little was found. */
 function forgetIdle<T extends Held>(
   owned: Owned<T> | undefined,
+  kind: Kind,
   nowMs: number,
   forget: (key: string, one: T) => void,
 ): void {
-  if (!owned || nowMs < owned.busyMs + FLEETING_LOOK_MS) return;
-  const idle = [...owned.held].filter(([, { isIdle }]) => isIdle);
-  if (idle.length === 0) owned.busyMs = nowMs;
-  for (const [key, one] of idle) forget(key, one);
+  if (!owned || nowMs < owned.lookedMs[kind] + FLEETING_LOOK_MS) return;
+  owned.lookedMs[kind] = nowMs;
+  for (const { key, one, othersMs } of [...owned.places]) {
+    const mayGo = kind === 'any' || nowMs >= othersMs + FLEETING_KEPT_MS;
+    if (mayGo && one.isIdle) forget(key, one);
+  }
 }

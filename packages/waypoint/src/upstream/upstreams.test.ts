@@ -68,14 +68,25 @@ describe('ports of a workload, which clients name', () => {
     upstreams[Symbol.dispose]();
   });
 
-  test('are never kept in any number, however fast they are named', () => {
-    const { upstreams, use, count } = upstreamsWith(new FakeClock());
+  test('are never kept in any number, however fast they are named', async () => {
+    const clock = new FakeClock();
+    const { upstreams, use, count } = upstreamsWith(clock);
     let most = 0;
     for (let port = 1; port < 3 * FLEETING_DESTINATIONS; port++) {
       use(port);
+      if (port % 2_000 === 0) await clock.advance(FLEETING_LOOK_MS);
       most = Math.max(most, count());
     }
     expect(most).toBeLessThanOrEqual(FLEETING_DESTINATIONS);
+    upstreams[Symbol.dispose]();
+  });
+
+  test('that others use are not driven out by whose they are', () => {
+    const { upstreams, use } = upstreamsWith(new FakeClock());
+    const { cluster } = use(1, 'alice');
+    expect(use(1, 'bob').cluster).toBe(cluster);
+    for (let port = 2; port <= FLEETING_DESTINATIONS * IDENTITY_SHARE + 1; port++) use(port, 'alice');
+    expect(use(1, 'bob').cluster).toBe(cluster);
     upstreams[Symbol.dispose]();
   });
 
@@ -103,7 +114,7 @@ test('a destination is not forgotten while a request of it waits for its next tr
   const { cluster } = use(1);
   cluster.breakers.tryTake('requests');
   const forgetIdle = async () => {
-    for (let port = 2; port <= FLEETING_DESTINATIONS; port++) use(port);
+    for (let port = 2; port <= FLEETING_DESTINATIONS * IDENTITY_SHARE + 1; port++) use(port);
     await clock.advance(FLEETING_KEPT_MS * 2);
   };
   await forgetIdle();
@@ -165,7 +176,7 @@ workloads:
   }
 
   test('are not forgotten while a request waits for their address', async () => {
-    const { upstreams, answers, named } = wildcard();
+    const { upstreams, clock, answers, named } = wildcard();
     const waiting = named('slow');
     const { pending } = waiting;
     expect(pending).toBeDefined();
@@ -173,6 +184,7 @@ workloads:
       named(`n${i}`);
       // They are answered, so that there is room for further questions.
       if (i % 200 === 0) await setImmediate();
+      if (i % 2_000 === 0) await clock.advance(FLEETING_LOOK_MS);
     }
     answers.get('slow.example.test')?.resolve(['192.0.2.1']);
     await pending;
@@ -219,12 +231,13 @@ workloads:
   });
 
   test('are not driven out by clients that look up others, however many', async () => {
-    const { upstreams, named } = wildcard();
+    const { upstreams, clock, named } = wildcard();
     const known = named('known', 'bob');
     await known.pending;
     for (let i = 0; i < 2 * FLEETING_DESTINATIONS; i++) {
       named(`n${i}`, i % 2 === 0 ? 'alice' : 'carol');
       if (i % 200 === 0) await setImmediate();
+      if (i % 2_000 === 0) await clock.advance(FLEETING_LOOK_MS);
     }
     expect(named('known', 'bob')).toBe(known);
     expect([...upstreams.clusters()].length).toBeLessThanOrEqual(FLEETING_DESTINATIONS + 1);

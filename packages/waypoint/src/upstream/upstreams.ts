@@ -147,9 +147,12 @@ export class Upstreams implements Disposable {
 
   /** One that a client has named. */
   #named(key: string, client: string | undefined, wanted: NewCluster): Cluster | UpstreamError {
-    const known = this.#clusters.get(key);
-    if (known) return known;
     const nowMs = this.#options.clock.monotonicMs();
+    const known = this.#clusters.get(key);
+    if (known) {
+      this.#fleeting.used(key, client, nowMs);
+      return known;
+    }
     if (!this.#fleeting.hasRoom(client, nowMs, (other, cluster) => this.#forget(other, cluster)))
       return new UpstreamError('UO', 'overflow', 'too many ports and names are in use, or of this client');
     const made = this.#cluster(key, wanted);
