@@ -138,9 +138,14 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
 
   // Who it is.
   const source = scope.use(
-    await certificateSource(config, false, { clock, random, log: deps.log.scope('ca') }),
+    await certificateSource(config, false, {
+      clock,
+      random,
+      log: deps.log.scope('ca'),
+      onConnected: () => store.tryAgain(),
+    }),
   );
-  const store = scope.use(
+  const store: CertificateStore = scope.use(
     new CertificateStore({ fetch: source.fetch, clock, random, log: deps.log.scope('identity') }),
   );
   const revocations = new Revocations();
@@ -391,6 +396,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
           await inbound.open();
           log.info('serving', { port: inbound.port });
           readiness.done('configuration');
+          source.connectAhead();
         },
         () => undefined,
       )

@@ -1,6 +1,6 @@
 /** For tests: a whole waypoint with its control plane, in this process, and services behind it. */
 import { AppProtocol, TunnelProtocol } from '@ambit/api/workload';
-import { systemClock, systemRandom } from '@ambit/core/clock';
+import { type Clock, systemClock, systemRandom } from '@ambit/core/clock';
 import { bytesOfIp } from '@ambit/core/ip';
 import { LogRoot } from '@ambit/core/log';
 import { type App, type AppDeps, startApp } from '../app.ts';
@@ -112,6 +112,8 @@ export interface NetworkOptions {
   readonly credentials?: string;
   /** Who is asked for names that clients bring, and which addresses are believed. */
   readonly outside?: AppDeps['outside'];
+  /** The waypoint's. Default: the system's. */
+  readonly clock?: Clock;
   /** What the control plane knows before the waypoint starts. */
   readonly before?: (controlPlane: ControlPlane) => void;
 }
@@ -129,7 +131,7 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
     await startApp(
       config,
       {
-        clock: systemClock,
+        clock: options.clock ?? systemClock,
         random: systemRandom,
         log,
         environment: {},
