@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { isSecretName } from './secret-names.ts';
 
-describe('what a header says is hidden', () => {
+describe('what a header or a setting says is hidden', () => {
   test.each([
     'authorization',
     'Proxy-Authorization',
@@ -24,12 +24,38 @@ describe('what a header says is hidden', () => {
     'x-client-secret',
     'x-forwarded-client-cert',
     'password',
+    'x-cookie',
+    'APP_COOKIE',
+    'grpc-cookie',
+    'PGPASSWORD',
+    'DB_PASS',
+    'DB_PWD',
+    'passwords',
+    'ACCESSTOKEN',
+    'x-authtoken',
+    'refreshtoken',
+    'CLIENTSECRET',
+    'clientSecret',
+    'PRIVATEKEY',
+    'API_KEY_2',
+    'apikeys',
+    'signing-key',
+    'encryption-key',
+    'account-key',
+    'AccountKey',
+    'x-bearer',
+    'GITHUB_TOKEN1',
+    'credentials',
+    'JSESSIONID',
+    'cf-access-jwt-assertion',
+    'x-ms-token-aad-id-token',
+    'sec-websocket-protocol',
   ])('%s', (name) => {
     expect(isSecretName(name)).toBe(true);
   });
 });
 
-describe('what a header says is shown', () => {
+describe('what a header or a setting says is shown', () => {
   test.each([
     'x-version',
     'x-request-id',
@@ -44,6 +70,20 @@ describe('what a header says is shown', () => {
     'content-type',
     'x-user',
     'x-forwarded-for',
+    'partition-key',
+    'PUBLIC_KEY',
+    'x-monkey',
+    'x-keyboard',
+    'bypass',
+    'x-compass',
+    'passenger',
+    'DNS_CAPTURE',
+    'DNS_PROXY_ADDR',
+    'CLUSTER_ID',
+    'INSTANCE_IPS',
+    'NODE_NAME',
+    'x-secretary',
+    'x-residential',
   ])('%s', (name) => {
     expect(isSecretName(name)).toBe(false);
   });
