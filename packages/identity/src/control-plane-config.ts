@@ -16,7 +16,7 @@ export const controlPlaneVariables = {
   xdsAddress: text({
     env: 'XDS_ADDRESS',
     default: undefined,
-    doc: 'The control plane, as URI or host:port. Empty: none. http:// is for loopback, or for whoever has no token and no header that is one. Default: istiod.istio-system.svc:15012 on Kubernetes.',
+    doc: 'The control plane, as URI or host:port. Empty: none. http:// is for loopback, or for whoever sends no token, and no header or metadata that is one. Default: istiod.istio-system.svc:15012 on Kubernetes.',
   }),
   caAddress: text({
     env: 'CA_ADDRESS',
@@ -90,15 +90,22 @@ export interface ControlPlaneConfig {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** What a proxy knows besides the variables. */
+export interface ControlPlaneAbout {
+  /** Of a ProxyConfig: the control plane's address unless the variable says another. */
+  readonly discoveryAddress?: string | undefined;
+  /** What users have the control plane told of this proxy, by name. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
 /**
- * @param discoveryAddress - Of a ProxyConfig: the control plane's address unless the variable says another.
  * @param problems - Gets, in words, what is wrong; then the configuration is not to be used.
  */
 export function controlPlaneConfig(
   values: Infer<typeof controlPlaneVariables>,
   env: Environment,
   files: { exists(path: string): boolean },
-  discoveryAddress: string | undefined,
+  { discoveryAddress, metadata = {} }: ControlPlaneAbout,
   problems: string[],
 ): ControlPlaneConfig {
   const fallback =
@@ -114,6 +121,8 @@ export function controlPlaneConfig(
     if (token.kind !== 'none')
       problems.push(`${uri}: want https, since a token goes there; without one, AUTH_TOKEN is empty`);
     else if (header !== undefined) problems.push(`${uri}: want https, since a header ${header} goes there`);
+    const secret = namesIn(metadata).find(isSecretName);
+    if (secret !== undefined) problems.push(`${uri}: want https, since metadata ${secret} goes there`);
   }
   const ca = serverAddress(problems, 'CA_ADDRESS', values.caAddress ?? fallback);
   if (ca && !ca.tls && !values.fakeCa)
@@ -138,6 +147,15 @@ export function withPrefix(env: Environment, prefix: string): readonly (readonly
       ? [[name.slice(prefix.length), value] as const]
       : [],
   );
+}
+
+/** Names of fields, and of fields of fields. */
+function* namesIn(value: unknown): Generator<string> {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, inner] of Object.entries(value)) {
+    yield name;
+    yield* namesIn(inner);
+  }
 }
 
 /** gRPC metadata: names in lower case, none that gRPC would take for binary, values of printable ASCII. */

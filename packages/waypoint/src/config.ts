@@ -60,7 +60,7 @@ export function configFrom(env: Environment, files: ConfigFiles): Config {
   const problems: string[] = [];
   const values = collectConfig(variables, env, problems);
   if (!values) throw new ConfigError(problems);
-  const plane = controlPlaneConfig(values, env, files, undefined, problems);
+  const plane = controlPlaneConfig(values, env, files, {}, problems);
   const config: Config = {
     ...values,
     ...plane,

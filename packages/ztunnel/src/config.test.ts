@@ -276,6 +276,21 @@ describe('what cannot be', () => {
       env: { XDS_ADDRESS: 'http://istiod:15010', XDS_HEADER_X_API_KEY: 'x' },
       want: 'XDS_ADDRESS=http://istiod:15010: want https, since a header x_api_key goes there',
     },
+    'a token in clear, as metadata': {
+      env: { XDS_ADDRESS: 'http://istiod:15010', ISTIO_META_A: 'b', ISTIO_META_ACCESSTOKEN: 'x' },
+      want: 'XDS_ADDRESS=http://istiod:15010: want https, since metadata ACCESSTOKEN goes there',
+    },
+    'a password in clear, of a ProxyConfig': {
+      env: {
+        PROXY_CONFIG:
+          '{"discoveryAddress": "http://istiod:15010", "proxyMetadata": {"ISTIO_META_DB_PASS": "x"}}',
+      },
+      want: 'discoveryAddress=http://istiod:15010: want https, since metadata DB_PASS goes there',
+    },
+    'a key in clear, within metadata': {
+      env: { XDS_ADDRESS: 'http://istiod:15010', ISTIO_METAJSON_A: '[{"b": {"signingKey": "x"}}]' },
+      want: 'XDS_ADDRESS=http://istiod:15010: want https, since metadata signingKey goes there',
+    },
     'a binary header': { env: { XDS_HEADER_X_BIN: 'a', 'XDS_HEADER_A-bin': 'b' }, want: 'XDS_HEADER_A-bin' },
     'a DNS address that is none': {
       env: { ISTIO_META_DNS_PROXY_ADDR: 'somewhere:53' },

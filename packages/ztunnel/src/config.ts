@@ -85,7 +85,9 @@ export function configFrom(env: Environment, files: ConfigFiles): Config {
   const jsonMetadata = parsedMetadata(env, warnings);
   const dnsCapture = values.metaDnsCapture ?? proxyMetadata['DNS_CAPTURE'];
   const dns = dnsCapture === undefined || dnsCapture.toLowerCase() === 'true';
-  const plane = controlPlaneConfig(values, env, files, proxy.config.discoveryAddress, problems);
+  const { discoveryAddress } = proxy.config;
+  const metadata = { ...proxyMetadata, ...jsonMetadata };
+  const plane = controlPlaneConfig(values, env, files, { discoveryAddress, metadata }, problems);
   const log = logConfig(values, problems);
   problems.push(...contradictions(values, dns));
   const config: Config = {
