@@ -18,12 +18,14 @@ class ScriptedCa {
   readonly clock = new FakeClock();
   /** How the next requests go, without waiting; `undefined`: they wait in `open`. */
   policy: (() => Error | 'certificate') | undefined = () => 'certificate';
+  /** In its place, by who asks. */
+  decide: ((identity: string) => Error | 'certificate') | undefined;
   lifetimeMs = 24 * HOUR_MS;
   #serial = 0;
 
   readonly fetch: FetchCertificate = (identity, signal) => {
     this.asked.push({ identity, atMs: this.clock.now() });
-    if (!this.policy) {
+    if (!this.policy && !this.decide) {
       return new Promise((resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error));
         this.open.push({
@@ -32,7 +34,7 @@ class ScriptedCa {
         });
       });
     }
-    const outcome = this.policy();
+    const outcome = this.decide?.(identity) ?? this.policy?.() ?? 'certificate';
     return outcome === 'certificate' ? Promise.resolve(this.certificate(identity)) : Promise.reject(outcome);
   };
 
@@ -94,17 +96,65 @@ describe('CertificateStore', () => {
       for (const name of names) expect(store.standing(name)).toBe('available');
     });
 
-    test('and is not, that was one question', async () => {
+    /** A long one: the pauses are as long as they get. */
+    async function longOutage(ca: ScriptedCa, store: CertificateStore): Promise<void> {
+      await outage(ca, store);
+      await ca.clock.advance(1_800_000);
+      ca.asked.length = 0;
+    }
+
+    test('and is not, it is asked for a few more, one at a time, however often it is said', async () => {
+      const askedInAMinute = async (tries: boolean) => {
+        const ca = new ScriptedCa();
+        using store = ca.store();
+        await longOutage(ca, store);
+        for (let second = 0; second < 60; second++) {
+          if (tries) store.tryAgain();
+          await ca.clock.advance(1_000);
+        }
+        return ca.asked.length;
+      };
+      const more = (await askedInAMinute(true)) - (await askedInAMinute(false));
+      // At 0, 1, 3, 7, 15, 30 and 45 s; each puts off what was due of that account.
+      expect(more).toBeGreaterThan(0);
+      expect(more).toBeLessThanOrEqual(7);
+    });
+
+    test.each([
+      ['the first account is denied for good', (identity: string) => identity === names[0]],
+      ['the first answer is a failure', (_: string, asked: number) => asked === 1],
+      ['it is found out by an account that had not failed', () => false],
+    ])('all others come soon, though %s', async (what, isDenied) => {
       const ca = new ScriptedCa();
       using store = ca.store();
-      await outage(ca, store);
-      const before = ca.clock.now();
+      await longOutage(ca, store);
+      let asked = 0;
+      ca.decide = (identity) => {
+        asked += 1;
+        return isDenied(identity, asked) ? new Error('denied') : 'certificate';
+      };
+      if (what.startsWith('it is')) await store.get(ALICE, 'real-time', forever);
+      else store.tryAgain();
+      await ca.clock.advance(4_000);
+      for (let n = 0; n < names.length; n++) await ca.clock.advance(0);
+      const missing = names.filter((name) => store.standing(name) !== 'available');
+      expect(missing).toEqual(names.filter((name) => isDenied(name, 2)));
+    });
+
+    test('what was asked for before it was there again and fails later is asked for again soon', async () => {
+      const ca = new ScriptedCa();
+      using store = ca.store();
+      await longOutage(ca, store);
+      ca.policy = undefined;
       store.tryAgain();
-      await ca.clock.advance(100);
-      expect(ca.asked).toEqual([{ identity: expect.any(String), atMs: before }]);
-      expect(store.standing(names[0] ?? '')).toMatchObject({
-        message: expect.stringContaining('nobody there'),
-      });
+      await ca.clock.advance(1);
+      ca.policy = () => 'certificate';
+      await store.get(ALICE, 'real-time', forever);
+      await ca.clock.advance(2_000);
+      ca.open[0]?.answer(new Error('the connection is gone'));
+      await ca.clock.advance(0);
+      await ca.clock.advance(600);
+      expect(store.standing(ca.open[0]?.identity ?? '')).toBe('available');
     });
 
     test('whose life ends first is asked for first: one that could not be renewed comes after those that never came', async () => {
@@ -125,7 +175,7 @@ describe('CertificateStore', () => {
       expect(names).toContain(ca.asked[0]?.identity);
     });
 
-    test('a question that is still open does not hold another one up', async () => {
+    test('a question that is still open is enough', async () => {
       const ca = new ScriptedCa();
       using store = ca.store();
       await outage(ca, store);
@@ -133,7 +183,7 @@ describe('CertificateStore', () => {
       store.tryAgain();
       store.tryAgain();
       await ca.clock.advance(0);
-      expect(new Set(ca.asked.map(({ identity }) => identity)).size).toBe(2);
+      expect(ca.asked).toHaveLength(1);
     });
   });
 

@@ -15,7 +15,11 @@ import {
   MAX_IDENTITIES,
   MAX_REQUESTS_IN_FLIGHT,
   MAX_TIMER_MS,
+  MAX_PROBES,
   NEAR_RETRY_MS,
+  PROBE_INITIAL_MS,
+  PROBE_MAX_MS,
+  RECOVERY_INTERVAL_MS,
   RECOVERY_SPREAD_MS,
   REQUEST_TIMEOUT_MS,
   RETRY_INITIAL_MS,
@@ -68,6 +72,16 @@ interface Entry {
   timer: Timer | undefined;
   /** When `timer` asks again. */
   dueAtMs: number;
+  /** When it was asked for last, on the monotonic clock. */
+  askedAtMs: number;
+}
+
+/** Asking whether the CA is there again. */
+interface Probing {
+  readonly pauses: Backoff;
+  left: number;
+  entry: Entry | undefined;
+  timer: Timer | undefined;
 }
 
 export class CertificateStore implements Disposable {
@@ -76,6 +90,8 @@ export class CertificateStore implements Disposable {
   readonly #listeners = new Set<(event: CertificateEvent) => void>();
   readonly #queue = new RequestQueue();
   #inFlight = 0;
+  #probing: Probing | undefined;
+  #recoveredAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: CertificateStoreOptions) {
     this.#options = options;
@@ -120,27 +136,53 @@ export class CertificateStore implements Disposable {
   }
 
   /**
-   * Whatever was in the way of certificates may be gone: asks at once for one of those that could not be had or renewed, whose
-   * life ends first. When it comes, the others are asked for as well, within {@link RECOVERY_SPREAD_MS}.
+   * Whatever was in the way of certificates may be gone: asks for those that could not be had or renewed, one after the other
+   * with growing pauses, until one comes; then for all others, within {@link RECOVERY_SPREAD_MS}. A CA that takes connections
+   * and gives nothing, or denies one account for good, is hardly asked more than without.
    */
   tryAgain(): void {
-    const [first] = this.#failing()
+    if (this.#probing) return;
+    const { random } = this.#options;
+    const pauses = new Backoff({ initialMs: PROBE_INITIAL_MS, maxMs: PROBE_MAX_MS, jitter: 0.2 }, random);
+    this.#probe({ pauses, left: MAX_PROBES, entry: undefined, timer: undefined });
+  }
+
+  /** The one that was asked for longest ago, and of those whose life ends first. */
+  #probe(probing: Probing): void {
+    const [entry] = this.#failing()
       .filter(({ request }) => !request)
-      .sort((a, b) => endOf(a) - endOf(b));
-    if (!first) return;
-    first.timer?.cancel();
-    this.#enqueue(first, 'warmup');
+      .sort((a, b) => a.askedAtMs - b.askedAtMs || endOf(a) - endOf(b));
+    this.#probing = entry && probing.left > 0 ? probing : undefined;
+    if (!entry || !this.#probing) return;
+    probing.left -= 1;
+    probing.entry = entry;
+    entry.timer?.cancel();
+    this.#enqueue(entry, 'warmup');
+  }
+
+  /** What was asked for to see whether the CA is there again has not come. */
+  #probeFailed(entry: Entry): void {
+    const probing = this.#probing;
+    if (probing?.entry !== entry) return;
+    probing.entry = undefined;
+    probing.timer = this.#options.clock.after(probing.pauses.nextMs(), () => this.#probe(probing));
   }
 
   #failing(): Entry[] {
     return [...this.#entries.values()].filter(({ fails }) => fails);
   }
 
-  /** The CA gives certificates again. */
+  /** The CA gives certificates: those that could not be had are asked for soon, unless that was so a moment ago. */
   #recovered(): void {
     const { clock, random } = this.#options;
-    for (const entry of this.#failing()) {
-      entry.backoff.reset();
+    this.#probing?.timer?.cancel();
+    this.#probing = undefined;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#recoveredAtMs < RECOVERY_INTERVAL_MS) return;
+    const failing = this.#failing();
+    if (failing.length === 0) return;
+    this.#recoveredAtMs = nowMs;
+    for (const entry of failing) {
       const atMs = clock.now() + random() * RECOVERY_SPREAD_MS;
       // Others that come meanwhile do not put it off.
       if (!entry.request && atMs < entry.dueAtMs) this.#schedule(entry, atMs, 'warmup');
@@ -154,6 +196,7 @@ export class CertificateStore implements Disposable {
     this.#entries.delete(identity);
     this.#queue.remove(identity);
     entry.timer?.cancel();
+    this.#probeFailed(entry);
     const error = new CertificateRequestError(identity, 'no workload of this node uses it any more');
     entry.request?.abort(error);
     for (const waiter of [...entry.waiters]) waiter.reject(error);
@@ -180,6 +223,8 @@ export class CertificateStore implements Disposable {
   /** Forgets everything and asks for nothing more. */
   [Symbol.dispose](): void {
     this.#listeners.clear();
+    this.#probing?.timer?.cancel();
+    this.#probing = undefined;
     for (const identity of [...this.#entries.keys()]) this.forget(identity);
   }
 
@@ -197,6 +242,7 @@ export class CertificateStore implements Disposable {
       request: undefined,
       timer: undefined,
       dueAtMs: 0,
+      askedAtMs: 0,
     };
     this.#entries.set(identity, entry);
     return entry;
@@ -248,6 +294,7 @@ export class CertificateStore implements Disposable {
     entry.timer?.cancel();
     const abort = new AbortController();
     entry.request = abort;
+    entry.askedAtMs = clock.monotonicMs();
     const timeout = clock.after(REQUEST_TIMEOUT_MS, () =>
       abort.abort(
         new CertificateRequestError(entry.identity, `no answer of the CA within ${REQUEST_TIMEOUT_MS} ms`),
@@ -271,7 +318,6 @@ export class CertificateStore implements Disposable {
 
   #succeed(entry: Entry, certificate: WorkloadCertificate): void {
     const { clock, random, log } = this.#options;
-    const hadFailed = entry.fails;
     entry.backoff.reset();
     entry.certificate = certificate;
     entry.error = undefined;
@@ -283,7 +329,7 @@ export class CertificateStore implements Disposable {
     this.#schedule(entry, refreshAtMs(certificate, clock.now(), random()));
     for (const waiter of [...entry.waiters]) waiter.resolve(certificate);
     this.#emit({ kind: 'available', certificate });
-    if (hadFailed) this.#recovered();
+    this.#recovered();
   }
 
   #fail(entry: Entry, cause: unknown): void {
@@ -293,7 +339,10 @@ export class CertificateStore implements Disposable {
         ? cause
         : new CertificateRequestError(entry.identity, messageOf(cause), { cause });
     entry.fails = true;
-    const backoffMs = entry.backoff.nextMs();
+    // What was asked for while the CA was away still had to fail.
+    const isLate = entry.askedAtMs < this.#recoveredAtMs;
+    const backoffMs = isLate ? RETRY_INITIAL_MS : entry.backoff.nextMs();
+    this.#probeFailed(entry);
     const retryAtMs = clock.now() + backoffMs;
     const { certificate } = entry;
     if (certificate && this.#isValid(certificate)) {

@@ -41,8 +41,13 @@ export const RETRY_INITIAL_MS = 500;
 /** Who waits for a certificate is not refused while the next try is this near: a control plane that starts needs a moment. */
 export const NEAR_RETRY_MS = 1_250;
 export const RETRY_MAX_MS = 150_000;
-/** When a CA that failed gives a certificate, all others that could not be had are asked for within this. */
+/** Pauses between questions whether a CA that is connected again gives certificates, and how many are asked. */
+export const PROBE_INITIAL_MS = 1_000;
+export const PROBE_MAX_MS = 15_000;
+export const MAX_PROBES = 20;
+/** When a certificate comes, all others that could not be had are asked for within this, and so at most once in that. */
 export const RECOVERY_SPREAD_MS = 2_000;
+export const RECOVERY_INTERVAL_MS = 15_000;
 /** Long waits are cut into pieces of this length, since timers overflow and machines sleep. */
 export const MAX_TIMER_MS = 3_600_000;
 /** A service-account token; Kubernetes' are about 1 KiB. */

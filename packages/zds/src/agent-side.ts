@@ -37,11 +37,17 @@ export class ZdsServer implements Service {
   #live: readonly AgentConnection[] = [];
   readonly #count = new Watched(0);
   readonly #stop = new AbortController();
+  #welcomed = 0;
   #listener: SeqpacketListener | undefined;
   #accepting: Promise<void> | undefined;
 
   constructor(options: ZdsServerOptions) {
     this.#options = options;
+  }
+
+  /** How many ztunnels have connected so far: whether another came meanwhile. */
+  get welcomed(): number {
+    return this.#welcomed;
   }
 
   /** How many ztunnels are connected. */
@@ -120,6 +126,7 @@ export class ZdsServer implements Service {
     const ztunnel = new AgentConnection(connection, clock);
     // Asked for before anything else can be, so that no change overtakes the snapshot.
     const snapshot = this.#sendSnapshot(ztunnel);
+    this.#welcomed += 1;
     this.#setLive([...this.#live, ztunnel]);
     log.info('ztunnel connected', { connections: this.#live.length });
     snapshot.catch((error: unknown) => {

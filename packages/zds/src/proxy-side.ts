@@ -37,6 +37,8 @@ export interface ZdsHandler {
    * @throws Any error: the agent is told its message, and the same pod comes again some seconds later.
    */
   add(pod: ZdsPod, netnsFd: number): Promise<void>;
+  /** The pod's connections are redirected, or will be in a moment; it is said again with each announcement. */
+  redirected(pod: ZdsPod): void;
   /**
    * Resolves when the connections of a pod that waits outside can be carried; its agent redirects them then.
    *
@@ -241,6 +243,7 @@ export class ZdsClient implements Service {
     }
     if (decision === 'running') {
       closeFd(fd);
+      if (pod.waitsOutside !== true) this.#options.handler.redirected(pod);
       return isAsked ? this.#admit(pod, answerByMs) : YES;
     }
     if (decision === 'restart' || this.#pending.get(pod.uid)?.attempting) this.#remove([pod.uid]);
@@ -253,7 +256,9 @@ export class ZdsClient implements Service {
   async #start(pending: PendingPod, isAsked: boolean, answerByMs: number): Promise<string> {
     const problem = await this.#attempt(pending);
     if (problem !== undefined) return `failure to start proxy: ${problem}`;
-    return isAsked ? await this.#admit(pending.pod, answerByMs) : '';
+    // Another message about it may have come meanwhile.
+    const isCurrent = this.#session.runsIn(pending.pod.uid) === pending.netns;
+    return isAsked && isCurrent ? await this.#admit(pending.pod, answerByMs) : '';
   }
 
   async #admit(pod: ZdsPod, answerByMs: number): Promise<string> {
@@ -263,6 +268,7 @@ export class ZdsClient implements Service {
     const timer = clock.after(waitMs, () => patience.abort(new Error(`still waited for after ${waitMs} ms`)));
     try {
       await handler.admit(pod, patience.signal);
+      handler.redirected(pod);
       return '';
     } catch (error) {
       const problem = messageOf(error);
@@ -291,6 +297,7 @@ export class ZdsClient implements Service {
         return undefined;
       this.#forget(pod.uid);
       this.#publish(this.#state.value.connected);
+      if (pod.waitsOutside !== true) handler.redirected(pod);
       return undefined;
     })();
     const patience = new AbortController();

@@ -33,6 +33,11 @@ export class ZdsSession {
     return [...this.#running.keys()];
   }
 
+  /** Where the pod's proxy runs, if it does. */
+  runsIn(uid: string): NetnsId | undefined {
+    return this.#running.get(uid);
+  }
+
   /** Everything the agent named is served. */
   get ready(): boolean {
     return this.#snapshotReceived && this.#pending.size === 0;

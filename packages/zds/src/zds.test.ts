@@ -69,6 +69,11 @@ class Proxies {
   readonly calls: string[] = [];
   refuse = new Map<string, string>();
   hang: Promise<void> | undefined;
+  readonly told: string[] = [];
+  redirected({ uid }: ZdsPod): void {
+    this.told.push(uid);
+  }
+
   /** By UID: those that are not let in yet, and until when. */
   readonly barred = new Map<string, Promise<void>>();
 
@@ -185,8 +190,10 @@ describe('agent and ztunnel together', () => {
     await clock.advance(4_000);
     await expect(added).rejects.toThrow('not serving after 4000 ms');
     expect(client.state.value.ready).toBe(false);
+    expect(proxies.told).toEqual([]);
     release();
     await eventually('ready', () => client.state.value.ready);
+    expect(proxies.told).toEqual(['slow']);
   });
 
   test('pods that come together start together, and are answered in order', async () => {
@@ -233,6 +240,9 @@ describe('agent and ztunnel together', () => {
     await server.add({ pod: pod('redirected'), netnsFd: fd });
     // Nobody is asked about those of a snapshot, and those that are redirected already.
     expect(proxies.calls).toEqual(['add old', 'add early', 'admit early', 'admit early', 'add redirected']);
+    // Another agent finds the first redirected, and says so.
+    await server.add({ pod: pod('old'), netnsFd: old });
+    expect(proxies.told).toEqual(['early', 'redirected', 'old']);
   });
 
   test('a pod that is not let in is not waited for longer than an agent waits', async () => {

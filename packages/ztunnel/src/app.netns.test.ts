@@ -1,5 +1,5 @@
 import { Resolver } from 'node:dns/promises';
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -183,6 +183,34 @@ describe('the pods of a node', () => {
     await eventually(async () => (await dump()).workloadState, {});
     await agent[Symbol.asyncDispose]();
     await eventually(ready, 'not ready, pending: workload proxy manager\n');
+  });
+
+  test('are refused while they wait outside and no certificate comes, but for those that certificates depend on', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ambit-app-'));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'ztunnel.sock');
+    await start({
+      LOCAL_XDS: 'workloads: []',
+      FAKE_CA: 'false',
+      CA_ADDRESS: 'https://ca.vault.svc:25013',
+      INPOD_UDS: path,
+      NODE_NAME: 'n1',
+    });
+    const agent = await agentAt(path, []);
+    await eventually(ready, 'ready\n');
+    const netnsFd = openSync('/proc/self/ns/net', 'r');
+    const add = (uid: string, namespace: string, waits: boolean) =>
+      agent.add({ pod: { ...POD, uid, namespace, ...(waits && { waitsOutside: true }) }, netnsFd });
+    for (let asked = 0; asked < 2; asked++)
+      await expect(add('outside', 'shop', true)).rejects.toThrow(
+        `ztunnel refused pod outside: no certificate for ${WEB}: `,
+      );
+    // It is served all the same, and keeps nobody from being ready.
+    expect(await ready()).toBe('ready\n');
+    await add('redirected', 'shop', false);
+    await add('dns', 'kube-system', true);
+    await add('ca', 'vault', true);
+    closeSync(netnsFd);
   });
 
   test('ask for addresses as connections need them, where that is wanted', async () => {

@@ -326,7 +326,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
     readiness.done('proxy');
     readiness.done('dns proxy');
   }
-  const ahead = namespacesAhead({ podNamespace: config.podNamespace, caAuthority: config.ca?.authority });
+  const ahead = namespacesAhead({ ...config, caAuthority: config.ca?.authority });
   const certified = async (info: PodInfo, until: AbortSignal) => {
     if (!ahead.has(info.namespace)) await certificates.available(identityOf(info), until);
   };
@@ -421,14 +421,13 @@ function zdsClient(config: Config, { pods, clear, certified }: PodService, deps:
   return new ZdsClient({
     path: config.agentSocket,
     handler: {
-      add: async ({ inboundBypassed, waitsOutside, ...pod }, fd) => {
+      add: async ({ inboundBypassed: _, waitsOutside: __, ...pod }, fd) => {
         await pods.add(pod, netnsOfFd(fd));
-        if (!inboundBypassed && !waitsOutside) clear.enrolled(pod.uid);
       },
       // Into the mesh without a certificate means that every connection is refused: it is better served outside.
-      admit: async ({ inboundBypassed, ...pod }, patience) => {
-        await certified(pod, patience);
-        if (!inboundBypassed) clear.enrolled(pod.uid);
+      admit: certified,
+      redirected: ({ uid, inboundBypassed }) => {
+        if (!inboundBypassed) clear.enrolled(uid);
       },
       remove: async (uid) => pods.remove(uid),
     },

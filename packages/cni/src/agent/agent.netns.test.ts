@@ -123,6 +123,12 @@ function putPod(ip: string | undefined = POD, labels: Record<string, string> = {
   api.put(PODS, { metadata, spec: { nodeName: 'n1', serviceAccountName: 'web' }, status } as KubeObject);
 }
 
+function mark(redirection: string | undefined): void {
+  const known = api.find(PODS, 'shop', 'web');
+  const annotations = redirection === undefined ? {} : { 'ambient.istio.io/redirection': redirection };
+  if (known) api.put(PODS, { ...known, metadata: { ...known.metadata, annotations } });
+}
+
 const annotation = () =>
   api.find(PODS, 'shop', 'web')?.metadata.annotations?.['ambient.istio.io/redirection'];
 
@@ -179,6 +185,7 @@ async function ztunnel(): Promise<FakeZtunnel> {
           closeFd(netnsFd);
         }
       },
+      redirected: () => undefined,
       admit: () => (fake.bars === undefined ? Promise.resolve() : Promise.reject(new Error(fake.bars))),
       remove: async (uid) => {
         fake.served.delete(uid);
@@ -310,6 +317,44 @@ test('a pod that starts is enrolled before its programs run', async () => {
   expect(events).toEqual([]);
 }, 20_000);
 
+const UNCERTIFIED = 'no certificate for spiffe://td/ns/shop/sa/web: nobody there';
+
+test('a pod that starts waits until the proxy lets it in', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod('');
+  const proxy = await ztunnel();
+  proxy.bars = UNCERTIFIED;
+  await start();
+  await eventually('the proxy is asked', async () => (await add()).said.includes(UNCERTIFIED));
+  expect(await isClear()).toBe(true);
+  // Whatever else happens to the pod, it is served until the plugin asks again: longer than a way out of the mesh takes.
+  putPod('', { changed: 'meanwhile' });
+  await systemClock.sleep(2_800);
+  expect([proxy.served.size, annotation(), await metrics()]).toEqual([
+    1,
+    undefined,
+    expect.stringContaining('ambit_cni_refused_pods 1'),
+  ]);
+  proxy.bars = undefined;
+  expect(await add()).toMatchObject({ exitCode: 0 });
+  expect([annotation(), await isCaptured(), await metrics()]).toEqual([
+    'enabled',
+    true,
+    expect.stringContaining('ambit_cni_refused_pods 0'),
+  ]);
+}, 20_000);
+
+test('a sandbox that is made anew waits, though its pod was in the mesh before', async () => {
+  putNamespace('shop', AMBIENT);
+  putPod('');
+  mark('enabled');
+  const proxy = await ztunnel();
+  proxy.bars = UNCERTIFIED;
+  await start();
+  await eventually('the proxy is asked', async () => (await add()).said.includes(UNCERTIFIED));
+  expect(await isClear()).toBe(true);
+}, 20_000);
+
 test('a pod that started while nobody asked about it is enrolled late, and that is said', async () => {
   putNamespace('shop', AMBIENT);
   putPod();
@@ -417,7 +462,7 @@ test('a proxy that cannot serve a pod leaves it as it was, until it can', async 
 test('a pod that the proxy does not let in yet goes on in clear, and is told why, until it does', async () => {
   putPod();
   const proxy = await ztunnel();
-  proxy.bars = 'no certificate for spiffe://td/ns/shop/sa/web: nobody there';
+  proxy.bars = UNCERTIFIED;
   await start();
   putNamespace('shop', AMBIENT);
   await eventually('it is said why', () => events.length > 0);
@@ -430,7 +475,7 @@ test('a pod that the proxy does not let in yet goes on in clear, and is told why
   expect(events).toEqual([
     expect.objectContaining({
       reason: 'EnrolmentFailed',
-      message: expect.stringContaining('no certificate for spiffe://td/ns/shop/sa/web: nobody there'),
+      message: expect.stringContaining(UNCERTIFIED),
     }),
   ]);
   // The kubelet's probes of it are left alone, as those of any pod outside.
@@ -448,7 +493,7 @@ test('a pod that is in the mesh stays in it with a new agent, whether the proxy 
   await eventually('the pod is marked', () => annotation() === 'enabled');
   await first[Symbol.asyncDispose]();
   pod.nft('delete table inet istio-ambient-raw');
-  proxy.bars = 'no certificate for spiffe://td/ns/shop/sa/web: nobody there';
+  proxy.bars = UNCERTIFIED;
   await start();
   await eventually('rules are put right', () =>
     pod.run('nft', 'list', 'tables').includes('istio-ambient-raw'),

@@ -7,6 +7,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
 import { isLoopback } from '@ambit/core/ip';
 import type { Logger } from '@ambit/core/log';
 import type { Pod } from '@ambit/kube/resources/core';
@@ -27,7 +28,7 @@ import {
   OUTBOUND_PORT,
   ZTUNNEL_MARK,
 } from '../rules/constants.ts';
-import { isMarked, type RuleDefaults, rulesFor } from './decide/plan.ts';
+import { type RuleDefaults, rulesFor } from './decide/plan.ts';
 import type { HostProbes } from './host-probes.ts';
 import type { UnforgottenConnections } from './unforgotten.ts';
 import {
@@ -50,7 +51,9 @@ export interface HeldPod {
   stage: 'listening' | 'redirected' | 'enrolled' | 'leaving' | 'draining';
   /** When it was enrolled, or its stage on the way out began, on the monotonic clock. */
   sinceMs: number;
-  /** ztunnel did not let it in when it was asked last, so it is outside the mesh. */
+  /** Another agent has had it enrolled, in this namespace: it is redirected, though this one has done nothing yet. */
+  readonly isTakenUp: boolean;
+  /** It is outside the mesh, and ztunnel did not take it when it was asked last, or was not there. */
   isRefused: boolean;
   /** The wait for the next step out. */
   timer: Timer | undefined;
@@ -59,6 +62,8 @@ export interface HeldPod {
 export interface EnrolmentDeps {
   /** The ZDS server's verbs. */
   readonly proxy: {
+    /** Counts ztunnels that have connected. */
+    readonly welcomed: number;
     add(entry: { readonly pod: ZdsPod; readonly netnsFd: number }): Promise<void>;
     remove(uid: string): Promise<void>;
   };
@@ -86,8 +91,10 @@ export async function enrol(
   signal: AbortSignal,
 ): Promise<void> {
   const { fd } = held.netns;
+  const name = `${held.pod.namespace}/${held.pod.name}`;
   let hasFailed = false;
-  const listening = deps.proxy.add({ pod: announced(held, pod), netnsFd: fd }).catch((error: unknown) => {
+  const { welcomed } = deps.proxy;
+  const listening = deps.proxy.add({ pod: announced(held), netnsFd: fd }).catch((error: unknown) => {
     hasFailed = true;
     throw error;
   });
@@ -102,34 +109,44 @@ export async function enrol(
   // Who was refused is likely to be again, and is probed like any pod outside until it is not.
   if (held.isRefused) await listening;
   const ready = await Promise.allSettled([listening, meanwhile()]);
-  held.isRefused = hasFailed && isOutside(held, pod);
-  if (held.isRefused) await deps.probes.remove(held.pod.uid, held.ips);
+  held.isRefused = hasFailed && isOutside(held);
+  if (held.isRefused)
+    await deps.probes.remove(held.pod.uid, held.ips).catch((error: unknown) => {
+      deps.log.warn('a pod outside is probed like one in the mesh', { pod: name, error: messageOf(error) });
+    });
   for (const one of ready) if (one.status === 'rejected') throw one.reason;
   await deps.rules.apply(fd, rulesFor(pod, deps.defaults));
   if (held.stage !== 'enrolled') held.stage = 'redirected';
+  // One that came meanwhile has heard of a pod outside.
+  if (deps.proxy.welcomed !== welcomed) await deps.proxy.add({ pod: announced(held), netnsFd: fd });
   await deps.annotate(held.pod, 'enabled', signal);
   held.stage = 'enrolled';
   held.sinceMs = deps.clock.monotonicMs();
-  const clear = clearConnections(fd);
-  const name = `${held.pod.namespace}/${held.pod.name}`;
-  if (clear === undefined)
-    deps.log.warn('a pod has too many sockets to tell which connections go on in clear', { pod: name });
-  else if (clear.length > 0)
-    deps.log.info('connections older than enrolment go on in clear', {
-      pod: name,
-      connections: clear.length,
-    });
+  tellOfClear(held, deps);
 }
 
-/** The pod as ztunnel is told of it. @param pod - Unknown while the runtime starts it. */
-export function announced(held: HeldPod, pod: Pod | undefined): ZdsPod {
-  return isOutside(held, pod) ? { ...held.pod, waitsOutside: true } : held.pod;
+/** That it cannot be told takes nobody out of the mesh. */
+function tellOfClear({ pod, netns }: HeldPod, { log }: EnrolmentDeps): void {
+  const name = `${pod.namespace}/${pod.name}`;
+  try {
+    const clear = clearConnections(netns.fd);
+    if (clear === undefined)
+      log.warn('a pod has too many sockets to tell which connections go on in clear', { pod: name });
+    else if (clear.length > 0)
+      log.info('connections older than enrolment go on in clear', { pod: name, connections: clear.length });
+  } catch (error) {
+    log.warn('it cannot be told which connections go on in clear', { pod: name, error: messageOf(error) });
+  }
 }
 
-/** Whether nothing is redirected. One that an earlier agent has marked is in the mesh, though this one has done nothing yet. */
-function isOutside({ stage }: HeldPod, pod: Pod | undefined): boolean {
-  if (stage === 'leaving' || stage === 'draining') return true;
-  return stage === 'listening' && !(pod && isMarked(pod));
+/** The pod as ztunnel is told of it. */
+export function announced(held: HeldPod): ZdsPod {
+  return isOutside(held) ? { ...held.pod, waitsOutside: true } : held.pod;
+}
+
+/** Whether nothing is redirected. */
+function isOutside({ stage, isTakenUp }: HeldPod): boolean {
+  return stage === 'leaving' || stage === 'draining' || (stage === 'listening' && !isTakenUp);
 }
 
 /**

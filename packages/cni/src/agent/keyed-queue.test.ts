@@ -1,5 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
+import { FakeClock } from '@ambit/core/testing/fake-clock';
 import { KeyedQueue, type KeyedQueueOptions } from './keyed-queue.ts';
 
 function queue(work: KeyedQueueOptions['work'], onFailure: KeyedQueueOptions['onFailure'] = () => undefined) {
@@ -33,11 +35,33 @@ test('a failed key is tried again until it succeeds', async () => {
   const failures: number[] = [];
   const one = queue(
     () => (left-- > 0 ? Promise.reject(new Error('not yet')) : Promise.resolve()),
-    (_key, _error, retryMs) => failures.push(retryMs),
+    (_key, _error, { retryMs }) => failures.push(retryMs),
   );
   one.add('a');
   while (left >= 0) await systemClock.sleep(5);
   expect(failures).toEqual([5, 10, 20]);
+});
+
+test('what keeps failing for one reason is news when it lasts, when the reason changes, and each hour', async () => {
+  const clock = new FakeClock();
+  let reason = 'first';
+  const news: string[] = [];
+  const one = new KeyedQueue({
+    work: () => Promise.reject(new Error(reason)),
+    onFailure: (_key, error, { isNews }) => void (isNews && news.push(messageOf(error))),
+    clock,
+    random: () => 0.5,
+  });
+  one.add('a');
+  await clock.advance(200);
+  expect(news).toEqual([]);
+  await clock.advance(60_000);
+  reason = 'second';
+  await clock.advance(60_000);
+  expect(news).toEqual(['first', 'second']);
+  await clock.advance(3_600_000);
+  expect(news).toEqual(['first', 'second', 'second']);
+  await one[Symbol.asyncDispose]();
 });
 
 test('few keys run at a time, and every one in the end', async () => {

@@ -1,24 +1,47 @@
 /**
  * Work on keys: never two at once on one key, a few keys at a time, and a failed one again after a while. Asking for a key
- * that waits changes nothing; asking for one that is being worked on runs it once more afterwards.
+ * that waits changes nothing; asking for one that is being worked on runs it once more afterwards. What keeps failing for the
+ * same reason is news once and then each hour.
  */
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random } from '@ambit/core/clock';
-import { CONCURRENT_PODS, RETRY_INITIAL_MS, RETRY_MAX_MS } from './limits.ts';
+import { messageOf } from '@ambit/core/errors';
+import {
+  CONCURRENT_PODS,
+  FAILURE_TOLD_AGAIN_MS,
+  RETRY_INITIAL_MS,
+  RETRY_MAX_MS,
+  RETRY_WARNED_MS,
+} from './limits.ts';
 
 export interface KeyedQueueOptions {
   /** A rejection is a failure that is worth another attempt. */
   readonly work: (key: string, signal: AbortSignal) => Promise<void>;
-  readonly onFailure: (key: string, error: unknown, retryMs: number) => void;
+  readonly onFailure: (key: string, error: unknown, failure: Failure) => void;
   readonly clock: Clock;
   readonly random: Random;
+}
+
+export interface Failure {
+  /** Until the next attempt. */
+  readonly retryMs: number;
+  /** Whether it is worth a warning: it does not pass by itself, and was not told lately. */
+  readonly isNews: boolean;
+}
+
+/** A key whose last attempt failed. */
+interface Failing {
+  readonly backoff: Backoff;
+  /** What was told last, and when. */
+  told: string;
+  toldMs: number;
 }
 
 export class KeyedQueue implements AsyncDisposable {
   readonly #options: KeyedQueueOptions;
   readonly #waiting = new Set<string>();
   readonly #running = new Map<string, Promise<void>>();
-  readonly #backoffs = new Map<string, Backoff>();
+  readonly #failing = new Map<string, Failing>();
   readonly #again = new Set<string>();
   readonly #abort = new AbortController();
 
@@ -75,13 +98,13 @@ export class KeyedQueue implements AsyncDisposable {
     const { signal } = this.#abort;
     try {
       await work(key, signal);
-      this.#backoffs.delete(key);
+      this.#failing.delete(key);
     } catch (error) {
       if (!signal.aborted) {
-        const backoff = this.#backoffs.get(key) ?? newBackoff(random);
-        this.#backoffs.set(key, backoff);
-        const retryMs = backoff.nextMs();
-        onFailure(key, error, retryMs);
+        const failing = this.#failing.get(key) ?? { backoff: newBackoff(random), told: '', toldMs: 0 };
+        this.#failing.set(key, failing);
+        const retryMs = failing.backoff.nextMs();
+        onFailure(key, error, { retryMs, isNews: isNews(failing, error, retryMs, clock.monotonicMs()) });
         clock.after(retryMs, () => this.add(key));
       }
     } finally {
@@ -94,6 +117,16 @@ export class KeyedQueue implements AsyncDisposable {
     if (this.#again.delete(key)) this.#waiting.add(key);
     this.#next();
   }
+}
+
+function isNews(failing: Failing, error: unknown, retryMs: number, nowMs: number): boolean {
+  const reason = messageOf(error);
+  // The first attempts follow each other in milliseconds; what passes by itself is none.
+  if (retryMs < RETRY_WARNED_MS) return false;
+  if (reason === failing.told && nowMs - failing.toldMs < FAILURE_TOLD_AGAIN_MS) return false;
+  failing.told = reason;
+  failing.toldMs = nowMs;
+  return true;
 }
 
 function newBackoff(random: Random): Backoff {

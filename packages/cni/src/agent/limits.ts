@@ -10,6 +10,8 @@ export const RETRY_INITIAL_MS = 5;
 export const RETRY_MAX_MS = 5_000;
 /** Failures that are tried again sooner are not worth a warning yet. */
 export const RETRY_WARNED_MS = 250;
+/** What keeps failing for the same reason is told again after this. */
+export const FAILURE_TOLD_AGAIN_MS = 3_600_000;
 /** A plugin's call waits for a pod that the API server has told the runtime of and not yet us. */
 export const POD_APPEARS_TRIES = 10;
 export const POD_APPEARS_WAIT_MS = 10;

@@ -28,7 +28,6 @@ import {
   MARK_SEEN_MS,
   MAX_CLEAR_CONNECTIONS_LISTED,
   MAX_ENROLLED_PODS,
-  RETRY_WARNED_MS,
 } from './limits.ts';
 import type { NetnsFinder } from './netns-finder.ts';
 import type { NetnsReports } from './reports.ts';
@@ -87,10 +86,8 @@ export class NodePods implements AsyncDisposable {
     this.#options = options;
     this.#queue = new KeyedQueue({
       work: (key, signal) => this.#reconcile(key, signal),
-      onFailure: (key, error, retryMs) => {
-        // The first attempts follow each other in milliseconds; what passes by itself is no warning.
-        const level = retryMs < RETRY_WARNED_MS ? 'debug' : 'warn';
-        options.log[level]('a pod is not as it should be yet, trying again', {
+      onFailure: (key, error, { retryMs, isNews }) => {
+        options.log[isNews ? 'warn' : 'debug']('a pod is not as it should be yet, trying again', {
           pod: key,
           error: messageOf(error),
           retryMs: Math.round(retryMs),
@@ -106,7 +103,7 @@ export class NodePods implements AsyncDisposable {
     return this.#held.size;
   }
 
-  /** Of those, how many ztunnel has not let in yet. */
+  /** Of those, how many are outside the mesh since ztunnel has not taken them. */
   get refusedCount(): number {
     return this.#held.values().reduce((sum, { isRefused }) => sum + (isRefused ? 1 : 0), 0);
   }
@@ -162,10 +159,7 @@ export class NodePods implements AsyncDisposable {
         isMarked(pod) && !hasEnded(pod) && !this.#isZtunnel(pod) && !this.#held.has(pod.metadata.uid ?? ''),
     );
     return [
-      ...[...this.#held.values()].map((held) => {
-        const { pod, netns } = held;
-        return { pod: announced(held, pods.get(`${pod.namespace}/${pod.name}`)), netnsFd: netns.fd };
-      }),
+      ...[...this.#held.values()].map((held) => ({ pod: announced(held), netnsFd: held.netns.fd })),
       ...unknown.map((pod) => ({ pod: zdsPodOf(pod) })),
     ];
   }
@@ -238,8 +232,7 @@ export class NodePods implements AsyncDisposable {
     const isHalfWay = held !== undefined && held.stage !== 'enrolled' && !isComing;
     const out = hasEnded(pod) ? 'forget' : 'release';
     const action = plan.action === 'nothing' && isHalfWay ? out : plan.action;
-    if (action === 'enrol')
-      await this.#enrol(held ?? this.#hold(pod, undefined), pod, this.#wayOf(pod), signal);
+    if (action === 'enrol') await this.#enrol(this.#holdAgain(held, pod), pod, this.#wayOf(pod), signal);
     else if (action === 'release') await this.#release(held ?? this.#hold(pod, undefined), key, signal);
     else if (action === 'forget' && held) await this.#forget(held, signal);
   }
@@ -308,6 +301,16 @@ export class NodePods implements AsyncDisposable {
     this.#options.log.info(message, { pod: `${held.pod.namespace}/${held.pod.name}` });
   }
 
+  /** Its sandbox may have been made anew while it was outside, of which nobody asks. */
+  #holdAgain(held: HeldPod | undefined, pod: Pod): HeldPod {
+    try {
+      return this.#hold(pod, undefined);
+    } catch (error) {
+      if (!held) throw error;
+      return held;
+    }
+  }
+
   /** Holds the pod's namespace open from now on. */
   #hold(pod: Pod, startingIps: readonly string[] | undefined): HeldPod {
     const zdsPod = zdsPodOf(pod);
@@ -334,6 +337,7 @@ export class NodePods implements AsyncDisposable {
       ips,
       stage: 'listening',
       sinceMs: 0,
+      isTakenUp: !known && startingIps === undefined && isMarked(pod),
       isRefused: false,
       timer: undefined,
     };

@@ -190,6 +190,19 @@ export const variables = {
     default: false,
     doc: 'With PROXY_MODE=shared: once ready, carry connections of a pod that does not exist, in a network namespace of its own, so that code is compiled before it is needed: a shorter tail at low rates, for 12 to 17 MB.',
   }),
+  aheadNamespaces: parsed<ReadonlySet<string>>({
+    env: 'AMBIT_AHEAD_NAMESPACES',
+    default: new Set(['kube-system']),
+    doc: 'Namespaces, separated by commas, whose pods come into the mesh whether they have a certificate yet or not, as those of this process’s namespace and of the CA’s do: what certificates depend on. Others wait. Default: kube-system.',
+    want: 'names, separated by commas',
+    parse: (value) =>
+      new Set(
+        value
+          .split(',')
+          .map((name) => name.trim())
+          .filter((name) => name !== ''),
+      ),
+  }),
   clearConnections: oneOf({
     env: 'AMBIT_CLEAR_CONNECTIONS',
     of: ['keep', 'cut'],

@@ -86,7 +86,8 @@ export class Certificates implements Disposable {
     const known = store.standing(identity);
     if (known instanceof Error) throw known;
     if (known === 'available') return;
-    if (this.#overdue.has(identity)) throw overdue(identity);
+    // Neither is one more waited for at a CA that keeps others waiting.
+    if (this.#overdue.size > 0) throw overdue(identity);
     try {
       await store.get(identity, 'real-time', signal);
     } catch (error) {
