@@ -7,6 +7,8 @@ const shared = {
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': '<rootDir>/tools/jest-strip-types.cjs' },
   injectGlobals: false,
+  // Jest's own choice is a folder for each user id, and root of a user namespace has that of root.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
 };
 
 const ignored = ['/node_modules/', '/dist/'];

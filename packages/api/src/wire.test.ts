@@ -355,14 +355,23 @@ const fixtures: Record<string, Fixture> = {
   'zds: add': {
     decode: decodeWorkloadRequest,
     encode: encodeWorkloadRequest,
-    wire: [message(1, text(1, 'uid'), message(2, text(1, 'name'), text(2, 'ns'), text(3, 'sa')))],
+    wire: [
+      message(
+        1,
+        text(1, 'uid'),
+        message(2, text(1, 'name'), text(2, 'ns'), text(3, 'sa')),
+        number(1000, 1),
+        number(1002, 1),
+      ),
+    ],
     want: {
       payload: {
         $case: 'add',
         value: {
           uid: 'uid',
           workloadInfo: { name: 'name', namespace: 'ns', serviceAccount: 'sa' },
-          inboundBypassed: false,
+          inboundBypassed: true,
+          waitsOutside: true,
         },
       },
     },

@@ -421,8 +421,9 @@ function zdsClient(config: Config, { pods, clear, certified }: PodService, deps:
   return new ZdsClient({
     path: config.agentSocket,
     handler: {
-      add: async ({ inboundBypassed: _, waitsOutside: __, ...pod }, fd) => {
-        await pods.add(pod, netnsOfFd(fd));
+      add: async ({ uid, name, namespace, serviceAccount, names }, fd) => {
+        const info = { uid, name, namespace, serviceAccount, ...(names && { names }) };
+        await pods.add(info, netnsOfFd(fd));
       },
       // Into the mesh without a certificate means that every connection is refused: it is better served outside.
       admit: certified,

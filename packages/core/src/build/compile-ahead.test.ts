@@ -65,6 +65,8 @@ test('is taken by a start from another folder that cannot be written to', () => 
     'main.mjs accepted',
     'process-1.mjs accepted',
   ]);
+  // Who is not root could not remove it.
+  chmodSync(join(image, COMPILE_CACHE), 0o755);
 });
 
 test('is not what a start with other flags runs', () => {
