@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -57,12 +57,15 @@ test('h2spec finds nothing wrong', async () => {
   }
   server = await listenTransports((transport) => serveHttp2(transport, { onRequest: answer }, options));
   const { port } = server;
-  const report = join(mkdtempSync(join(tmpdir(), 'ambit-h2spec-')), 'report.xml');
+  const folder = mkdtempSync(join(tmpdir(), 'ambit-h2spec-'));
+  const report = join(folder, 'report.xml');
   await run(tool.path, ['-h', '127.0.0.1', '-p', String(port), '-o', '2', '-j', report]).catch(
     () => undefined,
   );
 
-  const cases = [...readFileSync(report, 'utf8').matchAll(/<testcase ([^>]*?)(\/>|>[\s\S]*?<\/testcase>)/g)];
+  const found = readFileSync(report, 'utf8');
+  rmSync(folder, { recursive: true });
+  const cases = [...found.matchAll(/<testcase ([^>]*?)(\/>|>[\s\S]*?<\/testcase>)/g)];
   const titleOf = (attributes: string) =>
     (/classname="([^"]*)"/.exec(attributes)?.[1] ?? '').replaceAll('&#34;', '"').replaceAll('&quot;', '"');
   const failed = cases
