@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { type Logger, silentLogger } from '@ambit/core/log';
 import { KeyedWorker } from './keyed-worker.ts';
-import { WRITE_AGAIN_MS, WRITE_CONCURRENCY, WRITE_FAILURE_TOLD_MS } from './limits.ts';
+import { KubeStatusError, KubeTransportError } from '@ambit/kube/errors';
+import { WRITE_AGAIN_MS, WRITE_CAUSES_TOLD, WRITE_CONCURRENCY, WRITE_FAILURE_TOLD_MS } from './limits.ts';
 
 const quick = { ...systemClock, after: (_: number, run: () => void) => systemClock.after(1, run) };
 const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -27,34 +28,71 @@ describe('KeyedWorker', () => {
     expect(done).toEqual(['a', 'a', 'a', 'a']);
   });
 
-  test('says a failure that repeats once an hour, and another at once', async () => {
-    let laterMs = 0;
-    const clock = { ...quick, monotonicMs: () => laterMs };
-    const said: string[] = [];
-    const failures = ['no', 'no', 'no', 'never', 'never', undefined, 'no'];
-    const log: Logger = {
-      ...silentLogger,
-      warn: (_, fields) => said.push(String(fields?.['error'])),
-    };
-    const { promise: done, resolve } = Promise.withResolvers<void>();
-    await using subject: KeyedWorker = new KeyedWorker({
-      name: 'test',
-      work: async () => {
-        if (failures.length === 3) laterMs += WRITE_FAILURE_TOLD_MS;
-        const failure = failures.shift();
-        if (failures.length === 0) resolve();
-        if (failure !== undefined) throw new Error(failure);
-        if (failures.length > 0) subject.add('a');
+  describe('says', () => {
+    const HOUR = 'an hour goes by';
+    const SUCCESS = 'success';
+    const refused = (status: number, message: string) => new KubeStatusError('put x', status, '', message);
+    const broken = (cause: string) =>
+      new KubeTransportError('put x', 'no answer', {
+        cause: Object.assign(new Error(cause), { code: cause }),
+      });
+    const numbered = (count: number) => Array.from({ length: count }, (_, n) => `no ${n}`);
+    /** Texts are messages of errors without a code; what is said is its last word or number. */
+    const cases: Record<string, { outcomes: readonly (string | Error)[]; said: readonly string[] }> = {
+      'a failure that repeats once an hour, and another at once': {
+        outcomes: ['no', 'no', 'no', 'never', HOUR, 'never', 'never', SUCCESS, 'no', SUCCESS],
+        said: ['no', 'never', 'never', 'no'],
       },
-      clock,
-      random: () => 0.5,
-      log,
+      'two that alternate once each': {
+        outcomes: ['no', 'never', 'no', 'never', 'no', SUCCESS],
+        said: ['no', 'never'],
+      },
+      'those once that differ in words alone': {
+        outcomes: [refused(409, 'version 1'), refused(409, 'version 2'), refused(403, 'version 3'), SUCCESS],
+        said: ['1', '3'],
+      },
+      'those each that have another cause': {
+        outcomes: [broken('ECONNREFUSED'), broken('ECONNRESET'), broken('ECONNREFUSED'), SUCCESS],
+        said: ['ECONNREFUSED', 'ECONNRESET'],
+      },
+      'a few an hour, whatever they are': {
+        outcomes: [...numbered(WRITE_CAUSES_TOLD + 1), HOUR, 'never', SUCCESS],
+        said: [...numbered(WRITE_CAUSES_TOLD).map((_, n) => String(n)), 'never'],
+      },
+    };
+
+    test.each(Object.entries(cases))('%s', async (_, { outcomes, said: want }) => {
+      let laterMs = 0;
+      const left = [...outcomes];
+      const said: (string | undefined)[] = [];
+      const log: Logger = {
+        ...silentLogger,
+        warn: (_message, fields) => said.push(String(fields?.['error']).split(' ').at(-1)),
+      };
+      const { promise: done, resolve } = Promise.withResolvers<void>();
+      await using subject: KeyedWorker = new KeyedWorker({
+        name: 'test',
+        work: async () => {
+          await Promise.resolve();
+          if (left[0] === HOUR) {
+            left.shift();
+            laterMs += WRITE_FAILURE_TOLD_MS;
+          }
+          const outcome = left.shift();
+          if (left.length === 0) resolve();
+          if (outcome === SUCCESS && left.length > 0) subject.add('a');
+          if (outcome !== SUCCESS) throw outcome instanceof Error ? outcome : new Error(outcome);
+        },
+        clock: { ...quick, monotonicMs: () => laterMs },
+        random: () => 0.5,
+        log,
+      });
+      subject.add('a');
+      await done;
+      await soon();
+      expect(said).toEqual(want);
+      expect([...subject.failing]).toEqual([]);
     });
-    subject.add('a');
-    await done;
-    await soon();
-    expect(said).toEqual(['no', 'never', 'never', 'no']);
-    expect([...subject.failing]).toEqual([]);
   });
 
   test('a key added while it is worked on is worked on once more, and never twice at once', async () => {

@@ -3,14 +3,17 @@
  *
  * A key that is added while it waits is not added twice; one that is added while it is worked on is worked on again
  * afterwards, a moment later: there may be somebody who undoes what we do whenever we do it. Failures wait longer each
- * time; one that repeats is a warning once and then each hour. The queue is bounded by the number of keys.
+ * time; each cause of them is a warning once and then each hour, whatever else happens between. The queue is bounded by the
+ * number of keys.
  */
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random, Timer } from '@ambit/core/clock';
-import { messageOf } from '@ambit/core/errors';
+import { codeOf, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
+import { statusOf } from '@ambit/kube/errors';
 import {
   WRITE_AGAIN_MS,
+  WRITE_CAUSES_TOLD,
   WRITE_CONCURRENCY,
   WRITE_FAILURE_TOLD_MS,
   WRITE_RETRY_INITIAL_MS,
@@ -30,9 +33,8 @@ export interface KeyedWorkerOptions {
 interface Failing {
   readonly backoff: Backoff;
   timer: Timer | undefined;
-  /** The last warning, and when it was given. */
-  told: string;
-  toldMs: number;
+  /** By cause: when it was last a warning. */
+  readonly toldMs: Map<string, number>;
 }
 
 export class KeyedWorker implements AsyncDisposable {
@@ -84,7 +86,7 @@ export class KeyedWorker implements AsyncDisposable {
       this.#failing.get(key)?.timer?.cancel();
       this.#failing.delete(key);
     } catch (error) {
-      if (!signal.aborted) this.#failed(key, messageOf(error));
+      if (!signal.aborted) this.#failed(key, error);
     }
     this.#running.delete(key);
     if (signal.aborted) return;
@@ -100,7 +102,7 @@ export class KeyedWorker implements AsyncDisposable {
     this.#resting.set(key, timer);
   }
 
-  #failed(key: string, error: string): void {
+  #failed(key: string, error: unknown): void {
     const { clock, random, name, log } = this.#options;
     const failing: Failing = this.#failing.get(key) ?? {
       backoff: new Backoff(
@@ -108,18 +110,31 @@ export class KeyedWorker implements AsyncDisposable {
         random,
       ),
       timer: undefined,
-      told: '',
-      toldMs: 0,
+      toldMs: new Map(),
     };
     this.#failing.set(key, failing);
     const waitMs = failing.backoff.nextMs();
     failing.timer?.cancel();
     failing.timer = clock.after(waitMs, () => this.add(key));
-    const nowMs = clock.monotonicMs();
-    const isNews = error !== failing.told || nowMs - failing.toldMs >= WRITE_FAILURE_TOLD_MS;
-    log[isNews ? 'warn' : 'debug']('not done, trying again', { work: name, key, error, waitMs });
-    if (!isNews) return;
-    failing.told = error;
-    failing.toldMs = nowMs;
+    const isNews = this.#isNews(causeOf(error), failing.toldMs);
+    const about = { work: name, key, error: messageOf(error), waitMs };
+    log[isNews ? 'warn' : 'debug']('not done, trying again', about);
   }
+
+  /** Whether it is said; then it is not again for a while. */
+  #isNews(cause: string, toldMs: Map<string, number>): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [told, atMs] of toldMs) if (nowMs - atMs >= WRITE_FAILURE_TOLD_MS) toldMs.delete(told);
+    if (toldMs.has(cause) || toldMs.size >= WRITE_CAUSES_TOLD) return false;
+    toldMs.set(cause, nowMs);
+    return true;
+  }
+}
+
+/** The same for failures that differ in words alone, such as in the version of an object. */
+function causeOf(error: unknown): string {
+  const code = codeOf(error);
+  if (code === undefined) return messageOf(error);
+  const cause = error instanceof Error && error.cause !== undefined ? causeOf(error.cause) : '';
+  return `${code} ${statusOf(error) ?? ''} ${cause}`;
 }

@@ -17,6 +17,8 @@ export const WRITE_RETRY_INITIAL_MS = 200;
 export const WRITE_RETRY_MAX_MS = 30_000;
 /** How long a failure that repeats is not said again. */
 export const WRITE_FAILURE_TOLD_MS = 3_600_000;
+/** How many causes of one object's failures are said within that. */
+export const WRITE_CAUSES_TOLD = 8;
 /** How often the Secret of the self-signed root is looked at; so late does a replica hear of what another did to it. */
 export const ROOT_CHECK_MS = 60_000;
 /** The secret with the CA's key is asked for again after this, when it could not be had. */
