@@ -28,6 +28,35 @@ describe('KeyedWorker', () => {
     expect(done).toEqual(['a', 'a', 'a', 'a']);
   });
 
+  test('never works on a key twice at once, though the work asks for it before it waits for anything', async () => {
+    let running = 0;
+    let most = 0;
+    let left = 2;
+    const { promise: through, resolve } = Promise.withResolvers<void>();
+    await using subject = worker(async (key) => {
+      most = Math.max(most, ++running);
+      if (left-- > 0) subject.add(key);
+      else resolve();
+      await soon();
+      running -= 1;
+    });
+    subject.add('a');
+    await through;
+    expect(most).toBe(1);
+  });
+
+  test('tries again a key whose work fails before it waits for anything', async () => {
+    let failures = 1;
+    const { promise: succeeded, resolve } = Promise.withResolvers<void>();
+    await using subject = worker(() => {
+      if (failures-- > 0) throw new Error('no');
+      resolve();
+      return Promise.resolve();
+    });
+    subject.add('a');
+    await succeeded;
+  });
+
   describe('says', () => {
     const HOUR = 'an hour goes by';
     const SUCCESS = 'success';

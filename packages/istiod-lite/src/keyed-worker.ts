@@ -74,7 +74,11 @@ export class KeyedWorker implements AsyncDisposable {
       if (this.#running.size >= WRITE_CONCURRENCY) return;
       if (this.#running.has(key) || this.#resting.has(key)) continue;
       this.#waiting.delete(key);
-      this.#running.set(key, this.#work(key));
+      // Not within this: what it asks for at once must find that it runs.
+      this.#running.set(
+        key,
+        Promise.resolve().then(() => this.#work(key)),
+      );
     }
   }
 

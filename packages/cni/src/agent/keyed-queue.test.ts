@@ -30,6 +30,21 @@ test('a key is never worked on twice at once, and once more if asked for meanwhi
   expect([runs, most]).toEqual([2, 1]);
 });
 
+test('a key that asks for itself before it waits for anything is not worked on twice at once', async () => {
+  let running = 0;
+  let most = 0;
+  let left = 2;
+  const one = queue(async () => {
+    most = Math.max(most, ++running);
+    if (left-- > 0) one.add('a');
+    await systemClock.sleep(1);
+    running -= 1;
+  });
+  one.add('a');
+  await idle(one);
+  expect([most, left]).toEqual([1, -1]);
+});
+
 test('a failed key is tried again until it succeeds', async () => {
   let left = 3;
   const failures: number[] = [];

@@ -64,7 +64,7 @@ export class KeyedQueue implements AsyncDisposable {
   /** Runs `work` of one key as soon as nothing else works on it, and passes its outcome on; no retry. */
   async exclusively<T>(key: string, work: () => Promise<T>): Promise<T> {
     while (this.#running.has(key)) await this.#running.get(key);
-    const outcome = work();
+    const outcome = Promise.resolve().then(work);
     const done = outcome.then(
       () => undefined,
       () => undefined,
@@ -89,7 +89,11 @@ export class KeyedQueue implements AsyncDisposable {
       if (this.#running.size >= CONCURRENT_PODS || this.#abort.signal.aborted) return;
       if (this.#running.has(key)) continue;
       this.#waiting.delete(key);
-      this.#running.set(key, this.#run(key));
+      // Not within this: what it asks for at once must find that it runs.
+      this.#running.set(
+        key,
+        Promise.resolve().then(() => this.#run(key)),
+      );
     }
   }
 
