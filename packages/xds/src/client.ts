@@ -23,6 +23,7 @@ import {
   type ChannelOptions,
   Client,
   type ClientDuplexStream,
+  connectivityState,
   Metadata,
   type ServiceError,
   status,
@@ -31,6 +32,7 @@ import { Demands } from './client/demands.ts';
 import { acknowledgement, type TypeHandler, type TypeReport, TypeState } from './client/type-state.ts';
 import { bufferOf, type ReceivedResponse, receiveResponse } from './grpc.ts';
 import {
+  CONNECT_TIMEOUT_MS,
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_TIMEOUT_MS,
   RECEIVE_WINDOW_BYTES,
@@ -172,7 +174,7 @@ export class DeltaXdsClient implements Service {
         receiveResponse,
         metadata,
       );
-      return await this.#follow(stream);
+      return await this.#follow(stream, client);
     } catch (error) {
       return { reason: 'ConnectionError', message: messageOf(error), answered: false };
     } finally {
@@ -181,9 +183,15 @@ export class DeltaXdsClient implements Service {
   }
 
   /** Runs one stream to its end; never rejects. */
-  #follow(stream: Stream): Promise<StreamEnd> {
+  #follow(stream: Stream, client: Client): Promise<StreamEnd> {
     const { promise, resolve } = Promise.withResolvers<StreamEnd>();
     let answered = false;
+    // gRPC itself waits for as long as the kernel tries. What comes after the connection may take its turn.
+    const overdue = this.#options.clock.after(CONNECT_TIMEOUT_MS, () => {
+      if (client.getChannel().getConnectivityState(false) === connectivityState.READY) return;
+      const message = `no connection within ${CONNECT_TIMEOUT_MS} ms`;
+      resolve({ reason: 'ConnectionError', message, answered });
+    });
     const stop = () => stream.cancel();
     this.#stop.signal.addEventListener('abort', stop, { once: true });
     stream.on('data', (received: ReceivedResponse) => {
@@ -196,6 +204,7 @@ export class DeltaXdsClient implements Service {
     this.#stream = stream;
     for (const type of this.#types.values()) stream.write(type.initialRequest(this.#options.node));
     return promise.finally(() => {
+      overdue.cancel();
       this.#stop.signal.removeEventListener('abort', stop);
       this.#stream = undefined;
       stream.cancel();

@@ -49,6 +49,12 @@ export const KEEPALIVE_TIMEOUT_MS = 10_000;
 /** What a server may send a client ahead of its reading: a large mesh in few turns, instead of 64 KiB in each. */
 export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
 
+/**
+ * How long a connection may take, handshakes included. A SYN that went to a control plane's pod as that ended is repeated to
+ * the same pod by the kernel for two minutes, while another answers.
+ */
+export const CONNECT_TIMEOUT_MS = 10_000;
+
 /** Reconnecting, as Istio's ztunnel. */
 export const RECONNECT_INITIAL_MS = 10;
 export const RECONNECT_MAX_MS = 15_000;

@@ -27,6 +27,7 @@ import {
 import { DeltaXdsClient, type DeltaXdsClientOptions } from './client.ts';
 import { type Rejection, type ResourceDelta, type TypeHandler, TypeState } from './client/type-state.ts';
 import { bufferOf, DELTA_SERVICE } from './grpc.ts';
+import { CONNECT_TIMEOUT_MS } from './limits.ts';
 import type { ClientNode } from './resource-feed.ts';
 import { DeltaXdsServer, type DeltaXdsServerOptions, XDS_SERVER_OPTIONS } from './server.ts';
 import { MemoryFeed } from './testing/memory-feed.ts';
@@ -423,6 +424,30 @@ describe('a control plane that misbehaves', () => {
     await eventually(() => streams > 5);
     expect(addresses.deltas.length).toBeGreaterThan(3);
     expect(waits.slice(0, 5)).toEqual([10, 20, 40, 80, 160]);
+  });
+
+  test('is tried anew when no connection comes of it, as at the address of a pod that has gone', async () => {
+    const sockets = new Set<Socket>();
+    // Takes connections, and never begins HTTP/2.
+    const server = createServer((socket) => sockets.add(socket.on('error', () => undefined)));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    const address = server.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    const clock = {
+      ...systemClock,
+      after: (ms: number, act: () => void) => systemClock.after(ms === CONNECT_TIMEOUT_MS ? 50 : ms, act),
+    };
+    const reasons: string[] = [];
+    await connect(port, [new Holder(ADDRESS)], {
+      clock,
+      observer: { terminated: (reason) => reasons.push(reason) },
+    });
+    await eventually(() => sockets.size >= 3);
+    expect(new Set(reasons)).toEqual(new Set(['ConnectionError']));
   });
 
   test('a token that cannot be read is a failed attempt, not the end', async () => {
