@@ -10,6 +10,8 @@ import { throughout, until } from './kit/wait.ts';
 
 const suite = useSuite('control-plane');
 const ACCOUNT = 'stranger';
+/** A busy machine may do nothing for seconds; what is lost is a failure all the same. */
+const TIMEOUT_MS = 30_000;
 let inside: Space;
 let outside: Space;
 let client: EchoPod;
@@ -39,10 +41,15 @@ beforeAll(async () => {
 });
 
 test('without a control plane: who has no certificate stays outside or waits, and all goes on; with it again, they come in', async () => {
-  const order = { connections: 'new', requestsPerSecond: 20 } as const;
+  const order = { connections: 'new', requestsPerSecond: 20, timeoutMs: TIMEOUT_MS } as const;
   const load = await client.load({ host: inside.host('server'), ...order });
   const clear = await free.load({ host: outside.host('server'), ...order });
-  const held = await stranger.load({ host: strict.host('server'), connections: 1, requestsPerSecond: 10 });
+  const held = await stranger.load({
+    host: strict.host('server'),
+    connections: 1,
+    requestsPerSecond: 10,
+    timeoutMs: TIMEOUT_MS,
+  });
   const bringBack = await takeControlPlaneAway(suite);
 
   // Its account's certificate is on the node.
