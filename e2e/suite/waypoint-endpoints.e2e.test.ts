@@ -126,7 +126,7 @@ describe('health checks that annotations ask for', () => {
 
         await checked({ '': 'http', '-interval': '1s' });
         await until('thirty requests in turn to the good one', onlyGood, patience);
-        expect(await readsWell()).toBe('True');
+        await until('its status says so', async () => (await readsWell()) === 'True', patience);
         expect(await countedOf('health_checks_total', host(), { result: 'failed' })).toBeGreaterThan(0);
         expect(await countedOf('health_checks_total', host(), { result: 'passed' })).toBeGreaterThan(0);
         expect(await countedOf('endpoints', host(), { state: 'failing_health_checks' })).toBeGreaterThan(0);
