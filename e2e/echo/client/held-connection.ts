@@ -25,6 +25,7 @@ export class HeldConnection {
 
   ask(): Promise<Answer> {
     const answer = this.#last.then(() => this.#ask());
+    // Whoever asked hears of a failure; the next question is asked all the same.
     this.#last = answer.catch(() => undefined);
     return answer;
   }

@@ -10,6 +10,7 @@ import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random, Timer } from '@ambit/core/clock';
 import { codeOf, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
+import { ToldCauses } from '@ambit/core/told-causes';
 import { statusOf } from '@ambit/kube/errors';
 import {
   WRITE_AGAIN_MS,
@@ -33,8 +34,7 @@ export interface KeyedWorkerOptions {
 interface Failing {
   readonly backoff: Backoff;
   timer: Timer | undefined;
-  /** By cause: when it was last a warning. */
-  readonly toldMs: Map<string, number>;
+  readonly told: ToldCauses;
 }
 
 export class KeyedWorker implements AsyncDisposable {
@@ -114,24 +114,15 @@ export class KeyedWorker implements AsyncDisposable {
         random,
       ),
       timer: undefined,
-      toldMs: new Map(),
+      told: new ToldCauses({ againMs: WRITE_FAILURE_TOLD_MS, most: WRITE_CAUSES_TOLD }),
     };
     this.#failing.set(key, failing);
     const waitMs = failing.backoff.nextMs();
     failing.timer?.cancel();
     failing.timer = clock.after(waitMs, () => this.add(key));
-    const isNews = this.#isNews(causeOf(error), failing.toldMs);
+    const isNews = failing.told.isNews(causeOf(error), clock.monotonicMs());
     const about = { work: name, key, error: messageOf(error), waitMs };
     log[isNews ? 'warn' : 'debug']('not done, trying again', about);
-  }
-
-  /** Whether it is said; then it is not again for a while. */
-  #isNews(cause: string, toldMs: Map<string, number>): boolean {
-    const nowMs = this.#options.clock.monotonicMs();
-    for (const [told, atMs] of toldMs) if (nowMs - atMs >= WRITE_FAILURE_TOLD_MS) toldMs.delete(told);
-    if (toldMs.has(cause) || toldMs.size >= WRITE_CAUSES_TOLD) return false;
-    toldMs.set(cause, nowMs);
-    return true;
   }
 }
 

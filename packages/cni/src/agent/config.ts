@@ -8,6 +8,7 @@ import {
   type Infer,
   integer,
   loadConfig,
+  names,
   parsed,
   type Schema,
   text,
@@ -70,18 +71,10 @@ export const schema = {
     want: 'a YAML list of {podSelector, namespaceSelector}',
     parse: parseSelectors,
   }),
-  excludedNamespaces: parsed<ReadonlySet<string>>({
+  excludedNamespaces: names({
     env: 'EXCLUDE_NAMESPACES',
     default: new Set(['kube-system']),
     doc: 'Namespaces, separated by commas, whose pods are never enrolled. Default: kube-system.',
-    want: 'names, separated by commas',
-    parse: (value) =>
-      new Set(
-        value
-          .split(',')
-          .map((name) => name.trim())
-          .filter((name) => name !== ''),
-      ),
   }),
   dnsCapture: looseFlag(
     'AMBIENT_DNS_CAPTURE',

@@ -6,6 +6,7 @@
 import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
+import { ToldCauses } from '@ambit/core/told-causes';
 import {
   CONCURRENT_PODS,
   FAILURE_TOLD_AGAIN_MS,
@@ -32,9 +33,7 @@ export interface Failure {
 /** A key whose last attempt failed. */
 interface Failing {
   readonly backoff: Backoff;
-  /** What was told last, and when. */
-  told: string;
-  toldMs: number;
+  readonly told: ToldCauses;
 }
 
 export class KeyedQueue implements AsyncDisposable {
@@ -105,10 +104,13 @@ export class KeyedQueue implements AsyncDisposable {
       this.#failing.delete(key);
     } catch (error) {
       if (!signal.aborted) {
-        const failing = this.#failing.get(key) ?? { backoff: newBackoff(random), told: '', toldMs: 0 };
+        const failing = this.#failing.get(key) ?? newFailing(random);
         this.#failing.set(key, failing);
         const retryMs = failing.backoff.nextMs();
-        onFailure(key, error, { retryMs, isNews: isNews(failing, error, retryMs, clock.monotonicMs()) });
+        // The first attempts follow each other in milliseconds; what passes by itself is no news.
+        const lasts = retryMs >= RETRY_WARNED_MS;
+        const isNews = lasts && failing.told.isNews(messageOf(error), clock.monotonicMs());
+        onFailure(key, error, { retryMs, isNews });
         clock.after(retryMs, () => this.add(key));
       }
     } finally {
@@ -123,16 +125,9 @@ export class KeyedQueue implements AsyncDisposable {
   }
 }
 
-function isNews(failing: Failing, error: unknown, retryMs: number, nowMs: number): boolean {
-  const reason = messageOf(error);
-  // The first attempts follow each other in milliseconds; what passes by itself is none.
-  if (retryMs < RETRY_WARNED_MS) return false;
-  if (reason === failing.told && nowMs - failing.toldMs < FAILURE_TOLD_AGAIN_MS) return false;
-  failing.told = reason;
-  failing.toldMs = nowMs;
-  return true;
-}
-
-function newBackoff(random: Random): Backoff {
-  return new Backoff({ initialMs: RETRY_INITIAL_MS, maxMs: RETRY_MAX_MS, jitter: 0.2 }, random);
+function newFailing(random: Random): Failing {
+  return {
+    backoff: new Backoff({ initialMs: RETRY_INITIAL_MS, maxMs: RETRY_MAX_MS, jitter: 0.2 }, random),
+    told: new ToldCauses({ againMs: FAILURE_TOLD_AGAIN_MS }),
+  };
 }

@@ -26,7 +26,7 @@ test('one that finds no descriptor left is an error like others', () => {
     import { openSync } from 'node:fs';
     import { runCommand } from ${JSON.stringify(new URL('command.ts', import.meta.url).href)};
     await runCommand({ file: 'true', args: [] });
-    try { for (;;) openSync('/dev/null'); } catch {}
+    try { for (;;) openSync('/dev/null'); } catch { /* None is left. */ }
     await runCommand({ file: 'true', args: [] }).catch((error) => {
       process.stdout.write(error.code + ' ' + error.isHindered + ' ' + error.message);
     });

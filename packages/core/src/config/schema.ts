@@ -67,6 +67,14 @@ export function oneOf<const T extends string>(declared: Declared<T> & { of: read
   return variable(declared, declared.of.join(' or '), (value) => declared.of.find((word) => word === value));
 }
 
+/** Names, separated by commas; spaces around them, and what is empty, are left out. */
+export function names(declared: Declared<ReadonlySet<string>>): Variable<ReadonlySet<string>> {
+  return variable(declared, 'names, separated by commas', (value) => {
+    const parts = value.split(',').map((name) => name.trim());
+    return new Set(parts.filter((name) => name !== ''));
+  });
+}
+
 /** A duration in milliseconds; see {@link parseDurationMs}. */
 export function durationMs(declared: Declared<number>): Variable<number>;
 export function durationMs(declared: Declared<number | undefined>): Variable<number | undefined>;

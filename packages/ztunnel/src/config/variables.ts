@@ -5,7 +5,7 @@
  * has the default `undefined` here when its default depends on something else.
  */
 import { logVariables } from '@ambit/core/config/log-config';
-import { durationMs, flag, integer, oneOf, parsed, text } from '@ambit/core/config/schema';
+import { durationMs, flag, integer, names, oneOf, parsed, text } from '@ambit/core/config/schema';
 import { tunnelVariables } from '@ambit/hbone/tunnel-config';
 import { controlPlaneVariables } from '@ambit/identity/control-plane-config';
 import { tlsVariables } from '@ambit/identity/tls-config';
@@ -190,18 +190,10 @@ export const variables = {
     default: false,
     doc: 'With PROXY_MODE=shared: once ready, carry connections of a pod that does not exist, in a network namespace of its own, so that code is compiled before it is needed: a shorter tail at low rates, for 12 to 17 MB.',
   }),
-  aheadNamespaces: parsed<ReadonlySet<string>>({
+  aheadNamespaces: names({
     env: 'AMBIT_AHEAD_NAMESPACES',
     default: new Set(['kube-system']),
     doc: 'Namespaces, separated by commas, whose pods come into the mesh whether they have a certificate yet or not, as those of this process’s namespace and of the CA’s do: what certificates depend on. Others wait. Default: kube-system.',
-    want: 'names, separated by commas',
-    parse: (value) =>
-      new Set(
-        value
-          .split(',')
-          .map((name) => name.trim())
-          .filter((name) => name !== ''),
-      ),
   }),
   clearConnections: oneOf({
     env: 'AMBIT_CLEAR_CONNECTIONS',
