@@ -5,7 +5,12 @@ import { until } from '@ambit/core/watch';
 import { AccessSource } from './access.ts';
 import { KubeClient } from './client.ts';
 import { LeaderElection, type LeaderOptions } from './leader.ts';
-import { LEASE_DURATION_MS, LEASE_RENEW_DEADLINE_MS, LEASE_RETRY_MS } from './limits.ts';
+import {
+  LEASE_DURATION_MS,
+  LEASE_RENEW_DEADLINE_MS,
+  LEASE_REQUEST_TIMEOUT_MS,
+  LEASE_RETRY_MS,
+} from './limits.ts';
 import type { Lease } from './resources/coordination.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
 import { MemoryLease } from './testing/memory-lease.ts';
@@ -94,6 +99,9 @@ describe('LeaderElection', () => {
     await passes(() => !leader.leads.value, LEASE_DURATION_MS);
     // Others wait 30 s from when it was written, and the first failure after 15 s must be the last.
     expect(clock.monotonicMs() - (writtenMs ?? 0)).toBeLessThan(25_000);
+    const stopped = leader[Symbol.asyncDispose]();
+    await clock.advance(LEASE_REQUEST_TIMEOUT_MS);
+    await stopped;
   });
 
   test('who loses the lease to another stops at once', async () => {
@@ -101,6 +109,82 @@ describe('LeaderElection', () => {
     await clock.advance(0);
     stored.put({ holderIdentity: 'thief', leaseDurationSeconds: 30 });
     await passes(() => !leader.leads.value, TRY_MS);
+  });
+
+  describe('a stop', () => {
+    /** Ends as the transport does: with the signal, whatever the server has done by then. */
+    const answerIn = (ms: number, signal: AbortSignal | undefined) => clock.sleep(ms, signal);
+
+    test.each(['written at once', 'written at last'])(
+      'while the lease is on its way to us gives it back: %s',
+      async (when) => {
+        stored.put({ holderIdentity: '' });
+        const first = stand('a', {
+          ...stored.client,
+          replace: async (resource, object, options, signal) => {
+            if (when === 'written at last') await answerIn(1_000, signal);
+            const answer = await stored.client.replace(resource, object, options, signal);
+            if (when === 'written at once') await answerIn(1_000, signal);
+            return answer;
+          },
+        });
+        await clock.advance(500);
+        const stopped = first[Symbol.asyncDispose]();
+        const seen: boolean[] = [];
+        first.leads.subscribe(() => seen.push(first.leads.value));
+        await clock.advance(2_000);
+        await stopped;
+        expect(stored.lease?.spec).toMatchObject({ holderIdentity: '' });
+        expect(seen).not.toContain(true);
+        const second = stand('b');
+        await clock.advance(0);
+        expect(second.leads.value).toBe(true);
+      },
+    );
+
+    test('gives back what was written and never answered', async () => {
+      let isHanging = true;
+      const first = stand('a', {
+        ...stored.client,
+        create: async (resource, object, options, signal) => {
+          const answer = await stored.client.create(resource, object, options, signal);
+          if (isHanging) await answerIn(60_000, signal);
+          return answer;
+        },
+      });
+      await clock.advance(500);
+      isHanging = false;
+      const stopped = first[Symbol.asyncDispose]();
+      await clock.advance(LEASE_REQUEST_TIMEOUT_MS);
+      await stopped;
+      expect(stored.lease?.spec?.holderIdentity).toBe('');
+    });
+
+    test('gives back what could not be renewed in time', async () => {
+      const leader = stand('a');
+      await clock.advance(0);
+      stored.problem = new Error('no');
+      await passes(() => !leader.leads.value, LEASE_RENEW_DEADLINE_MS + TRY_MS);
+      stored.problem = undefined;
+      expect(stored.lease?.spec?.holderIdentity).toBe('a');
+      await leader[Symbol.asyncDispose]();
+      expect(stored.lease?.spec?.holderIdentity).toBe('');
+    });
+
+    test('waits for no answer to who holds it, and leaves the lease of another alone', async () => {
+      const lease = stored.put({ holderIdentity: 'other', leaseDurationSeconds: 30 });
+      const waiting = stand('a', {
+        ...stored.client,
+        find: async (resource, at, signal) => {
+          const answer = await stored.client.find(resource, at, signal);
+          await answerIn(4_000, signal);
+          return answer;
+        },
+      });
+      await clock.advance(500);
+      await waiting[Symbol.asyncDispose]();
+      expect(stored.lease).toEqual(lease);
+    });
   });
 
   test('the lease is an object of the API', async () => {

@@ -44,6 +44,8 @@ export class LeaderElection implements AsyncDisposable {
   /** The lease as it was when it last changed, and when we saw that. */
   #seen: { readonly version: string; readonly atMs: number } | undefined;
   #renewedMs = 0;
+  /** Whether the server may have us as the holder: from before it is asked to, until it names another. */
+  #mayHold = false;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -63,7 +65,7 @@ export class LeaderElection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
     await this.#running;
-    if (this.#leads.value) await this.#release();
+    if (this.#mayHold) await this.#release();
   }
 
   async #run(): Promise<void> {
@@ -72,8 +74,9 @@ export class LeaderElection implements AsyncDisposable {
       // The server may have written the lease long before its answer is here: others count from then.
       const askedMs = this.#clock.monotonicMs();
       try {
-        using until = deadline('lease', LEASE_REQUEST_TIMEOUT_MS, this.#clock, signal);
+        using until = deadline('lease', LEASE_REQUEST_TIMEOUT_MS, this.#clock);
         const held = await this.#acquireOrRenew(until);
+        if (signal.aborted) return;
         if (held) this.#renewedMs = askedMs;
         if (held !== this.#leads.value) this.#become(held);
       } catch (error) {
@@ -91,14 +94,24 @@ export class LeaderElection implements AsyncDisposable {
     this.#leads.set(leader);
   }
 
-  /** Whether the lease is ours now. */
+  /**
+   * Whether the lease is ours now.
+   *
+   * A stop ends a look at it at once, a write never: the server may have done it, and then write ours after we looked
+   * whether there is something to give back. Nobody would lead until it expires.
+   */
   async #acquireOrRenew(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, identity } = this.#options;
-    const current = await client.find(leases, { namespace, name }, signal);
+    const stopped = this.#abort.signal;
+    const current = await client.find(leases, { namespace, name }, AbortSignal.any([signal, stopped]));
+    stopped.throwIfAborted();
     const now = new Date(this.#clock.now()).toISOString().replace('Z', '000Z');
     const held = current?.spec?.holderIdentity;
     const ours = held === identity;
-    if (current && !ours && held && !this.#isExpired(current)) return false;
+    if (current && !ours && held && !this.#isExpired(current)) {
+      this.#mayHold = false;
+      return false;
+    }
     const spec: NonNullable<Lease['spec']> = {
       holderIdentity: identity,
       leaseDurationSeconds: LEASE_DURATION_MS / 1_000,
@@ -106,6 +119,7 @@ export class LeaderElection implements AsyncDisposable {
       renewTime: now,
       leaseTransitions: (current?.spec?.leaseTransitions ?? 0) + (current && !ours ? 1 : 0),
     };
+    this.#mayHold = true;
     try {
       if (current) await client.replace(leases, { ...current, spec }, {}, signal);
       else
@@ -132,6 +146,7 @@ export class LeaderElection implements AsyncDisposable {
   }
 
   async #release(): Promise<void> {
+    this.#mayHold = false;
     this.#leads.set(false);
     const { client, namespace, name, identity } = this.#options;
     try {
