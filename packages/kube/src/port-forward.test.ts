@@ -47,7 +47,7 @@ afterEach(() => {
 });
 
 const open = (name = 'p'): Promise<Duplex> =>
-  portForward(client, { namespace: 'ns', name, port: 80 }, AbortSignal.timeout(5_000));
+  portForward(client, { namespace: 'ns', name, port: 80 }, AbortSignal.timeout(25_000));
 
 describe('portForward', () => {
   test('asks for the port with the credentials, and carries bytes both ways', async () => {
@@ -91,7 +91,9 @@ describe('portForward', () => {
       socket.close();
     };
     stream.write('go');
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    while (!far) await new Promise((resolve) => setTimeout(resolve, 5));
+    // Time for more, in short sleeps: after one that the machine made long nothing might have moved yet.
+    for (let i = 0; i < 40; i++) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(stream.readableLength).toBeLessThan(3_000_000);
     expect(far?.bufferedAmount).toBeGreaterThan(1_000_000);
     expect((await buffer(stream)).length).toBe(30_000_000);

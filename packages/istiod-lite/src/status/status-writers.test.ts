@@ -36,7 +36,7 @@ status: {conditions: [{type: ambit.mesh/Supported, status: 'False', reason: Unsu
       log: silentLogger,
     }),
   );
-  const endMs = performance.now() + 5_000;
+  const endMs = performance.now() + 25_000;
   const writes = () =>
     api.requests.filter((line) => line.startsWith('PATCH') && line.includes('/once/status'));
   while (writes().length === 0 && performance.now() < endMs) await systemClock.sleep(5);

@@ -6,8 +6,11 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { isKubeObject, type KubeObject } from '../resource.ts';
+
+const QUIET_TURNS = 30;
 
 interface Stored {
   readonly collection: string;
@@ -76,6 +79,21 @@ export class FakeApiServer implements AsyncDisposable {
 
   get openWatches(): number {
     return this.#watches.size;
+  }
+
+  /**
+   * Resolves when nothing was asked for during {@link QUIET_TURNS} short sleeps in a row: for what must not happen any more,
+   * and for changes that nobody answers with a request.
+   *
+   * One long sleep is over at once after a stall of the machine, before anything that waits in the sockets was read.
+   */
+  async quiet(): Promise<void> {
+    let seen = -1;
+    for (let calm = 0; calm < QUIET_TURNS; calm += 1) {
+      if (this.requests.length !== seen) calm = 0;
+      seen = this.requests.length;
+      await sleep(5);
+    }
   }
 
   /** Stores an object as if somebody had written it. `collection` is the cluster-wide path of its kind. */
