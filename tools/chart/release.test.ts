@@ -80,4 +80,4 @@ test('a release is installed, upgraded and uninstalled', async () => {
   expect(await namesAt(WEBHOOKS)).toEqual([]);
   expect(await namesAt('/apis/apiextensions.k8s.io/v1/customresourcedefinitions')).toEqual(definitions);
   expect(definitions).toContain('authorizationpolicies.security.istio.io');
-}, 120_000);
+});

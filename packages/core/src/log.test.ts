@@ -63,7 +63,7 @@ test('a level changes while the process runs, for one scope alone', () => {
 
 /** Writes are not waited for, nor is one that is under way at the end. */
 async function hasBytes(path: string, bytes: number): Promise<void> {
-  for (let tries = 0; tries < 1_000 && statSync(path).size < bytes; tries++) await sleep(5);
+  for (let tries = 0; tries < 5_000 && statSync(path).size < bytes; tries++) await sleep(5);
 }
 
 test.each([1, 8 * 1024, 64 * 1024])(

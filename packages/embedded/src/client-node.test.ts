@@ -29,7 +29,7 @@ afterAll(async () => {
 test('the official client for Node lists, watches, writes and deletes', async () => {
   const script = new URL('./testing/client-node.mjs', import.meta.url).pathname;
   const { stdout } = await promisify(execFile)(process.execPath, [script, api.kubeconfigPath], {
-    timeout: 20_000,
+    timeout: 60_000,
   });
   expect(JSON.parse(stdout)).toEqual({
     events: ['ADDED official', 'MODIFIED official', 'DELETED official'],
@@ -46,7 +46,7 @@ test('our own client keeps a collection current', async () => {
     random: systemRandom,
     log: silentLogger,
   });
-  await until(collection.synced, (synced) => synced, AbortSignal.timeout(10_000));
+  await until(collection.synced, (synced) => synced, AbortSignal.timeout(25_000));
   const added = new Promise<void>((resolve) => {
     collection.subscribe(() => {
       if (collection.get('later')) resolve();

@@ -95,7 +95,7 @@ const compatibility = (binary: string) => () => {
     kubectl = new Kubectl(binary, api.kubeconfigPath, folder);
     await writeFile(join(folder, 'shop.yaml'), MANIFEST);
     expect(await kubectl.run(['apply', '-f', join(folder, 'shop.yaml')])).toMatchObject({ code: 0, err: '' });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await api.stop();
@@ -252,7 +252,7 @@ const compatibility = (binary: string) => () => {
     const path = '/api/v1/namespaces/shop/pods/web/status';
     await requester(api, api.adminToken)('PATCH', path, running, 'application/merge-patch+json');
     using forward = kubectl.start(['port-forward', '-n', 'shop', 'pod/web', ':80', '--address', '127.0.0.1']);
-    for (let i = 0; i < 100 && !forward.output().includes('Forwarding from'); i++) await sleep(50);
+    for (let i = 0; i < 500 && !forward.output().includes('Forwarding from'); i++) await sleep(50);
     expect(forward.output()).toMatch(/Forwarding from 127.0.0.1:\d+/);
     const port = Number(/127\.0\.0\.1:(\d+)/.exec(forward.output())?.[1]);
     for (let i = 0; i < 3; i++) expect(await echoed(port, Buffer.alloc(300_000, `${i}`))).toBe(300_000);

@@ -226,7 +226,7 @@ async function application(): Promise<{ port: number; stalled: IncomingMessage[]
 }
 
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 2_000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let i = 0; i < 5_000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   if (!holds()) throw new Error(`waited in vain until ${what}`);
 }
 
@@ -262,7 +262,7 @@ describe.each(['1.1', '2'] as const)('HTTP/%s within a tunnel', (version) => {
     const [late] = backend.stalled;
     if (late) expect(await digest(late)).toBe(digestOf(3));
     slow.destroy();
-  }, 60_000);
+  });
 
   test('a client that stalls holds nobody up: two downloads arrive as they were sent', async () => {
     const backend = await application();
@@ -280,5 +280,5 @@ describe.each(['1.1', '2'] as const)('HTTP/%s within a tunnel', (version) => {
     await Promise.all(busy);
     expect(await digest(late)).toBe(digestOf(3));
     await until(() => held.in.usedBytes === 0 && held.out.usedBytes === 0, 'nothing is held any more');
-  }, 60_000);
+  });
 });

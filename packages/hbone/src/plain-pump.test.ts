@@ -56,7 +56,7 @@ async function proxied(budget: QueueBudget) {
 }
 
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 1_000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let i = 0; i < 5_000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   if (!holds()) throw new Error(`waited in vain until ${what}`);
 }
 

@@ -48,7 +48,7 @@ function client(port: number): Socket {
 
 const closed = (socket: Socket) => new Promise<void>((resolve) => void socket.once('close', () => resolve()));
 
-async function until(holds: () => boolean, what: string, tries = 1_000): Promise<void> {
+async function until(holds: () => boolean, what: string, tries = 5_000): Promise<void> {
   for (let i = 0; i < tries && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   if (!holds()) throw new Error(`waited in vain until ${what}`);
 }

@@ -122,7 +122,7 @@ describe('asking a CA over the network', () => {
     await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
     const { port: relayed } = relay.address() as AddressInfo;
     const eventually = async (count: number) => {
-      for (let left = 500; connections.length < count; left -= 1) {
+      for (let left = 2_500; connections.length < count; left -= 1) {
         if (left === 0) throw new Error(`${connections.length} connections`);
         await systemClock.sleep(10);
       }

@@ -25,10 +25,10 @@ beforeAll(async () => {
     serviceText('two'),
   );
   await Promise.all([fixture.ready('one'), fixture.ready('two')]);
-}, 60_000);
+});
 afterAll(async () => {
   await lab?.stop();
-}, 60_000);
+});
 
 describe('two pods on two nodes', () => {
   test('each has an address of each family, and tells who it is', async () => {
@@ -345,7 +345,7 @@ describe('what the kubelet makes of a pod', () => {
     for (const name of ['daemonset', 'deployment']) await fixture.apply(namespaceText(name));
     await apply('first');
     await apply('second');
-  }, 60_000);
+  });
 });
 
 test('a lab that is stopped leaves nothing, and can be started again', async () => {
@@ -359,7 +359,7 @@ test('a lab that is stopped leaves nothing, and can be started again', async () 
   await sleep(100);
   expect(fdCount()).toBeLessThanOrEqual(before);
   lab = await startLab({ nodes: 1, environment: { PATH: process.env['PATH'] } });
-}, 60_000);
+});
 
 test.each([0, 17, 1.5])('%d nodes are refused', async (nodes) => {
   await expect(startLab({ nodes, environment: {} })).rejects.toThrow('1 to 16 nodes');

@@ -69,10 +69,10 @@ beforeAll(async () => {
   );
   await Promise.all([fixture.ready('server'), fixture.ready('client'), fixture.ready('stranger', 'outside')]);
   await fixture.eventually('first answers', async () => fixture.tally('client').ok > 5);
-}, 120_000);
+});
 afterAll(async () => {
   await lab?.stop();
-}, 60_000);
+});
 
 describe('a namespace is labelled, its pods run on', () => {
   test('in clear at first', async () => {
@@ -169,7 +169,7 @@ describe('parts of the mesh go and come back', () => {
         );
       });
     });
-  }, 60_000);
+  });
 
   test('without the agent no pod of the mesh starts, and it says what to look at; others do', async () => {
     const agent = {
@@ -196,7 +196,7 @@ describe('parts of the mesh go and come back', () => {
     await kill('CONT');
     await fixture.ready('guarded');
     await enrolled('guarded', true);
-  }, 60_000);
+  });
 
   test('the label is taken off: in clear again, nothing lost', async () => {
     await goesOnWithoutFailure('client', async () => {

@@ -68,10 +68,10 @@ beforeAll(async () => {
   );
   await Promise.all([fixture.ready('echo'), fixture.ready('client')]);
   await fixture.eventually('an answer', heard);
-}, 120_000);
+});
 afterAll(async () => {
   await lab?.stop();
-}, 60_000);
+});
 
 test('a Gateway becomes a waypoint of two pods, and says when it is ready', async () => {
   const made = await fixture.eventually('the class', () =>
@@ -93,14 +93,14 @@ test('a Gateway becomes a waypoint of two pods, and says when it is ready', asyn
   });
   expect(status?.addresses?.map(({ type }) => type)).toContain('Hostname');
   expect(await heard()).not.toHaveProperty('x-request-id');
-}, 60_000);
+});
 
 test('who is labelled to use it is reached through it, by its routes', async () => {
   await labelNamespace({ 'istio.io/use-waypoint': 'waypoint' });
   await fixture.eventually('requests at L7', async () => (await heard())?.['x-request-id']);
   await fixture.apply(ROUTE);
   await fixture.eventually('requests by the route', async () => (await heard())?.['x-routed'] === 'yes');
-}, 60_000);
+});
 
 test('deleted, everything of it goes, and traffic goes on without it', async () => {
   await fixture.remove(GATEWAY);
@@ -116,4 +116,4 @@ test('deleted, everything of it goes, and traffic goes on without it', async () 
     const fields = await heard();
     return fields && !('x-request-id' in fields);
   });
-}, 60_000);
+});

@@ -51,7 +51,9 @@ describe.each(['127.0.0.1', '::1'])('UDP sockets that share a port of %s', (ip) 
     await Promise.all(
       sockets.map((socket) => new Promise<void>((resolve) => socket.connect(port, ip, resolve))),
     );
-    const answered = sockets.map((socket) => once(socket, 'message', { signal: AbortSignal.timeout(5_000) }));
+    const answered = sockets.map((socket) =>
+      once(socket, 'message', { signal: AbortSignal.timeout(25_000) }),
+    );
     for (const socket of sockets) socket.send(words);
     sent();
     await Promise.all(answered);

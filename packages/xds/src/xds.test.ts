@@ -42,9 +42,9 @@ afterEach(async () => {
 });
 
 const soon = (condition: () => boolean) => async () => {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 25_000;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within 5 s: ${condition.toString()}`);
+    if (Date.now() > deadline) throw new Error(`not within 25 s: ${condition.toString()}`);
     await systemClock.sleep(5);
   }
 };
@@ -119,11 +119,12 @@ async function connect(
     ...over,
   });
   cleanups.push(() => client.drain());
-  await client.start(AbortSignal.timeout(5_000));
+  await client.start(AbortSignal.timeout(25_000));
   return client;
 }
 
-const synced = (client: DeltaXdsClient) => until(client.synced, (value) => value, AbortSignal.timeout(5_000));
+const synced = (client: DeltaXdsClient) =>
+  until(client.synced, (value) => value, AbortSignal.timeout(25_000));
 
 describe('both ends together', () => {
   test('everything at first, then differences; an empty type is answered too', async () => {
@@ -177,7 +178,7 @@ describe('both ends together', () => {
     feed.set({ spoilt: 'bad now' });
     await eventually(() => addresses.deltas.length === 2);
     first.stop();
-    await until(client.state, (state) => state !== 'connected', AbortSignal.timeout(5_000));
+    await until(client.state, (state) => state !== 'connected', AbortSignal.timeout(25_000));
     expect(addresses.held.get('same')).toBe('1');
     feed.set({ changed: 'new' });
     feed.remove('gone');
@@ -194,7 +195,7 @@ describe('both ends together', () => {
     const addresses = new Holder(ADDRESS, true);
     const client = await connect(port, [addresses, new Holder(POLICY)]);
     await synced(client);
-    const signal = AbortSignal.timeout(5_000);
+    const signal = AbortSignal.timeout(25_000);
     await client.demand(ADDRESS, 'net/10.0.0.1', signal);
     expect(Object.fromEntries(addresses.held)).toEqual({ w: '1' });
     await Promise.all([client.demand(ADDRESS, 'nobody', signal), client.demand(ADDRESS, 'nobody', signal)]);
@@ -210,10 +211,10 @@ describe('both ends together', () => {
     const first = await serve([feed]);
     const addresses = new Holder(ADDRESS, true);
     const client = await connect(first.port, [addresses]);
-    await until(client.state, (state) => state === 'connected', AbortSignal.timeout(5_000));
+    await until(client.state, (state) => state === 'connected', AbortSignal.timeout(25_000));
     first.stop();
-    await until(client.state, (state) => state !== 'connected', AbortSignal.timeout(5_000));
-    const answer = client.demand(ADDRESS, 'w', AbortSignal.timeout(5_000));
+    await until(client.state, (state) => state !== 'connected', AbortSignal.timeout(25_000));
+    const answer = client.demand(ADDRESS, 'w', AbortSignal.timeout(25_000));
     await serve([feed], {}, first.port);
     await answer;
     expect(addresses.held.get('w')).toBe('1');
@@ -225,7 +226,7 @@ describe('both ends together', () => {
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('left')))),
     });
     const client = await connect(port, [new Holder(ADDRESS, true)]);
-    const waiting = client.demand(ADDRESS, 'x', AbortSignal.timeout(5_000));
+    const waiting = client.demand(ADDRESS, 'x', AbortSignal.timeout(25_000));
     const outcome = expect(waiting).rejects.toThrow('shutting down');
     await client.drain();
     await outcome;

@@ -37,7 +37,7 @@ function configOf(env: Readonly<Record<string, string>>): Config {
 async function start(
   env: Readonly<Record<string, string>>,
   worker: () => FakeWorker = () => new FakeWorker(),
-  signal = AbortSignal.timeout(10_000),
+  signal = AbortSignal.timeout(60_000),
 ) {
   const workers: FakeWorker[] = [];
   const shutdowns: string[] = [];
@@ -77,7 +77,7 @@ const ready = async () => (await get(15021, '/healthz/ready')).text;
 const dump = async () => JSON.parse((await get(15000, '/config_dump')).text);
 
 async function eventually(what: () => Promise<unknown>, want: unknown): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 25_000;
   for (;;) {
     const found = await what();
     try {
@@ -137,7 +137,7 @@ function workloadBytes(): Uint8Array {
 
 async function agentAt(path: string, entries: readonly ZdsSnapshotEntry[]): Promise<ZdsServer> {
   const agent = new ZdsServer({ path, snapshot: () => entries, clock: systemClock, log: silentLogger });
-  await agent.start(AbortSignal.timeout(1_000));
+  await agent.start(AbortSignal.timeout(25_000));
   cleanups.push(async () => await agent[Symbol.asyncDispose]());
   return agent;
 }

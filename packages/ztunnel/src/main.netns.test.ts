@@ -59,7 +59,7 @@ const isOpen = (port: number) =>
   });
 
 async function ready({ child, output }: Process): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const options = { headers: { connection: 'close' } };
     const answer = await fetch('http://127.0.0.1:15021/healthz/ready', options).catch(() => undefined);
@@ -155,7 +155,7 @@ test('the pods of a node: listeners in their namespaces before the agent hears o
   cleanups.push(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'ztunnel.sock');
   await using agent = new ZdsServer({ path, snapshot: () => [], clock: systemClock, log: silentLogger });
-  await agent.start(AbortSignal.timeout(1_000));
+  await agent.start(AbortSignal.timeout(25_000));
   const ztunnel = run({ PROXY_MODE: 'shared', INPOD_UDS: path, LOCAL_XDS: MESH });
   await ready(ztunnel);
   const listening = (protocol: string) =>
@@ -170,13 +170,13 @@ test('the pods of a node: listeners in their namespaces before the agent hears o
   const dump = JSON.parse(await (await fetch('http://127.0.0.1:15000/config_dump')).text());
   expect(dump.workloadState[uid]).toMatchObject({ state: 'Up' });
   await agent.remove(uid);
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 25_000;
   while (listening('-t').length > 0 && Date.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 50));
   expect([listening('-t'), listening('-u')]).toEqual([[], []]);
   ztunnel.child.kill('SIGTERM');
   expect(await ztunnel.exit).toEqual({ code: 0, signal: null });
-}, 30_000);
+});
 
 test('without privileges it says what it needs', async () => {
   const unprivileged = spawn(

@@ -68,7 +68,7 @@ const page = async (path: string, port = PORT) => {
 };
 
 async function readyIs(status: number): Promise<string> {
-  for (let left = 500; left > 0; left -= 1) {
+  for (let left = 2_000; left > 0; left -= 1) {
     const ready = await page('/readyz');
     if (ready?.status === status) return ready.body;
     await systemClock.sleep(20);
@@ -91,7 +91,7 @@ test('it waits for a CNI configuration, is ready then, and removes the plugin wh
   expect(await once(started, 'close')).toEqual([0, null]);
   expect(existsSync(join(folder, 'bin/istio-cni'))).toBe(false);
   expect(await stdout).toMatch(/plugin and host rules are removed.*no DaemonSet/);
-}, 30_000);
+});
 
 test.each([
   ['a node without a name', { NODE_NAME: '' }, /NODE_NAME is not set/],
@@ -102,12 +102,8 @@ test.each([
   ],
   ['no way to the API server', { KUBECONFIG: '/nowhere' }, /\/nowhere/],
   ['a port that is taken', { AMBIT_HEALTH_PORT: '18001' }, /18001/],
-])(
-  '%s ends it with a sentence',
-  async (_, env, says) => {
-    const { started, stderr, stdout } = start(env);
-    expect(await once(started, 'close')).toEqual([1, null]);
-    expect(`${await stderr}${await stdout}`).toMatch(says);
-  },
-  20_000,
-);
+])('%s ends it with a sentence', async (_, env, says) => {
+  const { started, stderr, stdout } = start(env);
+  expect(await once(started, 'close')).toEqual([1, null]);
+  expect(`${await stderr}${await stdout}`).toMatch(says);
+});

@@ -89,7 +89,7 @@ test('a pod: probe and mesh port for others, everything else on loopback', async
   const probe = await freePort();
   await using _ = await startPreflight(
     { ...options, ports: { ...ports, admin: free, probe }, log: silentLogger },
-    AbortSignal.timeout(10_000),
+    AbortSignal.timeout(60_000),
   );
   expect(await (await fetch(`http://127.0.0.1:${probe}/healthz`)).text()).toBe('ok\n');
   const ask = async (path: string) => await fetch(`http://127.0.0.1:${free}${path}`);

@@ -28,11 +28,11 @@ const MAPS = '/api/v1/namespaces/default/configmaps';
 const PODS = '/api/v1/namespaces/default/pods';
 
 async function eventually(check: () => Promise<boolean>, what: string): Promise<void> {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 2_500; i++) {
     if (await check()) return;
     await sleep(10);
   }
-  throw new Error(`not within 2 s: ${what}`);
+  throw new Error(`not within 25 s: ${what}`);
 }
 
 const gone = (path: string) => async () => (await call('GET', path)).status === 404;

@@ -35,6 +35,6 @@ try {
   seen.missing = error.code;
 }
 await core.deleteNamespacedConfigMap({ name: 'official', namespace: 'default' });
-for (let i = 0; i < 100 && seen.events.length < 3; i++) await new Promise((done) => setTimeout(done, 20));
+for (let i = 0; i < 1_250 && seen.events.length < 3; i++) await new Promise((done) => setTimeout(done, 20));
 abort.abort();
 process.stdout.write(JSON.stringify(seen));

@@ -98,7 +98,7 @@ function client(server: TransportServer, allowHalfOpen = true): Socket {
 }
 
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 1_000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
+  for (let i = 0; i < 10_000 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 2));
   if (!holds()) throw new Error(`waited in vain until ${what}`);
 }
 

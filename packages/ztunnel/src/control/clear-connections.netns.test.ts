@@ -27,7 +27,7 @@ const WEB_IP = '10.9.0.2';
 const WORKLOAD = `workloads: [{uid: web, name: web-0, namespace: shop, serviceAccount: web, trustDomain: td, workloadIps: [${WEB_IP}], protocol: HBONE, services: {}}]`;
 const STRICT = `policies: [{name: strict, namespace: shop, scope: Namespace, action: Deny, dryRun: false, rules: [[[{notPrincipals: [!Presence []]}]]]}]`;
 const [FIRST_LOOK_MS, SECOND_LOOK_MS] = CLEAR_LOOKS_MS;
-const START_TIMEOUT_MS = 15_000;
+const START_TIMEOUT_MS = 60_000;
 /** For a test that starts a process, and then waits for it twice. */
 const PROCESS_TEST_TIMEOUT_MS = 120_000;
 

@@ -99,7 +99,7 @@ async function firstAnswer(config: Config, timeoutMs: number): Promise<readonly 
     random: systemRandom,
     log: silentLogger,
   });
-  await client.start(AbortSignal.timeout(1_000));
+  await client.start(AbortSignal.timeout(25_000));
   try {
     await until(client.synced, (synced) => synced, AbortSignal.timeout(timeoutMs));
   } finally {
@@ -126,7 +126,7 @@ describe('a control plane with TLS', () => {
       random: systemRandom,
       log: silentLogger,
     });
-    const certificate = await source.fetch(WEB, AbortSignal.timeout(5_000));
+    const certificate = await source.fetch(WEB, AbortSignal.timeout(25_000));
     expect([certificate.identity, asked]).toEqual([WEB, ['xds c1 y', `ca ${WEB}`]]);
   });
 

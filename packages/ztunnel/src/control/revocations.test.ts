@@ -21,7 +21,7 @@ test('lists reach the workers at start and when the file changes; a broken one c
   const sent: ControlToWorker[] = [];
   const workers = { broadcast: (message: ControlToWorker) => void sent.push(message) };
   const waitFor = async (count: number) => {
-    for (let i = 0; i < 100 && sent.length < count; i++) {
+    for (let i = 0; i < 5_000 && sent.length < count; i++) {
       await clock.advance(CRL_POLL_INTERVAL_MS);
       await systemClock.sleep(5);
     }

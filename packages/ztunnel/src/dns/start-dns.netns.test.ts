@@ -133,7 +133,7 @@ describe('DNS of an enrolled pod', () => {
     const socket = createSocket(isV6 ? 'udp6' : 'udp4');
     socket.bind({ fd: udpSocket({ netnsFd: pod.fd, ip: isV6 ? '::' : '0.0.0.0', port: 0 }) });
     socket.send(question, to.port, to.ip);
-    const [answer, from] = (await once(socket, 'message', { signal: AbortSignal.timeout(5_000) })) as [
+    const [answer, from] = (await once(socket, 'message', { signal: AbortSignal.timeout(25_000) })) as [
       Buffer,
       { address: string; port: number },
     ];
@@ -145,7 +145,7 @@ describe('DNS of an enrolled pod', () => {
     const socket = new Socket({ fd: tcpSocket({ netnsFd: pod.fd, family: 4 }) });
     socket.connect(CLUSTER_DNS.port, CLUSTER_DNS.ip);
     socket.write(framed(question));
-    const [answer] = (await once(socket, 'data', { signal: AbortSignal.timeout(5_000) })) as [Buffer];
+    const [answer] = (await once(socket, 'data', { signal: AbortSignal.timeout(25_000) })) as [Buffer];
     socket.destroy();
     return answer.subarray(2);
   }

@@ -20,7 +20,7 @@ import { ZdsServer } from '@ambit/zds/agent-side';
 const MAIN = new URL('../main.ts', import.meta.url).pathname;
 const OWN_MARK = 1337;
 /** For what the machine is slow at; nothing here is measured by it. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 25_000;
 /** The process compiles its sources first. */
 const START_PATIENCE_MS = 60_000;
 
@@ -187,7 +187,7 @@ function applications(netns: TestNetns, sockets: Set<Socket>) {
 async function goodAgent(path: string, { fd }: TestNetns): Promise<AsyncDisposable> {
   const snapshot = () => [{ pod: POD, netnsFd: fd }];
   const agent = new ZdsServer({ path, snapshot, clock: systemClock, log: silentLogger });
-  await agent.start(AbortSignal.timeout(1_000));
+  await agent.start(AbortSignal.timeout(25_000));
   return agent;
 }
 

@@ -51,7 +51,7 @@ export const ALICE = `spiffe://${TRUST_DOMAIN}/ns/shop/sa/alice`;
 export const BOB = `spiffe://${TRUST_DOMAIN}/ns/shop/sa/bob`;
 const MARK = 0x539;
 const RETURN_MARK = 0x111;
-const WAIT_MS = 10_000;
+const WAIT_MS = 25_000;
 
 export const OPTIONS: WorkerOptions = {
   index: 0,

@@ -79,7 +79,7 @@ test.each([
   expect(connection.isEnded).toBe(backlog > 0);
   const taken = acceptWaiting(application.fd);
   if (taken !== undefined) open.push(taken);
-  for (let i = 0; i < 500 && !connection.isEnded; i++) await systemClock.sleep(10);
+  for (let i = 0; i < 2_500 && !connection.isEnded; i++) await systemClock.sleep(10);
   expect([connection.isEnded, faults, pod.connections.size]).toEqual([
     true,
     [new TypeError('nobody thought of it')],

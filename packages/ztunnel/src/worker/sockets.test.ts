@@ -73,7 +73,7 @@ describe('a connection to an application', () => {
   }
 
   async function until(holds: () => boolean): Promise<void> {
-    for (let i = 0; i < 500 && !holds(); i++) await systemClock.sleep(10);
+    for (let i = 0; i < 2_500 && !holds(); i++) await systemClock.sleep(10);
     expect(holds()).toBe(true);
   }
 
