@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from '@jest/globals';
 import { AppProtocol } from '@ambit/api/workload';
-import { systemClock } from '@ambit/core/clock';
+import { type Clock, systemClock } from '@ambit/core/clock';
+import { DRAIN_ANNOUNCE_MS } from './limits.ts';
 import { httpBackend, tcpBackend } from './testing/backend.ts';
 import { testScope } from './testing/scope.ts';
 import { closed, until } from './testing/until.ts';
@@ -11,22 +12,28 @@ import { startWaypoint } from './testing/waypoint-network.ts';
 const use = testScope();
 const WEB = '10.9.0.1:80';
 
-async function networkWith(handler: (path: string, response: ServerResponse) => void, drainSeconds = 1) {
+/** Its end is announced until `announced` is called, and there is time for the rest. */
+async function networkWith(handler: (path: string, response: ServerResponse) => void, drainSeconds = 60) {
+  const announcement = Promise.withResolvers<void>();
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (ms, signal) => (ms === DRAIN_ANNOUNCE_MS ? announcement.promise : systemClock.sleep(ms, signal)),
+  };
   const backend = use(
     await httpBackend('127.0.0.2', (request, response) => handler(request.url ?? '', response)),
   );
   const network = use(
-    await startWaypoint({ env: { TERMINATION_DRAIN_DURATION_SECONDS: `${drainSeconds}` } }),
+    await startWaypoint({ clock, env: { TERMINATION_DRAIN_DURATION_SECONDS: `${drainSeconds}` } }),
   );
   network.service({ name: 'web', vip: '10.9.0.1' });
   network.endpoint({ name: 'web-0', service: 'web', ip: '127.0.0.2', port: backend.port });
-  return network;
+  return { network, announced: announcement.resolve };
 }
 
 describe('a waypoint that ends', () => {
   test('is not ready at once, lets requests end, and tells their connections that it goes', async () => {
     let slow: ServerResponse | undefined;
-    const network = await networkWith((path, response) => {
+    const { network, announced } = await networkWith((path, response) => {
       if (path === '/slow') slow = response;
       else response.end('quick');
     });
@@ -38,39 +45,41 @@ describe('a waypoint that ends', () => {
     slow?.end('slow');
     const response = await waiting;
     expect([response.body, response.headers.connection]).toEqual(['slow', 'close']);
+    announced();
     await stopped;
   });
 
   test('still takes who has not heard, and tells tunnels to go elsewhere', async () => {
-    const network = await networkWith((_, response) => response.end('ok'));
+    const { network, announced } = await networkWith((_, response) => response.end('ok'));
     const before = await network.client();
     await before.request(WEB);
     const stopped = network.app.stop();
     await until(() => !before.isTunnelOpen, 'the tunnel is told');
     const late = await network.client();
     expect((await late.request(WEB)).body).toBe('ok');
+    announced();
     await stopped;
   });
 
   test('lets requests end that came while it was announced, although nothing was open before', async () => {
     let slow: ServerResponse | undefined;
-    const network = await networkWith((_, response) => {
+    const { network, announced } = await networkWith((_, response) => {
       slow = response;
     });
     const client = await network.client();
     const stopped = network.app.stop();
     const waiting = client.request(WEB);
     await until(() => slow !== undefined, 'the request is under way');
-    // The announcement takes half of the time.
-    await systemClock.sleep(700);
+    announced();
+    await systemClock.sleep(100);
     slow?.end('slow');
     expect((await waiting).body).toBe('slow');
     await stopped;
   });
 
   test('loses no request of clients that go on asking, each on a kept connection', async () => {
-    const first = await networkWith((_, response) => response.end('ok'), 2);
-    const second = await networkWith((_, response) => response.end('ok'), 2);
+    const { network: first, announced } = await networkWith((_, response) => response.end('ok'));
+    const { network: second } = await networkWith((_, response) => response.end('ok'));
     let isOver = false;
     const outcomes: string[] = [];
     const ask = async () => {
@@ -83,15 +92,20 @@ describe('a waypoint that ends', () => {
     };
     const asking = Array.from({ length: 8 }, ask);
     await until(() => outcomes.length > 100, 'requests are under way');
-    await first.app.stop();
+    const stopped = first.app.stop();
+    const before = outcomes.length;
+    await until(() => outcomes.length > before + 100, 'they go on while it is announced');
+    announced();
+    await stopped;
     isOver = true;
     await Promise.all(asking);
     expect(new Set(outcomes)).toEqual(new Set(['ok']));
   });
 
   test('lets HTTP/2 know without losing a stream', async () => {
-    const network = await networkWith((path, response) => {
-      if (path === '/slow') setTimeout(() => response.end('slow'), 100);
+    let slow: ServerResponse | undefined;
+    const { network, announced } = await networkWith((path, response) => {
+      if (path === '/slow') slow = response;
       else response.end('ok');
     });
     const session = await (await network.client()).http2(WEB);
@@ -100,18 +114,19 @@ describe('a waypoint that ends', () => {
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     const ended = once(stream, 'end');
     const goaway = once(session, 'goaway');
-    await until(() => stream.id !== undefined && !stream.pending, 'it is sent');
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await until(() => slow !== undefined, 'the request is under way');
     const stopped = network.app.stop();
     await goaway;
+    slow?.end('slow');
     await ended;
+    announced();
     expect(String(Buffer.concat(chunks))).toBe('slow');
     await stopped;
   });
 
   test('cuts what does not end in time', async () => {
     const backend = use(await tcpBackend('127.0.0.3', (socket) => void socket.resume()));
-    const network = await networkWith((_, response) => void response);
+    const { network } = await networkWith((_, response) => void response, 1);
     network.service({ name: 'db', vip: '10.9.0.3', protocol: AppProtocol.TCP });
     network.endpoint({ name: 'db-0', service: 'db', ip: '127.0.0.3', port: backend.port });
     const client = await network.client();
@@ -123,13 +138,14 @@ describe('a waypoint that ends', () => {
   });
 
   test('with nothing open stays a moment, for who comes', async () => {
-    const network = await networkWith((_, response) => response.end('ok'));
+    const { network, announced } = await networkWith((_, response) => response.end('ok'));
     let isStopped = false;
     const stopped = network.app.stop().then(() => {
       isStopped = true;
     });
     const client = await network.client();
     expect([(await client.request(WEB)).body, isStopped]).toEqual(['ok', false]);
+    announced();
     await stopped;
   });
 });

@@ -29,7 +29,7 @@ async function serve(answer: (response: ServerResponse, path: string) => void): 
   };
 }
 
-const init = { signal: AbortSignal.timeout(5_000), redirect: 'manual', headers: {} } as const;
+const init = { signal: new AbortController().signal, redirect: 'manual', headers: {} } as const;
 const OUT = 'is an address that no document is fetched from';
 
 describe('where documents are fetched from', () => {

@@ -147,7 +147,7 @@ export async function startWaypoint(options: NetworkOptions = {}): Promise<Waypo
         ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
         ...(options.outside && { outside: options.outside }),
       },
-      AbortSignal.timeout(60_000),
+      AbortSignal.timeout(120_000),
     ),
   );
   const network = new WaypointNetwork(controlPlane, app, lines);

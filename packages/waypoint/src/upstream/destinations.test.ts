@@ -162,7 +162,7 @@ describe('endpoints', () => {
     const healthCheck = {
       path: '/ready',
       intervalMs: 30,
-      timeoutMs: 1_000,
+      timeoutMs: 30_000,
       healthyThreshold: 1,
       unhealthyThreshold: 1,
     };
@@ -199,7 +199,7 @@ describe('endpoints', () => {
       ill,
       await web('127.0.0.3', (_, response) => response.end('127.0.0.3')),
     ]);
-    const check = { intervalMs: 30, timeoutMs: 1_000, healthyThreshold: 1, unhealthyThreshold: 1 };
+    const check = { intervalMs: 30, timeoutMs: 30_000, healthyThreshold: 1, unhealthyThreshold: 1 };
     await policy(network, { healthCheck: { path: '/healthz', ...check } });
     const client = await network.client();
     await until(async () => (await bodies(client, 10)).size === 1, 'it is left out');
@@ -536,7 +536,7 @@ describe('the PROXY protocol', () => {
       }),
     );
     const network = await networkOf([backend]);
-    const healthCheck = { path: '/healthz', intervalMs: 30, timeoutMs: 1_000 };
+    const healthCheck = { path: '/healthz', intervalMs: 30, timeoutMs: 30_000 };
     await policy(network, { proxyProtocol: version, healthCheck });
     await (await network.client()).request(WEB);
     const checks = () => heard.filter((bytes) => bytes.includes('GET /healthz '));
