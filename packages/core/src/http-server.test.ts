@@ -20,7 +20,7 @@ afterEach(async () => {
 async function serve(handler: HttpHandler, hosts = ['127.0.0.1'], port = 0): Promise<string> {
   const server = new HttpServer({ name: 'admin', handler, hosts, port, log: silentLogger });
   servers.push(server);
-  await server.start(AbortSignal.timeout(25_000));
+  await server.start(AbortSignal.timeout(120_000));
   return `http://127.0.0.1:${server.port}`;
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { freePort } from '@ambit/core/testing/free-port';
 import { silentLogger } from '@ambit/core/log';
 import type { RunCommand } from '../rules/command.ts';
 import { CommandError } from '../rules/errors.ts';
@@ -89,7 +90,7 @@ test('a pod: probe and mesh port for others, everything else on loopback', async
   const probe = await freePort();
   await using _ = await startPreflight(
     { ...options, ports: { ...ports, admin: free, probe }, log: silentLogger },
-    AbortSignal.timeout(60_000),
+    AbortSignal.timeout(120_000),
   );
   expect(await (await fetch(`http://127.0.0.1:${probe}/healthz`)).text()).toBe('ok\n');
   const ask = async (path: string) => await fetch(`http://127.0.0.1:${free}${path}`);
@@ -100,11 +101,3 @@ test('a pod: probe and mesh port for others, everything else on loopback', async
   ).toBe(400);
   expect((await ask('/other')).status).toBe(404);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

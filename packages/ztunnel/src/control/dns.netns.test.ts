@@ -31,7 +31,7 @@ function dnsOf(env: Readonly<Record<string, string>>) {
 }
 
 async function ask(server: string, name = 'web.shop.svc.cluster.local'): Promise<readonly string[]> {
-  const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+  const resolver = new Resolver({ timeout: 25_000, tries: 1 });
   resolver.setServers([server]);
   return await resolver.resolve4(name);
 }

@@ -145,7 +145,7 @@ describe('mesh state', () => {
     const { state, say } = stateWith(2);
     state.loadLocal('workloads: []', 'f');
     let reached = false;
-    const waiting = state.reachedWorkers(AbortSignal.timeout(25_000)).then(() => {
+    const waiting = state.reachedWorkers(AbortSignal.timeout(120_000)).then(() => {
       reached = true;
     });
     say({ kind: 'mesh-applied', version: 1 }, 0);

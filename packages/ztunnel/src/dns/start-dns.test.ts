@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Clock, systemClock } from '@ambit/core/clock';
+import { freePort } from '@ambit/core/testing/free-port';
 import { silentLogger } from '@ambit/core/log';
 import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
@@ -9,7 +10,7 @@ import type { DnsLabels } from './recorder.ts';
 import { nameserversOf } from './resolv-conf.ts';
 import { startDns, type DnsDeps } from './start-dns.ts';
 import { askTcp, askUdp, readAnswer } from './testing/client.ts';
-import { type Answerer, FakeUpstream, framed, freePort } from './testing/fake-upstream.ts';
+import { type Answerer, FakeUpstream, framed } from './testing/fake-upstream.ts';
 import { buildQuery } from './testing/messages.ts';
 
 const MESH = `
@@ -22,7 +23,7 @@ services:
 
 const POD = { name: 'client', namespace: 'app', serviceAccount: 's' };
 
-/** Twenty times as fast as the wall's. */
+/** Twenty times as fast as the wall's: for what is waited for in vain, and nothing else. */
 const fastClock: Clock = {
   ...systemClock,
   monotonicMs: () => systemClock.monotonicMs() * 20,
@@ -68,7 +69,7 @@ async function setUp(
       upstreamFailure: count('failure'),
       upstreamAnswer: count('answer'),
     },
-    clock: fastClock,
+    clock: systemClock,
     random: () => 0,
     log: silentLogger,
     ...over,
@@ -208,7 +209,7 @@ describe('everything else', () => {
     await using silent = await FakeUpstream.start(never);
     const closed = await freePort();
     const nameservers = [silent.port, closed].map((port) => ({ ip: '127.0.0.1', port }));
-    await using setup = await setUp(never, { nameservers });
+    await using setup = await setUp(never, { nameservers, clock: fastClock });
     const question = buildQuery({ name: 'example.com', type: 1 });
     expect(readAnswer(await askUdp(setup.at, question)).rcode).toBe(2);
     expect(silent.asked.length).toBeGreaterThan(1);
@@ -221,13 +222,13 @@ describe('everything else', () => {
     await using silent = await FakeUpstream.start(never);
     await using second = await FakeUpstream.start((question) => [echo(question)]);
     const nameservers = [silent.port, second.port].map((port) => ({ ip: '127.0.0.1', port }));
-    await using setup = await setUp(never, { nameservers });
+    await using setup = await setUp(never, { nameservers, clock: fastClock });
     expect(readAnswer(await askUdp(setup.at, buildQuery({ name: 'example.com', type: 1 }))).rcode).toBe(0);
   });
 
   test('is SERVFAIL without resolvers, and beyond the limit of questions under way', async () => {
     await using none = await setUp(never, { nameservers: [] });
-    await using full = await setUp(never, { inFlight: new InFlight(1) });
+    await using full = await setUp(never, { inFlight: new InFlight(1), clock: fastClock });
     const question = buildQuery({ name: 'example.com', type: 1 });
     expect(readAnswer(await askUdp(none.at, question)).rcode).toBe(2);
     const [first, second] = await askTcp(full.at, [
@@ -249,7 +250,7 @@ describe('who asks', () => {
   });
 
   test('and does not become known is answered SERVFAIL, whatever the question', async () => {
-    await using setup = await setUp(() => [], {}, 'services: []');
+    await using setup = await setUp(() => [], { clock: fastClock }, 'services: []');
     expect(readAnswer(await askUdp(setup.at, buildQuery({ name: 'example.com', type: 1 }))).rcode).toBe(2);
     expect(setup.upstream.asked).toEqual([]);
   });
@@ -300,7 +301,7 @@ describe('over TCP', () => {
     ['a message longer than a question is cut off', Uint8Array.of(0x20, 0)],
     ['a message shorter than a header is cut off', framed(Uint8Array.of(1, 2, 3))],
   ])('%s', async (_, bytes) => {
-    await using setup = await setUp(never);
+    await using setup = await setUp(never, { clock: fastClock });
     expect(await askTcp(setup.at, [bytes], { raw: true })).toEqual([]);
   });
 });

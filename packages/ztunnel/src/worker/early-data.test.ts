@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { freePort } from '@ambit/core/testing/free-port';
 import { QueueBudget } from '@ambit/hbone/queue-budget';
 import type { TunnelPump } from '@ambit/hbone/tunnel-pump';
 import type { H2Stream } from '@ambit/http/h2/stream';
@@ -19,6 +19,10 @@ const NOTHING: PlainSocketEvents = {
   onPlainWritten() {},
 };
 const A_WHILE_MS = 50;
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 5_000 && !holds(); i++) await systemClock.sleep(5);
+}
 
 /** As much of a stream as takes what is said through it. */
 class Told {
@@ -65,12 +69,8 @@ function make(budget: QueueBudget): void {
   };
 }
 
-beforeEach(() => {
-  const free = createServer().listen(0);
-  const address = free.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  free.close();
-  const to = { ip: '127.0.0.1', port };
+beforeEach(async () => {
+  const to = { ip: '127.0.0.1', port: await freePort() };
   listener = listenTcp({ ...to, backlog: 8 }).fd;
   const sockets = new PodSockets(undefined, { ...OPTIONS, packetMark: undefined }, false, () => 0.5);
   application = new PlainSocket({ connecting: sockets.connect(to) }, NOTHING);
@@ -97,10 +97,11 @@ test('what has arrived is told within the call that opens the stream, a little o
 test('what follows is told as it comes, until it is enough', async () => {
   early.follow(told.stream);
   const words = ['a', 'b', 'c'.repeat(EARLY_DATA_BYTES), 'd'];
-  for (const piece of words) {
+  for (const [i, piece] of words.entries()) {
     application.write(Buffer.from(piece));
-    await systemClock.sleep(A_WHILE_MS);
+    if (i < 3) await until(() => told.words.length > i);
   }
+  await systemClock.sleep(A_WHILE_MS);
   expect(told.words).toEqual(words.slice(0, 3));
   expect(early.heldBytes).toBe(EARLY_DATA_BYTES + 2);
 });
@@ -138,7 +139,7 @@ test.each([[[]], [['hello']]])('an end after %j is told to each stream, and to t
   application.end();
   early.follow(told.stream);
   expect(told.ended).toBe(false);
-  await systemClock.sleep(A_WHILE_MS);
+  await until(() => ends.length > 0);
   expect([told.words, ends, told.ended]).toEqual([words, ['end'], true]);
   const next = new Told();
   early.pause();

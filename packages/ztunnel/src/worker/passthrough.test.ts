@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { freePort } from '@ambit/core/testing/free-port';
 import { adoptConnection } from '@ambit/http/transport/native';
 import { Interner } from '@ambit/model/intern';
 import { readLocalMesh } from '@ambit/model/local-file';
@@ -24,11 +24,10 @@ afterEach(() => {
 });
 
 /** A listener that takes connections when it is told to. */
-function listener(backlog: number): { readonly fd: number; readonly ip: string; readonly port: number } {
-  const free = createServer().listen(0);
-  const address = free.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  free.close();
+async function listener(
+  backlog: number,
+): Promise<{ readonly fd: number; readonly ip: string; readonly port: number }> {
+  const port = await freePort();
   const { fd } = listenTcp({ ip: '127.0.0.1', port, backlog });
   open.push(fd);
   return { fd, ip: '127.0.0.1', port };
@@ -66,10 +65,10 @@ test.each([
   ['at once', 8],
   ['later', 0],
 ])('a fault when the application is connected ends that connection: %s', async (_, backlog) => {
-  const application = listener(backlog);
+  const application = await listener(backlog);
   // The only place in the queue.
   if (backlog === 0) open.push(sockets.connect(application));
-  const proxy = listener(8);
+  const proxy = await listener(8);
   open.push(sockets.connect(proxy));
   const handle = adoptConnection(acceptWaiting(proxy.fd) ?? -1);
   if (!handle) throw new Error('no connection');

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
+import { freePort } from '@ambit/core/testing/free-port';
 import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain-socket';
 import { acceptWaiting, listenTcp, receiveWaiting } from '@ambit/linux/sockets';
 import { QUEUED_BYTES_PER_POD, QUEUED_BYTES_PER_PROCESS } from '@ambit/hbone/limits';
@@ -51,11 +51,8 @@ describe('a connection to an application', () => {
   const sockets = new PodSockets(undefined, { ...OPTIONS, packetMark: undefined }, true, () => 0.5);
 
   /** A listener that takes connections when it is told to. */
-  function listener(backlog: number): { readonly fd: number; readonly port: number } {
-    const free = createServer().listen(0);
-    const address = free.address();
-    const port = typeof address === 'object' && address ? address.port : 0;
-    free.close();
+  async function listener(backlog: number): Promise<{ readonly fd: number; readonly port: number }> {
+    const port = await freePort();
     return { fd: listenTcp({ ip: '127.0.0.1', port, backlog }).fd, port };
   }
 
@@ -78,7 +75,7 @@ describe('a connection to an application', () => {
   }
 
   test('is there at once where the kernel has made it, and reads what has arrived', async () => {
-    const { fd, port } = listener(8);
+    const { fd, port } = await listener(8);
     const { socket, events } = connect(port);
     expect(socket.isConnected).toBe(true);
     const accepted = acceptWaiting(fd) ?? -1;
@@ -103,7 +100,7 @@ describe('a connection to an application', () => {
   });
 
   test('that is refused says so, after the call', async () => {
-    const { fd, port } = listener(8);
+    const { fd, port } = await listener(8);
     closeSync(fd);
     const { socket, events } = connect(port);
     expect(socket.isConnected).toBe(false);
@@ -114,7 +111,7 @@ describe('a connection to an application', () => {
   });
 
   test('that was reset says so when what has arrived is read', async () => {
-    const { fd, port } = listener(8);
+    const { fd, port } = await listener(8);
     const { socket, events } = connect(port);
     const peer = new PlainSocket(
       { connecting: acceptWaiting(fd) ?? -1 },
@@ -132,7 +129,7 @@ describe('a connection to an application', () => {
     ['is taken', (fd: number) => void acceptWaiting(fd), 'connected'],
     ['is refused', closeSync, 'ECONNREFUSED'],
   ])('that waits for the application hears when it %s', async (_, act, told) => {
-    const { fd, port } = listener(0);
+    const { fd, port } = await listener(0);
     const first = connect(port);
     expect(first.socket.isConnected).toBe(true);
     const second = connect(port);

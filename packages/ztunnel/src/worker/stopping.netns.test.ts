@@ -69,7 +69,7 @@ test('who has come when the pod is told to stop is served', async () => {
   });
   // Connected by then, and nobody has looked: all of them wait in the listener's queue.
   await new Promise<void>((resolve) => process.nextTick(resolve));
-  const stopped = network.stop('alice', 3_000);
+  const stopped = network.stop('alice', 25_000);
   expect(await Promise.all(talks.map((talk) => talk.ask('hello')))).toEqual(talks.map(() => 'hello'));
   for (const { socket } of talks) socket.end();
   await stopped;
@@ -99,7 +99,7 @@ describe('a connection that outlives the pod’s drain', () => {
     void talk.ended.then(() => {
       isOver = true;
     });
-    const stopped = network.stop('alice', 2_400);
+    const stopped = network.stop('alice', 10_000);
     while (!isOver) {
       asked++;
       answered += (await talk.ask('question')) === 'question' ? 1 : 0;

@@ -9,8 +9,16 @@ import { OPTIONS } from '../testing/worker-network.ts';
 import { warmUp } from './warm-up.ts';
 
 const openFds = () => readdirSync('/proc/self/fd').length;
-/** What is about to be closed is closed by then. */
-const restingFds = () => systemClock.sleep(200).then(openFds);
+/** When what is about to be closed is closed: they have been as many for a while. */
+async function restingFds(): Promise<number> {
+  let fds = openFds();
+  for (let calm = 0; calm < 20; calm += 1) {
+    await systemClock.sleep(10);
+    if (openFds() !== fds) calm = 0;
+    fds = openFds();
+  }
+  return fds;
+}
 const interfaces = () => readFileSync('/proc/thread-self/net/dev', 'utf8');
 
 async function run(message: WarmUpMessage, connections: number): Promise<void> {

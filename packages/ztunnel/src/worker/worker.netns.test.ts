@@ -155,15 +155,15 @@ describe('between two pods of the mesh', () => {
       });
     const andEnd = () => ask(async ({ socket }) => void socket.end('ques'));
     expect([await inTwoParts(), await andEnd()]).toEqual(['answer', 'no more than ques']);
-    const times: number[] = [];
-    for (let i = 0; i < 9; i += 1) {
+    // Whatever else runs here, one of them is not disturbed.
+    let shortestMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 200 && shortestMs >= LATE_ANSWER_MS; i += 1) {
       const beganAtMs = systemClock.monotonicMs();
       await inTwoParts();
       await andEnd();
-      times.push(systemClock.monotonicMs() - beganAtMs);
+      shortestMs = Math.min(shortestMs, systemClock.monotonicMs() - beganAtMs);
     }
-    // Whatever else runs here, one of them was not disturbed.
-    expect(Math.min(...times)).toBeLessThan(LATE_ANSWER_MS);
+    expect(shortestMs).toBeLessThan(LATE_ANSWER_MS);
   });
 
   test('each direction ends by itself', async () => {
@@ -368,8 +368,11 @@ describe('a pod', () => {
     await meshed();
     const talk = await network.connect('alice', VIP, 80);
     await talk.ask('hello');
-    const stopped = network.stop('bob', 5_000);
-    await systemClock.sleep(50);
+    const stopped = network.stop('bob', 25_000);
+    await network.eventually(
+      'no listener of the proxy',
+      () => network.listening('bob').length === 1 || undefined,
+    );
     expect(network.listening('bob')).toEqual([8080]);
     expect(await talk.ask('still here')).toBe('still here');
     talk.socket.end();
@@ -407,7 +410,7 @@ describe('a pod', () => {
       uid: 'bob',
       reason: expect.stringContaining('cannot listen on [::]:15006: address in use'),
     });
-    await systemClock.sleep(20);
+    await network.eventually('no other listener', () => network.listening('bob').length === 1 || undefined);
     expect(network.listening('bob')).toEqual([15_006]);
     await network.stop('bob', 0);
   });

@@ -7,7 +7,7 @@ import { framed } from './fake-upstream.ts';
 export async function askUdp(to: { ip: string; port: number }, question: Uint8Array): Promise<Buffer> {
   const socket = createSocket(to.ip.includes(':') ? 'udp6' : 'udp4');
   socket.send(question, to.port, to.ip);
-  const [answer] = (await once(socket, 'message', { signal: AbortSignal.timeout(25_000) })) as [Buffer];
+  const [answer] = (await once(socket, 'message', { signal: AbortSignal.timeout(120_000) })) as [Buffer];
   socket.close();
   return answer;
 }
@@ -24,7 +24,7 @@ export async function askTcp(
   socket.on('error', () => undefined);
   socket.write(Buffer.concat(questions.map((question) => (options.raw ? question : framed(question)))));
   if (!options.raw) socket.end();
-  await once(socket, 'close', { signal: AbortSignal.timeout(25_000) });
+  await once(socket, 'close', { signal: AbortSignal.timeout(120_000) });
   const answers: Buffer[] = [];
   let all = Buffer.concat(chunks);
   while (all.length >= 2) {

@@ -2,6 +2,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { freePort } from '@ambit/core/testing/free-port';
 
 /** The answer to a question, or several, or none. */
 export type Answerer = (question: Buffer, protocol: 'udp' | 'tcp') => readonly Uint8Array[];
@@ -62,29 +63,4 @@ export function framed(message: Uint8Array): Buffer {
   const length = Buffer.alloc(2);
   length.writeUInt16BE(message.length);
   return Buffer.concat([length, message]);
-}
-
-/**
- * A port of loopback that nobody has at this moment, over UDP or TCP. Below the ports that the kernel gives to connections,
- * so that none takes it before the caller does.
- */
-export async function freePort(ip = '127.0.0.1'): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 12_000 + Math.floor(Math.random() * 16_000);
-    const udp = createSocket('udp4');
-    const tcp = createServer();
-    try {
-      udp.bind(port, ip);
-      await once(udp, 'listening');
-      tcp.listen(port, ip);
-      await once(tcp, 'listening');
-      return port;
-    } catch {
-      // Somebody has it.
-    } finally {
-      udp.close();
-      if (tcp.listening) await new Promise((resolve) => tcp.close(resolve));
-    }
-  }
-  throw new Error(`no free port on ${ip}`);
 }
