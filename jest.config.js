@@ -16,7 +16,7 @@ const ignored = ['/node_modules/', '/dist/'];
 export default {
   reporters: ['default', '<rootDir>/tools/count-reporter.mjs'],
   // For a machine that stalls: nothing is measured by it, and a wait of a test ends before, saying for what.
-  testTimeout: 120_000,
+  testTimeout: 240_000,
   projects: [
     {
       ...shared,

@@ -46,7 +46,7 @@ test('our own client keeps a collection current', async () => {
     random: systemRandom,
     log: silentLogger,
   });
-  await until(collection.synced, (synced) => synced, AbortSignal.timeout(25_000));
+  await until(collection.synced, (synced) => synced, AbortSignal.timeout(120_000));
   const added = new Promise<void>((resolve) => {
     collection.subscribe(() => {
       if (collection.get('later')) resolve();

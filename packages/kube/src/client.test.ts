@@ -156,7 +156,7 @@ describe('KubeClient', () => {
       api.closeAllConnections();
       api.close();
     });
-    const ahead = () => hasty.transport.connectAhead(AbortSignal.timeout(25_000));
+    const ahead = () => hasty.transport.connectAhead(AbortSignal.timeout(120_000));
 
     test('is the one of the next request', async () => {
       await Promise.all([ahead(), ahead()]);

@@ -195,7 +195,7 @@ describe('LeaderElection', () => {
       (api.find('/apis/coordination.k8s.io/v1/leases', 'ns', 'l') as Lease | undefined)?.spec?.holderIdentity;
     const options = { client, namespace: 'ns', name: 'l', clock: systemClock, random: systemRandom };
     const first = new LeaderElection({ ...options, identity: 'a' });
-    const signal = AbortSignal.timeout(60_000);
+    const signal = AbortSignal.timeout(120_000);
     await until(first.leads, (leads) => leads, signal);
     expect(holder()).toBe('a');
     await first[Symbol.asyncDispose]();

@@ -47,7 +47,7 @@ afterEach(() => {
 });
 
 const open = (name = 'p'): Promise<Duplex> =>
-  portForward(client, { namespace: 'ns', name, port: 80 }, AbortSignal.timeout(25_000));
+  portForward(client, { namespace: 'ns', name, port: 80 }, AbortSignal.timeout(120_000));
 
 describe('portForward', () => {
   test('asks for the port with the credentials, and carries bytes both ways', async () => {

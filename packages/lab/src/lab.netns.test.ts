@@ -8,7 +8,7 @@ import { run } from './network/command.ts';
 import { LabFixture, namespaceText, serverPod, serviceText } from './testing/lab-fixture.ts';
 import { isReady } from './workloads/template.ts';
 
-const signal = AbortSignal.timeout(120_000);
+const signal = new AbortController().signal;
 
 const fdCount = () => readdirSync('/proc/self/fd').length;
 let lab: Lab;
@@ -91,10 +91,12 @@ describe('two pods on two nodes', () => {
   });
 
   test('frames of their talk cross the link between the nodes', async () => {
-    const captured = lab.capture(1_500, signal);
-    await sleep(500);
-    await fixture.ask('one', 'http://two/on-the-wire');
-    expect((await captured).includes('GET /on-the-wire')).toBe(true);
+    await fixture.eventually('their talk on the wire', async () => {
+      const captured = lab.capture(1_500, signal);
+      await sleep(500);
+      await fixture.ask('one', 'http://two/on-the-wire');
+      return (await captured).includes('GET /on-the-wire');
+    });
   });
 
   test('a process that ends is started again, as the same pod', async () => {
@@ -356,7 +358,7 @@ test('a lab that is stopped leaves nothing, and can be started again', async () 
   const before = fdCount();
   lab = await startLab({ nodes: 1, environment: { PATH: process.env['PATH'] } });
   await lab.stop();
-  await sleep(100);
+  for (let i = 0; i < 200 && fdCount() > before; i++) await sleep(50);
   expect(fdCount()).toBeLessThanOrEqual(before);
   lab = await startLab({ nodes: 1, environment: { PATH: process.env['PATH'] } });
 });

@@ -6,7 +6,7 @@ import { installMesh } from './mesh.ts';
 import { LabFixture, namespaceText, serverPod, serviceText, SHOP } from './testing/lab-fixture.ts';
 import { isReady } from './workloads/template.ts';
 
-const signal = AbortSignal.timeout(280_000);
+const signal = new AbortController().signal;
 
 /** Answers with the header fields that it was asked with. */
 const ECHO = `

@@ -44,6 +44,6 @@ describe('readiness', () => {
       const [a] = seqpacketPair();
       void a.receive();
       setTimeout(() => process.exit(0), 20);`;
-    execFileSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 10_000 });
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 120_000 });
   });
 });

@@ -52,7 +52,7 @@ describe.each(['127.0.0.1', '::1'])('UDP sockets that share a port of %s', (ip) 
       sockets.map((socket) => new Promise<void>((resolve) => socket.connect(port, ip, resolve))),
     );
     const answered = sockets.map((socket) =>
-      once(socket, 'message', { signal: AbortSignal.timeout(25_000) }),
+      once(socket, 'message', { signal: AbortSignal.timeout(120_000) }),
     );
     for (const socket of sockets) socket.send(words);
     sent();

@@ -5,7 +5,7 @@ import { createServer, type Server, Socket } from 'node:net';
 import { familyOf } from '@ambit/core/ip';
 import { listenTcp, tcpSocket, udpSocket } from '@ambit/linux/sockets';
 
-const WAIT_MS = 2_000;
+const WAIT_MS = 25_000;
 
 export class Peers implements AsyncDisposable {
   readonly #servers: Server[] = [];

@@ -52,7 +52,7 @@ async function dial(port: number): Promise<Duplex> {
 test('our own client reaches a port of a pod, both ways and much of it', async () => {
   const client = await KubeClient.load({ kubeconfigPath: api.kubeconfigPath });
   const to = { namespace: 'default', name: 'web', port: 7 };
-  const stream = await portForward(client, to, AbortSignal.timeout(25_000));
+  const stream = await portForward(client, to, AbortSignal.timeout(120_000));
   const sent = Buffer.alloc(3_000_000, 'ambit');
   stream.end(sent);
   const received: Buffer[] = [];
@@ -64,7 +64,7 @@ test('our own client reaches a port of a pod, both ways and much of it', async (
 test('a port where nobody listens is an error of the stream, with the reason', async () => {
   const client = await KubeClient.load({ kubeconfigPath: api.kubeconfigPath });
   const to = { namespace: 'default', name: 'web', port: 9 };
-  const stream = await portForward(client, to, AbortSignal.timeout(25_000));
+  const stream = await portForward(client, to, AbortSignal.timeout(120_000));
   const failed = new Promise<Error>((resolve) => stream.once('error', resolve));
   stream.resume();
   expect((await failed).message).toContain('ECONNREFUSED');
@@ -84,7 +84,7 @@ test('stopping the server ends port-forwards that are open', async () => {
   const stream = await portForward(
     client,
     { namespace: 'default', name: 'web', port: 7 },
-    AbortSignal.timeout(25_000),
+    AbortSignal.timeout(120_000),
   );
   stream.on('error', () => undefined);
   const closed = new Promise<void>((resolve) => stream.once('close', resolve));

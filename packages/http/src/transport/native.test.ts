@@ -113,18 +113,19 @@ describe('what the tunnel relies on in this Node', () => {
     const owner = new Recorder();
     own(handle, owner, owner.buffer);
     handle.readStart();
-    const tookMs: number[] = [];
-    for (let asked = 1; asked <= 12; asked++) {
+    // At first Linux acknowledges at once; then it waits for 40 ms whether the client says something. Whatever else the
+    // machine does, one quiet moment shows that nobody waits for that.
+    let shortestMs = Number.POSITIVE_INFINITY;
+    for (let asked = 1; asked <= 12 || (shortestMs >= 30 && asked <= 300); asked++) {
       const startMs = performance.now();
       client.write('?');
       await until(() => owner.events.length === asked);
       write(handle, owner, Buffer.from('one'));
       write(handle, owner, Buffer.from('two'));
       for (let text = ''; text.length < 6; ) text += String((await once(client, 'data'))[0]);
-      tookMs.push(performance.now() - startMs);
+      if (asked > 4) shortestMs = Math.min(shortestMs, performance.now() - startMs);
     }
-    // At first Linux acknowledges at once; then it waits for 40 ms whether the client says something.
-    expect(Math.min(...tookMs.slice(4))).toBeLessThan(30);
+    expect(shortestMs).toBeLessThan(30);
     handle.close();
     client.destroy();
   });

@@ -33,7 +33,7 @@ beforeEach(async () => {
     api.put('/api/v1/pods', pod);
   }
   const deps = { client, version: 'test', clock: systemClock, random: systemRandom, log: silentLogger };
-  const { ports } = scope.use(await startControlPlane(configFrom(ENV), deps, AbortSignal.timeout(60_000)));
+  const { ports } = scope.use(await startControlPlane(configFrom(ENV), deps, AbortSignal.timeout(120_000)));
   http = `http://127.0.0.1:${ports.http}`;
   monitoring = `http://127.0.0.1:${ports.monitoring}`;
 });

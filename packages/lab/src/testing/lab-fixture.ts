@@ -22,7 +22,7 @@ const CLIENT = `
   const [url] = process.argv.slice(1);
   const ask = () => {
     const again = (line) => { console.log(line); setTimeout(ask, 20); };
-    get(url, { agent: false, timeout: 3000 }, (answer) => {
+    get(url, { agent: false, timeout: 20_000 }, (answer) => {
       let text = '';
       answer.on('data', (chunk) => { text += chunk; });
       answer.on('end', () => again(answer.statusCode === 200 ? 'ok' : 'failed ' + answer.statusCode));
@@ -35,7 +35,7 @@ const CLIENT = `
 
 const ASK = `
   const [url] = process.argv.slice(1);
-  require('node:http').get(url, { timeout: 2000 }, (answer) => answer.pipe(process.stdout))
+  require('node:http').get(url, { timeout: 20_000 }, (answer) => answer.pipe(process.stdout))
     .on('timeout', function () { this.destroy(new Error('timeout')); })
     .on('error', (error) => { console.log(error.message); process.exitCode = 1; });`;
 

@@ -59,7 +59,7 @@ async function start(over: Partial<InstallerOptions> = {}): Promise<Installer> {
     ...over,
   });
   running.push(installer);
-  await installer.start(AbortSignal.timeout(25_000));
+  await installer.start(AbortSignal.timeout(120_000));
   return installer;
 }
 
@@ -94,7 +94,7 @@ test('a node without a configuration is waited for', async () => {
   const installer = await start();
   expect(installer.installed.value).toBe(false);
   write('10-net.conf', { cniVersion: '0.4.0', name: 'x', type: 'bridge' }, 0o644);
-  await until(installer.installed, (installed) => installed, AbortSignal.timeout(25_000));
+  await until(installer.installed, (installed) => installed, AbortSignal.timeout(120_000));
   expect(readdirSync(net)).toEqual(['10-net.conflist']);
   expect(read('10-net.conflist')).toEqual({
     cniVersion: '0.4.0',
@@ -218,7 +218,7 @@ test('scripts are started by the Node that comes with them, which goes when they
     folderName: '.ambit-1',
   };
   const installer = await start({ runtime: { files, hostDirectory: '/opt/cni/bin' } });
-  await until(installer.installed, Boolean, AbortSignal.timeout(25_000));
+  await until(installer.installed, Boolean, AbortSignal.timeout(120_000));
   const plugin = join(bin, 'istio-cni');
   const text = '#!/opt/cni/bin/.ambit-1/ld /opt/cni/bin/.ambit-1/node\nplugin\n';
   expect([readFileSync(plugin, 'utf8'), statSync(plugin).mode & 0o777]).toEqual([text, 0o755]);

@@ -40,14 +40,20 @@ test('on a node that has nothing, the plugin starts, at once', async () => {
       encoding: 'utf8',
     });
   expect(JSON.parse(version())).toMatchObject({ cniVersion: '1.1.0' });
-  // On a machine that is busy with other things, one quiet moment shows it.
-  let shortestMs = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 50 && shortestMs >= 100; i += 1) {
-    const started = performance.now();
-    version();
-    shortestMs = Math.min(shortestMs, performance.now() - started);
+  // On a machine that is busy with other things, one quiet moment shows it; on a slow one, that Node itself takes as long.
+  const tookMs = (run: () => unknown) => {
+    const startedMs = performance.now();
+    run();
+    return performance.now() - startedMs;
+  };
+  const bare = () => execFileSync(process.execPath, ['-e', '']);
+  let shortestMs = tookMs(version);
+  let bareMs = tookMs(bare);
+  for (let i = 0; i < 50 && shortestMs >= Math.max(100, 2 * bareMs); i += 1) {
+    shortestMs = Math.min(shortestMs, tookMs(version));
+    bareMs = Math.min(bareMs, tookMs(bare));
   }
-  expect(shortestMs).toBeLessThan(100);
+  expect(shortestMs).toBeLessThan(Math.max(100, 2 * bareMs));
 });
 
 test('a copy that lacks something is made anew', () => {

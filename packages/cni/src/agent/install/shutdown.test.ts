@@ -26,7 +26,7 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-const decide = (over: Partial<StopOptions> = {}, signal = AbortSignal.timeout(5_000)) =>
+const decide = (over: Partial<StopOptions> = {}, signal = new AbortController().signal) =>
   decideStop(
     {
       client,
