@@ -9,6 +9,7 @@ import type { Clock } from '@ambit/core/clock';
 import { AuthorityError, CertificateError } from './errors.ts';
 import { generateKeys } from './keys.ts';
 import { DEFAULT_LEAF_TTL_MS, MAX_LEAF_TTL_MS } from './limits.ts';
+import { signsBySha256 } from './signed-der.ts';
 import { parseSpiffeId } from './spiffe-id.ts';
 import { type WorkloadCertificate, workloadCertificate } from './workload-certificate.ts';
 import { createWorkloadLeaf, readIssuer } from './workload-leaf.ts';
@@ -55,9 +56,7 @@ const CLOCK_SKEW_MS = 2 * 60_000;
  * signer's certificate, which may be somebody else's work, can be read.
  */
 function signsByOwnDer({ privateKey, certificatePem }: Signer): boolean {
-  const { asymmetricKeyType, asymmetricKeyDetails } = privateKey;
-  const isSha256 = asymmetricKeyType === 'rsa' || asymmetricKeyDetails?.namedCurve === 'prime256v1';
-  return isSha256 && readIssuer(certificatePem) !== undefined;
+  return signsBySha256(privateKey) && readIssuer(certificatePem) !== undefined;
 }
 
 export class CertificateAuthority {

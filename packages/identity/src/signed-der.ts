@@ -1,12 +1,21 @@
-/** What requests and certificates share in DER: an extension, the URI names in one, and how the whole is signed. */
-import { type KeyObject, sign } from 'node:crypto';
+/** What requests and certificates share in DER: an extension, the URI names in one, a certificate's fields, and how the whole is signed. */
+import { type KeyObject, randomBytes, sign } from 'node:crypto';
 import { BOOLEAN, derOf, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } from './der.ts';
 import { CertificateError } from './errors.ts';
+import { toPem } from './pem.ts';
+import type { Validity } from './x509.ts';
 
 const BIT_STRING = 0x03;
 const NULL = 0x05;
+const UTC_TIME = 0x17;
+const GENERALIZED_TIME = 0x18;
 /** GeneralName's `[6] uniformResourceIdentifier`. */
 const URI_NAME = 0x86;
+/** TBSCertificate's `[0] version` and `[3] extensions`. */
+const VERSION = 0xa0;
+export const EXTENSIONS = 0xa3;
+/** The first year that UTCTime, with its two digits, cannot say. */
+const GENERALIZED_TIME_FROM_YEAR = 2050;
 
 /** An object identifier from its encoded bytes. */
 export function oidOf(...bytes: readonly number[]): Uint8Array {
@@ -44,6 +53,11 @@ export function uriNameExtension(uri: string): Uint8Array {
   return extensionOf(SUBJECT_ALTERNATIVE_NAME, names, true);
 }
 
+/** Whether SHA-256 is what the X.509 library signs with, too, as {@link signedOf} always does. */
+export function signsBySha256({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  return asymmetricKeyType === 'rsa' || asymmetricKeyDetails?.namedCurve === 'prime256v1';
+}
+
 /** @throws {@link CertificateError} if the key is neither ECDSA nor RSA. */
 export function signatureAlgorithmOf({ asymmetricKeyType, type }: KeyObject): Uint8Array {
   if (asymmetricKeyType === 'ec') return ECDSA_WITH_SHA256;
@@ -54,4 +68,48 @@ export function signatureAlgorithmOf({ asymmetricKeyType, type }: KeyObject): Ui
 /** `body`, the algorithm and the signature, one after another. */
 export function signedOf(body: Uint8Array, key: KeyObject): Uint8Array {
   return derOf(SEQUENCE, body, signatureAlgorithmOf(key), bitsOf(0, sign('sha256', body, key)));
+}
+
+/** What a certificate says, of any kind. Names are whole, in DER. */
+export interface CertificateFields extends Validity {
+  readonly issuer: Uint8Array;
+  readonly subject: Uint8Array;
+  readonly publicKey: KeyObject;
+  readonly extensions: readonly Uint8Array[];
+}
+
+/**
+ * The certificate in PEM, with a random serial number.
+ *
+ * @throws {@link CertificateError} if `signingKey` is neither ECDSA nor RSA.
+ */
+export function certificateOf(fields: CertificateFields, signingKey: KeyObject): string {
+  const { issuer, subject, publicKey, notBeforeMs, notAfterMs, extensions } = fields;
+  const body = derOf(
+    SEQUENCE,
+    derOf(VERSION, integerOf(2)),
+    integerOf(...randomSerial()),
+    signatureAlgorithmOf(signingKey),
+    issuer,
+    derOf(SEQUENCE, timeOf(notBeforeMs), timeOf(notAfterMs)),
+    subject,
+    publicKey.export({ format: 'der', type: 'spki' }),
+    derOf(EXTENSIONS, derOf(SEQUENCE, ...extensions)),
+  );
+  return toPem(signedOf(body, signingKey), 'CERTIFICATE');
+}
+
+/** 127 random bits with none of the forms that DER would shorten. */
+function randomSerial(): Uint8Array {
+  const bytes = randomBytes(16);
+  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
+  return bytes;
+}
+
+function timeOf(timeMs: number): Uint8Array {
+  const time = new Date(timeMs);
+  const digits = time.toISOString().replace(/[-:T]|\.\d+/g, '');
+  return time.getUTCFullYear() < GENERALIZED_TIME_FROM_YEAR
+    ? derOf(UTC_TIME, Buffer.from(digits.slice(2)))
+    : derOf(GENERALIZED_TIME, Buffer.from(digits));
 }

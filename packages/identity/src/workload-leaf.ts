@@ -4,7 +4,7 @@
  * Written here in DER: a proxy that is its own CA would pay 30 MB for the X.509 library, and a control plane some ten
  * milliseconds for each certificate. It makes what `createLeaf` of `x509.ts` makes of the same names.
  */
-import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import {
   derContent,
   type DerValue,
@@ -15,16 +15,7 @@ import {
   SEQUENCE,
 } from './der.ts';
 import { AuthorityError } from './errors.ts';
-import { toPem } from './pem.ts';
-import {
-  bitsOf,
-  extensionOf,
-  integerOf,
-  oidOf,
-  signatureAlgorithmOf,
-  signedOf,
-  uriNameExtension,
-} from './signed-der.ts';
+import { bitsOf, certificateOf, EXTENSIONS, extensionOf, oidOf, uriNameExtension } from './signed-der.ts';
 import type { Signer, Validity } from './x509.ts';
 
 export interface WorkloadLeafOptions extends Validity {
@@ -32,16 +23,10 @@ export interface WorkloadLeafOptions extends Validity {
   readonly publicKey: KeyObject;
 }
 
-const UTC_TIME = 0x17;
-const GENERALIZED_TIME = 0x18;
-/** TBSCertificate's `[0] version` and `[3] extensions`; AuthorityKeyIdentifier's `[0] keyIdentifier`. */
-const VERSION = 0xa0;
-const EXTENSIONS = 0xa3;
+/** AuthorityKeyIdentifier's `[0] keyIdentifier`. */
 const KEY_IDENTIFIER = 0x80;
 const MAX_FIELDS = 16;
 const MAX_EXTENSIONS = 64;
-/** The first year that UTCTime, with its two digits, cannot say. */
-const GENERALIZED_TIME_FROM_YEAR = 2050;
 
 /** 2.5.29.14 */
 const SUBJECT_KEY_IDENTIFIER = Uint8Array.of(0x55, 0x1d, 0x0e);
@@ -80,33 +65,8 @@ export function createWorkloadLeaf(options: WorkloadLeafOptions, signer: Signer)
     uriNameExtension(identity),
   ];
   const emptySubject = derOf(SEQUENCE);
-  const body = derOf(
-    SEQUENCE,
-    derOf(VERSION, integerOf(2)),
-    integerOf(...randomSerial()),
-    signatureAlgorithmOf(signer.privateKey),
-    derOf(SEQUENCE, issuer.name),
-    derOf(SEQUENCE, timeOf(notBeforeMs), timeOf(notAfterMs)),
-    emptySubject,
-    publicKey.export({ format: 'der', type: 'spki' }),
-    derOf(EXTENSIONS, derOf(SEQUENCE, ...extensions)),
-  );
-  return toPem(signedOf(body, signer.privateKey), 'CERTIFICATE');
-}
-
-/** 127 random bits with none of the forms that DER would shorten. */
-function randomSerial(): Uint8Array {
-  const bytes = randomBytes(16);
-  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return bytes;
-}
-
-function timeOf(timeMs: number): Uint8Array {
-  const time = new Date(timeMs);
-  const digits = time.toISOString().replace(/[-:T]|\.\d+/g, '');
-  return time.getUTCFullYear() < GENERALIZED_TIME_FROM_YEAR
-    ? derOf(UTC_TIME, Buffer.from(digits.slice(2)))
-    : derOf(GENERALIZED_TIME, Buffer.from(digits));
+  const names = { issuer: derOf(SEQUENCE, issuer.name), subject: emptySubject };
+  return certificateOf({ ...names, publicKey, notBeforeMs, notAfterMs, extensions }, signer.privateKey);
 }
 
 interface Issuer {

@@ -1,0 +1,44 @@
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import { derContent, derValues } from './der.ts';
+import { generateKeys } from './keys.ts';
+import { createOwnRoot } from './own-root.ts';
+import { createAuthority } from './x509.ts';
+
+const VALIDITY = { notBeforeMs: Date.UTC(2026, 0, 2, 3, 4, 5), notAfterMs: Date.UTC(2051, 5, 7, 8, 9, 10) };
+
+/** The fields of what is signed, but for the serial number, in hexadecimal. */
+function signedFields(pem: string): readonly string[] {
+  const certificate = derContent(new X509Certificate(pem).raw, 0x30) ?? new Uint8Array();
+  const [signed] = derValues(certificate, 3) ?? [];
+  const fields = derValues(signed?.content ?? new Uint8Array(), 16) ?? [];
+  return fields
+    .filter((_, index) => index !== 1)
+    .map(({ tag, content }) => `${tag} ${Buffer.from(content).toString('hex')}`);
+}
+
+describe('createOwnRoot', () => {
+  test.each([
+    ['cluster.local', () => generateKeys()],
+    ["a 'b' (c) + d, e - f. /g: h = i?", () => generateKeys()],
+    ['Ämbit & Söhne', () => generateKeys()],
+    ['under_score@at*star', () => generateKeys()],
+    ['x'.repeat(200), () => generateKeys()],
+    ['RSA', () => generateKeyPairSync('rsa', { modulusLength: 2_048 })],
+  ])('says to the bit what the X.509 library says: %j', async (organization, make) => {
+    const keys = await make();
+    const ours = createOwnRoot({ organization, keys, ...VALIDITY });
+    const theirs = await createAuthority({ organization, keys, ...VALIDITY });
+    expect(signedFields(ours)).toEqual(signedFields(theirs));
+    const read = new X509Certificate(ours);
+    expect(read.verify(keys.publicKey)).toBe(true);
+    expect(read.ca).toBe(true);
+  });
+
+  test('no two have one serial number', async () => {
+    const keys = await generateKeys();
+    const make = () =>
+      new X509Certificate(createOwnRoot({ organization: 'a', keys, ...VALIDITY })).serialNumber;
+    expect(make()).not.toBe(make());
+  });
+});
