@@ -7,7 +7,7 @@
  *   POST /loads/ID/end   ends it and answers with the last report
  *   POST /amiss          what is wrong with its own answers from now on: an Amiss, or parts of one
  *   GET /clock           what the node's clock says: {nowMs}
- *   GET /first           the outcome of the request that the process made as it started, once there is one
+ *   GET /first           the outcome of the request that the process made before it served
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -32,7 +32,7 @@ class ControlError extends Error {
 export async function serveControl(
   self: Self,
   port: number,
-  first: Promise<RequestOutcome> | undefined,
+  first: RequestOutcome | undefined,
 ): Promise<Server> {
   const loads = new Map<string, Load>();
   const server = createServer((request, response) => {
@@ -56,7 +56,7 @@ async function handle(
   self: Self,
   request: IncomingMessage,
   loads: Map<string, Load>,
-  first: Promise<RequestOutcome> | undefined,
+  first: RequestOutcome | undefined,
 ): Promise<unknown> {
   const [, place = '', id = '', verb = ''] = (request.url ?? '').split('/');
   switch (`${request.method} ${place}${id && '/ID'}${verb && `/${verb}`}`) {
@@ -64,7 +64,7 @@ async function handle(
       return { nowMs: Date.now() } satisfies Clock;
     case 'GET first':
       if (!first) throw new ControlError(404, 'no first request was ordered');
-      return await first;
+      return first;
     case 'POST amiss':
       self.amiss = { delayMs: 0, status: 0, ...((await bodyOf(request)) as Partial<Amiss>) };
       return self.amiss;

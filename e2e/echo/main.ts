@@ -26,7 +26,8 @@ const FIRST_REQUEST_TIMEOUT_MS = 20_000;
 
 async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const firstOrder = (env['FIRST_REQUEST'] ?? '').split(' ');
-  const first = firstOrder.length === 3 ? requestOnce(orderFrom(firstOrder)) : undefined;
+  // Its answer must not wait for what this thread does to serve.
+  const first = firstOrder.length === 3 ? await requestOnce(orderFrom(firstOrder)) : undefined;
   const self = selfFrom(env);
   const offset = Number(env['PORT_OFFSET'] ?? 0);
   const port = (name: PortName) => PORTS[name] + offset;
