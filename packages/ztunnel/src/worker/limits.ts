@@ -52,8 +52,8 @@ export const MAX_STREAM_ATTEMPTS = 3;
 export const MAX_EVENT_SERIES = 1_000;
 
 /** One burst of a worker's warm-up, and the pause after each, which is the thread's for others. */
-export const WARM_UP_BURST_MS = 10;
-export const WARM_UP_PAUSE_MS = 10;
+export const WARM_UP_BURST_MS = 4;
+export const WARM_UP_PAUSE_MS = 6;
 export const WARM_UP_TIMEOUT_MS = 30_000;
 
 /** A listener that cannot accept says so once in this time. */

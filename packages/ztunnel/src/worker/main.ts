@@ -20,6 +20,8 @@ const log = new LogRoot({ filter, format: options.log.format });
 const accessLog = new AccessOutput({ filter, format: options.log.format, clock: systemClock });
 process.on('exit', () => accessLog.flushSync());
 
+const collectGarbage = garbageCollector();
+
 const worker = new DataWorker({
   options,
   post: (message: WorkerToControl) => {
@@ -30,9 +32,9 @@ const worker = new DataWorker({
   random: systemRandom,
   log,
   accessLog,
-  collectGarbage: garbageCollector(),
+  collectGarbage,
   warmUp: (message) =>
-    void warmUp(message, { options, clock: systemClock, random: systemRandom })
+    void warmUp(message, { options, clock: systemClock, random: systemRandom, collectGarbage })
       .then(
         () => log.scope('warm-up').debug('warmed up'),
         (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),

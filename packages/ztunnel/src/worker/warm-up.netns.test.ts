@@ -21,8 +21,12 @@ async function restingFds(): Promise<number> {
 }
 const interfaces = () => readFileSync('/proc/thread-self/net/dev', 'utf8');
 
-async function run(message: WarmUpMessage, connections: number): Promise<void> {
-  const deps = { options: OPTIONS, clock: systemClock, random: systemRandom };
+async function run(
+  message: WarmUpMessage,
+  connections: number,
+  collectGarbage: () => void = () => undefined,
+): Promise<void> {
+  const deps = { options: OPTIONS, clock: systemClock, random: systemRandom, collectGarbage };
   await warmUp({ ...message, connections }, deps);
 }
 
@@ -35,6 +39,17 @@ describe('a warm-up', () => {
     await run(message, 40);
     expect(await restingFds()).toBe(fds);
     expect(interfaces()).toBe(before);
+  });
+
+  test('collects garbage once, when all is warm and connections by every target are there', async () => {
+    const message = await warmUpMessage('', systemClock);
+    await run(message, 2);
+    const fds = await restingFds();
+    const open: number[] = [];
+    await run(message, 10, () => open.push(openFds()));
+    expect(open).toHaveLength(1);
+    // Of each, the pod's own end, the one at the proxy's, and the application's with its end in the proxy.
+    expect(open[0]).toBeGreaterThanOrEqual(fds + 4 * message.targets.length);
   });
 
   test.each<readonly [string, (message: WarmUpMessage) => WarmUpMessage | Promise<WarmUpMessage>, string]>([
