@@ -66,6 +66,13 @@ export async function warmUpMessage(network: string, clock: Clock): Promise<Warm
     addresses: [bytesOf(POD_IP)],
     trustDomain: TRUST_DOMAIN,
     tunnelProtocol: TunnelProtocol.HBONE,
+    // What real ones have, and what is said of them.
+    node: NAME,
+    clusterId: NAME,
+    workloadName: NAME,
+    canonicalName: NAME,
+    canonicalRevision: NAME,
+    locality: { region: NAME, zone: NAME, subzone: NAME },
     services: new Map([[`${NAME}/${hostname}`, { ports }]]),
   });
   const service = createService({

@@ -25,10 +25,15 @@ import { DataWorker } from './worker.ts';
 const SOCKS_PORT = 15_080;
 const GREETING = Buffer.from([5, 1, 0]);
 const QUESTION = Buffer.alloc(64, 'question');
-/** A request that follows another on its connection, every so many connections. */
+/** Of several frames. */
+const LARGE_QUESTION = Buffer.alloc(40_000, 'question');
+const SHORT_TALK = [QUESTION, QUESTION];
+/** Requests that follow others on their connection, every so many connections. */
 const LONG_EVERY = 8;
-const LONG_REQUESTS = 16;
-const SHORT_REQUESTS = 2;
+const LONG_TALK = Array.from({ length: 16 }, () => QUESTION);
+/** Streams beside each other in one tunnel, every so many connections. */
+const TOGETHER_EVERY = 5;
+const TOGETHER = 3;
 
 export interface WarmUpDeps {
   /** Of the worker that warms up. */
@@ -101,27 +106,33 @@ function apart({ options, clock, random }: WarmUpDeps, post: (message: WorkerToC
   });
 }
 
-/** Connections one after the other, in bursts: the thread has others to serve. */
+/** Connections in bursts: the thread has others to serve. */
 async function talkToAll(
   netnsFd: number,
   { targets, connections }: WarmUpMessage,
   clock: Clock,
 ): Promise<void> {
   let burstBeganAtMs = clock.monotonicMs();
-  for (let i = 0; i < connections; i++) {
+  for (let i = 0; i < connections; ) {
     const target = targets[i % targets.length];
     if (!target) return;
-    const talk = new Talk(netnsFd);
-    try {
-      await talk.open(target);
-      const requests = i % LONG_EVERY === 0 ? LONG_REQUESTS : SHORT_REQUESTS;
-      for (let asked = 0; asked < requests; asked++) await talk.ask(QUESTION, QUESTION.length);
-    } finally {
-      talk.close();
-    }
+    const long = i % LONG_EVERY === 0 ? [...LONG_TALK, LARGE_QUESTION] : SHORT_TALK;
+    const together = Math.min(i % TOGETHER_EVERY === 1 ? TOGETHER : 1, connections - i);
+    await Promise.all(Array.from({ length: together }, () => talkTo(netnsFd, target, long)));
+    i += together;
     if (clock.monotonicMs() < burstBeganAtMs + WARM_UP_BURST_MS) continue;
     await clock.sleep(WARM_UP_PAUSE_MS);
     burstBeganAtMs = clock.monotonicMs();
+  }
+}
+
+async function talkTo(netnsFd: number, target: Endpoint, questions: readonly Buffer[]): Promise<void> {
+  const talk = new Talk(netnsFd);
+  try {
+    await talk.open(target);
+    for (const question of questions) await talk.ask(question, question.length);
+  } finally {
+    talk.close();
   }
 }
 
