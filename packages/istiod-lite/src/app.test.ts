@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { AUTHORIZATION_TYPE_URL, decodeAuthorization } from '@ambit/api/authorization';
 import { decodeWaypointResource, WAYPOINT_RESOURCE_KINDS, waypointTypeUrl } from '@ambit/api/waypoint';
 import { ADDRESS_TYPE_URL, decodeAddress } from '@ambit/api/workload';
-import { systemClock, systemRandom } from '@ambit/core/clock';
+import { type Clock, systemClock, systemRandom } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import { freePort } from '@ambit/core/testing/free-port';
 import { until } from '@ambit/core/watch';
@@ -31,6 +31,7 @@ import { FakeApiServer } from '@ambit/kube/testing/fake-api-server';
 import { DeltaXdsClient } from '@ambit/xds/client';
 import { type ControlPlane, startControlPlane } from './app.ts';
 import { type Config, configFrom } from './config.ts';
+import { UNKNOWN_POD_WAIT_MS } from './limits.ts';
 import { ANY_PORTS } from './testing/any-ports.ts';
 
 const PODS = '/api/v1/pods';
@@ -104,9 +105,9 @@ afterEach(() => scope.disposeAsync());
 const PATIENCE_MS = 60_000;
 const START_PATIENCE_MS = 60_000;
 
-async function start(env: Record<string, string> = {}): Promise<ControlPlane> {
+async function start(env: Record<string, string> = {}, clock: Clock = systemClock): Promise<ControlPlane> {
   const config: Config = configFrom({ ...ANY_PORTS, ROOT_CA_DIR: '/nonexistent', ...env });
-  const deps = { client, version: 'test', clock: systemClock, random: systemRandom, log: silentLogger };
+  const deps = { client, version: 'test', clock, random: systemRandom, log: silentLogger };
   return scope.use(await startControlPlane(config, deps, AbortSignal.timeout(PATIENCE_MS)));
 }
 
@@ -492,7 +493,11 @@ describe('the CA', () => {
   });
 
   test('waits for a pod that it has not heard of yet', async () => {
-    const plane = await start();
+    const patient: Clock = {
+      ...systemClock,
+      after: (ms, run) => systemClock.after(ms === UNKNOWN_POD_WAIT_MS ? PATIENCE_MS : ms, run),
+    };
+    const plane = await start({}, patient);
     setTimeout(() => api.put(PODS, pod('shop', 'web', 'n1', '10.0.0.1')), 300);
     expect((await requestCertificate(plane, 'ztunnel-n1', web)).identity).toBe(web);
   });

@@ -50,7 +50,8 @@ describe('a waypoint that ends', () => {
   });
 
   test('still takes who has not heard, and tells tunnels to go elsewhere', async () => {
-    const { network, announced } = await networkWith((_, response) => response.end('ok'));
+    // Connections that are kept without a request stay nearly as long as they may.
+    const { network, announced } = await networkWith((_, response) => response.end('ok'), 6);
     const before = await network.client();
     await before.request(WEB);
     const stopped = network.app.stop();

@@ -205,11 +205,11 @@ describe('in a tunnel', () => {
       code: H2.enhanceYourCalm,
     },
     'PING flood': {
-      frames: () => many(FLOOD.ping.burst + 50, () => frame(FRAME.ping, 0, 0, new Uint8Array(8))),
+      frames: () => many(FLOOD.ping.burst * 20, () => frame(FRAME.ping, 0, 0, new Uint8Array(8))),
       code: H2.enhanceYourCalm,
     },
     'SETTINGS flood': {
-      frames: () => many(FLOOD.settings.burst + 50, () => frame(FRAME.settings, 0, 0, EMPTY)),
+      frames: () => many(FLOOD.settings.burst * 20, () => frame(FRAME.settings, 0, 0, EMPTY)),
       code: H2.enhanceYourCalm,
     },
     'rapid reset': {

@@ -137,6 +137,8 @@ test('must answer within its time, and to the question', async () => {
   const late = await call('POST', MAPS, { metadata: { name: 'late' } });
   expect(late.status).toBe(500);
   expect(textAt(late.body, 'message')).toContain('no answer within 1 s');
+  await call('DELETE', `${HOOKS}/hook`);
+  await register({ timeoutSeconds: 30 });
   answer = () => JSON.stringify({ kind: 'AdmissionReview', response: { uid: 'other', allowed: true } });
   expect(textAt((await call('POST', MAPS, { metadata: { name: 'late' } })).body, 'message')).toContain(
     'response.uid differs',

@@ -45,7 +45,7 @@ async function connectTo(ip: string, port: number): Promise<string> {
   const [node] = network.nodes;
   const socket = new Socket({ fd: tcpSocket({ netnsFd: node?.netns.fd ?? -1, family: 4 }) });
   try {
-    socket.setEncoding('utf8').setTimeout(3_000, () => socket.destroy(new Error('no answer')));
+    socket.setEncoding('utf8').setTimeout(60_000, () => socket.destroy(new Error('no answer')));
     socket.connect({ host: ip, port });
     const [text] = (await once(socket, 'data')) as [string];
     return text;

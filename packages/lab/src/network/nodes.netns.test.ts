@@ -22,7 +22,7 @@ async function greeting(fromNetnsFd: number, atNetnsFd: number, ip: string): Pro
   server.listen({ fd: listenTcp({ netnsFd: atNetnsFd, ip, port: 7_000 }).fd });
   const socket = new Socket({ fd: tcpSocket({ netnsFd: fromNetnsFd, family: familyOf(ip) }) });
   try {
-    socket.setEncoding('utf8').setTimeout(3_000, () => socket.destroy(new Error(`no answer from ${ip}`)));
+    socket.setEncoding('utf8').setTimeout(60_000, () => socket.destroy(new Error(`no answer from ${ip}`)));
     socket.connect({ host: ip, port: 7_000 });
     const [text] = (await once(socket, 'data')) as [string];
     return text;

@@ -446,7 +446,7 @@ describe('a route', () => {
     ]);
     const client = await network.client();
     // Long enough to be sent, also by a busy machine.
-    const timeoutMs = 500;
+    const timeoutMs = 2_000;
     await route(network, { backends: [backendOf('web')], requestTimeoutMs: timeoutMs });
     const whole = await client.request(WEB);
     expect([whole.status, whole.body, asked]).toEqual([504, 'upstream request timeout', 1]);

@@ -5,8 +5,9 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer, connect as connectTls, type TLSSocket } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
 import { AppProtocol } from '@ambit/api/workload';
-import { systemClock } from '@ambit/core/clock';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { bytesOfIp } from '@ambit/core/ip';
+import { RESOLVE_TIMEOUT_MS } from '@ambit/core/names';
 import { createSelfSignedCa } from '@ambit/identity/self-signed-ca';
 import { httpBackend, tcpBackend } from '../testing/backend.ts';
 import { MESH_SETTINGS } from '../testing/control-plane.ts';
@@ -42,7 +43,11 @@ interface Outside {
 }
 
 /** A service of the wildcard, whose port leads to `targetPort` wherever a name is. */
-async function outside(targetPort: number, protocol: AppProtocol = AppProtocol.HTTP11): Promise<Outside> {
+async function outside(
+  targetPort: number,
+  protocol: AppProtocol = AppProtocol.HTTP11,
+  clock: Clock = systemClock,
+): Promise<Outside> {
   const asked: string[] = [];
   const addresses: Outside['addresses'] = new Map([
     ['a.example.test', [OUTSIDE]],
@@ -55,6 +60,7 @@ async function outside(targetPort: number, protocol: AppProtocol = AppProtocol.H
   ]);
   const network = use(
     await startWaypoint({
+      clock,
       before: (controlPlane) =>
         controlPlane.set('MeshSettings', 'default', {
           ...MESH_SETTINGS,
@@ -159,7 +165,12 @@ describe('a name that a request brings', () => {
 
   test('is asked for as its client’s, and who has its share of questions gets no further', async () => {
     const backend = use(await httpBackend(OUTSIDE, (_, response) => response.end('outside')));
-    const { network, asked, addresses } = await outside(backend.port);
+    // Nobody gives up.
+    const clock: Clock = {
+      ...systemClock,
+      sleep: (ms, signal) => systemClock.sleep(ms === RESOLVE_TIMEOUT_MS ? 3_600_000 : ms, signal),
+    };
+    const { network, asked, addresses } = await outside(backend.port, AppProtocol.HTTP11, clock);
     const silent = new Promise<readonly string[]>(() => undefined);
     for (let i = 0; i < SHARE; i++) addresses.set(`slow-${i}.example.test`, silent);
     const alice = await network.client(ALICE);
