@@ -227,7 +227,7 @@ const compatibility = (binary: string) => () => {
 
   test('wait and watch see what happens', async () => {
     using watching = kubectl.start(['get', 'pods', '-n', 'shop', '-w']);
-    const waiting = kubectl.run(['wait', '--for=condition=Ready', 'pod/web', '-n', 'shop', '--timeout=60s']);
+    const waiting = kubectl.run(['wait', '--for=condition=Ready', 'pod/web', '-n', 'shop', '--timeout=180s']);
     await sleep(500);
     const call = requester(api, api.adminToken);
     const status = {
@@ -241,7 +241,7 @@ const compatibility = (binary: string) => () => {
       { status },
       'application/merge-patch+json',
     );
-    expect((await waiting).out).toBe('pod/web condition met\n');
+    expect(await waiting).toMatchObject({ out: 'pod/web condition met\n', err: '' });
     for (let i = 0; i < 500 && !/web +1\/1 +Running/.test(watching.output()); i++) await sleep(50);
     expect(watching.output()).toMatch(/web +1\/1 +Running/);
   });
@@ -290,7 +290,7 @@ const compatibility = (binary: string) => () => {
     expect(await ok('get', 'cm', 'made', '-n', 'shop', '-o', 'jsonpath={.data}')).toBe('{"a":"b","c":"d"}');
     expect(await ok('scale', 'deploy', 'api', '-n', 'shop', '--replicas=5')).toContain('scaled');
     await ok('delete', 'configmap', 'made', '-n', 'shop');
-    await ok('delete', '-f', join(folder, 'shop.yaml'), '--timeout=60s', '--ignore-not-found');
+    await ok('delete', '-f', join(folder, 'shop.yaml'), '--timeout=180s', '--ignore-not-found');
     expect(await fails('get', 'ns', 'shop')).toContain('NotFound');
   });
 };

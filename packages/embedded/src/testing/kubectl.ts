@@ -49,7 +49,7 @@ export class Kubectl {
       const child = execFile(
         this.#binary,
         [...args],
-        { env: this.#environment, timeout: 60_000, maxBuffer: 8 * 1024 * 1024 },
+        { env: this.#environment, timeout: 200_000, maxBuffer: 8 * 1024 * 1024 },
         (error, out, err) => resolve({ code: error ? Number(error.code ?? 1) : 0, out, err }),
       );
       child.stdin?.end(input);

@@ -59,7 +59,7 @@ test('h2spec finds nothing wrong', async () => {
   const { port } = server;
   const folder = mkdtempSync(join(tmpdir(), 'ambit-h2spec-'));
   const report = join(folder, 'report.xml');
-  await run(tool.path, ['-h', '127.0.0.1', '-p', String(port), '-o', '2', '-j', report]).catch(
+  await run(tool.path, ['-h', '127.0.0.1', '-p', String(port), '-o', '20', '-j', report]).catch(
     () => undefined,
   );
 

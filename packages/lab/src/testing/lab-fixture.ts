@@ -119,7 +119,7 @@ export class LabFixture {
 
   async eventually<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
     let last: unknown = 'nothing was wrong';
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1_200; i++) {
       const value = await ask().catch((error: unknown) => {
         last = error;
         return undefined;
