@@ -1,6 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { shipped } from '@ambit/cli/install/shipped';
 import { PlayedCluster } from './playing.ts';
+
+/** Each installs a whole mesh, some more than once. */
+jest.setTimeout(180_000);
 
 const MERGE = 'application/merge-patch+json';
 const SYSTEM = '/apis/apps/v1/namespaces/istio-system';
@@ -88,11 +91,11 @@ describe('install', () => {
 
   test('says what is not ready when time is up, and goes on the next time', async () => {
     cluster.stuck.add('ztunnel');
-    const { code, err } = await install('--timeout', '1s');
+    const { code, err } = await install('--timeout', '5s');
     expect(code).toBe(5);
     expect(err).toBe(
       'ambit: DaemonSet ztunnel: 0 of 2 updated, 0 ready; it has no pods yet\n' +
-        'ambit: not ready after 1 s; what was applied stays: run this again to go on waiting\n',
+        'ambit: not ready after 5 s; what was applied stays: run this again to go on waiting\n',
     );
     cluster.stuck.clear();
     expect((await install()).code).toBe(0);
@@ -258,7 +261,7 @@ describe('upgrade', () => {
     await install();
     cluster.stuck.add('istio-cni-node');
     const newer = { version: '9.1.0', manifests: manifests.replaceAll(version, '9.1.0') };
-    const { code, err } = await cluster.run(['upgrade', '--yes', '--timeout', '1s'], newer);
+    const { code, err } = await cluster.run(['upgrade', '--yes', '--timeout', '5s'], newer);
     expect(code).toBe(5);
     expect(err).toContain(`use the ambit command of ${version} with "upgrade --allow-downgrade"`);
     const { text } = await cluster.get(`${SYSTEM}/daemonsets/ztunnel`);

@@ -1,8 +1,11 @@
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { PlayedCluster } from './playing.ts';
+
+/** On a busy machine each takes many seconds. */
+jest.setTimeout(180_000);
 
 const MERGE = 'application/merge-patch+json';
 
@@ -139,7 +142,7 @@ test('a node whose pod does not start is a warning that says why', async () => {
       },
     ],
   };
-  const { code, out } = await preflight(() => waiting, {}, '--timeout', '1s');
+  const { code, out } = await preflight(() => waiting, {}, '--timeout', '8s');
   // Of no node anything is known.
   expect(code).toBe(4);
   expect(out).toContain(
