@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { systemClock } from '@ambit/core/clock';
+import { type Clock, systemClock } from '@ambit/core/clock';
 import { H2 } from '@ambit/http/h2/protocol';
 import { LATE_ANSWER_MS } from '@ambit/http/limits';
 import { createRevocationList } from '@ambit/identity/x509';
@@ -41,8 +41,16 @@ const echo = () =>
     socket.pipe(socket);
   });
 
+/** How long a policy is waited for: as ever, where a test does not say otherwise. */
+let policyWaitMs: number;
+const clock: Clock = {
+  ...systemClock,
+  after: (ms, run) => systemClock.after(ms === MISSING_POLICY_WAIT_MS ? policyWaitMs : ms, run),
+};
+
 beforeEach(async () => {
-  network = await WorkerNetwork.create();
+  policyWaitMs = MISSING_POLICY_WAIT_MS;
+  network = await WorkerNetwork.create({}, undefined, clock);
   callers = [];
 });
 afterEach(async () => await network[Symbol.asyncDispose]());
@@ -351,6 +359,7 @@ describe('policy', () => {
     const refused = await network.connect('alice', VIP, 80);
     await refused.ended;
     expect((await network.logged('inbound'))['error']).toContain('shop/late');
+    policyWaitMs = 60_000;
     const talk = await network.connect('alice', VIP, 80);
     const answer = talk.ask('hello');
     await systemClock.sleep(200);
