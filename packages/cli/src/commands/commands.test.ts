@@ -318,6 +318,23 @@ describe('enroll', () => {
     expect(code).toBe(5);
   });
 
+  test('names the cause that the node agent noted on a pod, if it is not old', async () => {
+    const note = (name: string, reason: string, message: string, agoMs: number) =>
+      cluster.api.put('/api/v1/events', {
+        metadata: { namespace: 'outside', name },
+        ...{ reason, message, lastTimestamp: new Date(Date.now() - agoMs).toISOString() },
+      });
+    note('1', 'EnrolmentFailed', 'no room', 3_600_000);
+    expect((await cluster.run('enroll', 'outside', '--timeout', '0s')).err).toContain('istio-cni-node');
+    note('2', 'EnrolmentFailed', `no certificate for ${BATCH}: the CA is away`, 60_000);
+    note('3', 'Pulled', 'an image', 0);
+    expect((await cluster.run('enroll', 'outside', '--timeout', '0s')).err).toBe(
+      `ambit: not captured after 0 s: outside/stranger on node-1
+ambit: outside/stranger: EnrolmentFailed: no certificate for ${BATCH}: the CA is away
+`,
+    );
+  });
+
   test('does not wait when told not to', async () => {
     expect(await cluster.run('enroll', 'outside', '--no-wait', '-o', 'json')).toMatchObject({
       code: 0,
@@ -487,9 +504,9 @@ No ztunnel says what it holds.
 No namespace is enrolled; "ambit enroll NAMESPACE" takes one into the mesh.
 
 Not well:
-  no pod of istiod is in namespace istio-system
+  no pod of istiod is in namespace istio-system: there is no Deployment istiod
   no pod of istio-cni-node is in namespace istio-system
-  no pod of ztunnel is in namespace istio-system
+  no pod of ztunnel is in namespace istio-system: there is no DaemonSet ztunnel
   no ztunnel runs on node node-1
   no ztunnel runs on node node-2
 `);
@@ -529,6 +546,39 @@ shop/new    service   0/0     Unknown
 `);
   });
 
+  test('of a component that was killed: its end, and no event from before it began', async () => {
+    serve(BOTH, BOTH);
+    const secondsAgo = (seconds: number) => new Date(Date.now() - seconds * 1_000).toISOString();
+    cluster.api.put('/api/v1/pods', {
+      metadata: { namespace: 'istio-system', name: 'ztunnel-1', labels: { app: 'ztunnel' } },
+      spec: { nodeName: 'node-1' },
+      status: {
+        phase: 'Running',
+        conditions: [{ type: 'Ready', status: 'False', message: 'unready status: [istio-proxy]' }],
+        containerStatuses: [
+          {
+            name: 'istio-proxy',
+            ready: false,
+            restartCount: 1,
+            state: { running: { startedAt: secondsAgo(600) } },
+            lastState: { terminated: { finishedAt: secondsAgo(601), exitCode: 137, reason: 'Error' } },
+          },
+        ],
+      },
+    } as unknown as KubeObject);
+    const note = (reason: string, seconds: number) =>
+      cluster.api.put('/api/v1/events', {
+        metadata: { namespace: 'istio-system', name: reason },
+        ...{ reason, message: 'said', lastTimestamp: secondsAgo(seconds) },
+      });
+    const said = (event: string) =>
+      `1 of 2 pods of ztunnel are not ready: pod ztunnel-1 on node-1 is not ready: unready status: [istio-proxy]${event}; container istio-proxy ended 10 min ago with Error, exit code 137 (1 restart); "kubectl logs -n istio-system ztunnel-1 -c istio-proxy --previous" has its last words\n`;
+    note('FailedMount', 1_300);
+    expect((await cluster.run('status')).out).toContain(said(''));
+    note('Unhealthy', 5);
+    expect((await cluster.run('status')).out).toContain(said(' (last event: Unhealthy: said)'));
+  });
+
   test('of one that is not', async () => {
     const failing = { ...DUMP, certificates: [{ identity: BATCH, state: 'Unavailable: CA is down' }] };
     cluster.ztunnel('ztunnel-1', 'node-1', { '/config_dump': failing });
@@ -543,7 +593,7 @@ shop/new    service   0/0     Unknown
     expect(code).toBe(4);
     expect(JSON.parse(out)).toMatchObject({
       problems: [
-        'no pod of istiod is in namespace istio-system',
+        'no pod of istiod is in namespace istio-system: there is no Deployment istiod',
         '1 of 1 pods of istio-cni-node are not ready: pod agent-1 on node-1 waits: ImagePullBackOff, no such image',
         'no ztunnel runs on node node-2',
         `node-1: ${BATCH}: Unavailable: CA is down`,

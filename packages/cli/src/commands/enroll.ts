@@ -4,6 +4,7 @@
  * The label is all that is written. The node agents do the rest, so this ends when their annotations say so; a pod that
  * does not follow is named, with the node whose agent to look at. A label that no agent would follow is not written.
  */
+import { EVENT_REPEAT_MS } from '@ambit/kube/limits';
 import { type Namespace, namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import type { Context } from '../context.ts';
 import {
@@ -17,8 +18,9 @@ import {
   nameOf,
 } from '../enrolment.ts';
 import { InstallError, NotFoundError, UsageError } from '../errors.ts';
+import { findLast } from '../events.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { ENROL_POLL_MS } from '../limits.ts';
+import { ENROL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
 import { excludedNamespaces, hasMesh, noMesh } from '../mesh-presence.ts';
 import { similarOf } from '../similar-names.ts';
 
@@ -57,7 +59,7 @@ async function change(context: Context, direction: Direction, operand: string): 
   const progress = options.wait
     ? await follow(context, direction, subject)
     : await look(context, direction, subject);
-  report(context, direction, operand, progress);
+  await report(context, direction, operand, progress);
   return options.wait && progress.behind.length > 0 ? EXIT.timeout : EXIT.ok;
 }
 
@@ -135,12 +137,12 @@ async function look({ client, signal }: Context, direction: Direction, subject: 
   };
 }
 
-function report(
+async function report(
   context: Context,
   direction: Direction,
   subject: string,
   { followed, behind, staying }: Progress,
-): void {
+): Promise<void> {
   const { options, print, warn } = context;
   const total = followed.length + behind.length;
   const enrolled = direction === 'enroll';
@@ -164,7 +166,19 @@ function report(
   if (!options.wait || behind.length === 0) return;
   const names = behind.map((pod) => `${nameOf(pod)} on ${pod.spec?.nodeName ?? 'no node'}`).join(', ');
   const state = enrolled ? 'not captured' : 'still captured';
-  warn(
-    `${state} after ${options.timeoutMs / 1_000} s: ${names}; "ambit status" says whether the node agents run, the log of istio-cni-node on that node why not`,
-  );
+  const asked = behind.slice(0, MAX_PODS_NAMED);
+  const causes = (await Promise.all(asked.map((pod) => failureOf(context, pod, direction)))).flat();
+  const advice =
+    '; "ambit status" says whether the node agents run, the log of istio-cni-node on that node why not';
+  warn(`${state} after ${options.timeoutMs / 1_000} s: ${names}${causes.length === 0 ? advice : ''}`);
+  for (const cause of causes) warn(cause);
+}
+
+/** What the node agent noted on the pod, which it notes again only after a while: no older than that. */
+async function failureOf(context: Context, pod: Pod, direction: Direction): Promise<readonly string[]> {
+  const { namespace = '', name } = pod.metadata;
+  const reason = direction === 'enroll' ? 'EnrolmentFailed' : 'ReleaseFailed';
+  const sinceMs = context.clock.now() - context.options.timeoutMs - EVENT_REPEAT_MS;
+  const event = await findLast(context, namespace, name, { reason, sinceMs });
+  return event ? [`${nameOf(pod)}: ${event.reason}: ${event.message}`] : [];
 }

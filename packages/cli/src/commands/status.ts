@@ -12,7 +12,7 @@ import { isIstiod, itemsOfAll } from '../control-plane.ts';
 import { installedComponents } from '../install/cluster.ts';
 import type { ComponentName } from '../install/components.ts';
 import { compareVersions } from '../install/decide/version.ts';
-import { podReasons } from '../install/rollout.ts';
+import { podReasons, whyNoPod } from '../install/rollout.ts';
 import { exemption, isCaptured, isEnrolled, isRunning } from '../enrolment.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { CERTIFICATE_LATE_SHARE } from '../limits.ts';
@@ -115,7 +115,10 @@ async function examineComponents(context: Context, problems: string[]): Promise<
     const own = items.filter(is).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
     const waiting = own.filter((pod) => !isReady(pod));
     const ready = own.length - waiting.length;
-    if (own.length === 0) problems.push(`no pod of ${name} is in namespace ${options.meshNamespace}`);
+    if (own.length === 0)
+      problems.push(
+        `no pod of ${name} is in namespace ${options.meshNamespace}${await whyNoPod(context, component)}`,
+      );
     else if (ready < own.length)
       problems.push(
         `${waiting.length} of ${own.length} pods of ${name} are not ready: ${await podReasons(context, options.meshNamespace, waiting)}`,

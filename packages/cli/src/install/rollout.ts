@@ -1,14 +1,16 @@
 /** Waiting until workloads run, telling how far they are, and saying what holds up those that do not. */
+import { statusOf } from '@ambit/kube/errors';
 import type { KubeObject, Resource } from '@ambit/kube/resource';
 import { daemonSets, deployments, type Pod, pods } from '@ambit/kube/resources/core';
 import { formatLabelSelector } from '@ambit/kube/label-selector';
 import type { Context } from '../context.ts';
-import { listOf, objectOf, textOf } from '../json-value.ts';
-import { INSTALL_POLL_MS, MAX_PODS_NAMED, MAX_REASON_CHARS } from '../limits.ts';
+import { lastEvent } from '../events.ts';
+import { objectOf } from '../json-value.ts';
+import { INSTALL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
 import { isReady } from '../pod-ready.ts';
-import { printable } from '../table.ts';
-import type { Workload } from './components.ts';
-import { rolloutOf } from './decide/rollout.ts';
+import { type ComponentName, type Workload, WORKLOADS } from './components.ts';
+import { endsOf, eventsSinceMs, podReason } from './decide/pod-reason.ts';
+import { noPodReason, rolloutOf } from './decide/rollout.ts';
 
 export interface Waited {
   readonly ready: boolean;
@@ -70,7 +72,7 @@ async function reasonsOf(context: Context, live: KubeObject | undefined): Promis
   return await podReasons(context, options.meshNamespace, waiting);
 }
 
-/** Of a few pods: where each is, what its containers wait for, and its last event; and how many there are beyond. */
+/** Of a few pods: where each is, what its containers wait for, how they ended, its last event; and how many there are beyond. */
 export async function podReasons(
   context: Context,
   namespace: string,
@@ -79,51 +81,28 @@ export async function podReasons(
   const named = await Promise.all(
     waiting.slice(0, MAX_PODS_NAMED).map(async (pod) => {
       const { name } = pod.metadata;
-      const event = await lastEvent(context, namespace, name);
+      const event = await lastEvent(context, namespace, name, { sinceMs: eventsSinceMs(pod) });
       const node = pod.spec?.nodeName === undefined ? 'on no node' : `on ${pod.spec.nodeName}`;
-      return `pod ${name} ${node} ${podReason(pod)}${event === undefined ? '' : ` (last event: ${event})`}`;
+      const reason = `pod ${name} ${node} ${podReason(pod)}${event === undefined ? '' : ` (last event: ${event})`}`;
+      return [reason, ...endsOf(pod, context.clock.now())].join('; ');
     }),
   );
   const more = waiting.length - named.length;
   return [...named, ...(more > 0 ? [`${more} pods more`] : [])].join('; ');
 }
 
-/** What a pod that is not ready waits for. */
-export function podReason({ status }: Pod): string {
-  const states = listOf(objectOf(status)['containerStatuses']).map((one) => objectOf(objectOf(one)['state']));
-  const waiting = states
-    .map((state) => objectOf(state['waiting']))
-    .find(({ reason }) => reason !== undefined);
-  if (waiting)
-    return `waits: ${textOf(waiting['reason'])}${waiting['message'] ? `, ${printable(textOf(waiting['message']), MAX_REASON_CHARS)}` : ''}`;
-  const condition = status?.conditions?.find(({ status: is, message }) => is === 'False' && Boolean(message));
-  return condition ? `is not ready: ${condition.message}` : `is ${status?.phase ?? 'not started'}`;
-}
-
-/** An event is a hint: that it cannot be read spoils nothing. */
-export async function lastEvent(
-  { client, signal }: Pick<Context, 'client' | 'signal'>,
-  namespace: string,
-  name: string,
-): Promise<string | undefined> {
-  const events: Resource = { group: '', version: 'v1', kind: 'Event', plural: 'events', namespaced: true };
-  const selection = { namespace, fieldSelector: `involvedObject.name=${name}` };
+/** Begins with `: `, or nothing: what keeps a component from having pods, as far as the user may see. */
+export async function whyNoPod(context: Context, component: ComponentName): Promise<string> {
+  const workload = WORKLOADS.find((one) => one.component === component);
+  if (!workload) return '';
   try {
-    const { items } = await client.list(events, selection, signal);
-    const last = items
-      .map(objectOf)
-      .sort((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1))
-      .at(-1);
-    return last && `${textOf(last['reason'])}: ${printable(textOf(last['message']), MAX_REASON_CHARS)}`;
-  } catch {
-    signal.throwIfAborted();
-    return undefined;
+    const { live } = await look(context, workload);
+    const decided = noPodReason(workload.kind, workload.name, live);
+    if (decided !== undefined) return `: ${decided}`;
+    const event = await lastEvent(context, context.options.meshNamespace, workload.name);
+    return event === undefined ? '' : ` (last event of its ${workload.kind}: ${event})`;
+  } catch (error) {
+    if (statusOf(error) === 403) return '';
+    throw error;
   }
-}
-
-function timeOf(event: Readonly<Record<string, unknown>>): string {
-  const { lastTimestamp, eventTime } = event;
-  return (
-    textOf(lastTimestamp) || textOf(eventTime) || textOf(objectOf(event['metadata'])['creationTimestamp'])
-  );
 }

@@ -23,7 +23,8 @@ import {
 } from '../limits.ts';
 import { mapLimited } from '../map-limited.ts';
 import { isReady } from '../pod-ready.ts';
-import { lastEvent, podReason } from '../install/rollout.ts';
+import { lastEvent } from '../events.ts';
+import { podReason } from '../install/decide/pod-reason.ts';
 import type { Probe } from './decide/facts.ts';
 import {
   isLeftover,

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { KubeObject } from '@ambit/kube/resource';
-import { rolloutOf } from './rollout.ts';
+import { noPodReason, rolloutOf } from './rollout.ts';
 
 const workload = (status: object, replicas?: number): KubeObject =>
   ({ metadata: { name: 'x', generation: 2 }, spec: { replicas }, status }) as unknown as KubeObject;
@@ -52,4 +52,29 @@ test.each([
   ['no node', {}, '0 of 0 ready', true],
 ])('DaemonSet: %s', (_, status, state, ready) =>
   expect(rolloutOf('DaemonSet', workload({ ...seen, ...status }))).toEqual({ ready, state }),
+);
+
+const named = (over: object) =>
+  ({ metadata: { namespace: 'istio-system', name: 'x' }, ...over }) as unknown as KubeObject;
+const quota = { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: 'exceeded quota' };
+
+test.each([
+  ['is not there', 'Deployment', undefined, 'there is no Deployment x'],
+  [
+    'shall have none',
+    'Deployment',
+    named({ spec: { replicas: 0 } }),
+    'its Deployment asks for 0 replicas; "kubectl scale -n istio-system deployment/x --replicas=1" brings one back',
+  ],
+  [
+    'fits no node',
+    'DaemonSet',
+    named({ status: { desiredNumberScheduled: 0 } }),
+    'no node fits its DaemonSet (its nodeSelector, and the taints of nodes)',
+  ],
+  ['is refused', 'Deployment', named({ status: { conditions: [quota] } }), 'FailedCreate: exceeded quota'],
+  ['does not say', 'Deployment', named({ spec: { replicas: 2 } }), undefined],
+  ['does not say yet', 'DaemonSet', named({}), undefined],
+] as const)('no pod, as the workload %s', (_, kind, live, want) =>
+  expect(noPodReason(kind, 'x', live)).toBe(want),
 );
