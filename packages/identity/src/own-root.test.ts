@@ -2,7 +2,7 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { derContent, derValues } from './der.ts';
 import { generateKeys } from './keys.ts';
-import { createOwnRoot } from './own-root.ts';
+import { createOwnRoot, isPlainName } from './own-root.ts';
 import { createAuthority } from './x509.ts';
 
 const VALIDITY = { notBeforeMs: Date.UTC(2026, 0, 2, 3, 4, 5), notAfterMs: Date.UTC(2051, 5, 7, 8, 9, 10) };
@@ -24,6 +24,8 @@ describe('createOwnRoot', () => {
     ['Ämbit & Söhne', () => generateKeys()],
     ['under_score@at*star', () => generateKeys()],
     ['x'.repeat(200), () => generateKeys()],
+    ['a#b', () => generateKeys()],
+    ['', () => generateKeys()],
     ['RSA', () => generateKeyPairSync('rsa', { modulusLength: 2_048 })],
   ])('says to the bit what the X.509 library says: %j', async (organization, make) => {
     const keys = await make();
@@ -33,6 +35,17 @@ describe('createOwnRoot', () => {
     const read = new X509Certificate(ours);
     expect(read.verify(keys.publicKey)).toBe(true);
     expect(read.ca).toBe(true);
+  });
+
+  test.each([
+    ['cluster.local', true],
+    ['Ämbit & Söhne', true],
+    ['a\\b', false],
+    ['#abc', false],
+    ['a#b', true],
+    ['\ud800', false],
+  ])('a name is plain or not: %j', (organization, plain) => {
+    expect(isPlainName(organization)).toBe(plain);
   });
 
   test('no two have one serial number', async () => {

@@ -2,7 +2,8 @@
  * Signs a root by its own key: an organization, no other name.
  *
  * Written here in DER, as a workload's certificate is (`workload-leaf.ts`): a proxy that needs a root for a moment would keep
- * 5 MB of the X.509 library for it. It makes what `createAuthority` of `x509.ts` makes of the same names.
+ * 5 MB of the X.509 library for it. It makes what `createAuthority` of `x509.ts` makes of the same names, so that a root that
+ * one has made can be renewed by the other.
  */
 import { createHash } from 'node:crypto';
 import { BOOLEAN, derContent, derOf, derValues, OCTET_STRING, SEQUENCE } from './der.ts';
@@ -29,6 +30,11 @@ const BASIC_CONSTRAINTS = extensionOf(
 /** 2.5.29.15: keyCertSign and cRLSign. */
 const KEY_USAGE = extensionOf(oidOf(0x55, 0x1d, 0x0f), bitsOf(1, Uint8Array.of(0x06)), true);
 
+/** Whether the X.509 library takes this text for an organization as it stands: it gives meaning to backslashes and a leading `#`. */
+export function isPlainName(organization: string): boolean {
+  return organization.isWellFormed() && !/^#|\\/.test(organization);
+}
+
 export interface OwnRootOptions extends Validity {
   readonly organization: string;
   readonly keys: KeyPair;
@@ -37,6 +43,7 @@ export interface OwnRootOptions extends Validity {
 /**
  * The certificate in PEM.
  *
+ * @param options - With a plain name ({@link isPlainName}).
  * @throws {@link CertificateError} if the key is neither ECDSA nor RSA.
  */
 export function createOwnRoot({ organization, keys, notBeforeMs, notAfterMs }: OwnRootOptions): string {

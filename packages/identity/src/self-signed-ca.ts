@@ -1,7 +1,7 @@
 /**
  * The CA a mesh has when its operator brings none: a root that signs itself, and an intermediate where wanted.
  *
- * The library for X.509 is loaded for an intermediate, and for a key that is not a common one.
+ * The library for X.509 is loaded for an intermediate, and for a key or a name that is not a common one.
  *
  * A root is renewed with the same key and a later expiry, so nothing that it signed becomes invalid; for a new key see
  * root-rotation.ts.
@@ -15,7 +15,7 @@ import {
 } from './certificate-authority.ts';
 import { generateKeys } from './keys.ts';
 import { ROOT_LIFETIME_MS } from './limits.ts';
-import { createOwnRoot } from './own-root.ts';
+import { createOwnRoot, isPlainName } from './own-root.ts';
 import { signsBySha256 } from './signed-der.ts';
 import type { KeyPair, Signer, Validity } from './x509.ts';
 
@@ -96,9 +96,10 @@ export async function renewRoot(
 
 async function createRoot(organization: string, keys: KeyPair, validity: Validity): Promise<Signer> {
   const options = { organization, keys, ...validity };
-  const certificatePem = signsBySha256(keys.privateKey)
-    ? createOwnRoot(options)
-    : await (await import('./x509.ts')).createAuthority(options);
+  const certificatePem =
+    signsBySha256(keys.privateKey) && isPlainName(organization)
+      ? createOwnRoot(options)
+      : await (await import('./x509.ts')).createAuthority(options);
   return { certificatePem, privateKey: keys.privateKey };
 }
 

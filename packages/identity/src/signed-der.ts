@@ -100,7 +100,7 @@ export function certificateOf(fields: CertificateFields, signingKey: KeyObject):
 }
 
 /** 127 random bits with none of the forms that DER would shorten. */
-function randomSerial(): Uint8Array {
+export function randomSerial(): Buffer {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
   return bytes;

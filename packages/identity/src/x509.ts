@@ -5,12 +5,13 @@
  * here signs. The library's own crypto is given explicitly on each call: its process-wide default stays untouched.
  */
 import 'reflect-metadata';
-import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { Crypto as WebCrypto } from '@peculiar/webcrypto';
 import * as x509 from '@peculiar/x509';
 import { CertificateError } from './errors.ts';
 import { MAX_PEM_BLOCK_SIZE_BYTES, MAX_RSA_KEY_SIZE_BITS, MIN_RSA_KEY_SIZE_BITS } from './limits.ts';
 import { pemBlocks, toPem } from './pem.ts';
+import { randomSerial } from './signed-der.ts';
 
 const crypto = new WebCrypto();
 
@@ -86,7 +87,7 @@ export async function createLeaf(options: LeafOptions, signer: Signer): Promise<
   const subject = subjectOf(options.names);
   const certificate = await x509.X509CertificateGenerator.create(
     {
-      serialNumber: randomSerial(),
+      serialNumber: randomSerial().toString('hex'),
       issuer: issuer.subjectName,
       ...(subject.length === 0 ? {} : { subject: [...subject] }),
       notBefore: new Date(options.notBeforeMs),
@@ -118,7 +119,7 @@ export async function createAuthority(options: AuthorityOptions): Promise<string
   const signingKey = signer?.privateKey ?? keys.privateKey;
   const certificate = await x509.X509CertificateGenerator.create(
     {
-      serialNumber: options.serial ?? randomSerial(),
+      serialNumber: options.serial ?? randomSerial().toString('hex'),
       issuer: issuer?.subjectName ?? subject,
       subject,
       notBefore: new Date(options.notBeforeMs),
@@ -184,13 +185,6 @@ function alternativeNames(names: SubjectNames): readonly x509.Extension[] {
 function authorityKeyIdentifier(issuer: x509.X509Certificate): readonly x509.Extension[] {
   const own = issuer.getExtension(x509.SubjectKeyIdentifierExtension);
   return own ? [new x509.AuthorityKeyIdentifierExtension(own.keyId)] : [];
-}
-
-/** 127 random bits with none of the forms that DER would shorten. */
-function randomSerial(): string {
-  const bytes = randomBytes(16);
-  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return bytes.toString('hex');
 }
 
 function spki(key: KeyObject): Uint8Array<ArrayBuffer> {

@@ -97,8 +97,9 @@ export class LeaderElection implements AsyncDisposable {
   /**
    * Whether the lease is ours now.
    *
-   * A stop ends a look at it at once, a write never: the server may have done it, and then write ours after we looked
-   * whether there is something to give back. Nobody would lead until it expires.
+   * A stop ends a look at it at once. A write it waits for, until that has an answer or has taken as long as one may: the
+   * server may have done it, or do it after we looked whether there is something to give back, and then nobody would lead
+   * until it expires.
    */
   async #acquireOrRenew(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, identity } = this.#options;
