@@ -4,22 +4,54 @@ import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import type { ControlToWorker } from '../threads/messages.ts';
 import { warmUpMessage, warmUpOnce } from './warm-up.ts';
+import type { WorkerEvent } from './worker-pool.ts';
 
 describe('the warm-up of workers', () => {
   test('is asked for once, however often there is a reason', async () => {
     const sent: ControlToWorker[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
-    const broadcast = (message: ControlToWorker) => {
+    const send = (_: number, message: ControlToWorker) => {
       sent.push(message);
       resolve();
     };
-    const ask = warmUpOnce({ network: '', workers: { broadcast }, clock: systemClock, log: silentLogger });
+    const workers = { size: 1, send, subscribe: () => ({ [Symbol.dispose]: () => undefined }) };
+    const ask = warmUpOnce({ network: '', workers, clock: systemClock, log: silentLogger });
     ask();
     ask();
     await promise;
     ask();
     await new Promise((settled) => setImmediate(settled));
     expect(sent.map(({ kind }) => kind)).toEqual(['warm-up']);
+  });
+
+  test('is asked of one worker after another, however each says it went', async () => {
+    const asked: number[] = [];
+    const listeners = new Set<(event: WorkerEvent, worker: number) => void>();
+    const say = (event: WorkerEvent, worker: number) => {
+      for (const listener of [...listeners]) listener(event, worker);
+    };
+    const first = Promise.withResolvers<void>();
+    const workers = {
+      size: 3,
+      send: (worker: number) => {
+        asked.push(worker);
+        first.resolve();
+      },
+      subscribe: (listener: (event: WorkerEvent, worker: number) => void) => {
+        listeners.add(listener);
+        return { [Symbol.dispose]: () => void listeners.delete(listener) };
+      },
+    };
+    warmUpOnce({ network: '', workers, clock: systemClock, log: silentLogger })();
+    await first.promise;
+    say({ kind: 'mesh-applied', version: 1 }, 0);
+    expect(asked).toEqual([0]);
+    say({ kind: 'warmed-up' }, 0);
+    expect(asked).toEqual([0, 1]);
+    say({ kind: 'warmed-up' }, 1);
+    say({ kind: 'warmed-up' }, 2);
+    expect(asked).toEqual([0, 1, 2]);
+    expect(listeners.size).toBe(0);
   });
 
   test('has an authority of its own each time, and a certificate that ends soon', async () => {

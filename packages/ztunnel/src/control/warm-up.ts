@@ -34,22 +34,31 @@ const CERTIFICATE_TTL_MS = 3_600_000;
 
 export interface WarmUpOptions {
   readonly network: string;
-  readonly workers: Pick<WorkerPool, 'broadcast'>;
+  readonly workers: Pick<WorkerPool, 'send' | 'size' | 'subscribe'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** Has workers warm up when it is called first. They tell how it went; nothing depends on it. */
+/** Has workers warm up, one after another, when it is called first. They tell how it went; nothing depends on it. */
 export function warmUpOnce({ network, workers, clock, log }: WarmUpOptions): () => void {
   let isDone = false;
   return () => {
     if (isDone) return;
     isDone = true;
     warmUpMessage(network, clock).then(
-      (message) => workers.broadcast(message),
+      (message) => inTurn(workers, message),
       (error: unknown) => log.warn('workers do not warm up', { error: messageOf(error) }),
     );
   };
+}
+
+function inTurn(workers: WarmUpOptions['workers'], message: WarmUpMessage): void {
+  const toldBy = workers.subscribe(({ kind }, worker) => {
+    if (kind === 'warmed-up') tell(worker + 1);
+  });
+  const tell = (worker: number) =>
+    worker < workers.size ? workers.send(worker, message) : toldBy[Symbol.dispose]();
+  tell(0);
 }
 
 export async function warmUpMessage(network: string, clock: Clock): Promise<WarmUpMessage> {

@@ -126,6 +126,8 @@ export type WorkerToControl =
   /** XDS_ON_DEMAND: fetch this address or hostname; a delta follows, or a removal of `key`. */
   | { readonly kind: 'need-address'; readonly key: string }
   | { readonly kind: 'mesh-applied'; readonly version: number }
+  /** Answers a {@link WarmUpMessage}, however it went. */
+  | { readonly kind: 'warmed-up' }
   | { readonly kind: 'drained' }
   | { readonly kind: 'answer'; readonly id: number; readonly connections: readonly ConnectionReport[] }
   | { readonly kind: 'answer'; readonly id: number; readonly metrics: readonly MetricReport[] };

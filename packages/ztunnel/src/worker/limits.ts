@@ -51,9 +51,10 @@ export const MAX_STREAM_ATTEMPTS = 3;
 /** Sources and names whose resolutions are counted apart. */
 export const MAX_EVENT_SERIES = 1_000;
 
-/** One burst of a worker's warm-up, and the pause after each, which is the thread's for others. */
+/** One burst of a worker's warm-up. */
 export const WARM_UP_BURST_MS = 4;
-export const WARM_UP_PAUSE_MS = 6;
+/** The pause after each, which is the thread's for others, as a share of how long it really took: where CPU is short, both grow. */
+export const WARM_UP_PAUSE_SHARE = 1.5;
 export const WARM_UP_TIMEOUT_MS = 30_000;
 
 /** A listener that cannot accept says so once in this time. */

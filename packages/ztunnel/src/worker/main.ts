@@ -33,13 +33,13 @@ const worker = new DataWorker({
   log,
   accessLog,
   collectGarbage,
-  warmUp: (message) =>
-    void warmUp(message, { options, clock: systemClock, random: systemRandom, collectGarbage })
+  warmUp: (message, thread) =>
+    warmUp(message, { options, clock: systemClock, random: systemRandom, collectGarbage, ...thread })
       .then(
         () => log.scope('warm-up').debug('warmed up'),
         (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),
       )
-      .finally(() => giveBackFreeMemory()),
+      .finally(() => void giveBackFreeMemory()),
 });
 port.on('message', (message: ControlToWorker) => worker.receive(message));
 port.postMessage({ kind: 'ready' } satisfies WorkerToControl);

@@ -6,7 +6,7 @@ import { certificateMessage } from '../control/certificates.ts';
 import { warmUpMessage } from '../control/warm-up.ts';
 import type { WarmUpMessage } from '../threads/messages.ts';
 import { OPTIONS } from '../testing/worker-network.ts';
-import { warmUp } from './warm-up.ts';
+import { warmUp, type WarmUpDeps } from './warm-up.ts';
 
 const openFds = () => readdirSync('/proc/self/fd').length;
 /** When what is about to be closed is closed: they have been as many for a while. */
@@ -24,9 +24,17 @@ const interfaces = () => readFileSync('/proc/thread-self/net/dev', 'utf8');
 async function run(
   message: WarmUpMessage,
   connections: number,
-  collectGarbage: () => void = () => undefined,
+  over: Partial<WarmUpDeps> = {},
 ): Promise<void> {
-  const deps = { options: OPTIONS, clock: systemClock, random: systemRandom, collectGarbage };
+  const deps: WarmUpDeps = {
+    options: OPTIONS,
+    clock: systemClock,
+    random: systemRandom,
+    signal: new AbortController().signal,
+    isIdle: () => true,
+    collectGarbage: () => undefined,
+    ...over,
+  };
   await warmUp({ ...message, connections }, deps);
 }
 
@@ -41,15 +49,42 @@ describe('a warm-up', () => {
     expect(interfaces()).toBe(before);
   });
 
-  test('collects garbage once, when all is warm and connections by every target are there', async () => {
+  test('collects garbage once, when all is warm and a connection by every target is there', async () => {
+    const message = await warmUpMessage('', systemClock);
+    const openWith = async (targets: WarmUpMessage['targets']) => {
+      const open: number[] = [];
+      await run({ ...message, targets }, 10, { collectGarbage: () => open.push(openFds()) });
+      await restingFds();
+      expect(open).toHaveLength(1);
+      return open[0] ?? 0;
+    };
+    await openWith(message.targets);
+    const [byOne, byAll] = [await openWith(message.targets.slice(0, 1)), await openWith(message.targets)];
+    // The pod's own end, the proxy's, the one that it opens to the application, and the application's.
+    expect(byAll - byOne).toBe(4 * (message.targets.length - 1));
+  });
+
+  test('collects nothing on a thread that carries connections', async () => {
+    const message = await warmUpMessage('', systemClock);
+    let collected = 0;
+    await run(message, 4, { isIdle: () => false, collectGarbage: () => (collected += 1) });
+    expect(collected).toBe(0);
+  });
+
+  test('ends when the thread drains, says so, and leaves nothing behind', async () => {
     const message = await warmUpMessage('', systemClock);
     await run(message, 2);
     const fds = await restingFds();
-    const open: number[] = [];
-    await run(message, 10, () => open.push(openFds()));
-    expect(open).toHaveLength(1);
-    // Of each, the pod's own end, the one at the proxy's, and the application's with its end in the proxy.
-    expect(open[0]).toBeGreaterThanOrEqual(fds + 4 * message.targets.length);
+    const draining = new AbortController();
+    let collected = 0;
+    const running = run(message, 100_000, {
+      signal: draining.signal,
+      collectGarbage: () => (collected += 1),
+    });
+    setTimeout(() => draining.abort(new Error('the proxy is stopping')), 50);
+    await expect(running).rejects.toThrow('the proxy is stopping');
+    expect(await restingFds()).toBe(fds);
+    expect(collected).toBe(0);
   });
 
   test.each<readonly [string, (message: WarmUpMessage) => WarmUpMessage | Promise<WarmUpMessage>, string]>([

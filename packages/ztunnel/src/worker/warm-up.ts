@@ -18,9 +18,9 @@ import { listenTcp, tcpSocket } from '@ambit/linux/sockets';
 import type { WarmUpMessage, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from './access-output.ts';
-import { WARM_UP_BURST_MS, WARM_UP_PAUSE_MS, WARM_UP_TIMEOUT_MS } from './limits.ts';
+import { WARM_UP_BURST_MS, WARM_UP_PAUSE_SHARE, WARM_UP_TIMEOUT_MS } from './limits.ts';
 import { connectFirst } from './sockets.ts';
-import { DataWorker } from './worker.ts';
+import { DataWorker, type ThreadState } from './worker.ts';
 
 const SOCKS_PORT = 15_080;
 const GREETING = Buffer.from([5, 1, 0]);
@@ -30,24 +30,26 @@ const LARGE_QUESTION = Buffer.alloc(40_000, 'question');
 const SHORT_TALK = [QUESTION, QUESTION];
 /** Requests that follow others on their connection, every so many connections. */
 const LONG_EVERY = 8;
-const LONG_TALK = Array.from({ length: 16 }, () => QUESTION);
+const LONG_TALK = [...Array.from({ length: 16 }, () => QUESTION), LARGE_QUESTION];
 /** Streams beside each other in one tunnel, every so many connections. */
 const TOGETHER_EVERY = 5;
 const TOGETHER = 3;
 
-export interface WarmUpDeps {
+/** What it is told of its thread ends it, and lets it collect garbage or not. */
+export interface WarmUpDeps extends ThreadState {
   /** Of the worker that warms up. */
   readonly options: WorkerOptions;
   readonly clock: Clock;
   readonly random: Random;
-  /** Of this thread. */
+  /** The thread stands still for it, so it is called only when that is idle. */
   readonly collectGarbage: () => void;
 }
 
 /** @throws What kept it from being done; nothing of it is left then, either. */
 export async function warmUp(message: WarmUpMessage, deps: WarmUpDeps): Promise<void> {
   const { pod, mesh, certificate, application } = message;
-  const { clock, collectGarbage } = deps;
+  const { clock, signal, collectGarbage, isIdle } = deps;
+  signal.throwIfAborted();
   using scope = new DisposableStack();
   const netns = scope.use(createUnnamedNetns());
   startLoopback(netns.fd);
@@ -64,17 +66,26 @@ export async function warmUp(message: WarmUpMessage, deps: WarmUpDeps): Promise<
   worker.receive(certificate);
   const { identity } = certificate;
   worker.receive({ kind: 'start-pod', pod, netnsFd: netns.fd, identity, inboundOnly: false });
+  const stop = () => worker.receive({ kind: 'stop-pod', uid: pod.uid, deadlineMs: 0 });
+  const overdue = new AbortController();
   const late = clock.after(WARM_UP_TIMEOUT_MS, () =>
-    worker.receive({ kind: 'stop-pod', uid: pod.uid, deadlineMs: 0 }),
+    overdue.abort(new Error(`not done within ${WARM_UP_TIMEOUT_MS} ms`)),
   );
+  const until = AbortSignal.any([signal, overdue.signal]);
+  until.addEventListener('abort', stop, { once: true });
   try {
     await started.promise;
     scope.use(serve(netns.fd, application));
-    await talkToAll(netns.fd, message, clock);
-    await tidyUp(netns.fd, message, collectGarbage);
+    await talkToAll(netns.fd, message, clock, until);
+    if (isIdle()) await tidyUp(netns.fd, message, collectGarbage);
+  } catch (error) {
+    if (!signal.aborted && isIdle()) collectGarbage();
+    // It was that which cut the connections.
+    throw until.aborted ? until.reason : error;
   } finally {
     late.cancel();
-    worker.receive({ kind: 'stop-pod', uid: pod.uid, deadlineMs: 0 });
+    until.removeEventListener('abort', stop);
+    stop();
     await stopped.promise;
   }
 }
@@ -111,17 +122,20 @@ async function talkToAll(
   netnsFd: number,
   { targets, connections }: WarmUpMessage,
   clock: Clock,
+  until: AbortSignal,
 ): Promise<void> {
   let burstBeganAtMs = clock.monotonicMs();
   for (let i = 0; i < connections; ) {
     const target = targets[i % targets.length];
     if (!target) return;
-    const long = i % LONG_EVERY === 0 ? [...LONG_TALK, LARGE_QUESTION] : SHORT_TALK;
+    until.throwIfAborted();
+    const questions = i % LONG_EVERY === 0 ? LONG_TALK : SHORT_TALK;
     const together = Math.min(i % TOGETHER_EVERY === 1 ? TOGETHER : 1, connections - i);
-    await Promise.all(Array.from({ length: together }, () => talkTo(netnsFd, target, long)));
+    await Promise.all(Array.from({ length: together }, () => talkTo(netnsFd, target, questions)));
     i += together;
-    if (clock.monotonicMs() < burstBeganAtMs + WARM_UP_BURST_MS) continue;
-    await clock.sleep(WARM_UP_PAUSE_MS);
+    const burstMs = clock.monotonicMs() - burstBeganAtMs;
+    if (burstMs < WARM_UP_BURST_MS) continue;
+    await clock.sleep(burstMs * WARM_UP_PAUSE_SHARE, until);
     burstBeganAtMs = clock.monotonicMs();
   }
 }

@@ -22,8 +22,10 @@ import type {
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import type { AccessOutput } from './access-output.ts';
 import { WorkerCertificates } from './certificates.ts';
+import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import { Demands } from './demands.ts';
+import { DrainError } from './errors.ts';
 import { EventCounters } from './event-counters.ts';
 import { EARLY_DATA_BYTES, MAX_DOUBTS, shareOf } from './limits.ts';
 import { MeshFeed } from './mesh-feed.ts';
@@ -32,6 +34,14 @@ import { Names } from '@ambit/core/names';
 import { Pod } from './pod.ts';
 import { PolicyWatch } from './policy-watch.ts';
 import { TrafficCounters } from './traffic-counters.ts';
+
+/** What a warm-up has to know of the thread that it is on. */
+export interface ThreadState {
+  /** The worker drains: whatever is not a connection's ends. */
+  readonly signal: AbortSignal;
+  /** Whether no connection is open. */
+  readonly isIdle: () => boolean;
+}
 
 export interface DataWorkerDeps {
   readonly options: WorkerOptions;
@@ -42,7 +52,8 @@ export interface DataWorkerDeps {
   readonly accessLog: AccessOutput;
   readonly names?: Names;
   readonly collectGarbage?: () => void;
-  readonly warmUp?: (message: WarmUpMessage) => void;
+  /** Never rejects. */
+  readonly warmUp?: (message: WarmUpMessage, thread: ThreadState) => Promise<void>;
 }
 
 export class DataWorker {
@@ -52,7 +63,7 @@ export class DataWorker {
   readonly #pods = new Map<string, Pod>();
   /** Told to stop, with connections that may still go on. */
   readonly #stopping = new Map<string, Pod>();
-  #draining = false;
+  readonly #draining = new AbortController();
 
   constructor(deps: DataWorkerDeps) {
     const { options, post, clock, random, log } = deps;
@@ -139,7 +150,7 @@ export class DataWorker {
         this.#deps.collectGarbage?.();
         return;
       case 'warm-up':
-        this.#deps.warmUp?.(message);
+        void this.#warmUp(message);
         return;
       case 'ask':
         this.#answer(message.id, message.question);
@@ -152,7 +163,7 @@ export class DataWorker {
   #start(message: StartPodMessage): void {
     const { uid } = message.pod;
     // Workers begin one after the other, so this may come later than the end: what it let in then would soon be cut.
-    if (this.#draining) {
+    if (this.#draining.signal.aborted) {
       this.#deps.post({ kind: 'pod-failed', uid, reason: 'the proxy is stopping' });
       return;
     }
@@ -183,11 +194,21 @@ export class DataWorker {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
-    this.#draining = true;
+    this.#draining.abort(new DrainError());
     await Promise.all([...this.#pods.keys()].map((uid) => this.#stop(uid, deadlineMs)));
     for (const pod of this.#stopping.values()) pod.cut();
     this.#deps.accessLog.flushSync();
     this.#deps.post({ kind: 'drained' });
+  }
+
+  async #warmUp(message: WarmUpMessage): Promise<void> {
+    const { signal } = this.#draining;
+    await this.#deps.warmUp?.(message, { signal, isIdle: () => this.#open().next().done === true });
+    this.#deps.post({ kind: 'warmed-up' });
+  }
+
+  *#open(): Generator<Connection> {
+    for (const pods of [this.#pods, this.#stopping]) for (const pod of pods.values()) yield* pod.connections;
   }
 
   #revoke(bytes: Uint8Array): void {
@@ -208,7 +229,7 @@ export class DataWorker {
 
   #answer(id: number, question: WorkerQuestion): void {
     const { post } = this.#deps;
-    const open = [...this.#pods.values(), ...this.#stopping.values()].flatMap((pod) => [...pod.connections]);
+    const open = [...this.#open()];
     if (question.what === 'connections') {
       const connections = open.map((connection) => connection.report()).filter((one) => one !== undefined);
       post({ kind: 'answer', id, connections });
