@@ -56,6 +56,8 @@ export const MAX_WARNING_CHARS = 250;
 export const MAX_REFUSAL_CHARS = 4_096;
 /** Warnings of one admission answer: beyond these nobody reads on, and the API server cuts them off. */
 export const MAX_WARNINGS = 10;
+/** Sets of labels of pods that a policy selects, of which it is found out which waypoints are before them; of others nothing is said. */
+export const MAX_LABEL_SETS_COMPARED = 1_000;
 /** Addresses of each family that are remembered as free again. */
 export const MAX_REMEMBERED_ADDRESSES = 65_536;
 /** Characters of the mesh's settings: a ConfigMap holds no more. */

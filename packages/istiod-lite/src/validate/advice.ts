@@ -19,6 +19,7 @@ import type { Telemetry } from '@ambit/kube/resources/telemetry';
 import { unsupportedInRule } from '../translate/l7-attributes.ts';
 import { targetProblems, targetsOf } from '../translate/policy-targets.ts';
 import { USE_WAYPOINT_LABEL } from '../translate/waypoint-binding.ts';
+import { shutOutWaypoints } from './shut-out-waypoints.ts';
 import type { PodFacts, World } from './world.ts';
 
 type Advice = Iterable<string>;
@@ -28,7 +29,8 @@ const MODES: readonly string[] = ['ambient', 'none'];
 /** Istio's, of meshes with sidecars. */
 const INJECTION_LABEL = 'istio-injection';
 
-export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, world: World): Advice {
+export function* adviceOnPolicy(policy: AuthorizationPolicy, world: World): Advice {
+  const { metadata, spec = {} } = policy;
   const { namespace = '' } = metadata;
   const accounts = new Accounts(world);
   for (const [i, rule] of (spec.rules ?? []).entries())
@@ -40,7 +42,10 @@ export function* adviceOnPolicy({ metadata, spec = {} }: AuthorizationPolicy, wo
       yield `spec.provider.name: the mesh's settings have no provider "${provider}" that authorizes, so what this policy is for is refused`;
     return;
   }
-  yield* onReach(namespace, spec.selector?.matchLabels, world);
+  const matchLabels = spec.selector?.matchLabels;
+  const selected = [...selectedPods(namespace, matchLabels, world)];
+  yield* onReach(namespace, matchLabels, selected, world);
+  yield* shutOutWaypoints(policy, selected, world);
   const [waypoint] = world.waypointsIn(namespace);
   const needsWaypoint = (spec.rules ?? []).some((rule) => unsupportedInRule(rule, true).length > 0);
   if (needsWaypoint && waypoint !== undefined)
@@ -53,9 +58,9 @@ export function* adviceOnPeerAuthentication(
 ): Advice {
   const { namespace = '' } = metadata;
   const matchLabels = spec.selector?.matchLabels;
-  yield* onReach(namespace, matchLabels, world);
-  if (spec.mtls?.mode !== 'STRICT' || namespace === world.rootNamespace) return;
   const selected = [...selectedPods(namespace, matchLabels, world)];
+  yield* onReach(namespace, matchLabels, selected, world);
+  if (spec.mtls?.mode !== 'STRICT' || namespace === world.rootNamespace) return;
   const outside = selected.filter(({ isInMesh }) => !isInMesh).length;
   if (outside > 0 && outside < selected.length)
     yield `spec.mtls.mode: ${outside} of ${selected.length} pods are not in the mesh and take plaintext all the same`;
@@ -130,10 +135,14 @@ export function adviceOnWaypoint(kind: string, metadata: ObjectMeta, world: Worl
 }
 
 /** Whether the policy reaches anybody at all. */
-function* onReach(namespace: string, matchLabels: Labels | undefined, world: World): Advice {
+function* onReach(
+  namespace: string,
+  matchLabels: Labels | undefined,
+  selected: readonly PodFacts[],
+  world: World,
+): Advice {
   const isForMesh = namespace === world.rootNamespace;
   const scope = isForMesh ? undefined : namespace;
-  const selected = [...selectedPods(namespace, matchLabels, world)];
   const selects = Object.keys(matchLabels ?? {}).length > 0;
   if (selects && selected.length === 0 && some(world.pods(scope)))
     yield `spec.selector: selects no pod of ${isForMesh ? 'the mesh' : `namespace ${namespace}`} at present`;

@@ -1,6 +1,9 @@
 /** What admission may ask about the cluster as it is now: enough to say that an object will not do what it says. */
 import type { Labels } from '@ambit/kube/label-selector';
+import type { Service } from '@ambit/kube/resources/core';
+import type { AuthorizationPolicy } from '@ambit/kube/resources/security';
 import type { TargetState } from '../translate/policy-targets.ts';
+import type { Waypoint } from '../translate/waypoint.ts';
 import type { WaypointBinding, WaypointWishes } from '../translate/waypoint-binding.ts';
 
 export interface PodFacts {
@@ -10,6 +13,7 @@ export interface PodFacts {
   readonly account: string;
   /** Whether it is, or will be, in the mesh, or is a waypoint of it: whether it takes nothing in clear under STRICT. */
   readonly isInMesh: boolean;
+  readonly isWaypoint: boolean;
 }
 
 export interface World {
@@ -22,6 +26,12 @@ export interface World {
   isEnrolled(namespace: string): boolean;
   /** Pods that have not ended; of every namespace, if none is named. */
   pods(namespace: string | undefined): Iterable<PodFacts>;
+  /** Of every namespace. */
+  services(): Iterable<Service>;
+  /** Those that are stored, of every namespace. */
+  authorizationPolicies(): Iterable<AuthorizationPolicy>;
+  /** Name of the service account that the waypoint runs as. */
+  accountOf(waypoint: Waypoint): string;
   target(kind: string, namespace: string, name: string): TargetState;
   /** Whether a ServiceEntry of any other namespace was allotted the address. */
   isAllottedOutside(namespace: string, ip: string): boolean;

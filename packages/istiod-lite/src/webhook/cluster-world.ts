@@ -3,6 +3,7 @@ import type { Fetch } from '@ambit/collections/fetch';
 import type { Pod } from '@ambit/kube/resources/core';
 import { targetState } from '../derive/targets.ts';
 import { WAYPOINT_CLASS } from '../gateway/decide/management.ts';
+import { serviceAccountName } from '../gateway/decide/names.ts';
 import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
 import { isLive } from '../translate/pod.ts';
@@ -33,9 +34,10 @@ export function clusterWorld(
     const mode = labels?.[MODE_LABEL];
     const account = spec?.serviceAccountName ?? 'default';
     if (isWaypoint(namespace, labels?.[GATEWAY_NAME_LABEL]))
-      return { namespace, labels, account, isInMesh: true };
+      return { namespace, labels, account, isInMesh: true, isWaypoint: true };
     const isMeant = mode === 'ambient' || (mode !== 'none' && isEnrolled(namespace));
-    return { namespace, labels, account, isInMesh: isMeant && spec?.hostNetwork !== true };
+    const isInMesh = isMeant && spec?.hostNetwork !== true;
+    return { namespace, labels, account, isInMesh, isWaypoint: false };
   };
   return {
     rootNamespace: settings.rootNamespace,
@@ -51,6 +53,12 @@ export function clusterWorld(
       for (const pod of inputs.pods.values())
         if ((namespace === undefined || pod.metadata.namespace === namespace) && isLive(pod))
           yield factsOf(pod);
+    },
+    services: () => inputs.services.values(),
+    authorizationPolicies: () => inputs.authorizationPolicies.values(),
+    accountOf: (waypoint) => {
+      const gateway = inputs.gateways.get(waypointKey(waypoint));
+      return gateway ? serviceAccountName(gateway) : waypoint.name;
     },
     target: (kind, namespace, name) => targetState(inputs, waypoints, look, { kind, namespace, name }),
     isAllottedOutside: (namespace, ip) =>
