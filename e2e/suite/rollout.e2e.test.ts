@@ -7,15 +7,17 @@ import { echoSet, service } from './kit/objects.ts';
 import { loadSmallImage, SMALL_IMAGE } from './kit/small-image.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { until } from './kit/wait.ts';
+import { eventually, until } from './kit/wait.ts';
 
 const suite = useSuite('rollout');
 const rows = new Rows();
 const REPLICAS = 10;
 const TOGETHER = 8;
-/** Long enough for each held connection to hear, with an answer, that it should go elsewhere. */
-const DRAIN_MS = 6_000;
+/** Long enough for each held connection to hear, with an answer, that it should go elsewhere; on a busy machine, too. */
+const DRAIN_MS = 10_000;
 const GRACE_S = 40;
+/** Longer than nine pods take to start. */
+const LOGS_SINCE_S = 600;
 
 /** The application that is rolled out: the suites' own, or a server that starts in milliseconds, and answers HTTP/1.1 alone. */
 type Program = 'echo' | typeof SMALL_IMAGE;
@@ -48,8 +50,11 @@ async function application(
   await space.apply(service(space.name, program), version(space, program, 1));
   const [client] = (await space.run({ name: 'client', node: suite.nodes[0] })) as [EchoPod];
   const pods = await space.allReady(program, REPLICAS, { timeoutMs: 120_000 });
+  await client.eventuallyReachesAll({ host: space.host(program) }, namesOf(pods));
   return { space, client, pods };
 }
+
+const namesOf = (pods: readonly EchoPod[]) => pods.map(({ name }) => name);
 
 async function rollOut({ space, client }: Application, program: Program = 'echo'): Promise<Disturbed> {
   const before = new Set((await space.podsOf(program)).map(({ metadata }) => metadata.name));
@@ -70,7 +75,7 @@ async function rollOut({ space, client }: Application, program: Program = 'echo'
 beforeAll(async () => {
   const { pods, ...made } = await application(await suite.space('app', 'ambient'));
   meshed = made;
-  await made.space.enrolled(true, 'client', ...pods.map(({ name }) => name));
+  await made.space.enrolled(true, 'client', ...namesOf(pods));
 });
 afterAll(() => rows.print());
 
@@ -80,31 +85,35 @@ test('a rollout of ten replicas under traffic loses nothing', async () => {
   expect(lost(disturbed)).toEqual([]);
 });
 
-/** Pods that start take the same processors as requests: what of the row above is theirs, this one says. */
-test('nor does one outside the mesh, which the row above is to be compared with', async () => {
+/**
+ * Pods that start take the same processors as requests: what of the row above is theirs, this one says. What is lost there is
+ * Kubernetes' affair, which promises nothing: a node that hears of a pod's end too late sends to where nobody is.
+ */
+test('one outside the mesh, which the row above is to be compared with', async () => {
   const disturbed = await rollOut(await application(await suite.space('plain')));
   rows.add('the same outside the mesh', disturbed);
-  expect(lost(disturbed)).toEqual([]);
+  expect(disturbed.fresh.ok).toBeGreaterThan(0);
 });
 
 /** What is left where the programs of the pods start at once: the work of kubelet, runtime, and the mesh. */
-test('nor do those of a program that starts in milliseconds, outside and inside', async () => {
+test('a program that starts in milliseconds loses nothing in the mesh; outside, for comparison', async () => {
   await loadSmallImage(suite.cluster);
   const places = { outside: await suite.space('small-plain'), inside: await suite.space('small', 'ambient') };
   for (const [where, space] of Object.entries(places)) {
     const { client, pods } = await application(space, SMALL_IMAGE);
-    if (where === 'inside') await space.enrolled(true, 'client', ...pods.map(({ name }) => name));
+    if (where === 'inside') await space.enrolled(true, 'client', ...namesOf(pods));
     const disturbed = await rollOut({ space, client }, SMALL_IMAGE);
     rows.add(`the same of a small program, ${where} the mesh`, disturbed);
-    expect(lost(disturbed)).toEqual([]);
+    if (where === 'inside') expect(lost(disturbed)).toEqual([]);
     await space.apply(deployment(space, SMALL_IMAGE, 0, {}, SMALL_IMAGE));
   }
 });
 
 test('the first request of every brand-new pod goes well, with its identity', async () => {
-  const { space } = meshed;
+  const { space, client } = meshed;
   await space.run({ name: 'server', node: suite.nodes[1] });
   await space.enrolled(true, 'server');
+  await client.settledOn({ host: space.host('server') });
   const env = { FIRST_REQUEST: `http ${space.host('server')} ${PORTS.http}` };
   await space.apply(deployment(space, 'alone', 1, env));
   const [alone] = await space.allReady('alone', 1);
@@ -119,13 +128,16 @@ test('the first request of every brand-new pod goes well, with its identity', as
     `\nfirst request of a brand-new pod: ${first.toFixed(0)} ms; of ${TOGETHER} at once: p50 ${middle.toFixed(0)} ms\n`,
   );
   expect(outcomes.map(({ ok }) => ok)).toEqual(Array.from({ length: TOGETHER + 1 }, () => true));
-  const lines = await suite.mesh.accessLogOf(suite.nodes[1]);
-  const callers = lines
-    .filter(
-      ({ fields }) => fields['direction'] === 'inbound' && fields['dst.service'] === space.host('server'),
-    )
-    .map(({ fields }) => fields['src.identity']);
-  expect(callers.length).toBeGreaterThan(TOGETHER);
+  const callers = await eventually(
+    'a line for each of them',
+    async () =>
+      (await suite.mesh.accessLogOf(suite.nodes[1], LOGS_SINCE_S))
+        .filter(
+          ({ fields }) => fields['direction'] === 'inbound' && fields['dst.service'] === space.host('server'),
+        )
+        .map(({ fields }) => fields['src.identity']),
+    ({ length }) => length > TOGETHER,
+  );
   expect(new Set(callers)).toEqual(new Set([`spiffe://cluster.local/ns/${space.name}/sa/default`]));
 });
 
@@ -135,8 +147,8 @@ test('a Deployment that is scaled to nothing refuses, and serves when it is back
   const scale = (replicas: number) =>
     suite.cluster.client.patch(deployments, at, { type: 'merge', body: { spec: { replicas } } });
   await scale(0);
-  await until('no pod', async () => (await space.podsOf('echo')).length === 0, { timeoutMs: 60_000 });
-  expect(await client.eventuallyRefused({ host: space.host('echo') })).toMatch(/ECONNRE|hang up|closed/);
+  await until('no pod', async () => (await space.podsOf('echo')).length === 0, { timeoutMs: 120_000 });
+  await client.eventuallyRefused({ host: space.host('echo') }, /ECONNRE|hang up|closed/);
   await scale(2);
   await space.allReady('echo', 2);
   await client.eventuallyReaches({ host: space.host('echo') });

@@ -6,7 +6,7 @@ import { matching, type Sample, total } from './kit/metrics.ts';
 import { serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { eventually } from './kit/wait.ts';
+import { eventually, until } from './kit/wait.ts';
 
 const suite = useSuite('telemetry');
 /** What the application's TCP client sends, and gets back. */
@@ -43,7 +43,20 @@ beforeAll(async () => {
   [client, server] = started[0] as [EchoPod, EchoPod];
   [stranger] = started[1] as [EchoPod];
   await space.enrolled(true, 'client', 'server');
+  await client.settledOn({ host: space.host('server') });
 });
+
+/** What ended a moment ago may be counted later on the other side: nothing of this suite's is open any more. */
+async function atRest(node: string, reporter: string): Promise<void> {
+  const labels = { ...ofThisSuite(), reporter };
+  await until(`no connection is open at the ${reporter}`, async () => {
+    const samples = await suite.mesh.metricsOf(node);
+    return (
+      total(samples, 'istio_tcp_connections_opened_total', labels) ===
+      total(samples, 'istio_tcp_connections_closed_total', labels)
+    );
+  });
+}
 
 /** How much a counter grew by `act`, once it has grown at all. */
 async function growth(
@@ -58,7 +71,6 @@ async function growth(
     `${name} grows on ${node}`,
     () => suite.mesh.metricsOf(node),
     (now) => total(now, name, labels) > before,
-    { timeoutMs: 20_000 },
   );
   return { by: total(samples, name, labels) - before, samples: matching(samples, name, labels) };
 }
@@ -69,6 +81,7 @@ describe('one connection in a tunnel', () => {
     async (reporter) => {
       const node = reporter === 'source' ? client.node : server.node;
       const labels = { ...ofThisSuite(), reporter, response_flags: '-' };
+      await atRest(node, reporter);
       const { by, samples } = await growth(node, 'istio_tcp_connections_closed_total', labels, () =>
         client.mustReach({ kind: 'tcp', host: space.host('server') }),
       );
@@ -93,7 +106,11 @@ describe('one connection in a tunnel', () => {
   test.each(['source', 'destination'] as const)('has its bytes counted by the %s', async (reporter) => {
     const node = reporter === 'source' ? client.node : server.node;
     const labels = { ...ofThisSuite(), reporter };
-    const ask = () => client.mustReach({ kind: 'tcp', host: space.host('server') });
+    const ask = async () => {
+      await client.mustReach({ kind: 'tcp', host: space.host('server') });
+      await atRest(node, reporter);
+    };
+    await atRest(node, reporter);
     expect((await growth(node, 'istio_tcp_received_bytes_total', labels, ask)).by).toBe(QUESTION_BYTES);
     expect((await growth(node, 'istio_tcp_sent_bytes_total', labels, ask)).by).toBe(QUESTION_BYTES);
   });

@@ -9,11 +9,13 @@ import { service, serviceAccount } from './kit/objects.ts';
 import { wasReadOnTheWay } from './kit/outcomes.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { eventually, until } from './kit/wait.ts';
+import { EVERYBODY, eventually, LED, type Patience, until } from './kit/wait.ts';
 import { policyFor, route } from './kit/waypoint-objects.ts';
 
 const suite = useSuite('waypoint-streams');
-const patience = { timeoutMs: 60_000 };
+const patience = LED;
+/** A waypoint has two pods, which hear of a change each in its own time. */
+const settled: Patience = { inARow: EVERYBODY };
 const TLS_NAMES = ['one.test', 'two.test'] as const;
 const MIRRORED_REQUESTS = 200;
 
@@ -57,12 +59,14 @@ beforeAll(async () => {
     ...['first', 'second'].map((name) => service(space.name, name, { selector: { app: name }, ports })),
   );
   await space.enrolled(true, 'client', 'first', 'second');
-  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace', '--waypoint-timeout', '150s');
   await until(
     'requests at L7',
     async () => wasReadOnTheWay(await client.ask({ host: space.host('first'), timeoutMs: 5_000 })),
-    patience,
+    settled,
   );
+  for (const name of ['first', 'second'])
+    await until(`${name} greets`, async () => (await greeter(name)) === name, settled);
 });
 
 describe('TCPRoute', () => {
@@ -72,8 +76,8 @@ describe('TCPRoute', () => {
   test('leads connections to another service, by weight, and those of its port alone', async () => {
     expect(await greeter()).toBe('first');
     await space.having([tcpRoute(to('second', PORTS.greeting))], async () => {
-      await until('the route', async () => (await greeter()) === 'second', patience);
-      const outcome = await client.ask({ host: space.host('first'), timeoutMs: 5_000 });
+      await until('the route', async () => (await greeter()) === 'second', settled);
+      const outcome = await client.mustReach({ host: space.host('first') });
       expect(outcome).toMatchObject({ ok: true, server: { pod: 'first' } });
       await space.apply(tcpRoute(to('first', PORTS.greeting, 1), to('second', PORTS.greeting, 1)));
       const greeters = await eventually(
@@ -84,16 +88,16 @@ describe('TCPRoute', () => {
       );
       expect(greeters).toEqual(new Set(['first', 'second']));
     });
-    await until('no route', async () => (await greeter()) === 'first', patience);
+    await until('no route', async () => (await greeter()) === 'first', settled);
   });
 
   test('to nobody closes connections, and the explanation says so', async () => {
     await space.having([tcpRoute(to('nobody', PORTS.greeting))], async () => {
-      await until('nobody greets', async () => (await greeter()) === undefined, patience);
+      await until('nobody greets', async () => (await greeter()) === undefined, settled);
       const said = await ambit('why', `${space.name}/client`, `${space.name}/first:${PORTS.greeting}`);
       expect([said.status, said.text]).toEqual([3, expect.stringContaining('greeting')]);
     });
-    await until('no route', async () => (await greeter()) === 'first', patience);
+    await until('no route', async () => (await greeter()) === 'first', settled);
   });
 
   test('a policy on the port counts for connections', async () => {
@@ -102,16 +106,17 @@ describe('TCPRoute', () => {
       rules: [{ to: [{ operation: { ports: [String(PORTS.greeting)] } }] }],
     });
     await space.having([policy], async () => {
-      await until('nobody greets', async () => (await greeter()) === undefined, patience);
-      expect(await greeter('second')).toBe('second');
+      await until('nobody greets', async () => (await greeter()) === undefined, settled);
+      const { server } = await client.mustReach({ kind: 'greeting', host: space.host('second') });
+      expect(server?.pod).toBe('second');
     });
-    await until('no policy', async () => (await greeter()) === 'first', patience);
+    await until('no policy', async () => (await greeter()) === 'first', settled);
   });
 });
 
 test('TLSRoute leads by the name that TLS asks for, and ends no TLS', async () => {
   const [one, two] = TLS_NAMES;
-  expect(await secured(one)).toEqual(['first', one]);
+  await until('TLS goes through', async () => (await secured(one))?.join() === `first,${one}`, settled);
   const { spec, ...rest } = route('TLSRoute', space.name, 'by-name', 'first', PORTS.https, [
     { backendRefs: [to('second', PORTS.https)] },
   ]) as KubeObject & { readonly spec: object };
@@ -121,25 +126,26 @@ test('TLSRoute leads by the name that TLS asks for, and ends no TLS', async () =
       'the route',
       () => secured(two),
       (seen) => seen?.[0] === 'second',
-      patience,
+      settled,
     );
     expect(led).toEqual(['second', two]);
     // Where there are routes by name, a name that none has leads nowhere.
     expect(await secured(one)).toBeUndefined();
-    expect(await secured(one, 'second')).toEqual(['second', one]);
+    await until('the other service', async () => (await secured(one, 'second'))?.join() === `second,${one}`);
   });
   await until('no route', async () => (await secured(one))?.[0] === 'first', patience);
 });
 
 describe('a mirror', () => {
   const asked = async (host: string, path: string) =>
-    (await client.ask({ host: space.host(host), path, timeoutMs: 5_000 })) as {
-      readonly server?: { readonly pod: string; readonly timesAsked?: number };
-    };
+    (await client.mustReach({ host: space.host(host), path })).server;
+  /** By it a request tells that the rule was in force for it. */
+  const MARK = 'x-mirrored';
   const mirrored = (share: object) =>
     route('HTTPRoute', space.name, 'mirrored', 'first', PORTS.http, [
       {
         filters: [
+          { type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name: MARK, value: 'maybe' }] } },
           {
             type: 'RequestMirror',
             requestMirror: { backendRef: { name: 'second', port: PORTS.http }, ...share },
@@ -148,8 +154,15 @@ describe('a mirror', () => {
         backendRefs: [to('first', PORTS.http)],
       },
     ]);
-  /** How many requests for it `second` has had; asking is one itself. */
-  const heard = async (path: string) => ((await asked('second', path)).server?.timesAsked ?? 0) - 1;
+  const isMarked = async () => (await asked('first', '/marked'))?.headers?.[MARK] === 'maybe';
+  /** Tells how many requests for it `second` has had, besides those by which it is asked that. */
+  const hearing = (path: string) => {
+    let questions = 0;
+    return async () => {
+      questions += 1;
+      return ((await asked('second', path))?.timesAsked ?? 0) - questions;
+    };
+  };
 
   test.each([
     // Five standard deviations on either side.
@@ -157,35 +170,17 @@ describe('a mirror', () => {
     ['none of them', 'none', { percent: 0 }, [0, 0]],
   ] as const)('copies %s, and no client hears of it', async (_, name, share, [least, most]) => {
     await space.having([mirrored(share)], async () => {
-      await until(
-        'the route',
-        async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('mirrored'),
-        patience,
-      );
-      // It is in force.
-      if (most > 0)
-        await eventually(
-          'copies',
-          async () => {
-            const before = await heard('/tried');
-            for (let i = 0; i < 40; i++) await asked('first', '/tried');
-            return (await heard('/tried')) - before - 1;
-          },
-          (count) => count > 0,
-          patience,
-        );
+      await until('the route', isMarked, settled);
+      expect((await ambit('waypoint', 'routes', '-n', space.name)).text).toContain('mirrored');
       const pods = new Set<string | undefined>();
-      for (let i = 0; i < MIRRORED_REQUESTS; i++) pods.add((await asked('first', `/${name}`)).server?.pod);
+      for (let i = 0; i < MIRRORED_REQUESTS; i++) pods.add((await asked('first', `/${name}`))?.pod);
       expect([...pods]).toEqual(['first']);
+      // No answer waits for a copy.
+      const heard = hearing(`/${name}`);
+      await eventually('as many copies as there must be', heard, (count) => count >= least);
       await new Promise((resolve) => setTimeout(resolve, 500));
-      const count = await heard(`/${name}`);
-      expect(count).toBeGreaterThanOrEqual(least);
-      expect(count).toBeLessThanOrEqual(most);
+      expect(await heard()).toBeLessThanOrEqual(most);
     });
-    await until(
-      'no route',
-      async () => !(await ambit('waypoint', 'routes', '-n', space.name)).text.includes('mirrored'),
-      patience,
-    );
+    await until('no route', async () => !(await isMarked()), settled);
   });
 });

@@ -20,13 +20,13 @@ const CONFIGURATION = `istio-validator-${SYSTEM}`;
 const PAUSE_MS = 6_500;
 /** Between two looks at what istiod serves with, which no pool hides. */
 const LOOK_MS = 1_000;
-const TLS_TIMEOUT_MS = 10_000;
+const TLS_TIMEOUT_MS = 30_000;
 
 export interface Admission {
   readonly asked: number;
   /** Whatever was not answered as it has to be. */
   readonly wrong: readonly string[];
-  /** Answers that took longer than the API server waits: the machine is busy, which is told and not judged. */
+  /** Answers, and handshakes, that took longer than is waited for: the machine is busy, which is told and not judged. */
   readonly late: number;
   /** Handshakes as the API server makes them, with each replica by itself. */
   readonly shaken: number;
@@ -62,8 +62,9 @@ export async function whileAdmitting(
   };
   const look = async () => {
     const shown = await servedBy(suite).catch((error: unknown) => [{ problem: messageOf(error) } as Shown]);
-    for (const { serial, problem } of shown) {
+    for (const { serial, problem, isLate = false } of shown) {
       shaken += 1;
+      if (isLate) late += 1;
       if (problem !== undefined) distrusted.push(problem);
       if (serial !== undefined) served.add(serial);
     }
@@ -101,6 +102,8 @@ interface Shown {
   /** Of a certificate that was trusted. */
   readonly serial?: string;
   readonly problem?: string;
+  /** There was no answer in time. */
+  readonly isLate?: boolean;
 }
 
 /** What each ready replica shows a TLS client that trusts what the API server trusts. */
@@ -117,10 +120,17 @@ async function servedBy({ cluster, mesh }: Suite): Promise<readonly Shown[]> {
         const isThere = (await mesh.podsOf('istiod')).some(
           (pod) => pod.metadata.name === name && isReady(pod),
         );
-        return isThere ? { problem: `${name}: ${messageOf(error)}` } : {};
+        if (!isThere) return {};
+        return isTimeout(error) ? { isLate: true } : { problem: `${name}: ${messageOf(error)}` };
       }
     }),
   );
+}
+
+/** Of a wait with a signal, or the signal's own reason. */
+function isTimeout(error: unknown): boolean {
+  const { name, cause } = error as { readonly name?: string; readonly cause?: unknown };
+  return name === 'TimeoutError' || (cause !== undefined && cause !== null && isTimeout(cause));
 }
 
 /** The serial number of its certificate. */

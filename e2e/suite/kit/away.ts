@@ -49,7 +49,7 @@ export async function takeAway(suite: Suite, part: Away, node: string): Promise<
     `no ${part}`,
     async () =>
       (await suite.mesh.podsOf(part)).every((pod) => pod.spec?.nodeName !== node || !isRunning(pod)),
-    { timeoutMs: 90_000 },
+    { timeoutMs: 150_000 },
   );
   return bringBack;
 }
@@ -66,7 +66,7 @@ export async function takeControlPlaneAway(suite: Suite): Promise<() => Promise<
   suite.atEnd(bringBack);
   await suite.mesh.patch('istiod', { spec: { replicas: 0 } });
   await until('no control plane', async () => (await suite.mesh.podsOf('istiod')).length === 0, {
-    timeoutMs: 90_000,
+    timeoutMs: 150_000,
   });
   return bringBack;
 }

@@ -37,13 +37,17 @@ export interface Row extends Disturbed {
   readonly besides: string;
 }
 
-/** Loads `host` from `client`, runs `disturb` meanwhile, and goes on for a moment. */
+/**
+ * Loads `host` from `client`, runs `disturb` meanwhile, and goes on for a moment. It begins when nothing is lost without a
+ * disturbance: how soon after its start an application is reached is none.
+ */
 export async function underLoad(
   client: EchoPod,
   host: string,
   disturb: () => Promise<void>,
   { perSecond = PER_SECOND, heldConnections = HELD_CONNECTIONS, afterMs = AFTER_MS }: Loads = {},
 ): Promise<Disturbed> {
+  await client.settledOn({ host });
   const fresh = await client.load({
     host,
     connections: 'new',

@@ -12,7 +12,7 @@ import type {
 import { PORTS } from '../../echo/ports.ts';
 import type { Cluster } from './cluster.ts';
 import { askPod } from './pod-http.ts';
-import { eventually } from './wait.ts';
+import { EVERYBODY, eventually, until } from './wait.ts';
 
 /** The port of each kind of request. */
 export const PORT_OF_KIND: Readonly<Record<RequestKind, number>> = {
@@ -39,6 +39,11 @@ export type Load = Omit<LoadOrder, 'port' | 'kind' | 'durationMs'> & {
 };
 
 const LOAD_DURATION_MS = 300_000;
+/** Far beyond what any answer takes: what must go well fails because it was lost, not because the machine is busy. */
+const PATIENT_MS = 30_000;
+/** Of a request that is asked again until it goes as it is to go. */
+const TRY_MS = 10_000;
+const REFUSAL_MS = 3_000;
 const CLOCK_READINGS = 5;
 
 export class EchoPod {
@@ -76,27 +81,57 @@ export class EchoPod {
 
   /** One request that must go well. */
   async mustReach(asked: Asked): Promise<RequestOutcome & { readonly ok: true }> {
-    const outcome = await this.ask(asked);
+    const outcome = await this.ask({ timeoutMs: PATIENT_MS, ...asked });
     if (outcome.ok) return outcome;
     const to = `${asked.kind ?? 'http'} ${asked.host}:${asked.port ?? ''}`;
     throw new Error(`${this.namespace}/${this.name} → ${to}: ${outcome.error} after ${outcome.latencyMs} ms`);
   }
 
-  async eventuallyReaches(asked: Asked, timeoutMs = 30_000): Promise<RequestOutcome> {
+  async eventuallyReaches(asked: Asked): Promise<RequestOutcome> {
     return await eventually(
       `${this.name} reaches ${asked.host}`,
-      () => this.ask({ timeoutMs: 3_000, ...asked }),
+      () => this.ask({ timeoutMs: TRY_MS, ...asked }),
       ({ ok }) => ok,
-      { timeoutMs },
     );
   }
 
-  async eventuallyRefused(asked: Asked, timeoutMs = 30_000): Promise<string> {
+  /**
+   * Waits until a host answers whatever the way to it is: pods that are ready are not yet known to the proxy of the client's
+   * node, to every server of DNS, to each pod of a waypoint. What must not fail from here on begins then.
+   */
+  async settledOn(asked: Asked): Promise<void> {
+    await eventually(
+      `${this.name} always reaches ${asked.host}`,
+      () => this.ask({ timeoutMs: TRY_MS, ...asked }),
+      ({ ok }) => ok,
+      { inARow: EVERYBODY },
+    );
+  }
+
+  /** Waits until each of these pods has answered for the host: then the client's node knows of them all. */
+  async eventuallyReachesAll(asked: Asked, names: readonly string[]): Promise<void> {
+    const missing = new Set(names);
+    await until(
+      `${this.name} reaches every pod behind ${asked.host}`,
+      async () => {
+        const outcome = await this.ask({ timeoutMs: TRY_MS, ...asked });
+        if (outcome.ok && outcome.server) missing.delete(outcome.server.pod);
+        return missing.size === 0;
+      },
+      { timeoutMs: 120_000, everyMs: 20 },
+    );
+  }
+
+  /**
+   * Waits until it is refused in these words; a machine that does nothing for a while keeps it waiting as well.
+   *
+   * @returns the words.
+   */
+  async eventuallyRefused(asked: Asked, says = /^/): Promise<string> {
     const outcome = await eventually(
-      `${this.name} is kept from ${asked.host}`,
-      () => this.ask({ timeoutMs: 3_000, ...asked }),
-      ({ ok }) => !ok,
-      { timeoutMs },
+      `${this.name} is kept from ${asked.host}: ${says.source}`,
+      () => this.ask({ timeoutMs: REFUSAL_MS, ...asked }),
+      (seen) => !seen.ok && says.test(seen.error),
     );
     return outcome.ok ? '' : outcome.error;
   }
@@ -127,6 +162,7 @@ export class EchoPod {
     const kind = load.kind ?? 'http';
     const order: LoadOrder = {
       durationMs: LOAD_DURATION_MS,
+      timeoutMs: PATIENT_MS,
       ...load,
       kind,
       port: load.port ?? PORT_OF_KIND[kind],
@@ -167,8 +203,6 @@ class RunningLoad {
 
   /** Waits until so many requests have gone well, counted from the beginning. */
   async hasServed(count: number): Promise<LoadReport> {
-    return await eventually(`${count} requests served`, this.#report, ({ ok }) => ok >= count, {
-      timeoutMs: 60_000,
-    });
+    return await eventually(`${count} requests served`, this.#report, ({ ok }) => ok >= count);
   }
 }

@@ -33,7 +33,7 @@ export async function toldOf(
       return items.map(({ message }) => message ?? '').find((text) => text.includes(part));
     },
     (text) => text !== undefined,
-    { timeoutMs: 90_000 },
+    { timeoutMs: 150_000 },
   );
   return said ?? '';
 }

@@ -1,16 +1,17 @@
 /** The mesh's own parts in the cluster: which pods they are, what they count and log, and being restarted. */
 import type { Deployment, DaemonSet, Pod } from '@ambit/kube/resources/core';
-import { daemonSets, deployments, pods } from '@ambit/kube/resources/core';
+import { configMaps, daemonSets, deployments, pods } from '@ambit/kube/resources/core';
 import { type AccessLine, parseAccessLog } from './access-log.ts';
 import type { Cluster } from './cluster.ts';
 import { parseMetrics, type Sample } from './metrics.ts';
 import { askPod, logsOf } from './pod-http.ts';
-import { eventually, type Patience, until } from './wait.ts';
+import { eventually, LED, type Patience, until } from './wait.ts';
 
 export const SYSTEM = 'istio-system';
 const ZTUNNEL_METRICS_PORT = 15_020;
 const ZTUNNEL_ADMIN_PORT = 15_000;
 const ROLLOUT: Patience = { timeoutMs: 180_000, everyMs: 500 };
+const ROOTS = 'istio-ca-root-cert';
 
 /** The parts, as Istio names them. */
 export const PARTS = {
@@ -51,6 +52,29 @@ export class Mesh {
     return found;
   }
 
+  /** Waits until every ztunnel that is ready reaches these pods by tunnels, or none does. */
+  async reachesByTunnel(wanted: boolean, namespace: string, names: readonly string[]): Promise<void> {
+    await until(
+      `${names.join(', ')} of ${namespace} ${wanted ? 'reached' : 'not reached'} by tunnels`,
+      async () => {
+        const nodes = (await this.podsOf('ztunnel')).filter(isReady).map(({ spec }) => spec?.nodeName ?? '');
+        const dumps = await Promise.all(nodes.map((node) => this.configDumpOf(node)));
+        return dumps.every((dump) => names.every((name) => isTunnelled(dump, namespace, name) === wanted));
+      },
+    );
+  }
+
+  /** The roots that a namespace is told, in PEM, as soon as it is: the replica that leads writes them. */
+  async rootsOf(namespace: string): Promise<string> {
+    const found = await eventually(
+      `the roots in ${namespace}`,
+      () => this.#cluster.client.find(configMaps, { namespace, name: ROOTS }),
+      (object) => object?.data?.['root-cert.pem'] !== undefined,
+      LED,
+    );
+    return found?.data?.['root-cert.pem'] ?? '';
+  }
+
   async metricsOf(node: string): Promise<readonly Sample[]> {
     const { metadata } = await this.podOf('ztunnel', node);
     const at = { namespace: SYSTEM, name: metadata.name, port: ZTUNNEL_METRICS_PORT };
@@ -67,7 +91,7 @@ export class Mesh {
     return JSON.parse(body) as Record<string, unknown>;
   }
 
-  async accessLogOf(node: string, sinceSeconds = 120): Promise<readonly AccessLine[]> {
+  async accessLogOf(node: string, sinceSeconds = 300): Promise<readonly AccessLine[]> {
     const { metadata } = await this.podOf('ztunnel', node);
     const at = { namespace: SYSTEM, name: metadata.name };
     return parseAccessLog(await logsOf(this.#cluster.client, at, { sinceSeconds }));
@@ -133,6 +157,31 @@ export class Mesh {
     );
     await this.rolledOut(part);
   }
+}
+
+interface Dump {
+  readonly workloads?: readonly {
+    readonly namespace: string;
+    readonly name: string;
+    readonly protocol: string;
+    readonly status: string;
+    /** `namespace/hostname` of each. */
+    readonly services?: readonly string[];
+  }[];
+  readonly services?: readonly { readonly namespace: string; readonly hostname: string }[];
+}
+
+/** By its own address, and by its Services. */
+function isTunnelled({ workloads = [], services = [] }: Dump, namespace: string, name: string): boolean {
+  const known = new Set(services.map((one) => `${one.namespace}/${one.hostname}`));
+  return workloads.some(
+    (one) =>
+      one.namespace === namespace &&
+      one.name === name &&
+      one.protocol === 'HBONE' &&
+      one.status !== 'Unhealthy' &&
+      (one.services ?? []).every((service) => known.has(service)),
+  );
 }
 
 function deploymentIsCurrent({ metadata, spec, status }: Deployment): boolean {

@@ -3,11 +3,11 @@ import type { KubeObject } from '@ambit/kube/resource';
 import { namespaces, type Pod, pods } from '@ambit/kube/resources/core';
 import type { Cluster } from './cluster.ts';
 import { EchoPod } from './echo-pod.ts';
-import { isReady } from './mesh.ts';
+import { isReady, Mesh } from './mesh.ts';
 import { type EchoOptions, echoPod, MODE_LABEL, REDIRECTION_ANNOTATION, service } from './objects.ts';
 import { eventually, type Patience, until } from './wait.ts';
 
-const START: Patience = { timeoutMs: 90_000 };
+const START: Patience = { timeoutMs: 150_000 };
 const DELETION: Patience = { timeoutMs: 120_000, everyMs: 500 };
 
 export const isEnrolled = ({ metadata }: Pod) => metadata.annotations?.[REDIRECTION_ANNOTATION] === 'enabled';
@@ -66,7 +66,7 @@ export class Space {
     return found.map((pod) => new EchoPod(this.cluster, pod));
   }
 
-  /** Waits until the agent says so of these pods. */
+  /** Waits until the agent says so of these pods, and the proxies of all nodes have heard of it. */
   async enrolled(wanted: boolean, ...names: readonly string[]): Promise<void> {
     for (const name of names)
       await until(
@@ -74,6 +74,7 @@ export class Space {
         async () => isEnrolled(await this.pod(name)) === wanted,
         START,
       );
+    await new Mesh(this.cluster).reachesByTunnel(wanted, this.name, names);
   }
 
   /** Takes every pod of this namespace into the mesh, or out of it. */

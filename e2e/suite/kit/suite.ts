@@ -15,7 +15,7 @@ import { MODE_LABEL } from './objects.ts';
 import { Space } from './space.ts';
 
 /** For what a cluster may have to start, on a machine with two cores and other work. */
-const TEST_TIMEOUT_MS = 180_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 export class Suite {
   readonly #name: string;

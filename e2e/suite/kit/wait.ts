@@ -2,13 +2,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '@ambit/core/errors';
 
-const DEFAULT_TIMEOUT_MS = 60_000;
+const DEFAULT_TIMEOUT_MS = 90_000;
 const DEFAULT_EVERY_MS = 200;
+/**
+ * Of those that learn of a change each in its own time (two pods of a waypoint, say), one more is asked by chance each time:
+ * after so many answers in a row that are as wanted, all of them have learnt of it.
+ */
+export const EVERYBODY = 8;
 
 export interface Patience {
   readonly timeoutMs?: number;
   readonly everyMs?: number;
+  /** So many times in a row it must hold, asked without a pause: {@link EVERYBODY}. Default: once. */
+  readonly inARow?: number;
 }
+
+/**
+ * For what one replica of the control plane does alone: a lease that was not given back runs out first, and whoever waits
+ * for it looks every nine seconds.
+ */
+export const LED: Patience = { timeoutMs: 150_000 };
 
 /**
  * Asks until `done` holds; resolves with that value.
@@ -19,18 +32,23 @@ export async function eventually<T>(
   what: string,
   ask: () => Promise<T>,
   done: (value: T) => boolean,
-  { timeoutMs = DEFAULT_TIMEOUT_MS, everyMs = DEFAULT_EVERY_MS }: Patience = {},
+  { timeoutMs = DEFAULT_TIMEOUT_MS, everyMs = DEFAULT_EVERY_MS, inARow = 1 }: Patience = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
-  for (;;) {
+  for (let times = 0; ; ) {
     const seen = await ask().then(
       (value) => ({ value }),
       (error: unknown) => ({ error }),
     );
-    if ('value' in seen && done(seen.value)) return seen.value;
+    if ('value' in seen && done(seen.value)) {
+      times += 1;
+      if (times >= inARow) return seen.value;
+    } else {
+      times = 0;
+    }
     if (performance.now() > deadline)
       throw new Error(`not within ${timeoutMs / 1_000} s: ${what}; last seen: ${lastSeen(seen)}`);
-    await sleep(everyMs);
+    if (times === 0) await sleep(everyMs);
   }
 }
 

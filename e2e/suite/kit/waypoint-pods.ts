@@ -7,7 +7,7 @@ import { askPod, logsOf } from './pod-http.ts';
 import { eventually } from './wait.ts';
 
 const METRICS_PORT = 15_020;
-const LOGS_SINCE_SECONDS = 120;
+const LOGS_SINCE_SECONDS = 600;
 
 export class WaypointPods {
   readonly #cluster: Cluster;
@@ -49,7 +49,7 @@ export class WaypointPods {
     return pages.flatMap(({ body }) => parseMetrics(body));
   }
 
-  /** Lines of the last two minutes. */
+  /** Lines of the last ten minutes: what is waited for may have been told at the beginning of the wait. */
   async logs(): Promise<readonly string[]> {
     const all = await this.#all();
     const texts = await Promise.all(
