@@ -2,7 +2,8 @@
  * When the process gives memory back: a quiet moment after its start, and after changes that left much garbage behind.
  *
  * Collecting holds every thread up, so it never comes between a start and being ready: that is when each millisecond is
- * waited for. A process that is never quiet for so long allocates enough for V8 to collect by itself.
+ * waited for. A process that is never quiet for so long allocates enough for V8 to collect by itself. Not here: what a
+ * worker's warm-up leaves behind, which that worker collects when it ends (worker/warm-up.ts).
  */
 import type { Clock, Timer } from '@ambit/core/clock';
 
