@@ -15,6 +15,7 @@ import {
 } from '@ambit/api/ca';
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
+import { rpcProblem } from '@ambit/core/rpc-text';
 import type { Logger } from '@ambit/core/log';
 import { Client, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { createRequest } from './certificate-request.ts';
@@ -208,10 +209,8 @@ export class CaClient implements Disposable {
           signal.removeEventListener('abort', cancel);
           if (error) this.#doubt(client, error.code);
           if (response) resolve(response);
-          else
-            reject(
-              new CertificateRequestError(identity, describe(error, this.#options.address), { cause: error }),
-            );
+          // Without the error as its cause: that says the same in other words, and would be told behind it.
+          else reject(new CertificateRequestError(identity, describe(error, this.#options.address)));
         },
       );
       const cancel = () => call.cancel();
@@ -239,5 +238,5 @@ export class CaClient implements Disposable {
 /** `UNAUTHENTICATED: request authenticate failure (from 10.0.0.1:15012)`. */
 function describe(error: ServiceError | null, address: string): string {
   if (!error) return `the CA at ${address} answered nothing`;
-  return `${status[error.code] ?? error.code}: ${error.details} (CA at ${address})`;
+  return `${rpcProblem(status[error.code] ?? String(error.code), error.details)} (CA at ${address})`;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { IstioCertificateRequest } from '@ambit/api/ca';
 import { systemClock, systemRandom } from '@ambit/core/clock';
+import { messageOf } from '@ambit/core/errors';
 import { silentLogger } from '@ambit/core/log';
 import { freePort } from '@ambit/core/testing/free-port';
 import { type Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
@@ -278,11 +279,21 @@ describe('a request fails, and says why', () => {
       'INVALID_ARGUMENT: certificate signing error: requested TTL',
     ],
     'when the CA has another name': [() => ({ alternativeHost: 'other.svc' }), ALICE, 'UNAVAILABLE'],
-    'when nobody listens': [() => ({ address: '127.0.0.1:1' }), ALICE, /UNAVAILABLE.*127\.0\.0\.1:1\)/],
+    'when nobody listens': [
+      () => ({ address: '127.0.0.1:1' }),
+      ALICE,
+      /: UNAVAILABLE: connect ECONNREFUSED 127\.0\.0\.1:1 \(CA at 127\.0\.0\.1:1\)$/,
+    ],
   };
   test.each(Object.entries(cases))('%s', async (_, [over, identity, message]) => {
     using asking = client(over());
     await expect(asking.fetch(identity, never)).rejects.toThrow(message);
+  });
+
+  test('what failed is told once', async () => {
+    using asking = client({ address: '127.0.0.1:1' });
+    const error: unknown = await asking.fetch(ALICE, never).catch((problem: unknown) => problem);
+    expect(messageOf(error).match(/ECONNREFUSED/g)).toHaveLength(1);
   });
 
   test('when the CA is of another root', async () => {

@@ -16,6 +16,7 @@ import { Backoff } from '@ambit/core/backoff';
 import type { Clock, Random } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
+import { rpcProblem } from '@ambit/core/rpc-text';
 import type { Service } from '@ambit/core/service';
 import { type Watch, Watched } from '@ambit/core/watch';
 import {
@@ -271,7 +272,7 @@ const CHANNEL_OPTIONS = {
 };
 
 function endOf(error: ServiceError, answered: boolean): { reason: TerminationReason; message: string } {
-  const message = `${status[error.code] ?? error.code}: ${error.details}`;
+  const message = rpcProblem(status[error.code] ?? String(error.code), error.details);
   if (error.code === status.UNAVAILABLE && !answered) return { reason: 'ConnectionError', message };
   const expected =
     error.code === status.CANCELLED ||
