@@ -172,6 +172,24 @@ shop           api-only-web   ALLOW            WorkloadSelector   1       1 work
     );
   });
 
+  test('certificates that cannot be had: a word in the row, each reason once below', async () => {
+    const other = 'spiffe://cluster.local/ns/shop/sa/web';
+    const stateOf = (identity: string) => ({
+      identity,
+      state: `Unavailable: no certificate for ${identity}: UNAVAILABLE: connect ECONNREFUSED`,
+    });
+    const failing = { ...DUMP, certificates: [stateOf(BATCH), stateOf(other)] };
+    cluster.ztunnel('ztunnel-1', 'node-1', { '/config_dump': failing });
+    expect((await cluster.run('certificates')).out).toBe(
+      `NODE     IDENTITY                                  STATE         EXPIRES   ROOTS   SERIAL
+node-1   spiffe://cluster.local/ns/shop/sa/batch   Unavailable   -         0       -
+node-1   spiffe://cluster.local/ns/shop/sa/web     Unavailable   -         0       -
+
+${BATCH} on node-1 and 1 more: UNAVAILABLE: connect ECONNREFUSED
+`,
+    );
+  });
+
   test('certificates of every node; a proxy that does not answer is named and spoils nothing', async () => {
     serve(BOTH, undefined);
     const { out, err, code } = await cluster.run('certificates');
@@ -230,6 +248,22 @@ node-2   shop/api-1     inbound     10.0.1.9:6   10.0.2.1:8080   TCP (clear, old
       err: 'ambit: no policies\n',
     });
     expect((await cluster.run('policies', '-n', 'empty', '-o', 'json')).out).toBe('[]\n');
+  });
+
+  test('policies of waypoints are named as what they are not', async () => {
+    serve(BOTH, BOTH);
+    const waypoint = (namespace: string, name: string, gatewayClassName: string) =>
+      cluster.api.put('/apis/gateway.networking.k8s.io/v1/gateways', {
+        metadata: { namespace, name },
+        ...{ spec: { gatewayClassName } },
+      });
+    waypoint('shop', 'gate', 'istio-waypoint');
+    waypoint('shop', 'ingress', 'other');
+    expect((await cluster.run('policies')).err).toBe(
+      'ambit: those of waypoints: "ambit waypoint policies -n shop --name gate"\n',
+    );
+    expect((await cluster.run('policies', '-n', 'empty')).err).toBe('ambit: no policies\n');
+    expect((await cluster.run('policies', '-o', 'json')).err).toBe('');
   });
 
   test('a name that would move the cursor is printed flat', async () => {
@@ -997,7 +1031,7 @@ describe('why', () => {
     'a name that the mesh does not know': [
       { step: 'name', outcome: 'unknown', message: 'x.y: not the name of a service in the mesh' },
       4,
-      'not the name of a service in the mesh',
+      'not the name of a service in the mesh; ask for its address: "ambit why shop/batch-1 IP"',
     ],
   };
   test.each(Object.entries(outbound))('%s', async (_, [step, code, sentence]) => {

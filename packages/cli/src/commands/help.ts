@@ -16,10 +16,10 @@ export const COMMON = [
 export const DETAILS: Readonly<Record<string, string>> = {
   why: `SOURCE is a pod (NAME or NAMESPACE/NAME; the beginning of a name, such as its Deployment's, is enough) or an IP.
 DESTINATION is a service, a pod, a host name or an IP; a name without a namespace is looked up in the source's
-namespace, as its DNS does, then in the kubeconfig's ("default" unless it names one). Both halves are decided by the
-proxies themselves, on what they hold now: the source's ztunnel says where the connection goes, the destination's
-whether policies let it in. A waypoint on the way says what becomes of the request: --method, --path, --header and
---jwt say which one.`,
+namespace, as its DNS does, then in the kubeconfig's ("default" unless it names one). Host names are those of Services
+and ServiceEntries; of any other host give the IP address. Both halves are decided by the proxies themselves, on what
+they hold now: the source's ztunnel says where the connection goes, the destination's whether policies let it in. A
+waypoint on the way says what becomes of the request: --method, --path, --header and --jwt say which one.`,
   analyze: `Asks the control plane about every object that it knows: what their statuses say, what kubectl apply would warn of
 if they were written now, labels that mean nothing. ✗ does not do what it says, and gives exit code 4, as does a kind
 that you may not list; · may not be what was meant.`,

@@ -130,10 +130,17 @@ function sourceLine({ source, sourceName, outbound }: Findings): Line {
   return line('source', 'ok', identity ? `${where} is ${identity}` : `${where} is in the mesh`);
 }
 
-function outboundLines({ outbound }: Findings): readonly Line[] {
+function outboundLines({ outbound, sourceName, destinationName }: Findings): readonly Line[] {
   if (!outbound) return [];
   if ('problem' in outbound) return [line('route', 'unknown', outbound.problem)];
-  const steps = outbound.answer.outbound.filter((step) => step.step !== 'source' || step.outcome !== 'ok');
+  const steps = outbound.answer.outbound
+    .filter((step) => step.step !== 'source' || step.outcome !== 'ok')
+    .map((step) => {
+      if (step.step !== 'name' || step.outcome !== 'unknown') return step;
+      const port = /:\d+$/.exec(destinationName)?.[0] ?? '';
+      const next = `ask for its address: "ambit why ${sourceName} IP${port}"`;
+      return { ...step, message: `${step.message}; ${next}` };
+    });
   const lines = steps.map((step) => stepLine(step, step.step === 'route' ? routeLines(step) : []));
   const { source } = outbound.answer;
   if (source && !source.served) {
