@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { meshOf, workloadNamed } from '../testing/mesh-file.ts';
-import { authorize, type AuthorizationRequest, refusalOf } from './authorize.ts';
+import { authorize, type AuthorizationRequest, refusalOf, refusingPolicies } from './authorize.ts';
 import { explainAuthorization } from './explain-authorization.ts';
 
 const ALICE = 'spiffe://td/ns/a/sa/alice';
@@ -133,6 +133,42 @@ describe('authorize', () => {
     expect(`${verdict.kind} ${by}`.trim()).toBe(want);
     expect(explainAuthorization(mesh, workload, request(rest.request), options).verdict).toEqual(verdict);
     expect(refusalOf(verdict) === undefined).toBe(verdict.kind === 'allow');
+  });
+});
+
+describe('the policies that refuse', () => {
+  const cases: Record<
+    string,
+    { policies: readonly string[]; named: readonly string[]; want: readonly string[] }
+  > = {
+    'none, where the connection is let in': {
+      policies: [policy('p', 'Allow', ONLY_ALICE)],
+      named: ['app/p'],
+      want: [],
+    },
+    'the one that denies': {
+      policies: [policy('p', 'Allow', ANYBODY), policy('no', 'Deny', ANYBODY)],
+      named: ['app/p', 'app/no'],
+      want: ['app/no'],
+    },
+    'all that allow others, but for dry runs and what denies others': {
+      policies: [
+        policy('p', 'Allow', '[[[{destinationPorts: [81]}]]]'),
+        policy('q', 'Allow', '[]'),
+        policy('dry', 'Allow', ANYBODY, 'dryRun: true'),
+        policy('no', 'Deny', '[[[{destinationPorts: [81]}]]]'),
+      ],
+      named: ['app/p', 'app/q', 'app/dry', 'app/no'],
+      want: ['app/p', 'app/q'],
+    },
+    'those that have not arrived': { policies: [], named: ['app/late'], want: ['app/late'] },
+  };
+
+  test.each(Object.entries(cases))('%s', (_, { policies, named, want }) => {
+    const mesh = meshWith(policies, named);
+    const workload = workloadNamed(mesh, 'w');
+    const verdict = authorize(mesh, workload, request(), { missingPolicy: 'refuse' });
+    expect([...refusingPolicies(mesh, workload, verdict)].sort()).toEqual(want);
   });
 });
 

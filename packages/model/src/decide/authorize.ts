@@ -77,6 +77,25 @@ export function refusalOf(verdict: Verdict): string | undefined {
   }
 }
 
+/** Keys of the policies by which `verdict` refuses, where those that allow somebody else count too; none when it allows. */
+export function refusingPolicies(mesh: MeshView, workload: Workload, verdict: Verdict): readonly string[] {
+  switch (verdict.kind) {
+    case 'allow':
+      return [];
+    case 'deny':
+      return [verdict.by];
+    case 'no-allow-matched':
+      return mesh
+        .policiesFor(workload)
+        .policies.filter(({ action, dryRun }) => action === 'Allow' && !dryRun)
+        .map(({ key }) => key);
+    case 'missing':
+      return verdict.policies;
+    default:
+      return verdict satisfies never;
+  }
+}
+
 function firstMatching(
   policies: readonly Policy[],
   action: Policy['action'],

@@ -1,9 +1,11 @@
 /**
- * The access log: one line for each connection, when it ends. Istio's names, order and quoting.
+ * The access log: one line for each connection, when it ends. Istio's names, order and quoting; `policies` is ours, since
+ * Istio's reason names no policy where none allowed a connection.
  *
  * Values that are not known are left out, never printed empty. Bytes are seen from the client on the outbound side and from
  * the server on the inbound side, as Istio has it.
  */
+import { MAX_LOGGED_POLICIES } from './limits.ts';
 import type { Traffic } from './traffic.ts';
 
 export interface AccessRecord {
@@ -20,6 +22,8 @@ export interface AccessRecord {
   /** Bytes from upstream to downstream. */
   readonly sentBytes: number;
   readonly durationMs: number;
+  /** Keys of those that refused it. */
+  readonly policies: readonly string[];
   readonly error: string | undefined;
 }
 
@@ -67,9 +71,16 @@ function fieldsOf(record: AccessRecord): Field[] {
     ['bytes_sent', sent, false],
     ['bytes_recv', received, false],
     ['duration', `${Math.round(record.durationMs)}ms`, true],
+    ['policies', named(record.policies), true],
     ['error', record.error, true],
   ];
   return all.flatMap(([name, value, quoted]): Field[] =>
     value === undefined || value === '' ? [] : [[name, value, quoted]],
   );
+}
+
+function named(policies: readonly string[]): string {
+  const left = policies.length - MAX_LOGGED_POLICIES;
+  const first = policies.slice(0, MAX_LOGGED_POLICIES).join(', ');
+  return left > 0 ? `${first} and ${left} more` : first;
 }

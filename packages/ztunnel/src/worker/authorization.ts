@@ -1,6 +1,13 @@
 /** What policy says to a connection now, and the wait for policies that a workload names and that are on their way. */
-import { authorize, type AuthorizationRequest, refusalOf, type Verdict } from '@ambit/model/decide/authorize';
+import {
+  authorize,
+  type AuthorizationRequest,
+  refusalOf,
+  refusingPolicies,
+  type Verdict,
+} from '@ambit/model/decide/authorize';
 import type { Workload } from '@ambit/model/workload';
+import { PolicyRejectionError } from './errors.ts';
 import { MISSING_POLICY_WAIT_MS } from './limits.ts';
 import type { Pod } from './pod.ts';
 
@@ -9,15 +16,16 @@ export function authorizeInTime(
   pod: Pod,
   local: Workload,
   request: AuthorizationRequest,
-): string | undefined | Promise<string | undefined> {
+): PolicyRejectionError | undefined | Promise<PolicyRejectionError | undefined> {
   const now = ask(pod, local, request);
   if (now.kind !== 'missing') return told(pod, local, request, now);
-  const again = () => ask(pod, pod.workload ?? local, request);
+  const current = () => pod.workload ?? local;
+  const again = () => ask(pod, current(), request);
   const hasArrived = () => (again().kind === 'missing' ? undefined : true);
   // Asked once more after the wait: whatever else came in the same turn counts too, and nobody asks again before.
   return pod.worker.meshWaits
     .until(hasArrived, MISSING_POLICY_WAIT_MS)
-    .then(() => told(pod, local, request, again()));
+    .then(() => told(pod, current(), request, again()));
 }
 
 /** What policy, as it is now, says of a connection that is open; `unknown` while a policy is on its way. */
@@ -41,7 +49,7 @@ function told(
   local: Workload,
   request: AuthorizationRequest,
   verdict: Verdict,
-): string | undefined {
+): PolicyRejectionError | undefined {
   const refusal = refusalOf(verdict);
   const { verdictLog, options } = pod.worker;
   const level = options.logVerdictsAtInfo ? 'info' : 'debug';
@@ -53,5 +61,6 @@ function told(
       by: refusal ?? ('by' in verdict ? (verdict.by ?? 'no allow policies') : ''),
     });
   }
-  return refusal;
+  if (refusal === undefined) return undefined;
+  return new PolicyRejectionError(refusal, refusingPolicies(pod.worker.mesh, local, verdict));
 }

@@ -11,8 +11,12 @@ export class PolicyRejectionError extends MeshError {
   readonly code = 'POLICY_REJECTION';
   readonly side = 'downstream';
 
-  constructor(refusal: string) {
+  /** Keys of the policies that refused: see `refusingPolicies` of the model. */
+  readonly policies: readonly string[];
+
+  constructor(refusal: string, policies: readonly string[]) {
     super(`connection closed due to policy rejection: ${refusal}`);
+    this.policies = policies;
   }
 }
 

@@ -21,7 +21,7 @@ import { decideInbound, type InboundAccept } from '@ambit/model/decide/inbound';
 import type { Workload } from '@ambit/model/workload';
 import { authorizeInTime } from './authorization.ts';
 import { Connection } from './connection.ts';
-import { ConnectError, PolicyRejectionError, RouteRefusalError } from './errors.ts';
+import { ConnectError, type PolicyRejectionError, RouteRefusalError } from './errors.ts';
 import { baggageOf, inboundTraffic } from './parties.ts';
 import type { Pod } from './pod.ts';
 
@@ -198,10 +198,10 @@ export class InboundConnection extends Connection implements PlainSocketEvents {
     });
   }
 
-  #afterVerdict(refusal: string | undefined, request: AuthorizationRequest): void {
+  #afterVerdict(refusal: PolicyRejectionError | undefined, request: AuthorizationRequest): void {
     if (this.isEnded || !this.#accepted) return;
     if (refusal !== undefined) {
-      this.#refuse(401, new PolicyRejectionError(refusal));
+      this.#refuse(401, refusal);
       return;
     }
     this.#allowed = request;

@@ -79,3 +79,5 @@ export function shareOf(bytes: number, workers: number, streamWindowBytes: numbe
 export const LAST_CALL_MS = 3_000;
 /** Time between two looks: what has been still for that long, after an answer, is at rest. */
 export const LAST_CALL_LOOK_MS = 30;
+/** Policies that a line of the access log names; of more it says how many. */
+export const MAX_LOGGED_POLICIES = 8;

@@ -17,7 +17,7 @@ import { decidePlaintext } from '@ambit/model/decide/inbound';
 import type { Workload } from '@ambit/model/workload';
 import { authorizeInTime } from './authorization.ts';
 import { Connection } from './connection.ts';
-import { ConnectError, PolicyRejectionError, RouteRefusalError } from './errors.ts';
+import { ConnectError, type PolicyRejectionError, RouteRefusalError } from './errors.ts';
 import { inboundTraffic } from './parties.ts';
 import type { Pod } from './pod.ts';
 
@@ -126,10 +126,10 @@ export class PassthroughConnection extends Connection implements PlainSocketEven
     else this.later(refusal, (verdict) => this.#afterVerdict(verdict, request));
   }
 
-  #afterVerdict(refusal: string | undefined, request: AuthorizationRequest): void {
+  #afterVerdict(refusal: PolicyRejectionError | undefined, request: AuthorizationRequest): void {
     if (this.isEnded) return;
     if (refusal !== undefined) {
-      this.end(new PolicyRejectionError(refusal));
+      this.end(refusal);
       return;
     }
     this.#allowed = request;

@@ -137,6 +137,7 @@ describe('the access log', () => {
     receivedBytes: 11,
     sentBytes: 22,
     durationMs: 2.7,
+    policies: [],
     error: undefined,
   };
 
@@ -154,6 +155,14 @@ describe('the access log', () => {
     const line = accessLine({ ...record, direction: 'inbound', error: 'said "no"' }, 'plain', 'T');
     expect(line).toContain('\terror\taccess\t');
     expect(line).toContain('bytes_sent=22 bytes_recv=11 duration="3ms" error="said \\"no\\""');
+  });
+
+  test('policies that refuse are named, many of them by their number', () => {
+    const lineOf = (policies: readonly string[]) =>
+      accessLine({ ...record, policies, error: 'no' }, 'plain', 'T');
+    expect(lineOf(['shop/a', 'shop/b'])).toContain('duration="3ms" policies="shop/a, shop/b" error="no"');
+    const many = Array.from({ length: 10 }, (_, i) => `shop/${i}`);
+    expect(lineOf(many)).toContain('shop/6, shop/7 and 2 more" error');
   });
 
   test('what is not known is left out', () => {

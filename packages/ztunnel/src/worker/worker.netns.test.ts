@@ -285,12 +285,31 @@ describe('policy', () => {
     expect(await network.logged('outbound')).toMatchObject({ error: 'http status: 401' });
     expect(await network.logged('inbound')).toMatchObject({
       level: 'error',
+      policies: 'shop/no',
       error: 'connection closed due to policy rejection: explicitly denied by: shop/no',
     });
     const flags = network
       .metric('istio_tcp_connections_failed')
       .map(({ labels }) => labels['response_flags']);
     expect(new Set(flags)).toEqual(new Set(['CONNECT', 'DENY']));
+    expect(callers).toEqual([]);
+  });
+
+  test('that allows others alone is named beside the reason, which has Istio’s words', async () => {
+    await meshed();
+    network.mesh(denyTo(8080).replace('Deny', 'Allow').replace('8080', '8081'));
+    for (const [from, ip] of [
+      ['alice', VIP],
+      ['outside', BOB_IP],
+    ] as const) {
+      const talk = await network.connect(from, ip, from === 'alice' ? 80 : 8080);
+      expect(await talk.ended).toMatch(CLOSED);
+      expect(await network.logged('inbound')).toMatchObject({
+        policies: 'shop/no',
+        error: 'connection closed due to policy rejection: allow policies exist, but none allowed',
+      });
+      network.accessLog.length = 0;
+    }
     expect(callers).toEqual([]);
   });
 
