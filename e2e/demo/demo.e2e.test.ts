@@ -1,12 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { tmpdir } from 'node:os';
 import { expect, test } from '@jest/globals';
 
 const TOP = new URL('../../', import.meta.url).pathname;
 const DEMO = [process.execPath, `${TOP}packages/lab/src/demo/main.ts`];
-const DEMO_TIMEOUT_MS = 240_000;
+const DEMO_TIMEOUT_MS = 480_000;
+/** The kernel ends what a process leaves a moment after the process. */
+const GONE_MS = 20_000;
 
 /** What a run must not leave: processes of the lab, namespaces, rules, folders. */
 function traces(): Record<string, readonly string[]> {
@@ -43,6 +46,13 @@ async function until(holds: () => boolean, what: string, timeoutMs: number): Pro
   }
 }
 
+async function nothingIsLeftSince(before: ReturnType<typeof traces>): Promise<void> {
+  const end = performance.now() + GONE_MS;
+  while (!isDeepStrictEqual(traces(), before) && performance.now() < end)
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(traces()).toEqual(before);
+}
+
 test.each(['once', 'and again'])(
   'the demo proves every step, %s, and leaves nothing behind',
   async () => {
@@ -51,7 +61,7 @@ test.each(['once', 'and again'])(
     const [status] = await ended;
     expect(seen.output).toMatch(/^14 steps passed, 0 failed in \d+ s$/m);
     expect([status, seen.output.includes('FAIL')]).toEqual([0, false]);
-    expect(traces()).toEqual(before);
+    await nothingIsLeftSince(before);
   },
   DEMO_TIMEOUT_MS,
 );
@@ -64,10 +74,10 @@ test(
     await until(
       () => seen.output.includes('It stays until Ctrl-C'),
       `the demo stays; it said:\n${seen.output}`,
-      200_000,
+      400_000,
     );
     const kubeconfig = /KUBECONFIG=(\S+)/.exec(seen.output)?.[1] ?? '';
-    await until(() => spawnSync('test', ['-s', kubeconfig]).status === 0, `${kubeconfig} is there`, 5_000);
+    await until(() => spawnSync('test', ['-s', kubeconfig]).status === 0, `${kubeconfig} is there`, 30_000);
     const env = { ...process.env, KUBECONFIG: kubeconfig };
     const kubectl = spawnSync('kubectl', ['get', 'pods', '-n', 'shop', '-o', 'wide'], {
       encoding: 'utf8',
@@ -88,7 +98,7 @@ test(
     process.kill(-(child.pid ?? 0), 'SIGINT');
     const [status] = await ended;
     expect(status).toBe(130);
-    expect(traces()).toEqual(before);
+    await nothingIsLeftSince(before);
   },
   DEMO_TIMEOUT_MS,
 );
@@ -98,12 +108,12 @@ test(
   async () => {
     const before = traces();
     const { child, seen, ended } = start();
-    await until(() => seen.output.includes('1. '), `the first step; it said:\n${seen.output}`, 100_000);
+    await until(() => seen.output.includes('1. '), `the first step; it said:\n${seen.output}`, 200_000);
     const told = seen.output;
     child.stdout.destroy();
     const [status] = await ended;
     expect([status, seen.output]).toEqual([0, told]);
-    expect(traces()).toEqual(before);
+    await nothingIsLeftSince(before);
   },
   DEMO_TIMEOUT_MS,
 );

@@ -21,7 +21,7 @@ const WEB_PORT = 80;
 /** Of a client's output, what says why it failed. */
 const TELLING = /fail|fatal|error/i;
 const SHOWN_LINES = 5;
-const H2SPEC_TIMEOUT_S = 3;
+const H2SPEC_TIMEOUT_S = 10;
 /** Five of them in a frame are more than a waypoint says that it takes in one (64 KiB). */
 const H2SPEC_HEADER_BYTES = 16_000;
 

@@ -131,8 +131,8 @@ async function follow() {
       log: silentLogger,
     }),
   );
-  await xds.start(AbortSignal.timeout(10_000));
-  await until(xds.synced, Boolean, AbortSignal.timeout(30_000));
+  await xds.start(AbortSignal.timeout(60_000));
+  await until(xds.synced, Boolean, AbortSignal.timeout(60_000));
   return { held, withdrawn };
 }
 

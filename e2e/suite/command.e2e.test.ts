@@ -41,9 +41,12 @@ test('workloads and services list what there is', async () => {
   const workloads = await ambit('workloads', '-n', space.name);
   expect(workloads).toMatchObject({ status: 0 });
   expect(workloads.text).toMatch(new RegExp(`client .*${client.ip}.*HBONE`));
-  const services = await ambit('services', '-n', space.name);
+  const services = await eventually(
+    'the endpoint is known',
+    () => ambit('services', '-n', space.name),
+    ({ text }) => /server .*1\/1/.test(text),
+  );
   expect(services).toMatchObject({ status: 0 });
-  expect(services.text).toMatch(/server .*1\/1/);
 });
 
 test('certificates and connections are those of the node asked', async () => {
@@ -52,10 +55,15 @@ test('certificates and connections are those of the node asked', async () => {
   const certificates = await ambit('certificates', '--node', client.node);
   expect(certificates).toMatchObject({ status: 0 });
   expect(certificates.text).toContain(`/ns/${space.name}/sa/default`);
-  const connections = await ambit('connections', '--node', client.node);
-  expect(connections).toMatchObject({ status: 0 });
-  const held = connections.text.split('\n').filter((line) => line.includes(`${space.name}/client`));
-  expect(held).toHaveLength(2);
+  const held = await eventually(
+    'both connections',
+    async () => {
+      const connections = await ambit('connections', '--node', client.node);
+      expect(connections).toMatchObject({ status: 0 });
+      return connections.text.split('\n').filter((line) => line.includes(`${space.name}/client`));
+    },
+    ({ length }) => length === 2,
+  );
   for (const line of held) expect(line).toMatch(new RegExp(`outbound .*HBONE .*${space.name}/sa/default`));
   await load.end();
 });
@@ -81,6 +89,11 @@ describe('why', () => {
     const listed = await ambit('policies', '-n', space.name);
     expect(listed.text).toContain('nobody');
     await space.remove(deny);
+    await eventually(
+      'it is let in again',
+      () => why('client', `server.${space.name}`),
+      ({ status }) => status === 0,
+    );
   });
 
   test('says that a source is not in the mesh', async () => {
