@@ -115,6 +115,28 @@ test('a load that is ended asks no more, and one that nobody answers counts fail
   expect(report.errors[0]?.error).toContain('ECONNREFUSED');
 });
 
+test('a load whose process stands still does not ask all at once what was due meanwhile, nor gives up what was answered', async () => {
+  const silent = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', () =>
+      setTimeout(() => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}'), 50),
+    );
+  }).listen(0, host);
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const load = new Load(order('http', { port, timeoutMs: 1_000 }));
+  while (load.report().ok < 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  const before = load.report().ok;
+  const until = performance.now() + 4_000;
+  while (performance.now() < until);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const report = await load.end();
+  expect(report).toMatchObject({ failed: 0 });
+  // Of two hundred a second that were due.
+  expect(report.ok - before).toBeLessThan(200);
+  silent.close();
+});
+
 test('a close that crosses a request makes a held connection ask once more, and a second one fails it', async () => {
   let requests = 0;
   const crossing = createServer((socket) => {

@@ -1,6 +1,7 @@
 /**
  * A steady load: so many requests a second, each due at its own time whatever became of those before (a slow answer
- * does not thin the load out), with counts that a suite reads while it runs and afterwards.
+ * does not thin the load out), with counts that a suite reads while it runs and afterwards. What is due while the process
+ * itself stands still is not asked: all at once, it would be another load.
  *
  * A held connection that the other side closed between two requests is opened anew, which is counted but no failure. One
  * that ends under a request has failed it, but for a close that crossed the request: as HTTP clients do, that one is asked
@@ -10,7 +11,7 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { type LoadError, type LoadOrder, type LoadReport, SLOW_MS } from '../messages.ts';
 import type { Answer, Opening } from './conversation.ts';
 import { HeldConnection } from './held-connection.ts';
-import { DEFAULT_TIMEOUT_MS, dial, failureText, within } from './request.ts';
+import { DEFAULT_TIMEOUT_MS, dial, failureText, STOOD_STILL_MS, within } from './request.ts';
 
 const MAX_ERRORS_KEPT = 20;
 const MAX_SLOW_KEPT = 20;
@@ -95,8 +96,9 @@ export class Load {
 
   async #run(): Promise<void> {
     const everyMs = 1_000 / this.#order.requestsPerSecond;
-    for (let i = 0; ; i++) {
-      const dueAt = this.#beganAt + i * everyMs;
+    let dueAt = this.#beganAt;
+    for (let i = 0; ; i++, dueAt += everyMs) {
+      if (performance.now() - dueAt > STOOD_STILL_MS) dueAt = performance.now();
       if (dueAt >= this.#endAt) break;
       await this.#until(dueAt);
       if (performance.now() >= this.#endAt) break;

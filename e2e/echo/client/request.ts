@@ -6,6 +6,8 @@ import { dialHttp, dialHttp2 } from './http.ts';
 import { dialTcp, dialWebSocket } from './tcp.ts';
 
 export const DEFAULT_TIMEOUT_MS = 5_000;
+/** A timer that is so late tells that this process stood still, as on a machine that did. */
+export const STOOD_STILL_MS = 1_000;
 
 /** @param holds - Whether more than one question follows. */
 export async function dial(target: Target, holds: boolean, signal: AbortSignal): Promise<Conversation> {
@@ -48,10 +50,21 @@ async function exchange(order: RequestOrder): Promise<Answer> {
   });
 }
 
-/** Runs `act` with a signal that aborts after `timeoutMs`; no timer outlives it. */
+/**
+ * Runs `act` with a signal that aborts after `timeoutMs`; no timer outlives it. The time begins anew where this process stood
+ * still when it was over: nobody looked whether there was an answer.
+ */
 export async function within<T>(timeoutMs: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  let timer: NodeJS.Timeout | undefined;
+  const start = () => {
+    const endsAt = performance.now() + timeoutMs;
+    timer = setTimeout(() => {
+      if (performance.now() - endsAt > STOOD_STILL_MS) start();
+      else controller.abort(new Error(`no answer within ${timeoutMs} ms`));
+    }, timeoutMs);
+  };
+  start();
   try {
     return await act(controller.signal);
   } catch (error) {
