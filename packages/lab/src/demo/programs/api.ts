@@ -13,7 +13,7 @@ const [port = '8080', databaseHost = 'db.shop', databasePort = '5432', version =
 
 /** Waits for the greeting, asks, and gives the answer up to the end of the connection. */
 function queryItems(done: (error: Error | undefined, items: string) => void): void {
-  const socket = connect({ host: databaseHost, port: Number(databasePort), timeout: 5_000 });
+  const socket = connect({ host: databaseHost, port: Number(databasePort), timeout: 30_000 });
   const elapsedMs = stopwatch();
   let reached = 'name not resolved';
   socket.on('lookup', () => {
@@ -32,7 +32,7 @@ function queryItems(done: (error: Error | undefined, items: string) => void): vo
     received = received.slice(received.indexOf('\n') + 1);
     socket.end('SELECT items\n');
   });
-  socket.on('timeout', () => socket.destroy(new Error('the database did not answer within 5 s')));
+  socket.on('timeout', () => socket.destroy(new Error('the database did not answer within 30 s')));
   socket.on('error', (error) => {
     report(`database failed after ${elapsedMs()} ms, ${reached}: ${error.message}`);
     done(error, '');

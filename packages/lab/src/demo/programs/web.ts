@@ -20,7 +20,7 @@ function callApi(done: (error: Error | undefined, body: string) => void): void {
     report(`request failed after ${elapsedMs()} ms, ${from}: ${error.message}`);
     done(error, '');
   };
-  const request = get(apiUrl, { agent: false, timeout: 5_000 }, (response) => {
+  const request = get(apiUrl, { agent: false, timeout: 30_000 }, (response) => {
     const chunks: Buffer[] = [];
     response.on('data', (chunk: Buffer) => chunks.push(chunk));
     response.on('error', fail);
@@ -30,7 +30,7 @@ function callApi(done: (error: Error | undefined, body: string) => void): void {
       else fail(new Error(`status ${response.statusCode}`));
     });
   });
-  request.on('timeout', () => request.destroy(new Error('no answer within 5 s')));
+  request.on('timeout', () => request.destroy(new Error('no answer within 30 s')));
   request.on('error', fail);
 }
 
