@@ -15,15 +15,17 @@ import { inTurn, podOf, wasReadOnTheWay } from './kit/outcomes.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { TokenIssuer } from './kit/tokens.ts';
-import { eventually, until } from './kit/wait.ts';
+import { EVERYBODY, eventually, LED, type Patience, until } from './kit/wait.ts';
 import { policyFor, route, type RouteRule } from './kit/waypoint-objects.ts';
 import { WaypointPods } from './kit/waypoint-pods.ts';
 
 const suite = useSuite('waypoint-requests');
-const patience = { timeoutMs: 60_000 };
+const patience = LED;
+/** A waypoint has two pods, which hear of a change each in its own time. */
+const settled: Patience = { inARow: EVERYBODY };
 /** Far longer than any request of this suite waits. */
 const SLOW_MS = 30_000;
-const ASK_TIMEOUT_MS = 8_000;
+const ASK_TIMEOUT_MS = 20_000;
 /** Of the ports of an application in the network of its node, which others use as well. */
 const HOST_PORT_OFFSET = 21_000;
 const OVER_HTTP = 'suite-over-http';
@@ -37,6 +39,11 @@ let waypoint: WaypointPods;
 const ambit = (...args: readonly string[]) => runAmbit(suite.cluster, ...args);
 const ask = (name: string, asked: Partial<Asked> = {}) =>
   client.ask({ host: space.host(name), timeoutMs: ASK_TIMEOUT_MS, ...asked });
+/** Whether so many requests, one after another, are all served by this pod. */
+async function allServedBy(pod: string, name: string, count = 30): Promise<boolean> {
+  for (let i = 0; i < count; i++) if (podOf(await ask(name)) !== pod) return false;
+  return true;
+}
 const answered = (outcome: RequestOutcome) => (outcome.ok ? outcome.answer : undefined);
 /** What is counted of one destination, all pods of the waypoint together. */
 const counted = async (metric: string, name: string, labels: LabelMatch = {}) =>
@@ -80,9 +87,13 @@ beforeAll(async () => {
     service(space.name, 'healthy', { selector: { health: 'good' } }),
   );
   await space.enrolled(true, 'client', 'quick', 'slow', 'good', 'bad', 'keeper');
-  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace', '--waypoint-timeout', '150s');
   for (const name of ['quick', 'good', 'healthy'])
-    await until(`requests to ${name} at L7`, async () => wasReadOnTheWay(await ask(name)), patience);
+    await until(`requests to ${name} at L7`, async () => wasReadOnTheWay(await ask(name)), settled);
+  await until('both of the lucky are asked', async () => {
+    const outcomes = await inTurn(10, () => ask('lucky'));
+    return outcomes.some(({ ok }) => ok) && outcomes.some(({ ok }) => !ok);
+  });
 });
 
 describe('an endpoint that fails', () => {
@@ -96,13 +107,8 @@ describe('an endpoint that fails', () => {
   test('is tried, and then another, where a route retries; tries are counted', async () => {
     const before = await counted('retries_total', 'lucky');
     await space.having([httpRoute('lucky', { retry: { attempts: 3, codes: [503] } })], async () => {
-      await until(
-        'the route',
-        async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('lucky'),
-        patience,
-      );
-      const outcomes = await inTurn(30, () => ask('lucky'));
-      expect(outcomes.map(podOf)).toEqual(Array.from({ length: 30 }, () => 'good'));
+      await until('thirty requests in turn to the good one', () => allServedBy('good', 'lucky'), patience);
+      expect((await ambit('waypoint', 'routes', '-n', space.name)).text).toContain('lucky');
     });
     expect(await counted('retries_total', 'lucky')).toBeGreaterThan(before);
   });
@@ -115,18 +121,17 @@ describe('an endpoint that fails', () => {
       maxEjectionPercent: 100,
     };
     await space.having([destinationRule('lucky', { outlierDetection })], async () => {
-      await until(
-        'thirty requests in turn to the good one',
-        async () => (await inTurn(30, () => ask('lucky'))).every((outcome) => podOf(outcome) === 'good'),
-        patience,
-      );
+      await until('thirty requests in turn to the good one', () => allServedBy('good', 'lucky'), patience);
       expect(await counted('ejections_total', 'lucky')).toBeGreaterThan(0);
       expect(await counted('endpoints', 'lucky', { state: 'ejected' })).toBeGreaterThan(0);
-      const said = await ambit('waypoint', 'endpoints', '-n', space.name);
-      expect(said.text).toMatch(
-        new RegExp(`${space.host('lucky')}:${PORTS.http} .*ejected: requests to it failed`),
+      await until('the command tells', async () =>
+        new RegExp(`${space.host('lucky')}:${PORTS.http} .*ejected: requests to it failed`).test(
+          (await ambit('waypoint', 'endpoints', '-n', space.name)).text,
+        ),
       );
-      expect((await waypoint.logs()).some((line) => line.includes('endpoint ejected'))).toBe(true);
+      await until('the log tells', async () =>
+        (await waypoint.logs()).some((line) => line.includes('endpoint ejected')),
+      );
     });
     await until('the bad one is asked again', async () => !(await ask('lucky')).ok, patience);
   });
@@ -139,13 +144,7 @@ describe('an endpoint that is slow', () => {
     const rule = httpRoute('paced', {});
     const annotations = { 'ambit.mesh/hedge-after': '100ms' };
     await space.having([{ ...rule, metadata: { ...rule.metadata, annotations } }], async () => {
-      await until(
-        'the route',
-        async () => (await ambit('waypoint', 'routes', '-n', space.name)).text.includes('paced'),
-        patience,
-      );
-      const outcomes = await inTurn(30, () => ask('paced'));
-      expect(outcomes.map(podOf)).toEqual(Array.from({ length: 30 }, () => 'quick'));
+      await until('thirty requests in turn to the quick one', () => allServedBy('quick', 'paced'), patience);
       expect(await counted('retries_total', 'paced')).toBeGreaterThan(before);
     });
   });
@@ -159,10 +158,10 @@ describe('an endpoint that is slow', () => {
           await ask('good');
           return (await counted('destination_limit', 'good', { what: 'requests' })) <= 2;
         },
-        patience,
+        settled,
       );
       const asked = await Promise.all(
-        Array.from({ length: 8 }, () => ask('good', { path: '/?delayMs=1500' })),
+        Array.from({ length: 8 }, () => ask('good', { path: '/?delayMs=4000' })),
       );
       const refused = asked.filter(({ ok }) => !ok);
       expect(refused.length).toBeGreaterThan(0);
@@ -212,7 +211,7 @@ describe('who is served by whom', () => {
         'a cookie',
         () => ask('healthy', { wantsAnswer: true }),
         (outcome) => cookieOf(outcome)?.startsWith('stick=') ?? false,
-        patience,
+        settled,
       );
       const headers = { cookie: cookieOf(first) ?? '' };
       const served = new Set((await inTurn(12, () => ask('healthy', { headers }))).map(podOf));
@@ -250,7 +249,7 @@ test('a VirtualService aborts, delays, redirects, rewrites and answers preflight
     ask('quick', { path, wantsAnswer: true, ...asked });
   const told = async (path: string, asked: Partial<Asked> = {}) => answered(await whole(path, asked));
   await space.having([rules], async () => {
-    await until('the rules', async () => (await told('/abort'))?.status === 418, patience);
+    await until('the rules', async () => (await told('/abort'))?.status === 418, settled);
     const delayed = await whole('/delay');
     expect([answered(delayed)?.status, delayed.latencyMs >= 1_500]).toEqual([200, true]);
     expect(await told('/redirect')).toMatchObject({
@@ -304,7 +303,7 @@ test('an HTTPRoute rewrites paths for one backend alone, answers preflights, and
       const outcome = await whole(path);
       return outcome.ok ? outcome.server?.path : undefined;
     };
-    await until('the route', async () => (await pathOf('/full/a')) === '/whole', patience);
+    await until('the route', async () => (await pathOf('/full/a')) === '/whole', settled);
     expect(await pathOf('/prefix/a?b=c')).toBe('/part/a?b=c');
     expect(await pathOf('/other/a')).toBe('/other/a');
     const preflight = async (origin: string) =>
@@ -327,7 +326,7 @@ test('an HTTPRoute rewrites paths for one backend alone, answers preflights, and
 
 describe('a service that authorizes', () => {
   beforeAll(async () => {
-    const provider = (port: number) => ({ service: space.host('keeper'), port, timeout: '5s' });
+    const provider = (port: number) => ({ service: space.host('keeper'), port, timeout: '20s' });
     await useProviders(suite, [
       {
         name: OVER_HTTP,
@@ -353,7 +352,7 @@ describe('a service that authorizes', () => {
         'a refusal by the service',
         () => guarded({ 'x-allow': 'no' }),
         (outcome) => answered(outcome)?.headers['x-authorized-by'] === 'keeper',
-        patience,
+        settled,
       );
       expect(answered(refused)?.status).toBe(403);
       expect(await guarded({ 'x-allow': 'yes' })).toMatchObject({
@@ -366,7 +365,7 @@ describe('a service that authorizes', () => {
         new RegExp(`AuthorizationPolicy +${space.name}/${name} +CUSTOM`, 'i'),
       );
     });
-    await until('nobody is asked', async () => answered(await guarded({}))?.status === 200, patience);
+    await until('nobody is asked', async () => answered(await guarded({}))?.status === 200, settled);
   });
 });
 
@@ -412,12 +411,11 @@ describe('a service that a rule of a route has asked (ExternalAuth)', () => {
     };
     await eventually('ResolvedRefs', condition, (text) => text === want, patience);
   };
-  const gone = () =>
-    until('nobody is asked', async () => (await guarded()).ok && (await statusOf()) === 200, patience);
+  const gone = () => until('nobody is asked', async () => (await statusOf()) === 200, settled);
 
   test.each(['HTTP', 'GRPC'] as const)('over %s: its no is the answer, its yes goes on', async (protocol) => {
     await space.having([asking({ ...over[protocol], forwardBody: { maxSize: 64 } })], async () => {
-      await until('its no', async () => (await statusOf()) === 403, patience);
+      await until('its no', async () => (await statusOf()) === 403, settled);
       expect(await guarded({ headers: { 'x-allow': 'no' } })).toMatchObject({
         answer: { status: 403, headers: { 'x-authorized-by': 'keeper' } },
       });
@@ -444,7 +442,7 @@ describe('a service that a rule of a route has asked (ExternalAuth)', () => {
     };
     const filters = [redirect, { type: 'ExternalAuth', externalAuth: over.HTTP }];
     await space.having([asking({}, { filters, backendRefs: [] })], async () => {
-      await until('its no', async () => (await statusOf()) === 403, patience);
+      await until('its no', async () => (await statusOf()) === 403, settled);
       expect(await guarded(allowed)).toMatchObject({
         answer: { status: 302, headers: { location: expect.stringContaining('secret.test') } },
       });
@@ -510,12 +508,12 @@ describe('a policy counts by what it is attached to', () => {
         ?.status;
     const reads = async () => [await status(space.host('quick')), await status(ENTRY())].join();
     await space.having([entry], async () => {
-      await until('nobody is kept', async () => (await reads()) === '200,200', patience);
+      await until('nobody is kept', async () => (await reads()) === '200,200', settled);
       await space.having([policy], async () => {
-        await until('a refusal', async () => (await status(ENTRY())) === 403, patience);
+        await until('a refusal', async () => (await status(ENTRY())) === 403, settled);
         expect(await reads()).toBe(kind === 'ServiceEntry' ? '200,403' : '403,403');
       });
-      await until('nobody is kept any more', async () => (await reads()) === '200,200', patience);
+      await until('nobody is kept any more', async () => (await reads()) === '200,200', settled);
     });
   });
 });
@@ -541,8 +539,12 @@ test('a policy in dry run lets through, and what it would do is counted and logg
       },
       patience,
     );
-    expect((await waypoint.logs()).some((line) => line.includes('a dry run decides otherwise'))).toBe(true);
-    expect((await ambit('waypoint', 'policies', '-n', space.name)).text).toContain('DENY (dry run)');
+    await until('the log tells', async () =>
+      (await waypoint.logs()).some((line) => line.includes('a dry run decides otherwise')),
+    );
+    await until('the command tells', async () =>
+      (await ambit('waypoint', 'policies', '-n', space.name)).text.includes('DENY (dry run)'),
+    );
   });
 });
 
@@ -569,9 +571,9 @@ describe('tokens', () => {
       await until(
         'a refusal without a token',
         async () => (await status({ wantsAnswer: true })) === 403,
-        patience,
+        settled,
       );
-      await until('ann is let in', async () => (await status(bearer(ann))) === 200, patience);
+      await until('ann is let in', async () => (await status(bearer(ann))) === 200, settled);
       expect(await status(bearer(issuer.token({ sub: 'bob' })))).toBe(403);
       expect(await status(bearer(forged))).toBe(401);
       expect(await status(bearer('nonsense'))).toBe(401);
@@ -642,7 +644,7 @@ describe('names below a wildcard', () => {
         'an answer from outside, through the waypoint',
         () => reach(outside),
         wasReadOnTheWay,
-        patience,
+        settled,
       );
       expect(podOf(reached)).toBe('on-host');
       const good = ofGood?.podIP ?? '';
