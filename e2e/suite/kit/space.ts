@@ -8,7 +8,7 @@ import { type EchoOptions, echoPod, MODE_LABEL, REDIRECTION_ANNOTATION, service 
 import { eventually, type Patience, until } from './wait.ts';
 
 const START: Patience = { timeoutMs: 150_000 };
-const DELETION: Patience = { timeoutMs: 120_000, everyMs: 500 };
+const DELETION: Patience = { timeoutMs: 240_000, everyMs: 500 };
 
 export const isEnrolled = ({ metadata }: Pod) => metadata.annotations?.[REDIRECTION_ANNOTATION] === 'enabled';
 
