@@ -1,8 +1,9 @@
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { forgetMarked, forgetOpenTcp } from './conntrack.ts';
-import { listenTcp, tcpSocket } from './sockets.ts';
+import { forgetMarked, forgetOpenTcp, forgetRedirectedUdp } from './conntrack.ts';
+import { listenTcp, tcpSocket, udpSocket } from './sockets.ts';
 import { TestNamespaces, type TestNetns } from './testing/namespaces.ts';
 
 const PORT = 8080;
@@ -46,6 +47,15 @@ async function connect(count: number): Promise<void> {
   server.close();
 }
 
+async function sendUdp(ip: string, port: number): Promise<void> {
+  const socket = createSocket('udp4').on('error', () => undefined);
+  const listening = once(socket, 'listening');
+  socket.bind({ fd: udpSocket({ netnsFd: pod.fd, ip, port: 0 }) });
+  await listening;
+  await new Promise((resolve) => socket.send('who', port, ip, resolve));
+  socket.close();
+}
+
 const tracked = () => Number(pod.run('sysctl', '-n', 'net.netfilter.nf_conntrack_count'));
 
 test('connections are forgotten by their mark, and the others that are open with them or without', async () => {
@@ -63,4 +73,20 @@ test('where there are more than are looked at, those that were are forgotten, an
   await connect(30);
   expect(forgetOpenTcp(pod.fd, 10)).toBe(false);
   expect(tracked()).toBe(20);
+});
+
+test('UDP is forgotten by the port that it is redirected to', async () => {
+  for (const line of [
+    'add chain inet t nat { type nat hook output priority -100; }',
+    'add rule inet t nat udp dport 53 redirect to :15053',
+    'add rule inet t nat udp dport 54 redirect to :15054',
+  ])
+    pod.run('nft', line);
+  await connect(1);
+  for (const port of [53, 54, 15_053]) await sendUdp('127.0.0.1', port);
+  expect(tracked()).toBe(4);
+  expect(forgetRedirectedUdp(pod.fd, 15_053)).toBe(true);
+  expect(tracked()).toBe(3);
+  expect(forgetRedirectedUdp(pod.fd, 15_053, 1)).toBe(false);
+  expect(tracked()).toBe(3);
 });

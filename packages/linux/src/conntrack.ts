@@ -16,6 +16,7 @@ const ATTRIBUTE_HEADER_BYTES = 4;
 const NLA_F_NESTED = 0x8000;
 
 const CTA_TUPLE_ORIG = 1;
+const CTA_TUPLE_REPLY = 2;
 const CTA_STATUS = 3;
 const CTA_PROTOINFO = 4;
 const CTA_MARK = 8;
@@ -24,6 +25,10 @@ const CTA_ZONE = 18;
 const CTA_MARK_MASK = 21;
 const CTA_PROTOINFO_TCP = 1;
 const CTA_PROTOINFO_TCP_STATE = 1;
+const CTA_TUPLE_PROTO = 2;
+const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
+const IPPROTO_UDP = 17;
 
 const IPS_SRC_NAT = 1 << 4;
 const IPS_DST_NAT = 1 << 5;
@@ -52,13 +57,60 @@ export function forgetMarked(netnsFd: number, mark: number, mask: number): void 
  * @throws {@link LinuxError} as {@link forgetMarked} does.
  */
 export function forgetOpenTcp(netnsFd: number, maxListed = MAX_LISTED_CONNECTIONS): boolean {
-  const { found, isAll } = openTcp(netnsFd, maxListed);
+  return forgetListed(netnsFd, maxListed, isOpenTcp);
+}
+
+/**
+ * Forgets UDP that is redirected to `port`: whose answers are expected from there.
+ *
+ * @returns Whether all were looked at.
+ * @throws {@link LinuxError} as {@link forgetMarked} does.
+ */
+export function forgetRedirectedUdp(
+  netnsFd: number,
+  port: number,
+  maxListed = MAX_LISTED_CONNECTIONS,
+): boolean {
+  return forgetListed(netnsFd, maxListed, (tracked) => isRedirectedUdp(tracked, port));
+}
+
+type Tracked = ReadonlyMap<number, DataView>;
+
+function isOpenTcp(tracked: Tracked): boolean {
+  const state = tcpStateIn(tracked.get(CTA_PROTOINFO));
+  return (
+    state !== undefined && !ENDED_STATES.has(state) && (statusOf(tracked) & (IPS_SRC_NAT | IPS_DST_NAT)) === 0
+  );
+}
+
+function isRedirectedUdp(tracked: Tracked, port: number): boolean {
+  if ((statusOf(tracked) & IPS_DST_NAT) === 0) return false;
+  const reply = tracked.get(CTA_TUPLE_REPLY);
+  const protocol = reply && valueIn(reply, CTA_TUPLE_PROTO);
+  return (
+    protocol !== undefined &&
+    valueIn(protocol, CTA_PROTO_NUM)?.getUint8(0) === IPPROTO_UDP &&
+    valueIn(protocol, CTA_PROTO_SRC_PORT)?.getUint16(0) === port
+  );
+}
+
+function statusOf(tracked: Tracked): number {
+  return tracked.get(CTA_STATUS)?.getUint32(0) ?? 0;
+}
+
+/** @returns Whether all were looked at. */
+function forgetListed(netnsFd: number, maxListed: number, isMeant: (tracked: Tracked) => boolean): boolean {
+  const { found, isAll } = namesOf(netnsFd, maxListed, isMeant);
   forget(netnsFd, found);
   return isAll;
 }
 
 /** Names of connections, as the kernel is told which to forget. */
-function openTcp(netnsFd: number, maxListed: number): Dumped<Uint8Array> {
+function namesOf(
+  netnsFd: number,
+  maxListed: number,
+  isMeant: (tracked: Tracked) => boolean,
+): Dumped<Uint8Array> {
   const request = {
     netnsFd,
     protocol: NETLINK_NETFILTER,
@@ -68,10 +120,7 @@ function openTcp(netnsFd: number, maxListed: number): Dumped<Uint8Array> {
   };
   return dumpNetlink(request, maxListed, (answer) => {
     const all = new Map([...attributes(answer, NFGENMSG_BYTES)].map(({ type, value }) => [type, value]));
-    const status = all.get(CTA_STATUS)?.getUint32(0) ?? 0;
-    const state = tcpStateIn(all.get(CTA_PROTOINFO));
-    if (state === undefined || ENDED_STATES.has(state) || (status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0)
-      return undefined;
+    if (!isMeant(all)) return undefined;
     const names = [CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID].flatMap((type): Attribute[] => {
       const value = all.get(type);
       return value ? [[type === CTA_TUPLE_ORIG ? type | NLA_F_NESTED : type, bytesOf(value)]] : [];

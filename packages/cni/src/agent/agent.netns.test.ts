@@ -178,7 +178,7 @@ async function ztunnel(): Promise<FakeZtunnel> {
           ] as const)
             proxy.listen(name, netnsFd, port, { mark: ZTUNNEL_MARK });
           fake.served.set(one.uid, one);
-          return Promise.resolve();
+          return proxy.listenUdp('dns', netnsFd, '127.0.0.1', 15_053, ZTUNNEL_MARK, 30);
         } catch (error) {
           return Promise.reject(error as Error);
         } finally {
@@ -285,6 +285,31 @@ test('a namespace is labelled and unlabelled: its running pods come and go, and 
     () => !/istio|0x111/.test(pod.run('nft', 'list', 'ruleset') + pod.run('ip', 'rule')),
   );
   await echoes('out of the mesh');
+});
+
+test('a DNS client that asks from one port all the time has every answer as its pod comes and leaves', async () => {
+  await peers.listenUdp('outside', outside.fd, OUTSIDE, 53);
+  putPod();
+  const proxy = await ztunnel();
+  await start();
+  const before = await peers.keepAskingUdp(pod.fd, { ip: POD, port: 42_001 }, OUTSIDE, 53);
+  await systemClock.sleep(100);
+  putNamespace('shop', AMBIENT);
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  const within = await peers.keepAskingUdp(pod.fd, { ip: POD, port: 42_002 }, OUTSIDE, 53);
+  await systemClock.sleep(200);
+  putNamespace('shop');
+  await eventually('ztunnel let go', () => proxy.served.size === 0);
+  await eventually('nothing is left', () => !pod.run('nft', 'list', 'tables').includes('istio'));
+  await systemClock.sleep(100);
+  const answered = (by: readonly string[]) => ({
+    answers: Object.fromEntries(by.map((name) => [name, expect.any(Number) as unknown])),
+    errors: [],
+    unanswered: 0,
+  });
+  expect(await within()).toEqual(answered(['dns', 'outside']));
+  // Conntrack was new to the pod, and took the first question after the rules for a new one.
+  expect(await before()).toEqual(answered(['dns', 'outside']));
 });
 
 test('a pod that is wanted again while it leaves turns round', async () => {

@@ -33,12 +33,15 @@ const backends: Record<string, () => PodRulesBackend> = {
 
 let namespaces: TestNamespaces;
 let peers: Peers;
+/** ztunnel's DNS over UDP. */
+let dns: Peers;
 let client: TestNetns;
 let pod: TestNetns;
 
 beforeEach(async () => {
   namespaces = new TestNamespaces();
   peers = new Peers();
+  dns = new Peers();
   client = namespaces.create();
   pod = namespaces.create();
   client.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.path);
@@ -64,11 +67,14 @@ beforeEach(async () => {
   peers.listen('dns', pod.fd, 15_053, { mark: ZTUNNEL_MARK });
   for (const family of [4, 6] as const) {
     await peers.listenUdp('client', client.fd, CLIENT[family], 53);
-    await peers.listenUdp('dns', pod.fd, family === 4 ? '127.0.0.1' : '::1', 15_053, ZTUNNEL_MARK);
+    // Slow enough for one question or two to be under way, whatever happens.
+    const loopback = family === 4 ? '127.0.0.1' : '::1';
+    await dns.listenUdp('dns', pod.fd, loopback, 15_053, ZTUNNEL_MARK, 30);
   }
 });
 
 afterEach(async () => {
+  await dns[Symbol.asyncDispose]();
   await peers[Symbol.asyncDispose]();
   namespaces[Symbol.dispose]();
 });
@@ -102,6 +108,10 @@ const OLDER = [
 /** Conntrack forgets a reset connection after 2 s here, and the kernel sends a SYN after 1 and 3 s again. */
 const UNTIL_FORGOTTEN_MS = 9_000;
 let nextPort = 41_000;
+/** Of somebody else: keeps conntrack and translation at work without our tables. */
+const TRANSLATING =
+  'table inet other { chain output { type nat hook output priority -100; tcp dport 9 redirect to :10; }; }';
+const more: unknown = expect.any(Number);
 
 /** Connections older than `wanted` that the called side resets afterwards; each can be tried again from its port. */
 async function resetOlder(
@@ -179,6 +189,60 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     expect(await ask()).toBe(`client from ${CLIENT[family]}:53`);
     expect(await peers.whoAnswers(pod.fd, CLIENT[family], 53)).toBe('outbound');
   });
+
+  test.each([
+    ['alone', 4],
+    ['alone', 6],
+    ['with translation of its own', 4],
+    ['with translation of its own', 6],
+  ] as const)(
+    'a DNS client has every answer at its one port as the pod comes and leaves, %s, over IPv%i',
+    async (what, family) => {
+      if (what !== 'alone') pod.nft(TRANSLATING);
+      const backend = make();
+      nextPort += 1;
+      const bind = { ip: POD[family], port: nextPort };
+      const stop = await peers.keepAskingUdp(pod.fd, bind, CLIENT[family], 53);
+      await systemClock.sleep(100);
+      await backend.apply(pod.fd, rules());
+      await systemClock.sleep(200);
+      const came = await stop();
+      expect(came).toEqual({ answers: expect.objectContaining({ client: more }), errors: [], unanswered: 0 });
+
+      nextPort += 1;
+      const another = { ip: POD[family], port: nextPort };
+      const stopToo = await peers.keepAskingUdp(pod.fd, another, CLIENT[family], 53);
+      await systemClock.sleep(400);
+      await backend.removeRedirects(pod.fd);
+      await backend.removeRedirects(pod.fd);
+      await systemClock.sleep(100);
+      await dns[Symbol.asyncDispose]();
+      await systemClock.sleep(200);
+      await backend.remove(pod.fd);
+      await systemClock.sleep(200);
+      const left = await stopToo();
+      expect(left).toEqual({ answers: { dns: more, client: more }, errors: [], unanswered: 0 });
+    },
+  );
+
+  test.each([4, 6] as const)(
+    'a pod that turns round has its DNS captured again, at the same port too, over IPv%i',
+    async (family) => {
+      const backend = make();
+      nextPort += 1;
+      const bind = { ip: POD[family], port: nextPort };
+      await backend.apply(pod.fd, rules());
+      const stop = await peers.keepAskingUdp(pod.fd, bind, CLIENT[family], 53);
+      await systemClock.sleep(200);
+      await backend.removeRedirects(pod.fd);
+      await systemClock.sleep(200);
+      await backend.apply(pod.fd, rules());
+      await systemClock.sleep(200);
+      const { answers, ...rest } = await stop();
+      expect([Object.keys(answers).sort(), rest]).toEqual([['client', 'dns'], { errors: [], unanswered: 0 }]);
+      expect(answers['dns']).toBeGreaterThan(12);
+    },
+  );
 
   test('without IPv6, IPv6 is not touched', async () => {
     await make().apply(pod.fd, rules({ ipv6: false }));

@@ -6,9 +6,9 @@
  * would lose its packets, or have them come from another port, DNS answers too; one that begins then would not be
  * redirected, and the guards would drop it.
  */
-import { forgetMarked, forgetOpenTcp } from '@ambit/linux/conntrack';
+import { forgetMarked, forgetOpenTcp, forgetRedirectedUdp } from '@ambit/linux/conntrack';
 import { LinuxError } from '@ambit/linux/errors';
-import { MARK_MASK, RETURN_MARK } from './constants.ts';
+import { DNS_CAPTURE_PORT, MARK_MASK, RETURN_MARK } from './constants.ts';
 
 /** A kernel without ctnetlink. */
 const CANNOT: ReadonlySet<string> = new Set(['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT']);
@@ -21,9 +21,24 @@ export type Unforgotten = 'too-many' | 'unsupported';
  * pod translate stays. Where not all can be forgotten, the rest end by themselves: `undefined` when nothing is left.
  */
 export function forgetConnections(netnsFd: number): Unforgotten | undefined {
-  try {
+  return told(() => {
     forgetMarked(netnsFd, RETURN_MARK, MARK_MASK);
-    return forgetOpenTcp(netnsFd) ? undefined : 'too-many';
+    return forgetOpenTcp(netnsFd);
+  });
+}
+
+/**
+ * DNS over UDP that leads to ztunnel's port, before the tables go: with them goes the zone that keeps queries from there, a
+ * little earlier than translation, which outlives ours where the pod's own rules translate.
+ */
+export function forgetQueries(netnsFd: number): Unforgotten | undefined {
+  return told(() => forgetRedirectedUdp(netnsFd, DNS_CAPTURE_PORT));
+}
+
+/** @param forget - Whether all were looked at. */
+function told(forget: () => boolean): Unforgotten | undefined {
+  try {
+    return forget() ? undefined : 'too-many';
   } catch (error) {
     if (error instanceof LinuxError && CANNOT.has(error.errnoName)) return 'unsupported';
     throw error;

@@ -3,7 +3,7 @@ import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { forgetConnections, type Unforgotten } from './forget-connections.ts';
+import { forgetConnections, forgetQueries, type Unforgotten } from './forget-connections.ts';
 import { type IptablesProgram, programFor, usesLegacyTables } from './iptables-program.ts';
 import { removeLegacyResidue } from './legacy-residue.ts';
 import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
@@ -52,10 +52,11 @@ export class IptablesBackend implements PodRulesBackend {
   }
 
   async remove(netnsFd: number): Promise<Unforgotten | undefined> {
+    const unforgotten = forgetQueries(netnsFd);
     for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
-    const unforgotten = forgetConnections(netnsFd);
+    const others = forgetConnections(netnsFd);
     removeRoutes(netnsFd, this.#families);
-    return unforgotten;
+    return unforgotten ?? others;
   }
 
   /** What another program applied, an earlier agent's choice: last, so that there is no moment without rules. */

@@ -6,9 +6,9 @@ import { createUnnamedNetns } from '@ambit/linux/netns';
 import { makeTables, type NfTables, readInetTables } from '@ambit/linux/nf-transaction';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
-import { NFT_TABLES } from './constants.ts';
+import { NFT_RAW, NFT_TABLES } from './constants.ts';
 import { RulesError } from './errors.ts';
-import { forgetConnections, type Unforgotten } from './forget-connections.ts';
+import { forgetConnections, forgetQueries, type Unforgotten } from './forget-connections.ts';
 import { hasLegacyResidue, removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
@@ -58,14 +58,17 @@ export class NftBackend implements PodRulesBackend {
   }
 
   async removeRedirects(netnsFd: number): Promise<void> {
-    await this.#replace(netnsFd, renderPodNftWithoutRedirects);
+    await this.#replace(netnsFd, (tables) =>
+      renderPodNftWithoutRedirects(tables.some((table) => isOurs(table) && table.name === NFT_RAW)),
+    );
   }
 
   async remove(netnsFd: number): Promise<Unforgotten | undefined> {
+    const unforgotten = forgetQueries(netnsFd);
     await this.#replace(netnsFd, renderPodNftRemoval);
-    const unforgotten = forgetConnections(netnsFd);
+    const others = forgetConnections(netnsFd);
     removeRoutes(netnsFd, [4, 6]);
-    return unforgotten;
+    return unforgotten ?? others;
   }
 
   /**

@@ -93,10 +93,15 @@ export function renderPodIptables(rules: PodRules, family: Family, saved: SavedT
   }).join('');
 }
 
-/** The first step of removal: see {@link renderPodNftWithoutRedirects}. The jumps stay, the chains are empty. */
-export function renderPodIptablesWithoutRedirects(): string {
-  return (['filter', 'nat'] as const)
-    .map((name) => tableText(name, placeOf(name).chains.map(declaration)))
+/**
+ * The first step of removal: see {@link renderPodNftWithoutRedirects}. The jumps stay, the chains are empty, but for the
+ * zone of DNS: it changes last, since a query that is redirected in the other zone gets no answer.
+ */
+export function renderPodIptablesWithoutRedirects(saved: SavedTables): string {
+  const hasDnsCapture = (saved.get('raw')?.chains.size ?? 0) > 0;
+  const wanted = { filter: [], nat: [], ...(hasDnsCapture ? { raw: [...rawRules(), OWN_QUERIES] } : {}) };
+  return (Object.entries(wanted) as [TableName, readonly string[]][])
+    .map(([name, rules]) => tableText(name, [...placeOf(name).chains.map(declaration), ...rules]))
     .join('');
 }
 
@@ -153,6 +158,9 @@ function mangleRules(): readonly string[] {
       '--nfmask 0xffffffff --ctmask 0xffffffff',
   ];
 }
+
+/** Exactly those that were redirected. */
+const OWN_QUERIES = `-A ${IPTABLES_OUTPUT} ! -o lo -p udp ${NOT_FROM_ZTUNNEL} -m udp --dport 53 -j CT --zone ${DNS_ZONE}`;
 
 function rawRules(): readonly string[] {
   return [

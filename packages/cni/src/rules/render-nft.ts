@@ -84,12 +84,20 @@ function tablesOf(rules: PodRules): readonly Table[] {
 /**
  * The first step of removal: nothing new is redirected, and no guard asks for it. The tables and their hooks stay, because translation of the
  * connections already redirected ends with the last nat hook, and ztunnel's replies need the marks.
+ *
+ * DNS over UDP has no first packet: conntrack would go on translating a query from a port that asked before, also when
+ * ztunnel listens no more, and each query would prolong that. So the pod's queries change the zone, in which nothing is
+ * translated and which their answers are looked for in already. What ztunnel was asked before, it still answers in the old one.
+ *
+ * @param hasDnsCapture - Whether the pod's DNS was captured: the table of zones stands.
  */
-export function renderPodNftWithoutRedirects(): string {
+export function renderPodNftWithoutRedirects(hasDnsCapture: boolean): string {
   const chains = Object.entries(NAT_HOOKS).map(
     ([name, hook]) => `add chain inet ${NFT_NAT} ${name} { ${hook} }\n`,
   );
-  return `add table inet ${NFT_NAT}\n${chains.join('')}flush table inet ${NFT_NAT}\n`;
+  const nat = `add table inet ${NFT_NAT}\n${chains.join('')}flush table inet ${NFT_NAT}\n`;
+  if (!hasDnsCapture) return nat;
+  return `${nat}flush table inet ${NFT_RAW}\n${tableText(rawTable({ ipv6: true }, [OWN_QUERIES]))}`;
 }
 
 /** The last step of removal, once no connection goes through ztunnel any more. */
@@ -142,7 +150,11 @@ function mangleTable(rules: PodRules): Table {
   );
 }
 
-function rawTable(rules: PodRules): Table {
+/** Exactly those that were redirected. */
+const OWN_QUERIES = `oifname != "lo" ${NOT_FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`;
+
+/** @param more - Rules for what the pod sends. */
+function rawTable(rules: Pick<PodRules, 'ipv6'>, more: readonly string[] = []): Table {
   const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
   return table(
     NFT_RAW,
@@ -151,7 +163,7 @@ function rawTable(rules: PodRules): Table {
       output: 'type filter hook output priority -300; policy accept;',
     },
     [`${only}${NOT_FROM_ZTUNNEL} udp sport 53 counter ct zone set ${DNS_ZONE}`],
-    [`${only}${FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`],
+    [`${only}${FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`, ...more],
   );
 }
 

@@ -64,7 +64,8 @@ describe('golden files', () => {
     'pod-without-dns.nft': renderPodNft(pod({ dnsCapture: false })),
     'pod-ingress.nft': renderPodNft(pod({ bypassInbound: true })),
     'pod-virtual-interfaces.nft': renderPodNft(pod({ virtualInterfaces: ['net1', 'tap0'], ipv6: false })),
-    'pod-without-redirects.nft': renderPodNftWithoutRedirects(),
+    'pod-without-redirects.nft': renderPodNftWithoutRedirects(true),
+    'pod-without-redirects-nor-dns.nft': renderPodNftWithoutRedirects(false),
     'pod-removal.nft': renderPodNftRemoval(),
     'pod-v4.iptables': renderPodIptables(pod({ virtualInterfaces: ['net1'] }), 4, none),
     'pod-v6.iptables': renderPodIptables(pod(), 6, none),
@@ -74,7 +75,9 @@ describe('golden files', () => {
       none,
     ),
     'pod-replaced.iptables': renderPodIptables(pod({ dnsCapture: false }), 4, parseSaved(SAVED)),
-    'pod-without-redirects.iptables': renderPodIptablesWithoutRedirects(),
+    'pod-without-redirects.iptables': renderPodIptablesWithoutRedirects(
+      parseSaved(renderPodIptables(pod(), 4, none)),
+    ),
     'pod-removal.iptables': renderPodIptablesRemoval(parseSaved(SAVED)),
     'host.nft': renderHostNft(host, pods),
     'host-kubelet-uid-ipv4.nft': renderHostNft({ ipv6: false, probeSources, kubeletUid: 0 }, []),
@@ -126,7 +129,8 @@ test('guards come with the redirects and go with them', () => {
   ]);
   const tables = (text: string) => text.match(/^\*.*$/gm);
   expect(tables(renderPodIptables(pod(), 4, none))).toEqual(['*mangle', '*raw', '*nat', '*filter']);
-  expect(tables(renderPodIptablesWithoutRedirects())).toEqual(['*filter', '*nat']);
+  expect(tables(renderPodIptablesWithoutRedirects(none))).toEqual(['*filter', '*nat']);
+  expect(tables(renderPodIptablesWithoutRedirects(enrolled))).toEqual(['*filter', '*nat', '*raw']);
   expect(tables(renderPodIptablesRemoval(enrolled))).toEqual(['*filter', '*nat', '*raw', '*mangle']);
 });
 

@@ -1,16 +1,27 @@
 /** Small TCP and UDP peers in network namespaces: a server says its name and echoes; a client reads whom it reached. */
-import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
-import { familyOf } from '@ambit/core/ip';
+import { clearInterval, setInterval, setTimeout } from 'node:timers';
+import { systemClock } from '@ambit/core/clock';
+import { codeOf } from '@ambit/core/errors';
+import { type Endpoint, familyOf } from '@ambit/core/ip';
 import { listenTcp, tcpSocket, udpSocket } from '@ambit/linux/sockets';
 
 const WAIT_MS = 25_000;
+const ASK_EVERY_MS = 20;
+
+export interface AskedUdp {
+  readonly answers: Readonly<Record<string, number>>;
+  readonly errors: readonly string[];
+  readonly unanswered: number;
+}
 
 export class Peers implements AsyncDisposable {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
-  readonly #udp: UdpSocket[] = [];
+  readonly #udp = new Set<UdpSocket>();
+  readonly #asking = new Set<NodeJS.Timeout>();
 
   /** A server that greets with `name` and a newline, then echoes. */
   listen(
@@ -29,13 +40,63 @@ export class Peers implements AsyncDisposable {
     this.#servers.push(server);
   }
 
-  /** Answers every datagram with `name`. */
-  async listenUdp(name: string, netnsFd: number, ip: string, port: number, mark?: number): Promise<void> {
+  /** Answers every datagram with `name`, a moment later if told so. */
+  async listenUdp(
+    name: string,
+    netnsFd: number,
+    ip: string,
+    port: number,
+    mark?: number,
+    delayMs = 0,
+  ): Promise<void> {
     const socket = await this.#udpSocket(
       udpSocket({ netnsFd, ip, port, ...(mark === undefined ? {} : { mark }) }),
       ip,
     );
-    socket.on('message', (_, from) => socket.send(name, from.port, from.address));
+    const answer = (from: RemoteInfo) => {
+      if (this.#udp.has(socket)) socket.send(name, from.port, from.address);
+    };
+    socket.on('message', (_, from) => {
+      if (delayMs === 0) answer(from);
+      else setTimeout(() => answer(from), delayMs);
+    });
+  }
+
+  /**
+   * Asks by UDP from one port, as a resolver with an open socket does, until told to stop: {@link ASK_EVERY_MS}.
+   *
+   * @returns stops, and says who answered how often, what failed, and how many questions had no answer.
+   */
+  async keepAskingUdp(
+    netnsFd: number,
+    bind: Endpoint,
+    to: string,
+    port: number,
+  ): Promise<() => Promise<AskedUdp>> {
+    const socket = await this.#udpSocket(udpSocket({ netnsFd, ...bind }), bind.ip);
+    const connected = once(socket, 'connect');
+    socket.connect(port, to);
+    await connected;
+    const answers: Record<string, number> = {};
+    const errors = new Set<string>();
+    let unanswered = 0;
+    const fail = (error: Error | null) => {
+      if (error) errors.add(codeOf(error) ?? error.message);
+    };
+    socket.on('error', fail).on('message', (text) => {
+      answers[text.toString()] = (answers[text.toString()] ?? 0) + 1;
+      unanswered -= 1;
+    });
+    const asking = setInterval(() => {
+      unanswered += 1;
+      socket.send('who', fail);
+    }, ASK_EVERY_MS);
+    this.#asking.add(asking);
+    return async () => {
+      clearInterval(asking);
+      for (let left = 50; unanswered > 0 && left > 0; left -= 1) await systemClock.sleep(ASK_EVERY_MS);
+      return { answers, errors: [...errors], unanswered };
+    };
   }
 
   /** Asks by UDP; whom the answer is from is checked by the connected-looking filter on `to`. */
@@ -93,7 +154,9 @@ export class Peers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
+    for (const asking of this.#asking) clearInterval(asking);
     for (const socket of this.#udp) socket.close();
+    this.#udp.clear();
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
@@ -105,7 +168,7 @@ export class Peers implements AsyncDisposable {
 
   async #udpSocket(fd: number, ip: string): Promise<UdpSocket> {
     const socket = createSocket(familyOf(ip) === 4 ? 'udp4' : 'udp6');
-    this.#udp.push(socket);
+    this.#udp.add(socket);
     const listening = once(socket, 'listening');
     socket.bind({ fd });
     await listening;
