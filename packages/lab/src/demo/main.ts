@@ -32,8 +32,9 @@ const USAGE = `npm run demo -- [--keep] [--verbose]
 
 const TOP = new URL('../../../../', import.meta.url).pathname;
 
-const CALL =
-  '(kubectl -n shop port-forward pod/web 18080:8080 >/dev/null & sleep 1; curl -s localhost:18080; kill $!)';
+/** One line to copy: a customer of `pod`, who is answered by it with what api tells it. */
+const callOf = (pod: string) =>
+  `(kubectl -n shop port-forward pod/${pod} 18080:8080 >/dev/null & sleep 1; curl -s localhost:18080; kill $!)`;
 
 /** Where inside and outside meet; set by the outer process. */
 const FOLDER_VARIABLE = 'AMBIT_DEMO_FOLDER';
@@ -176,9 +177,9 @@ async function keep(
   write('   kubectl get pods -A -o wide');
   write('   kubectl label namespace shop istio.io/dataplane-mode=ambient');
   write('   npx ambit status');
-  // One line to copy: as a customer, who is answered by web with what api tells it.
-  write(`   ${CALL}`);
+  write(`   ${callOf('web')}`);
   write(`   kubectl apply -f ${join(folder, 'api-only-web.yaml')}`);
+  write(`   ${callOf('batch')}`);
   write('   npx ambit why shop/batch shop/api:80');
   // A policy for the pod would refuse the waypoint, which is the pod's only client from then on.
   write(`   kubectl delete -f ${join(folder, 'api-only-web.yaml')}`);

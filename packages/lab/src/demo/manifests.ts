@@ -85,7 +85,15 @@ export function shopManifests(nodes: readonly [string, string]): string {
       port: 8080,
     }),
     demoService(SHOP, 'web', 80, 8080),
-    demoPod({ namespace: SHOP, name: 'batch', node: first, program: 'idle', args: [] }),
+    // Asks the API when it is asked itself, so that anybody can see what becomes of a caller that is not web.
+    demoPod({
+      namespace: SHOP,
+      name: 'batch',
+      node: first,
+      program: 'web',
+      args: ['8080', 'http://api.shop/items', '0'],
+      port: 8080,
+    }),
     demoPod({ namespace: OUTSIDE, name: 'stranger', node: second, program: 'idle', args: [] }),
   ].join('---\n');
 }

@@ -2,7 +2,7 @@
  * The shop's front end: answers `/` with what the API says, and calls the API all the time by itself, as real traffic
  * would. `/stats` tells how many of those calls went well: the demo's proof that enrolling failed none of them.
  *
- * Arguments: port to listen on, URL of the API, milliseconds between calls.
+ * Arguments: port to listen on, URL of the API, milliseconds between calls; 0: it makes none by itself.
  */
 import { createServer, get } from 'node:http';
 import { report, stopwatch } from './report.ts';
@@ -54,5 +54,5 @@ createServer((request, response) => {
   });
 }).listen(Number(port));
 
-globalThis.setInterval(() => callApi(record), Number(everyMs));
+if (Number(everyMs) > 0) globalThis.setInterval(() => callApi(record), Number(everyMs));
 process.once('SIGTERM', () => process.exit(0));
