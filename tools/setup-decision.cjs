@@ -5,7 +5,14 @@
  */
 'use strict';
 
-const PURPOSES = ['base', 'demo', 'test', 'bench', 'e2e'];
+const MEANINGS = {
+  base: 'the ambit command, the checks of the sources, npm run generate',
+  demo: 'npm run demo',
+  test: 'npm test',
+  bench: 'npm run bench',
+  e2e: 'npm run e2e',
+};
+const PURPOSES = Object.keys(MEANINGS);
 const NAMESPACED = ['demo', 'test', 'bench', 'e2e'];
 
 /** What a purpose needs from the system: a program (or library, or file) and the Debian package that brings it. */
@@ -37,6 +44,12 @@ const NEEDS = [
 
 const OLDEST_NODE = 20;
 const NOTHING_CHANGED = 'Nothing was changed. Missing:';
+
+/** What is printed for whoever asks. */
+function helpText() {
+  const lines = PURPOSES.map((purpose) => `  ${purpose.padEnd(5)}  ${MEANINGS[purpose]}\n`);
+  return `usage: node tools/setup.cjs [PURPOSE]\nInstalls what this machine lacks for a purpose; default base:\n${lines.join('')}`;
+}
 
 function needsOf(purpose) {
   return NEEDS.filter((need) => need.for.includes(purpose));
@@ -105,4 +118,4 @@ function setsStartPolicy(present) {
   return present === undefined || present === NO_START_POLICY;
 }
 
-module.exports = { decide, needsOf, NO_START_POLICY, setsStartPolicy, unfit, wantsNamespaces };
+module.exports = { decide, helpText, needsOf, NO_START_POLICY, setsStartPolicy, unfit, wantsNamespaces };

@@ -13,6 +13,7 @@ const { existsSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const {
   decide,
+  helpText,
   needsOf,
   NO_START_POLICY,
   setsStartPolicy,
@@ -102,6 +103,10 @@ function installNpmPackages() {
 
 function main() {
   const purpose = process.argv[2] ?? 'base';
+  if (purpose === '--help' || purpose === '-h') {
+    process.stdout.write(helpText());
+    return;
+  }
   const { platform, arch } = process;
   const problems = unfit(purpose, { nodeVersion: process.versions.node, platform, arch });
   if (problems.length > 0) fail(problems);

@@ -156,3 +156,9 @@ test('a machine with nothing, where nothing may be installed, is told so and sta
   expect(stderr).toContain('ambit: cannot go on.\nNothing was changed. Missing:\n');
   expect(stderr).toContain('git (Debian and Ubuntu: package git)');
 });
+
+test.each(['--help', '-h'])('%s lists the purposes, and does nothing', (option) => {
+  const { status, stdout, stderr } = spawnSync('node', ['tools/setup.cjs', option], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([0, '']);
+  for (const purpose of PURPOSES) expect(stdout).toMatch(new RegExp(`^  ${purpose} +\\w`, 'm'));
+});
