@@ -55,3 +55,17 @@ test('functions and classes are called as in the sources, and nothing is done fo
   expect(said).toBe('Refused add make\n');
   expect(readFileSync(join(folder, 'out/program.mjs'), 'utf8')).not.toContain('defineProperty');
 });
+
+test('one file alone parses under an older Node, and checks first which one runs it', async () => {
+  const source =
+    'using a = { [Symbol.dispose]: () => console.log("disposed") }; console.log(/[a--b]/v.test("a"), !!a);';
+  writeFileSync(join(folder, 'program.mts'), source);
+  await bundle({ program: join(folder, 'program.mts') }, join(folder, 'alone'), {}, 'one file');
+  const path = join(folder, 'alone/program.mjs');
+  expect(run(path)).toBe('true true\ndisposed\n');
+  const text = readFileSync(path, 'utf8');
+  expect(text).not.toMatch(/\busing\b|\/v\./);
+  const check = text.slice(0, text.indexOf('import {')).replaceAll('process.versions.node', "'20.1.0'");
+  writeFileSync(path, `${check}console.log('goes on');`);
+  expect(run(path)).toBe(`program: this needs Node 26 or later, and ${process.execPath} is 20.1.0\n`);
+});
