@@ -104,6 +104,16 @@ describe('parseCommandLine', () => {
       ['status', '--outptu', 'json'],
       /^there is no option --outptu; did you mean --output; "ambit help" lists commands and options$/,
     ],
+    'an option like one of another command': [['status', '--fro'], /^there is no option --fro; "ambit help"/],
+    'an option of no command': [['--nam'], /^there is no option --nam; "ambit help"/],
+    'an option that is like another in two letters of three': [
+      ['waypoint', 'apply', '--foo'],
+      /^there is no option --foo; "ambit help"/,
+    ],
+    'one of a command of two words': [
+      ['waypoint', 'apply', '-n', 'shop', '--overwirte'],
+      'did you mean --overwrite;',
+    ],
     'the same that begins with no': [['enroll', 'a', '--no-wat'], 'did you mean --no-wait;'],
     'the version of a command': [['status', '--version'], 'status takes no option --version'],
     'an unknown letter': [['status', '-z'], 'there is no option -z; "ambit help"'],
@@ -145,7 +155,11 @@ test('help says what an option means for that command', () => {
   expect(helpText('status')).toMatch(/--output table\|json +how to print; default table\n/);
   expect(helpText('install')).toMatch(/--output table\|json\|yaml +how to print; default table\n/);
   expect(helpText('waypoint generate')).toMatch(/--output yaml\|json +how to print; default yaml\n/);
-  expect(helpText('enroll')).toMatch(/--timeout DURATION +how long to wait; default 60s\n/);
-  expect(helpText('uninstall')).toMatch(/--timeout DURATION +how long to wait; default 5m\n/);
+  expect(helpText('enroll')).toMatch(
+    /--timeout DURATION +how long to wait, such as 30s \(no unit: seconds\); default 60s\n/,
+  );
+  expect(helpText('uninstall')).toMatch(
+    /--timeout DURATION +how long to wait, such as 30s \(no unit: seconds\); default 5m\n/,
+  );
   expect(helpText('why')).toMatch(/--namespace NAME +the namespace of names that are given without one\n/);
 });

@@ -2,7 +2,7 @@
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { messageOf } from '@ambit/core/errors';
 import { parseDurationMs } from '@ambit/core/config/schema';
-import { didYouMean } from './did-you-mean.ts';
+import { closest, didYouMean } from './did-you-mean.ts';
 import { UsageError } from './errors.ts';
 import { PROTOCOLS, type RequestOptions } from './why/request.ts';
 import { ENROL_WAIT_MS, INSTALL_WAIT_MS, WAYPOINT_WAIT_MS } from './limits.ts';
@@ -85,7 +85,7 @@ export const OPTION_HELP = {
   node: ['--node NAME', 'ask the ztunnel of this node'],
   output: ['-o, --output table|json', 'how to print; default table'],
   wait: ['--no-wait', 'do not wait for the pods'],
-  timeout: ['--timeout DURATION', 'how long to wait; default 60s'],
+  timeout: ['--timeout DURATION', 'how long to wait, such as 30s (no unit: seconds); default 60s'],
   yes: ['-y, --yes', 'do not ask'],
   'dry-run': ['--dry-run', 'show the plan, checked by the API server, and change nothing'],
   set: ['--set KEY=VALUE', 'a value of the installation; may be given several times'],
@@ -117,7 +117,10 @@ export const OPTION_HELP = {
   revision: ['--revision NAME', 'of the control plane that runs it, or whose waypoints are meant'],
   'enroll-namespace': ['--enroll-namespace', 'send the traffic of the whole namespace through it'],
   overwrite: ['--overwrite', 'also where the namespace uses another waypoint'],
-  'waypoint-timeout': ['--waypoint-timeout DURATION', 'how long to wait for it; default 90s'],
+  'waypoint-timeout': [
+    '--waypoint-timeout DURATION',
+    'how long to wait for it, such as 30s (no unit: seconds); default 90s',
+  ],
   all: ['--all', 'every waypoint of the namespace'],
   'all-namespaces': ['-A, --all-namespaces', 'of every namespace'],
 } as const;
@@ -128,7 +131,10 @@ const YAML_COMMANDS: ReadonlySet<string> = new Set(['install', 'upgrade']);
 /** Commands that print objects, and so do not know tables. */
 const OBJECT_COMMANDS: ReadonlySet<string> = new Set(['waypoint generate']);
 
-const INSTALL_TIMEOUT_HELP = ['--timeout DURATION', 'how long to wait; default 5m'] as const;
+const INSTALL_TIMEOUT_HELP = [
+  '--timeout DURATION',
+  'how long to wait, such as 30s (no unit: seconds); default 5m',
+] as const;
 const INSTALL_HELP = {
   timeout: INSTALL_TIMEOUT_HELP,
   output: ['-o, --output table|json|yaml', 'how to print; default table'],
@@ -406,7 +412,10 @@ const PARSED = {
   version: { type: 'boolean' },
 } as const satisfies ParseArgsOptionsConfig;
 
-const LONG_OPTIONS = [...Object.keys(PARSED), 'no-wait', 'no-probe'].map((name) => `--${name}`);
+const PARSING = { options: PARSED, allowPositionals: true, allowNegative: true } as const;
+
+/** Options that are shown as what changes something. */
+const NEGATED: ReadonlySet<OptionName> = new Set(['wait', 'probe']);
 
 /** Options that every command takes. */
 const COMMON = ['kubeconfig', 'context', 'mesh-namespace'];
@@ -459,23 +468,29 @@ type Values = ReturnType<typeof parse>['values'];
 
 function parse(args: readonly string[]) {
   try {
-    return parseArgs({
-      args: [...args],
-      options: PARSED,
-      allowPositionals: true,
-      allowNegative: true,
-      strict: true,
-    });
+    return parseArgs({ ...PARSING, args: [...args], strict: true });
   } catch (error) {
-    throw new UsageError(`${parseProblem(messageOf(error))}; "ambit help" lists commands and options`);
+    throw new UsageError(`${parseProblem(messageOf(error), args)}; "ambit help" lists commands and options`);
   }
 }
 
+/** The names of the options that the command takes; of no command, those of every one. */
+function optionsTaken(args: readonly string[]): readonly string[] {
+  const [first = '', second = ''] = parseArgs({ ...PARSING, args: [...args], strict: false }).positionals;
+  const command = GROUPS.includes(first) ? `${first} ${second}` : first;
+  const { options = [] } = Object.hasOwn(COMMANDS, command) ? (COMMANDS[command] ?? {}) : {};
+  const own = options.map((name) => (NEGATED.has(name) ? `no-${name}` : name));
+  return [...own, ...COMMON, 'help', ...(first === '' ? ['version'] : [])];
+}
+
 /** Node's text without its advice, which is about operands that begin with a dash; none of ours does. */
-function parseProblem(message: string): string {
+function parseProblem(message: string, args: readonly string[]): string {
   const [unknown, name] = /Unknown option '([^']*)'/.exec(message) ?? [];
-  if (unknown !== undefined && name !== undefined)
-    return `there is no option ${name}${didYouMean(name, LONG_OPTIONS).replace(/\?$/, '')}`;
+  if (unknown !== undefined && name !== undefined) {
+    // The dashes are no letters: with them, three of five would be alike.
+    const meant = closest(name.replace(/^-+/, ''), optionsTaken(args));
+    return `there is no option ${name}${meant === undefined ? '' : `; did you mean --${meant}`}`;
+  }
   const [, option, problem] = /Option '([^']*)' (does not take an argument|argument)/.exec(message) ?? [];
   const shown = option?.replace(/ <value>$/, '');
   if (shown === undefined) return message.split(/\. |\n/)[0] ?? message;
@@ -489,7 +504,9 @@ function optionsOf(values: Values, command: string, defaultTimeoutMs: number): O
   const timeoutMs =
     timeout === undefined ? (isOfWaypoints ? WAYPOINT_WAIT_MS : defaultTimeoutMs) : parseDurationMs(timeout);
   if (timeoutMs === undefined)
-    throw new UsageError(`--${timeoutName} wants a duration such as 30s, not "${timeout}"`);
+    throw new UsageError(
+      `--${timeoutName} wants a duration such as 30s (no unit: seconds), not "${timeout}"`,
+    );
   if (values['keep-labels'] && !values.release)
     throw new UsageError('--keep-labels goes with --release, which takes the labels off');
   return {

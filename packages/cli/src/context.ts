@@ -2,6 +2,7 @@
 import type { Clock } from '@ambit/core/clock';
 import type { KubeClient } from '@ambit/kube/client';
 import type { Options } from './command-line.ts';
+import type { Choice } from './install/installation.ts';
 import type { Shipped } from './install/shipped.ts';
 import { table, type Column } from './table.ts';
 import type { PodDialer } from './proxy-page.ts';
@@ -12,6 +13,8 @@ export interface Context {
   readonly ztunnels: Ztunnels;
   readonly dial: PodDialer;
   readonly options: Options;
+  /** Of `install` and `upgrade`, read before the cluster is asked: a file may be a pipe, which is read but once. */
+  readonly choice: Choice | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** To standard output, as it is. */

@@ -2,8 +2,8 @@
 
 /** A letter that is wrong, missing, too many, or in its neighbour's place counts one. */
 const MAX_MISTAKES = 2;
-/** Of the letters: `ls` is nearly everything. */
-const MAX_SHARE = 0.4;
+/** Of the letters: `ls` is nearly everything, and of three letters one tells words apart, unless two have only changed places. */
+const MAX_SHARE = 0.3;
 
 /** The known word that differs least; `undefined` if none is near. What begins with the given word is near. */
 export function closest(given: string, known: readonly string[]): string | undefined {
@@ -14,9 +14,15 @@ export function closest(given: string, known: readonly string[]): string | undef
   const [nearest] = known
     .filter((word) => Math.abs(word.length - given.length) <= max)
     .map((word) => ({ word, mistakes: mistakesBetween(given, word) }))
-    .filter(({ mistakes }) => mistakes <= max)
+    .filter(
+      ({ word, mistakes }) => mistakes <= max || (mistakes === 1 && lettersOf(word) === lettersOf(given)),
+    )
     .toSorted((a, b) => a.mistakes - b.mistakes);
   return nearest?.word;
+}
+
+function lettersOf(word: string): string {
+  return word.split('').toSorted().join('');
 }
 
 /** `; did you mean X?`, or nothing: to be put behind what is wrong. */

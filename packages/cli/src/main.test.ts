@@ -54,6 +54,21 @@ test('its exit code and its sentence reach the shell', () => {
 });
 
 test.each([
+  [['install', '--component', 'foo'], '--component is one of'],
+  [['install', '-f', '/nope'], 'values file /nope: ENOENT'],
+  [['upgrade', '--set', 'foo=1'], 'there is no value foo;'],
+  [['install', '--set', 'global.hub'], '--set wants KEY=VALUE'],
+  [['why', 'a/b/c', 'api:80'], '"a/b/c" is not NAME'],
+  [['waypoint', 'apply', '--name', 'none'], 'a waypoint cannot be called none'],
+])('%j is a wrong command line, with a cluster or without', (args, problem) => {
+  expect(ambit(launcher, ...args)).toEqual({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringContaining(problem),
+  });
+});
+
+test.each([
   ['standard output', 'help', ''],
   ['standard error', 'nonsense', '2>&1'],
 ])('a reader of %s that went away is no error', (_, command, redirect) => {

@@ -5,6 +5,7 @@ import { KubeClient } from '@ambit/kube/client';
 import { isNotFound, KubeTransportError, NoKubeConfigError, statusOf } from '@ambit/kube/errors';
 import { portForward } from '@ambit/kube/port-forward';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
+import { choiceOf } from './install/installation.ts';
 import { type Shipped, shipped } from './install/shipped.ts';
 import { analyze } from './commands/analyze.ts';
 import { certificates } from './commands/certificates.ts';
@@ -33,7 +34,10 @@ import type { Context } from './context.ts';
 import { NotInTimeError, UsageError } from './errors.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { MAX_SENTENCE_CHARS } from './limits.ts';
+import { parseDestination, parseSource } from './names.ts';
 import { printable } from './table.ts';
+import { waypointGateway } from './waypoint/gateway.ts';
+import { requestQuery } from './why/request.ts';
 import type { PodDialer } from './proxy-page.ts';
 import { Ztunnels } from './ztunnels.ts';
 
@@ -78,6 +82,18 @@ const CLUSTER_COMMANDS: Readonly<Record<string, Command>> = {
   'waypoint delete': deleteWaypoints,
 };
 
+/** Of what a command takes, that it can be understood. */
+const CHECKS: Readonly<
+  Record<string, (operands: readonly string[], options: CommandLine['options']) => void>
+> = {
+  why: ([source = '', destination = ''], { request }) => {
+    parseSource(source);
+    parseDestination(destination);
+    requestQuery(request, 'http');
+  },
+  'waypoint apply': (_, { waypoint, namespace }) => void waypointGateway(waypoint, namespace),
+};
+
 export async function run(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
   const fail = (code: ExitCode, sentence: string) => {
     surroundings.printError(`ambit: ${sentence}\n`);
@@ -106,6 +122,9 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   }
   const { env, clock, signal, printError } = surroundings;
   const { kubeconfig, context, meshNamespace } = options;
+  // What is wrong whatever the cluster is comes before what is wrong with the way to it.
+  const choice = command === 'install' || command === 'upgrade' ? await choiceOf(options) : undefined;
+  CHECKS[command]?.(operands, options);
   using client = await KubeClient.load({ env, kubeconfigPath: kubeconfig, context, clock });
   const dial = surroundings.dial ?? ((to, until) => portForward(client, to, until));
   const ztunnels = new Ztunnels({ client, dial, meshNamespace, clock, signal });
@@ -113,7 +132,7 @@ async function perform(line: CommandLine, surroundings: Surroundings): Promise<E
   const ask = surroundings.ask ?? (() => Promise.resolve(undefined));
   const given = surroundings.shipped ?? shipped;
   return await perform(
-    { client, ztunnels, dial, options, clock, signal, print, warn, ask, shipped: given },
+    { client, ztunnels, dial, options, choice, clock, signal, print, warn, ask, shipped: given },
     operands,
   );
 }

@@ -326,6 +326,21 @@ describe('failures are one sentence', () => {
   });
 });
 
+test('uninstall refuses the lab, as install does', async () => {
+  cluster.api.put('/apis/apps/v1/deployments', {
+    metadata: {
+      namespace: 'istio-system',
+      name: 'istiod',
+      labels: { 'app.kubernetes.io/part-of': 'ambit', 'app.kubernetes.io/managed-by': 'ambit-lab' },
+    },
+  });
+  expect(await cluster.run('uninstall', '--dry-run')).toEqual({
+    code: 1,
+    out: '',
+    err: expect.stringContaining('nothing was changed: this is the lab'),
+  });
+});
+
 describe('enroll', () => {
   beforeEach(() => cluster.workload('daemonsets', 'istio-cni-node', '0.1.0'));
 

@@ -15,7 +15,8 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { removeOne } from '../install/apply.ts';
 import { forbiddenActions } from '../install/cluster.ts';
 import { componentOf, WORKLOADS } from '../install/components.ts';
-import { helmReleaseOf } from '../install/decide/ownership.ts';
+import { LAB } from '../install/decide/checks.ts';
+import { helmReleaseOf, isOfLab } from '../install/decide/ownership.ts';
 import { removalOrder, type Removal } from '../install/decide/removal.ts';
 import { enrolment, type Enrolled, labelsBack, releaseAll } from '../install/release.ts';
 import { ownObjects } from '../install/leftovers.ts';
@@ -91,6 +92,7 @@ async function makePlan(context: Context): Promise<Plan> {
   const all = (await ownObjects(client, 'any of Ambit', signal))
     .filter(isHere)
     .map((part) => ({ ...part, title: titleOf(part) }));
+  if (all.some(({ object }) => isOfLab(object))) throw new InstallError(`nothing was changed: ${LAB}`);
   const release = all.map(({ object }) => helmReleaseOf(object)).find((name) => name !== undefined);
   if (release !== undefined)
     throw new UsageError(

@@ -30,8 +30,6 @@ export async function why(context: Context, operands: readonly string[]): Promis
   const { client, options, signal, print } = context;
   const { namespace } = await client.transport.access();
   const ends = new Ends(client, { asked: options.namespace, namespace }, signal);
-  // What is wrong with the options is said before anybody is asked.
-  requestQuery(options.request, 'http');
   const sourceEnd = await ends.source(source);
   const findings = await find(context, ends, sourceEnd, await ends.destination(destination, sourceEnd));
   const explanation = explain(withUnreadNote(findings, options.request));

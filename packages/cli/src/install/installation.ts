@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { KubeObject } from '@ambit/kube/resource';
 import { type ConfigMap, configMaps } from '@ambit/kube/resources/core';
+import type { Options } from '../command-line.ts';
 import type { Context } from '../context.ts';
 import { InstallError, UsageError } from '../errors.ts';
 import {
@@ -43,15 +44,26 @@ export interface Target {
   readonly version: string;
 }
 
-/** @throws {@link UsageError} or {@link InstallError} */
-export async function targetOf(context: Context, given: Shipped): Promise<Target> {
-  const { options } = context;
+/** What a call asks for, which takes no cluster to be read and checked. */
+export interface Choice {
+  readonly selected: readonly ComponentName[];
+  readonly values: ChosenValues;
+}
+
+/** @throws {@link UsageError} for arguments, and files that they name, which are wrong whatever the cluster is. */
+export async function choiceOf(options: Options): Promise<Choice> {
   if (options.meshNamespace !== NAMESPACE)
     throw new UsageError(
       `this command installs into ${NAMESPACE} alone; for another namespace use the Helm chart (deploy/charts/ambit)`,
     );
   const selected = selectedComponents(options.components);
-  const chosen = await readChosenValues(options.valuesFiles, options.set);
+  return { selected, values: await readChosenValues(options.valuesFiles, options.set) };
+}
+
+/** @throws {@link UsageError} or {@link InstallError} */
+export async function targetOf(context: Context, given: Shipped): Promise<Target> {
+  const { options } = context;
+  const { selected, values: chosen } = context.choice ?? (await choiceOf(options));
   const recorded = options.resetValues ? {} : await recordedValues(context);
   const values = mergeChosen(recorded, chosen);
   const manifest = readManifest(given.manifests);

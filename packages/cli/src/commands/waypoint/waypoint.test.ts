@@ -180,7 +180,7 @@ describe('waypoint apply', () => {
       'a timeout that is none': {
         args: ['--waypoint-timeout', 'soon'],
         code: 2,
-        err: 'ambit: --waypoint-timeout wants a duration such as 30s, not "soon"\n',
+        err: 'ambit: --waypoint-timeout wants a duration such as 30s (no unit: seconds), not "soon"\n',
       },
       'an option of other commands': {
         args: ['--timeout', '3s'],

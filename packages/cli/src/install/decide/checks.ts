@@ -51,7 +51,8 @@ export const MIN_KUBERNETES = '1.30.0';
 
 const GATEWAY_API = `the Gateway API is not installed; waypoints need it: kubectl apply --server-side -f ${GATEWAY_API_URL}`;
 
-const LAB =
+/** Why nothing is installed into the lab, nor taken out of it. */
+export const LAB =
   'this is the lab of "npm run demo", whose mesh runs from sources and is there already: "ambit status"; the installer is for clusters (docs/operate/install.md)';
 /** Nobody publishes images under the chart's default name. */
 export const DEFAULT_HUB =
