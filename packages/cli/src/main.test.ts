@@ -59,6 +59,7 @@ test.each([
   [['upgrade', '--set', 'foo=1'], 'there is no value foo;'],
   [['install', '--set', 'global.hub'], '--set wants KEY=VALUE'],
   [['why', 'a/b/c', 'api:80'], '"a/b/c" is not NAME'],
+  [['enroll', 'a/b/c'], '"a/b/c" is neither NAMESPACE nor NAMESPACE/POD'],
   [['waypoint', 'apply', '--name', 'none'], 'a waypoint cannot be called none'],
 ])('%j is a wrong command line, with a cluster or without', (args, problem) => {
   expect(ambit(launcher, ...args)).toEqual({

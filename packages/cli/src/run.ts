@@ -11,7 +11,7 @@ import { analyze } from './commands/analyze.ts';
 import { certificates } from './commands/certificates.ts';
 import { completion } from './commands/completion.ts';
 import { connections } from './commands/connections.ts';
-import { enroll, unenroll } from './commands/enroll.ts';
+import { enroll, parseSubject, unenroll } from './commands/enroll.ts';
 import { helpText } from './commands/help.ts';
 import { install, upgrade } from './commands/install.ts';
 import { policies } from './commands/policies.ts';
@@ -91,6 +91,8 @@ const CHECKS: Readonly<
     parseDestination(destination);
     requestQuery(request, 'http');
   },
+  enroll: ([subject = '']) => void parseSubject(subject),
+  unenroll: ([subject = '']) => void parseSubject(subject),
   'waypoint apply': (_, { waypoint, namespace }) => void waypointGateway(waypoint, namespace),
 };
 

@@ -89,10 +89,16 @@ function labelFor(direction: Direction, { namespace, pod }: Subject): string | n
   return follows && pod.metadata.labels?.[MODE_LABEL] !== AMBIENT ? null : AMBIENT;
 }
 
-async function find({ client, signal }: Context, operand: string): Promise<Subject> {
+/** @throws {@link UsageError} */
+export function parseSubject(operand: string) {
   const [name = '', podName, ...rest] = operand.split('/');
   if (name === '' || podName === '' || rest.length > 0)
     throw new UsageError(`"${operand}" is neither NAMESPACE nor NAMESPACE/POD`);
+  return { name, podName };
+}
+
+async function find({ client, signal }: Context, operand: string): Promise<Subject> {
+  const { name, podName } = parseSubject(operand);
   const namespace = await client.find(namespaces, { name }, signal);
   if (!namespace) {
     const hint = await similarOf(name, client, namespaces, undefined, signal);
