@@ -13,6 +13,8 @@ export const MAX_PROXIES_ASKED_AT_ONCE = 8;
 /** How long `enroll` and `unenroll` wait for the pods, unless told otherwise. */
 export const ENROL_WAIT_MS = 60_000;
 export const ENROL_POLL_MS = 500;
+/** How long connections through the proxy go on after their pod was released, at most: what the node agent gives them. */
+export const RELEASED_OPEN_MS = 70_000;
 /** How long `waypoint apply` and `waypoint status` wait, unless told otherwise. */
 export const WAYPOINT_WAIT_MS = 90_000;
 export const WAYPOINT_POLL_MS = 500;

@@ -446,6 +446,23 @@ ambit: outside/stranger: EnrolmentFailed: no certificate for ${BATCH}: the CA is
     });
   });
 
+  test('un-enrolling counts pods that were captured, and says what becomes of their connections', async () => {
+    cluster.pod('outside', 'own-1', { ...CAPTURED, labels: AMBIENT });
+    cluster.api.intercept = (method, path) => {
+      if (method !== 'PATCH' || !path.includes('own-1')) return undefined;
+      cluster.pod('outside', 'own-1', {});
+      return { status: 200, body: {} };
+    };
+    expect(await cluster.run('unenroll', 'outside/own-1')).toEqual({
+      code: 0,
+      out: 'outside/own-1 is un-enrolled: 1 of 1 captured pods released; connections that are open may end by themselves for up to 70 s, then they are cut\n',
+      err: '',
+    });
+    expect((await cluster.run('unenroll', 'outside')).out).toBe(
+      'outside is un-enrolled: no running pod was captured\n',
+    );
+  });
+
   test('whoever may not list what exists gets the sentence without a guess', async () => {
     cluster.api.intercept = (method, path) =>
       method === 'GET' && path.endsWith('/namespaces')

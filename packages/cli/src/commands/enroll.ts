@@ -20,7 +20,7 @@ import {
 import { InstallError, NotFoundError, UsageError } from '../errors.ts';
 import { findLast } from '../events.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { ENROL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
+import { ENROL_POLL_MS, MAX_PODS_NAMED, RELEASED_OPEN_MS } from '../limits.ts';
 import { excludedNamespaces, hasMesh, noMesh } from '../mesh-presence.ts';
 import { similarOf } from '../similar-names.ts';
 
@@ -31,6 +31,9 @@ interface Subject {
   /** `undefined`: the whole namespace. */
   readonly pod: Pod | undefined;
 }
+
+/** UIDs of pods that were captured before anything was changed. */
+type Captured = ReadonlySet<string>;
 
 interface Progress {
   readonly followed: readonly Pod[];
@@ -51,14 +54,15 @@ async function change(context: Context, direction: Direction, operand: string): 
   const { client, options, signal } = context;
   const subject = await find(context, operand);
   if (direction === 'enroll') await mustTakeEffect(context, subject);
+  const captured = direction === 'enroll' ? new Set<string>() : await capturedIn(context, subject.namespace);
   const labels = { [MODE_LABEL]: labelFor(direction, subject) };
   const patch = { type: 'merge', body: { metadata: { labels } } } as const;
   const manager = { fieldManager: 'ambit' };
   if (subject.pod) await client.patch(pods, subject.pod.metadata, patch, manager, signal);
   else await client.patch(namespaces, subject.namespace.metadata, patch, manager, signal);
   const progress = options.wait
-    ? await follow(context, direction, subject)
-    : await look(context, direction, subject);
+    ? await follow(context, direction, subject, captured)
+    : await look(context, direction, subject, captured);
   await report(context, direction, operand, progress);
   return options.wait && progress.behind.length > 0 ? EXIT.timeout : EXIT.ok;
 }
@@ -113,18 +117,37 @@ async function find({ client, signal }: Context, operand: string): Promise<Subje
   return { namespace, pod };
 }
 
-async function follow(context: Context, direction: Direction, subject: Subject): Promise<Progress> {
+async function capturedIn({ client, signal }: Context, { metadata }: Namespace): Promise<Captured> {
+  const { items } = await client.list(pods, { namespace: metadata.name }, signal);
+  return new Set(items.filter(isCaptured).map(uidOf));
+}
+
+function uidOf({ metadata }: Pod): string {
+  return metadata.uid ?? metadata.name;
+}
+
+async function follow(
+  context: Context,
+  direction: Direction,
+  subject: Subject,
+  captured: Captured,
+): Promise<Progress> {
   const { clock, options, signal } = context;
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
   for (;;) {
-    const progress = await look(context, direction, subject);
+    const progress = await look(context, direction, subject, captured);
     if (progress.behind.length === 0 || clock.monotonicMs() >= deadlineMs) return progress;
     await clock.sleep(ENROL_POLL_MS, signal);
   }
 }
 
 /** Which of the pods concerned are where they shall be. */
-async function look({ client, signal }: Context, direction: Direction, subject: Subject): Promise<Progress> {
+async function look(
+  { client, signal }: Context,
+  direction: Direction,
+  subject: Subject,
+  captured: Captured,
+): Promise<Progress> {
   const { name } = subject.namespace.metadata;
   const [namespace, { items }] = await Promise.all([
     client.find(namespaces, { name }, signal),
@@ -134,13 +157,24 @@ async function look({ client, signal }: Context, direction: Direction, subject: 
     .filter((pod) => subject.pod === undefined || pod.metadata.name === subject.pod.metadata.name)
     .filter(isRunning);
   const isMeant = (pod: Pod) => exemption(pod, namespace) === undefined;
-  const concerned = running.filter((pod) => isMeant(pod) === (direction === 'enroll'));
+  // Nobody releases what was outside all the time.
+  const concerned = running.filter((pod) =>
+    direction === 'enroll' ? isMeant(pod) : !isMeant(pod) && (isCaptured(pod) || captured.has(uidOf(pod))),
+  );
   const done = (pod: Pod) => isCaptured(pod) === (direction === 'enroll');
   return {
     followed: concerned.filter(done),
     behind: concerned.filter((pod) => !done(pod)),
     staying: direction === 'enroll' ? [] : running.filter(isMeant),
   };
+}
+
+function releaseOf(released: number, total: number, staying: number): string {
+  if (total === 0) return staying > 0 ? 'no running pod is released' : 'no running pod was captured';
+  const count = `${released} of ${total} captured pods released`;
+  return released === 0
+    ? count
+    : `${count}; connections that are open may end by themselves for up to ${RELEASED_OPEN_MS / 1_000} s, then they are cut`;
 }
 
 async function report(
@@ -160,9 +194,10 @@ async function report(
     }));
     print(`${JSON.stringify({ subject, enrolled, pods: rows }, undefined, 2)}\n`);
   } else {
-    const what = enrolled ? 'captured' : 'released';
     print(
-      `${subject} is ${enrolled ? 'enrolled' : 'un-enrolled'}: ${followed.length} of ${total} running pods ${what}\n`,
+      enrolled
+        ? `${subject} is enrolled: ${followed.length} of ${total} running pods captured\n`
+        : `${subject} is un-enrolled: ${releaseOf(followed.length, total, staying.length)}\n`,
     );
   }
   if (staying.length > 0)

@@ -26,7 +26,9 @@ that you may not list; · may not be what was meant.`,
   enroll: `Puts the label istio.io/dataplane-mode=ambient on it and waits until its running pods are captured. Of a
 pod whose namespace is enrolled it takes the label istio.io/dataplane-mode=none away instead, so that the namespace's
 counts again.`,
-  unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead.`,
+  unenroll: `Removes the label; a pod of an enrolled namespace gets istio.io/dataplane-mode=none instead. Waits until no
+new connection of the pods that were captured goes through the mesh; those that are open may end by themselves for up
+to 70 s, then they are cut.`,
   preflight: `Asks the API, and looks at each node from a pod that runs there for some seconds, in a namespace that is removed
 afterwards. Each finding comes with what to do about it; errors, which keep the mesh from working, give exit code 4,
 and so does a look that reached no node, unless --no-probe asked for that.`,
