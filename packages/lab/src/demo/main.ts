@@ -16,9 +16,9 @@ import { type Lab, startLab } from '../lab.ts';
 import { installMesh } from '../mesh.ts';
 import { probeSandbox, SANDBOX_VARIABLE, spawnInSandbox } from '../sandbox.ts';
 import { bridge, writeKubeconfigFor } from './api-bridge.ts';
-import { saveEvidence } from './evidence.ts';
+import { failedLines, saveEvidence } from './evidence.ts';
 import { labWorld } from './lab-world.ts';
-import { ONLY_WEB, STRICT } from './manifests.ts';
+import { ONLY_WEB, SHOP, STRICT } from './manifests.ts';
 import { isReaderGone, outputFailure } from './output.ts';
 import { runSteps } from './step.ts';
 import { demoSteps, summaryOf } from './steps.ts';
@@ -125,12 +125,15 @@ async function inside(
     const [first = '', second = ''] = lab.nodes.map((node) => node.name);
     write(`Nodes ${first} and ${second} are up, with a CNI agent and a ztunnel each; istiod-lite runs.`);
     const steps = demoSteps(labWorld(lab, process.env), [first, second]);
-    const outcome = await runSteps(steps, write, abort.signal);
+    const outcome = await runSteps(steps, write, abort.signal, async () => {
+      await systemClock.sleep(LAST_LINES_MS, abort.signal);
+      return failedLines(lab.allLogs(), SHOP);
+    });
     const summary = summaryOf(outcome, steps.length);
     const seconds = Math.round((systemClock.monotonicMs() - startedMs) / 1_000);
     write('');
     write(`${summary.seen.join(' ')} in ${seconds} s`);
-    if (!summary.passed) await keepEvidence(lab, story, write, abort.signal);
+    if (!summary.passed) keepEvidence(lab, story, write);
     if (values.keep) await keep(lab.api.url, folder, { passed: summary.passed, write }, abort.signal);
     return summary.passed ? 0 : 1;
   } catch (error) {
@@ -145,13 +148,7 @@ async function inside(
 }
 
 /** Saves what everybody said, where it outlives the sandbox, and says where. */
-async function keepEvidence(
-  lab: Lab,
-  story: readonly string[],
-  write: (line: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  await systemClock.sleep(LAST_LINES_MS, signal);
+function keepEvidence(lab: Lab, story: readonly string[], write: (line: string) => void): void {
   const folder = mkdtempSync(join(tmpdir(), 'ambit-demo-failed-'));
   saveEvidence(folder, lab.allLogs(), story);
   write(`What every program of the lab said, the proxies' access logs too, is in ${folder}`);

@@ -29,11 +29,16 @@ export function quoted({ output }: { readonly output: string }): readonly string
     .map((line) => `    ${line}`);
 }
 
-/** Runs the steps in order, telling each as it goes; the first that fails is the last. */
+/**
+ * Runs the steps in order, telling each as it goes; the first that fails is the last.
+ *
+ * @param explain - What to say below a step that failed.
+ */
 export async function runSteps(
   steps: readonly Step[],
   write: (line: string) => void,
   signal: AbortSignal,
+  explain: () => Promise<readonly string[]>,
 ): Promise<{ readonly passed: number; readonly failed: number }> {
   let passed = 0;
   for (const [index, step] of steps.entries()) {
@@ -46,6 +51,7 @@ export async function runSteps(
       return { passed: false, seen: [`✗ ${error instanceof Error ? error.message : String(error)}`] };
     });
     for (const line of outcome.seen) write(`   ${line}`);
+    if (!outcome.passed) for (const line of await explain()) write(`     ${line}`);
     write(`   ${outcome.passed ? 'PASS' : 'FAIL'}`);
     if (!outcome.passed) return { passed, failed: 1 };
     passed += 1;

@@ -16,8 +16,8 @@ function queryItems(done: (error: Error | undefined, items: string) => void): vo
   const socket = connect({ host: databaseHost, port: Number(databasePort), timeout: 30_000 });
   const elapsedMs = stopwatch();
   let reached = 'name not resolved';
-  socket.on('lookup', () => {
-    reached = 'not connected';
+  socket.on('lookup', (error: Error | null) => {
+    if (!error) reached = 'not connected';
   });
   socket.on('connect', () => {
     reached = `from port ${socket.localPort ?? 0}`;

@@ -14,9 +14,10 @@ const stats = { ok: 0, failed: 0, lastError: '' };
 /** One request on a connection of its own, so that each meets the rules as they are at that moment. */
 function callApi(done: (error: Error | undefined, body: string) => void): void {
   const elapsedMs = stopwatch();
+  let reached = 'name not resolved';
   const fail = (error: Error) => {
     const { localPort } = request.socket ?? {};
-    const from = localPort === undefined ? 'not connected' : `from port ${localPort}`;
+    const from = localPort === undefined ? reached : `from port ${localPort}`;
     report(`request failed after ${elapsedMs()} ms, ${from}: ${error.message}`);
     done(error, '');
   };
@@ -28,6 +29,11 @@ function callApi(done: (error: Error | undefined, body: string) => void): void {
       const body = Buffer.concat(chunks).toString();
       if (response.statusCode === 200) done(undefined, body);
       else fail(new Error(`status ${response.statusCode}`));
+    });
+  });
+  request.on('socket', (socket) => {
+    socket.on('lookup', (error: Error | null) => {
+      if (!error) reached = 'not connected';
     });
   });
   request.on('timeout', () => request.destroy(new Error('no answer within 30 s')));
