@@ -179,6 +179,7 @@ test('a Job in the mesh does its work and ends', async () => {
     'the job ends',
     () => suite.cluster.client.get(jobs, { namespace: live.name, name: 'work' }),
     ({ status }) => (status?.succeeded ?? 0) + (status?.failed ?? 0) > 0,
+    { timeoutMs: 150_000 },
   );
   expect(job.status).toMatchObject({ succeeded: 1 });
   const [worker] = await live.podsOf('work');

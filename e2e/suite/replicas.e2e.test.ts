@@ -9,14 +9,13 @@ import { PARTS, SYSTEM } from './kit/mesh.ts';
 import { authorizationPolicy } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { until } from './kit/wait.ts';
+import { LED, until } from './kit/wait.ts';
 
 const suite = useSuite('replicas');
 const rows = new Rows();
 const STATUS_LEASE = 'istio-status-leader';
 const REPLICAS = 2;
-/** A lease that was not given back runs out after 30 s. */
-const TAKEN_OVER = { timeoutMs: 90_000, everyMs: 500 };
+const TAKEN_OVER = { ...LED, everyMs: 500 };
 
 let space: Space;
 let client: EchoPod;
@@ -83,10 +82,16 @@ test('one of two leads; when it is killed the other does its work, and nobody no
   });
   rows.add('the leading control plane of two killed', disturbed);
   expect([lost(disturbed), disturbed.held.reopened]).toEqual([[], 0]);
-  expect([before, await podOfLeader()]).toEqual([
-    expect.any(String),
-    expect.not.stringMatching(`^${before}$`),
-  ]);
+  // Who is killed may have had the time to do that piece of work, too.
+  await until(
+    'another leader',
+    async () => {
+      const now = await podOfLeader();
+      return now !== undefined && now !== before;
+    },
+    TAKEN_OVER,
+  );
+  await written('by-another');
   await suite.mesh.rolledOut('istiod');
 });
 
@@ -98,7 +103,7 @@ test('a namespace that no discovery selector selects is not looked at, until one
     };
     return workloads.some(({ namespace }) => namespace === space.name);
   };
-  expect(await seen()).toBe(true);
+  await until('the namespace is looked at', seen);
   const at = { namespace: SYSTEM, name: 'istio' };
   if (await suite.cluster.client.find(configMaps, at))
     throw new Error('not tested: the mesh has settings of its own, which this test would replace');

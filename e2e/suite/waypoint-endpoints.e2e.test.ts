@@ -13,12 +13,14 @@ import { service } from './kit/objects.ts';
 import { inTurn, podOf, wasReadOnTheWay } from './kit/outcomes.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { until } from './kit/wait.ts';
+import { EVERYBODY, LED, type Patience, until } from './kit/wait.ts';
 import { WaypointPods } from './kit/waypoint-pods.ts';
 
 const suite = useSuite('waypoint-endpoints');
-const patience = { timeoutMs: 60_000 };
-const ASK_TIMEOUT_MS = 8_000;
+const patience = LED;
+/** A waypoint has two pods, which hear of a change each in its own time. */
+const settled: Patience = { inARow: EVERYBODY };
+const ASK_TIMEOUT_MS = 20_000;
 const ZONE = 'topology.kubernetes.io/zone';
 const GATEWAY_NAME = 'gateway.networking.k8s.io/gateway-name';
 
@@ -57,9 +59,9 @@ beforeAll(async () => {
   )) as [EchoPod, EchoPod, EchoPod, EchoPod];
   await space.apply(service(space.name, 'placed', { selector: { place: 'any' } }));
   await space.enrolled(true, 'client', 'good', 'bad', 'there');
-  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  await ambit('waypoint', 'apply', '-n', space.name, '--enroll-namespace', '--waypoint-timeout', '150s');
   for (const name of ['good', 'placed'])
-    await until(`requests to ${name} at L7`, async () => wasReadOnTheWay(await ask(name)), patience);
+    await until(`requests to ${name} at L7`, async () => wasReadOnTheWay(await ask(name)), settled);
 });
 
 describe('health checks that annotations ask for', () => {
@@ -130,12 +132,14 @@ describe('health checks that annotations ask for', () => {
         expect(await countedOf('health_checks_total', host(), { result: 'failed' })).toBeGreaterThan(0);
         expect(await countedOf('health_checks_total', host(), { result: 'passed' })).toBeGreaterThan(0);
         expect(await countedOf('endpoints', host(), { state: 'failing_health_checks' })).toBeGreaterThan(0);
-        expect((await ambit('waypoint', 'endpoints', '-n', space.name)).text).toMatch(
-          new RegExp(`${host()}:${PORTS.http} .*fails its health checks`),
+        await until('the command tells', async () =>
+          new RegExp(`${host()}:${PORTS.http} .*fails its health checks`).test(
+            (await ambit('waypoint', 'endpoints', '-n', space.name)).text,
+          ),
         );
-        expect(
+        await until('the log tells', async () =>
           (await waypoint.logs()).some((line) => line.includes('endpoint failed its health checks')),
-        ).toBe(true);
+        );
 
         await other().becomes({});
         await until(
@@ -143,8 +147,9 @@ describe('health checks that annotations ask for', () => {
           async () => podOf(await one()) === other().name,
           patience,
         );
-        const lines = await waypoint.logs();
-        expect(lines.some((line) => line.includes('endpoint passed its health checks'))).toBe(true);
+        await until('the log tells that as well', async () =>
+          (await waypoint.logs()).some((line) => line.includes('endpoint passed its health checks')),
+        );
         await other().becomes({ status: 503 });
         await until('and left out again', onlyGood, patience);
 
@@ -245,7 +250,9 @@ describe('zones', () => {
       });
       return new Map(items.filter(isReady).map(({ spec, status }) => [status?.podIP, spec?.nodeName]));
     };
-    expect(new Set((await nodeOf()).values()).size).toBe(2);
+    await until('a pod of the waypoint on each node', async () => {
+      return new Set((await nodeOf()).values()).size === 2;
+    });
     const near = (check: Readonly<Record<string, string>>) =>
       annotated(
         service(space.name, 'near', { selector: { place: 'any' }, trafficDistribution: 'PreferClose' }),

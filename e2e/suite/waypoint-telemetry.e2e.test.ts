@@ -8,11 +8,13 @@ import { serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
 import { PORTS } from '../echo/ports.ts';
-import { eventually, until } from './kit/wait.ts';
+import { EVERYBODY, eventually, LED, type Patience, until } from './kit/wait.ts';
 import { WaypointPods } from './kit/waypoint-pods.ts';
 
 const suite = useSuite('waypoint-telemetry');
-const patience = { timeoutMs: 60_000 };
+const patience = LED;
+/** A waypoint has two pods, which hear of a change each in its own time. */
+const settled: Patience = { inARow: EVERYBODY };
 
 let space: Space;
 let client: EchoPod;
@@ -58,11 +60,14 @@ beforeAll(async () => {
   )) as [EchoPod];
   await space.enrolled(true, 'client', 'server', 'collector');
   waypoint = new WaypointPods(suite.cluster, space.name);
-  await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  await runAmbit(
+    suite.cluster,
+    ...['waypoint', 'apply', '-n', space.name, '--enroll-namespace', '--waypoint-timeout', '150s'],
+  );
   await until(
     'requests at L7',
     async () => (await reach()).server?.headers?.['x-request-id'] !== undefined,
-    patience,
+    settled,
   );
 });
 
@@ -232,9 +237,9 @@ describe('a trace', () => {
     const tracing = [{ providers: [{ name: ZIPKIN }], randomSamplingPercentage: 100 }];
     const sampled = async () => (await fieldsOf({}))?.['x-b3-sampled'];
     await space.having([telemetry('trace', { tracing })], async () => {
-      await until('all', async () => (await sampled()) === '1', patience);
+      await until('all', async () => (await sampled()) === '1', settled);
       await space.apply(telemetry('trace', { tracing: [{ ...tracing[0], randomSamplingPercentage: 0 }] }));
-      await until('none', async () => (await sampled()) !== '1', patience);
+      await until('none', async () => (await sampled()) !== '1', settled);
       for (let i = 0; i < 10; i++) expect(await sampled()).not.toBe('1');
     });
   });
