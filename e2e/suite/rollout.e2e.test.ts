@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { RequestOutcome } from '../echo/messages.ts';
 import { PORTS } from '../echo/ports.ts';
 import { deployments } from '@ambit/kube/resources/core';
 import { type Disturbed, lost, Rows, say, underLoad } from './kit/disturbance.ts';
@@ -109,11 +110,8 @@ test('a program that starts in milliseconds loses nothing in the mesh; outside, 
   }
 });
 
-test('the first request of every brand-new pod goes well, with its identity', async () => {
-  const { space, client } = meshed;
-  await space.run({ name: 'server', node: suite.nodes[1] });
-  await space.enrolled(true, 'server');
-  await client.settledOn({ host: space.host('server') });
+/** Outcomes of the first requests of one pod, and then of {@link TOGETHER} that start at once, to a server of its own. */
+async function firstRequests(space: Space, where: string): Promise<readonly RequestOutcome[]> {
   const env = { FIRST_REQUEST: `http ${space.host('server')} ${PORTS.http}` };
   await space.apply(deployment(space, 'alone', 1, env));
   const [alone] = await space.allReady('alone', 1);
@@ -125,8 +123,24 @@ test('the first request of every brand-new pod goes well, with its identity', as
   const [first = 0, ...others] = outcomes.map(({ latencyMs }) => latencyMs);
   const middle = others.toSorted((a, b) => a - b)[Math.floor(others.length / 2)] ?? 0;
   say(
-    `\nfirst request of a brand-new pod: ${first.toFixed(0)} ms; of ${TOGETHER} at once: p50 ${middle.toFixed(0)} ms\n`,
+    `\nfirst request of a brand-new pod, ${where} the mesh: ${first.toFixed(0)} ms; of ${TOGETHER} at once: p50 ${middle.toFixed(0)} ms\n`,
   );
+  return outcomes;
+}
+
+test('the first request of every brand-new pod goes well, with its identity; outside, for comparison', async () => {
+  const outside = await suite.space('first-plain');
+  const [caller] = (await outside.run(
+    { name: 'client', node: suite.nodes[0] },
+    { name: 'server', node: suite.nodes[1] },
+  )) as [EchoPod];
+  await caller.settledOn({ host: outside.host('server') });
+  await firstRequests(outside, 'outside');
+  const { space, client } = meshed;
+  await space.run({ name: 'server', node: suite.nodes[1] });
+  await space.enrolled(true, 'server');
+  await client.settledOn({ host: space.host('server') });
+  const outcomes = await firstRequests(space, 'inside');
   expect(outcomes.map(({ ok }) => ok)).toEqual(Array.from({ length: TOGETHER + 1 }, () => true));
   const callers = await eventually(
     'a line for each of them',
