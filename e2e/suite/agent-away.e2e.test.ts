@@ -27,6 +27,7 @@ beforeAll(async () => {
 });
 
 test('without the agent: what runs goes on, outsiders start, a pod of the mesh waits and says for what', async () => {
+  await client.settledOn({ host: inside.host('server') });
   const load = await client.load({ host: inside.host('server'), connections: 'new', requestsPerSecond: 20 });
   const bringBack = await takeAway(suite, 'agent', suite.nodes[0]);
   const options = { name: 'guarded', namespace: inside.name, node: suite.nodes[0] };
@@ -69,19 +70,30 @@ test('a pod that started past agent and plugin is taken in once there is an agen
   await lists.write(path, JSON.stringify(withoutOurs(list)));
   const [late] = (await inside.run({ name: 'late', node: suite.nodes[0] })) as [EchoPod];
   expect(isEnrolled(await inside.pod('late'))).toBe(false);
+  await late.settledOn({ host: inside.host('server') });
   const open = await late.load({ host: inside.host('server'), connections: 1, requestsPerSecond: 10 });
   await open.hasServed(5);
 
   await bringBack();
   await inside.enrolled(true, 'late');
-  expect(typesOf((await lists.first()).list)).toEqual([...typesOf(withoutOurs(list)), PLUGIN]);
-  const { items } = await suite.cluster.client.list(events, {
-    namespace: inside.name,
-    fieldSelector: 'involvedObject.name=late,reason=EnrolledLate',
-  });
-  expect(items.map(({ message }) => message)).toEqual([
-    expect.stringContaining('the CNI plugin was not asked when this pod started'),
-  ]);
+  // Each of what comes next is done by itself.
+  await eventually(
+    'the plugin is put back',
+    async () => typesOf((await lists.first()).list),
+    (types) => types.join() === [...typesOf(withoutOurs(list)), PLUGIN].join(),
+  );
+  const told = await eventually(
+    'the event of it',
+    async () => {
+      const { items } = await suite.cluster.client.list(events, {
+        namespace: inside.name,
+        fieldSelector: 'involvedObject.name=late,reason=EnrolledLate',
+      });
+      return items.map(({ message }) => message);
+    },
+    ({ length }) => length > 0,
+  );
+  expect(told).toEqual([expect.stringContaining('the CNI plugin was not asked when this pod started')]);
   const { ok } = await open.report();
   await open.hasServed(ok + 5);
   expect(await open.end()).toMatchObject({ failed: 0, reopened: 0 });

@@ -64,6 +64,7 @@ test('a block of the tunnel’s port fails the connection, and log and metrics s
 });
 
 test('so they do when the tunnel was open already', async () => {
+  await client.settledOn({ host: space.host('server') });
   // Each of the proxy's workers has its own.
   for (let each = 0; each < 12; each++) await client.mustReach({ host: space.host('server') });
   const before = await blockedCount();

@@ -36,8 +36,9 @@ beforeAll(async () => {
   await inside.enrolled(true, 'client', 'server');
   await inside.apply(serviceAccount(inside.name, ACCOUNT));
   // The node's Services may be behind the readiness of pods.
-  await free.eventuallyReaches({ host: outside.host('server') });
-  await stranger.eventuallyReaches({ host: strict.host('server') });
+  await free.settledOn({ host: outside.host('server') });
+  await stranger.settledOn({ host: strict.host('server') });
+  await client.settledOn({ host: inside.host('server') });
 });
 
 test('without a control plane: who has no certificate stays outside or waits, and all goes on; with it again, they come in', async () => {

@@ -56,8 +56,12 @@ test(
   async () => {
     const { path, list } = await lists.first();
     await installWith(suite, 'cni.istioOwnedCNIConfig');
-    const owned = await lists.first();
-    expect(owned.path.endsWith(`/${OWN_LIST}`)).toBe(true);
+    const owned = await eventually(
+      'the list of its own',
+      () => lists.first(),
+      (now) => now.path.endsWith(`/${OWN_LIST}`),
+      PUT_BACK,
+    );
     expect(typesOf(owned.list)).toEqual(typesOf(list));
     await startsEnrolled('by-own-list');
 
@@ -68,11 +72,17 @@ test(
     expect([bare.path, typesOf(bare.list)]).toEqual([path, typesOf(withoutOurs(list))]);
     const [outside] = (await space.run({ name: 'bare', node: server.node })) as [EchoPod];
     expect(isEnrolled(await space.pod('bare'))).toBe(false);
-    await outside.mustReach({ host: space.host('server') });
+    await outside.eventuallyReaches({ host: space.host('server') });
 
     await install(suite, 'cni.istioOwnedCNIConfig=false');
+    const again = await eventually(
+      'the plugin in the chain again',
+      () => lists.first(),
+      (now) => typesOf(now.list).join() === typesOf(list).join(),
+      PUT_BACK,
+    );
+    expect(again.path).toBe(path);
     expect(await lists.names()).not.toContain(OWN_LIST);
-    expect(typesOf((await lists.first()).list)).toEqual(typesOf(list));
     await space.enrolled(true, 'server', 'bare');
     await startsEnrolled('by-chain');
   },
