@@ -47,10 +47,11 @@ beforeAll(async () => {
 });
 afterAll(() => rows.print());
 
-async function measure(what: string, { client, space }: Pair): Promise<Disturbed> {
+/** What of a pair outside the mesh is lost, if the machine stands still, no mesh loses. */
+async function measure(what: string, { client, space }: Pair, isMeshed: boolean): Promise<Disturbed> {
   const disturbed = await underLoad(client, space.host('server'), () => sleep(ROUND_MS), { afterMs: 0 });
   rows.add(what, disturbed);
-  expect(lost(disturbed)).toEqual([]);
+  if (isMeshed) expect(lost(disturbed)).toEqual([]);
   return disturbed;
 }
 
@@ -72,8 +73,8 @@ async function compare(what: string): Promise<void> {
   const rounds: { readonly without: Disturbed; readonly with: Disturbed }[] = [];
   for (let round = 1; round <= ROUNDS; round++)
     rounds.push({
-      without: await measure(`outside the mesh, round ${round}`, plain),
-      with: await measure(`${what}, round ${round}`, meshed),
+      without: await measure(`outside the mesh, round ${round}`, plain, false),
+      with: await measure(`${what}, round ${round}`, meshed, true),
     });
   const parts = (which: 'fresh' | 'held') =>
     added(rounds.map(({ without, with: inside }) => ({ without: without[which], with: inside[which] })));

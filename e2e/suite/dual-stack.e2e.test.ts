@@ -132,7 +132,9 @@ test('a NodePort leads into an enrolled pod by the IPv6 address of a node', asyn
     const { status } = await suite.cluster.client.get(nodes, { name });
     const address = status?.addresses?.find((one) => one.type === 'InternalIP' && one.address.includes(':'));
     expect(address).toBeDefined();
-    expect((await stranger.mustReach({ host: address?.address ?? '', port })).server?.pod).toBe('far');
+    // Each node's own proxy hears of the pod by itself.
+    const outcome = await stranger.eventuallyReaches({ host: address?.address ?? '', port });
+    expect(outcome).toMatchObject({ server: { pod: 'far' } });
   }
 });
 
@@ -177,7 +179,6 @@ describe('policies', () => {
           return asked.flat().join();
         },
         (seen) => seen === wanted.join(),
-        { timeoutMs: 30_000 },
       );
     } finally {
       await space.remove(policy);

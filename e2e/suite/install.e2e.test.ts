@@ -174,6 +174,7 @@ describe('taken away and brought back under load', () => {
     const at = { namespace: SYSTEM, name: 'istio-ca-secret' };
     const { client: api } = suite.cluster;
     const key = (await api.get(secrets, at)).metadata.uid;
+    await client.settledOn({ host: inside.host('server') });
     const load = await client.load({
       host: inside.host('server'),
       connections: 'new',

@@ -12,7 +12,7 @@ import type { EchoPod } from './kit/echo-pod.ts';
 import { service } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { until } from './kit/wait.ts';
+import { EVERYBODY, until } from './kit/wait.ts';
 import { route } from './kit/waypoint-objects.ts';
 
 const suite = useSuite('route-changes');
@@ -26,7 +26,7 @@ const WRITERS = 10;
 const SETUP_TIMEOUT_MS = 300_000;
 /** So many answers in a row by the new route, over new connections, which go to both pods. */
 const SETTLED_ANSWERS = 6;
-const CHANGE_TIMEOUT_MS = 30_000;
+const CHANGE_TIMEOUT_MS = 60_000;
 
 let space: Space;
 let client: EchoPod;
@@ -61,7 +61,6 @@ async function revisionSeen(index: number): Promise<string | undefined> {
   const outcome = await client.mustReach({
     host: space.host(serviceOf(index)),
     path: pathOf(index),
-    timeoutMs: 10_000,
   });
   return outcome.server?.headers?.[REVISION];
 }
@@ -103,13 +102,16 @@ beforeAll(async () => {
   space = await suite.space('app', 'ambient');
   ({ client } = await suite.pair(space));
   await space.enrolled(true, 'client', 'server');
-  const said = await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  const said = await runAmbit(
+    suite.cluster,
+    ...['waypoint', 'apply', '-n', space.name, '--enroll-namespace', '--waypoint-timeout', '150s'],
+  );
   expect(said.status).toBe(0);
   const named = { selector: { app: 'server' } };
   await applyAll(Array.from({ length: SERVICES }, (_, index) => service(space.name, `s${index}`, named)));
   await applyAll(Array.from({ length: ROUTES }, (_, index) => routeOf(index, 0)));
   for (const index of [0, ROUTES - 1])
-    await until(`route r${index}`, async () => (await revisionSeen(index)) === '0', { timeoutMs: 60_000 });
+    await until(`route r${index}`, async () => (await revisionSeen(index)) === '0', { inARow: EVERYBODY });
 }, SETUP_TIMEOUT_MS);
 afterAll(() => rows.print());
 

@@ -12,11 +12,13 @@ import { wasReadOnTheWay } from './kit/outcomes.ts';
 import { askPod, logsOf } from './kit/pod-http.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { eventually, until } from './kit/wait.ts';
+import { EVERYBODY, eventually, LED, type Patience, until } from './kit/wait.ts';
 import { overlays } from './kit/waypoint-objects.ts';
 
 const suite = useSuite('waypoint-tls');
-const patience = { timeoutMs: 60_000 };
+const patience = LED;
+/** A waypoint has two pods, which hear of a change each in its own time. */
+const settled: Patience = { inARow: EVERYBODY };
 /** What the endpoints prove. */
 const NAME = 'backend.test';
 /** Where the waypoint is spoken to in clear, by what the client speaks; all lead to the application's port for TLS. */
@@ -177,11 +179,14 @@ beforeAll(async () => {
       },
     }),
   );
-  await runAmbit(suite.cluster, 'waypoint', 'apply', '-n', space.name, '--enroll-namespace');
+  await runAmbit(
+    suite.cluster,
+    ...['waypoint', 'apply', '-n', space.name, '--enroll-namespace', '--waypoint-timeout', '150s'],
+  );
   await until(
     'requests at L7',
     async () => wasReadOnTheWay(await client.ask({ host: space.host('server'), timeoutMs: 10_000 })),
-    patience,
+    settled,
   );
 });
 
