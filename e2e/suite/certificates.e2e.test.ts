@@ -6,7 +6,7 @@ import type { AuthorityMaterial } from '@ambit/identity/certificate-authority';
 import { caSecretFiles } from '@ambit/identity/plugged-in-ca';
 import { createIntermediate, createSelfSignedMaterial } from '@ambit/identity/self-signed-ca';
 import type { KubeObject } from '@ambit/kube/resource';
-import { configMaps, deployments, pods, secrets } from '@ambit/kube/resources/core';
+import { deployments, pods, secrets } from '@ambit/kube/resources/core';
 import { type Admission, whileAdmitting } from './kit/admission.ts';
 import { type Disturbed, lost, Rows, say, underLoad } from './kit/disturbance.ts';
 import type { EchoPod } from './kit/echo-pod.ts';
@@ -14,7 +14,7 @@ import { type Part, PARTS, SYSTEM } from './kit/mesh.ts';
 import { serviceAccount } from './kit/objects.ts';
 import type { Space } from './kit/space.ts';
 import { useSuite } from './kit/suite.ts';
-import { eventually } from './kit/wait.ts';
+import { eventually, LED } from './kit/wait.ts';
 
 const suite = useSuite('certificates');
 const rows = new Rows();
@@ -32,9 +32,10 @@ const ROOT_ROTATION_TIMEOUT_MS = 420_000;
 /** One may be a step of a rotation behind another. */
 const REPLICAS = 2;
 const CA_SECRET = { namespace: SYSTEM, name: 'istio-ca-secret' };
-const ROOTS = 'istio-ca-root-cert';
 /** Of istiod's own ports, admission among them. */
 const SERVING_LIFETIME_S = 20;
+/** Longer than the proxy of any node takes to learn that a replica is about to end: it is asked until then. */
+const DRAIN_NOTICE_S = 10;
 const OPERATORS_CA = { namespace: SYSTEM, name: 'cacerts' };
 const PLUGGED_IN_TIMEOUT_MS = 420_000;
 /** Whatever the kubelet takes to bring a changed Secret into a pod, and a proxy to renew. */
@@ -85,8 +86,8 @@ async function bothHeld(): Promise<readonly Held[]> {
 
 /** Serial numbers, decimal as proxies show them, of the roots that a namespace is told. */
 async function announcedRoots(namespace = space.name): Promise<readonly string[]> {
-  const { data } = await suite.cluster.client.get(configMaps, { namespace, name: ROOTS });
-  const pems = data?.['root-cert.pem']?.match(/-----BEGIN[\s\S]*?END CERTIFICATE-----/g) ?? [];
+  const roots = await suite.mesh.rootsOf(namespace);
+  const pems = roots.match(/-----BEGIN[\s\S]*?END CERTIFICATE-----/g) ?? [];
   return pems.map(serialOf).sort();
 }
 
@@ -96,6 +97,7 @@ async function announced(roots: readonly string[]): Promise<void> {
       'the root is announced',
       () => announcedRoots(namespace),
       (now) => now.join() === roots.join(),
+      LED,
     );
 }
 
@@ -155,7 +157,11 @@ beforeAll(async () => {
   suite.atEnd(async () => {
     // In this order: who signs is another again after the last test, and proxies look for its root when they start.
     await suite.mesh.patch('istiod', { spec: { replicas: before } }, 'merge');
-    await suite.mesh.setEnv('istiod', { AMBIT_ROOT_OVERLAP: undefined, AMBIT_SERVING_CERT_TTL: undefined });
+    await suite.mesh.setEnv('istiod', {
+      AMBIT_ROOT_OVERLAP: undefined,
+      AMBIT_SERVING_CERT_TTL: undefined,
+      AMBIT_DRAIN_NOTICE: undefined,
+    });
     if (ownRoots) await announced(ownRoots);
     await suite.mesh.setEnv('ztunnel', { SECRET_TTL: undefined });
   });
@@ -164,6 +170,7 @@ beforeAll(async () => {
     suite.mesh.setEnv('istiod', {
       AMBIT_ROOT_OVERLAP: `${ROOT_OVERLAP_S}s`,
       AMBIT_SERVING_CERT_TTL: `${SERVING_LIFETIME_S}s`,
+      AMBIT_DRAIN_NOTICE: `${DRAIN_NOTICE_S}s`,
     }),
     suite.mesh.setEnv('ztunnel', { SECRET_TTL: `${LIFETIME_S}s` }),
   ]);
@@ -188,9 +195,12 @@ test(
         type: 'merge',
         body: { metadata: { annotations } },
       });
-      const both = await eventually('two roots are announced', announcedRoots, ({ length }) => length === 2, {
-        timeoutMs: 60_000,
-      });
+      const both = await eventually(
+        'two roots are announced',
+        announcedRoots,
+        ({ length }) => length === 2,
+        LED,
+      );
       expect(both).toContain(old);
       await eventuallyMounted('ztunnel', () =>
         eventually(
@@ -239,7 +249,7 @@ test(
       expect(Date.parse(expirationTime) - Date.parse(validFrom)).toBeLessThanOrEqual(
         (LIFETIME_S + BACKDATED_S) * 1_000,
       );
-    expect(await client.ask({ host: space.host('server') })).toMatchObject({ ok: true });
+    await client.mustReach({ host: space.host('server') });
   },
   ROOT_ROTATION_TIMEOUT_MS,
 );
