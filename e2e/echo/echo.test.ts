@@ -134,6 +134,7 @@ test('a load whose process stands still does not ask all at once what was due me
   expect(report).toMatchObject({ failed: 0 });
   // Of two hundred a second that were due.
   expect(report.ok - before).toBeLessThan(200);
+  expect(report.stoodStillMs).toBeGreaterThan(3_500);
   silent.close();
 });
 

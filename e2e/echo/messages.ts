@@ -118,6 +118,8 @@ export interface LoadReport {
   >;
   /** The first few requests that went well and took longer than {@link SLOW_MS}. */
   readonly slow: readonly { readonly atMs: number; readonly latencyMs: number }[];
+  /** How long nothing was asked, since the process itself stood still. */
+  readonly stoodStillMs: number;
   /** The longest time between two answers that went well. */
   readonly longestGapMs: number;
   /** How many answers each server gave; the first few names. */

@@ -49,6 +49,7 @@ export class Load {
   #failed = 0;
   #lastOkAt = this.#beganAt;
   #longestGapMs = 0;
+  #stoodStillMs = 0;
   #running = true;
 
   constructor(order: LoadOrder) {
@@ -81,6 +82,7 @@ export class Load {
         answer: stepOf(this.#stepsUs.answer),
       },
       slow: [...this.#slow],
+      stoodStillMs: Math.round(this.#stoodStillMs),
       longestGapMs: Math.round(this.#longestGapMs),
       servers: Object.fromEntries(this.#servers),
     };
@@ -98,7 +100,11 @@ export class Load {
     const everyMs = 1_000 / this.#order.requestsPerSecond;
     let dueAt = this.#beganAt;
     for (let i = 0; ; i++, dueAt += everyMs) {
-      if (performance.now() - dueAt > STOOD_STILL_MS) dueAt = performance.now();
+      const lateMs = performance.now() - dueAt;
+      if (lateMs > STOOD_STILL_MS) {
+        this.#stoodStillMs += lateMs;
+        dueAt += lateMs;
+      }
       if (dueAt >= this.#endAt) break;
       await this.#until(dueAt);
       if (performance.now() >= this.#endAt) break;

@@ -82,7 +82,11 @@ export function lost({ fresh, held }: Disturbed): readonly string[] {
 }
 
 /** @param which - Heads each line. */
-function lostOf(which: string, { failed, errors }: LoadReport): readonly string[] {
+function lostOf(which: string, report: LoadReport): readonly string[] {
+  const { failed, errors, elapsedMs, stoodStillMs } = report;
+  // A load that did not ask has lost nothing, and shows nothing.
+  if (stoodStillMs > elapsedMs / 2)
+    return [`${which}: nothing was asked for ${stoodStillMs} of ${elapsedMs} ms, the machine stood still`];
   if (failed === 0) return [];
   const kinds = Map.groupBy(errors, ({ error }) => error);
   return [
@@ -114,12 +118,16 @@ export function table(rows: readonly Row[]): string {
     `${held.failed} / ${held.ok + held.failed}`,
     held.crossed === 0 ? String(held.reopened) : `${held.reopened}, ${held.crossed} under a request`,
     latencies(held),
-    [besides, steps(fresh), slowest('new', fresh), slowest('held', held)]
+    [besides, standstill(fresh), steps(fresh), slowest('new', fresh), slowest('held', held)]
       .filter((part) => part !== '')
       .join('; '),
   ]);
   const line = (parts: readonly string[]) => `| ${parts.join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
+}
+
+function standstill({ stoodStillMs }: LoadReport): string {
+  return stoodStillMs === 0 ? '' : `the load stood still for ${stoodStillMs} ms`;
 }
 
 /** Where the slowest hundredth of new connections waited. */

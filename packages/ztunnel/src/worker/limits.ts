@@ -54,7 +54,7 @@ export const MAX_EVENT_SERIES = 1_000;
 /** One burst of a worker's warm-up. */
 export const WARM_UP_BURST_MS = 4;
 /** The pause after each, which is the thread's for others, as a share of how long it really took: where CPU is short, both grow. */
-export const WARM_UP_PAUSE_SHARE = 1.5;
+export const WARM_UP_PAUSE_SHARE = { idle: 1.5, busy: 9 } as const;
 export const WARM_UP_TIMEOUT_MS = 30_000;
 
 /** A listener that cannot accept says so once in this time. */

@@ -37,7 +37,10 @@ const worker = new DataWorker({
     warmUp(message, { options, clock: systemClock, random: systemRandom, collectGarbage, ...thread })
       .then(
         () => log.scope('warm-up').debug('warmed up'),
-        (error: unknown) => log.scope('warm-up').info('not warmed up', { error: messageOf(error) }),
+        (error: unknown) =>
+          log.scope('warm-up')[thread.signal.aborted ? 'debug' : 'info']('not warmed up', {
+            error: messageOf(error),
+          }),
       )
       .finally(() => void giveBackFreeMemory()),
 });

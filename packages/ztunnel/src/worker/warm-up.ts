@@ -76,8 +76,8 @@ export async function warmUp(message: WarmUpMessage, deps: WarmUpDeps): Promise<
   try {
     await started.promise;
     scope.use(serve(netns.fd, application));
-    await talkToAll(netns.fd, message, clock, until);
-    if (isIdle()) await tidyUp(netns.fd, message, collectGarbage);
+    await talkToAll(netns.fd, message, until, deps);
+    await tidyUp(netns.fd, message, deps);
   } catch (error) {
     if (!signal.aborted && isIdle()) collectGarbage();
     // It was that which cut the connections.
@@ -121,8 +121,8 @@ function apart({ options, clock, random }: WarmUpDeps, post: (message: WorkerToC
 async function talkToAll(
   netnsFd: number,
   { targets, connections }: WarmUpMessage,
-  clock: Clock,
   until: AbortSignal,
+  { clock, isIdle }: WarmUpDeps,
 ): Promise<void> {
   let burstBeganAtMs = clock.monotonicMs();
   for (let i = 0; i < connections; ) {
@@ -135,7 +135,7 @@ async function talkToAll(
     i += together;
     const burstMs = clock.monotonicMs() - burstBeganAtMs;
     if (burstMs < WARM_UP_BURST_MS) continue;
-    await clock.sleep(burstMs * WARM_UP_PAUSE_SHARE, until);
+    await clock.sleep(burstMs * WARM_UP_PAUSE_SHARE[isIdle() ? 'idle' : 'busy'], until);
     burstBeganAtMs = clock.monotonicMs();
   }
 }
@@ -157,8 +157,9 @@ async function talkTo(netnsFd: number, target: Endpoint, questions: readonly Buf
 async function tidyUp(
   netnsFd: number,
   { targets }: WarmUpMessage,
-  collectGarbage: () => void,
+  { isIdle, collectGarbage }: WarmUpDeps,
 ): Promise<void> {
+  if (!isIdle()) return;
   const held: Talk[] = [];
   try {
     for (const target of targets) {
@@ -167,7 +168,7 @@ async function tidyUp(
       await talk.open(target);
       await talk.ask(QUESTION, QUESTION.length);
     }
-    collectGarbage();
+    if (isIdle()) collectGarbage();
   } finally {
     for (const talk of held) talk.close();
   }
