@@ -28,15 +28,19 @@ export function authorizeInTime(
     .then(() => told(pod, current(), request, again()));
 }
 
-/** What policy, as it is now, says of a connection that is open; `unknown` while a policy is on its way. */
-export function standing(
-  pod: Pod,
-  local: Workload,
-  request: AuthorizationRequest,
-): 'allowed' | 'refused' | 'unknown' {
+/** Of a connection that is open. `unknown`: policies are on their way. `policies`: keys of those, or of those that refuse. */
+export type Standing =
+  | { readonly kind: 'allowed' }
+  | { readonly kind: 'refused' | 'unknown'; readonly policies: readonly string[] };
+
+export const ALLOWED: Standing = { kind: 'allowed' };
+
+/** What policy, as it is now, says of a connection that is open. */
+export function standing(pod: Pod, local: Workload, request: AuthorizationRequest): Standing {
   const verdict = ask(pod, local, request);
-  if (verdict.kind === 'missing') return 'unknown';
-  return refusalOf(verdict) === undefined ? 'allowed' : 'refused';
+  if (verdict.kind === 'allow') return ALLOWED;
+  const policies = refusingPolicies(pod.worker.mesh, local, verdict);
+  return { kind: verdict.kind === 'missing' ? 'unknown' : 'refused', policies };
 }
 
 function ask(pod: Pod, local: Workload, request: AuthorizationRequest): Verdict {

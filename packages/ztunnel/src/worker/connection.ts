@@ -17,7 +17,7 @@ import type { AccessRecord } from './access-log.ts';
 import type { Pod } from './pod.ts';
 import type { CountedConnection } from './traffic-counters.ts';
 import type { Traffic } from './traffic.ts';
-import { FaultError, flagOf, isExpected, PolicyRejectionError } from './errors.ts';
+import { FaultError, flagOf, isExpected, PolicyChangeError, PolicyRejectionError } from './errors.ts';
 
 /** Known once it is decided where a connection goes. */
 export interface ConnectionFacts {
@@ -195,10 +195,14 @@ export abstract class Connection {
       receivedBytes: this.receivedBytes,
       sentBytes: this.sentBytes,
       durationMs: Math.max(0, this.pod.worker.clock.now() - this.#openedAtMs),
-      policies: error instanceof PolicyRejectionError ? error.policies : [],
+      policies: policiesOf(error),
       error: error === undefined ? undefined : messageOf(error),
     };
   }
+}
+
+function policiesOf(error: Error | undefined): readonly string[] {
+  return error instanceof PolicyRejectionError || error instanceof PolicyChangeError ? error.policies : [];
 }
 
 function text({ ip, port }: Endpoint): string {

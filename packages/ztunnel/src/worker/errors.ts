@@ -25,8 +25,12 @@ export class PolicyChangeError extends MeshError {
   readonly code = 'POLICY_CHANGE';
   readonly side = 'downstream';
 
-  constructor() {
+  /** As those of {@link PolicyRejectionError}, by what policy says now. */
+  readonly policies: readonly string[];
+
+  constructor(policies: readonly string[]) {
     super('connection closed due to policy change');
+    this.policies = policies;
   }
 }
 

@@ -7,9 +7,8 @@
  * since nobody knows that it may go on.
  */
 import type { Clock } from '@ambit/core/clock';
-import type { MeshError } from '@ambit/core/errors';
 import type { MeshChange } from '@ambit/model/store';
-import { standing } from './authorization.ts';
+import { ALLOWED, standing, type Standing } from './authorization.ts';
 import type { Connection } from './connection.ts';
 import { FaultError, PolicyChangeError } from './errors.ts';
 import { MISSING_POLICY_WAIT_MS, SLICE_MS, SLICE_STEP } from './limits.ts';
@@ -63,12 +62,12 @@ export class PolicyWatch {
     if (!connection) return;
     connection.awaitsPolicy = false;
     const now = standingOf(connection);
-    if (now === 'unknown') {
+    if (now.kind === 'unknown') {
       if (!this.#waiting.has(connection)) this.#wait(connection);
       return;
     }
     this.#waiting.delete(connection);
-    if (now !== 'allowed') connection.cut(now);
+    cutUnlessAllowed(connection, now);
   }
 
   #wait(connection: Connection): void {
@@ -90,20 +89,25 @@ export class PolicyWatch {
         return;
       }
       this.#waiting.delete(connection);
-      const now = standingOf(connection);
-      if (now !== 'allowed') connection.cut(now === 'unknown' ? new PolicyChangeError() : now);
+      cutUnlessAllowed(connection, standingOf(connection));
     }
   }
 }
 
-/** An error is why it must end. */
-function standingOf({ authorization, pod, isEnded }: Connection): 'allowed' | 'unknown' | MeshError {
+/** `fault`: nobody can tell. */
+type Found = Standing | { readonly kind: 'fault'; readonly error: FaultError };
+
+function standingOf({ authorization, pod, isEnded }: Connection): Found {
   try {
     const local = pod.workload;
-    const now = isEnded || !authorization || !local ? 'allowed' : standing(pod, local, authorization);
-    return now === 'refused' ? new PolicyChangeError() : now;
+    return isEnded || !authorization || !local ? ALLOWED : standing(pod, local, authorization);
   } catch (error) {
     pod.tellFault(error);
-    return new FaultError({ cause: error });
+    return { kind: 'fault', error: new FaultError({ cause: error }) };
   }
+}
+
+function cutUnlessAllowed(connection: Connection, now: Found): void {
+  if (now.kind === 'allowed') return;
+  connection.cut(now.kind === 'fault' ? now.error : new PolicyChangeError(now.policies));
 }
