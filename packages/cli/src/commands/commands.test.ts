@@ -384,6 +384,45 @@ ambit: outside/stranger: EnrolmentFailed: no certificate for ${BATCH}: the CA is
     );
   });
 
+  describe('of several pods', () => {
+    const ADVICE = 'the log of istio-cni-node';
+    const failed = (name: string, uid = cluster.api.find('/api/v1/pods', 'outside', name)?.metadata.uid) =>
+      cluster.api.put('/api/v1/events', {
+        metadata: { namespace: 'outside', name: `${name}.1` },
+        ...{ involvedObject: { name, uid }, reason: 'EnrolmentFailed', message: `of ${name}` },
+        ...{ lastTimestamp: new Date().toISOString() },
+      });
+    const said = async () => (await cluster.run('enroll', 'outside', '--timeout', '0s')).err;
+    const causesIn = (err: string) => err.split('\n').filter((line) => line.includes('EnrolmentFailed'));
+    beforeEach(() => {
+      cluster.api.remove('/api/v1/pods', 'outside', 'stranger');
+      for (const name of ['web-0', 'web-1']) cluster.pod('outside', name);
+    });
+
+    test('names none that was noted of another pod with that name before', async () => {
+      failed('web-0', 'of-the-one-before');
+      expect(causesIn(await said())).toEqual([]);
+      failed('web-0');
+      expect(causesIn(await said())).toEqual(['ambit: outside/web-0: EnrolmentFailed: of web-0']);
+    });
+
+    test('says where to look as long as it has not named the cause of each', async () => {
+      failed('web-0');
+      expect(await said()).toContain(ADVICE);
+      failed('web-1');
+      const both = await said();
+      expect(causesIn(both)).toHaveLength(2);
+      expect(both).not.toContain(ADVICE);
+      for (const name of ['web-2', 'web-3']) {
+        cluster.pod('outside', name);
+        failed(name);
+      }
+      const beyond = await said();
+      expect(causesIn(beyond)).toHaveLength(3);
+      expect(beyond).toContain(ADVICE);
+    });
+  });
+
   test('does not wait when told not to', async () => {
     expect(await cluster.run('enroll', 'outside', '--no-wait', '-o', 'json')).toMatchObject({
       code: 0,
@@ -612,7 +651,7 @@ shop/new    service   0/0     Unknown
 `);
   });
 
-  test('of a component that was killed: its end, and no event from before it began', async () => {
+  test('of a component that was killed: its end, and no event from before that run', async () => {
     serve(BOTH, BOTH);
     const secondsAgo = (seconds: number) => new Date(Date.now() - seconds * 1_000).toISOString();
     cluster.api.put('/api/v1/pods', {
@@ -627,7 +666,14 @@ shop/new    service   0/0     Unknown
             ready: false,
             restartCount: 1,
             state: { running: { startedAt: secondsAgo(600) } },
-            lastState: { terminated: { finishedAt: secondsAgo(601), exitCode: 137, reason: 'Error' } },
+            lastState: {
+              terminated: {
+                startedAt: secondsAgo(1_200),
+                finishedAt: secondsAgo(601),
+                exitCode: 137,
+                reason: 'Error',
+              },
+            },
           },
         ],
       },
@@ -641,6 +687,9 @@ shop/new    service   0/0     Unknown
       `1 of 2 pods of ztunnel are not ready: pod ztunnel-1 on node-1 is not ready: unready status: [istio-proxy]${event}; container istio-proxy ended 10 min ago with Error, exit code 137 (1 restart); "kubectl logs -n istio-system ztunnel-1 -c istio-proxy --previous" has its last words\n`;
     note('FailedMount', 1_300);
     expect((await cluster.run('status')).out).toContain(said(''));
+    note('Killing', 630);
+    note('Started', 600);
+    expect((await cluster.run('status')).out).toContain(said(' (last event: Killing: said)'));
     note('Unhealthy', 5);
     expect((await cluster.run('status')).out).toContain(said(' (last event: Unhealthy: said)'));
   });

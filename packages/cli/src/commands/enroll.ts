@@ -208,18 +208,20 @@ async function report(
   const names = behind.map((pod) => `${nameOf(pod)} on ${pod.spec?.nodeName ?? 'no node'}`).join(', ');
   const state = enrolled ? 'not captured' : 'still captured';
   const asked = behind.slice(0, MAX_PODS_NAMED);
-  const causes = (await Promise.all(asked.map((pod) => failureOf(context, pod, direction)))).flat();
+  const found = await Promise.all(asked.map((pod) => failureOf(context, pod, direction)));
+  const causes = found.filter((cause) => cause !== undefined);
   const advice =
     '; "ambit status" says whether the node agents run, the log of istio-cni-node on that node why not';
-  warn(`${state} after ${options.timeoutMs / 1_000} s: ${names}${causes.length === 0 ? advice : ''}`);
+  // The causes of some are not those of the others, nor of whom nobody asked about.
+  const isToldOfAll = causes.length === behind.length;
+  warn(`${state} after ${options.timeoutMs / 1_000} s: ${names}${isToldOfAll ? '' : advice}`);
   for (const cause of causes) warn(cause);
 }
 
 /** What the node agent noted on the pod, which it notes again only after a while: no older than that. */
-async function failureOf(context: Context, pod: Pod, direction: Direction): Promise<readonly string[]> {
-  const { namespace = '', name } = pod.metadata;
+async function failureOf(context: Context, pod: Pod, direction: Direction): Promise<string | undefined> {
   const reason = direction === 'enroll' ? 'EnrolmentFailed' : 'ReleaseFailed';
   const sinceMs = context.clock.now() - context.options.timeoutMs - EVENT_REPEAT_MS;
-  const event = await findLast(context, namespace, name, { reason, sinceMs });
-  return event ? [`${nameOf(pod)}: ${event.reason}: ${event.message}`] : [];
+  const event = await findLast(context, pod.metadata, { reason, sinceMs });
+  return event && `${nameOf(pod)}: ${event.reason}: ${event.message}`;
 }

@@ -121,7 +121,7 @@ async function examineComponents(context: Context, problems: string[]): Promise<
       );
     else if (ready < own.length)
       problems.push(
-        `${waiting.length} of ${own.length} pods of ${name} are not ready: ${await podReasons(context, options.meshNamespace, waiting)}`,
+        `${waiting.length} of ${own.length} pods of ${name} are not ready: ${await podReasons(context, waiting)}`,
       );
     rows.push({ name, version: versions.get(component) ?? '', ready, total: own.length });
   }

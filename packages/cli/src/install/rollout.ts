@@ -9,7 +9,7 @@ import { objectOf } from '../json-value.ts';
 import { INSTALL_POLL_MS, MAX_PODS_NAMED } from '../limits.ts';
 import { isReady } from '../pod-ready.ts';
 import { type ComponentName, type Workload, WORKLOADS } from './components.ts';
-import { endsOf, eventsSinceMs, podReason } from './decide/pod-reason.ts';
+import { endsOf, podReason, tellingEvents } from './decide/pod-reason.ts';
 import { noPodReason, rolloutOf } from './decide/rollout.ts';
 
 export interface Waited {
@@ -67,21 +67,16 @@ async function reasonsOf(context: Context, live: KubeObject | undefined): Promis
   const labelSelector = formatLabelSelector(objectOf(selector));
   const { items } = await client.list(pods, { namespace: options.meshNamespace, labelSelector }, signal);
   const waiting = items.filter((pod) => !isReady(pod));
-  if (waiting.length === 0)
-    return (await lastEvent(context, options.meshNamespace, live.metadata.name)) ?? 'it has no pods yet';
-  return await podReasons(context, options.meshNamespace, waiting);
+  if (waiting.length === 0) return (await lastEvent(context, live.metadata)) ?? 'it has no pods yet';
+  return await podReasons(context, waiting);
 }
 
 /** Of a few pods: where each is, what its containers wait for, how they ended, its last event; and how many there are beyond. */
-export async function podReasons(
-  context: Context,
-  namespace: string,
-  waiting: readonly Pod[],
-): Promise<string> {
+export async function podReasons(context: Context, waiting: readonly Pod[]): Promise<string> {
   const named = await Promise.all(
     waiting.slice(0, MAX_PODS_NAMED).map(async (pod) => {
       const { name } = pod.metadata;
-      const event = await lastEvent(context, namespace, name, { sinceMs: eventsSinceMs(pod) });
+      const event = await lastEvent(context, pod.metadata, tellingEvents(pod));
       const node = pod.spec?.nodeName === undefined ? 'on no node' : `on ${pod.spec.nodeName}`;
       const reason = `pod ${name} ${node} ${podReason(pod)}${event === undefined ? '' : ` (last event: ${event})`}`;
       return [reason, ...endsOf(pod, context.clock.now())].join('; ');
@@ -99,7 +94,8 @@ export async function whyNoPod(context: Context, component: ComponentName): Prom
     const { live } = await look(context, workload);
     const decided = noPodReason(workload.kind, workload.name, live);
     if (decided !== undefined) return `: ${decided}`;
-    const event = await lastEvent(context, context.options.meshNamespace, workload.name);
+    const about = live?.metadata ?? { namespace: context.options.meshNamespace, name: workload.name };
+    const event = await lastEvent(context, about);
     return event === undefined ? '' : ` (last event of its ${workload.kind}: ${event})`;
   } catch (error) {
     if (statusOf(error) === 403) return '';

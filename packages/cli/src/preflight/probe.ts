@@ -104,7 +104,7 @@ async function lookAround(
     if (!found.has(node)) {
       const pod = up.waiting.find(({ spec }) => spec?.nodeName === node);
       const reason = pod ? podReason(pod) : 'no pod was started on it';
-      const event = pod && (await lastEvent(context, namespace, pod.metadata.name));
+      const event = pod && (await lastEvent(context, pod.metadata));
       found.set(node, {
         kind: 'failed',
         reason: event === undefined ? reason : `${reason} (last event: ${event})`,

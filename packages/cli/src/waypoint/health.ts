@@ -71,7 +71,7 @@ export async function whyNotReady(context: Context, gateway: Gateway): Promise<s
   const waiting = items.filter(
     (pod) => pod.metadata.labels?.[GATEWAY_NAME_LABEL] === name && isLive(pod) && !isReady(pod),
   );
-  return waiting.length === 0 ? said : `${said}; ${await podReasons(context, namespace, waiting)}`;
+  return waiting.length === 0 ? said : `${said}; ${await podReasons(context, waiting)}`;
 }
 
 /** Who is labelled to use a Gateway that does not exist: their traffic goes on without one. */

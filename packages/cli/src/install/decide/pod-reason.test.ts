@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Pod } from '@ambit/kube/resources/core';
-import { endsOf, eventsSinceMs, podReason } from './pod-reason.ts';
+import { endsOf, podReason, tellingEvents } from './pod-reason.ts';
 
 const NOW_MS = Date.parse('2026-05-01T10:00:00Z');
 
@@ -10,7 +10,12 @@ function podOf(...containerStatuses: readonly object[]): Pod {
   return { metadata, status: { phase: 'Running', conditions, containerStatuses } } as unknown as Pod;
 }
 
-const killed = { finishedAt: '2026-05-01T09:59:50Z', exitCode: 137, reason: 'Error' };
+const killed = {
+  startedAt: '2026-05-01T09:50:00Z',
+  finishedAt: '2026-05-01T09:59:50Z',
+  exitCode: 137,
+  reason: 'Error',
+};
 const running = { running: { startedAt: '2026-05-01T09:59:51Z' } };
 const proxy = { name: 'istio-proxy', ready: false, restartCount: 1 };
 const logs = '"kubectl logs -n istio-system ztunnel-1 -c istio-proxy';
@@ -53,13 +58,29 @@ describe('a pod that is not ready', () => {
     ['of one that has not begun', [{ ...proxy, state: { waiting: {} } }], undefined],
     ['after its start', [{ ...proxy, state: running }], '2026-05-01T09:59:51Z'],
     [
-      'after its start, not its end before',
+      'of the run that ended, though it runs again',
       [{ ...proxy, state: running, lastState: { terminated: killed } }],
-      '2026-05-01T09:59:51Z',
+      '2026-05-01T09:50:00Z',
     ],
     [
-      'after its end',
+      'of the run that ended, while it waits for another',
       [{ ...proxy, state: { waiting: {} }, lastState: { terminated: killed } }],
+      '2026-05-01T09:50:00Z',
+    ],
+    [
+      'of the run that ended last',
+      [
+        {
+          ...proxy,
+          state: { terminated: { ...killed, startedAt: '2026-05-01T09:58:00Z' } },
+          lastState: { terminated: killed },
+        },
+      ],
+      '2026-05-01T09:58:00Z',
+    ],
+    [
+      'after an end of which no beginning is known',
+      [{ ...proxy, state: { waiting: {} }, lastState: { terminated: { finishedAt: killed.finishedAt } } }],
       '2026-05-01T09:59:50Z',
     ],
     [
@@ -72,8 +93,14 @@ describe('a pod that is not ready', () => {
     ],
     ['of all, if nothing is known', [], undefined],
   ])('has events %s', (_, statuses, want) =>
-    expect(eventsSinceMs(podOf(...statuses))).toBe(want === undefined ? undefined : Date.parse(want)),
+    expect(tellingEvents(podOf(...statuses)).sinceMs).toBe(want === undefined ? undefined : Date.parse(want)),
   );
+
+  test('has no events of its restart, which come after the cause of its end', () => {
+    const again = { ...proxy, state: running, lastState: { terminated: killed } };
+    expect(tellingEvents(podOf(again)).without).toContain('Started');
+    expect(tellingEvents(podOf({ ...proxy, state: running })).without).toEqual([]);
+  });
 
   test('says what it waits for, else what its condition says', () => {
     const waiting = { reason: 'ImagePullBackOff', message: 'no such image' };

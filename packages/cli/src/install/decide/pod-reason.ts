@@ -1,8 +1,8 @@
 /**
  * Why a pod is not ready, by its status alone: what its containers wait for, how often they ended and by what.
  *
- * An event from before a container's last start, or its last end, is about what has passed: a volume that was late when
- * the pod began explains no restart.
+ * An event from before a container's last run began is about what has passed: a volume that was late when the pod began
+ * explains no restart. Of a container that ended, the last run is the one that ended: its cause is noted before it ends.
  */
 import { type JsonObject, listOf, numberOf, objectOf, textOf } from '../../json-value.ts';
 import { MAX_REASON_CHARS } from '../../limits.ts';
@@ -26,7 +26,7 @@ export function endsOf(pod: Pod, nowMs: number): readonly string[] {
   const { name: podName, namespace = '' } = pod.metadata;
   return unreadyOf(pod).flatMap((one) => {
     const isOver = endOf(one, 'state') !== undefined;
-    const end = endOf(one, 'state') ?? endOf(one, 'lastState');
+    const end = lastEndOf(one);
     if (!end) return [];
     const { name, restartCount } = one;
     const restarts = numberOf(restartCount) ?? 0;
@@ -38,15 +38,31 @@ export function endsOf(pod: Pod, nowMs: number): readonly string[] {
   });
 }
 
-/** Before this, events tell of what has passed; `undefined`: some container has not begun yet. */
-export function eventsSinceMs(pod: Pod): number | undefined {
-  const times = unreadyOf(pod).map((one) => {
-    const started = timeOf(objectOf(objectOf(one['state'])['running'])['startedAt']);
-    const ends = (['state', 'lastState'] as const).map((name) => timeOf(endOf(one, name)?.['finishedAt']));
-    return Math.max(...[started, ...ends].map((time) => time ?? Number.NEGATIVE_INFINITY));
-  });
-  const oldest = Math.min(...times);
-  return Number.isFinite(oldest) ? oldest : undefined;
+/** Of every restart: they come after the cause of an end, and say nothing of it. */
+const RESTARTS: readonly string[] = ['Pulling', 'Pulled', 'Created', 'Started', 'BackOff'];
+
+/** Which events may tell why a pod is not ready. */
+export interface TellingEvents {
+  /** Before this, they tell of what has passed; `undefined`: some container has not begun yet. */
+  readonly sinceMs: number | undefined;
+  /** Reasons of those that tell nothing. */
+  readonly without: readonly string[];
+}
+
+export function tellingEvents(pod: Pod): TellingEvents {
+  const unready = unreadyOf(pod);
+  const oldestMs = Math.min(...unready.map((one) => lastRunMs(one) ?? Number.NEGATIVE_INFINITY));
+  return {
+    sinceMs: Number.isFinite(oldestMs) ? oldestMs : undefined,
+    without: unready.some((one) => lastEndOf(one) !== undefined) ? RESTARTS : [],
+  };
+}
+
+/** When the run began that ended last; of a container that never ended, the one that it is in. */
+function lastRunMs(container: JsonObject): number | undefined {
+  const end = lastEndOf(container);
+  if (end) return timeOf(end['startedAt']) ?? timeOf(end['finishedAt']);
+  return timeOf(objectOf(objectOf(container['state'])['running'])['startedAt']);
 }
 
 function statusesOf({ status }: Pod): readonly JsonObject[] {
@@ -60,6 +76,10 @@ function unreadyOf(pod: Pod): readonly JsonObject[] {
 function endOf(container: JsonObject, name: 'state' | 'lastState'): JsonObject | undefined {
   const { terminated } = objectOf(container[name]);
   return terminated === undefined ? undefined : objectOf(terminated);
+}
+
+function lastEndOf(container: JsonObject): JsonObject | undefined {
+  return endOf(container, 'state') ?? endOf(container, 'lastState');
 }
 
 /** `OOMKilled, exit code 137`: that of a signal is 128 and its number. */
