@@ -171,7 +171,7 @@ export async function startControlPlane(
 
   const xdsServers: DeltaXdsServer[] = [];
   const review = { settings, world: clusterWorld(inputs, graph, settings) };
-  admin = adminHandler({ notReady, graph, inputs, xds: () => xdsServers, review });
+  admin = adminHandler({ notReady, graph, inputs, xds: () => xdsServers, review, clock });
 
   const { webhookConfiguration } = config;
   const configurations = scope.use(

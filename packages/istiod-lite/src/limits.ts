@@ -65,8 +65,8 @@ export const MAX_MESH_CONFIG_CHARS = 1024 * 1024;
 /** Items of a list on a debug page, when nobody says how many, and at most. */
 export const DEBUG_PAGE_ITEMS = 1_000;
 export const MAX_DEBUG_PAGE_ITEMS = 50_000;
-/** Objects that the page of findings looks at before others have their turn: a policy is held against every pod. */
-export const OBJECTS_LOOKED_AT_IN_ONE_TURN = 10;
+/** How long the page of findings looks at objects before others have their turn: a policy is held against every pod. */
+export const FINDINGS_TURN_MS = 10;
 /**
  * Characters of one text that changes an object of a waypoint: reading YAML takes time that grows with the square of its
  * keys, in which nothing else is done. And how deep it may nest; Kubernetes' objects do not.

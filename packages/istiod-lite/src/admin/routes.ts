@@ -1,9 +1,9 @@
 /** What the HTTP ports answer: readiness and metrics for everybody, the inside of the process for loopback alone. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Collection, GraphNode } from '@ambit/collections/collection';
 import { dumpMermaid, dumpText, graphNodes } from '@ambit/collections/dump';
 import { decodeAuthorization } from '@ambit/api/authorization';
 import { decodeAddress } from '@ambit/api/workload';
+import type { Clock } from '@ambit/core/clock';
 import type { HttpHandler, HttpResponse } from '@ambit/core/http-server';
 import { decodeWaypointResource } from '@ambit/api/waypoint';
 import { formatIp, isLoopback } from '@ambit/core/ip';
@@ -14,8 +14,9 @@ import type { ClientState } from '@ambit/xds/server/client-stream';
 import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
 import type { WaypointEntry } from '../push/waypoint-feed.ts';
-import { DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS, OBJECTS_LOOKED_AT_IN_ONE_TURN } from '../limits.ts';
+import { DEBUG_PAGE_ITEMS, MAX_DEBUG_PAGE_ITEMS, FINDINGS_TURN_MS } from '../limits.ts';
 import type { ReviewContext } from '../webhook/review.ts';
+import { inTurns } from './in-turns.ts';
 import { type ObjectFinding, objectFindings } from './object-findings.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
@@ -29,6 +30,7 @@ export interface AdminSources {
   readonly xds: () => readonly DeltaXdsServer[];
   /** What objects are looked at with. */
   readonly review: ReviewContext;
+  readonly clock: Clock;
 }
 
 /** Readiness alone: for as long as there is nothing else to show. */
@@ -172,15 +174,15 @@ function waypointsOf({ waypointFeeds }: Graph, query: URLSearchParams): object {
   };
 }
 
-/** A policy is held against every pod, so objects are looked at a few at a time, and proxies are served in between. */
-async function findingsOf({ graph, review }: AdminSources, query: URLSearchParams): Promise<HttpResponse> {
+async function findingsOf(
+  { graph, review, clock }: AdminSources,
+  query: URLSearchParams,
+): Promise<HttpResponse> {
   const found: ObjectFinding[] = [];
-  let looked = 0;
-  for (const ofObject of objectFindings(graph, review, query.get('namespace') ?? undefined)) {
+  const byObject = objectFindings(graph, review, query.get('namespace') ?? undefined);
+  for await (const ofObject of inTurns(byObject, FINDINGS_TURN_MS, clock)) {
     found.push(...ofObject);
     if (found.length >= MAX_DEBUG_PAGE_ITEMS) break;
-    looked += 1;
-    if (looked % OBJECTS_LOOKED_AT_IN_ONE_TURN === 0) await nextTurn();
   }
   return json(bounded(found, query));
 }
