@@ -1,12 +1,18 @@
 /**
- * Waypoints that an ALLOW policy of ztunnels keeps from the pods behind them, so that every request by them fails. Pure.
+ * Waypoints that a policy of ztunnels keeps from the pods behind them, so that every request by them fails. Pure.
  *
- * The ztunnel of a pod behind a waypoint meets the waypoint's identity in the place of the client's. Nothing is said of
- * a policy whose rules name no identity, as one without rules is meant for everybody; and whatever rules ask beside
- * identities (ports, addresses) is taken to hold, so that silence is what is left in doubt.
+ * The ztunnel of a pod behind a waypoint meets the waypoint's identity in the place of the client's: that of the pods
+ * which the waypoint has, since anybody may run one, under any account. In doubt nothing is said: of a rule that names no
+ * identity, as it is meant for everybody; nor, where rules ask for more than identities (ports, addresses), of an ALLOW rule
+ * that may hold, or of a DENY rule that may not.
  */
-import { selectsLabels } from '@ambit/kube/label-selector';
-import type { AuthorizationPolicy, PolicyRule, Source } from '@ambit/kube/resources/security';
+import { type Labels, selectsLabels } from '@ambit/kube/label-selector';
+import type {
+  AuthorizationPolicy,
+  PolicyCondition,
+  PolicyRule,
+  Source,
+} from '@ambit/kube/resources/security';
 import { MAX_LABEL_SETS_COMPARED } from '../limits.ts';
 import { unsupportedInRule } from '../translate/l7-attributes.ts';
 import { targetsOf } from '../translate/policy-targets.ts';
@@ -21,21 +27,51 @@ export function* shutOutWaypoints(
   world: World,
 ): Iterable<string> {
   const { rules = [] } = policy.spec ?? {};
-  if (!isAllowForZtunnels(policy) || !rules.some(namesIdentities)) return;
-  for (const { waypoint, pods } of waypointsBefore(unlike(selected), world)) {
-    const principal = `${world.trustDomain}/ns/${waypoint.namespace}/sa/${world.accountOf(waypoint)}`;
-    if (admits(policy, principal)) continue;
-    const others = [...world.authorizationPolicies()].filter(
-      (other) => !isSame(other, policy) && isAllowForZtunnels(other) && admits(other, principal),
-    );
-    if (pods.every((pod) => others.some((other) => isFor(other, pod, world)))) continue;
-    yield `spec.rules: waypoint ${waypointKey(waypoint)} is not let in, so what comes by it gets 503: use targetRefs (the waypoint, or Services behind it) instead of selecting pods, or add principal ${principal}`;
+  const action = actionAtZtunnels(policy);
+  if (action === undefined || !rules.some(namesIdentities)) return;
+  const before = waypointsBefore(distinctByLabels(selected), world);
+  if (action === 'DENY') {
+    for (const { who } of before)
+      if (denies(policy, who))
+        yield `spec.rules: ${named(who)} is denied, so what comes by it gets 503: use targetRefs, or except this principal`;
+    return;
+  }
+  const shutOut = before.filter(({ who }) => !admits(policy, who, world));
+  if (shutOut.length === 0 || world.autoAllowWaypoints) return;
+  const others = allowPoliciesBeside(policy, shutOut, world);
+  for (const { who, pods } of shutOut) {
+    const admitting = others.filter((other) => admits(other, who, world));
+    if (pods.every((pod) => admitting.some((other) => isFor(other, pod, world)))) continue;
+    yield `spec.rules: ${named(who)} is not let in, so what comes by it gets 503: use targetRefs, or add a rule with this principal alone`;
   }
 }
 
-function isAllowForZtunnels({ metadata, spec = {} }: AuthorizationPolicy): boolean {
-  const isDryRun = metadata.annotations?.[DRY_RUN_ANNOTATION] === 'true';
-  return (spec.action ?? 'ALLOW') === 'ALLOW' && !isDryRun && targetsOf(spec).length === 0;
+/** Without the waypoint's namespace, which the principal has: names may be long, and a warning is cut. */
+function named({ waypoint, principal }: Identity): string {
+  return `waypoint ${waypoint} (principal ${principal})`;
+}
+
+/** `undefined`: it makes no ztunnel let anybody in or refuse anybody. */
+function actionAtZtunnels({ metadata, spec = {} }: AuthorizationPolicy): 'ALLOW' | 'DENY' | undefined {
+  if (metadata.annotations?.[DRY_RUN_ANNOTATION] === 'true' || targetsOf(spec).length > 0) return undefined;
+  const { action = 'ALLOW' } = spec;
+  return action === 'ALLOW' || action === 'DENY' ? action : undefined;
+}
+
+/** Other ALLOW policies that may be for these pods. There may be thousands in the mesh. */
+function allowPoliciesBeside(
+  policy: AuthorizationPolicy,
+  before: readonly Before[],
+  world: World,
+): readonly AuthorizationPolicy[] {
+  const namespaces = new Set(before.flatMap(({ pods }) => pods.map(({ namespace }) => namespace)));
+  namespaces.add(world.rootNamespace);
+  return [...world.authorizationPolicies()].filter(
+    (other) =>
+      namespaces.has(other.metadata.namespace ?? '') &&
+      !isSame(other, policy) &&
+      actionAtZtunnels(other) === 'ALLOW',
+  );
 }
 
 function isSame({ metadata: a }: AuthorizationPolicy, { metadata: b }: AuthorizationPolicy): boolean {
@@ -48,7 +84,7 @@ function isFor({ metadata, spec = {} }: AuthorizationPolicy, pod: PodFacts, worl
 }
 
 /** One pod of those alike, as the replicas of a Deployment are; not the waypoints' own, nor those outside the mesh. */
-function unlike(pods: Iterable<PodFacts>): readonly PodFacts[] {
+function distinctByLabels(pods: Iterable<PodFacts>): readonly PodFacts[] {
   const found = new Map<string, PodFacts>();
   for (const pod of pods) {
     if (!pod.isInMesh || pod.isWaypoint) continue;
@@ -58,12 +94,22 @@ function unlike(pods: Iterable<PodFacts>): readonly PodFacts[] {
   return [...found.values()];
 }
 
+/** What ztunnels meet. */
+interface Identity {
+  /** Name of the waypoint whose it is. */
+  readonly waypoint: string;
+  readonly principal: string;
+  readonly namespace: string;
+  /** `namespace/name`. */
+  readonly account: string;
+}
+
 interface Before {
-  readonly waypoint: Waypoint;
+  readonly who: Identity;
   readonly pods: readonly PodFacts[];
 }
 
-/** Which waypoints are before these pods, by the pods' own wish or that of a Service that selects them. */
+/** As whom waypoints come to these pods, by the pods' own wish or that of a Service that selects them. */
 function waypointsBefore(pods: readonly PodFacts[], world: World): readonly Before[] {
   const found = new Map<string, { readonly waypoint: Waypoint; readonly pods: Set<PodFacts> }>();
   const note = (waypoint: Waypoint | undefined, of: readonly PodFacts[]) => {
@@ -73,21 +119,55 @@ function waypointsBefore(pods: readonly PodFacts[], world: World): readonly Befo
     found.set(key, known);
     for (const pod of of) known.pods.add(pod);
   };
-  const byNamespace = Map.groupBy(pods, ({ namespace }) => namespace);
+  const byLabel = new PodsByLabel(pods);
   for (const pod of pods)
     note(world.binding('workload', pod.namespace, { labels: pod.labels ?? {} }).waypoint, [pod]);
   for (const { metadata, spec = {} } of world.services()) {
     const { namespace = '' } = metadata;
-    const near = byNamespace.get(namespace);
-    const { selector = {} } = spec;
-    if (near === undefined || Object.keys(selector).length === 0) continue;
+    const behind = byLabel.selected(namespace, spec.selector ?? {});
+    if (behind.length === 0) continue;
     const { waypoint, canary } = world.binding('service', namespace, metadata);
-    if (waypoint === undefined) continue;
-    const behind = near.filter(({ labels }) => selectsLabels(selector, labels));
     note(waypoint, behind);
     note(canary, behind);
   }
-  return [...found.values()].map((each) => ({ waypoint: each.waypoint, pods: [...each.pods] }));
+  return [...found.values()].flatMap((each) =>
+    identitiesOf(each.waypoint, world).map((who) => ({ who, pods: [...each.pods] })),
+  );
+}
+
+/** A Service is held against those pods alone that have the rarest label of its selector: there may be a thousand of either. */
+class PodsByLabel {
+  /** By namespace, name and value of each of their labels. */
+  readonly #pods = new Map<string, PodFacts[]>();
+
+  constructor(pods: Iterable<PodFacts>) {
+    for (const pod of pods)
+      for (const [name, value] of Object.entries(pod.labels ?? {})) {
+        const key = `${pod.namespace} ${name} ${value}`;
+        const known = this.#pods.get(key);
+        if (known) known.push(pod);
+        else this.#pods.set(key, [pod]);
+      }
+  }
+
+  /** None, if the selector is empty. */
+  selected(namespace: string, selector: Labels): readonly PodFacts[] {
+    const [rarest = []] = Object.entries(selector)
+      .map(([name, value]) => this.#pods.get(`${namespace} ${name} ${value}`) ?? [])
+      .sort((a, b) => a.length - b.length);
+    return rarest.filter(({ labels }) => selectsLabels(selector, labels));
+  }
+}
+
+/** Mostly one. None, while it has no pods: then nobody knows. */
+function identitiesOf(waypoint: Waypoint, world: World): readonly Identity[] {
+  const { namespace, name } = waypoint;
+  return [...world.accountsOf(waypoint)].sort().map((account) => ({
+    waypoint: name,
+    principal: `${world.trustDomain}/ns/${namespace}/sa/${account}`,
+    namespace,
+    account: `${namespace}/${account}`,
+  }));
 }
 
 const IDENTITY_FIELDS = [
@@ -102,37 +182,50 @@ const IDENTITY_FIELDS = [
 function namesIdentities({ from = [], when = [] }: PolicyRule): boolean {
   return (
     from.some(({ source = {} }) => IDENTITY_FIELDS.some((name) => (source[name]?.length ?? 0) > 0)) ||
-    when.some(({ key }) => key === 'source.principal' || key === 'source.namespace')
+    when.some(isOnIdentity)
   );
 }
 
-/** Whether some rule may let in whoever proves `principal`. */
-function admits({ metadata, spec = {} }: AuthorizationPolicy, principal: string): boolean {
-  const [, , namespace = '', , account = ''] = principal.split('/');
-  const texts = { principal, namespace, account: `${namespace}/${account}` };
+function isOnIdentity({ key }: PolicyCondition): boolean {
+  return key === 'source.principal' || key === 'source.namespace';
+}
+
+/** Whether some rule may let it in. ztunnels are not sent an ALLOW rule of which they cannot see all. */
+function admits({ metadata, spec = {} }: AuthorizationPolicy, who: Identity, world: World): boolean {
+  const countsTrustDomains = world.l7WithoutWaypoint !== 'istio';
   const own = metadata.namespace ?? '';
-  return (spec.rules ?? []).some((rule) => ruleAdmits(rule, texts, own));
+  return (spec.rules ?? []).some(
+    (rule) => unsupportedInRule(rule, countsTrustDomains).length === 0 && ruleMatches(rule, who, own),
+  );
 }
 
-interface Texts {
-  readonly principal: string;
-  readonly namespace: string;
-  /** `namespace/name`. */
-  readonly account: string;
+/** Whether some rule, by identities alone, is about it. */
+function denies({ metadata, spec = {} }: AuthorizationPolicy, who: Identity): boolean {
+  const own = metadata.namespace ?? '';
+  return (spec.rules ?? []).some(
+    (rule) => namesIdentities(rule) && asksForIdentitiesAlone(rule) && ruleMatches(rule, who, own),
+  );
 }
 
-/** ztunnel leaves out a rule that speaks of HTTP. */
-function ruleAdmits(rule: PolicyRule, texts: Texts, own: string): boolean {
-  const { from = [], when = [] } = rule;
-  if (unsupportedInRule(rule, false).length > 0) return false;
-  if (from.length > 0 && !from.some(({ source = {} }) => sourceAdmits(source, texts, own))) return false;
+function asksForIdentitiesAlone({ from = [], to = [], when = [] }: PolicyRule): boolean {
+  const names: readonly string[] = IDENTITY_FIELDS;
+  return (
+    to.length === 0 &&
+    from.every(({ source = {} }) => Object.keys(source).every((name) => names.includes(name))) &&
+    when.every(isOnIdentity)
+  );
+}
+
+/** Whether its part about identities holds. */
+function ruleMatches({ from = [], when = [] }: PolicyRule, who: Identity, own: string): boolean {
+  if (from.length > 0 && !from.some(({ source = {} }) => sourceMatches(source, who, own))) return false;
   return when.every(({ key, values, notValues }) => {
-    if (key === 'source.principal') return passes(values, notValues, texts.principal);
-    return key !== 'source.namespace' || passes(values, notValues, texts.namespace);
+    if (key === 'source.principal') return passes(values, notValues, who.principal);
+    return key !== 'source.namespace' || passes(values, notValues, who.namespace);
   });
 }
 
-function sourceAdmits(source: Source, { principal, namespace, account }: Texts, own: string): boolean {
+function sourceMatches(source: Source, { principal, namespace, account }: Identity, own: string): boolean {
   const full = (accounts: Strings) => accounts?.map((name) => (name.includes('/') ? name : `${own}/${name}`));
   return (
     passes(source.principals, source.notPrincipals, principal) &&

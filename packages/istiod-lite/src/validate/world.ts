@@ -2,6 +2,7 @@
 import type { Labels } from '@ambit/kube/label-selector';
 import type { Service } from '@ambit/kube/resources/core';
 import type { AuthorizationPolicy } from '@ambit/kube/resources/security';
+import type { L7WithoutWaypoint } from '../translate/authorization-policy.ts';
 import type { TargetState } from '../translate/policy-targets.ts';
 import type { Waypoint } from '../translate/waypoint.ts';
 import type { WaypointBinding, WaypointWishes } from '../translate/waypoint-binding.ts';
@@ -13,12 +14,17 @@ export interface PodFacts {
   readonly account: string;
   /** Whether it is, or will be, in the mesh, or is a waypoint of it: whether it takes nothing in clear under STRICT. */
   readonly isInMesh: boolean;
+  /** Of a Gateway that others can use, whoever runs it. */
   readonly isWaypoint: boolean;
 }
 
 export interface World {
   readonly rootNamespace: string;
   readonly trustDomain: string;
+  /** What ztunnels make of a policy that needs a waypoint. */
+  readonly l7WithoutWaypoint: L7WithoutWaypoint;
+  /** Whether workloads let their waypoints through, whatever ALLOW policies say. */
+  readonly autoAllowWaypoints: boolean;
   hasNamespace(name: string): boolean;
   /** Whether the mesh's settings have a provider of that name that authorizes. */
   hasAuthorizer(name: string): boolean;
@@ -30,8 +36,8 @@ export interface World {
   services(): Iterable<Service>;
   /** Those that are stored, of every namespace. */
   authorizationPolicies(): Iterable<AuthorizationPolicy>;
-  /** Name of the service account that the waypoint runs as. */
-  accountOf(waypoint: Waypoint): string;
+  /** Names of the service accounts that the waypoint's pods run as, whoever runs them; empty while it has none. */
+  accountsOf(waypoint: Waypoint): ReadonlySet<string>;
   target(kind: string, namespace: string, name: string): TargetState;
   /** Whether a ServiceEntry of any other namespace was allotted the address. */
   isAllottedOutside(namespace: string, ip: string): boolean;

@@ -3,7 +3,6 @@ import type { Fetch } from '@ambit/collections/fetch';
 import type { Pod } from '@ambit/kube/resources/core';
 import { targetState } from '../derive/targets.ts';
 import { WAYPOINT_CLASS } from '../gateway/decide/management.ts';
-import { serviceAccountName } from '../gateway/decide/names.ts';
 import type { Graph } from '../graph.ts';
 import type { Inputs } from '../inputs.ts';
 import { isLive } from '../translate/pod.ts';
@@ -20,28 +19,30 @@ export function clusterWorld(
   inputs: Inputs,
   {
     waypoints,
+    gatewayInstances,
     serviceEntries,
     settings: { meshConfig },
-  }: Pick<Graph, 'waypoints' | 'serviceEntries' | 'settings'>,
+  }: Pick<Graph, 'waypoints' | 'gatewayInstances' | 'serviceEntries' | 'settings'>,
   settings: MeshSettings,
 ): World {
   const isEnrolled = (namespace: string) =>
     inputs.namespaces.get(namespace)?.metadata.labels?.[MODE_LABEL] === 'ambient';
-  const isWaypoint = (namespace: string, gateway = '') =>
-    inputs.gateways.get(`${namespace}/${gateway}`)?.spec?.gatewayClassName === WAYPOINT_CLASS;
   const factsOf = ({ metadata, spec }: Pod): PodFacts => {
     const { namespace = '', labels } = metadata;
     const mode = labels?.[MODE_LABEL];
     const account = spec?.serviceAccountName ?? 'default';
-    if (isWaypoint(namespace, labels?.[GATEWAY_NAME_LABEL]))
+    const gateway = waypointKey({ namespace, name: labels?.[GATEWAY_NAME_LABEL] ?? '' });
+    if (inputs.gateways.get(gateway)?.spec?.gatewayClassName === WAYPOINT_CLASS)
       return { namespace, labels, account, isInMesh: true, isWaypoint: true };
     const isMeant = mode === 'ambient' || (mode !== 'none' && isEnrolled(namespace));
     const isInMesh = isMeant && spec?.hostNetwork !== true;
-    return { namespace, labels, account, isInMesh, isWaypoint: false };
+    return { namespace, labels, account, isInMesh, isWaypoint: waypoints.all.get(gateway) !== undefined };
   };
   return {
     rootNamespace: settings.rootNamespace,
     trustDomain: settings.trustDomain,
+    l7WithoutWaypoint: settings.l7WithoutWaypoint,
+    autoAllowWaypoints: settings.autoAllowWaypoints === true,
     hasNamespace: (name) => inputs.namespaces.has(name),
     hasAuthorizer: (name) =>
       (meshConfig.value?.extensionProviders ?? []).some(
@@ -56,10 +57,8 @@ export function clusterWorld(
     },
     services: () => inputs.services.values(),
     authorizationPolicies: () => inputs.authorizationPolicies.values(),
-    accountOf: (waypoint) => {
-      const gateway = inputs.gateways.get(waypointKey(waypoint));
-      return gateway ? serviceAccountName(gateway) : waypoint.name;
-    },
+    accountsOf: (waypoint) =>
+      new Set((gatewayInstances.get(waypointKey(waypoint)) ?? []).map(({ account }) => account)),
     target: (kind, namespace, name) => targetState(inputs, waypoints, look, { kind, namespace, name }),
     isAllottedOutside: (namespace, ip) =>
       (serviceEntries.claims.get(ip) ?? []).some(

@@ -121,14 +121,19 @@ export function answerReview(review: unknown, context: ReviewContext): Admission
       allowed: errors.length === 0,
       ...(errors.length > 0 && { status: { code: 422, message: refusalOf(kind, errors) } }),
       ...(warnings.length > 0 && {
-        warnings: warnings.map((warning) => warning.slice(0, MAX_WARNING_CHARS)),
+        warnings: warnings.map((warning) => shortened(warning, MAX_WARNING_CHARS)),
       }),
     },
   };
 }
 
+/** One that is cut shows it: what stands at its end may be meant to be copied. */
+function shortened(text: string, maxChars: number): string {
+  return text.length > maxChars ? `${text.slice(0, maxChars - 1)}…` : text;
+}
+
 function refusalOf(kind: string, errors: readonly string[]): string {
-  return `invalid ${kind}: ${errors.join('; ')}`.slice(0, MAX_REFUSAL_CHARS);
+  return shortened(`invalid ${kind}: ${errors.join('; ')}`, MAX_REFUSAL_CHARS);
 }
 
 /** What keeps an object that is right by itself out of this cluster. */
