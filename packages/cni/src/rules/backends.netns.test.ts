@@ -111,6 +111,10 @@ let nextPort = 41_000;
 /** Of somebody else: keeps conntrack and translation at work without our tables. */
 const TRANSLATING =
   'table inet other { chain output { type nat hook output priority -100; tcp dport 9 redirect to :10; }; }';
+/** Of the pod's own: what leaves it for a DNS server goes elsewhere. */
+const bringingDns = (elsewhere: string) =>
+  `table inet other { chain output { type nat hook output priority -100; oifname != "lo" udp dport 53 ${elsewhere}; }; }`;
+const OTHER = { 4: ['10.7.0.1/32', 'dev', 'lo'], 6: ['fd07::1/128', 'dev', 'lo'] } as const;
 const more: unknown = expect.any(Number);
 
 /** Connections older than `wanted` that the called side resets afterwards; each can be tried again from its port. */
@@ -222,6 +226,49 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
       await systemClock.sleep(200);
       const left = await stopToo();
       expect(left).toEqual({ answers: { dns: more, client: more }, errors: [], unanswered: 0 });
+    },
+  );
+
+  test.each([
+    ['a resolver within it', 4],
+    ['a resolver within it', 6],
+    ['another server', 4],
+    ['another server', 6],
+  ] as const)(
+    'a pod whose own rules bring DNS to %s has every answer as it leaves, over IPv%i',
+    async (where, family) => {
+      if (where === 'another server') {
+        client.run('ip', 'addr', 'add', ...OTHER[family]);
+        const ip = OTHER[family][0].split('/')[0] ?? '';
+        await peers.listenUdp('own', client.fd, ip, 53);
+        pod.nft(bringingDns(`dnat ${family === 4 ? 'ip' : 'ip6'} to ${ip}`));
+      } else {
+        await peers.listenUdp('own', pod.fd, family === 4 ? '127.0.0.1' : '::1', 5_353);
+        pod.nft(bringingDns('redirect to :5353'));
+      }
+      const ask = () => {
+        nextPort += 1;
+        return peers.keepAskingUdp(pod.fd, { ip: POD[family], port: nextPort }, CLIENT[family], 53);
+      };
+      const backend = make();
+      await backend.apply(pod.fd, rules());
+      const within = await ask();
+      await systemClock.sleep(400);
+      await backend.removeRedirects(pod.fd);
+      const leaving = await ask();
+      await systemClock.sleep(200);
+      await dns[Symbol.asyncDispose]();
+      await systemClock.sleep(200);
+      await backend.remove(pod.fd);
+      const after = await ask();
+      await systemClock.sleep(200);
+      const all = await Promise.all([within(), leaving(), after()]);
+      const answered = (...by: readonly string[]) => ({
+        answers: Object.fromEntries(by.map((name) => [name, more])),
+        errors: [],
+        unanswered: 0,
+      });
+      expect(all).toEqual([answered('dns', 'own'), answered('own'), answered('own')]);
     },
   );
 

@@ -25,11 +25,22 @@ export function hasLegacyResidue(netnsFd: number): boolean {
   return hasLegacyTables(netnsFd, 4) || hasLegacyTables(netnsFd, 6);
 }
 
+/** Whether legacy iptables translates here, whoever's rules it has. */
+export function hasLegacyNat(netnsFd: number): boolean {
+  const families: readonly Family[] = [4, 6];
+  return families.some((family) => legacyTables(netnsFd, family).includes('nat'));
+}
+
 export function hasLegacyTables(netnsFd: number, family: Family): boolean {
+  return legacyTables(netnsFd, family).length > 0;
+}
+
+function legacyTables(netnsFd: number, family: Family): readonly string[] {
   const path = `/proc/thread-self/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`;
   try {
-    return runInNetns(netnsFd, () => readFileSync(path, 'utf8')).trim() !== '';
+    const names = runInNetns(netnsFd, () => readFileSync(path, 'utf8')).split('\n');
+    return names.filter((name) => name !== '');
   } catch {
-    return false;
+    return [];
   }
 }

@@ -9,7 +9,7 @@ import type { RunCommand } from './command.ts';
 import { NFT_RAW, NFT_TABLES } from './constants.ts';
 import { RulesError } from './errors.ts';
 import { forgetConnections, forgetQueries, type Unforgotten } from './forget-connections.ts';
-import { hasLegacyResidue, removeLegacyResidue } from './legacy-residue.ts';
+import { hasLegacyNat, hasLegacyResidue, removeLegacyResidue } from './legacy-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
   renderFirstPodNft,
@@ -18,7 +18,7 @@ import {
   renderPodNftWithoutRedirects,
   tableNamesOf,
 } from './render-nft.ts';
-import { findResidue, renderResidueRemoval, RESIDUE_FAMILIES } from './residue.ts';
+import { findNatOutputs, findResidue, renderResidueRemoval, RESIDUE_FAMILIES } from './residue.ts';
 import { retried } from './retry.ts';
 import { applyRoutes, removeRoutes } from './routes.ts';
 
@@ -58,8 +58,10 @@ export class NftBackend implements PodRulesBackend {
   }
 
   async removeRedirects(netnsFd: number): Promise<void> {
-    await this.#replace(netnsFd, (tables) =>
-      renderPodNftWithoutRedirects(tables.some((table) => isOurs(table) && table.name === NFT_RAW)),
+    await this.#replace(netnsFd, async (tables) =>
+      capturesDns(tables)
+        ? renderPodNftWithoutRedirects({ dns: 'captured', hasOwnNat: await this.#hasOwnNat(netnsFd, tables) })
+        : renderPodNftWithoutRedirects({ dns: 'not captured' }),
     );
   }
 
@@ -89,13 +91,24 @@ export class NftBackend implements PodRulesBackend {
   }
 
   /** @param render - From the tables that stand there. */
-  async #replace(netnsFd: number, render: (tables: readonly NfTable[]) => string): Promise<void> {
+  async #replace(
+    netnsFd: number,
+    render: (tables: readonly NfTable[]) => string | Promise<string>,
+  ): Promise<void> {
     await retried(this.#clock, async () => {
       const tables = listTables(netnsFd);
       const removal = await this.#residueRemoval(netnsFd, tables);
-      await this.#run({ ...NFT, stdin: `${removal}${render(tables)}`, netnsFd });
+      await this.#run({ ...NFT, stdin: `${removal}${await render(tables)}`, netnsFd });
     });
     await removeLegacyResidue(this.#run, netnsFd);
+  }
+
+  /** Whether somebody else translates what the pod sends. Nothing is started where nobody else has tables. */
+  async #hasOwnNat(netnsFd: number, tables: readonly NfTable[]): Promise<boolean> {
+    if (hasLegacyNat(netnsFd)) return true;
+    if (tables.every(isOurs)) return false;
+    const listed = await this.#run({ file: 'nft', args: ['-j', 'list', 'chains'], netnsFd });
+    return findNatOutputs(listed.stdout).some((table) => !isOurs(table));
   }
 
   /** Nothing is started to look for residue where there cannot be any. */
@@ -111,6 +124,11 @@ const OURS: readonly string[] = NFT_TABLES;
 
 function mayBeResidue({ family }: NfTable): boolean {
   return RESIDUE_FAMILIES.includes(family);
+}
+
+/** The table of zones comes with the capture of DNS. */
+function capturesDns(tables: readonly NfTable[]): boolean {
+  return tables.some((table) => isOurs(table) && table.name === NFT_RAW);
 }
 
 function isOurs({ family, name }: NfTable): boolean {

@@ -98,11 +98,15 @@ export function renderPodIptables(rules: PodRules, family: Family, saved: SavedT
  * zone of DNS: it changes last, since a query that is redirected in the other zone gets no answer.
  */
 export function renderPodIptablesWithoutRedirects(saved: SavedTables): string {
-  const hasDnsCapture = (saved.get('raw')?.chains.size ?? 0) > 0;
-  const wanted = { filter: [], nat: [], ...(hasDnsCapture ? { raw: [...rawRules(), OWN_QUERIES] } : {}) };
+  const wanted = { filter: [], nat: [], ...(capturesDns(saved) ? { raw: [LEAVING_QUERIES] } : {}) };
   return (Object.entries(wanted) as [TableName, readonly string[]][])
     .map(([name, rules]) => tableText(name, [...placeOf(name).chains.map(declaration), ...rules]))
     .join('');
+}
+
+/** Whether the pod's DNS is captured: the chains of zones come with it, and go last. */
+export function capturesDns(saved: SavedTables): boolean {
+  return (saved.get('raw')?.chains.size ?? 0) > 0;
 }
 
 /** The last step of removal. Empty if there is nothing of ours. */
@@ -159,8 +163,11 @@ function mangleRules(): readonly string[] {
   ];
 }
 
-/** Exactly those that were redirected. */
-const OWN_QUERIES = `-A ${IPTABLES_OUTPUT} ! -o lo -p udp ${NOT_FROM_ZTUNNEL} -m udp --dport 53 -j CT --zone ${DNS_ZONE}`;
+/**
+ * The zone of queries alone, ztunnel's too, with the reasons that `render-nft.ts` gives. Always: what iptables made of its nat
+ * table goes on translating without our chains, so that nothing is in the way of a query.
+ */
+const LEAVING_QUERIES = `-A ${IPTABLES_OUTPUT} ! -o lo -p udp -m udp --dport 53 -j CT --zone-orig ${DNS_ZONE}`;
 
 function rawRules(): readonly string[] {
   return [

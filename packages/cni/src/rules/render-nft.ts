@@ -86,18 +86,25 @@ function tablesOf(rules: PodRules): readonly Table[] {
  * connections already redirected ends with the last nat hook, and ztunnel's replies need the marks.
  *
  * DNS over UDP has no first packet: conntrack would go on translating a query from a port that asked before, also when
- * ztunnel listens no more, and each query would prolong that. So the pod's queries change the zone, in which nothing is
- * translated and which their answers are looked for in already. What ztunnel was asked before, it still answers in the old one.
+ * ztunnel listens no more, and each query would prolong that. So the pod's queries change the zone, in which ours translates
+ * nothing. What ztunnel was asked before, it still answers in the old one.
  *
- * @param hasDnsCapture - Whether the pod's DNS was captured: the table of zones stands.
+ * Answers are looked for in the new zone if they come from port 53. Where the pod's own rules may bring its queries elsewhere, to a
+ * resolver within it for one, nothing tells what is an answer: there the zone is the queries' alone. Not everywhere,
+ * for what is tracked so may keep the pod from asking from that port once nobody translates any more.
+ *
+ * @param leaving - Whether the pod's DNS was captured, so that the table of zones stands; and whether somebody else translates what it sends.
  */
-export function renderPodNftWithoutRedirects(hasDnsCapture: boolean): string {
+export function renderPodNftWithoutRedirects(
+  leaving: { readonly dns: 'captured'; readonly hasOwnNat: boolean } | { readonly dns: 'not captured' },
+): string {
   const chains = Object.entries(NAT_HOOKS).map(
     ([name, hook]) => `add chain inet ${NFT_NAT} ${name} { ${hook} }\n`,
   );
   const nat = `add table inet ${NFT_NAT}\n${chains.join('')}flush table inet ${NFT_NAT}\n`;
-  if (!hasDnsCapture) return nat;
-  return `${nat}flush table inet ${NFT_RAW}\n${tableText(rawTable({ ipv6: true }, [OWN_QUERIES]))}`;
+  if (leaving.dns === 'not captured') return nat;
+  const zones = leaving.hasOwnNat ? rawTableOf([], [ALL_QUERIES]) : rawTable({ ipv6: true }, [OWN_QUERIES]);
+  return `${nat}flush table inet ${NFT_RAW}\n${tableText(zones)}`;
 }
 
 /** The last step of removal, once no connection goes through ztunnel any more. */
@@ -150,21 +157,26 @@ function mangleTable(rules: PodRules): Table {
   );
 }
 
-/** Exactly those that were redirected. */
+/** All that may have been redirected. IPv6 that was left alone changes as well: ours translates it in neither zone. */
 const OWN_QUERIES = `oifname != "lo" ${NOT_FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`;
+/** ztunnel's too, since no rule brings its answers into the zone. */
+const ALL_QUERIES = `oifname != "lo" udp dport 53 counter ct original zone set ${DNS_ZONE}`;
 
 /** @param more - Rules for what the pod sends. */
 function rawTable(rules: Pick<PodRules, 'ipv6'>, more: readonly string[] = []): Table {
   const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
-  return table(
-    NFT_RAW,
-    {
-      prerouting: 'type filter hook prerouting priority -300; policy accept;',
-      output: 'type filter hook output priority -300; policy accept;',
-    },
+  return rawTableOf(
     [`${only}${NOT_FROM_ZTUNNEL} udp sport 53 counter ct zone set ${DNS_ZONE}`],
     [`${only}${FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`, ...more],
   );
+}
+
+function rawTableOf(prerouting: readonly string[], output: readonly string[]): Table {
+  const hooks = {
+    prerouting: 'type filter hook prerouting priority -300; policy accept;',
+    output: 'type filter hook output priority -300; policy accept;',
+  };
+  return table(NFT_RAW, hooks, prerouting, output);
 }
 
 function natTable(rules: PodRules): Table {

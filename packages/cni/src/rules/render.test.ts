@@ -24,7 +24,7 @@ import {
   renderPodNftRemoval,
   renderPodNftWithoutRedirects,
 } from './render-nft.ts';
-import { findResidue, renderResidueRemoval } from './residue.ts';
+import { findNatOutputs, findResidue, renderResidueRemoval } from './residue.ts';
 
 const TESTDATA = new URL('testdata/', import.meta.url);
 const probeSources = { v4: PROBE_SOURCE_V4, v6: PROBE_SOURCE_V6 };
@@ -64,8 +64,12 @@ describe('golden files', () => {
     'pod-without-dns.nft': renderPodNft(pod({ dnsCapture: false })),
     'pod-ingress.nft': renderPodNft(pod({ bypassInbound: true })),
     'pod-virtual-interfaces.nft': renderPodNft(pod({ virtualInterfaces: ['net1', 'tap0'], ipv6: false })),
-    'pod-without-redirects.nft': renderPodNftWithoutRedirects(true),
-    'pod-without-redirects-nor-dns.nft': renderPodNftWithoutRedirects(false),
+    'pod-without-redirects.nft': renderPodNftWithoutRedirects({ dns: 'captured', hasOwnNat: false }),
+    'pod-with-own-nat-without-redirects.nft': renderPodNftWithoutRedirects({
+      dns: 'captured',
+      hasOwnNat: true,
+    }),
+    'pod-without-redirects-nor-dns.nft': renderPodNftWithoutRedirects({ dns: 'not captured' }),
     'pod-removal.nft': renderPodNftRemoval(),
     'pod-v4.iptables': renderPodIptables(pod({ virtualInterfaces: ['net1'] }), 4, none),
     'pod-v6.iptables': renderPodIptables(pod(), 6, none),
@@ -145,6 +149,18 @@ test('names from annotations and objects cannot become rules', () => {
     expect(isInterfaceName(name)).toBe(false);
   expect(isPodUid('0b4cbb5c-4a35-4b63-9a3c-3c6d0a0d9f00')).toBe(true);
   for (const uid of ['', 'a"', 'a\n', 'x'.repeat(65)]) expect(isPodUid(uid)).toBe(false);
+});
+
+test('a chain that translates what the namespace’s own programs send is found, and no other', () => {
+  const chain = (table: string, more = {}) => ({ chain: { family: 'inet', table, name: 'c', ...more } });
+  const listed = [
+    chain('own', { type: 'nat', hook: 'output', prio: -100 }),
+    chain('inward', { type: 'nat', hook: 'prerouting' }),
+    chain('filter', { type: 'filter', hook: 'output' }),
+    chain('regular'),
+    { table: { family: 'inet', name: 'own' } },
+  ];
+  expect(findNatOutputs(JSON.stringify({ nftables: listed }))).toEqual([{ family: 'inet', name: 'own' }]);
 });
 
 describe('what Istio left', () => {

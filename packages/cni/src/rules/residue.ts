@@ -1,6 +1,6 @@
 /**
- * What Istio's agent left in a pod that it had enrolled with iptables: found in `nft -j list ruleset`, since today's
- * iptables keeps its rules in nftables' tables `ip` and `ip6`.
+ * What others have in a pod, read from what nft lists. First of all what Istio's agent left there that had enrolled it with iptables:
+ * found in `nft -j list ruleset`, since today's iptables keeps its rules in nftables' tables `ip` and `ip6`.
  *
  * The lines that remove it go into our own transaction, so there is no moment with both or neither. Everything else in
  * those tables belongs to others and stays.
@@ -50,6 +50,19 @@ export function findResidue(json: string): Residue {
       jumps.push({ family, table, chain: within, handle: Number(handle) });
   }
   return { chains, jumps };
+}
+
+/**
+ * Tables with a chain that translates what leaves the namespace's own programs, in `nft -j list chains`.
+ *
+ * @throws {@link RulesError} if `json` is not what nft prints.
+ */
+export function findNatOutputs(json: string): readonly { readonly family: string; readonly name: string }[] {
+  return itemsOf(json).flatMap((item) => {
+    const chain = recordOf(item['chain']);
+    const isNatOutput = chain?.['type'] === 'nat' && chain['hook'] === 'output';
+    return isNatOutput ? [{ family: textOf(chain['family']), name: textOf(chain['table']) }] : [];
+  });
 }
 
 /** Lines for the front of a transaction; empty if nothing was left. */
