@@ -12,6 +12,8 @@ const ADVICE: Readonly<Record<Unforgotten, string>> = {
     'its namespace tracks more connections than are looked at; restart the pod before it comes into the mesh again, or wait until they have ended',
   unsupported:
     'this kernel has no ctnetlink (CONFIG_NF_CT_NETLINK, module nf_conntrack_netlink): load it, or restart such pods before they come into the mesh again',
+  failed:
+    'the kernel did not forget its DNS queries just then; where it has NAT rules of its own, a client that goes on asking from the same port has no answer: restart it',
 };
 
 export class UnforgottenConnections {

@@ -7,6 +7,7 @@ import { type Command, type RunCommand, runCommand } from './command.ts';
 import { NFT_NAT, PROBE_SOURCE_V4, PROBE_SOURCE_V6, ZTUNNEL_MARK } from './constants.ts';
 import { detectBackend } from './detect.ts';
 import { CommandError } from './errors.ts';
+import { forgetConnections, forgetQueries } from './forget-connections.ts';
 import { IptablesBackend } from './iptables-backend.ts';
 import { NftBackend } from './nft-backend.ts';
 import type { PodRules } from './pod-rules.ts';
@@ -764,6 +765,12 @@ test.each(['is not there', 'does not work'])(
     expect(await peers.whoAnswers(pod.fd, CLIENT[4], APP)).toBe('outbound');
   },
 );
+
+test('queries that cannot be forgotten are told, and are no error, since what follows is not to wait for them', () => {
+  const notANetns = 1_000_000;
+  expect(forgetQueries(notANetns)).toBe('failed');
+  expect(() => forgetConnections(notANetns)).toThrow(/EBADF/);
+});
 
 test('rules that the kernel refuses change nothing, and the error says what nft said', async () => {
   const backend = new NftBackend(runCommand, systemClock);

@@ -13,8 +13,8 @@ import { DNS_CAPTURE_PORT, MARK_MASK, RETURN_MARK } from './constants.ts';
 /** A kernel without ctnetlink. */
 const CANNOT: ReadonlySet<string> = new Set(['EINVAL', 'EOPNOTSUPP', 'EPROTONOSUPPORT']);
 
-/** Why some are remembered still: there are more than are looked at, or the kernel forgets none on demand. */
-export type Unforgotten = 'too-many' | 'unsupported';
+/** Why some are remembered still: there are more than are looked at, the kernel forgets none on demand, or it failed this time. */
+export type Unforgotten = 'too-many' | 'unsupported' | 'failed';
 
 /**
  * Those that went through ztunnel, which bear its mark, and those that went on in clear as the pod left. What others in the
@@ -30,12 +30,22 @@ export function forgetConnections(netnsFd: number): Unforgotten | undefined {
 /**
  * DNS over UDP that leads to ztunnel's port, before the tables go: with them goes the zone that keeps queries from there, a
  * little earlier than translation, which outlives ours where the pod's own rules translate.
+ *
+ * What fails is told and no more: the tables must go, and these entries end by themselves once nobody asks from their port.
  */
 export function forgetQueries(netnsFd: number): Unforgotten | undefined {
-  return told(() => forgetRedirectedUdp(netnsFd, DNS_CAPTURE_PORT));
+  try {
+    return told(() => forgetRedirectedUdp(netnsFd, DNS_CAPTURE_PORT));
+  } catch {
+    return 'failed';
+  }
 }
 
-/** @param forget - Whether all were looked at. */
+/**
+ * @param forget - Whether all were looked at.
+ * @returns why some are remembered still; `undefined` if none is.
+ * @throws {@link LinuxError} of a failure that may pass.
+ */
 function told(forget: () => boolean): Unforgotten | undefined {
   try {
     return forget() ? undefined : 'too-many';

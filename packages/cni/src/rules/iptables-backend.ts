@@ -9,6 +9,7 @@ import { removeLegacyResidue } from './legacy-residue.ts';
 import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
+  capturesDns,
   parseSaved,
   renderPodIptables,
   renderPodIptablesRemoval,
@@ -52,11 +53,16 @@ export class IptablesBackend implements PodRulesBackend {
   }
 
   async remove(netnsFd: number): Promise<Unforgotten | undefined> {
-    const unforgotten = forgetQueries(netnsFd);
-    for (const family of this.#families) await this.#restore(netnsFd, family, renderPodIptablesRemoval);
+    let queries: { readonly unforgotten: Unforgotten | undefined } | undefined;
+    for (const family of this.#families)
+      await this.#restore(netnsFd, family, (saved) => {
+        // Once: of all families.
+        if (capturesDns(saved)) queries ??= { unforgotten: forgetQueries(netnsFd) };
+        return renderPodIptablesRemoval(saved);
+      });
     const others = forgetConnections(netnsFd);
     removeRoutes(netnsFd, this.#families);
-    return unforgotten ?? others;
+    return queries?.unforgotten ?? others;
   }
 
   /** What another program applied, an earlier agent's choice: last, so that there is no moment without rules. */

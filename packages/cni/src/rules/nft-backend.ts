@@ -66,7 +66,7 @@ export class NftBackend implements PodRulesBackend {
   }
 
   async remove(netnsFd: number): Promise<Unforgotten | undefined> {
-    const unforgotten = forgetQueries(netnsFd);
+    const unforgotten = capturesDns(listTables(netnsFd)) ? forgetQueries(netnsFd) : undefined;
     await this.#replace(netnsFd, renderPodNftRemoval);
     const others = forgetConnections(netnsFd);
     removeRoutes(netnsFd, [4, 6]);
