@@ -463,6 +463,57 @@ test('a restarted agent takes up what is enrolled, and running connections do no
   expect([await isCaptured(), proxy.served.size]).toEqual([true, 1]);
 });
 
+/** The mark is gone, and redirects with it; the rest would take two seconds at least. */
+async function beginRelease(config: Record<string, string> = {}): Promise<Agent> {
+  putNamespace('shop', AMBIENT);
+  putPod();
+  const releasing = await start(config);
+  await eventually('the pod is marked', () => annotation() === 'enabled');
+  putNamespace('shop');
+  await eventually('the mark is gone', () => annotation() === undefined);
+  await systemClock.sleep(100);
+  expect(rulesIn(pod)).toMatch(/istio/i);
+  return releasing;
+}
+
+const rulesIn = (netns: TestNetns) =>
+  ['nft list ruleset', 'iptables-legacy-save', 'ip rule']
+    .map((command) => netns.run(...(command.split(' ') as [string, ...string[]])))
+    .join('');
+const OF_THE_MESH = /istio-|ISTIO_|0x111/;
+
+test.each(['nft', 'iptables-nft', 'iptables-legacy'])(
+  'a release that its agent has not ended is ended by the next, with %s',
+  async (program) => {
+    const config = program === 'nft' ? {} : { FORCE_IPTABLES_BINARY: program };
+    const proxy = await ztunnel();
+    const first = await beginRelease(config);
+    const captured = proxy.served.size;
+    await first[Symbol.asyncDispose]();
+    await start(config);
+    expect([captured, await isClear(), annotation()]).toEqual([1, true, undefined]);
+    await eventually('ztunnel let go', () => proxy.served.size === 0);
+    await eventually('nothing is left', () => !OF_THE_MESH.test(rulesIn(pod)));
+    expect(await isClear()).toBe(true);
+  },
+);
+
+test('an agent that nobody comes after ends the releases that it has begun', async () => {
+  const proxy = await ztunnel();
+  const ending = await beginRelease();
+  await ending.leave(AbortSignal.timeout(120_000));
+  expect(rulesIn(pod)).not.toMatch(OF_THE_MESH);
+  expect([proxy.served.size, await isClear()]).toEqual([0, true]);
+});
+
+test('an agent that another comes after leaves it the releases that it has begun', async () => {
+  api.put('/apis/apps/v1/daemonsets', { metadata: { namespace: 'istio-system', name: 'istio-cni-node' } });
+  await ztunnel();
+  const ending = await beginRelease();
+  await ending.leave(AbortSignal.timeout(120_000));
+  expect(rulesIn(pod)).toMatch(OF_THE_MESH);
+});
+
 test('a proxy that cannot serve a pod leaves it as it was, until it can', async () => {
   putPod();
   const proxy = await ztunnel();

@@ -2,7 +2,7 @@
  * READ FIRST: the node agent, wired from top to bottom.
  *
  * Order of the start: the plugin's socket answers early, so that pods wait instead of failing; then the API server's state;
- * then what an earlier agent had enrolled is taken up, before any ztunnel is told; then pods are followed. Stopping leaves
+ * then what an earlier agent had enrolled, or was releasing, is taken up, before any ztunnel is told; then pods are followed. Stopping leaves
  * enrolled pods as they are.
  */
 import { mkdirSync } from 'node:fs';
@@ -56,8 +56,8 @@ export interface Agent extends AsyncDisposable {
   /** Where metrics are served, for whoever let the kernel choose. */
   readonly metricsPort: number;
   /**
-   * Before the end: takes plugin and host rules off the node if no other agent will follow. Enrolled pods and their rules
-   * stay in any case.
+   * Before the end: takes plugin and host rules off the node if no other agent will follow, and the last rules off pods on
+   * their way out. Enrolled pods and their rules stay in any case.
    */
   leave(signal: AbortSignal): Promise<void>;
 }
@@ -243,6 +243,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     }),
   );
   held.recover(config.reconcileOnStartup);
+  await held.recoverReleases();
   const markedIps = held.snapshot().flatMap(({ pod }) => {
     const known = nodePods.get(`${pod.namespace}/${pod.name}`);
     return known ? podIps(known).map((ip) => ({ ip, uid: pod.uid })) : [];
@@ -270,6 +271,7 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps, signal: A
     });
     if (stays) return;
     await installer?.uninstall(keep);
+    await held.endReleases(aborted);
     await probes.stop();
   };
   const owned = scope.move();

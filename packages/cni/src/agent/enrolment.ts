@@ -173,9 +173,7 @@ export async function releaseStep(
       return RELEASE_POLL_MS;
     case 'draining':
       if (elapsedMs < RELEASE_DRAIN_MS && usesProxy(fd)) return RELEASE_POLL_MS;
-      cut(held, deps);
-      deps.unforgotten.tell(held.pod, await deps.rules.remove(fd));
-      await deps.probes.remove(held.pod.uid, held.ips);
+      await takeLast(held, deps);
       return undefined;
     default:
       deps.annotateSoon();
@@ -185,6 +183,25 @@ export async function releaseStep(
       held.sinceMs = deps.clock.monotonicMs();
       return PROPAGATION_MS;
   }
+}
+
+/**
+ * The rest of a pod's way out at once, whatever it has open: nobody will be there to take the steps.
+ *
+ * @throws whatever keeps the last rules from going.
+ */
+export async function endRelease(held: HeldPod, deps: EnrolmentDeps): Promise<void> {
+  await deps.proxy.remove(held.pod.uid).catch((error: unknown) => {
+    const pod = `${held.pod.namespace}/${held.pod.name}`;
+    deps.log.warn('ztunnel did not let go of a pod that has left the mesh', { pod, error: messageOf(error) });
+  });
+  await takeLast(held, deps);
+}
+
+async function takeLast(held: HeldPod, deps: EnrolmentDeps): Promise<void> {
+  cut(held, deps);
+  deps.unforgotten.tell(held.pod, await deps.rules.remove(held.netns.fd));
+  await deps.probes.remove(held.pod.uid, held.ips);
 }
 
 /** The pod is gone, or its programs have ended; its namespace, and the rules in it, go with it. */

@@ -54,6 +54,23 @@ export class NetnsFinder {
     );
   }
 
+  /**
+   * As many as can be found in one pass, as reported or pinned, each as soon as it is found. The caller closes them.
+   */
+  *findMany(pods: readonly WantedPod[]): Generator<{ readonly uid: string; readonly netns: Netns }> {
+    const uidOf = new Map<string, string>();
+    for (const { uid, ips, reportedPath } of pods) {
+      const netns = reportedPath === undefined ? undefined : openIfCarries(reportedPath, ips);
+      if (netns) yield { uid, netns };
+      else for (const ip of ips) uidOf.set(ip, uid);
+    }
+    if (uidOf.size === 0) return;
+    for (const path of this.#pinned()) {
+      const found = openIfCarriesAny(path, uidOf);
+      if (found) yield found;
+    }
+  }
+
   /** The likeliest first. Each way costs more than the one before, and is gone only if that has led nowhere. */
   *#candidates({ uid, reportedPath }: WantedPod): Generator<string> {
     if (reportedPath !== undefined) yield reportedPath;
@@ -94,10 +111,21 @@ export function startTime(stat: string): number {
 }
 
 function openIfCarries(path: string, ips: readonly string[]): Netns | undefined {
+  return openIfCarriesAny(path, new Map(ips.map((ip) => [ip, ''])))?.netns;
+}
+
+/** @param uidOf - By address. */
+function openIfCarriesAny(
+  path: string,
+  uidOf: ReadonlyMap<string, string>,
+): { readonly uid: string; readonly netns: Netns } | undefined {
   let netns: Netns | undefined;
   try {
     netns = openNetns(path);
-    if (interfaceAddresses(netns.fd).some(({ ip }) => ips.includes(ip))) return netns;
+    for (const { ip } of interfaceAddresses(netns.fd)) {
+      const uid = uidOf.get(ip);
+      if (uid !== undefined) return { uid, netns };
+    }
   } catch {
     // Gone since it was listed, or no namespace: not the one that is looked for.
   }

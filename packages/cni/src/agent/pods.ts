@@ -16,6 +16,7 @@ import { bypassesInbound, hasEnded, isMarked, planFor, podIps } from './decide/p
 import {
   announced,
   clearConnections,
+  endRelease,
   enrol,
   type EnrolmentDeps,
   forget,
@@ -24,11 +25,13 @@ import {
 } from './enrolment.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import {
+  CONCURRENT_PODS,
   FAILURE_TOLD_RETRY_MS,
   MARK_SEEN_MS,
   MAX_CLEAR_CONNECTIONS_LISTED,
   MAX_ENROLLED_PODS,
 } from './limits.ts';
+import { SIDECAR_STATUS_ANNOTATION } from '../names.ts';
 import type { NetnsFinder } from './netns-finder.ts';
 import type { NetnsReports } from './reports.ts';
 
@@ -127,6 +130,68 @@ export class NodePods implements AsyncDisposable {
     }
   }
 
+  /**
+   * Takes up pods that an earlier agent was taking out of the mesh: nothing but their rules says so any more. Their way out
+   * begins anew once pods are followed. Those that belong into the mesh come in again instead.
+   */
+  async recoverReleases(): Promise<void> {
+    const { pods, finder, reports, rules, log } = this.#options;
+    const outside = [...pods.values()].filter(
+      (pod) => !isMarked(pod) && !hasEnded(pod) && mayBeReleased(pod) && !this.eligibilityOf(pod).eligible,
+    );
+    const byUid = new Map(outside.map((pod) => [pod.metadata.uid ?? '', pod]));
+    const wanted = [...byUid].map(([uid, pod]) => ({
+      uid,
+      ips: podIps(pod),
+      reportedPath: reports.get(uid)?.path,
+    }));
+    for (const { uid, netns } of finder.findMany(wanted)) {
+      using _ = netns;
+      const pod = byUid.get(uid);
+      if (!pod) continue;
+      try {
+        if (!(await rules.stand(netns.fd))) continue;
+        this.#hold(pod, undefined).stage = 'redirected';
+        log.info('an earlier agent has not taken a pod out of the mesh to the end', { pod: keyOf(pod) });
+      } catch (error) {
+        log.warn('whether a pod outside the mesh has rules of it cannot be told', {
+          pod: keyOf(pod),
+          error: messageOf(error),
+        });
+      }
+    }
+  }
+
+  /**
+   * Ends what is under way out of the mesh, since no agent will come that would.
+   *
+   * @param signal - Aborting leaves the pods that are not begun with as they are.
+   */
+  async endReleases(signal: AbortSignal): Promise<void> {
+    const left = [...this.#held.values()].filter(isOnItsWayOut);
+    const work = async () => {
+      for (let held = left.shift(); held && !signal.aborted; held = left.shift())
+        await this.#endRelease(held);
+    };
+    await Promise.all(Array.from({ length: CONCURRENT_PODS }, work));
+  }
+
+  async #endRelease(held: HeldPod): Promise<void> {
+    const key = `${held.pod.namespace}/${held.pod.name}`;
+    await this.#queue
+      .exclusively(key, async () => {
+        if (this.#held.get(held.pod.uid) !== held || !isOnItsWayOut(held)) return;
+        await endRelease(held, this.#options);
+        this.#letGo(held, 'a pod has left the mesh, at once since the agent ends');
+      })
+      .catch((error: unknown) => {
+        this.#options.log.warn('a pod outside the mesh keeps the last rules of it', {
+          pod: key,
+          error: messageOf(error),
+        });
+      });
+  }
+
   /** Follows pods and namespaces from now on. */
   follow(): void {
     const { pods, namespaces, onReconcile } = this.#options;
@@ -202,7 +267,7 @@ export class NodePods implements AsyncDisposable {
     );
   }
 
-  /** Enrolled pods stay as they are. */
+  /** All pods stay as they are; the next agent goes on with those on their way out. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscriptions[Symbol.dispose]();
     await this.#queue[Symbol.asyncDispose]();
@@ -370,6 +435,15 @@ const ENROLLED_LATE: ObjectEvent = {
     'the CNI plugin was not asked when this pod started, so it ran outside the mesh until now; connections that it has open go on in clear (ambit connections lists them)',
   about: '',
 };
+
+function isOnItsWayOut({ stage }: HeldPod): boolean {
+  return stage === 'leaving' || stage === 'draining';
+}
+
+/** What stands in the node's own namespace is the node's, and a sidecar's rules have names like ours. */
+function mayBeReleased({ metadata: { annotations }, spec }: Pod): boolean {
+  return spec?.hostNetwork !== true && annotations?.[SIDECAR_STATUS_ANNOTATION] === undefined;
+}
 
 function keyOf({ metadata: { namespace = '', name } }: Pod): string {
   return `${namespace}/${name}`;

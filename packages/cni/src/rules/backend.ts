@@ -17,6 +17,8 @@ export interface PodRulesBackend {
   prepare(rules: PodRules): Promise<void>;
   /** Routes first, then everything else at once; whatever Istio's agent left is replaced. */
   apply(netnsFd: number, rules: PodRules): Promise<void>;
+  /** Whether any rules of ours do, as far as this one applies them: of a pod that is not known to have been in the mesh. */
+  stand(netnsFd: number): Promise<boolean>;
   /** Nothing new is redirected; what is redirected already goes on. */
   removeRedirects(netnsFd: number): Promise<void>;
   /** Leaves nothing of ours, nor of Istio's; but for connections that could not be forgotten, if it says so. */

@@ -471,6 +471,22 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     expect(stateOf(pod)).not.toMatch(/istio|15001|0x111/i);
   });
 
+  test('rules stand until the last has gone; those of a sidecar are no such rules', async () => {
+    pod.run('iptables-nft', '-t', 'nat', '-N', 'ISTIO_OUTPUT');
+    pod.run('iptables-legacy', '-t', 'nat', '-N', 'ISTIO_OUTPUT');
+    const backend = make();
+    const stand = [await backend.stand(pod.fd)];
+    for (const program of ['iptables-nft', 'iptables-legacy'])
+      pod.run(program, '-t', 'nat', '-X', 'ISTIO_OUTPUT');
+    await backend.apply(pod.fd, rules({ dnsCapture: false }));
+    stand.push(await backend.stand(pod.fd));
+    await backend.removeRedirects(pod.fd);
+    stand.push(await backend.stand(pod.fd));
+    await backend.remove(pod.fd);
+    stand.push(await backend.stand(pod.fd));
+    expect(stand).toEqual([false, true, true, false]);
+  });
+
   test('two at once, and others who change rules meanwhile, do not hinder each other', async () => {
     const backend = make();
     const stranger = async () => {

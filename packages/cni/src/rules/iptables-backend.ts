@@ -1,11 +1,13 @@
 /** A pod's rules by `iptables-restore`, where the node has no working nft: one transaction per table. */
 import type { Clock } from '@ambit/core/clock';
 import type { Family } from '@ambit/core/ip';
+import { listTables } from '@ambit/linux/nf-tables';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
+import { IPTABLES_PREROUTING } from './constants.ts';
 import { forgetConnections, forgetQueries, type Unforgotten } from './forget-connections.ts';
 import { type IptablesProgram, programFor, usesLegacyTables } from './iptables-program.ts';
-import { removeLegacyResidue } from './legacy-residue.ts';
+import { hasLegacyTables, removeLegacyResidue } from './legacy-residue.ts';
 import { removeNftAndIptablesNftResidue, removeNftResidue } from './nft-residue.ts';
 import { familiesOf, type PodRules } from './pod-rules.ts';
 import {
@@ -45,6 +47,19 @@ export class IptablesBackend implements PodRulesBackend {
     for (const family of familiesOf(rules))
       await this.#restore(netnsFd, family, (saved) => renderPodIptables(rules, family, saved));
     await this.#removeOthers(netnsFd);
+  }
+
+  /** No program is started where it has no tables, as in pods that never were in the mesh. By a chain that sidecars have not. */
+  async stand(netnsFd: number): Promise<boolean> {
+    const tables = listTables(netnsFd);
+    for (const family of this.#families) {
+      const word = family === 4 ? 'ip' : 'ip6';
+      if (!hasLegacyTables(netnsFd, family) && !tables.some((table) => table.family === word)) continue;
+      const saved = await this.#run({ file: `${programFor(this.#program, family)}-save`, args: [], netnsFd });
+      if ([...parseSaved(saved.stdout).values()].some(({ chains }) => chains.has(IPTABLES_PREROUTING)))
+        return true;
+    }
+    return false;
   }
 
   async removeRedirects(netnsFd: number): Promise<void> {

@@ -57,6 +57,10 @@ export class NftBackend implements PodRulesBackend {
     );
   }
 
+  stand(netnsFd: number): Promise<boolean> {
+    return Promise.resolve(listTables(netnsFd).some(isOurs));
+  }
+
   async removeRedirects(netnsFd: number): Promise<void> {
     await this.#replace(netnsFd, async (tables) =>
       capturesDns(tables)
