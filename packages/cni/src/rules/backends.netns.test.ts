@@ -115,7 +115,7 @@ const TRANSLATING =
 /** Of the pod's own: what leaves it for a DNS server goes elsewhere. */
 const bringingDns = (elsewhere: string) =>
   `table inet other { chain output { type nat hook output priority -100; oifname != "lo" udp dport 53 ${elsewhere}; }; }`;
-const OTHER = { 4: ['10.7.0.1/32', 'dev', 'lo'], 6: ['fd07::1/128', 'dev', 'lo'] } as const;
+const OTHER = { 4: ['10.7.0.1/32', 'dev', 'lo'], 6: ['fd07::1/128', 'dev', 'lo', 'nodad'] } as const;
 const more: unknown = expect.any(Number);
 
 /** Connections older than `wanted` that the called side resets afterwards; each can be tried again from its port. */
@@ -200,10 +200,15 @@ describe.each(Object.entries(backends))('%s', (_, make) => {
     ['alone', 6],
     ['with translation of its own', 4],
     ['with translation of its own', 6],
+    ['with translation of the other family', 4],
+    ['with translation of the other family', 6],
   ] as const)(
     'a DNS client has every answer at its one port as the pod comes and leaves, %s, over IPv%i',
     async (what, family) => {
-      if (what !== 'alone') pod.nft(TRANSLATING);
+      if (what !== 'alone')
+        pod.nft(
+          what.endsWith('family') ? TRANSLATING.replace('inet', family === 4 ? 'ip6' : 'ip') : TRANSLATING,
+        );
       const backend = make();
       nextPort += 1;
       const bind = { ip: POD[family], port: nextPort };

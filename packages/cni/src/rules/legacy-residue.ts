@@ -26,9 +26,8 @@ export function hasLegacyResidue(netnsFd: number): boolean {
 }
 
 /** Whether legacy iptables translates here, whoever's rules it has. */
-export function hasLegacyNat(netnsFd: number): boolean {
-  const families: readonly Family[] = [4, 6];
-  return families.some((family) => legacyTables(netnsFd, family).includes('nat'));
+export function hasLegacyNat(netnsFd: number, family: Family): boolean {
+  return legacyTables(netnsFd, family).includes('nat');
 }
 
 export function hasLegacyTables(netnsFd: number, family: Family): boolean {

@@ -4,6 +4,7 @@ import { LinuxError } from '@ambit/linux/errors';
 import { listTables, type NfTable } from '@ambit/linux/nf-tables';
 import { createUnnamedNetns } from '@ambit/linux/netns';
 import { makeTables, type NfTables, readInetTables } from '@ambit/linux/nf-transaction';
+import type { Family } from '@ambit/core/ip';
 import type { PodRulesBackend } from './backend.ts';
 import type { RunCommand } from './command.ts';
 import { NFT_RAW, NFT_TABLES } from './constants.ts';
@@ -64,7 +65,7 @@ export class NftBackend implements PodRulesBackend {
   async removeRedirects(netnsFd: number): Promise<void> {
     await this.#replace(netnsFd, async (tables) =>
       capturesDns(tables)
-        ? renderPodNftWithoutRedirects({ dns: 'captured', hasOwnNat: await this.#hasOwnNat(netnsFd, tables) })
+        ? renderPodNftWithoutRedirects({ dns: 'captured', ownNat: await this.#ownNat(netnsFd, tables) })
         : renderPodNftWithoutRedirects({ dns: 'not captured' }),
     );
   }
@@ -107,12 +108,19 @@ export class NftBackend implements PodRulesBackend {
     await removeLegacyResidue(this.#run, netnsFd);
   }
 
-  /** Whether somebody else translates what the pod sends. Nothing is started where nobody else has tables. */
-  async #hasOwnNat(netnsFd: number, tables: readonly NfTable[]): Promise<boolean> {
-    if (hasLegacyNat(netnsFd)) return true;
-    if (tables.every(isOurs)) return false;
-    const listed = await this.#run({ file: 'nft', args: ['-j', 'list', 'chains'], netnsFd });
-    return findNatOutputs(listed.stdout).some((table) => !isOurs(table));
+  /** Families of which somebody else translates what the pod sends. Nothing is started where nobody else has tables. */
+  async #ownNat(netnsFd: number, tables: readonly NfTable[]): Promise<readonly Family[]> {
+    const listed = tables.every(isOurs)
+      ? []
+      : findNatOutputs((await this.#run({ file: 'nft', args: ['-j', 'list', 'chains'], netnsFd })).stdout);
+    const others = listed.filter((table) => !isOurs(table)).map(({ family }) => family);
+    const all: readonly Family[] = [4, 6];
+    return all.filter(
+      (family) =>
+        hasLegacyNat(netnsFd, family) ||
+        others.includes('inet') ||
+        others.includes(family === 4 ? 'ip' : 'ip6'),
+    );
   }
 
   /** Nothing is started to look for residue where there cannot be any. */

@@ -93,18 +93,19 @@ function tablesOf(rules: PodRules): readonly Table[] {
  * resolver within it for one, nothing tells what is an answer: there the zone is the queries' alone. Not everywhere,
  * for what is tracked so may keep the pod from asking from that port once nobody translates any more.
  *
- * @param leaving - Whether the pod's DNS was captured, so that the table of zones stands; and whether somebody else translates what it sends.
+ * @param leaving - Whether the pod's DNS was captured, so that the table of zones stands; and of which families somebody else translates what it sends.
  */
 export function renderPodNftWithoutRedirects(
-  leaving: { readonly dns: 'captured'; readonly hasOwnNat: boolean } | { readonly dns: 'not captured' },
+  leaving:
+    | { readonly dns: 'captured'; readonly ownNat: readonly Family[] }
+    | { readonly dns: 'not captured' },
 ): string {
   const chains = Object.entries(NAT_HOOKS).map(
     ([name, hook]) => `add chain inet ${NFT_NAT} ${name} { ${hook} }\n`,
   );
   const nat = `add table inet ${NFT_NAT}\n${chains.join('')}flush table inet ${NFT_NAT}\n`;
   if (leaving.dns === 'not captured') return nat;
-  const zones = leaving.hasOwnNat ? rawTableOf([], [ALL_QUERIES]) : rawTable({ ipv6: true }, [OWN_QUERIES]);
-  return `${nat}flush table inet ${NFT_RAW}\n${tableText(zones)}`;
+  return `${nat}flush table inet ${NFT_RAW}\n${tableText(leavingRawTable(leaving.ownNat))}`;
 }
 
 /** The last step of removal, once no connection goes through ztunnel any more. */
@@ -162,13 +163,25 @@ const OWN_QUERIES = `oifname != "lo" ${NOT_FROM_ZTUNNEL} udp dport 53 counter ct
 /** ztunnel's too, since no rule brings its answers into the zone. */
 const ALL_QUERIES = `oifname != "lo" udp dport 53 counter ct original zone set ${DNS_ZONE}`;
 
-/** @param more - Rules for what the pod sends. */
-function rawTable(rules: Pick<PodRules, 'ipv6'>, more: readonly string[] = []): Table {
+const QUERIES_OF_ZTUNNEL = `${FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`;
+const ANSWERS = `${NOT_FROM_ZTUNNEL} udp sport 53 counter ct zone set ${DNS_ZONE}`;
+
+function rawTable(rules: PodRules): Table {
   const only = rules.ipv6 ? '' : 'meta nfproto ipv4 ';
-  return rawTableOf(
-    [`${only}${NOT_FROM_ZTUNNEL} udp sport 53 counter ct zone set ${DNS_ZONE}`],
-    [`${only}${FROM_ZTUNNEL} udp dport 53 counter ct zone set ${DNS_ZONE}`, ...more],
-  );
+  return rawTableOf([`${only}${ANSWERS}`], [`${only}${QUERIES_OF_ZTUNNEL}`]);
+}
+
+function leavingRawTable(ownNat: readonly Family[]): Table {
+  if (ownNat.length === 0) return rawTableOf([ANSWERS], [QUERIES_OF_ZTUNNEL, OWN_QUERIES]);
+  const all: readonly Family[] = [4, 6];
+  const others = all.filter((family) => !ownNat.includes(family));
+  const of = (families: readonly Family[], rule: string) =>
+    families.map((family) => `meta nfproto ipv${family} ${rule}`);
+  return rawTableOf(of(others, ANSWERS), [
+    ...of(ownNat, ALL_QUERIES),
+    ...of(others, QUERIES_OF_ZTUNNEL),
+    ...of(others, OWN_QUERIES),
+  ]);
 }
 
 function rawTableOf(prerouting: readonly string[], output: readonly string[]): Table {

@@ -64,10 +64,10 @@ describe('golden files', () => {
     'pod-without-dns.nft': renderPodNft(pod({ dnsCapture: false })),
     'pod-ingress.nft': renderPodNft(pod({ bypassInbound: true })),
     'pod-virtual-interfaces.nft': renderPodNft(pod({ virtualInterfaces: ['net1', 'tap0'], ipv6: false })),
-    'pod-without-redirects.nft': renderPodNftWithoutRedirects({ dns: 'captured', hasOwnNat: false }),
-    'pod-with-own-nat-without-redirects.nft': renderPodNftWithoutRedirects({
+    'pod-without-redirects.nft': renderPodNftWithoutRedirects({ dns: 'captured', ownNat: [] }),
+    'pod-with-own-nat-ipv4-without-redirects.nft': renderPodNftWithoutRedirects({
       dns: 'captured',
-      hasOwnNat: true,
+      ownNat: [4],
     }),
     'pod-without-redirects-nor-dns.nft': renderPodNftWithoutRedirects({ dns: 'not captured' }),
     'pod-removal.nft': renderPodNftRemoval(),
