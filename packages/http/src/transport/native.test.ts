@@ -14,6 +14,9 @@ import {
 } from './native.ts';
 import { isMostlyWithin } from '@ambit/core/testing/mostly-within';
 
+/** Nobody else’s: a test beside this one may ask 127.0.0.1 at a port that it has just closed, and that we were given. */
+const HOST = '127.0.77.1';
+
 /** Records what a handle tells, and reads into the buffers it is told to. */
 class Recorder implements StreamOwner {
   readonly buffer = Buffer.alloc(64);
@@ -51,7 +54,7 @@ async function acceptedHandle(): Promise<TcpHandle> {
 }
 
 beforeAll(async () => {
-  server.listen(0, '127.0.0.1');
+  server.listen(0, HOST);
   await once(server, 'listening');
   acceptHandles(
     server,
@@ -65,7 +68,7 @@ afterAll(() => void server.close());
 
 describe('what the tunnel relies on in this Node', () => {
   test('an accepted handle reads into the buffer it was given, then into the one that onRead returns', async () => {
-    const client = connect(port, '127.0.0.1');
+    const client = connect(port, HOST);
     const handle = await acceptedHandle();
     const owner = new Recorder();
     const second = Buffer.alloc(64);
@@ -85,7 +88,7 @@ describe('what the tunnel relies on in this Node', () => {
   });
 
   test('a write that fits is done at once; one that does not keeps pointing into its bytes until told', async () => {
-    const client = connect(port, '127.0.0.1').pause();
+    const client = connect(port, HOST).pause();
     const handle = await acceptedHandle();
     const owner = new Recorder();
     own(handle, owner, owner.buffer);
@@ -109,7 +112,7 @@ describe('what the tunnel relies on in this Node', () => {
   });
 
   test('what is written in two parts comes at once, though the peer acknowledges late', async () => {
-    const client = connect(port, '127.0.0.1').setNoDelay(true);
+    const client = connect(port, HOST).setNoDelay(true);
     const handle = await acceptedHandle();
     const owner = new Recorder();
     own(handle, owner, owner.buffer);
@@ -132,7 +135,7 @@ describe('what the tunnel relies on in this Node', () => {
 
   test('a connection that is made tells so, and a refused one its error', async () => {
     const owner = new Recorder();
-    const handle = connectTcp(owner, '127.0.0.1', port);
+    const handle = connectTcp(owner, HOST, port);
     await until(() => owner.events.length === 1);
     expect(owner.events).toEqual(['connected 0']);
     const peer = await acceptedHandle();
@@ -146,13 +149,13 @@ describe('what the tunnel relies on in this Node', () => {
     handle.close();
     peer.close();
     const refused = new Recorder();
-    connectTcp(refused, '127.0.0.1', 1);
+    connectTcp(refused, HOST, 1);
     await until(() => refused.events.length === 1);
     expect(refused.events).toEqual(['connected -111']);
   });
 
   test('a socket shows its handle', async () => {
-    const client = connect(port, '127.0.0.1');
+    const client = connect(port, HOST);
     const handle = await acceptedHandle();
     expect(handleOf(client)).toBeDefined();
     expect(handle.fd).toBeGreaterThan(0);
