@@ -16,6 +16,7 @@ export const OCTET_STRING = 0x04;
 export const OBJECT_IDENTIFIER = 0x06;
 export const BOOLEAN = 0x01;
 export const INTEGER = 0x02;
+export const BIT_STRING = 0x03;
 
 /** The values that stand one after another in `bytes`; `undefined` unless they fill it exactly. At most `limit`. */
 export function derValues(bytes: Uint8Array, limit: number): readonly DerValue[] | undefined {

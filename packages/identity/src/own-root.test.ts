@@ -1,21 +1,11 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { derContent, derValues } from './der.ts';
 import { generateKeys } from './keys.ts';
 import { createOwnRoot, isPlainName } from './own-root.ts';
+import { signedFields } from './testing/signed-fields.ts';
 import { createAuthority } from './x509.ts';
 
 const VALIDITY = { notBeforeMs: Date.UTC(2026, 0, 2, 3, 4, 5), notAfterMs: Date.UTC(2051, 5, 7, 8, 9, 10) };
-
-/** The fields of what is signed, but for the serial number, in hexadecimal. */
-function signedFields(pem: string): readonly string[] {
-  const certificate = derContent(new X509Certificate(pem).raw, 0x30) ?? new Uint8Array();
-  const [signed] = derValues(certificate, 3) ?? [];
-  const fields = derValues(signed?.content ?? new Uint8Array(), 16) ?? [];
-  return fields
-    .filter((_, index) => index !== 1)
-    .map(({ tag, content }) => `${tag} ${Buffer.from(content).toString('hex')}`);
-}
 
 describe('createOwnRoot', () => {
   test.each([

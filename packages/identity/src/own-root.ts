@@ -6,13 +6,12 @@
  * one has made can be renewed by the other.
  */
 import { createHash } from 'node:crypto';
-import { BOOLEAN, derContent, derOf, derValues, OCTET_STRING, SEQUENCE } from './der.ts';
+import { BIT_STRING, BOOLEAN, derContent, derOf, derValues, OCTET_STRING, SEQUENCE } from './der.ts';
 import { CertificateError } from './errors.ts';
 import { bitsOf, certificateOf, extensionOf, oidOf } from './signed-der.ts';
 import type { KeyPair, Validity } from './x509.ts';
 
 const SET = 0x31;
-const BIT_STRING = 0x03;
 const UTF8_STRING = 0x0c;
 const PRINTABLE_STRING = 0x13;
 /** X.680 §41.4. */

@@ -1,11 +1,10 @@
 /** What requests and certificates share in DER: an extension, the URI names in one, a certificate's fields, and how the whole is signed. */
 import { type KeyObject, randomBytes, sign } from 'node:crypto';
-import { BOOLEAN, derOf, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } from './der.ts';
+import { BIT_STRING, BOOLEAN, derOf, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE } from './der.ts';
 import { CertificateError } from './errors.ts';
 import { toPem } from './pem.ts';
 import type { Validity } from './x509.ts';
 
-const BIT_STRING = 0x03;
 const NULL = 0x05;
 const UTC_TIME = 0x17;
 const GENERALIZED_TIME = 0x18;

@@ -4,9 +4,9 @@ import { systemClock } from '@ambit/core/clock';
 import { spiffeIdentities } from './alternative-names.ts';
 import { CertificateAuthority } from './certificate-authority.ts';
 import { createRequest } from './certificate-request.ts';
-import { derContent, derValues } from './der.ts';
 import { createFakeCa } from './fake-ca.ts';
 import { generateKeys, insecureKeysFromSeed } from './keys.ts';
+import { signedFields } from './testing/signed-fields.ts';
 import { createWorkloadLeaf } from './workload-leaf.ts';
 import { createAuthority, createLeaf, type Signer } from './x509.ts';
 
@@ -22,16 +22,6 @@ async function signerWith(keys: Awaited<ReturnType<typeof generateKeys>>): Promi
     ...validity,
   });
   return { certificatePem, privateKey: keys.privateKey };
-}
-
-/** The fields of what is signed, but for the serial number, in hexadecimal. */
-function signedFields(pem: string): readonly string[] {
-  const certificate = derContent(new X509Certificate(pem).raw, 0x30) ?? new Uint8Array();
-  const [signed] = derValues(certificate, 3) ?? [];
-  const fields = derValues(signed?.content ?? new Uint8Array(), 16) ?? [];
-  return fields
-    .filter((_, index) => index !== 1)
-    .map(({ tag, content }) => `${tag} ${Buffer.from(content).toString('hex')}`);
 }
 
 describe('createWorkloadLeaf', () => {

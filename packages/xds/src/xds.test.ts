@@ -104,6 +104,16 @@ class Holder implements TypeHandler {
   }
 }
 
+/** Sleeps a millisecond at most, and keeps in mind how long it was asked to. */
+function hastyClock() {
+  const waits: number[] = [];
+  const sleep = (ms: number, signal?: AbortSignal) => {
+    waits.push(ms);
+    return systemClock.sleep(Math.min(ms, 1), signal);
+  };
+  return { clock: { ...systemClock, sleep }, waits };
+}
+
 async function connect(
   port: number,
   types: readonly TypeHandler[],
@@ -387,14 +397,7 @@ describe('a control plane that misbehaves', () => {
     const address = server.address();
     const port = typeof address === 'object' && address ? address.port : 0;
     const reasons: string[] = [];
-    const waits: number[] = [];
-    const clock = {
-      ...systemClock,
-      sleep: (ms: number, signal?: AbortSignal) => {
-        waits.push(ms);
-        return systemClock.sleep(Math.min(ms, 1), signal);
-      },
-    };
+    const { clock, waits } = hastyClock();
     await connect(port, [new Holder(ADDRESS)], {
       clock,
       random: () => 0.5,
@@ -424,14 +427,7 @@ describe('a control plane that misbehaves', () => {
     );
     cleanups.push(() => server.forceShutdown());
     const addresses = new Holder(ADDRESS);
-    const waits: number[] = [];
-    const clock = {
-      ...systemClock,
-      sleep: (ms: number, signal?: AbortSignal) => {
-        waits.push(ms);
-        return systemClock.sleep(Math.min(ms, 1), signal);
-      },
-    };
+    const { clock, waits } = hastyClock();
     await connect(port, [addresses], { clock, random: () => 0.5 });
     await eventually(() => streams > 5);
     expect(addresses.deltas.length).toBeGreaterThan(3);

@@ -58,16 +58,17 @@ function validateAction(spec: AuthorizationPolicySpec, into: Collector): void {
     into.error('spec.rules', 'a DENY policy without rules denies nothing');
 }
 
-const IDENTITY_FIELDS = [
+/** What a source says of who is at the other end of the connection. */
+export const PEER_IDENTITY_FIELDS = [
   'principals',
   'notPrincipals',
   'namespaces',
   'notNamespaces',
   'serviceAccounts',
   'notServiceAccounts',
-  'requestPrincipals',
-  'notRequestPrincipals',
 ] as const;
+
+const IDENTITY_FIELDS = [...PEER_IDENTITY_FIELDS, 'requestPrincipals', 'notRequestPrincipals'] as const;
 
 function validateCustomRule(rule: PolicyRule, path: string, into: Collector): void {
   for (const [i, { source = {} }] of (rule.from ?? []).entries()) {

@@ -176,6 +176,10 @@ describe('a policy of ztunnels that lets clients in', () => {
       asked: { spec: { ...api, ...from({ serviceAccounts: ['web'] }, { namespaces: ['plain'] }) } },
       want: SHUT_OUT,
     },
+    'by an account with an asterisk, which ztunnels take as it stands': {
+      asked: { spec: { ...api, ...from({ serviceAccounts: ['way*'] }) } },
+      want: SHUT_OUT,
+    },
     'by a condition': { asked: { spec: { ...api, ...when('source.principal', [WEB]) } }, want: SHUT_OUT },
     'all but the waypoint': {
       asked: { spec: { ...api, ...from({ namespaces: ['shop'], notPrincipals: ['*/sa/waypoint'] }) } },

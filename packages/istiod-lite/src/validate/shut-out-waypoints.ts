@@ -13,11 +13,14 @@ import type {
   PolicyRule,
   Source,
 } from '@ambit/kube/resources/security';
+import { stringMatchOf } from '@ambit/model/decode/authorization';
+import { textMatches } from '@ambit/model/decide/match';
 import { MAX_LABEL_SETS_COMPARED } from '../limits.ts';
 import { unsupportedInRule } from '../translate/l7-attributes.ts';
+import { serviceAccountMatches, stringMatches } from '../translate/matchers.ts';
 import { targetsOf } from '../translate/policy-targets.ts';
 import { type Waypoint, waypointKey } from '../translate/waypoint.ts';
-import { DRY_RUN_ANNOTATION } from './authorization-policy.ts';
+import { DRY_RUN_ANNOTATION, PEER_IDENTITY_FIELDS } from './authorization-policy.ts';
 import type { PodFacts, World } from './world.ts';
 
 /** @param selected - Pods that the policy is for. */
@@ -100,7 +103,7 @@ interface Identity {
   readonly waypoint: string;
   readonly principal: string;
   readonly namespace: string;
-  /** `namespace/name`. */
+  /** Name of its service account. */
   readonly account: string;
 }
 
@@ -166,22 +169,13 @@ function identitiesOf(waypoint: Waypoint, world: World): readonly Identity[] {
     waypoint: name,
     principal: `${world.trustDomain}/ns/${namespace}/sa/${account}`,
     namespace,
-    account: `${namespace}/${account}`,
+    account,
   }));
 }
 
-const IDENTITY_FIELDS = [
-  'principals',
-  'notPrincipals',
-  'namespaces',
-  'notNamespaces',
-  'serviceAccounts',
-  'notServiceAccounts',
-] as const;
-
 function namesIdentities({ from = [], when = [] }: PolicyRule): boolean {
   return (
-    from.some(({ source = {} }) => IDENTITY_FIELDS.some((name) => (source[name]?.length ?? 0) > 0)) ||
+    from.some(({ source = {} }) => PEER_IDENTITY_FIELDS.some((name) => (source[name]?.length ?? 0) > 0)) ||
     when.some(isOnIdentity)
   );
 }
@@ -208,7 +202,7 @@ function denies({ metadata, spec = {} }: AuthorizationPolicy, who: Identity): bo
 }
 
 function asksForIdentitiesAlone({ from = [], to = [], when = [] }: PolicyRule): boolean {
-  const names: readonly string[] = IDENTITY_FIELDS;
+  const names: readonly string[] = PEER_IDENTITY_FIELDS;
   return (
     to.length === 0 &&
     from.every(({ source = {} }) => Object.keys(source).every((name) => names.includes(name))) &&
@@ -226,23 +220,27 @@ function ruleMatches({ from = [], when = [] }: PolicyRule, who: Identity, own: s
 }
 
 function sourceMatches(source: Source, { principal, namespace, account }: Identity, own: string): boolean {
-  const full = (accounts: Strings) => accounts?.map((name) => (name.includes('/') ? name : `${own}/${name}`));
+  const isAmong = (accounts: Strings) =>
+    serviceAccountMatches(accounts, own).some(
+      (match) => match.namespace === namespace && match.serviceAccount === account,
+    );
   return (
     passes(source.principals, source.notPrincipals, principal) &&
     passes(source.namespaces, source.notNamespaces, namespace) &&
-    passes(full(source.serviceAccounts), full(source.notServiceAccounts), account)
+    (!source.serviceAccounts?.length || isAmong(source.serviceAccounts)) &&
+    !isAmong(source.notServiceAccounts)
   );
 }
 
 type Strings = Source['principals'];
 
 function passes(values: Strings, notValues: Strings, text: string): boolean {
-  const isOneOf = (all: readonly string[]) => all.some((value) => textMatches(value, text));
-  return (!values?.length || isOneOf(values)) && !isOneOf(notValues ?? []);
+  return (!values?.length || isOneOf(values, text)) && !isOneOf(notValues, text);
 }
 
-/** As `stringMatches` of translate/matchers.ts reads it. */
-function textMatches(value: string, text: string): boolean {
-  if (value.startsWith('*')) return text.endsWith(value.slice(1));
-  return value.endsWith('*') ? text.startsWith(value.slice(0, -1)) : value === text;
+/** As ztunnels are told, and read it. */
+function isOneOf(values: Strings, text: string): boolean {
+  return stringMatches(values)
+    .map(stringMatchOf)
+    .some((match) => match !== undefined && textMatches(match, text));
 }

@@ -87,10 +87,10 @@ const NEVER: PolicyMatch = {};
 
 function matchOf(message: MatchMessage, action: Policy['action']): PolicyMatch {
   const lists: Required<PolicyMatch> = {
-    namespaces: read(message.namespaces, textOf),
-    notNamespaces: read(message.notNamespaces, textOf),
-    principals: read(message.principals, textOf),
-    notPrincipals: read(message.notPrincipals, textOf),
+    namespaces: read(message.namespaces, stringMatchOf),
+    notNamespaces: read(message.notNamespaces, stringMatchOf),
+    principals: read(message.principals, stringMatchOf),
+    notPrincipals: read(message.notPrincipals, stringMatchOf),
     sourceIps: read(message.sourceIps, blockOf),
     notSourceIps: read(message.notSourceIps, blockOf),
     destinationIps: read(message.destinationIps, blockOf),
@@ -109,7 +109,8 @@ function read<M, V>(messages: readonly M[], toValue: (message: M) => V | undefin
   return messages.map(toValue).filter((value) => value !== undefined);
 }
 
-function textOf({ matchType }: StringMatchMessage): StringMatch | undefined {
+/** `undefined`: of a kind that is not known here. */
+export function stringMatchOf({ matchType }: StringMatchMessage): StringMatch | undefined {
   switch (matchType?.$case) {
     case undefined:
       return undefined;
