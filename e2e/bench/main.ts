@@ -15,7 +15,7 @@ import { buildProxy } from '@ambit/ztunnel/build/build-proxy';
 import { cipherDuring } from './cipher.ts';
 import { bulk, paced, type PacedResult, requests, seed } from './loads.ts';
 import { Measurements } from './measurements.ts';
-import { cpuSeconds, memory } from './process-usage.ts';
+import { type CpuUsage, cpuUsage, memory } from './process-usage.ts';
 import { type RunningProxy, type Side, startProxy, startTwoProxies } from './proxy.ts';
 import { markdown, type Report } from './report.ts';
 import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
@@ -40,7 +40,7 @@ npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] 
 
 const IDLE_CONNECTIONS = 3_000;
 const EXTRA_WORKLOADS = 10_000;
-/** Longer than a proxy tidies up and warms up after it is ready. */
+/** Longer than a proxy tidies up and warms up after it is ready: a node's has been up for a while. */
 const SETTLE_MS = 6_000;
 
 /** As of a quiet application, and of a busier one that is far from what a proxy can bear. */
@@ -182,6 +182,7 @@ async function measureLoads(
   if (groups.has('throughput') || groups.has('round-trips')) {
     await using topology = await makeTopology();
     await using proxy = side && (await startProxy(topology, side, { workers, extraWorkloads: 0 }));
+    if (proxy) await settle();
     const subject: Subject = { topology, proxy, side: name };
     if (ciphers && proxy) ciphers.push(`${name} ${await cipherDuring(topology, () => seed(topology))}`);
     await seed(topology);
@@ -199,6 +200,7 @@ async function measureLoads(
   ] as const) {
     await using topology = await makeTopology();
     await using proxy = side && (await startProxy(topology, side, { workers, extraWorkloads: 0 }));
+    if (proxy) await settle();
     const amount = Math.round(count * options.share);
     await seed(topology);
     await requests(topology, { connections, requests: Math.round(amount / 4), keepAlive: false });
@@ -220,8 +222,7 @@ async function measureThroughput(
         bulk(topology, { connections, reverse, seconds }),
       );
       measurements.add(row, 'Gbit/s', 'more', side, result.bitsPerSecond / 1e9);
-      if (cpu !== undefined)
-        measurements.add(row.concat(', CPU'), 'CPU-s/GB', 'less', side, cpu / (result.bytes / 1e9));
+      addCpu(measurements, row, 'CPU-s/GB', side, cpu, result.bytes / 1e9);
     }
   }
 }
@@ -249,8 +250,7 @@ async function measureRequests(
   measurements.add(row, '/s', 'more', side, result.perSecond);
   measurements.add(`${row}, p50`, 'µs', 'less', side, result.p50Ms * 1_000);
   measurements.add(`${row}, p99`, 'µs', 'less', side, result.p99Ms * 1_000);
-  if (cpu !== undefined)
-    measurements.add(`${row}, CPU`, 'CPU-µs each', 'less', side, (cpu / result.requests) * 1e6);
+  addCpu(measurements, row, 'CPU-µs each', side, cpu, result.requests / 1e6);
 }
 
 /**
@@ -267,7 +267,6 @@ async function measurePaced(
     process.stderr.write(`paced: ${side?.name ?? 'no mesh'}\n`);
     await using topology = await makeTopology();
     await using proxies = side && (await startTwoProxies(topology, side, { workers, extraWorkloads: 0 }));
-    // A node's proxy has been up for a while.
     if (side) await settle();
     for (const { perSecond, seconds: all } of PACED_LOADS) {
       const seconds = Math.max(1, Math.round(all * share));
@@ -286,14 +285,8 @@ async function measurePaced(
           if (side && baseUs !== undefined)
             measurements.add(`${row}, ${quantile}, added`, 'µs', 'less', name, us - baseUs);
         }
-      if (cpu !== undefined)
-        measurements.add(
-          `both, ${perSecond}/s, CPU`,
-          'CPU-µs of one each',
-          'less',
-          name,
-          (cpu / (perSecond * seconds)) * 1e6,
-        );
+      const pairs = perSecond * seconds;
+      addCpu(measurements, `both, ${perSecond}/s`, 'CPU-µs of one each', name, cpu, pairs / 1e6);
     }
   }
 }
@@ -301,12 +294,34 @@ async function measurePaced(
 async function withCpu<T>(
   proxies: readonly RunningProxy[] | undefined,
   load: () => Promise<T>,
-): Promise<[T, number | undefined]> {
+): Promise<[T, CpuUsage | undefined]> {
   if (!proxies) return [await load(), undefined];
-  const used = () => proxies.reduce((seconds, { pid }) => seconds + cpuSeconds(pid), 0);
-  const before = used();
+  const used = (part: keyof CpuUsage) =>
+    proxies.reduce((seconds, { pid }) => seconds + cpuUsage(pid)[part], 0);
+  const before = { userSeconds: used('userSeconds'), kernelSeconds: used('kernelSeconds') };
   const result = await load();
-  return [result, used() - before];
+  return [
+    result,
+    {
+      userSeconds: used('userSeconds') - before.userSeconds,
+      kernelSeconds: used('kernelSeconds') - before.kernelSeconds,
+    },
+  ];
+}
+
+/** The CPU of a row in its unit, and how much of it was the kernel's. */
+function addCpu(
+  measurements: Measurements,
+  row: string,
+  unit: string,
+  side: string,
+  cpu: CpuUsage | undefined,
+  amount: number,
+): void {
+  if (!cpu) return;
+  const { userSeconds, kernelSeconds } = cpu;
+  measurements.add(`${row}, CPU`, unit, 'less', side, (userSeconds + kernelSeconds) / amount);
+  measurements.add(`${row}, CPU in the kernel`, unit, 'less', side, kernelSeconds / amount);
 }
 
 /** Idle, with idle connections, and with many workloads: each from a fresh start. */
@@ -399,7 +414,7 @@ function factsOf(
       'client pod → ztunnel → HBONE → the same ztunnel → server pod; one process holds both ends (but for what is paced: a process each); two network namespaces, one veth',
     'data workers of each side': String(options.workers),
     cipher: ciphers.join(', '),
-    rounds: `${options.rounds}, median; sides interleaved`,
+    rounds: `${options.rounds}, median; sides interleaved; each proxy has been ready for ${SETTLE_MS / 1_000} s when its load begins`,
     machine: `${cpus().length} × ${first?.model.trim() ?? 'unknown'}, load generators and servers on the same cores`,
     kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
     node: process.version,

@@ -4,11 +4,26 @@ import { readFileSync } from 'node:fs';
 /** Clock ticks a second of /proc/PID/stat, which Linux fixes at 100 for user space. */
 const TICKS_PER_SECOND = 100;
 
-/** User and system CPU seconds of all threads since the process started. */
-export function cpuSeconds(pid: number): number {
+/** CPU of all threads since the process started. */
+export interface CpuUsage {
+  readonly userSeconds: number;
+  /** In system calls, faults and interrupts that the process met. */
+  readonly kernelSeconds: number;
+}
+
+export function cpuUsage(pid: number): CpuUsage {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  return {
+    userSeconds: Number(fields[11]) / TICKS_PER_SECOND,
+    kernelSeconds: Number(fields[12]) / TICKS_PER_SECOND,
+  };
+}
+
+/** User and kernel together. */
+export function cpuSeconds(pid: number): number {
+  const { userSeconds, kernelSeconds } = cpuUsage(pid);
+  return userSeconds + kernelSeconds;
 }
 
 export interface Memory {

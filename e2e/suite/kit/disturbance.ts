@@ -130,10 +130,12 @@ function standstill({ stoodStillMs }: LoadReport): string {
   return stoodStillMs === 0 ? '' : `the load stood still for ${stoodStillMs} ms`;
 }
 
-/** Where the slowest hundredth of new connections waited. */
+/** Where new connections waited, most of them and the slowest hundredth. */
 function steps({ stepsMs }: LoadReport): string {
-  const parts = Object.entries(stepsMs).map(([step, { p99 }]) => `${step} ${p99.toFixed(0)}`);
-  return `new, p99 of each step: ${parts.join(', ')} ms`;
+  const parts = Object.entries(stepsMs).map(
+    ([step, { p50, p99 }]) => `${step} ${p50.toFixed(1)} / ${p99.toFixed(0)}`,
+  );
+  return `new, p50 / p99 of each step: ${parts.join(', ')} ms`;
 }
 
 /** When the slow ones began, so that a reader can tell what held them up. */
