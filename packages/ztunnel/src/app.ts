@@ -52,6 +52,8 @@ export interface AppDeps {
   readonly args: readonly string[];
   /** Called when much memory may be free. May take a while. */
   readonly collectGarbage: () => void;
+  /** Called before workers warm up. */
+  readonly compileSoon: () => void;
   /** Text of `/etc/resolv.conf`. */
   readonly resolvConf: string;
   /** Whether this machine has IPv6. */
@@ -118,7 +120,13 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   // After garbage was collected, which drops compiled code too.
   const warmUp =
     config.warmUp && config.mode === 'shared'
-      ? warmUpOnce({ network: config.network, workers, clock, log: deps.log.scope('workers') })
+      ? warmUpOnce({
+          network: config.network,
+          workers,
+          clock,
+          compileSoon: deps.compileSoon,
+          log: deps.log.scope('workers'),
+        })
       : () => undefined;
   const tidying = scope.use(
     new Tidying({

@@ -52,4 +52,4 @@ export const MAX_CLEAR_CONNECTIONS_PER_POD = 20_000;
 export const CLEAR_JUDGEMENT_DELAY_MS = 200;
 
 /** What a worker warms up with, one after the other: more gain next to nothing. */
-export const WARM_UP_CONNECTIONS = 800;
+export const WARM_UP_CONNECTIONS = 500;

@@ -1,12 +1,31 @@
 /**
  * What the process is started with: what can only be given then, or should be. No flag that changes what V8 compiles: it would
- * take neither the code that Node's own modules come with, nor any that was kept without it.
+ * take neither the code that Node's own modules come with, nor any that was kept without it. Such a one is given once all
+ * is loaded.
  */
+import { setFlagsFromString } from 'node:v8';
 
 export const V8_FLAGS: readonly string[] = [
   // The control thread's share of memory for short-lived objects, in MiB: V8 would take 16.
   '--max-semi-space-size=1',
+  // So little survives of what connections allocate that waking helper threads for it costs more than they save.
+  '--no-parallel-scavenge',
+  '--no-concurrent-array-buffer-sweeping',
 ];
+
+/**
+ * V8 compiles a function with its last compiler after 3,000 calls, on threads that need a core for milliseconds while
+ * connections wait for it: over some 40,000 connections of a worker. With these it is done by the end of the warm-up.
+ */
+export const SOON: readonly string[] = [
+  '--invocation-count-for-turbofan=150',
+  '--minimum-invocations-after-ic-update=100',
+];
+
+/** For all threads of the process, from now on. */
+export function compileSoon(): void {
+  for (const flag of SOON) setFlagsFromString(flag);
+}
 
 /** Threads for files, names and new keys. */
 const THREAD_POOL_SIZE = '2';

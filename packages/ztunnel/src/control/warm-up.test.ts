@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { systemClock } from '@ambit/core/clock';
 import { silentLogger } from '@ambit/core/log';
 import type { ControlToWorker } from '../threads/messages.ts';
@@ -15,13 +15,15 @@ describe('the warm-up of workers', () => {
       resolve();
     };
     const workers = { size: 1, send, subscribe: () => ({ [Symbol.dispose]: () => undefined }) };
-    const ask = warmUpOnce({ network: '', workers, clock: systemClock, log: silentLogger });
+    const compileSoon = jest.fn(() => expect(sent).toEqual([]));
+    const ask = warmUpOnce({ network: '', workers, clock: systemClock, compileSoon, log: silentLogger });
     ask();
     ask();
     await promise;
     ask();
     await new Promise((settled) => setImmediate(settled));
     expect(sent.map(({ kind }) => kind)).toEqual(['warm-up']);
+    expect(compileSoon).toHaveBeenCalledTimes(1);
   });
 
   test('is asked of one worker after another, however each says it went', async () => {
@@ -42,7 +44,8 @@ describe('the warm-up of workers', () => {
         return { [Symbol.dispose]: () => void listeners.delete(listener) };
       },
     };
-    warmUpOnce({ network: '', workers, clock: systemClock, log: silentLogger })();
+    const compileSoon = () => undefined;
+    warmUpOnce({ network: '', workers, clock: systemClock, compileSoon, log: silentLogger })();
     await first.promise;
     say({ kind: 'mesh-applied', version: 1 }, 0);
     expect(asked).toEqual([0]);
