@@ -40,6 +40,7 @@ import { warmUpOnce } from './control/warm-up.ts';
 import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
 import { workerOptions } from './control/worker-options.ts';
 import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, TIDY_DELAY_MS } from './limits.ts';
+import { BULK_TABLE_BYTES } from './worker/limits.ts';
 import type { PodInfo } from './threads/messages.ts';
 import type { WorkerOptions } from './threads/worker-options.ts';
 
@@ -103,10 +104,11 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
   if (config.mode === 'dedicated' && config.dns) readiness.block('dns proxy');
   if (config.mode === 'shared') readiness.block('workload proxy manager');
 
+  const bulkTable = new SharedArrayBuffer(BULK_TABLE_BYTES);
   const workers = scope.use(
     new WorkerPool({
       count: config.proxyEnabled ? config.workers : 0,
-      spawn: (index) => deps.spawnWorker(workerOptions(config, index, ipv6)),
+      spawn: (index) => deps.spawnWorker(workerOptions(config, index, ipv6, bulkTable)),
       onDeath: deps.onFatal,
       clock,
       log: deps.log.scope('workers'),

@@ -4,11 +4,17 @@ import { type Config, PORTS } from '../config.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 
 /** @param ipv6 - Whether it is wanted and this machine has it. */
-export function workerOptions(config: Config, index: number, ipv6: boolean): WorkerOptions {
+export function workerOptions(
+  config: Config,
+  index: number,
+  ipv6: boolean,
+  bulkTable: SharedArrayBuffer,
+): WorkerOptions {
   const { requireOriginalSource } = config;
   return {
     index,
     workers: config.workers,
+    bulkTable,
     mode: config.mode,
     network: config.network,
     nodeName: config.nodeName ?? '',

@@ -66,6 +66,7 @@ export const OPTIONS: WorkerOptions = {
   illegalPorts: [15_001, 15_006, 15_008, 15_080],
   packetMark: MARK,
   portReuse: false,
+  bulkTable: undefined,
   originalSource: 'must',
   localhostApplicationTunnel: true,
   responseBaggage: true,

@@ -1,7 +1,7 @@
 /**
  * What a data worker is started with: the part of the configuration that sockets and connections depend on.
  *
- * It travels as `workerData` of `worker/main.ts`, so it holds plain values alone; whatever changes while the process runs
+ * It travels as `workerData` of `worker/main.ts`, so it holds plain values and memory that threads share; whatever changes while the process runs
  * comes as a message (messages.ts).
  */
 
@@ -10,6 +10,8 @@ export interface WorkerOptions {
   readonly index: number;
   /** How many share this process, and its bounds. */
   readonly workers: number;
+  /** What they share of bulk-destinations.ts. */
+  readonly bulkTable: SharedArrayBuffer | undefined;
   /** `shared`: pods of a node, each in its namespace. `dedicated`: one workload, this process's namespace. */
   readonly mode: 'shared' | 'dedicated';
   /** The network of this proxy. */

@@ -9,6 +9,7 @@ import type { RouteOptions } from '@ambit/model/decide/route';
 import type { MeshStore } from '@ambit/model/store';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import type { AccessOutput } from './access-output.ts';
+import type { BulkDestinations } from './bulk-destinations.ts';
 import type { WorkerCertificates } from './certificates.ts';
 import type { Demands } from './demands.ts';
 import type { EventCounters } from './event-counters.ts';
@@ -34,6 +35,7 @@ export interface WorkerContext {
   readonly counters: TrafficCounters;
   readonly events: EventCounters;
   readonly accessLog: AccessOutput;
+  readonly bulk: BulkDestinations;
   /** Of all pods on this worker. */
   readonly budget: QueueBudget;
   readonly session: SessionOptions;

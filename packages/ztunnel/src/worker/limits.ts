@@ -45,6 +45,11 @@ export const STALE_ROUTE_WAIT_MS = 1_000;
  */
 export const EARLY_DATA_BYTES = 4 * 1024;
 
+/** A connection that moved so much was worth a thread for each end. */
+export const BULK_CONNECTION_BYTES = 64 * 1024 * 1024;
+/** Of what is remembered of destinations of such connections: an octet for each, some of them in one. */
+export const BULK_TABLE_BYTES = 4_096;
+
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;
 

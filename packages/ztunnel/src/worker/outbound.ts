@@ -109,6 +109,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     if (this.#early.isHeld) this.#socket.reset();
     else this.#socket.close();
     this.#early.release();
+    if (this.#route?.protocol === 'HBONE')
+      this.pod.worker.bulk.ended(this.#route.authority, this.receivedBytes + this.sentBytes);
   }
 
   protected override end(error: Error | undefined): void {
@@ -282,13 +284,14 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     if (this.isEnded || !source) return;
     const { pool } = this.pod;
     const nextHop = formatHostPort(route.to.ip, route.to.port);
-    const key = poolKey(source.identity, route.expectedIdentities, nextHop, this.#peer.ip);
+    const far = this.pod.farEndFor(route);
+    const key = `${far}\0${poolKey(source.identity, route.expectedIdentities, nextHop, this.#peer.ip)}`;
     const tunnel = pool.take(key);
     if (tunnel) {
       this.#request(tunnel, route, source);
       return;
     }
-    const opened = pool.get(key, (handler) => this.pod.openTunnel(source.identity, route, handler));
+    const opened = pool.get(key, (handler) => this.pod.openTunnel(source.identity, route, handler, far));
     this.later(opened, () => this.#tunnel(route));
   }
 

@@ -157,8 +157,19 @@ export class Pod {
     throw new UnknownWorkloadError(`${this.info.namespace}/${this.info.name}`, LOCAL_WORKLOAD_WAIT_MS);
   }
 
+  /** Whose worker's the far end of a new tunnel should be, if it is this process's. */
+  farEndFor({ to, via, authority }: Route): 'own' | 'next' {
+    const isBulk = via !== 'waypoint' && this.worker.bulk.expects(authority);
+    return isBulk && this.#isWithinMachine(to.ip) ? 'next' : 'own';
+  }
+
   /** A new tunnel for the pool. @throws {@link RevokedPeerError}, or what `openTunnel` throws. */
-  async openTunnel(identity: string, route: Route, handler: SessionHandler): Promise<Tunnel> {
+  async openTunnel(
+    identity: string,
+    route: Route,
+    handler: SessionHandler,
+    far: 'own' | 'next' = 'own',
+  ): Promise<Tunnel> {
     const { certificates, tls: settings, session } = this.worker;
     const tls = clientTlsOptions(await certificates.get(identity), settings);
     let revoked: string | undefined;
@@ -174,10 +185,12 @@ export class Pod {
       session,
     });
     try {
-      return await openTunnel(dial(this.sockets.tunnel(route.to.ip)), handler).catch((error: unknown) => {
-        if (!arePortsTaken(error)) throw error;
-        return openTunnel(dial(this.sockets.plain(route.to.ip)), handler);
-      });
+      return await openTunnel(dial(this.sockets.tunnel(route.to.ip, far)), handler).catch(
+        (error: unknown) => {
+          if (!arePortsTaken(error)) throw error;
+          return openTunnel(dial(this.sockets.plain(route.to.ip)), handler);
+        },
+      );
     } catch (error) {
       throw revoked === undefined ? error : new RevokedPeerError(revoked, { cause: error });
     }

@@ -98,11 +98,13 @@ export class PodSockets {
    * this process, both ends of a tunnel are this worker's, since workers begin to listen in order: no thread has to wake
    * another one then. If both ports are taken, connecting fails with EADDRNOTAVAIL.
    *
+   * @param far - Whose the far end is there: this worker's, or the next one's.
    * @throws LinuxError, {@link PodStoppedError}
    */
-  tunnel(to: string): number {
-    const { index, workers } = this.#worker;
+  tunnel(to: string, far: 'own' | 'next' = 'own'): number {
+    const { workers } = this.#worker;
     if (workers === 1) return this.plain(to);
+    const index = far === 'own' ? this.#worker.index : (this.#worker.index + 1) % workers;
     const firstBlock = Math.ceil(FIRST_LOCAL_PORT / (2 * workers));
     const blocks = Math.floor(LOCAL_PORTS / (2 * workers)) - 1;
     const localPorts = portsServedBy(index, workers, firstBlock + Math.floor(this.#random() * blocks));

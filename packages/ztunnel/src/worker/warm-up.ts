@@ -100,7 +100,7 @@ function apart({ options, clock, random }: WarmUpDeps, post: (message: WorkerToC
   return new DataWorker({
     options: {
       ...options,
-      ...{ index: 0, workers: 1, mode: 'shared', nodeName: '', onDemand: false },
+      ...{ index: 0, workers: 1, mode: 'shared', nodeName: '', onDemand: false, bulkTable: undefined },
       ports: { ...options.ports, socks5: SOCKS_PORT },
     },
     post,

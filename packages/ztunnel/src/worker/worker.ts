@@ -21,6 +21,7 @@ import type {
 } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import type { AccessOutput } from './access-output.ts';
+import { BulkDestinations } from './bulk-destinations.ts';
 import { WorkerCertificates } from './certificates.ts';
 import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
@@ -89,6 +90,7 @@ export class DataWorker {
       counters: new TrafficCounters(),
       events: new EventCounters(),
       accessLog: deps.accessLog,
+      bulk: new BulkDestinations(options.bulkTable),
       budget: new QueueBudget(shareOf(QUEUED_BYTES_PER_PROCESS, options.workers, http2.streamWindowBytes)),
       session: {
         ...DEFAULT_SESSION_OPTIONS,

@@ -1,0 +1,78 @@
+/** Whose thread has the far end of a tunnel within the node, by the port that the tunnel comes from. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { afterEach, expect, test } from '@jest/globals';
+import { ALICE_IP, BOB_IP, WorkerNetwork } from '../testing/worker-network.ts';
+import { BULK_CONNECTION_BYTES } from './limits.ts';
+
+const NODE = 'node-1';
+const CHUNK = Buffer.alloc(1 << 20);
+/** Of tunnels of worker 1 that worker 1 has the far end of, and of those that worker 0 has it of. */
+const OWN = [32_770, 32_771];
+const NEXT = [32_768, 32_769];
+
+let network: WorkerNetwork;
+afterEach(async () => await network[Symbol.asyncDispose]());
+
+/** The second of two workers. */
+async function start(nodeOfBob: string): Promise<void> {
+  const second = { index: 1, workers: 2, portReuse: true, nodeName: NODE };
+  network = await WorkerNetwork.create(second, undefined, undefined, () => 0);
+  const common = 'namespace: shop, trustDomain: td, protocol: HBONE, clusterId: Kubernetes, services: {}';
+  network.mesh(`
+workloads:
+  - {uid: a, name: alice-0, serviceAccount: alice, workloadIps: [${ALICE_IP}], node: ${NODE}, ${common}}
+  - {uid: b, name: bob-0, serviceAccount: bob, workloadIps: [${BOB_IP}], node: ${nodeOfBob}, ${common}}
+`);
+  await network.start('alice');
+  await network.start('bob');
+  network.serve('bob', 8080, (socket) => socket.pipe(socket));
+  network.serve('bob', 8081, (socket) => void pour(socket));
+}
+
+async function pour(socket: Socket): Promise<void> {
+  for (let sent = 0; sent < BULK_CONNECTION_BYTES; sent += CHUNK.length)
+    if (!socket.write(CHUNK)) await once(socket, 'drain');
+  socket.end();
+}
+
+/** Takes all that is poured, and waits for the connection's end. */
+async function drink(): Promise<void> {
+  const { socket, ended } = await network.connect('alice', BOB_IP, 8081);
+  socket.removeAllListeners('data').resume();
+  await ended;
+  socket.end();
+  await network.eventually('no connections', () => network.connections().length === 0 || undefined);
+}
+
+/** Whose the far ends of alice's tunnels are. */
+function farEnds(): readonly string[] {
+  const tunnels = network.netns('alice').run('ss', '-Htn', 'state', 'established', 'dport', '=', ':15008');
+  const ports = [...tunnels.matchAll(/:(\d+)\s+\S+:15008/g)].map(([, port]) => Number(port));
+  return ports
+    .map((port) => (OWN.includes(port) ? 'own' : NEXT.includes(port) ? 'next' : `${port}`))
+    .toSorted();
+}
+
+test('a destination that moved much has a thread for each end of the next connection', async () => {
+  await start(NODE);
+  await drink();
+  expect(farEnds()).toEqual(['own']);
+  await drink();
+  expect(farEnds()).toEqual(['next', 'own']);
+});
+
+test('other destinations at the same address have not', async () => {
+  await start(NODE);
+  await drink();
+  const talk = await network.connect('alice', BOB_IP, 8080);
+  expect(await talk.ask('hello')).toBe('hello');
+  expect(farEnds()).toEqual(['own']);
+});
+
+test('nor has one on another node, where the threads are of another process', async () => {
+  await start('node-2');
+  await drink();
+  await drink();
+  expect(farEnds()).toEqual(['own']);
+});
