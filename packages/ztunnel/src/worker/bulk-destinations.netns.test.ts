@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { ALICE_IP, BOB_IP, WorkerNetwork } from '../testing/worker-network.ts';
-import { BULK_CONNECTION_BYTES } from './limits.ts';
+import { BulkDestinations } from './bulk-destinations.ts';
+import { BULK_CONNECTION_BYTES, BULK_TABLE_BYTES } from './limits.ts';
 
 const NODE = 'node-1';
 const CHUNK = Buffer.alloc(1 << 20);
@@ -14,15 +15,17 @@ const NEXT = [32_768, 32_769];
 let network: WorkerNetwork;
 afterEach(async () => await network[Symbol.asyncDispose]());
 
-/** The second of two workers. */
-async function start(nodeOfBob: string): Promise<void> {
-  const second = { index: 1, workers: 2, portReuse: true, nodeName: NODE };
+/** The second of two workers. @param bulk - A destination that is known to move much. */
+async function start(nodeName: string, bulk?: string): Promise<void> {
+  const bulkTable = new SharedArrayBuffer(BULK_TABLE_BYTES);
+  if (bulk !== undefined) new BulkDestinations(bulkTable).ended(bulk, BULK_CONNECTION_BYTES);
+  const second = { index: 1, workers: 2, bulkTable, portReuse: true, nodeName };
   network = await WorkerNetwork.create(second, undefined, undefined, () => 0);
   const common = 'namespace: shop, trustDomain: td, protocol: HBONE, clusterId: Kubernetes, services: {}';
   network.mesh(`
 workloads:
   - {uid: a, name: alice-0, serviceAccount: alice, workloadIps: [${ALICE_IP}], node: ${NODE}, ${common}}
-  - {uid: b, name: bob-0, serviceAccount: bob, workloadIps: [${BOB_IP}], node: ${nodeOfBob}, ${common}}
+  - {uid: b, name: bob-0, serviceAccount: bob, workloadIps: [${BOB_IP}], node: ${NODE}, ${common}}
 `);
   await network.start('alice');
   await network.start('bob');
@@ -54,25 +57,27 @@ function farEnds(): readonly string[] {
     .toSorted();
 }
 
+/** A short exchange, which leaves its tunnel open. */
+async function talk(port: number): Promise<void> {
+  expect(await (await network.connect('alice', BOB_IP, port)).ask('hello', 1)).not.toBe('');
+}
+
 test('a destination that moved much has a thread for each end of the next connection', async () => {
   await start(NODE);
   await drink();
   expect(farEnds()).toEqual(['own']);
-  await drink();
+  await talk(8081);
   expect(farEnds()).toEqual(['next', 'own']);
 });
 
 test('other destinations at the same address have not', async () => {
-  await start(NODE);
-  await drink();
-  const talk = await network.connect('alice', BOB_IP, 8080);
-  expect(await talk.ask('hello')).toBe('hello');
+  await start(NODE, `${BOB_IP}:8081`);
+  await talk(8080);
   expect(farEnds()).toEqual(['own']);
 });
 
-test('nor has one on another node, where the threads are of another process', async () => {
-  await start('node-2');
-  await drink();
-  await drink();
+test('nor has one that is not known to be on this node: its threads are another process’s', async () => {
+  await start('', `${BOB_IP}:8080`);
+  await talk(8080);
   expect(farEnds()).toEqual(['own']);
 });
