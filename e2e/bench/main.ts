@@ -18,7 +18,14 @@ import { Measurements } from './measurements.ts';
 import { type CpuUsage, cpuUsage, memory } from './process-usage.ts';
 import { type RunningProxy, type Side, startProxy, startTwoProxies } from './proxy.ts';
 import { markdown, type Report } from './report.ts';
-import { end, makeTopology, REDIS_PORT, SERVER_IP, type Topology } from './topology.ts';
+import {
+  end,
+  makeTopology,
+  MAX_TIME_WAIT_SOCKETS,
+  REDIS_PORT,
+  SERVER_IP,
+  type Topology,
+} from './topology.ts';
 import { benchWaypoint } from './waypoint/bench.ts';
 
 const USAGE = `npm run bench -- waypoint --help
@@ -40,8 +47,8 @@ npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] 
 
 const IDLE_CONNECTIONS = 3_000;
 const EXTRA_WORKLOADS = 10_000;
-/** Longer than a proxy tidies up and warms up after it is ready: a node's has been up for a while. */
-const SETTLE_MS = 6_000;
+/** For each worker: longer than one tidies up and warms up, one after the other. A node's proxy has been up for a while. */
+const SETTLE_MS = 3_000;
 
 /** As of a quiet application, and of a busier one that is far from what a proxy can bear. */
 const PACED_LOADS = [
@@ -182,7 +189,7 @@ async function measureLoads(
   if (groups.has('throughput') || groups.has('round-trips')) {
     await using topology = await makeTopology();
     await using proxy = side && (await startProxy(topology, side, { workers, extraWorkloads: 0 }));
-    if (proxy) await settle();
+    if (proxy) await settle(options);
     const subject: Subject = { topology, proxy, side: name };
     if (ciphers && proxy) ciphers.push(`${name} ${await cipherDuring(topology, () => seed(topology))}`);
     await seed(topology);
@@ -200,7 +207,7 @@ async function measureLoads(
   ] as const) {
     await using topology = await makeTopology();
     await using proxy = side && (await startProxy(topology, side, { workers, extraWorkloads: 0 }));
-    if (proxy) await settle();
+    if (proxy) await settle(options);
     const amount = Math.round(count * options.share);
     await seed(topology);
     await requests(topology, { connections, requests: Math.round(amount / 4), keepAlive: false });
@@ -259,15 +266,16 @@ async function measureRequests(
  */
 async function measurePaced(
   sides: readonly Side[],
-  { workers, share }: Options,
+  options: Options,
   measurements: Measurements,
 ): Promise<void> {
+  const { workers, share } = options;
   const without = new Map<number, PacedResult>();
   for (const side of [undefined, ...sides]) {
     process.stderr.write(`paced: ${side?.name ?? 'no mesh'}\n`);
     await using topology = await makeTopology();
     await using proxies = side && (await startTwoProxies(topology, side, { workers, extraWorkloads: 0 }));
-    if (side) await settle();
+    if (side) await settle(options);
     for (const { perSecond, seconds: all } of PACED_LOADS) {
       const seconds = Math.max(1, Math.round(all * share));
       const load = { perSecond, seconds, heldConnections: PACED_HELD_CONNECTIONS };
@@ -296,15 +304,21 @@ async function withCpu<T>(
   load: () => Promise<T>,
 ): Promise<[T, CpuUsage | undefined]> {
   if (!proxies) return [await load(), undefined];
-  const used = (part: keyof CpuUsage) =>
-    proxies.reduce((seconds, { pid }) => seconds + cpuUsage(pid)[part], 0);
-  const before = { userSeconds: used('userSeconds'), kernelSeconds: used('kernelSeconds') };
+  const used = (): CpuUsage => {
+    const each = proxies.map(({ pid }) => cpuUsage(pid));
+    return {
+      userSeconds: each.reduce((sum, { userSeconds }) => sum + userSeconds, 0),
+      kernelSeconds: each.reduce((sum, { kernelSeconds }) => sum + kernelSeconds, 0),
+    };
+  };
+  const before = used();
   const result = await load();
+  const after = used();
   return [
     result,
     {
-      userSeconds: used('userSeconds') - before.userSeconds,
-      kernelSeconds: used('kernelSeconds') - before.kernelSeconds,
+      userSeconds: after.userSeconds - before.userSeconds,
+      kernelSeconds: after.kernelSeconds - before.kernelSeconds,
     },
   ];
 }
@@ -330,14 +344,14 @@ async function measureMemory(side: Side, options: Options, measurements: Measure
   {
     await using topology = await makeTopology();
     await using proxy = await startProxy(topology, side, { workers: options.workers, extraWorkloads: 0 });
-    await settle();
+    await settle(options);
     idleBytes = memory(proxy.pid).residentBytes;
     measurements.add('memory, idle', 'MB', 'less', side.name, idleBytes / 1e6);
     await seed(topology);
-    await settle();
+    await settle(options);
     const before = memory(proxy.pid).residentBytes;
     await holding(topology, IDLE_CONNECTIONS, async () => {
-      await settle();
+      await settle(options);
       const each = (memory(proxy.pid).residentBytes - before) / IDLE_CONNECTIONS;
       measurements.add(
         `memory, each of ${IDLE_CONNECTIONS} idle connections, both ends`,
@@ -355,7 +369,7 @@ async function measureMemory(side: Side, options: Options, measurements: Measure
       extraWorkloads,
       source,
     });
-    await settle();
+    await settle(options);
     return memory(proxy.pid).residentBytes;
   };
   const addRow = (row: string, bytes: number) =>
@@ -395,8 +409,8 @@ async function holding(topology: Topology, count: number, measure: () => Promise
   }
 }
 
-function settle(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+function settle({ workers }: Options): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS * workers));
 }
 
 function plural(connections: number): string {
@@ -412,9 +426,10 @@ function factsOf(
   return {
     topology:
       'client pod → ztunnel → HBONE → the same ztunnel → server pod; one process holds both ends (but for what is paced: a process each); two network namespaces, one veth',
+    'sockets in TIME_WAIT': `at most ${MAX_TIME_WAIT_SOCKETS} in each pod, so that nobody looks for ports`,
     'data workers of each side': String(options.workers),
     cipher: ciphers.join(', '),
-    rounds: `${options.rounds}, median; sides interleaved; each proxy has been ready for ${SETTLE_MS / 1_000} s when its load begins`,
+    rounds: `${options.rounds}, median; sides interleaved; each proxy has been ready for ${(SETTLE_MS * options.workers) / 1_000} s when its load begins`,
     machine: `${cpus().length} × ${first?.model.trim() ?? 'unknown'}, load generators and servers on the same cores`,
     kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
     node: process.version,

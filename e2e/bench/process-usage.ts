@@ -4,10 +4,13 @@ import { readFileSync } from 'node:fs';
 /** Clock ticks a second of /proc/PID/stat, which Linux fixes at 100 for user space. */
 const TICKS_PER_SECOND = 100;
 
-/** CPU of all threads since the process started. */
+/**
+ * CPU of all threads since the process started. The sum is exact to a tick; how it is shared the kernel may have sampled at
+ * its ticks (CONFIG_TICK_CPU_ACCOUNTING), which is right for loads of seconds, to a few per cent.
+ */
 export interface CpuUsage {
   readonly userSeconds: number;
-  /** In system calls, faults and interrupts that the process met. */
+  /** In system calls and faults, and most often the interrupts that they met. */
   readonly kernelSeconds: number;
 }
 

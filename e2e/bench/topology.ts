@@ -15,7 +15,7 @@ export const REDIS_PORT = 6379;
  * after some ten thousand connections to one server a free port is looked for most of the time, by the load tool itself
  * (16 at a time, without any proxy: 1,700 new connections a second instead of 47,000) and by whoever proxies.
  */
-const MAX_TIME_WAIT_SOCKETS = 2_000;
+export const MAX_TIME_WAIT_SOCKETS = 2_000;
 
 export interface Topology extends AsyncDisposable {
   /** Names for `ip netns exec`. */

@@ -40,7 +40,7 @@ import { warmUpOnce } from './control/warm-up.ts';
 import { WorkerPool, type WorkerThread } from './control/worker-pool.ts';
 import { workerOptions } from './control/worker-options.ts';
 import { DEMAND_TIMEOUT_MS, DRAIN_GRACE_MS, TIDY_DELAY_MS } from './limits.ts';
-import { BULK_TABLE_BYTES } from './worker/limits.ts';
+import { BULK_TABLE_BYTES } from './threads/worker-options.ts';
 import type { PodInfo } from './threads/messages.ts';
 import type { WorkerOptions } from './threads/worker-options.ts';
 
@@ -54,7 +54,7 @@ export interface AppDeps {
   /** Called when much memory may be free. May take a while. */
   readonly collectGarbage: () => void;
   /** Called before workers warm up. */
-  readonly compileSoon: () => void;
+  readonly tierUpEarly: () => void;
   /** Text of `/etc/resolv.conf`. */
   readonly resolvConf: string;
   /** Whether this machine has IPv6. */
@@ -126,7 +126,7 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
           network: config.network,
           workers,
           clock,
-          compileSoon: deps.compileSoon,
+          tierUpEarly: deps.tierUpEarly,
           log: deps.log.scope('workers'),
         })
       : () => undefined;

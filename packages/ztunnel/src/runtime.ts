@@ -1,7 +1,7 @@
 /**
- * What the process is started with: what can only be given then, or should be. No flag that changes what V8 compiles: it would
- * take neither the code that Node's own modules come with, nor any that was kept without it. Such a one is given once all
- * is loaded.
+ * What the process is started with: what can only be given then, or should be. No flag that changes what V8 compiles: it
+ * would take neither the code that Node's own modules come with, nor any that was kept without it. Such a one is given
+ * once all is loaded.
  */
 import { setFlagsFromString } from 'node:v8';
 
@@ -14,17 +14,21 @@ export const V8_FLAGS: readonly string[] = [
 ];
 
 /**
- * V8 compiles a function with its last compiler after 3,000 calls, on threads that need a core for milliseconds while
- * connections wait for it: over some 40,000 connections of a worker. With these it is done by the end of the warm-up.
+ * V8 hands a function to TurboFan after 3,000 calls since Maglev compiled it, on threads that need a core for milliseconds
+ * while connections wait for it: over some 40,000 connections of a worker. With these it is most of the way there when the
+ * worker has warmed up.
  */
-export const SOON: readonly string[] = [
+export const EARLY_TIER_UP_FLAGS: readonly string[] = [
   '--invocation-count-for-turbofan=150',
   '--minimum-invocations-after-ic-update=100',
 ];
 
-/** For all threads of the process, from now on. */
-export function compileSoon(): void {
-  for (const flag of SOON) setFlagsFromString(flag);
+/**
+ * For all threads of the process, from now on: what the warm-up does not touch takes the same way later. A proxy that has
+ * called a function so often will call it again.
+ */
+export function tierUpEarly(): void {
+  for (const flag of EARLY_TIER_UP_FLAGS) setFlagsFromString(flag);
 }
 
 /** Threads for files, names and new keys. */

@@ -15,15 +15,15 @@ describe('the warm-up of workers', () => {
       resolve();
     };
     const workers = { size: 1, send, subscribe: () => ({ [Symbol.dispose]: () => undefined }) };
-    const compileSoon = jest.fn(() => expect(sent).toEqual([]));
-    const ask = warmUpOnce({ network: '', workers, clock: systemClock, compileSoon, log: silentLogger });
+    const tierUpEarly = jest.fn(() => expect(sent).toEqual([]));
+    const ask = warmUpOnce({ network: '', workers, clock: systemClock, tierUpEarly, log: silentLogger });
     ask();
     ask();
     await promise;
     ask();
     await new Promise((settled) => setImmediate(settled));
     expect(sent.map(({ kind }) => kind)).toEqual(['warm-up']);
-    expect(compileSoon).toHaveBeenCalledTimes(1);
+    expect(tierUpEarly).toHaveBeenCalledTimes(1);
   });
 
   test('is asked of one worker after another, however each says it went', async () => {
@@ -44,8 +44,8 @@ describe('the warm-up of workers', () => {
         return { [Symbol.dispose]: () => void listeners.delete(listener) };
       },
     };
-    const compileSoon = () => undefined;
-    warmUpOnce({ network: '', workers, clock: systemClock, compileSoon, log: silentLogger })();
+    const tierUpEarly = () => undefined;
+    warmUpOnce({ network: '', workers, clock: systemClock, tierUpEarly, log: silentLogger })();
     await first.promise;
     say({ kind: 'mesh-applied', version: 1 }, 0);
     expect(asked).toEqual([0]);

@@ -36,18 +36,18 @@ export interface WarmUpOptions {
   readonly network: string;
   readonly workers: Pick<WorkerPool, 'send' | 'size' | 'subscribe'>;
   readonly clock: Clock;
-  /** Has V8 take what they call for hot before long. */
-  readonly compileSoon: () => void;
+  /** Has V8 take what they call for hot before long, for the life of the process. */
+  readonly tierUpEarly: () => void;
   readonly log: Logger;
 }
 
 /** Has workers warm up, one after another, when it is called first. They tell how it went; nothing depends on it. */
-export function warmUpOnce({ network, workers, clock, compileSoon, log }: WarmUpOptions): () => void {
+export function warmUpOnce({ network, workers, clock, tierUpEarly, log }: WarmUpOptions): () => void {
   let isDone = false;
   return () => {
     if (isDone) return;
     isDone = true;
-    compileSoon();
+    tierUpEarly();
     warmUpMessage(network, clock).then(
       (message) => inTurn(workers, message),
       (error: unknown) => log.warn('workers do not warm up', { error: messageOf(error) }),

@@ -5,12 +5,15 @@
  * comes as a message (messages.ts).
  */
 
+/** An octet for each destination that is remembered, some of them in one. */
+export const BULK_TABLE_BYTES = 4_096;
+
 export interface WorkerOptions {
   /** From 0. Its place among those that share a port, too: `PodSockets.tunnel`. */
   readonly index: number;
   /** How many share this process, and its bounds. */
   readonly workers: number;
-  /** What they share of bulk-destinations.ts. */
+  /** Scores of `BulkDestinations`, written by all workers: {@link BULK_TABLE_BYTES}. */
   readonly bulkTable: SharedArrayBuffer | undefined;
   /** `shared`: pods of a node, each in its namespace. `dedicated`: one workload, this process's namespace. */
   readonly mode: 'shared' | 'dedicated';

@@ -1,16 +1,27 @@
 /**
- * Destinations whose connections move much at a time: backups, images, iperf.
+ * Destinations whose connections are bound by a thread: backups, images, iperf.
  *
  * Both ends of a tunnel within the node are one thread's, since waking another one costs more than most connections ask
  * for. One that takes all it can get is bound by that thread, while the next one idles. Which connection that will be is
  * not known when it opens, and it cannot move later; but what the last ones to the same place did is known.
  *
- * A table of scores without the names, in memory that all workers share: destinations may share a place, and two threads
- * that write to it at once may lose one of two counts. Either costs a wake-up at worst.
+ * A table of scores without the names, in memory that all workers share: destinations may share a slot, and two threads
+ * that write to it at once may lose one of two counts. Who has two threads without need pays a wake-up for each message,
+ * and a tunnel of its own for each pod that comes; who has one without need is as slow as before.
  */
-import { BULK_CONNECTION_BYTES, BULK_TABLE_BYTES } from './limits.ts';
+import { BULK_TABLE_BYTES } from '../threads/worker-options.ts';
+import { BULK_BYTES_PER_MS, BULK_CONNECTION_BYTES, BULK_TABLE_HALVED_EVERY } from './limits.ts';
 
-/** What a connection that moved much counts for, in connections that did not: most protocols have some of both. */
+/** Whose the far end of a tunnel within the process is, told by its near end's worker. */
+export type FarEnd = 'own' | 'next';
+
+/** What a connection moved, both ways together, over its life. */
+export interface Moved {
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+/** What a bulk connection counts for, in connections that were none: most protocols have some of both. */
 const WEIGHT = 2;
 const MAX_SCORE = 8;
 
@@ -21,30 +32,39 @@ const PRIME = 0x0100_0193;
 export class BulkDestinations {
   /** An octet each. */
   readonly #scores: Uint8Array;
+  #ended = 0;
 
   /** @param table - Of all workers of the process, {@link BULK_TABLE_BYTES} of zeros at first; by itself without. */
   constructor(table: SharedArrayBuffer | undefined) {
     this.#scores = new Uint8Array(table ?? new ArrayBuffer(BULK_TABLE_BYTES));
   }
 
-  /** Whether a connection to `destination`, as its CONNECT names it, may well move much. */
+  /** Whether a thread may well bound a connection to `destination`, as its CONNECT names it. */
   expects(destination: string): boolean {
-    return this.#scoreAt(this.#placeOf(destination)) > 0;
+    return this.#scoreAt(this.#slotOf(destination)) > 0;
   }
 
-  /** A connection ended that had moved `bytes`, both ways together. */
-  ended(destination: string, bytes: number): void {
-    const place = this.#placeOf(destination);
-    const score = this.#scoreAt(place);
-    if (bytes >= BULK_CONNECTION_BYTES) this.#scores[place] = Math.min(MAX_SCORE, score + WEIGHT);
-    else if (score > 0) this.#scores[place] = score - 1;
+  /** A connection ended that had been established. */
+  ended(destination: string, { bytes, ms }: Moved): void {
+    const slot = this.#slotOf(destination);
+    const score = this.#scoreAt(slot);
+    const isBulk = bytes >= BULK_CONNECTION_BYTES && bytes >= ms * BULK_BYTES_PER_MS;
+    if (isBulk) this.#scores[slot] = Math.min(MAX_SCORE, score + WEIGHT);
+    else if (score > 0) this.#scores[slot] = score - 1;
+    this.#ended += 1;
+    if (this.#ended % BULK_TABLE_HALVED_EVERY === 0) this.#age();
   }
 
-  #scoreAt(place: number): number {
-    return this.#scores[place] ?? 0;
+  /** Of what is not connected to any more nothing is ever heard again. */
+  #age(): void {
+    for (const [slot, score] of this.#scores.entries()) this.#scores[slot] = score >> 1;
   }
 
-  #placeOf(destination: string): number {
+  #scoreAt(slot: number): number {
+    return this.#scores[slot] ?? 0;
+  }
+
+  #slotOf(destination: string): number {
     let hash = OFFSET_BASIS;
     for (let i = 0; i < destination.length; i++)
       hash = Math.imul(hash ^ destination.charCodeAt(i), PRIME) >>> 0;

@@ -45,10 +45,11 @@ export const STALE_ROUTE_WAIT_MS = 1_000;
  */
 export const EARLY_DATA_BYTES = 4 * 1024;
 
-/** A connection that moved so much was worth a thread for each end. */
+/** What a connection moves at least, and at least at which rate over its life (half a gigabit a second), that a thread may bound. */
 export const BULK_CONNECTION_BYTES = 64 * 1024 * 1024;
-/** Of what is remembered of destinations of such connections: an octet for each, some of them in one. */
-export const BULK_TABLE_BYTES = 4_096;
+export const BULK_BYTES_PER_MS = 64 * 1024;
+/** After so many connections of a worker what is known of destinations counts half. */
+export const BULK_TABLE_HALVED_EVERY = 16_384;
 
 /** Tries to open a stream in a tunnel; one may end between being chosen and being used. */
 export const MAX_STREAM_ATTEMPTS = 3;

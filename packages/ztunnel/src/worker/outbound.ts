@@ -28,6 +28,7 @@ import { originalDestination } from '@ambit/linux/original-destination';
 import { type Route, type RouteDecision, type RouteRequest, selectRoute } from '@ambit/model/decide/route';
 import { leadsElsewhere } from '@ambit/model/decide/stale-route';
 import type { Workload } from '@ambit/model/workload';
+import type { FarEnd } from './bulk-destinations.ts';
 import { Connection } from './connection.ts';
 import { EarlyData } from './early-data.ts';
 import { type InnerTunnel, openInnerTunnel } from './double-tunnel.ts';
@@ -65,6 +66,9 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
   /** Aborted as soon as it does not matter any more whether the connection leads elsewhere. */
   #doubt: AbortController | undefined;
   #attempts = 0;
+  /** Chosen once, so that a retry finds the tunnel that was opened for it; `undefined`: not ours to choose. */
+  #far: FarEnd | undefined;
+  #begunAtMs = 0;
 
   /** @param target - Where the application wants to go, if somebody other than the kernel knows. */
   constructor(pod: Pod, from: TcpHandle | PlainSocket, target?: Endpoint) {
@@ -109,11 +113,11 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     if (this.#early.isHeld) this.#socket.reset();
     else this.#socket.close();
     this.#early.release();
-    if (this.#route?.protocol === 'HBONE')
-      this.pod.worker.bulk.ended(this.#route.authority, this.receivedBytes + this.sentBytes);
   }
 
   protected override end(error: Error | undefined): void {
+    if (this.isEnded) return;
+    this.#countAsBulk();
     super.end(endInTunnel(error, this.#route?.to));
   }
 
@@ -238,6 +242,13 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     }
   }
 
+  #countAsBulk(): void {
+    if (this.#far === undefined || !this.#pump || !this.#route) return;
+    const { bulk, clock } = this.pod.worker;
+    const bytes = this.receivedBytes + this.sentBytes;
+    bulk.ended(this.#route.authority, { bytes, ms: clock.monotonicMs() - this.#begunAtMs });
+  }
+
   #countResolution(hostname: string): void {
     const source = this.#source;
     if (!source) return;
@@ -249,6 +260,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     const source = this.#source;
     if (!source) return;
     this.#route = route;
+    this.#far = route.protocol === 'HBONE' ? this.pod.farEndFor(route) : undefined;
+    this.#begunAtMs = this.pod.worker.clock.monotonicMs();
     this.opened({
       traffic: outboundTraffic(source, route),
       protocol: route.protocol,
@@ -284,7 +297,8 @@ export class OutboundConnection extends Connection implements PlainSocketEvents,
     if (this.isEnded || !source) return;
     const { pool } = this.pod;
     const nextHop = formatHostPort(route.to.ip, route.to.port);
-    const far = this.pod.farEndFor(route);
+    const far = this.#far ?? 'own';
+    // Those whose far ends are different workers' are different tunnels.
     const key = `${far}\0${poolKey(source.identity, route.expectedIdentities, nextHop, this.#peer.ip)}`;
     const tunnel = pool.take(key);
     if (tunnel) {

@@ -30,6 +30,7 @@ import { trySetCongestionControl } from '@ambit/linux/congestion-control';
 import type { Route } from '@ambit/model/decide/route';
 import { parseIdentity, type Workload } from '@ambit/model/workload';
 import type { PodInfo, StartPodMessage } from '../threads/messages.ts';
+import type { FarEnd } from './bulk-destinations.ts';
 import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import { DrainError, RevokedPeerError, UnknownWorkloadError } from './errors.ts';
@@ -157,10 +158,12 @@ export class Pod {
     throw new UnknownWorkloadError(`${this.info.namespace}/${this.info.name}`, LOCAL_WORKLOAD_WAIT_MS);
   }
 
-  /** Whose worker's the far end of a new tunnel should be, if it is this process's. */
-  farEndFor({ to, via, authority }: Route): 'own' | 'next' {
-    const isBulk = via !== 'waypoint' && this.worker.bulk.expects(authority);
-    return isBulk && this.#isWithinMachine(to.ip) ? 'next' : 'own';
+  /** Which worker should serve the far end of a tunnel; `undefined` where that is not this process's to choose. */
+  farEndFor({ to, via, authority }: Route): FarEnd | undefined {
+    const { options, bulk } = this.worker;
+    if (options.workers === 1 || !this.#listeners.byClientPort) return undefined;
+    if (via === 'waypoint' || !this.#isWithinMachine(to.ip)) return undefined;
+    return bulk.expects(authority) ? 'next' : 'own';
   }
 
   /** A new tunnel for the pool. @throws {@link RevokedPeerError}, or what `openTunnel` throws. */
@@ -168,7 +171,7 @@ export class Pod {
     identity: string,
     route: Route,
     handler: SessionHandler,
-    far: 'own' | 'next' = 'own',
+    far: FarEnd = 'own',
   ): Promise<Tunnel> {
     const { certificates, tls: settings, session } = this.worker;
     const tls = clientTlsOptions(await certificates.get(identity), settings);

@@ -120,6 +120,25 @@ test('tunnels of two workers have ports by which their peer tells them apart', a
   for (const socket of sockets) socket.destroy();
 });
 
+test('the far end of a tunnel may be the next worker’s, after the last the first one’s', async () => {
+  const portsOf = async (index: number, far: 'own' | 'next') => {
+    const worker = socketsOf({ index, workers: 3 }, []);
+    const both = [
+      connectedTo(await connected(worker.tunnel(POD_IP, far))),
+      connectedTo(await connected(worker.tunnel(POD_IP, far))),
+    ];
+    const ports = both.map(({ localPort }) => localPort ?? 0).toSorted((a, b) => a - b);
+    for (const socket of both) socket.resetAndDestroy();
+    await Promise.all(both.map(async (socket) => socket.closed || (await once(socket, 'close'))));
+    return ports;
+  };
+  const own = [await portsOf(0, 'own'), await portsOf(1, 'own'), await portsOf(2, 'own')];
+  expect(new Set(own.flat()).size).toBe(6);
+  expect(await portsOf(0, 'next')).toEqual(own[1]);
+  expect(await portsOf(1, 'next')).toEqual(own[2]);
+  expect(await portsOf(2, 'next')).toEqual(own[0]);
+});
+
 test.each([1, 2, 3, 7, 64])('tunnels of %i workers have local ports', (workers) => {
   for (const index of [0, workers - 1]) {
     for (const draw of [0, 0.999_999]) {

@@ -18,6 +18,7 @@ import { LinuxError } from '@ambit/linux/errors';
 import { portsServedBy } from '@ambit/linux/reuse-port';
 import { type KeepAlive, startConnect, tcpSocket, type TcpSocketOptions } from '@ambit/linux/sockets';
 import type { KeepaliveOptions, WorkerOptions } from '../threads/worker-options.ts';
+import type { FarEnd } from './bulk-destinations.ts';
 import { PodStoppedError } from './errors.ts';
 
 const SECOND_MS = 1_000;
@@ -95,13 +96,13 @@ export class PodSockets {
   /**
    * The same, from one of two ports by which the peer knows this worker's tunnels from the other workers': served by
    * different workers of the peer, the two ends of two tunnels are four threads' work and not three's. Where the peer is
-   * this process, both ends of a tunnel are this worker's, since workers begin to listen in order: no thread has to wake
-   * another one then. If both ports are taken, connecting fails with EADDRNOTAVAIL.
+   * this process, both ends of an `own` tunnel are this worker's, since workers begin to listen in order: no thread has to
+   * wake another one then. If both ports are taken, connecting fails with EADDRNOTAVAIL.
    *
-   * @param far - Whose the far end is there: this worker's, or the next one's.
+   * @param far - Whose the far end is there, where the peer is this process.
    * @throws LinuxError, {@link PodStoppedError}
    */
-  tunnel(to: string, far: 'own' | 'next' = 'own'): number {
+  tunnel(to: string, far: FarEnd = 'own'): number {
     const { workers } = this.#worker;
     if (workers === 1) return this.plain(to);
     const index = far === 'own' ? this.#worker.index : (this.#worker.index + 1) % workers;
