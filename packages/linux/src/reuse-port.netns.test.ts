@@ -115,6 +115,19 @@ describe('sockets that share a port', () => {
     expect(gained).toEqual([1, 1, 1]);
   });
 
+  test.each([2, 3, 5])(
+    'of which %i close from the last to the first leave the others in their order',
+    async (count) => {
+      const old = await listenAll('::', count);
+      const places = await listenAll('::', count);
+      for (const one of old.toReversed()) one.close();
+      for (let place = 0; place < count; place++) {
+        for (let i = 0; i <= place; i++) await connect('127.0.0.1', place, count);
+      }
+      expect(servedOf(places)).toEqual(places.map((_, place) => place + 1));
+    },
+  );
+
   test('are joined by one that knows nothing of it', async () => {
     const places = await listenAll('::', 2);
     places.push(await listen('::', undefined));

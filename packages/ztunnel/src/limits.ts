@@ -6,6 +6,9 @@ export const WORKER_START_TIMEOUT_MS = 20_000;
 /** How long a worker may take to answer a question of the admin pages or of a scrape. */
 export const WORKER_ANSWER_TIMEOUT_MS = 5_000;
 
+/** How long a worker that is to drain may take to close its listeners before the next one closes its own. */
+export const WORKER_DRAIN_TURN_MS = 200;
+
 /** Listeners of a pod open within this, on every worker, or the pod is refused and retried. */
 export const POD_START_TIMEOUT_MS = 4_000;
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { silentLogger } from '@ambit/core/log';
 import { FakeClock } from '@ambit/core/testing/fake-clock';
-import { WORKER_ANSWER_TIMEOUT_MS } from '../limits.ts';
+import { WORKER_ANSWER_TIMEOUT_MS, WORKER_DRAIN_TURN_MS } from '../limits.ts';
 import { FakeWorker, obedient } from '../testing/fake-worker.ts';
 import { type WorkerError, WorkerPool } from './worker-pool.ts';
 
@@ -16,6 +16,8 @@ function poolOf(workers: readonly FakeWorker[], clock = new FakeClock()) {
   });
   return { pool, deaths, clock };
 }
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 const metric = (value: number) => ({
   name: 'm',
@@ -40,6 +42,37 @@ describe('the workers as one', () => {
     await pool[Symbol.asyncDispose]();
     expect(workers.every(({ terminated }) => terminated)).toBe(true);
     expect(deaths).toEqual([]);
+  });
+
+  test('drain from the last one, each once the one after it has closed its listeners', async () => {
+    const workers = [0, 1, 2].map(() => new FakeWorker(() => []));
+    const told = () => workers.map(({ heard }) => heard.length);
+    const { pool } = poolOf(workers);
+    await pool.start();
+    const drained = pool.drain(1_000);
+    expect(told()).toEqual([0, 0, 1]);
+    workers[2]?.say({ kind: 'draining' });
+    await turn();
+    expect(told()).toEqual([0, 1, 1]);
+    workers[1]?.say({ kind: 'drained' });
+    await turn();
+    expect(told()).toEqual([1, 1, 1]);
+    workers[0]?.say({ kind: 'draining' });
+    for (const index of [0, 2]) workers[index]?.say({ kind: 'drained' });
+    await drained;
+  });
+
+  test('drain although one of them is stuck', async () => {
+    const stuck = new FakeWorker(() => []);
+    const workers = [new FakeWorker(), stuck];
+    const { pool, clock } = poolOf(workers);
+    await pool.start();
+    const drained = pool.drain(0);
+    expect(workers[0]?.heard).toEqual([]);
+    await clock.advance(WORKER_DRAIN_TURN_MS);
+    expect(workers[0]?.heard).toEqual(['drain']);
+    stuck.emit('exit', 0);
+    await drained;
   });
 
   test('say who said what', async () => {

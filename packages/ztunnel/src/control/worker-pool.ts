@@ -7,7 +7,7 @@
 import type { Clock } from '@ambit/core/clock';
 import { MeshError, messageOf } from '@ambit/core/errors';
 import type { Logger } from '@ambit/core/log';
-import { WORKER_ANSWER_TIMEOUT_MS, WORKER_START_TIMEOUT_MS } from '../limits.ts';
+import { WORKER_ANSWER_TIMEOUT_MS, WORKER_DRAIN_TURN_MS, WORKER_START_TIMEOUT_MS } from '../limits.ts';
 import type {
   ConnectionReport,
   ControlToWorker,
@@ -34,7 +34,7 @@ export class WorkerError extends MeshError {
 /** What workers say without being asked, and which of them said it. */
 export type WorkerEvent = Exclude<
   WorkerToControl,
-  { kind: 'answer' } | { kind: 'ready' } | { kind: 'drained' }
+  { kind: 'answer' } | { kind: 'ready' } | { kind: 'draining' } | { kind: 'drained' }
 >;
 type Answer = Extract<WorkerToControl, { kind: 'answer' }>;
 
@@ -52,6 +52,7 @@ export class WorkerPool implements AsyncDisposable {
   readonly #workers: WorkerThread[] = [];
   readonly #listeners = new Set<(event: WorkerEvent, worker: number) => void>();
   readonly #pending = new Map<number, (answer: Answer) => void>();
+  readonly #closing = new Map<number, () => void>();
   readonly #drained = new Set<number>();
   readonly #allDrained = Promise.withResolvers<void>();
   #questions = 0;
@@ -112,16 +113,38 @@ export class WorkerPool implements AsyncDisposable {
     return answers.flatMap((answer) => ('metrics' in answer ? [answer.metrics] : []));
   }
 
-  /** Resolves when every worker has drained, which takes at most about `deadlineMs`. */
+  /**
+   * Workers close their listeners one after the other, the last one first: where another ztunnel listens at the same ports
+   * by then, the kernel puts the last socket of all in the place of each that closes, and only so do the other's end up in
+   * their order, by which tunnels choose among them (`PodSockets.tunnel`).
+   *
+   * Resolves when every worker has drained, which takes at most about `deadlineMs`.
+   */
   async drain(deadlineMs: number): Promise<void> {
     this.#stopping = true;
-    this.broadcast({ kind: 'drain', deadlineMs });
+    for (const [index, worker] of [...this.#workers.entries()].toReversed()) {
+      const closed = this.#listenersClosed(index);
+      worker.postMessage({ kind: 'drain', deadlineMs });
+      await closed;
+    }
     if (this.#workers.length > 0) await this.#allDrained.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  /** Of a worker that is about to be told to drain; one that is stuck does not keep the others from it. */
+  #listenersClosed(index: number): Promise<void> {
+    if (this.#drained.has(index)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const late = this.#options.clock.after(WORKER_DRAIN_TURN_MS, resolve);
+      this.#closing.set(index, () => {
+        late.cancel();
+        resolve();
+      });
+    });
   }
 
   async #ask(question: WorkerQuestion): Promise<readonly Answer[]> {
@@ -150,6 +173,7 @@ export class WorkerPool implements AsyncDisposable {
 
   #receive(message: WorkerToControl, index: number, ready: () => void): void {
     if (message.kind === 'ready') ready();
+    else if (message.kind === 'draining') this.#closing.get(index)?.();
     else if (message.kind === 'drained') this.#gone(index);
     else if (message.kind === 'answer') {
       this.#pending.get(message.id)?.(message);
@@ -161,6 +185,7 @@ export class WorkerPool implements AsyncDisposable {
 
   #gone(index: number): void {
     this.#drained.add(index);
+    this.#closing.get(index)?.();
     if (this.#drained.size === this.#workers.length) this.#allDrained.resolve();
   }
 

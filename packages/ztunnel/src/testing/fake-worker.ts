@@ -57,7 +57,7 @@ export const obedient: Reply = (message) => {
     case 'mesh-delta':
       return [{ kind: 'mesh-applied', version: message.version }];
     case 'drain':
-      return [{ kind: 'drained' }];
+      return [{ kind: 'draining' }, { kind: 'drained' }];
     case 'ask':
       return message.question.what === 'connections'
         ? [{ kind: 'answer', id: message.id, connections: [] }]

@@ -128,6 +128,8 @@ export type WorkerToControl =
   | { readonly kind: 'mesh-applied'; readonly version: number }
   /** Answers a {@link WarmUpMessage}, however it went. */
   | { readonly kind: 'warmed-up' }
+  /** Its listeners are closed; connections go on for a while. */
+  | { readonly kind: 'draining' }
   | { readonly kind: 'drained' }
   | { readonly kind: 'answer'; readonly id: number; readonly connections: readonly ConnectionReport[] }
   | { readonly kind: 'answer'; readonly id: number; readonly metrics: readonly MetricReport[] };

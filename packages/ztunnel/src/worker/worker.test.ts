@@ -28,6 +28,7 @@ test('a pod that comes when the proxy is stopping is refused: what it let in wou
   });
   await new Promise(setImmediate);
   expect(said).toEqual([
+    { kind: 'draining' },
     { kind: 'pod-failed', uid: 'u1', reason: 'the proxy is stopping' },
     { kind: 'drained' },
   ]);

@@ -197,7 +197,10 @@ export class DataWorker {
 
   async #drain(deadlineMs: number): Promise<void> {
     this.#draining.abort(new DrainError());
-    await Promise.all([...this.#pods.keys()].map((uid) => this.#stop(uid, deadlineMs)));
+    const stopping = Promise.all([...this.#pods.keys()].map((uid) => this.#stop(uid, deadlineMs)));
+    // That has closed listeners already.
+    this.#deps.post({ kind: 'draining' });
+    await stopping;
     for (const pod of this.#stopping.values()) pod.cut();
     this.#deps.accessLog.flushSync();
     this.#deps.post({ kind: 'drained' });
