@@ -103,7 +103,8 @@ describe('a connection that outlives the pod’s drain', () => {
     while (!isOver) {
       asked++;
       answered += (await talk.ask('question')) === 'question' ? 1 : 0;
-      await systemClock.sleep(300);
+      // Long, so that no question is on its way when the drain begins to look for a pause, 7 s after it began.
+      await systemClock.sleep(2_000);
     }
     await stopped;
     expect(asked).toBeGreaterThan(2);
