@@ -176,6 +176,16 @@ export class WorkerNetwork implements AsyncDisposable {
     this.apply(readLocalMesh(yaml, 'test', new Interner()));
   }
 
+  /** A mesh of alice and bob, both on one node. */
+  meshOnNode(node: string, clusterId = 'Kubernetes'): void {
+    const common = `namespace: shop, trustDomain: td, protocol: HBONE, node: ${node}, clusterId: ${clusterId}, services: {}`;
+    this.mesh(`
+workloads:
+  - {uid: a, name: alice-0, serviceAccount: alice, workloadIps: [${ALICE_IP}], ${common}}
+  - {uid: b, name: bob-0, serviceAccount: bob, workloadIps: [${BOB_IP}], ${common}}
+`);
+  }
+
   /** Starts a pod and waits for the answer. */
   async start(
     place: 'alice' | 'bob',

@@ -5,7 +5,7 @@
  * comes as a message (messages.ts).
  */
 
-/** An octet for each destination that is remembered, some of them in one. */
+/** An octet for each destination that is remembered, some of them in one; a power of two. */
 export const BULK_TABLE_BYTES = 4_096;
 
 export interface WorkerOptions {

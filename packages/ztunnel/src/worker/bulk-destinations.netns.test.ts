@@ -1,9 +1,9 @@
 /** Whose thread has the far end of a tunnel within the node, by the port that the tunnel comes from. */
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { afterEach, expect, test } from '@jest/globals';
 import { type Clock, systemClock } from '@ambit/core/clock';
-import { ALICE_IP, BOB_IP, WorkerNetwork } from '../testing/worker-network.ts';
+import { BOB_IP, WorkerNetwork } from '../testing/worker-network.ts';
 import { BULK_TABLE_BYTES, type WorkerOptions } from '../threads/worker-options.ts';
 import { BulkDestinations } from './bulk-destinations.ts';
 import { BULK_CONNECTION_BYTES } from './limits.ts';
@@ -26,22 +26,16 @@ async function start(over: Partial<WorkerOptions>, bulk?: string): Promise<void>
   if (bulk !== undefined) new BulkDestinations(bulkTable).ended(bulk, moved);
   const second = { index: 1, workers: 2, bulkTable, portReuse: true, nodeName: NODE, ...over };
   network = await WorkerNetwork.create(second, undefined, STILL, () => 0);
-  const common = `namespace: shop, trustDomain: td, protocol: HBONE, node: ${NODE}, clusterId: Kubernetes, services: {}`;
-  network.mesh(`
-workloads:
-  - {uid: a, name: alice-0, serviceAccount: alice, workloadIps: [${ALICE_IP}], ${common}}
-  - {uid: b, name: bob-0, serviceAccount: bob, workloadIps: [${BOB_IP}], ${common}}
-`);
+  network.meshOnNode(NODE);
   await network.start('alice');
   await network.start('bob');
   network.serve('bob', 8080, (socket) => socket.pipe(socket));
-  network.serve('bob', 8081, (socket) => void pour(socket).catch(() => undefined));
+  network.serve('bob', 8081, pour);
 }
 
-async function pour(socket: Socket): Promise<void> {
-  for (let sent = 0; sent < BULK_CONNECTION_BYTES; sent += CHUNK.length)
-    if (!socket.write(CHUNK)) await once(socket, 'drain');
-  socket.end();
+/** As much as makes a bulk connection, then the end. */
+function pour(socket: Socket): void {
+  Readable.from(Array.from({ length: BULK_CONNECTION_BYTES / CHUNK.length }, () => CHUNK)).pipe(socket);
 }
 
 /** Takes all that is poured, and waits for the connection's end. */

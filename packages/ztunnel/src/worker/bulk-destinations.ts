@@ -9,6 +9,7 @@
  * that write to it at once may lose one of two counts. Who has two threads without need pays a wake-up for each message,
  * and a tunnel of its own for each pod that comes; who has one without need is as slow as before.
  */
+import { hashOf } from '@ambit/model/roll/hash-table';
 import { BULK_TABLE_BYTES } from '../threads/worker-options.ts';
 import { BULK_BYTES_PER_MS, BULK_CONNECTION_BYTES, BULK_TABLE_HALVED_EVERY } from './limits.ts';
 
@@ -24,10 +25,6 @@ export interface Moved {
 /** What a bulk connection counts for, in connections that were none: most protocols have some of both. */
 const WEIGHT = 2;
 const MAX_SCORE = 8;
-
-/** FNV-1a. */
-const OFFSET_BASIS = 0x811c_9dc5;
-const PRIME = 0x0100_0193;
 
 export class BulkDestinations {
   /** An octet each. */
@@ -65,9 +62,6 @@ export class BulkDestinations {
   }
 
   #slotOf(destination: string): number {
-    let hash = OFFSET_BASIS;
-    for (let i = 0; i < destination.length; i++)
-      hash = Math.imul(hash ^ destination.charCodeAt(i), PRIME) >>> 0;
-    return hash % this.#scores.length;
+    return hashOf(destination) & (this.#scores.length - 1);
   }
 }

@@ -1,6 +1,6 @@
 /** Which congestion control the sockets of a connection have, where the namespace's own one paces. */
 import { afterEach, expect, test } from '@jest/globals';
-import { ALICE_IP, BOB_IP, type Place, WorkerNetwork } from '../testing/worker-network.ts';
+import { BOB_IP, type Place, WorkerNetwork } from '../testing/worker-network.ts';
 
 const NODE = 'node-1';
 
@@ -20,12 +20,7 @@ async function talk(nodeName: string, clusterId = 'Kubernetes'): Promise<void> {
       );
     if (told.trim() !== 'bbr') throw new Error('this kernel lets no network namespace have BBR (tcp_bbr)');
   }
-  const common = `namespace: shop, trustDomain: td, protocol: HBONE, node: ${NODE}, clusterId: ${clusterId}, services: {}`;
-  network.mesh(`
-workloads:
-  - {uid: a, name: alice-0, serviceAccount: alice, workloadIps: [${ALICE_IP}], ${common}}
-  - {uid: b, name: bob-0, serviceAccount: bob, workloadIps: [${BOB_IP}], ${common}}
-`);
+  network.meshOnNode(NODE, clusterId);
   await network.start('alice');
   await network.start('bob');
   network.serve('bob', 8080, (socket) => socket.pipe(socket));
