@@ -54,4 +54,14 @@ describe('a delta for the workers', () => {
     const delta = readLocalMesh(text, 'f', new Interner());
     expect(storeWith(localFileMessage(delta, 1)).workloadAt('', '10.0.0.1')?.uid).toBe('u');
   });
+
+  test("of a local file has what workloads have in common once, as the wire's have", () => {
+    const workload = (name: string, ip: string) =>
+      `{uid: ${name}, name: ${name}, namespace: ns, workloadIps: [${ip}], services: {ns/s.example: {80: 8080}}}`;
+    const text = `workloads: [${workload('a', '10.0.0.1')}, ${workload('b', '10.0.0.2')}]`;
+    const mesh = storeWith(localFileMessage(readLocalMesh(text, 'f', new Interner()), 1));
+    const [a, b] = [mesh.workloadAt('', '10.0.0.1'), mesh.workloadAt('', '10.0.0.2')];
+    expect(a?.services).toHaveLength(1);
+    expect(b?.services).toBe(a?.services);
+  });
 });

@@ -6,6 +6,7 @@
  * and parsing YAML is slow.
  */
 import { deserialize, serialize } from 'node:v8';
+import { internWorkload } from '@ambit/model/decode/share';
 import type { Interner } from '@ambit/model/intern';
 import type { MeshDelta, MeshStore } from '@ambit/model/store';
 import { applyXdsDelta, type XdsDelta } from '@ambit/model/xds-delta';
@@ -44,5 +45,9 @@ export function applyMeshDelta(mesh: MeshStore, message: MeshDeltaMessage, inter
     applyXdsDelta(mesh, message.typeUrl, { upserts, removed: message.removed, roll: message.roll }, interner);
     return;
   }
-  for (const { value } of upserts) mesh.apply(deserialize(Uint8Array.from(value)) as MeshDelta);
+  for (const { value } of upserts) {
+    const { workloads = [], ...rest } = deserialize(Uint8Array.from(value)) as MeshDelta;
+    // A copy on the way shares nothing, and has kinds of objects of its own, for which code would be compiled once more.
+    mesh.apply({ ...rest, workloads: workloads.map((workload) => internWorkload(interner, workload)) });
+  }
 }
