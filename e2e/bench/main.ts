@@ -48,7 +48,7 @@ npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] 
 const IDLE_CONNECTIONS = 3_000;
 const EXTRA_WORKLOADS = 10_000;
 /** For each worker: longer than one tidies up and warms up, one after the other. A node's proxy has been up for a while. */
-const SETTLE_MS = 3_000;
+const SETTLE_MS = 5_000;
 
 /** As of a quiet application, and of a busier one that is far from what a proxy can bear. */
 const PACED_LOADS = [
@@ -275,7 +275,7 @@ async function measurePaced(
     process.stderr.write(`paced: ${side?.name ?? 'no mesh'}\n`);
     await using topology = await makeTopology();
     await using proxies = side && (await startTwoProxies(topology, side, { workers, extraWorkloads: 0 }));
-    if (side) await settle(options);
+    if (proxies) await settle(options, proxies.length);
     for (const { perSecond, seconds: all } of PACED_LOADS) {
       const seconds = Math.max(1, Math.round(all * share));
       const load = { perSecond, seconds, heldConnections: PACED_HELD_CONNECTIONS };
@@ -409,8 +409,9 @@ async function holding(topology: Topology, count: number, measure: () => Promise
   }
 }
 
-function settle({ workers }: Options): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS * workers));
+/** Proxies warm up at the same time, on the same cores. */
+function settle({ workers }: Options, proxies = 1): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, SETTLE_MS * workers * proxies));
 }
 
 function plural(connections: number): string {

@@ -50,7 +50,6 @@ async function start(
       log: new LogRoot({ filter: { base: 'off', scopes: new Map() }, format: 'json' }),
       args: ['proxy'],
       collectGarbage: () => undefined,
-      tierUpEarly: () => undefined,
       resolvConf: 'nameserver 192.0.2.53',
       machineHasIpv6: true,
       spawnWorker: () => {

@@ -53,8 +53,6 @@ export interface AppDeps {
   readonly args: readonly string[];
   /** Called when much memory may be free. May take a while. */
   readonly collectGarbage: () => void;
-  /** Called before workers warm up. */
-  readonly tierUpEarly: () => void;
   /** Text of `/etc/resolv.conf`. */
   readonly resolvConf: string;
   /** Whether this machine has IPv6. */
@@ -126,7 +124,6 @@ export async function startApp(config: Config, deps: AppDeps, signal: AbortSigna
           network: config.network,
           workers,
           clock,
-          tierUpEarly: deps.tierUpEarly,
           log: deps.log.scope('workers'),
         })
       : () => undefined;

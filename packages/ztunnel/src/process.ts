@@ -11,7 +11,6 @@ import { shareMallocArena } from '@ambit/linux/malloc';
 import { startApp } from './app.ts';
 import { type Config, type ConfigFiles, configFrom } from './config.ts';
 import { MAX_RESOLV_CONF_BYTES } from './dns/limits.ts';
-import { tierUpEarly } from './runtime.ts';
 
 /**
  * Each worker's share of memory for short-lived objects. V8 would take 48; connections leave few behind, and no load was
@@ -79,7 +78,6 @@ function configure({ args, env, compileCache }: ProcessOptions): ConfiguredProxy
             resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
           }),
         collectGarbage: garbageCollector(),
-        tierUpEarly,
         onShutdown,
         onFatal,
       };

@@ -11,24 +11,34 @@ export const V8_FLAGS: readonly string[] = [
   // So little survives of what connections allocate that waking helper threads for it costs more than they save.
   '--no-parallel-scavenge',
   '--no-concurrent-array-buffer-sweeping',
+  // One helper thread, of all: several compile for a data worker at the cost of the others, and keep 2 MB.
+  '--v8-pool-size=1',
 ];
 
 /**
  * V8 hands a function to TurboFan after 3,000 calls since Maglev compiled it, on threads that need a core for milliseconds
- * while connections wait for it: over some 40,000 connections of a worker. With these it is most of the way there when the
- * worker has warmed up.
+ * while connections wait for it: over some 40,000 connections of a worker. With these the warm-up meets all of that. They
+ * do not stay: what it has not met would be compiled after the first few hundred calls of a node that carries little.
  */
 export const EARLY_TIER_UP_FLAGS: readonly string[] = [
   '--invocation-count-for-turbofan=150',
   '--minimum-invocations-after-ic-update=100',
 ];
 
-/**
- * For all threads of the process, from now on: what the warm-up does not touch takes the same way later. A proxy that has
- * called a function so often will call it again.
- */
-export function tierUpEarly(): void {
+/** What V8 has without them. */
+export const DEFAULT_TIER_UP_FLAGS: readonly string[] = [
+  '--invocation-count-for-turbofan=3000',
+  '--minimum-invocations-after-ic-update=500',
+];
+
+/** For all threads of the process, until that is disposed of. */
+export function tierUpEarly(): Disposable {
   for (const flag of EARLY_TIER_UP_FLAGS) setFlagsFromString(flag);
+  return {
+    [Symbol.dispose]: () => {
+      for (const flag of DEFAULT_TIER_UP_FLAGS) setFlagsFromString(flag);
+    },
+  };
 }
 
 /** Threads for files, names and new keys. */

@@ -188,7 +188,7 @@ export const variables = {
   warmUp: flag({
     env: 'AMBIT_WARM_UP',
     default: true,
-    doc: 'With PROXY_MODE=shared: once ready, carry connections of a pod that does not exist, in a network namespace of its own, so that code is compiled before it is needed: a shorter tail at low rates, for 4 to 6 MB of each worker, and a second or so of its CPU after each start.',
+    doc: 'With PROXY_MODE=shared: once ready, carry connections of a pod that does not exist, in a network namespace of its own, so that code is compiled before it is needed: a shorter tail at low rates, for 7 MB of each worker, and some two seconds of its CPU after each start.',
   }),
   aheadNamespaces: names({
     env: 'AMBIT_AHEAD_NAMESPACES',

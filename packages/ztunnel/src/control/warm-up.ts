@@ -10,6 +10,7 @@ import {
   createWorkload,
   encodeAddress,
   TunnelProtocol,
+  type Workload,
 } from '@ambit/api/workload';
 import type { Clock } from '@ambit/core/clock';
 import { messageOf } from '@ambit/core/errors';
@@ -26,8 +27,10 @@ const TRUST_DOMAIN = 'warm-up.invalid';
 const NAME = 'warm-up';
 /** All of loopback, where the namespace that it is in has nothing else. */
 const POD_IP = '127.0.0.2';
+const OTHER_POD_IP = '127.0.0.4';
 const SERVICE_IP = '127.0.0.3';
-const SERVICE_PORT = 80;
+/** The proxy listens on it itself, and may have no right to ports below 1,024. */
+const SERVICE_PORT = 8082;
 const APPLICATION_PORT = 8080;
 /** Longer than it is used, and no longer than needed. */
 const CERTIFICATE_TTL_MS = 3_600_000;
@@ -36,18 +39,15 @@ export interface WarmUpOptions {
   readonly network: string;
   readonly workers: Pick<WorkerPool, 'send' | 'size' | 'subscribe'>;
   readonly clock: Clock;
-  /** Has V8 take what they call for hot before long, for the life of the process. */
-  readonly tierUpEarly: () => void;
   readonly log: Logger;
 }
 
 /** Has workers warm up, one after another, when it is called first. They tell how it went; nothing depends on it. */
-export function warmUpOnce({ network, workers, clock, tierUpEarly, log }: WarmUpOptions): () => void {
+export function warmUpOnce({ network, workers, clock, log }: WarmUpOptions): () => void {
   let isDone = false;
   return () => {
     if (isDone) return;
     isDone = true;
-    tierUpEarly();
     warmUpMessage(network, clock).then(
       (message) => inTurn(workers, message),
       (error: unknown) => log.warn('workers do not warm up', { error: messageOf(error) }),
@@ -72,41 +72,60 @@ export async function warmUpMessage(network: string, clock: Clock): Promise<Warm
   const ports = [
     { servicePort: SERVICE_PORT, targetPort: APPLICATION_PORT, appProtocol: AppProtocol.UNKNOWN },
   ];
-  const workload = createWorkload({
+  const uid = `${NAME}//Pod/${NAME}/${NAME}`;
+  const bare = {
     ...pod,
+    uid,
     network,
     addresses: [bytesOf(POD_IP)],
     trustDomain: TRUST_DOMAIN,
     tunnelProtocol: TunnelProtocol.HBONE,
-    // What real ones have, and what is said of them.
     node: NAME,
+    services: new Map([[`${NAME}/${hostname}`, { ports }]]),
+  };
+  const full = {
+    ...bare,
     clusterId: NAME,
     workloadName: NAME,
     canonicalName: NAME,
     canonicalRevision: NAME,
     locality: { region: NAME, zone: NAME, subzone: NAME },
-    services: new Map([[`${NAME}/${hostname}`, { ports }]]),
-  });
-  const service = createService({
-    name: NAME,
-    namespace: NAME,
-    hostname,
-    ports,
-    addresses: [{ network, address: bytesOf(SERVICE_IP) }],
-  });
-  const upserts = [
-    { name: NAME, value: encodeAddress({ type: { $case: 'workload', value: workload } }) },
-    { name: `${NAME}/${hostname}`, value: encodeAddress({ type: { $case: 'service', value: service } }) },
-  ];
+  };
+  const service = {
+    name: `${NAME}/${hostname}`,
+    value: encodeAddress({
+      type: {
+        $case: 'service',
+        value: createService({
+          name: NAME,
+          namespace: NAME,
+          hostname,
+          ports,
+          addresses: [{ network, address: bytesOf(SERVICE_IP) }],
+        }),
+      },
+    }),
+  };
+  const delta = (
+    version: number,
+    workload: Partial<Workload> & { readonly uid: string },
+    removed: string[],
+  ) => {
+    const value = encodeAddress({ type: { $case: 'workload', value: createWorkload(workload) } });
+    const upserts = [{ name: workload.uid, value }, service];
+    return meshDeltaMessage(ADDRESS_TYPE_URL, { upserts, removed }, version);
+  };
+  // The pod is the replica of another one, as most are, which goes.
+  const other = { ...full, uid: `${uid}-1`, name: `${NAME}-1`, addresses: [bytesOf(OTHER_POD_IP)] };
   return {
     kind: 'warm-up',
     pod,
-    mesh: meshDeltaMessage(ADDRESS_TYPE_URL, { upserts, removed: [] }, 1),
+    meshes: [[delta(1, other, []), delta(2, full, [other.uid])], [delta(1, bare, [])]],
     certificate: certificateMessage(await authority.issueWorkload(identity, CERTIFICATE_TTL_MS)),
-    targets: [
-      { ip: POD_IP, port: APPLICATION_PORT },
-      { ip: SERVICE_IP, port: SERVICE_PORT },
-    ],
+    targets: {
+      direct: { ip: POD_IP, port: APPLICATION_PORT },
+      captured: { ip: SERVICE_IP, port: SERVICE_PORT },
+    },
     connections: WARM_UP_CONNECTIONS,
     application: { ip: POD_IP, port: APPLICATION_PORT },
   };

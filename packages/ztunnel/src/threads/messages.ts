@@ -60,10 +60,16 @@ export interface WarmUpMessage {
   readonly kind: 'warm-up';
   /** Of the pod that is client and server. */
   readonly pod: PodInfo;
-  readonly mesh: MeshDeltaMessage;
+  /** What its lives see by turns, each a mesh as it comes. */
+  readonly meshes: readonly (readonly MeshDeltaMessage[])[];
   readonly certificate: CertificateMessage;
-  /** What its connections go to: reached, each of them, on the way that connections of real pods take. */
-  readonly targets: readonly Endpoint[];
+  /** What its connections go to by turns, on the way that connections of real pods take. */
+  readonly targets: {
+    /** The pod itself. */
+    readonly direct: Endpoint;
+    /** A service, at a port at which the proxy takes connections as redirected ones. */
+    readonly captured: Endpoint;
+  };
   readonly connections: number;
   /** Where its application listens. */
   readonly application: Endpoint;

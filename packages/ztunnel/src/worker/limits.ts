@@ -61,6 +61,14 @@ export const MAX_EVENT_SERIES = 1_000;
 export const WARM_UP_BURST_MS = 4;
 /** The pause after each, which is the thread's for others, as a share of how long it really took: where CPU is short, both grow. */
 export const WARM_UP_PAUSE_SHARE = { idle: 1.5, busy: 9 } as const;
+/** After so many connections a pod of the warm-up ends, and another one begins. */
+export const WARM_UP_LIFE_CONNECTIONS = 100;
+/** So many of them stay open beside the others. */
+export const WARM_UP_HELD_CONNECTIONS = 12;
+/** How long the warm-up's pod may take to end its tunnels. */
+export const WARM_UP_DRAIN_MS = 1_000;
+/** For V8's compilers, when all connections are through. */
+export const WARM_UP_REST_MS = 500;
 export const WARM_UP_TIMEOUT_MS = 30_000;
 
 /** A listener that cannot accept says so once in this time. */

@@ -8,6 +8,7 @@ import { garbageCollector } from '@ambit/core/collect-garbage';
 import { giveBackFreeMemory } from '@ambit/linux/malloc';
 import type { ControlToWorker, WorkerToControl } from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
+import { tierUpEarly } from '../runtime.ts';
 import { AccessOutput } from './access-output.ts';
 import { warmUp } from './warm-up.ts';
 import { DataWorker } from './worker.ts';
@@ -34,7 +35,14 @@ const worker = new DataWorker({
   accessLog,
   collectGarbage,
   warmUp: (message, thread) =>
-    warmUp(message, { options, clock: systemClock, random: systemRandom, collectGarbage, ...thread })
+    warmUp(message, {
+      options,
+      clock: systemClock,
+      random: systemRandom,
+      collectGarbage,
+      tierUpEarly,
+      ...thread,
+    })
       .then(
         () => log.scope('warm-up').debug('warmed up'),
         (error: unknown) =>

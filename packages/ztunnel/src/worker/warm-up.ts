@@ -5,6 +5,10 @@
  * a cold program for the first hour. These take every step that real ones take, in a data worker of their own: in a network
  * namespace that nobody else is in, with a certificate that nobody else trusts, and uncounted and unlogged. Whatever goes
  * wrong ends it, and nothing else.
+ *
+ * Compiled code is thrown away at the first thing that it has not seen while V8 took notes, and V8 begins to take them when
+ * a function has run eight times. What happens once in the life of a pod or a tunnel therefore happens several times: the
+ * pod lives again and again, from its first listener to the end of its last tunnel, in a mesh that has changed meanwhile.
  */
 import { createServer } from 'node:net';
 import type { Clock, Random } from '@ambit/core/clock';
@@ -15,21 +19,35 @@ import { PlainSocket, type PlainSocketEvents } from '@ambit/http/transport/plain
 import { startLoopback } from '@ambit/linux/interfaces';
 import { createUnnamedNetns } from '@ambit/linux/netns';
 import { listenTcp, tcpSocket } from '@ambit/linux/sockets';
-import type { WarmUpMessage, WorkerToControl } from '../threads/messages.ts';
+import type {
+  ControlToWorker,
+  MeshDeltaMessage,
+  WarmUpMessage,
+  WorkerToControl,
+} from '../threads/messages.ts';
 import type { WorkerOptions } from '../threads/worker-options.ts';
 import { AccessOutput } from './access-output.ts';
-import { WARM_UP_BURST_MS, WARM_UP_PAUSE_SHARE, WARM_UP_TIMEOUT_MS } from './limits.ts';
+import {
+  WARM_UP_BURST_MS,
+  WARM_UP_DRAIN_MS,
+  WARM_UP_HELD_CONNECTIONS,
+  WARM_UP_LIFE_CONNECTIONS,
+  WARM_UP_PAUSE_SHARE,
+  WARM_UP_REST_MS,
+  WARM_UP_TIMEOUT_MS,
+} from './limits.ts';
 import { connectFirst } from './sockets.ts';
 import { DataWorker, type ThreadState } from './worker.ts';
 
 const SOCKS_PORT = 15_080;
+const SOCKS: Endpoint = { ip: '127.0.0.1', port: SOCKS_PORT };
 const GREETING = Buffer.from([5, 1, 0]);
 const QUESTION = Buffer.alloc(64, 'question');
 /** Of several frames. */
 const LARGE_QUESTION = Buffer.alloc(40_000, 'question');
 const SHORT_TALK = [QUESTION, QUESTION];
 /** Requests that follow others on their connection, every so many connections. */
-const LONG_EVERY = 8;
+const LONG_EVERY = 7;
 const LONG_TALK = [...Array.from({ length: 16 }, () => QUESTION), LARGE_QUESTION];
 /** Streams beside each other in one tunnel, every so many connections. */
 const TOGETHER_EVERY = 5;
@@ -43,134 +61,192 @@ export interface WarmUpDeps extends ThreadState {
   readonly random: Random;
   /** The thread stands still for it, so it is called only when that is idle. */
   readonly collectGarbage: () => void;
+  /** Has V8 take what is called for hot before long, until that is disposed of. */
+  readonly tierUpEarly: () => Disposable;
 }
 
 /** @throws What kept it from being done; nothing of it is left then, either. */
 export async function warmUp(message: WarmUpMessage, deps: WarmUpDeps): Promise<void> {
-  const { pod, mesh, certificate, application } = message;
-  const { clock, signal, collectGarbage, isIdle } = deps;
+  const { clock, signal, collectGarbage, isIdle, tierUpEarly } = deps;
   signal.throwIfAborted();
   using scope = new DisposableStack();
+  const early = scope.use(tierUpEarly());
   const netns = scope.use(createUnnamedNetns());
   startLoopback(netns.fd);
-  const stopped = Promise.withResolvers<void>();
-  const started = Promise.withResolvers<void>();
-  const hear = (said: WorkerToControl) => {
-    if (said.kind === 'pod-started') started.resolve();
-    if (said.kind === 'pod-failed') started.reject(new Error(said.reason));
-    if (said.kind === 'pod-stopped') stopped.resolve();
-  };
-  const worker = apart(deps, hear);
-  worker.receive(mesh);
-  worker.receive({ kind: 'mesh-complete' });
-  worker.receive(certificate);
-  const { identity } = certificate;
-  worker.receive({ kind: 'start-pod', pod, netnsFd: netns.fd, identity, inboundOnly: false });
-  const stop = () => worker.receive({ kind: 'stop-pod', uid: pod.uid, deadlineMs: 0 });
   const overdue = new AbortController();
   const late = clock.after(WARM_UP_TIMEOUT_MS, () =>
     overdue.abort(new Error(`not done within ${WARM_UP_TIMEOUT_MS} ms`)),
   );
+  scope.defer(() => late.cancel());
   const until = AbortSignal.any([signal, overdue.signal]);
-  until.addEventListener('abort', stop, { once: true });
+  const { application, certificate, connections, meshes } = message;
+  const worker = new WorkerApart(message, deps);
+  worker.tell(certificate);
   try {
-    await started.promise;
     scope.use(serve(netns.fd, application));
-    await talkToAll(netns.fd, message, until, deps);
-    await tidyUp(netns.fd, message, deps);
+    const pace = new Pace(deps, until);
+    const live = (life: Life) => liveOnce(worker, netns.fd, message, life, until, pace);
+    for (let lives = 0, left = connections; left > 0; lives += 1, left -= WARM_UP_LIFE_CONNECTIONS) {
+      const mesh = meshes[lives % meshes.length];
+      if (!mesh) return;
+      await live({ mesh, connections: Math.min(left, WARM_UP_LIFE_CONNECTIONS) });
+    }
+    early[Symbol.dispose]();
+    // V8's helpers are not through yet; what they need meanwhile would stay with them.
+    await clock.sleep(WARM_UP_REST_MS, until);
+    // V8 drops code that was made for kinds of objects of which it finds none, so there is some of each when it looks.
+    await live({
+      mesh: meshes.flat(),
+      connections: WARM_UP_HELD_CONNECTIONS,
+      whileOpen: () => isIdle() && collectGarbage(),
+    });
   } catch (error) {
     if (!signal.aborted && isIdle()) collectGarbage();
     // It was that which cut the connections.
     throw until.aborted ? until.reason : error;
-  } finally {
-    late.cancel();
-    until.removeEventListener('abort', stop);
-    stop();
-    await stopped.promise;
   }
 }
 
-/** A data worker beside the one of this thread, of which nobody hears. */
-function apart({ options, clock, random }: WarmUpDeps, post: (message: WorkerToControl) => void): DataWorker {
-  const { filter, format } = {
-    filter: { base: 'off', scopes: new Map() },
-    format: options.log.format,
-  } as const;
-  const nothing = () => undefined;
-  return new DataWorker({
-    options: {
-      ...options,
-      ...{ index: 0, workers: 1, mode: 'shared', nodeName: '', onDemand: false, bulkTable: undefined },
-      ports: { ...options.ports, socks5: SOCKS_PORT },
-    },
-    post,
-    clock,
-    random,
-    log: new LogRoot({ filter, format, destination: { write: nothing } }),
-    // It says what it would say of real connections, to nobody.
-    accessLog: new AccessOutput({
-      filter: { base: 'info', scopes: new Map() },
-      format,
-      clock,
-      output: { write: nothing, flush: nothing, flushSync: nothing },
-    }),
-  });
+interface Life {
+  readonly mesh: readonly MeshDeltaMessage[];
+  readonly connections: number;
+  /** Called when all that stay open are there. */
+  readonly whileOpen?: () => void;
 }
 
-/** Connections in bursts: the thread has others to serve. */
+/** What happens to a pod, from a mesh that changes before it to the end of its last tunnel. */
+async function liveOnce(
+  worker: WorkerApart,
+  netnsFd: number,
+  message: WarmUpMessage,
+  life: Life,
+  until: AbortSignal,
+  pace: Pace,
+): Promise<void> {
+  until.throwIfAborted();
+  const { pod, certificate } = message;
+  const stop = (deadlineMs: number) => worker.tell({ kind: 'stop-pod', uid: pod.uid, deadlineMs });
+  const cut = () => stop(0);
+  until.addEventListener('abort', cut, { once: true });
+  try {
+    for (const delta of life.mesh) worker.tell(delta);
+    worker.tell({ kind: 'mesh-complete' });
+    const started = worker.hear('pod-started');
+    worker.tell({ kind: 'start-pod', pod, netnsFd, identity: certificate.identity, inboundOnly: false });
+    await started;
+    await talkToAll(netnsFd, message, life, pace);
+    const stopped = worker.hear('pod-stopped');
+    stop(WARM_UP_DRAIN_MS);
+    await stopped;
+    await pace.rest();
+  } finally {
+    until.removeEventListener('abort', cut);
+    const stopped = worker.hear('pod-stopped');
+    cut();
+    await stopped;
+  }
+}
+
+/** A data worker beside the one of this thread, of which nobody else hears. */
+class WorkerApart {
+  readonly #worker: DataWorker;
+  #heard: ({ readonly kind: WorkerToControl['kind'] } & PromiseWithResolvers<void>) | undefined;
+
+  constructor({ pod, targets }: WarmUpMessage, { options, clock, random }: WarmUpDeps) {
+    const { filter, format } = {
+      filter: { base: 'off', scopes: new Map() },
+      format: options.log.format,
+    } as const;
+    const nothing = () => undefined;
+    this.#worker = new DataWorker({
+      options: {
+        ...options,
+        // Of two, of which the other one does not listen: where workers share ports there is more to decide.
+        ...{
+          index: 0,
+          workers: 2,
+          mode: 'shared',
+          nodeName: pod.name,
+          onDemand: false,
+          bulkTable: undefined,
+        },
+        ports: { ...options.ports, outbound: targets.captured.port, socks5: SOCKS_PORT },
+      },
+      post: (said) => this.#hear(said),
+      clock,
+      random,
+      log: new LogRoot({ filter, format, destination: { write: nothing } }),
+      // It says what it would say of real connections, to nobody.
+      accessLog: new AccessOutput({
+        filter: { base: 'info', scopes: new Map() },
+        format,
+        clock,
+        output: { write: nothing, flush: nothing, flushSync: nothing },
+      }),
+    });
+  }
+
+  tell(message: ControlToWorker): void {
+    this.#worker.receive(message);
+  }
+
+  /** When it says so next. @throws What failed instead. */
+  hear(kind: WorkerToControl['kind']): Promise<void> {
+    this.#heard = { kind, ...Promise.withResolvers<void>() };
+    return this.#heard.promise;
+  }
+
+  #hear(said: WorkerToControl): void {
+    if (said.kind === this.#heard?.kind) this.#heard.resolve();
+    else if (said.kind === 'pod-failed') this.#heard?.reject(new Error(said.reason));
+  }
+}
+
+/** The first connections stay until all are through. */
 async function talkToAll(
   netnsFd: number,
-  { targets, connections }: WarmUpMessage,
-  until: AbortSignal,
-  { clock, isIdle }: WarmUpDeps,
-): Promise<void> {
-  let burstBeganAtMs = clock.monotonicMs();
-  for (let i = 0; i < connections; ) {
-    const target = targets[i % targets.length];
-    if (!target) return;
-    until.throwIfAborted();
-    const questions = i % LONG_EVERY === 0 ? LONG_TALK : SHORT_TALK;
-    const together = Math.min(i % TOGETHER_EVERY === 1 ? TOGETHER : 1, connections - i);
-    await Promise.all(Array.from({ length: together }, () => talkTo(netnsFd, target, questions)));
-    i += together;
-    const burstMs = clock.monotonicMs() - burstBeganAtMs;
-    if (burstMs < WARM_UP_BURST_MS) continue;
-    await clock.sleep(burstMs * WARM_UP_PAUSE_SHARE[isIdle() ? 'idle' : 'busy'], until);
-    burstBeganAtMs = clock.monotonicMs();
-  }
-}
-
-async function talkTo(netnsFd: number, target: Endpoint, questions: readonly Buffer[]): Promise<void> {
-  const talk = new Talk(netnsFd);
-  try {
-    await talk.open(target);
-    for (const question of questions) await talk.ask(question, question.length);
-  } finally {
-    talk.close();
-  }
-}
-
-/**
- * Gives back what all that has left behind. V8 drops code that was made for kinds of objects of which it finds none, so
- * there is a connection by each way when it looks.
- */
-async function tidyUp(
-  netnsFd: number,
   { targets }: WarmUpMessage,
-  { isIdle, collectGarbage }: WarmUpDeps,
+  { connections, whileOpen }: Life,
+  pace: Pace,
 ): Promise<void> {
-  if (!isIdle()) return;
-  const held: Talk[] = [];
-  try {
-    for (const target of targets) {
-      const talk = new Talk(netnsFd);
-      held.push(talk);
-      await talk.open(target);
-      await talk.ask(QUESTION, QUESTION.length);
-    }
-    if (isIdle()) collectGarbage();
-  } finally {
-    for (const talk of held) talk.close();
+  using held = new DisposableStack();
+  for (let i = 0; i < connections; ) {
+    const isHeld = i < WARM_UP_HELD_CONNECTIONS;
+    const questions = i % LONG_EVERY === 0 ? LONG_TALK : SHORT_TALK;
+    const together = Math.min(isHeld || i % TOGETHER_EVERY === 1 ? TOGETHER : 1, connections - i);
+    const talks = Array.from({ length: together }, (_, n) =>
+      held.use(
+        (i + n) % 2 === 0 ? new Talk(netnsFd, targets.captured) : new Talk(netnsFd, SOCKS, targets.direct),
+      ),
+    );
+    await Promise.all(talks.map((talk) => talk.ask(questions)));
+    if (!isHeld) for (const talk of talks) talk[Symbol.dispose]();
+    i += together;
+    await pace.rest();
+  }
+  whileOpen?.();
+}
+
+/** Bursts, with pauses: the thread has others to serve. */
+class Pace {
+  readonly #deps: WarmUpDeps;
+  readonly #until: AbortSignal;
+  #burstBeganAtMs: number;
+
+  constructor(deps: WarmUpDeps, until: AbortSignal) {
+    this.#deps = deps;
+    this.#until = until;
+    this.#burstBeganAtMs = deps.clock.monotonicMs();
+  }
+
+  /** Where a pause may be. @throws Why there is no more to be done. */
+  async rest(): Promise<void> {
+    this.#until.throwIfAborted();
+    const { clock, isIdle } = this.#deps;
+    const burstMs = clock.monotonicMs() - this.#burstBeganAtMs;
+    if (burstMs < WARM_UP_BURST_MS) return;
+    await clock.sleep(burstMs * WARM_UP_PAUSE_SHARE[isIdle() ? 'idle' : 'busy'], this.#until);
+    this.#burstBeganAtMs = clock.monotonicMs();
   }
 }
 
@@ -222,36 +298,44 @@ class Echo implements PlainSocketEvents {
   onPlainWritten(): void {}
 }
 
-/** A connection of the pod's, through SOCKS, since nothing is redirected where nobody loads rules. */
-class Talk implements PlainSocketEvents {
+/** A connection of the pod's. Nothing is redirected where nobody loads rules: it goes to where the proxy listens. */
+class Talk implements PlainSocketEvents, Disposable {
   readonly #socket: PlainSocket;
+  readonly #target: Endpoint | undefined;
   #waiting: PromiseWithResolvers<void> = Promise.withResolvers();
   #missingBytes = 0;
 
-  constructor(netnsFd: number) {
-    const to = { ip: '127.0.0.1', port: SOCKS_PORT };
+  /** @param target - Where `to`, which is SOCKS then, shall lead; else that is taken for what the pod wanted. */
+  constructor(netnsFd: number, to: Endpoint, target?: Endpoint) {
+    this.#target = target;
     const connecting = connectFirst(tcpSocket({ netnsFd, family: 4 }), to, () => undefined);
     this.#socket = new PlainSocket({ connecting }, this);
     if (this.#socket.isConnected) this.onPlainConnected();
   }
 
-  async open({ ip, port }: Endpoint): Promise<void> {
+  /** One after the other; the first one as soon as it is connected, as far as it knows. */
+  async ask(questions: readonly Buffer[]): Promise<void> {
     await this.#waiting.promise;
     this.#socket.resume();
-    await this.ask(GREETING, 2);
-    await this.ask(Buffer.from([5, 1, 0, 1, ...ip.split('.').map(Number), port >> 8, port & 255]), 10);
+    if (this.#target) await this.#negotiate(this.#target);
+    for (const question of questions) await this.#say(question, question.length);
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+
+  async #negotiate({ ip, port }: Endpoint): Promise<void> {
+    await this.#say(GREETING, 2);
+    await this.#say(Buffer.from([5, 1, 0, 1, ...ip.split('.').map(Number), port >> 8, port & 255]), 10);
   }
 
   /** Says something and hears so many bytes. */
-  ask(question: Uint8Array, answerBytes: number): Promise<void> {
+  #say(bytes: Uint8Array, answerBytes: number): Promise<void> {
     this.#waiting = Promise.withResolvers();
     this.#missingBytes = answerBytes;
-    this.#socket.write(question);
+    this.#socket.write(bytes);
     return this.#waiting.promise;
-  }
-
-  close(): void {
-    this.#socket.close();
   }
 
   onPlainConnected(): void {
