@@ -55,11 +55,14 @@ describe('a delta for the workers', () => {
     expect(storeWith(localFileMessage(delta, 1)).workloadAt('', '10.0.0.1')?.uid).toBe('u');
   });
 
-  test("of a local file has what workloads have in common once, as the wire's have", () => {
+  test('of a local file shares what its workloads have in common with those that came before', () => {
     const workload = (name: string, ip: string) =>
       `{uid: ${name}, name: ${name}, namespace: ns, workloadIps: [${ip}], services: {ns/s.example: {80: 8080}}}`;
-    const text = `workloads: [${workload('a', '10.0.0.1')}, ${workload('b', '10.0.0.2')}]`;
-    const mesh = storeWith(localFileMessage(readLocalMesh(text, 'f', new Interner()), 1));
+    const file = (only: string) => readLocalMesh(`workloads: [${only}]`, 'f', new Interner());
+    const mesh = storeWith(
+      localFileMessage(file(workload('a', '10.0.0.1')), 1),
+      localFileMessage(file(workload('b', '10.0.0.2')), 2),
+    );
     const [a, b] = [mesh.workloadAt('', '10.0.0.1'), mesh.workloadAt('', '10.0.0.2')];
     expect(a?.services).toHaveLength(1);
     expect(b?.services).toBe(a?.services);

@@ -47,7 +47,7 @@ export function applyMeshDelta(mesh: MeshStore, message: MeshDeltaMessage, inter
   }
   for (const { value } of upserts) {
     const { workloads = [], ...rest } = deserialize(Uint8Array.from(value)) as MeshDelta;
-    // A copy on the way shares nothing, and has kinds of objects of its own, for which code would be compiled once more.
+    // The copy has each text as often as it is said, and kinds of objects of its own, for which code would be compiled anew.
     mesh.apply({ ...rest, workloads: workloads.map((workload) => internWorkload(interner, workload)) });
   }
 }
