@@ -48,7 +48,7 @@ npm run bench -- [--peer-ztunnel PATH] [--rows LIST] [--rounds N] [--seconds N] 
 const IDLE_CONNECTIONS = 3_000;
 const EXTRA_WORKLOADS = 10_000;
 /** For each worker: longer than one tidies up and warms up, one after the other. A node's proxy has been up for a while. */
-const SETTLE_MS = 5_000;
+const SETTLE_MS = 8_000;
 
 /** As of a quiet application, and of a busier one that is far from what a proxy can bear. */
 const PACED_LOADS = [
