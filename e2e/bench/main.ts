@@ -430,7 +430,7 @@ function factsOf(
     'sockets in TIME_WAIT': `at most ${MAX_TIME_WAIT_SOCKETS} in each pod, so that nobody looks for ports`,
     'data workers of each side': String(options.workers),
     cipher: ciphers.join(', '),
-    rounds: `${options.rounds}, median; sides interleaved; each proxy has been ready for ${(SETTLE_MS * options.workers) / 1_000} s when its load begins`,
+    rounds: `${options.rounds}, median; sides interleaved; each proxy has been ready for ${(SETTLE_MS * options.workers) / 1_000} s when its load begins, twice as long where it is one of two`,
     machine: `${cpus().length} × ${first?.model.trim() ?? 'unknown'}, load generators and servers on the same cores`,
     kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
     node: process.version,

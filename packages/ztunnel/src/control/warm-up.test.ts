@@ -58,9 +58,9 @@ describe('the warm-up of workers', () => {
   });
 
   test('has meshes in which the pod is reached both ways, at ports that need no privilege', async () => {
-    const { meshes, targets, pod } = await warmUpMessage('net', systemClock);
+    const { meshes, nodeName, targets, pod } = await warmUpMessage('net', systemClock);
     expect(meshes.length).toBeGreaterThan(1);
-    const mesh = new MeshStore({ nodeName: pod.name });
+    const mesh = new MeshStore({ nodeName });
     const interner = new Interner();
     // Each over the one before: where the service were not known, the proxy would pass what it captures on to itself.
     for (const deltas of meshes) {

@@ -120,6 +120,7 @@ export async function warmUpMessage(network: string, clock: Clock): Promise<Warm
   return {
     kind: 'warm-up',
     pod,
+    nodeName: bare.node,
     meshes: [[delta(1, other, []), delta(2, full, [other.uid])], [delta(1, bare, [])]],
     certificate: certificateMessage(await authority.issueWorkload(identity, CERTIFICATE_TTL_MS)),
     targets: {

@@ -60,6 +60,8 @@ export interface WarmUpMessage {
   readonly kind: 'warm-up';
   /** Of the pod that is client and server. */
   readonly pod: PodInfo;
+  /** Of the pod, as its mesh says. */
+  readonly nodeName: string;
   /** What its lives see by turns, each a mesh as it comes. */
   readonly meshes: readonly (readonly MeshDeltaMessage[])[];
   readonly certificate: CertificateMessage;

@@ -88,7 +88,7 @@ export async function warmUp(message: WarmUpMessage, deps: WarmUpDeps): Promise<
     const live = (life: Life) => liveOnce(worker, netns.fd, message, life, until, pace);
     for (let lives = 0, left = connections; left > 0; lives += 1, left -= WARM_UP_LIFE_CONNECTIONS) {
       const mesh = meshes[lives % meshes.length];
-      if (!mesh) return;
+      if (!mesh) throw new Error('there is no mesh to live in');
       await live({ mesh, connections: Math.min(left, WARM_UP_LIFE_CONNECTIONS) });
     }
     early[Symbol.dispose]();
@@ -152,7 +152,7 @@ class WorkerApart {
   readonly #worker: DataWorker;
   #heard: ({ readonly kind: WorkerToControl['kind'] } & PromiseWithResolvers<void>) | undefined;
 
-  constructor({ pod, targets }: WarmUpMessage, { options, clock, random }: WarmUpDeps) {
+  constructor({ nodeName, targets }: WarmUpMessage, { options, clock, random }: WarmUpDeps) {
     const { filter, format } = {
       filter: { base: 'off', scopes: new Map() },
       format: options.log.format,
@@ -166,7 +166,7 @@ class WorkerApart {
           index: 0,
           workers: 2,
           mode: 'shared',
-          nodeName: pod.name,
+          nodeName,
           onDemand: false,
           bulkTable: undefined,
         },
